@@ -1,0 +1,44 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.10+, git and make: each builds .venv itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check format bench bench-compress clean
+
+$(VENV)/.base: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[pocketsphinx]'
+	touch $@
+
+# torch first and by itself: its plain range would bring several GB of GPU packages.
+$(VENV)/.test: $(VENV)/.base requirements-test.txt
+	$(PIP) torch==2.13.0
+	$(PIP) -r requirements-test.txt
+	$(PIP) -e '.[hf,hub,ct2,sherpa,pocketsphinx,nvml,parquet,vad,profile,train,compress]'
+	touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/wattscribe bench benchmarks/demo.toml --out runs/demo --overwrite
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+bench-compress: $(VENV)/.test
+	$(BIN)/python -m benchmarks.compress
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,1 @@
+"""Trials in isolated workers, one journal, one writer: the main path."""

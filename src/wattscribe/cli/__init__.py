@@ -1,0 +1,72 @@
+"""`wattscribe VERB …`: one thin file per verb, loaded only when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+
+VERBS = {
+    "bench": "measure any recognizer × precision × corpus × noise on this device",
+    "report": "turn a run into one HTML page, a table, CSV, JSON or Parquet",
+    "compare": "accept or refuse a new run against a base run, for a CI pipeline",
+    "meters": "what can be measured on this machine, what cannot, and why",
+    "data": "download a LibriSpeech set, resumable and checked",
+    "transcribe": "text as it is recognised: files, standard input or the microphone",
+    "profile": "where a streaming transducer spends its energy",
+    "devices": "list and check device profiles",
+    "calibrate": "fit a device profile to measured runs",
+    "train": "train a streaming transducer",
+    "export": "write a trained transducer as ONNX, in sherpa-onnx's layout",
+    "compress": "make a transducer cheaper under a WER limit, and prove it",
+}
+
+
+def usage() -> str:
+    """The text of `wattscribe --help`; built by hand so that it needs no import (start-up stays under 0.3 s)."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {line}" for verb, line in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: wattscribe VERB [options]        wattscribe VERB --help for a verb's options",
+            "",
+            "What every transcribed second costs, where the cost arises, and how to lower it.",
+            "",
+            *lines,
+        ]
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if arguments[0] == "--version":
+        from wattscribe import __version__
+
+        print(f"wattscribe {__version__}")
+        return 0
+    verb = arguments[0]
+    if verb not in VERBS:
+        print(f"wattscribe: there is no verb {verb!r}. One of: {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    return run_verb(verb, arguments[1:])
+
+
+def run_verb(verb: str, arguments: list[str]) -> int:
+    """Import `cli/VERB.py` and call its `app`; an int that the command returns becomes the exit status."""
+    from importlib import import_module
+
+    from wattscribe.errors import WattscribeError
+
+    app = import_module(f"wattscribe.cli.{verb}").app
+    try:
+        status = app(arguments, result_action="return_value")
+    except WattscribeError as error:
+        print(f"wattscribe {verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,1 @@
+"""Make a transducer cheaper under a WER limit, and prove it."""

@@ -1,0 +1,1 @@
+"""From counted work to joules: workload, devices, placement, breakdown, calibration."""

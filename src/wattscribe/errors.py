@@ -1,0 +1,59 @@
+"""One exception tree: every message says what was wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+
+class WattscribeError(Exception):
+    """Base of every error a user can mend; the command line prints it as one line and exits with `exit_code`."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: object | None = None, fix: str | None = None) -> None:
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.fix = fix
+        super().__init__(what, where, fix)
+
+    def __str__(self) -> str:
+        message = self.what if self.where is None else f"{self.where}: {self.what}"
+        return message if self.fix is None else f"{message}. {self.fix}"
+
+
+class InputError(WattscribeError):
+    """Bad data, option or file: the user's input is at fault."""
+
+    exit_code = 2
+
+
+class MissingExtraError(WattscribeError):
+    """An optional dependency is not installed."""
+
+    exit_code = 2
+
+    def __init__(self, package: str, extra: str, *, needed_for: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the package {package!r}",
+            fix=f"Install it: pip install 'wattscribe[{extra}]'",
+        )
+
+
+class MeterError(WattscribeError):
+    """A sensor is missing, forbidden or failing: the figure is unavailable, never zero."""
+
+
+class WindowTooShortError(MeterError):
+    """The window holds too few sensor updates for an energy figure."""
+
+
+class RecognizerError(WattscribeError):
+    """A recognizer could not be loaded or failed on an input."""
+
+
+class ModelError(WattscribeError):
+    """A model directory is incomplete, inconsistent or cannot be executed."""
+
+    exit_code = 2
+
+
+class TrainingError(WattscribeError):
+    """Training cannot start or go on."""

@@ -1,0 +1,1 @@
+"""What a second costs: sensors, sampler, and the arithmetic from samples to joules."""

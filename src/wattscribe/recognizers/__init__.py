@@ -1,0 +1,1 @@
+"""Who transcribes: one thin adapter per runtime behind one Protocol."""

@@ -1,0 +1,331 @@
+"""The facts that flow between rooms: frozen, keyword-only, SI units, None where a value is missing.
+
+Everything here is plain data: `to_json` and `from_json` carry any record over a pipe or into the journal, so that a
+Trial can later run on another machine without a change to recognizers or meters. Views and rules live elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+Evidence = Literal["measured", "calibrated", "modelled", "unavailable"]
+"""How a figure came about. Figures of different evidence are never ranked together."""
+
+Runtime = Literal["hf", "ct2", "sherpa", "pocketsphinx", "onnx", "fake"]
+TrialStatus = Literal["pending", "running", "done", "failed"]
+Interval = tuple[float, float]
+
+
+# --- speech ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utterance:
+    """One piece of speech with its reference; `source` tells its corpus where the audio lies (a path, usually)."""
+
+    id: str
+    speaker: str
+    reference: str
+    source: str
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """An input that is excluded from the score, with the reason; counted, never dropped silently."""
+
+    corpus: str
+    id: str
+    reason: str
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What is done to clean speech before it is heard. All fields None: clean.
+
+    `noise` is a folder of audio files, or `white` / `pink`; `snr_db` is over speech-active samples; `rir` is one impulse
+    response file or a folder of them; `longform_s` joins utterances with pauses up to that length.
+    """
+
+    noise: str | None = None
+    snr_db: float | None = None
+    rir: str | None = None
+    longform_s: float | None = None
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """A short label, unique within an experiment: `clean`, `rain@10dB`, `room:rir1`, `longform:600s`."""
+        parts = []
+        if self.longform_s is not None:
+            parts.append(f"longform:{self.longform_s:g}s")
+        if self.rir is not None:
+            parts.append(f"room:{_stem(self.rir)}")
+        if self.noise is not None:
+            parts.append(f"{_stem(self.noise)}@{self.snr_db:g}dB")
+        return "+".join(parts) or "clean"
+
+
+def _stem(path: str) -> str:
+    name = path.rstrip("/").rsplit("/", 1)[-1]
+    return name.rsplit(".", 1)[0] if name.endswith((".wav", ".flac", ".ogg", ".mp3")) else name
+
+
+# --- recognizers ----------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecognizerSpec:
+    """Which model runs how: `runtime:model` at a precision on a device, with the runtime's own options."""
+
+    runtime: Runtime
+    model: str
+    precision: str = "fp32"
+    device: str = "cpu"
+    threads: int = 1
+    batch_size: int = 1
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """`runtime:model`, as the user wrote it."""
+        return f"{self.runtime}:{self.model}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionAudit:
+    """What really ran, against what was asked for."""
+
+    requested: str
+    ok: bool
+    reason: str | None
+    weight_bytes: Mapping[str, int]
+    """Bytes of weights by dtype, for instance {'int8': 2_540_000, 'float32': 930_000}."""
+    operators: Mapping[str, int]
+    """Executed operator types with their dtype → count, for instance {'MatMulInteger:int8': 120}. Empty: not visible."""
+    device: str
+    """The device that executed: `cpu`, `cuda:0`."""
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One emitted unit; `start_s` from the start of the stream, `log_probability` natural."""
+
+    text: str
+    start_s: float
+    log_probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a streaming transducer did for one utterance: the measure on which the energy model rests.
+
+    `*_calls` are invocations of a component, `*_rows` the rows summed over its invocations (streams × frames × hypotheses).
+    """
+
+    encoder_calls: int = 0
+    encoder_rows: int = 0
+    predictor_calls: int = 0
+    predictor_rows: int = 0
+    joiner_calls: int = 0
+    joiner_rows: int = 0
+    frames: int = 0
+    blanks: int = 0
+    tokens: int = 0
+    padded_frames: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """A recognizer's answer to one piece of audio."""
+
+    text: str
+    tokens: tuple[Token, ...] = ()
+    counts: Counts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamingLatency:
+    """How a streaming recognizer kept up with one utterance fed in real time against a simulated clock."""
+
+    first_partial_s: float | None
+    """From the start of the audio to the first non-empty partial."""
+    emission_delay_p50_s: float | None
+    """Token emission against the token's own time stamp."""
+    emission_delay_p99_s: float | None
+    segment_compute_p50_s: float | None
+    segment_compute_p99_s: float | None
+    finalisation_s: float
+    """From the last sample to the final text."""
+    partials: int
+    partials_revised: int
+    """Partials whose text a later one did not keep as a prefix."""
+
+
+# --- power ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """An interval on the monotonic clock whose energy we want."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerTrace:
+    """Raw samples of one rail: power against the monotonic clock, kept as they were read."""
+
+    channel: str
+    covers: str
+    """In words: `module total`, `CPU package 0`, `GPU board`."""
+    total: bool
+    """True: may stand for the device. False: lies inside another rail or covers only a part; never added up."""
+    update_interval_s: float
+    """The sensor's own refresh, which bounds the windows it can answer for."""
+    evidence: Evidence
+    t_s: tuple[float, ...]
+    power_w: tuple[float, ...]
+    resolution_w: float | None = None
+    """The sensor's own step, where it is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Joules over a window: gross, idle and net, with evidence. `energy_j` is None only when unavailable."""
+
+    energy_j: float | None
+    energy_ci95_j: Interval | None
+    idle_j: float | None
+    net_j: float | None
+    evidence: Evidence
+    covers: str
+    samples: int
+    window_s: float
+    update_interval_s: float | None = None
+    reason: str | None = None
+    """Why it is unavailable or marked."""
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """recognizer × corpus × condition × repeat: a self-contained job."""
+
+    id: str
+    recognizer: RecognizerSpec
+    corpus: str
+    """The corpus as the user named it: a path, `bundled`, `hub:NAME`."""
+    condition: Condition
+    repeat: int = 0
+    utterance_timeout_s: float = 120.0
+    streaming_latency: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UtteranceResult:
+    """One utterance of one trial: raw text and times; scores are derived later."""
+
+    id: str
+    speaker: str
+    reference: str
+    hypothesis: str | None
+    """None: the recognizer gave no answer, see `error`."""
+    audio_s: float
+    start_s: float
+    end_s: float
+    """Both on the monotonic clock of the machine that ran the trial."""
+    error: str | None = None
+    counts: Counts | None = None
+    latency: StreamingLatency | None = None
+    cpu_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialFacts:
+    """Everything recorded about one trial."""
+
+    trial: Trial
+    status: TrialStatus
+    reason: str | None = None
+    load_s: float | None = None
+    warmup_s: float | None = None
+    cpu_s: float | None = None
+    """CPU seconds of the worker over the inference window."""
+    peak_memory_bytes: int | None = None
+    """Peak resident set of the isolated worker above its own empty baseline."""
+    gpu_memory_bytes: int | None = None
+    window: Window | None = None
+    """From the first utterance's start to the last one's end, queue drained."""
+    idle_before: Window | None = None
+    idle_after: Window | None = None
+    audit: PrecisionAudit | None = None
+    workload: Mapping[str, Any] | None = None
+    """`energy.workload.Workload.to_json()` of a transducer, for its modelled energy."""
+    utterances: tuple[UtteranceResult, ...] = ()
+    traces: tuple[PowerTrace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """A whole run as the journal holds it."""
+
+    name: str
+    created: str
+    """ISO 8601, UTC."""
+    seed: int
+    machine: Mapping[str, Any]
+    experiment: Mapping[str, Any]
+    meters: Mapping[str, Any]
+    """What could and what could not be measured, with reasons."""
+    trials: tuple[TrialFacts, ...]
+    rejected: tuple[Rejected, ...]
+
+
+# --- records ↔ JSON -------------------------------------------------------------------------------------------------
+T = TypeVar("T")
+
+
+def to_json(record: Any) -> Any:
+    """A record → plain dicts, lists and scalars."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, Mapping):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [to_json(value) for value in record]
+    return record
+
+
+def from_json(kind: type[T], value: Any) -> T:
+    """Plain data → the record `kind`; unknown keys are an error of the caller's version, so they raise TypeError."""
+    return typing.cast(T, _restore(kind, value))
+
+
+def _restore(kind: Any, value: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        return _restore(options[0], value)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        return kind(**{key: _restore(hints.get(key, Any), item) for key, item in value.items()})
+    if origin is tuple:
+        options = typing.get_args(kind)
+        if len(options) == 2 and options[1] is Ellipsis:
+            return tuple(_restore(options[0], item) for item in value)
+        return tuple(_restore(option, item) for option, item in zip(options, value, strict=True))
+    if kind is float and isinstance(value, int):
+        return float(value)
+    return value

@@ -1,0 +1,1 @@
+"""Facts to view-model to page."""

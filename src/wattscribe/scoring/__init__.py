@@ -1,0 +1,1 @@
+"""From stored text to word errors and intervals; pure."""

@@ -1,0 +1,1 @@
+"""Run an exported transducer: features, states, decoding, counts; onnxruntime, no torch."""

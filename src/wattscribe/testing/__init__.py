@@ -1,0 +1,1 @@
+"""Fakes and builders that our tests use and users may too."""

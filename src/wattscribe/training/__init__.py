@@ -1,0 +1,1 @@
+"""Build and train a streaming transducer (torch)."""
