@@ -6,5 +6,4 @@ The verbs are functions of the same names in `wattscribe.api`: `bench`, `report`
 
 from __future__ import annotations
 
-
 __version__ = "0.1.0"

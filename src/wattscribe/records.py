@@ -322,10 +322,10 @@ def _restore(kind: Any, value: Any) -> Any:
         hints = typing.get_type_hints(kind)
         return kind(**{key: _restore(hints.get(key, Any), item) for key, item in value.items()})
     if origin is tuple:
-        options = typing.get_args(kind)
-        if len(options) == 2 and options[1] is Ellipsis:
-            return tuple(_restore(options[0], item) for item in value)
-        return tuple(_restore(option, item) for option, item in zip(options, value, strict=True))
+        items = typing.get_args(kind)
+        if len(items) == 2 and items[1] is Ellipsis:
+            return tuple(_restore(items[0], item) for item in value)
+        return tuple(_restore(each, item) for each, item in zip(items, value, strict=True))
     if kind is float and isinstance(value, int):
         return float(value)
     return value
