@@ -229,6 +229,8 @@ class Trial:
     repeat: int = 0
     utterance_timeout_s: float = 120.0
     streaming_latency: bool = False
+    limit: int | None = None
+    """Only the first so many usable utterances of the corpus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +273,8 @@ class TrialFacts:
     audit: PrecisionAudit | None = None
     workload: Mapping[str, Any] | None = None
     """`energy.workload.Workload.to_json()` of a transducer, for its modelled energy."""
+    surroundings: Mapping[str, Any] | None = None
+    """State around the trial: cool-down waited and reached, temperatures and clocks before and after, attempts, notes."""
     utterances: tuple[UtteranceResult, ...] = ()
     traces: tuple[PowerTrace, ...] = ()
 
