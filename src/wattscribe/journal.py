@@ -1,1 +1,417 @@
-"""The run on disk: one SQLite file, one writer; bench writes it, report, compare and calibrate read it."""
+"""The run on disk: one SQLite file, one writer; bench writes it, report, compare and calibrate read it.
+
+Raw text, raw times and raw power samples are kept; word errors and joules are derived later, so that a better rule can be
+applied to an old run. Every row is keyed and every change is one transaction: a writer killed at any moment leaves a
+journal that says which trials are finished and which are not. What an interrupted attempt had written stays under its own
+attempt number and is never counted, because the timings of half a trial cannot be compared with those of a whole one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from wattscribe.errors import InputError, WattscribeError
+from wattscribe.lock import Lock
+from wattscribe.records import (
+    PowerTrace,
+    Rejected,
+    RunFacts,
+    Trial,
+    TrialFacts,
+    TrialStatus,
+    UtteranceResult,
+    from_json,
+    to_json,
+)
+
+FILE_NAME = "journal.sqlite"
+LOCK_NAME = "journal.lock"
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 30.0
+ATTEMPT_STATUSES = ("running", "done", "failed", "interrupted")
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE trial (
+  id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL UNIQUE, trial TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE attempt (
+  trial_id TEXT NOT NULL REFERENCES trial(id), attempt INTEGER NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
+  facts TEXT, PRIMARY KEY (trial_id, attempt)) WITHOUT ROWID;
+CREATE UNIQUE INDEX one_verdict ON attempt (trial_id) WHERE status IN ('done', 'failed');
+CREATE TABLE utterance (
+  trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, ordinal INTEGER NOT NULL, id TEXT NOT NULL, result TEXT NOT NULL,
+  PRIMARY KEY (trial_id, attempt, ordinal), UNIQUE (trial_id, attempt, id),
+  FOREIGN KEY (trial_id, attempt) REFERENCES attempt (trial_id, attempt)) WITHOUT ROWID;
+CREATE TABLE trace (
+  trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, channel TEXT NOT NULL, part INTEGER NOT NULL,
+  about TEXT NOT NULL, t_s BLOB NOT NULL, power_w BLOB NOT NULL,
+  PRIMARY KEY (trial_id, attempt, channel, part),
+  FOREIGN KEY (trial_id, attempt) REFERENCES attempt (trial_id, attempt)) WITHOUT ROWID;
+CREATE TABLE heard (
+  corpus TEXT NOT NULL, condition TEXT NOT NULL, digest TEXT NOT NULL, utterances INTEGER NOT NULL, audio_s REAL NOT NULL,
+  PRIMARY KEY (corpus, condition)) WITHOUT ROWID;
+CREATE TABLE rejected (
+  corpus TEXT NOT NULL, condition TEXT NOT NULL, ordinal INTEGER NOT NULL, rejected TEXT NOT NULL,
+  PRIMARY KEY (corpus, condition, ordinal)) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a corpus under a condition sounded like when it was prepared; a resumed run must hear the same."""
+
+    corpus: str
+    condition: str
+    digest: str
+    """SHA-256 over ids, references and samples in order."""
+    utterances: int
+    audio_s: float
+
+
+class Journal:
+    """The one writer of a run. Open it with `create` or `resume`; close it, or use it as a context manager."""
+
+    def __init__(self, run_dir: Path, lock: Lock, connection: sqlite3.Connection) -> None:
+        self.run_dir = run_dir
+        self._lock = lock
+        self._db = connection
+
+    @classmethod
+    def create(
+        cls,
+        run_dir: Path,
+        *,
+        name: str,
+        created: str,
+        seed: int,
+        machine: Mapping[str, Any],
+        experiment: Mapping[str, Any],
+        meters: Mapping[str, Any],
+        trials: Sequence[Trial],
+    ) -> Journal:
+        """A new journal that holds the whole plan, every trial pending. Raises InputError when a run is there already."""
+        _make_directory(run_dir)
+        lock = _lock(run_dir)
+        try:
+            if (run_dir / FILE_NAME).exists():
+                raise _run_exists(run_dir)
+            with _readable_errors(run_dir):
+                connection = _connect(run_dir / FILE_NAME)
+                journal = cls(run_dir, lock, connection)
+                with journal._transaction():
+                    for statement in _SCHEMA.split(";\n"):
+                        connection.execute(statement)
+                    facts = {"name": name, "created": created, "seed": seed, "machine": machine}
+                    journal._put({**facts, "experiment": experiment, "meters": meters})
+                    rows = [(trial.id, ordinal, _dump(trial)) for ordinal, trial in enumerate(trials)]
+                    connection.executemany("INSERT INTO trial VALUES (?, ?, ?)", rows)
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                return journal
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def resume(cls, run_dir: Path) -> Journal:
+        """The journal of an unfinished run; attempts that a dead writer left running become `interrupted`."""
+        path = _existing(run_dir)
+        lock = _lock(run_dir)
+        try:
+            with _readable_errors(run_dir):
+                connection = _connect(path)
+                _check_version(connection, path)
+                journal = cls(run_dir, lock, connection)
+                with journal._transaction():
+                    connection.execute("UPDATE attempt SET status = 'interrupted' WHERE status = 'running'")
+                return journal
+        except BaseException:
+            lock.release()
+            raise
+
+    def unfinished(self) -> list[Trial]:
+        """Trials without a verdict, in the order of the plan."""
+        query = """SELECT trial FROM trial WHERE id NOT IN
+                   (SELECT trial_id FROM attempt WHERE status IN ('done', 'failed')) ORDER BY ordinal"""
+        return [from_json(Trial, json.loads(row[0])) for row in self._db.execute(query)]
+
+    def begin(self, trial_id: str) -> int:
+        """Open the next attempt at a trial and return its number, from 1."""
+        with self._transaction():
+            last = self._db.execute("SELECT max(attempt) FROM attempt WHERE trial_id = ?", (trial_id,)).fetchone()[0]
+            attempt = (last or 0) + 1
+            self._db.execute("INSERT INTO attempt VALUES (?, ?, 'running', NULL)", (trial_id, attempt))
+        return attempt
+
+    def append(
+        self,
+        trial_id: str,
+        attempt: int,
+        *,
+        first_ordinal: int = 0,
+        utterances: Sequence[UtteranceResult] = (),
+        traces: Sequence[PowerTrace] = (),
+    ) -> None:
+        """Add utterances (numbered from `first_ordinal`) and power samples of a running attempt, in one transaction."""
+        rows = [(trial_id, attempt, first_ordinal + at, each.id, _dump(each)) for at, each in enumerate(utterances)]
+        with self._transaction():
+            self._require_running(trial_id, attempt)
+            self._db.executemany("INSERT INTO utterance VALUES (?, ?, ?, ?, ?)", rows)
+            for trace in traces:
+                self._add_trace(trial_id, attempt, trace)
+
+    def finish(self, attempt: int, facts: TrialFacts) -> None:
+        """Close an attempt with its verdict, `done` or `failed`; its utterances and traces were appended before."""
+        if facts.status not in ("done", "failed"):
+            raise ValueError(f"a verdict is done or failed, not {facts.status}")
+        with self._transaction():
+            self._require_running(facts.trial.id, attempt)
+            self._close_attempt(facts, attempt, facts.status)
+
+    def interrupt(self, attempt: int, facts: TrialFacts) -> None:
+        """Close an attempt that does not count; the trial stays unfinished."""
+        with self._transaction():
+            self._close_attempt(facts, attempt, "interrupted")
+
+    def reject(self, corpus: str, condition: str, rejected: Sequence[Rejected]) -> None:
+        """Record the inputs that a corpus lost under a condition; said twice, it counts once."""
+        rows = [(corpus, condition, ordinal, _dump(each)) for ordinal, each in enumerate(rejected)]
+        with self._transaction():
+            self._db.execute("DELETE FROM rejected WHERE corpus = ? AND condition = ?", (corpus, condition))
+            self._db.executemany("INSERT INTO rejected VALUES (?, ?, ?, ?)", rows)
+
+    def hear(self, heard: Heard) -> None:
+        """Record what was prepared; InputError when an earlier part of the run heard something else."""
+        query = "SELECT digest FROM heard WHERE corpus = ? AND condition = ?"
+        row = self._db.execute(query, (heard.corpus, heard.condition)).fetchone()
+        if row is not None and row[0] != heard.digest:
+            raise InputError(
+                f"the audio or the texts of {heard.corpus!r} ({heard.condition}) changed since this run began",
+                where=self.run_dir,
+                fix="Restore them, or start again with --overwrite",
+            )
+        values = (heard.corpus, heard.condition, heard.digest, heard.utterances, heard.audio_s)
+        with self._transaction():
+            self._db.execute("INSERT OR IGNORE INTO heard VALUES (?, ?, ?, ?, ?)", values)
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep a small fact about the run under a key; the last one said stands."""
+        with self._transaction():
+            self._put({f"note:{key}": value})
+
+    def noted(self, key: str) -> Any:
+        """The fact kept under a key, or None."""
+        return _get(self._db, f"note:{key}")
+
+    def experiment(self) -> Mapping[str, Any]:
+        """The experiment as it was recorded when the run began."""
+        return cast(Mapping[str, Any], _get(self._db, "experiment"))
+
+    def close(self) -> None:
+        """Fold the write-ahead log into the file and let the next writer in; idempotent."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.close()
+        self._lock.release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _readable_errors(self.run_dir):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _put(self, values: Mapping[str, Any]) -> None:
+        rows = [(key, json.dumps(to_json(value))) for key, value in values.items()]
+        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def _require_running(self, trial_id: str, attempt: int) -> None:
+        query = "SELECT status FROM attempt WHERE trial_id = ? AND attempt = ?"
+        row = self._db.execute(query, (trial_id, attempt)).fetchone()
+        if row is None or row[0] != "running":
+            raise ValueError(f"attempt {attempt} at trial {trial_id} is {row[0] if row else 'not there'}, not running")
+
+    def _close_attempt(self, facts: TrialFacts, attempt: int, status: str) -> None:
+        bare = replace(facts, utterances=(), traces=())
+        values = (status, _dump(bare), facts.trial.id, attempt)
+        self._db.execute("UPDATE attempt SET status = ?, facts = ? WHERE trial_id = ? AND attempt = ?", values)
+
+    def _add_trace(self, trial_id: str, attempt: int, trace: PowerTrace) -> None:
+        query = "SELECT coalesce(max(part), -1) FROM trace WHERE trial_id = ? AND attempt = ? AND channel = ?"
+        part = self._db.execute(query, (trial_id, attempt, trace.channel)).fetchone()[0] + 1
+        about = _dump(replace(trace, t_s=(), power_w=()))
+        samples = (array("d", trace.t_s).tobytes(), array("d", trace.power_w).tobytes())
+        row = (trial_id, attempt, trace.channel, part, about, *samples)
+        self._db.execute("INSERT INTO trace VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def read_run(run_dir: Path) -> RunFacts:
+    """Everything a run holds, also while it is being written; of each trial the one attempt that has a verdict.
+
+    A trial without a verdict comes as `pending` or `running`, without utterances. Raises InputError when there is no run.
+    """
+    path = _existing(Path(run_dir))
+    with _readable_errors(Path(run_dir)), contextlib.closing(_connect_to_read(path)) as db:
+        _check_version(db, path)
+        db.execute("BEGIN")  # one snapshot, whatever the writer does meanwhile
+        trials = [
+            from_json(Trial, json.loads(row[0])) for row in db.execute("SELECT trial FROM trial ORDER BY ordinal")
+        ]
+        rejected = [
+            from_json(Rejected, json.loads(row[0]))
+            for row in db.execute("SELECT rejected FROM rejected ORDER BY corpus, condition, ordinal")
+        ]
+        return RunFacts(
+            name=_get(db, "name"),
+            created=_get(db, "created"),
+            seed=_get(db, "seed"),
+            machine=_get(db, "machine"),
+            experiment=_get(db, "experiment"),
+            meters=_get(db, "meters"),
+            trials=tuple(_read_trial(db, trial) for trial in trials),
+            rejected=tuple(dict.fromkeys(rejected)),
+        )
+
+
+def _read_trial(db: sqlite3.Connection, trial: Trial) -> TrialFacts:
+    query = "SELECT attempt, facts FROM attempt WHERE trial_id = ? AND status IN ('done', 'failed')"
+    verdict = db.execute(query, (trial.id,)).fetchone()
+    if verdict is None:
+        running = db.execute("SELECT 1 FROM attempt WHERE trial_id = ? AND status = 'running'", (trial.id,)).fetchone()
+        status: TrialStatus = "running" if running else "pending"
+        return TrialFacts(trial=trial, status=status)
+    attempt, facts = verdict
+    key = (trial.id, attempt)
+    results = db.execute("SELECT result FROM utterance WHERE trial_id = ? AND attempt = ? ORDER BY ordinal", key)
+    utterances = tuple(from_json(UtteranceResult, json.loads(row[0])) for row in results)
+    return replace(from_json(TrialFacts, json.loads(facts)), utterances=utterances, traces=_read_traces(db, key))
+
+
+def _read_traces(db: sqlite3.Connection, key: tuple[str, int]) -> tuple[PowerTrace, ...]:
+    query = "SELECT channel, about, t_s, power_w FROM trace WHERE trial_id = ? AND attempt = ? ORDER BY channel, part"
+    about: dict[str, PowerTrace] = {}
+    samples: dict[str, tuple[array[float], array[float]]] = {}
+    for channel, text, times, powers in db.execute(query, key):
+        about.setdefault(channel, from_json(PowerTrace, json.loads(text)))
+        t_s, power_w = samples.setdefault(channel, (array("d"), array("d")))
+        t_s.frombytes(times)
+        power_w.frombytes(powers)
+    return tuple(replace(about[name], t_s=tuple(t), power_w=tuple(p)) for name, (t, p) in samples.items())
+
+
+def remove_run(run_dir: Path) -> None:
+    """Make room for a new run in its place: only the journal's own files go. Raises when a writer is at work there."""
+    lock = _lock(run_dir)
+    try:
+        with _readable_errors(run_dir):
+            for suffix in ("-wal", "-shm", ""):
+                (run_dir / (FILE_NAME + suffix)).unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def holds_run(run_dir: Path) -> bool:
+    """Whether a journal lies there."""
+    return (run_dir / FILE_NAME).exists()
+
+
+def _lock(run_dir: Path) -> Lock:
+    with _readable_errors(run_dir):
+        return Lock.take(run_dir / LOCK_NAME)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(
+        "PRAGMA synchronous = NORMAL"
+    )  # safe against a killed process; a power cut may cost the last transaction
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    uri = path.resolve().as_uri()
+    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        db.close()
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        # A finished run on a read-only medium: SQLite cannot lay its shared-memory file there and needs none.
+        db = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    return db
+
+
+def _check_version(db: sqlite3.Connection, path: Path) -> None:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        raise InputError(
+            "the run was stopped before its plan was written", where=path, fix="Start again with --overwrite"
+        )
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"the journal has schema {version}, this version reads {SCHEMA_VERSION}",
+            where=path,
+            fix="Use the version of wattscribe that wrote it",
+        )
+
+
+def _existing(run_dir: Path) -> Path:
+    path = run_dir / FILE_NAME
+    if not path.is_file():
+        raise InputError(f"there is no run here (no {FILE_NAME})", where=run_dir, fix="Name a directory made by bench")
+    return path
+
+
+def _run_exists(run_dir: Path) -> InputError:
+    fix = "Go on with it (--resume), replace it (--overwrite) or choose another --out"
+    return InputError("there is a run already", where=run_dir, fix=fix)
+
+
+def _make_directory(path: Path) -> None:
+    with _readable_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _readable_errors(run_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
+        if isinstance(error, sqlite3.IntegrityError):
+            raise
+        raise WattscribeError(
+            f"the journal cannot be read or written: {error}",
+            where=run_dir,
+            fix="Check that the disk is not full and the directory is writable; a run goes on with --resume",
+        ) from error
+
+
+def _dump(record: Any) -> str:
+    return json.dumps(to_json(record), allow_nan=False)
+
+
+def _get(db: sqlite3.Connection, key: str) -> Any:
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else json.loads(row[0])
