@@ -1,0 +1,97 @@
+"""How far a word error rate could be off: bootstrap intervals that respect that one speaker's utterances go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.errors import InputError
+from wattscribe.records import Interval
+from wattscribe.scoring.counting import ErrorCounts, Floats
+
+RESAMPLES = 1000
+FEW_SPEAKERS = 10
+"""Below this many clusters a percentile interval is too narrow (Cameron, Gelbach & Miller 2008); the method field says so."""
+DRAWS_AT_ONCE = 1 << 22
+"""Indices drawn at a time: bounds memory to about 32 MB however many utterances there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateInterval:
+    """A rate, where 95 % of the resamples fall, and how that was found."""
+
+    rate: float | None
+    ci95: Interval | None
+    method: str
+    resamples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Clusters:
+    """Which utterances go together: `of` has shape (utterances,), values below `count`."""
+
+    of: NDArray[np.int64]
+    count: int
+    by: str
+    """In words, for the method field."""
+
+    def sums(self, values: Floats) -> Floats:
+        """Per-cluster totals, shape (count,)."""
+        return np.bincount(self.of, weights=values, minlength=self.count).astype(np.float64)
+
+
+def clusters(speakers: Sequence[str] | None, utterances: int) -> Clusters:
+    """Group utterances by speaker; one speaker or none given: each utterance stands for itself, and `by` says so."""
+    if speakers is not None and len(speakers) != utterances:
+        raise InputError(f"{len(speakers)} speakers stand against {utterances} utterances")
+    names, of = np.unique(np.asarray(speakers if speakers is not None else [], dtype=str), return_inverse=True)
+    if len(names) > 1:
+        few = " (few: the interval is rough)" if len(names) < FEW_SPEAKERS else ""
+        return Clusters(of=of.astype(np.int64), count=len(names), by=f"bootstrap over {len(names)} speakers{few}")
+    why = "one speaker: says nothing about other speakers" if len(names) else "speakers not given"
+    return Clusters(
+        of=np.arange(utterances, dtype=np.int64), count=utterances, by=f"bootstrap over {utterances} utterances ({why})"
+    )
+
+
+def resampled(columns: Floats, *, resamples: int, seed: int) -> Floats:
+    """Totals of `columns`, shape (units, k), over `resamples` draws of units with replacement → (resamples, k)."""
+    units = len(columns)
+    generator = np.random.default_rng(seed)
+    return np.concatenate(
+        [columns[generator.integers(0, units, size=(draws, units))].sum(axis=1) for draws in _batches(resamples, units)]
+    )
+
+
+def _batches(resamples: int, units: int) -> Iterator[int]:
+    at_once = max(1, DRAWS_AT_ONCE // max(1, units))
+    while resamples > 0:
+        yield min(at_once, resamples)
+        resamples -= at_once
+
+
+def wer_interval(
+    counts: ErrorCounts, speakers: Sequence[str] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
+) -> RateInterval:
+    """The WER and its 95 % percentile interval, resampling speakers (or utterances where there is only one speaker).
+
+    Where no error was seen, resampling cannot show one: the upper end is then 1 − 0.05^(1/words), the exact binomial bound.
+    """
+    if counts.utterances == 0 or counts.wer is None:
+        return RateInterval(rate=None, ci95=None, method="no reference words", resamples=0)
+    if counts.errors.sum() == 0:
+        words = float(counts.words.sum())
+        upper = 1.0 - 0.05 ** (1.0 / words)
+        return RateInterval(
+            rate=0.0, ci95=(0.0, upper), method=f"no error in {words:g} words: exact binomial bound", resamples=0
+        )
+    groups = clusters(speakers, counts.utterances)
+    totals = resampled(
+        np.stack([groups.sums(counts.errors), groups.sums(counts.words)], axis=1), resamples=resamples, seed=seed
+    )
+    totals = totals[totals[:, 1] > 0]
+    low, high = np.percentile(totals[:, 0] / totals[:, 1], [2.5, 97.5])
+    return RateInterval(rate=counts.wer, ci95=(float(low), float(high)), method=groups.by, resamples=resamples)
