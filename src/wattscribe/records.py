@@ -197,6 +197,12 @@ class PowerTrace:
     power_w: tuple[float, ...]
     resolution_w: float | None = None
     """The sensor's own step, where it is known."""
+    averaging_s: float | None = None
+    """The span that one value averages over, ending at its update; 0: an instant value. None: unknown, no lag is corrected."""
+    interval_means: bool = False
+    """True: `power_w[i]` is the exact mean from `t_s[i-1]` to `t_s[i]`, as from a differentiated energy counter."""
+    failed_t_s: tuple[float, ...] = ()
+    """When reads failed: gaps, never zeros."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +220,8 @@ class Reading:
     update_interval_s: float | None = None
     reason: str | None = None
     """Why it is unavailable or marked."""
+    net_ci95_j: Interval | None = None
+    """Interval of `net_j`: that of the energy and that of the idle baseline together."""
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from wattscribe.records import Evidence
 
@@ -44,6 +44,8 @@ class Channel:
     resolution: float | None = None
     """The sensor's step in W (power) or J (energy)."""
     evidence: Evidence = "measured"
+    averaging_s: float | None = None
+    """The span that one value averages over, ending at its update; 0: an instant value; None: unknown."""
 
 
 class Meter(Protocol):
@@ -60,6 +62,13 @@ class Meter(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class PacedMeter(Meter, Protocol):
+    """A meter that is dear to read: the sampler asks it no more often than every `min_period_s`."""
+
+    min_period_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
