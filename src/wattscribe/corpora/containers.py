@@ -1,0 +1,59 @@
+"""Whether an audio file is whole: libsndfile shortens a cut WAV or OGG silently, so its own bytes are asked."""
+
+from __future__ import annotations
+
+import struct
+
+from wattscribe.errors import InputError
+
+MP3_SLACK_FRAMES = 1152
+"""One MPEG layer III frame: encoders round their promised length to it."""
+
+MAX_KNOWN_FRAMES = 1 << 40
+"""libsndfile answers with a huge count where a stream does not say how long it is."""
+
+_STREAMED_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF - 36)
+"""Data sizes that recorders write when they cannot seek back (sox, ffmpeg, arecord): length unknown, not truncated."""
+
+_OGG_END_OF_STREAM = 0x04
+_OGG_HEADER_BYTES = 27
+
+
+def frames_known(frames: int) -> bool:
+    """Whether a header's frame count is a promise (a FLAC stream may carry 0: unknown)."""
+    return 0 < frames < MAX_KNOWN_FRAMES
+
+
+def check_complete(data: bytes, where: object) -> None:
+    """Raise InputError when a WAV or OGG file ends before its own header or page says; other formats pass."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
+        _check_wav(data, where)
+    elif data[:4] == b"OggS":
+        _check_ogg(data, where)
+
+
+def _check_wav(data: bytes, where: object) -> None:
+    """Walk the RIFF chunks to `data` (Microsoft's Multimedia Programming Interface 1.0) and compare sizes."""
+    position = 12
+    while position + 8 <= len(data):
+        name = data[position : position + 4]
+        (size,) = struct.unpack_from("<I", data, position + 4)
+        held = len(data) - position - 8
+        if name == b"data":
+            if size not in _STREAMED_SIZES and size > held:
+                raise InputError(f"truncated: {held} of {size} bytes of samples are there", where=where)
+            return
+        position += 8 + size + size % 2
+    raise InputError("truncated: the file ends before its samples", where=where)
+
+
+def _check_ogg(data: bytes, where: object) -> None:
+    """The last page must be whole and carry the end-of-stream flag (RFC 3533, section 6)."""
+    start = data.rfind(b"OggS")
+    whole = False
+    if start + _OGG_HEADER_BYTES <= len(data):
+        segments = data[start + 26]
+        table = data[start + _OGG_HEADER_BYTES : start + _OGG_HEADER_BYTES + segments]
+        whole = len(table) == segments and start + _OGG_HEADER_BYTES + segments + sum(table) <= len(data)
+    if not whole or not data[start + 5] & _OGG_END_OF_STREAM:
+        raise InputError("truncated: the stream has no end", where=where)

@@ -1,0 +1,144 @@
+"""Speech in a Hugging Face dataset: from the hub by name, or a folder that `save_to_disk` wrote. Needs the extra `hub`.
+
+Audio is fetched undecoded and goes through the same decoder as files do, so that the dataset library's own audio stack is
+not needed. The library runs no code of a dataset (it dropped loading scripts in version 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from wattscribe.corpora.audio import decode_audio, read_audio
+from wattscribe.corpora.base import Audio
+from wattscribe.corpora.manifest import UNKNOWN_SPEAKER
+from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.records import Rejected, Utterance
+
+TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_text", "raw_transcription")
+ID_COLUMNS = ("id", "utterance_id", "utt_id", "segment_id", "audio_id")
+SPEAKER_COLUMNS = ("speaker_id", "speaker", "client_id", "user_id")
+"""Column names of the common speech sets (LibriSpeech, Common Voice, FLEURS, VoxPopuli, GigaSpeech, AMI, TED-LIUM)."""
+
+NAMING = "Write hub:NAME, hub:NAME:CONFIG, hub:NAME:CONFIG:SPLIT, or hub:/folder/that/save_to_disk/wrote[:SPLIT]"
+
+
+class HubCorpus:
+    """One split of a dataset; an utterance without an id column is named by its row number."""
+
+    def __init__(self, dataset: Any, *, name: str) -> None:
+        self.name = name
+        self._columns = _columns(dataset, name)
+        self._dataset = _undecoded(dataset, self._columns["audio"])
+        self._rows: dict[str, int] | None = None
+
+    def __iter__(self) -> Iterator[Utterance | Rejected]:
+        """In row order; audio is not read."""
+        seen: dict[str, int] = {}
+        listing = self._dataset.select_columns([column for key, column in self._columns.items() if key != "audio"])
+        for row, values in enumerate(listing):
+            yield self._item(row, values, seen)
+
+    def audio(self, utterance: Utterance) -> Audio:
+        if self._rows is None:
+            self._rows = {item.id: int(item.source.rsplit("#", 1)[1]) for item in self if isinstance(item, Utterance)}
+        if utterance.id not in self._rows:
+            raise InputError(f"there is no utterance {utterance.id!r}", where=self.name)
+        value = self._dataset[self._rows[utterance.id]][self._columns["audio"]]
+        where = f"{self.name} row {self._rows[utterance.id]}"
+        if not isinstance(value, Mapping) or (value.get("bytes") is None and not value.get("path")):
+            raise InputError("missing audio", where=where)
+        if value.get("bytes") is not None:
+            return decode_audio(bytes(value["bytes"]), where=where)
+        return read_audio(value["path"])
+
+    def _item(self, row: int, values: Mapping[str, Any], seen: dict[str, int]) -> Utterance | Rejected:
+        id_ = self._value(values, "id") or str(row)
+        reference = self._value(values, "text")
+        where = f"{self.name} row {row}"
+        if id_ in seen:
+            return Rejected(corpus=self.name, id=id_, reason=f"duplicate id, first in row {seen[id_]}", where=where)
+        seen[id_] = row
+        if not reference:
+            return Rejected(corpus=self.name, id=id_, reason="text missing", where=where)
+        speaker = self._value(values, "speaker") or UNKNOWN_SPEAKER
+        return Utterance(id=id_, speaker=speaker, reference=reference, source=f"{self.name}#{row}")
+
+    def _value(self, values: Mapping[str, Any], key: str) -> str:
+        value = values.get(self._columns[key]) if key in self._columns else None
+        return "" if value is None else str(value).strip()
+
+
+def open_hub(spec: str) -> HubCorpus:
+    """`hub:NAME[:CONFIG][:SPLIT]` or `hub:FOLDER[:SPLIT]`. Raises MissingExtraError, or InputError with what is on offer."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("datasets", "hub", needed_for="a Hugging Face dataset") from error
+    rest = spec.removeprefix("hub:")
+    if not rest:
+        raise InputError("no dataset is named", where=repr(spec), fix=NAMING)
+    try:
+        folder, split = _local(rest)
+        found = datasets.load_from_disk(str(folder)) if folder is not None else _remote(datasets, rest, spec)
+    except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"the dataset cannot be loaded: {first_line}", where=spec, fix=NAMING) from error
+    return HubCorpus(_one_split(found, split, spec), name=spec)
+
+
+def _local(rest: str) -> tuple[Path | None, str | None]:
+    """A folder written by `save_to_disk` and the split behind the last colon, if this is one."""
+    head, _, tail = rest.rpartition(":")
+    for text, split in ((rest, None), (head, tail)):
+        folder = Path(text).expanduser() if text else None
+        if folder is not None and any((folder / file).is_file() for file in ("dataset_dict.json", "state.json")):
+            return folder, split
+    return None, None
+
+
+def _remote(datasets: Any, rest: str, spec: str) -> Any:
+    """A dataset by name: a single part behind the name is a configuration if there is one of that name, else a split."""
+    name, *parts = rest.split(":")
+    if len(parts) > 2 or not name or not all(parts):
+        raise InputError("this is not a dataset's name", where=spec, fix=NAMING)
+    config, split = (*parts, None, None)[:2]
+    if len(parts) == 1 and parts[0] not in datasets.get_dataset_config_names(name):
+        config, split = None, parts[0]
+    return datasets.load_dataset(name, config, split=split)
+
+
+def _one_split(found: Any, split: str | None, spec: str) -> Any:
+    if not isinstance(found, Mapping):
+        if split is not None:
+            raise InputError(f"this saved dataset has no splits, so not {split!r} either", where=spec)
+        return found
+    if split is None and len(found) == 1:
+        return next(iter(found.values()))
+    if split not in found:
+        wanted = "name a split" if split is None else f"there is no split {split!r}"
+        raise InputError(f"{wanted}; on offer: {', '.join(found)}", where=spec, fix=NAMING)
+    return found[split]
+
+
+def _columns(dataset: Any, name: str) -> dict[str, str]:
+    """Which column is what: audio and text must be there, id and speaker may be."""
+    import datasets
+
+    audio = [column for column, kind in dataset.features.items() if isinstance(kind, datasets.Audio)]
+    text = [column for column in TEXT_COLUMNS if column in dataset.features]
+    if not audio or not text:
+        what = "audio column" if not audio else f"column with the text (one of {', '.join(TEXT_COLUMNS)})"
+        raise InputError(f"the dataset has no {what}; it has {', '.join(dataset.features)}", where=name)
+    columns = {"audio": audio[0], "text": text[0]}
+    for key, candidates in (("id", ID_COLUMNS), ("speaker", SPEAKER_COLUMNS)):
+        columns |= {key: column for column in reversed(candidates) if column in dataset.features}
+    return columns
+
+
+def _undecoded(dataset: Any, column: str) -> Any:
+    """The dataset with audio as {bytes, path}."""
+    import datasets
+
+    return dataset.cast_column(column, datasets.Audio(decode=False))
