@@ -133,7 +133,9 @@ def _columns(dataset: Any, name: str) -> dict[str, str]:
         raise InputError(f"the dataset has no {what}; it has {', '.join(dataset.features)}", where=name)
     columns = {"audio": audio[0], "text": text[0]}
     for key, candidates in (("id", ID_COLUMNS), ("speaker", SPEAKER_COLUMNS)):
-        columns |= {key: column for column in reversed(candidates) if column in dataset.features}
+        present = [column for column in candidates if column in dataset.features]
+        if present:
+            columns[key] = present[0]
     return columns
 
 
