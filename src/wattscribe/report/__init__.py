@@ -1,1 +1,34 @@
 """Facts to view-model to page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wattscribe.report.formats import FORMATS, to_csv, to_json, to_markdown, to_parquet
+from wattscribe.report.table import SCHEMA, Row, View, rows, view
+
+if TYPE_CHECKING:
+    from wattscribe.records import RunFacts
+    from wattscribe.report.findings import Limits
+
+__all__ = [
+    "FORMATS",
+    "SCHEMA",
+    "Row",
+    "View",
+    "rows",
+    "to_csv",
+    "to_json",
+    "to_markdown",
+    "to_parquet",
+    "view",
+    "write_html",
+]
+
+
+def write_html(facts: RunFacts, path: Path, *, limits: Limits | None = None) -> None:
+    """One self-contained page about a run; `limits` are what the recommendation must keep."""
+    from wattscribe.report.run_page import write_run_page
+
+    write_run_page(facts, path, limits=limits)

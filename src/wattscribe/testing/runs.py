@@ -20,11 +20,12 @@ from wattscribe.records import (
     Window,
 )
 
-WORDS = (
+VOCABULARY = (
     "the of and to in that was his with for had not but from which were all they been when there him her would one "
     "more so no out up into them time some could upon what men about very then old little over now after our down "
     "made before must through being long where much should well way people good own such even day may first never"
-).split()
+)
+WORDS = VOCABULARY.split()
 
 CLEAN = Condition()
 NOISY = tuple(Condition(noise="rain", snr_db=float(snr)) for snr in (20, 10, 5, 0))

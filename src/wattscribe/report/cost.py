@@ -1,0 +1,218 @@
+"""What a group of trials cost: joules with their evidence, time, memory. Derived from raw samples on every reading."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wattscribe.meters import window as windows
+from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts
+from wattscribe.report.modelled import modelled_reading, transducers_only
+
+T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+"""Student's t, two-sided 95 %, for 1 to 15 degrees of freedom (any table of the distribution)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Joules for one pass over the corpus: the mean of the repeats that have a figure."""
+
+    energy_j: float | None
+    ci95_j: Interval | None
+    idle_j: float | None
+    net_j: float | None
+    mean_power_w: float | None
+    evidence: Evidence
+    covers: str
+    reason: str | None
+    readings: tuple[Reading, ...] = ()
+    """One per finished trial."""
+    rails: tuple[Energy, ...] = ()
+    """Every other measured rail apart; never added up, because rails overlap."""
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Only figures of one kind may be ranked: same evidence, same thing covered."""
+        return self.evidence, self.covers
+
+
+NOTHING = Energy(
+    energy_j=None,
+    ci95_j=None,
+    idle_j=None,
+    net_j=None,
+    mean_power_w=None,
+    evidence="unavailable",
+    covers="",
+    reason="no finished trial",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyRule:
+    """How every trial of one run gets its joules: one channel per device, or one model for all, so that rows compare."""
+
+    channel_of_device: dict[str, str]
+    transducers: bool
+    """Nothing was measured and every trial has a workload and counts: the transducer model answers for all."""
+
+
+def energy_rule(facts: RunFacts) -> EnergyRule:
+    """Choose once per run and device, over all its trials together."""
+    pooled: dict[str, dict[str, PowerTrace]] = {}
+    for trial in facts.trials:
+        rails = pooled.setdefault(trial.trial.recognizer.device, {})
+        for trace in trial.traces:
+            before = rails.get(trace.channel)
+            powers = trace.power_w if before is None else before.power_w + trace.power_w
+            times = trace.t_s if before is None else before.t_s + trace.t_s
+            rails[trace.channel] = replace(trace, power_w=powers, t_s=times)
+    chosen = {device: windows.preferred(tuple(rails.values()), device) for device, rails in pooled.items()}
+    return EnergyRule(
+        channel_of_device={device: trace.channel for device, trace in chosen.items() if trace is not None},
+        transducers=transducers_only(facts),
+    )
+
+
+def energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
+    """The energy of finished trials of one group."""
+    if not trials:
+        return NOTHING
+    channel = rule.channel_of_device.get(trials[0].trial.recognizer.device)
+    if channel is None:
+        return _combined([modelled_reading(trial, transducers=rule.transducers) for trial in trials])
+    others = sorted({trace.channel for trial in trials for trace in trial.traces if trace.t_s} - {channel})
+    rails = tuple(_combined([measured_reading(trial, name) for trial in trials]) for name in others)
+    return replace(_combined([measured_reading(trial, channel) for trial in trials]), rails=rails)
+
+
+def measured_reading(trial: TrialFacts, channel: str) -> Reading:
+    """Joules of one trial on one channel; `unavailable` with the reason where the samples do not answer."""
+    trace = next((each for each in trial.traces if each.channel == channel), None)
+    if trace is None or trial.window is None:
+        missing = f"no samples of {channel}" if trace is None else "the trial has no window"
+        return Reading(
+            energy_j=None,
+            energy_ci95_j=None,
+            idle_j=None,
+            net_j=None,
+            evidence="unavailable",
+            covers=channel if trace is None else trace.covers,
+            samples=0,
+            window_s=0.0 if trial.window is None else trial.window.duration_s,
+            reason=missing,
+        )
+    return windows.energy(trace, trial.window, idle_before=trial.idle_before, idle_after=trial.idle_after)
+
+
+def _combined(readings: Sequence[Reading]) -> Energy:
+    there = [each for each in readings if each.energy_j is not None]
+    reasons = list(dict.fromkeys(each.reason for each in readings if each.reason))
+    if there and len(there) < len(readings):
+        reasons.insert(0, f"{len(readings) - len(there)} of {len(readings)} repeats have no figure")
+    if not there:
+        return replace(
+            NOTHING, covers=readings[0].covers, reason="; ".join(reasons) or "no figure", readings=tuple(readings)
+        )
+    energies = [each.energy_j for each in there if each.energy_j is not None]
+    idle = [each.idle_j for each in there if each.idle_j is not None]
+    net = [each.net_j for each in there if each.net_j is not None]
+    window_s = sum(each.window_s for each in there) / len(there)
+    mean_j = sum(energies) / len(energies)
+    return Energy(
+        energy_j=mean_j,
+        ci95_j=within_and_between(energies, [each.energy_ci95_j for each in there]),
+        idle_j=sum(idle) / len(idle) if idle else None,
+        net_j=sum(net) / len(net) if net else None,
+        mean_power_w=mean_j / window_s if window_s > 0 else None,
+        evidence=there[0].evidence,
+        covers=there[0].covers,
+        reason="; ".join(reasons) or None,
+        readings=tuple(readings),
+    )
+
+
+def within_and_between(values: Sequence[float], intervals: Sequence[Interval | None]) -> Interval | None:
+    """The interval of a mean of repeats.
+
+    Within: the sides' root mean square; it does not shrink with repeats, because a sensor's error is the same in all of
+    them. Between: Student's t over the repeats. Both are added as squares. None: one value without an interval.
+    """
+    mean = sum(values) / len(values)
+    known = [(value - each[0], each[1] - value) for value, each in zip(values, intervals, strict=True) if each]
+    if not known and len(values) < 2:
+        return None
+    below, above = (math.sqrt(sum(side[i] ** 2 for side in known) / len(known)) if known else 0.0 for i in (0, 1))
+    between = 0.0
+    if len(values) > 1:
+        spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+        between = student_t(len(values) - 1) * spread / math.sqrt(len(values))
+    return mean - math.hypot(below, between), mean + math.hypot(above, between)
+
+
+def student_t(degrees: int) -> float:
+    """The two-sided 95 % quantile; above 15 degrees by the expansion z + (z³ + z) / (4 ν), good to 0.005."""
+    if degrees <= len(T975):
+        return T975[degrees - 1]
+    z = 1.959964
+    return z + (z**3 + z) / (4 * degrees)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Times of finished trials: means over repeats, percentiles over all their utterances."""
+
+    audio_s: float | None = None
+    rtf: float | None = None
+    rtf_ci95: Interval | None = None
+    latency_p50_s: float | None = None
+    latency_p90_s: float | None = None
+    latency_p99_s: float | None = None
+    load_s: float | None = None
+    warmup_s: float | None = None
+
+
+def speed_of(trials: Sequence[TrialFacts]) -> Speed:
+    """Time spent in the recognizer against the audio it answered; utterances of one batch share their time."""
+    heard = [trial for trial in trials if trial.utterances]
+    if not heard:
+        return Speed()
+    audio = [sum(each.audio_s for each in trial.utterances) for trial in heard]
+    factors = [busy_s(trial) / seconds for trial, seconds in zip(heard, audio, strict=True) if seconds > 0]
+    latencies = [each.end_s - each.start_s for trial in heard for each in trial.utterances if each.error is None]
+    p50, p90, p99 = percentiles(latencies, 50, 90, 99)
+    return Speed(
+        audio_s=sum(audio) / len(audio),
+        rtf=sum(factors) / len(factors) if factors else None,
+        rtf_ci95=within_and_between(factors, [None] * len(factors)) if factors else None,
+        latency_p50_s=p50,
+        latency_p90_s=p90,
+        latency_p99_s=p99,
+        load_s=mean([trial.load_s for trial in trials]),
+        warmup_s=mean([trial.warmup_s for trial in trials]),
+    )
+
+
+def busy_s(trial: TrialFacts) -> float:
+    """Seconds in which at least one utterance was being transcribed."""
+    total, reached = 0.0, -math.inf
+    for start_s, end_s in sorted((each.start_s, each.end_s) for each in trial.utterances):
+        total += max(0.0, end_s - max(start_s, reached))
+        reached = max(reached, end_s)
+    return total
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of the values that are there; None when none is."""
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there else None
+
+
+def percentiles(values: Sequence[float], *points: float) -> tuple[float | None, ...]:
+    """Linear percentiles, or None for each point when there is no value."""
+    if not values:
+        return (None,) * len(points)
+    return tuple(float(each) for each in np.percentile(np.asarray(values, dtype=np.float64), points))

@@ -1,0 +1,162 @@
+"""The same rows as Markdown for people, CSV, JSON and Parquet for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.records import RunFacts
+from wattscribe.report.groups import short_corpus, short_model
+from wattscribe.report.table import SCHEMA, rows
+from wattscribe.report.words import bytes_text, interval_text, number, percent_text
+
+FORMATS = ("html", "md", "csv", "json", "parquet")
+
+
+def to_json(facts: RunFacts) -> str:
+    """`{"schema": 1, "rows": [...]}`; strict JSON: a value that is not finite becomes null."""
+    return json.dumps({"schema": SCHEMA, "rows": finite(rows(facts))}, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def to_csv(facts: RunFacts) -> str:
+    """One line per row; an interval becomes two columns `…_low` and `…_high`, nested values are JSON, missing is empty."""
+    flat = [_flat(row) for row in finite(rows(facts))]
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _inert(value) for name, value in row.items()} for row in flat)
+    return text.getvalue()
+
+
+def to_parquet(facts: RunFacts, path: Path) -> None:
+    """The columns of CSV with their types; schema version in the file's metadata. Raises MissingExtraError."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "parquet", needed_for="a report as Parquet") from error
+    table = pyarrow.Table.from_pylist([_flat(row) for row in finite(rows(facts))])
+    table = table.replace_schema_metadata({"wattscribe.schema": str(SCHEMA), "wattscribe.run": facts.name})
+    pyarrow.parquet.write_table(table, str(path))
+
+
+def to_markdown(facts: RunFacts) -> str:
+    """A table that is read in a terminal, and below it what a reader must know: flags, failures, rejected inputs."""
+    made = rows(facts)
+    header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
+    table = [(*header, "J", "J/s audio", "evidence"), *map(_cells, made)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    notes = markdown_notes(made, facts)
+    return "\n".join([*lines, *(["", *notes] if notes else []), ""])
+
+
+def markdown_notes(made: Sequence[dict[str, Any]], facts: RunFacts) -> list[str]:
+    """What the table cannot hold, one line each."""
+    notes = []
+    for row in made:
+        name = f"{short_model(row['model'])} {row['precision']}, {short_corpus(row['corpus'])}, {row['condition']}"
+        if row["precision_ok"] is False:
+            notes.append(f"- ! {name}: precision not as requested: {_cell(row['precision_reason'] or '')}")
+        if row["status"] != "done":
+            notes.append(f"- {name}: {row['status']}: {_cell(row['reason'] or 'not run yet')}")
+        elif row["failed"]:
+            notes.append(
+                f"- {name}: {row['failed']} of {row['utterances']} utterances got no answer: all words deleted"
+            )
+    evidence = {row["energy_evidence"] for row in made if row["energy_j"] is not None}
+    covers = sorted(
+        {f"{row['energy_evidence']}: {row['energy_covers']}" for row in made if row["energy_j"] is not None}
+    )
+    notes += [f"- energy {_cell(each)}" for each in covers]
+    if len(evidence) > 1:
+        notes.append("- Figures of different evidence must not be compared.")
+    unavailable = sorted({row["energy_reason"] or "" for row in made if row["energy_j"] is None and row["repeats"]})
+    notes += [f"- energy unavailable: {_cell(each)}" for each in unavailable if each]
+    if facts.rejected:
+        notes.append(f"- {len(facts.rejected)} inputs rejected, excluded from the score:")
+        notes += [f"  - {_cell(each.id)}: {_cell(each.reason)}" for each in facts.rejected[:20]]
+        if len(facts.rejected) > 20:
+            notes.append(f"  - and {len(facts.rejected) - 20} more")
+    return notes
+
+
+def write(facts: RunFacts, kind: str, path: Path | None) -> str | None:
+    """Write one format to `path`, or return its text where there is no path. Raises InputError for a binary to no path."""
+    if kind == "parquet":
+        if path is None:
+            raise InputError("Parquet is binary and is not printed", fix="Give --out FILE.parquet")
+        to_parquet(facts, path)
+        return None
+    makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
+    if kind not in makers:
+        raise InputError(f"there is no format {kind!r}", fix=f"Choose one of: {', '.join(FORMATS)}")
+    text = makers[kind](facts)
+    if path is None:
+        return text
+    path.write_text(text, encoding="utf-8")
+    return None
+
+
+def finite(value: Any) -> Any:
+    """The same value with every float that is not finite replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if "ci95" in name:
+            low, high = value or (None, None)
+            flat[f"{name}_low"], flat[f"{name}_high"] = low, high
+        elif isinstance(value, (dict, list)):
+            flat[name] = json.dumps(value)
+        else:
+            flat[name] = value
+    return flat
+
+
+def _inert(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets a quote in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _cell(text: str) -> str:
+    """Text that stays inside its Markdown cell and is not taken for HTML."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    flag = " !" if row["precision_ok"] is False else ""
+    return (
+        _cell(short_model(row["model"])),
+        _cell(row["precision"]) + flag,
+        _cell(short_corpus(row["corpus"])),
+        _cell(row["condition"]),
+        f"{row['utterances'] - row['failed']}/{row['utterances']}" if row["failed"] else str(row["utterances"]),
+        f"{percent_text(row['wer'])} {interval_text(row['wer_ci95'], 100)}".strip(),
+        percent_text(row["cer"]),
+        number(row["rtf"]),
+        number(row["latency_p50_s"]),
+        number(row["latency_p99_s"]),
+        bytes_text(row["peak_memory_bytes"]),
+        f"{number(row['energy_j'])} {interval_text(row['energy_ci95_j'])}".strip(),
+        number(row["j_per_audio_s"]),
+        row["energy_evidence"],
+    )

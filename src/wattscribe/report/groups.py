@@ -1,0 +1,142 @@
+"""Trials of one recognizer on one corpus under one condition, their repeats put together and scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wattscribe.records import Condition, RecognizerSpec, RunFacts, TrialFacts, UtteranceResult, to_json
+from wattscribe.scoring import ErrorCounts, RateInterval, count_errors, mean_counts, wer_interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What one group heard, utterance by utterance; parallel sequences in the order of the corpus."""
+
+    ids: tuple[str, ...]
+    speakers: tuple[str, ...]
+    references: tuple[str, ...]
+    hypotheses: tuple[str, ...]
+    """Of the first repeat; an utterance without an answer counts as an empty hypothesis: all its words are deleted."""
+    failed: int
+    """Utterances without an answer in at least one repeat."""
+    counts: ErrorCounts
+    interval: RateInterval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """recognizer × corpus × condition with all its repeats; `scored` is None when no trial of it was finished."""
+
+    recognizer: RecognizerSpec
+    corpus: str
+    condition: Condition
+    trials: tuple[TrialFacts, ...]
+    scored: Scored | None
+
+    @property
+    def done(self) -> tuple[TrialFacts, ...]:
+        """Finished trials: only these are counted, because half a trial cannot be compared with a whole one."""
+        return tuple(trial for trial in self.trials if trial.status == "done")
+
+    @property
+    def label(self) -> str:
+        """`runtime:model precision`, short enough for a figure."""
+        return f"{short_model(self.recognizer.name)} {self.recognizer.precision}"
+
+
+def short_model(name: str) -> str:
+    """`sherpa:/a/b/zipformer` → `sherpa:zipformer`; hub names keep their owner out."""
+    runtime, _, model = name.partition(":")
+    return f"{runtime}:{model.rstrip('/').rsplit('/', 1)[-1]}" if model else name
+
+
+def short_corpus(name: str) -> str:
+    """The last two parts of a path: `librispeech-noisy/dev-clean`."""
+    return name if name.startswith("hub:") else "/".join(name.rstrip("/").split("/")[-2:])
+
+
+def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000) -> tuple[Group, ...]:
+    """All groups of a run, in the order of the plan."""
+    found: dict[str, list[TrialFacts]] = {}
+    for each in facts.trials:
+        trial = each.trial
+        key = json.dumps([to_json(trial.recognizer), trial.corpus, to_json(trial.condition)], sort_keys=True)
+        found.setdefault(key, []).append(each)
+    return tuple(_group(trials, normaliser, resamples, facts.seed) for trials in found.values())
+
+
+def _group(trials: Sequence[TrialFacts], normaliser: str, resamples: int, seed: int) -> Group:
+    first = trials[0].trial
+    done = [trial for trial in trials if trial.status == "done"]
+    return Group(
+        recognizer=first.recognizer,
+        corpus=first.corpus,
+        condition=first.condition,
+        trials=tuple(trials),
+        scored=score([trial.utterances for trial in done], normaliser, resamples, seed) if done else None,
+    )
+
+
+def score(
+    repeats: Sequence[Sequence[UtteranceResult]], normaliser: str = "whisper", resamples: int = 1000, seed: int = 0
+) -> Scored:
+    """Score every distinct utterance once; where repeats differ in what they heard, their errors are averaged."""
+    known = {result.id: result for result in _reversed_chain(repeats)}
+    ids = tuple(dict.fromkeys(result.id for results in repeats for result in results))
+    references = tuple(known[each].reference for each in ids)
+    heard = [_hypotheses(results, ids, known) for results in repeats]
+    distinct = {texts: count_errors(references, texts, rule=normaliser) for texts in dict.fromkeys(heard)}
+    counts = mean_counts([distinct[texts] for texts in heard])
+    speakers = tuple(known[each].speaker for each in ids)
+    return Scored(
+        ids=ids,
+        speakers=speakers,
+        references=references,
+        hypotheses=heard[0] if heard else (),
+        failed=len({result.id for results in repeats for result in results if result.hypothesis is None}),
+        counts=counts,
+        interval=wer_interval(counts, speakers, resamples=resamples, seed=seed),
+    )
+
+
+def _reversed_chain(repeats: Sequence[Sequence[UtteranceResult]]) -> Iterable[UtteranceResult]:
+    """So that a dictionary built from it keeps each utterance's earliest answer."""
+    return (result for results in reversed(repeats) for result in results)
+
+
+def _hypotheses(
+    results: Sequence[UtteranceResult], ids: Sequence[str], known: dict[str, UtteranceResult]
+) -> tuple[str, ...]:
+    here = {result.id: result for result in results}
+    return tuple(here.get(each, known[each]).hypothesis or "" for each in ids)
+
+
+def on_common_utterances(one: Scored, other: Scored) -> tuple[ErrorCounts, ErrorCounts, tuple[str, ...]] | None:
+    """Both counts restricted to the utterances that both heard with one reference, and their speakers; None: no such."""
+    if one.ids == other.ids and one.references == other.references:
+        return one.counts, other.counts, one.speakers
+    where = {key: index for index, key in enumerate(zip(other.ids, other.references, strict=True))}
+    pairs = [(index, where[key]) for index, key in enumerate(zip(one.ids, one.references, strict=True)) if key in where]
+    if not pairs:
+        return None
+    mine, theirs = [list(each) for each in zip(*pairs, strict=True)]
+    return take(one.counts, mine), take(other.counts, theirs), tuple(one.speakers[index] for index in mine)
+
+
+def take(counts: ErrorCounts, indices: Sequence[int]) -> ErrorCounts:
+    """The counts of some utterances."""
+    rows = np.asarray(indices, dtype=np.int64)
+    return replace(
+        counts,
+        substitutions=counts.substitutions[rows],
+        deletions=counts.deletions[rows],
+        insertions=counts.insertions[rows],
+        words=counts.words[rows],
+        character_errors=counts.character_errors[rows],
+        characters=counts.characters[rows],
+        alignments=tuple(counts.alignments[index] for index in indices),
+    )
