@@ -1,0 +1,214 @@
+"""The encoder: one segment of features and the states in, frames and the next states out.
+
+States stay inside onnxruntime: each stream owns two sets of buffers, bound once, that change places at every segment, so
+that no state is copied or allocated while a stream runs. Several streams share one call where the graph's batch is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.errors import ModelError
+from wattscribe.streaming import layout, session
+from wattscribe.streaming.layout import Array, Port, StateSpec
+
+Features = NDArray[np.float32]
+States = tuple[Array, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderLayout:
+    """What the encoder's graph and metadata say."""
+
+    audio: Port
+    lengths: Port | None
+    """An input for the number of feature frames in the segment, where the export has one."""
+    clock: Port | None
+    """An input for the number of feature frames before the segment, where the export has one (conformer)."""
+    states: tuple[StateSpec, ...]
+    output: str
+    segment_frames: int
+    """T: feature frames that one call takes."""
+    shift_frames: int
+    """decode_chunk_len: feature frames from one segment's start to the next one's."""
+    feature_dim: int
+    batchable: bool
+
+
+def read_layout(net: Any, path: Path) -> EncoderLayout:
+    """Find the audio, the states and the segment length. Raises ModelError that names what is missing or contradicts."""
+    metadata: Mapping[str, str] = net.get_modelmeta().custom_metadata_map
+    inputs, outputs = layout.ports(net.get_inputs(), path), layout.ports(net.get_outputs(), path)
+    audio = next((p for p in inputs if len(p.shape) == 3 and p.dtype == "float32"), None)
+    if audio is None:
+        raise ModelError("no input takes features [batch, frames, mels]", where=path, fix="Export a streaming encoder")
+    rest = [p for p in inputs if p is not audio]
+    names = {p.name for p in outputs}
+    extra = {
+        p.name: p for p in rest if p.dtype in ("int64", "int32") and len(p.shape) == 1 and f"new_{p.name}" not in names
+    }
+    lengths = extra.get("x_lens")
+    clock = next((p for name, p in extra.items() if "processed" in name), None)
+    states = [p for p in rest if p not in (lengths, clock)]
+    if not states:
+        raise ModelError(
+            "the encoder carries no states: it is not a streaming export", where=path, fix="Use runtime sherpa:"
+        )
+    batch = audio.shape[0]
+    specs = layout.match_states(
+        states, [p for p in outputs[1:] if "lens" not in p.name or p.name.startswith("new_")],
+        batch=batch, metadata=metadata, path=path,
+    )  # fmt: skip
+    segment, shift = _segment(audio, metadata, path)
+    feature_dim = audio.shape[2] if isinstance(audio.shape[2], int) else 80
+    if metadata.get("feature") == "whisper":
+        raise ModelError("takes Whisper features, which this runtime does not compute", where=path, fix="Use sherpa:")
+    return EncoderLayout(
+        audio=audio,
+        lengths=lengths,
+        clock=clock,
+        states=specs,
+        output=outputs[0].name,
+        segment_frames=segment,
+        shift_frames=shift,
+        feature_dim=feature_dim,
+        batchable=isinstance(batch, str) and all(spec.batch_axis is not None for spec in specs),
+    )
+
+
+def _segment(audio: Port, metadata: Mapping[str, str], path: Path) -> tuple[int, int]:
+    """T and decode_chunk_len, checked against the graph's own size and against each other."""
+    stated, fixed = layout.number(metadata, "T", path), audio.shape[1]
+    if stated is None and isinstance(fixed, str):
+        raise ModelError("metadata 'T' is missing", where=path, fix="Export it with sherpa-onnx's metadata (T=…)")
+    if stated is not None and isinstance(fixed, int) and stated != fixed:
+        raise ModelError(
+            f"metadata says T={stated}, but its input {audio.name!r} takes {fixed} frames",
+            where=path,
+            fix="Export the model again: its metadata belong to another one",
+        )
+    segment = stated if stated is not None else int(fixed)
+    shift = layout.required(metadata, "decode_chunk_len", path)
+    if shift > segment:
+        raise ModelError(
+            f"metadata decode_chunk_len={shift} is more than T={segment}", where=path, fix="Export it again"
+        )
+    return segment, shift
+
+
+class Encoder:
+    """A loaded encoder. `frames` is what it emits per segment, found by one trial run."""
+
+    def __init__(self, net: Any, path: Path) -> None:
+        self.net = net
+        self.path = path
+        self.layout = read_layout(net, path)
+        self._names = [self.layout.output, *(spec.output for spec in self.layout.states)]
+        probe = self._outputs(np.zeros((1, *self.segment_shape), np.float32), [0], self.initial_states())
+        if probe[0].ndim != 3 or probe[0].shape[0] != 1:
+            raise ModelError(f"output {self.layout.output!r} has shape {list(probe[0].shape)}", where=path)
+        for spec, value in zip(self.layout.states, probe[1:], strict=True):
+            if value.shape != spec.shape:
+                raise ModelError(
+                    f"state {spec.name!r} {list(spec.shape)} comes back as {list(value.shape)}",
+                    where=path,
+                    fix="Export the state with the same shape going in and out",
+                )
+        self.frames, self.dim = int(probe[0].shape[1]), int(probe[0].shape[2])
+
+    @property
+    def segment_shape(self) -> tuple[int, int]:
+        return self.layout.segment_frames, self.layout.feature_dim
+
+    def initial_states(self) -> States:
+        """Zeros, as every family of exports starts."""
+        return tuple(spec.zeros() for spec in self.layout.states)
+
+    def slot(self, states: States) -> Slot:
+        """Bound buffers for one stream, starting from `states`."""
+        return Slot(self, states)
+
+    def run(self, features: Features, before: Sequence[int], states: Sequence[States]) -> tuple[Array, list[States]]:
+        """One call for several streams: features [streams, T, mels] → frames [streams, F, D] and each stream's next states."""
+        stacked = tuple(
+            np.concatenate([each[i] for each in states], axis=spec.batch_axis)
+            for i, spec in enumerate(self.layout.states)
+            if spec.batch_axis is not None
+        )
+        outputs = self._outputs(features, before, stacked)
+        apart = [
+            np.split(value, len(states), axis=spec.batch_axis)
+            for spec, value in zip(self.layout.states, outputs[1:], strict=True)
+            if spec.batch_axis is not None
+        ]
+        return outputs[0], [tuple(np.ascontiguousarray(each[i]) for each in apart) for i in range(len(states))]
+
+    def _outputs(self, features: Features, before: Sequence[int], states: States) -> list[Array]:
+        feeds: dict[str, Array] = {self.layout.audio.name: features}
+        for port, values in ((self.layout.lengths, [features.shape[1]] * len(before)), (self.layout.clock, before)):
+            if port is not None:
+                feeds[port.name] = np.array(values, dtype=port.dtype)
+        feeds.update({spec.name: value for spec, value in zip(self.layout.states, states, strict=True)})
+        return session.run(self.net, self.path, self._names, feeds)
+
+
+class Slot:
+    """One stream's place in the encoder: its feature buffer, its two sets of states, its frames."""
+
+    def __init__(self, encoder: Encoder, states: States) -> None:
+        self._encoder = encoder
+        self._net = encoder.net
+        shape = encoder.layout
+        self.features: Features = np.zeros((1, *encoder.segment_shape), np.float32)
+        self._frames = np.zeros((1, encoder.frames, encoder.dim), np.float32)
+        self._clock = None if shape.clock is None else np.zeros(1, shape.clock.dtype)
+        self._sets = (
+            [np.array(value) for value in states],
+            [np.empty_like(value) for value in states],
+        )
+        self._now = 0
+        self._bindings = [self._bind(0), self._bind(1)]
+
+    def _bind(self, now: int) -> Any:
+        """Inputs from set `now`, outputs into the other one."""
+        import onnxruntime
+
+        wrap = onnxruntime.OrtValue.ortvalue_from_numpy
+        shape, binding = self._encoder.layout, self._net.io_binding()
+        binding.bind_ortvalue_input(shape.audio.name, wrap(self.features))
+        binding.bind_ortvalue_output(shape.output, wrap(self._frames))
+        if shape.lengths is not None:
+            length = np.full(1, shape.segment_frames, shape.lengths.dtype)
+            binding.bind_ortvalue_input(shape.lengths.name, wrap(length))
+        if shape.clock is not None and self._clock is not None:
+            binding.bind_ortvalue_input(shape.clock.name, wrap(self._clock))
+        for spec, source, target in zip(shape.states, self._sets[now], self._sets[1 - now], strict=True):
+            binding.bind_ortvalue_input(spec.name, wrap(source))
+            binding.bind_ortvalue_output(spec.output, wrap(target))
+        return binding
+
+    def run(self, before: int) -> Array:
+        """Encode what lies in `features`; `before` feature frames came earlier. Returns [F, D], valid until the next run."""
+        if self._clock is not None:
+            self._clock[0] = before
+        with session.reported(self._encoder.path, "failed while running"):
+            self._net.run_with_iobinding(self._bindings[self._now])
+        self._now = 1 - self._now
+        frames: Array = self._frames[0]
+        return frames
+
+    @property
+    def states(self) -> States:
+        """A copy of the states, as a value."""
+        return tuple(value.copy() for value in self._sets[self._now])
+
+    @states.setter
+    def states(self, values: States) -> None:
+        for buffer, value in zip(self._sets[self._now], values, strict=True):
+            buffer[...] = value

@@ -1,0 +1,55 @@
+"""The joiner: an encoder frame and a predictor vector → a score for each token; any number of rows in one call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.errors import ModelError
+from wattscribe.streaming import layout, session
+from wattscribe.streaming.layout import Array
+
+Scores = NDArray[np.float32]
+
+
+class Joiner:
+    """A loaded joiner: inputs encoder_out [N, D] and decoder_out [N, D], output logit [N, V]."""
+
+    def __init__(self, net: Any, path: Path) -> None:
+        inputs, outputs = layout.ports(net.get_inputs(), path), layout.ports(net.get_outputs(), path)
+        if len(inputs) != 2 or any(p.dtype != "float32" for p in inputs):
+            names = ", ".join(p.name for p in inputs)
+            raise ModelError(
+                f"takes {names}, not encoder_out and decoder_out", where=path, fix="Export it in sherpa-onnx's layout"
+            )
+        self.net, self.path = net, path
+        by_name = {p.name: p for p in inputs}
+        self._encoder = by_name.get("encoder_out", inputs[0])
+        self._predictor = by_name.get("decoder_out", inputs[1])
+        self._rank = len(self._encoder.shape)
+        self._names = [outputs[0].name]
+        metadata = net.get_modelmeta().custom_metadata_map
+        self.dim = layout.number(metadata, "joiner_dim", path)
+
+    def check_widths(self, encoder: tuple[str, int], predictor: tuple[str, int]) -> int:
+        """Try one row; returns the vocabulary's size. Raises ModelError that names both files where widths differ."""
+        for port, (file, width) in ((self._encoder, encoder), (self._predictor, predictor)):
+            takes = port.shape[-1] if isinstance(port.shape[-1], int) else self.dim
+            if takes is not None and takes != width:
+                raise ModelError(
+                    f"its input {port.name!r} takes {takes} values, but {file} gives {width}",
+                    where=self.path,
+                    fix="Take encoder, decoder and joiner from one export",
+                )
+        return int(self.run(np.zeros((1, encoder[1]), np.float32), np.zeros((1, predictor[1]), np.float32)).shape[1])
+
+    def run(self, frames: Array, vectors: Array) -> Scores:
+        """[N, D] frames and [N, D] predictor vectors → [N, V] scores, writable."""
+        if self._rank == 4:  # exports that keep [N, T, U, D]
+            frames, vectors = frames[:, None, None, :], vectors[:, None, None, :]
+        feeds = {self._encoder.name: frames, self._predictor.name: vectors}
+        (scores,) = session.run(self.net, self.path, self._names, feeds)
+        return scores.reshape(len(frames), -1)  # type: ignore[no-any-return]

@@ -1,0 +1,85 @@
+"""The predictor: from the tokens so far to a vector for the joiner; stateless (the last few tokens) or recurrent (LSTM)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.errors import ModelError
+from wattscribe.streaming import layout, session
+from wattscribe.streaming.layout import Array
+
+Vector = NDArray[np.float32]
+BLANK = 0
+
+
+class Predictor:
+    """A loaded predictor (sherpa-onnx calls it the decoder).
+
+    Stateless: input y [N, context] → [N, D]. Recurrent: y [N, 1] and states, each fed by an output.
+    """
+
+    def __init__(self, net: Any, path: Path) -> None:
+        metadata: Mapping[str, str] = net.get_modelmeta().custom_metadata_map
+        inputs, outputs = layout.ports(net.get_inputs(), path), layout.ports(net.get_outputs(), path)
+        tokens = next((p for p in inputs if len(p.shape) == 2 and p.dtype in ("int64", "int32")), None)
+        if tokens is None:
+            raise ModelError(
+                "no input takes tokens [batch, context]", where=path, fix="Export it in sherpa-onnx's layout"
+            )
+        self.net, self.path = net, path
+        self._tokens = tokens
+        self.states = layout.match_states(
+            [p for p in inputs if p is not tokens],
+            [p for p in outputs[1:] if p.dtype == "float32"],
+            batch=tokens.shape[0],
+            metadata=metadata,
+            path=path,
+        )
+        self.context = self._context(metadata)
+        self.vocabulary = layout.number(metadata, "vocab_size", path)
+        self._names = [outputs[0].name, *(spec.output for spec in self.states)]
+        probe, _ = self.run([self.blank_context()], [self.initial_states()])
+        self.dim = int(probe.shape[1])
+
+    def _context(self, metadata: Mapping[str, str]) -> int:
+        stated, fixed = layout.number(metadata, "context_size", self.path), self._tokens.shape[1]
+        if stated is None and isinstance(fixed, str):
+            return layout.required(metadata, "context_size", self.path)
+        if stated is not None and isinstance(fixed, int) and stated != fixed:
+            raise ModelError(
+                f"metadata says context_size={stated}, but its input {self._tokens.name!r} takes {fixed} tokens",
+                where=self.path,
+                fix="Export the model again: its metadata belong to another one",
+            )
+        return stated if stated is not None else int(fixed)
+
+    def blank_context(self) -> tuple[int, ...]:
+        """What a stream starts from: as sherpa-onnx, −1 (no token) before one blank."""
+        return (-1,) * (self.context - 1) + (BLANK,)
+
+    def initial_states(self) -> tuple[Array, ...]:
+        return tuple(spec.zeros() for spec in self.states)
+
+    def run(
+        self, contexts: Sequence[tuple[int, ...]], states: Sequence[tuple[Array, ...]]
+    ) -> tuple[Vector, list[tuple[Array, ...]]]:
+        """One call for several hypotheses: their last tokens and states → [N, D] and the next states of each."""
+        feeds: dict[str, Array] = {self._tokens.name: np.array(contexts, dtype=self._tokens.dtype)}
+        for index, spec in enumerate(self.states):
+            axis = spec.batch_axis or 0
+            parts = [each[index] for each in states]
+            feeds[spec.name] = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+        outputs = session.run(self.net, self.path, self._names, feeds)
+        vectors: Vector = outputs[0].reshape(len(contexts), -1)
+        if not self.states:
+            return vectors, [() for _ in contexts]
+        apart = [
+            np.split(value, len(contexts), axis=spec.batch_axis or 0)
+            for spec, value in zip(self.states, outputs[1:], strict=True)
+        ]
+        return vectors, [tuple(each[i] for each in apart) for i in range(len(contexts))]

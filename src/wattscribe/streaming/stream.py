@@ -1,0 +1,226 @@
+"""One utterance, or one endless microphone, being heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wattscribe.records import Counts, Token, Transcript
+from wattscribe.streaming.encoder import Features, Slot, States
+from wattscribe.streaming.features import FRAME_SHIFT_S, FrameSource, Samples, check_rate, checked
+from wattscribe.streaming.hypothesis import Decoded
+from wattscribe.streaming.tally import Tally
+from wattscribe.units import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from wattscribe.streaming.transducer import Transducer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedStream:
+    """A stream as a value: whoever restores it goes on with the same text, bit for bit."""
+
+    audio: tuple[int, int, Samples]
+    overlap: Features
+    """Feature frames that the next segment shares with the last one."""
+    states: States
+    decoded: Decoded
+    counts: Counts
+    segments: int
+    utterance_start: int
+    real_samples: int | None
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """An utterance that an endpoint closed."""
+
+    transcript: Transcript
+    start_s: float
+    end_s: float
+
+
+class Stream:
+    """Made by `Transducer.stream`. Text comes as it is recognised; `ended` collects utterances where endpointing is on."""
+
+    def __init__(self, transducer: Transducer, saved: SavedStream | None = None) -> None:
+        self._transducer = transducer
+        layout = transducer.encoder.layout
+        self._segment, self._shift = layout.segment_frames, layout.shift_frames
+        self._source = FrameSource(layout.feature_dim)
+        self._decoded = transducer.decoder.start()
+        self._tally = Tally()
+        self._slot: Slot = transducer.encoder.slot(transducer.encoder.initial_states())
+        self._overlap = 0
+        """Rows of the slot's features that are filled already."""
+        self._segments = 0
+        self._utterance_start = 0
+        """The segment at which the utterance since the last endpoint began."""
+        self._real_samples: int | None = None
+        self._finished = False
+        self.ended: list[Ended] = []
+        if saved is not None:
+            self._restore(saved)
+
+    # --- hearing ----------------------------------------------------------------------------------------------------
+    def accept(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
+        """Hear any number of samples, also none, and decode every segment that they complete. Raises InputError."""
+        self.hear(samples, sample_rate_hz)
+        self._transducer.advance([self])
+
+    def hear(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
+        """Take samples without decoding: for several streams that `Transducer.advance` then decodes together."""
+        check_rate(sample_rate_hz)
+        heard = checked(samples)
+        if len(heard):
+            self._source.accept(heard)
+
+    def finish(self) -> Transcript:
+        """No more samples come: append the tail of silence, decode what remains, return the final transcript."""
+        self.close()
+        self._transducer.advance([self])
+        return self.partial()
+
+    def close(self) -> None:
+        """Mark the end of the audio without decoding; idempotent."""
+        if self._finished:
+            return
+        self._real_samples = self._source.samples
+        tail = round(self._transducer.tail_s * SAMPLE_RATE_HZ)
+        if tail and self._real_samples:
+            self._source.accept(np.zeros(tail, np.float32))
+        self._source.finish()
+        self._finished = True
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+    def partial(self) -> Transcript:
+        """What is recognised since the last endpoint: text, tokens with times from the start of the stream, counts."""
+        best = self._decoded.best()
+        vocabulary, frame_s = self._transducer.vocabulary, self._transducer.frame_s
+        ids = best.tokens[self._decoded.context :]
+        tokens = tuple(
+            Token(text=vocabulary.piece(token), start_s=frame * frame_s, log_probability=probability)
+            for token, frame, probability in zip(ids, best.frames, best.log_probabilities, strict=True)
+        )
+        return Transcript(text=vocabulary.text(ids), tokens=tokens, counts=self.counts)
+
+    @property
+    def text(self) -> str:
+        """The text since the last endpoint, without building tokens."""
+        return self._transducer.vocabulary.text(self._decoded.best().tokens[self._decoded.context :])
+
+    @property
+    def counts(self) -> Counts:
+        """What the stream has cost since its start."""
+        return self._tally.counts()
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds of audio heard, without the tail."""
+        return (self._source.samples if self._real_samples is None else self._real_samples) / SAMPLE_RATE_HZ
+
+    # --- endpoints --------------------------------------------------------------------------------------------------
+    def endpoint(self) -> bool:
+        """Whether one of the transducer's endpoint rules holds now."""
+        rules = self._transducer.endpointing
+        return rules is not None and rules.reached(
+            feature_frames=(self._segments - self._utterance_start) * self._shift,
+            trailing_blanks=self._decoded.best().trailing_blanks,
+        )
+
+    def reset(self) -> Ended:
+        """Close the utterance and go on: encoder states and the last tokens are kept (hot start)."""
+        end_s = self._segments * self._shift * FRAME_SHIFT_S
+        ended = Ended(
+            transcript=self.partial(), start_s=self._utterance_start * self._shift * FRAME_SHIFT_S, end_s=end_s
+        )
+        self._decoded = self._transducer.decoder.hot_start(self._decoded)
+        self._utterance_start = self._segments
+        return ended
+
+    # --- a stream as a value ----------------------------------------------------------------------------------------
+    def save(self) -> SavedStream:
+        """A copy of everything that the stream remembers."""
+        return SavedStream(
+            audio=self._source.save(),
+            overlap=self._slot.features[0, : self._overlap].copy(),
+            states=self._slot.states,
+            decoded=self._decoded,
+            counts=self.counts,
+            segments=self._segments,
+            utterance_start=self._utterance_start,
+            real_samples=self._real_samples,
+            finished=self._finished,
+        )
+
+    def _restore(self, saved: SavedStream) -> None:
+        self._source = FrameSource.restore(self._transducer.encoder.layout.feature_dim, saved.audio)
+        self._overlap = len(saved.overlap)
+        self._slot.features[0, : self._overlap] = saved.overlap
+        self._slot.states = saved.states
+        self._decoded = saved.decoded
+        self._tally = Tally.of(saved.counts)
+        self._segments, self._utterance_start = saved.segments, saved.utterance_start
+        self._real_samples, self._finished = saved.real_samples, saved.finished
+        if self._finished:
+            self._source.finish()
+
+    # --- called by Transducer.advance -------------------------------------------------------------------------------
+    def ready(self) -> bool:
+        """Whether a segment can be encoded; sherpa-onnx asks for one frame more than the segment."""
+        return self._overlap + self._source.ready > self._segment
+
+    def fill(self) -> None:
+        """Put the next segment's features in place."""
+        rows = self._slot.features[0]
+        self._source.take(self._segment - self._overlap, rows[self._overlap :])
+
+    def encode(self) -> Features:
+        """Run the encoder on the features in place; valid until the next run."""
+        frames: Features = self._slot.run(self._segments * self._shift)
+        self._tally.encoder_calls += 1
+        self.encoded()
+        return frames
+
+    def encoded(self) -> None:
+        """Move on by one segment."""
+        rows = self._slot.features[0]
+        self._overlap = self._segment - self._shift
+        rows[: self._overlap] = rows[self._shift :].copy()
+        self._segments += 1
+        self._tally.encoder_rows += 1
+
+    def decoded(self, after: Decoded, frames: int) -> None:
+        """Take the decoder's memory after a segment of `frames` encoder frames, and close the utterance at an endpoint."""
+        if self._real_samples is not None:
+            first = self._segments * frames - frames
+            real = self._real_samples / SAMPLE_RATE_HZ / self._transducer.frame_s
+            self._tally.padded_frames += sum(first + i >= real for i in range(frames))
+        self._decoded = after
+        if self.endpoint():
+            self.ended.append(self.reset())
+
+    @property
+    def decoder_state(self) -> Decoded:
+        return self._decoded
+
+    @property
+    def tally(self) -> Tally:
+        return self._tally
+
+    @property
+    def slot(self) -> Slot:
+        return self._slot
+
+    @property
+    def segments(self) -> int:
+        return self._segments
+
+
+def batch_of(streams: Sequence[Stream]) -> Features:
+    """The streams' features in place as one batch."""
+    return np.concatenate([stream.slot.features for stream in streams])

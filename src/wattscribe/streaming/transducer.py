@@ -1,0 +1,199 @@
+"""A loaded transducer: open a directory, run streams, transcribe files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wattscribe.errors import InputError, ModelError
+from wattscribe.records import Transcript
+from wattscribe.streaming.beam import Beam
+from wattscribe.streaming.context import ContextGraph
+from wattscribe.streaming.encoder import Encoder
+from wattscribe.streaming.endpoint import Endpointing
+from wattscribe.streaming.features import FRAME_SHIFT_S, Samples
+from wattscribe.streaming.files import TransducerFiles, Vocabulary, find_files, read_vocabulary
+from wattscribe.streaming.greedy import Greedy
+from wattscribe.streaming.joiner import Joiner
+from wattscribe.streaming.predictor import Predictor
+from wattscribe.streaming.session import open_session
+from wattscribe.streaming.stream import SavedStream, Stream, batch_of
+
+DECODINGS = ("greedy", "beam")
+TAIL_S = 0.8
+"""Silence appended at the end of an utterance, so that its last segment is complete (MODEL.md of the zipformer)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How the joiner's answers become text."""
+
+    method: str = "greedy"
+    beam: int = 4
+    blank_penalty: float = 0.0
+    frame_by_frame: bool = False
+    phrases: tuple[tuple[int, ...], ...] = ()
+    """Token sequences that beam search favours."""
+    phrase_score: float = 1.5
+
+    def __post_init__(self) -> None:
+        if self.method not in DECODINGS:
+            raise InputError(f"there is no decoding {self.method!r}", fix="One of: " + ", ".join(DECODINGS))
+        if self.beam < 1:
+            raise InputError(f"beam is {self.beam}", fix="It must be 1 or more")
+        if not 0 <= self.blank_penalty < float("inf"):
+            raise InputError(f"blank_penalty is {self.blank_penalty}", fix="It must be 0 or more")
+        if self.phrases and self.method != "beam":
+            raise InputError("phrases need beam search", fix="Use decoding beam")
+
+
+class Transducer:
+    """Encoder, predictor, joiner and vocabulary of one directory, ready to run."""
+
+    def __init__(
+        self,
+        files: TransducerFiles,
+        *,
+        threads: int = 1,
+        decoding: Decoding | None = None,
+        tail_s: float = TAIL_S,
+        endpointing: Endpointing | None = None,
+        batch_size: int = 1,
+    ) -> None:
+        if not 0 <= tail_s < float("inf"):
+            raise InputError(f"tail_s is {tail_s}", fix="It must be 0 or more")
+        self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
+        self.decoding = decoding or Decoding()
+        self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
+        self.encoder = Encoder(open_session(files.encoder, threads=threads), files.encoder)
+        self.predictor = Predictor(open_session(files.predictor, threads=threads), files.predictor)
+        self.joiner = Joiner(open_session(files.joiner, threads=threads), files.joiner)
+        self._check()
+        self.batch_size = batch_size if self.encoder.layout.batchable else 1
+        self.frame_s = self.encoder.layout.shift_frames * FRAME_SHIFT_S / self.encoder.frames
+        self.decoder = self._decoder()
+
+    def _check(self) -> None:
+        """Do the three networks and the vocabulary belong together? Raises ModelError."""
+        files = self.files
+        size = self.joiner.check_widths(
+            (files.encoder.name, self.encoder.dim), (files.predictor.name, self.predictor.dim)
+        )
+        for what, value in (
+            (f"{files.joiner.name} scores", size),
+            (f"{files.predictor.name} knows", self.predictor.vocabulary),
+        ):
+            if value is not None and value != len(self.vocabulary):
+                raise ModelError(
+                    f"{what} {value} tokens, but tokens.txt lists {len(self.vocabulary)}",
+                    where=files.directory,
+                    fix="Take all files from one export",
+                )
+
+    def _decoder(self) -> Greedy | Beam:
+        chosen = self.decoding
+        if chosen.method == "greedy":
+            return Greedy(
+                self.predictor,
+                self.joiner,
+                unknown_id=self.vocabulary.unknown_id,
+                blank_penalty=chosen.blank_penalty,
+                frame_by_frame=chosen.frame_by_frame,
+            )
+        return Beam(
+            self.predictor,
+            self.joiner,
+            unknown_id=self.vocabulary.unknown_id,
+            beam=chosen.beam,
+            blank_penalty=chosen.blank_penalty,
+            frame_by_frame=chosen.frame_by_frame,
+            context_graph=ContextGraph(chosen.phrases, chosen.phrase_score) if chosen.phrases else None,
+        )
+
+    # --- streams ----------------------------------------------------------------------------------------------------
+    def stream(self, saved: SavedStream | None = None) -> Stream:
+        """A fresh, independent stream, or one that goes on where `saved` stopped."""
+        return Stream(self, saved)
+
+    def advance(self, streams: Sequence[Stream]) -> None:
+        """Decode every complete segment of the streams; they share calls where `batch_size` allows."""
+        while waiting := [stream for stream in streams if stream.ready()]:
+            for start in range(0, len(waiting), self.batch_size):
+                self._segment(waiting[start : start + self.batch_size])
+
+    def _segment(self, streams: Sequence[Stream]) -> None:
+        for stream in streams:
+            stream.fill()
+        frames = [streams[0].encode()] if len(streams) == 1 else self._encode_together(streams)
+        states = self.decoder.advance(
+            [stream.decoder_state for stream in streams], frames, [stream.tally for stream in streams]
+        )
+        for stream, state in zip(streams, states, strict=True):
+            stream.decoded(state, self.encoder.frames)
+
+    def _encode_together(self, streams: Sequence[Stream]) -> list[Samples]:
+        shift = self.encoder.layout.shift_frames
+        frames, states = self.encoder.run(
+            batch_of(streams), [stream.segments * shift for stream in streams], [s.slot.states for s in streams]
+        )
+        streams[0].tally.encoder_calls += 1
+        for stream, after in zip(streams, states, strict=True):
+            stream.slot.states = after
+            stream.encoded()
+        return list(frames)
+
+    # --- files ------------------------------------------------------------------------------------------------------
+    def transcribe(self, batch: Iterable[Samples]) -> list[Transcript]:
+        """The transcript of each piece of audio, in order; up to `batch_size` of them share encoder calls."""
+        return list(self.transcribe_each(batch))
+
+    def transcribe_each(self, batch: Iterable[Samples]) -> Iterator[Transcript]:
+        """`transcribe`, one after the other as they are done."""
+        waiting = iter(batch)
+        while group := [audio for _, audio in zip(range(self.batch_size), waiting, strict=False)]:
+            streams = [self.stream() for _ in group]
+            for stream, audio in zip(streams, group, strict=True):
+                stream.hear(audio)
+                stream.close()
+            self.advance(streams)
+            yield from (whole(stream) for stream in streams)
+
+
+def whole(stream: Stream) -> Transcript:
+    """Everything a finished stream has heard, utterances before endpoints included."""
+    last = stream.partial()
+    parts = [each.transcript for each in stream.ended] + [last]
+    return Transcript(
+        text=" ".join(part.text for part in parts if part.text),
+        tokens=tuple(token for part in parts for token in part.tokens),
+        counts=last.counts,
+    )
+
+
+def open_transducer(
+    directory: str | Path,
+    *,
+    precision: str | None = None,
+    threads: int = 1,
+    decoding: str | Decoding = "greedy",
+    beam: int = 4,
+    blank_penalty: float = 0.0,
+    frame_by_frame: bool = False,
+    tail_s: float = TAIL_S,
+    endpointing: Endpointing | None = None,
+    batch_size: int = 1,
+) -> Transducer:
+    """Load an exported transducer. Raises ModelError (which file, what is wrong, what to do) and InputError (options)."""
+    if isinstance(decoding, str):
+        decoding = Decoding(method=decoding, beam=beam, blank_penalty=blank_penalty, frame_by_frame=frame_by_frame)
+    else:
+        decoding = replace(decoding)
+    return Transducer(
+        find_files(directory, precision),
+        threads=threads,
+        decoding=decoding,
+        tail_s=tail_s,
+        endpointing=endpointing,
+        batch_size=batch_size,
+    )
