@@ -1,0 +1,150 @@
+"""One self-contained page: template, styles, scripts and plotly inlined once, no network; every text escaped.
+
+`render(title, sections)` is what the run's, the profile's and the compression's pages share. A section holds blocks: words,
+tables, figures, or HTML that its maker has already escaped (Markup).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from wattscribe import __version__
+from wattscribe.report.formats import finite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One table cell: what is shown, what it sorts by (None: missing, sorted last), and whether it warns."""
+
+    text: str
+    sort: float | str | None = None
+    note: str = ""
+    """Smaller, under the text: an interval."""
+    warn: bool = False
+    title: str = ""
+    """Shown on hovering."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A sortable table; columns named in `numeric` are aligned right."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    numeric: frozenset[int] = frozenset()
+    titles: Mapping[int, str] = field(default_factory=dict)
+    """Explanations of header cells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A plotly figure as plain data, with what it shows in words for those who do not see it."""
+
+    id: str
+    """Unique in the page; letters, digits, hyphens."""
+    title: str
+    description: str
+    traces: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any]
+    height_px: int = 420
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Several figures of which one is shown at a time, chosen from a list by its title."""
+
+    id: str
+    label: str
+    figures: Sequence[Figure]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """A paragraph, or a list where there are several; `tone` colours it: plain, good, warn."""
+
+    lines: Sequence[str]
+    tone: str = "plain"
+    as_list: bool = False
+
+
+Block = Words | Table | Figure | Choice | Markup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A heading with blocks; `id` is its anchor."""
+
+    id: str
+    title: str
+    blocks: Sequence[Block]
+    lead: str = ""
+
+
+def render(
+    title: str, sections: Sequence[Section], *, subtitle: str = "", tiles: Sequence[tuple[str, str, str]] = ()
+) -> str:
+    """The whole page as HTML. `tiles` are (figure, unit or name, note) shown large at the top."""
+    shown = [section for section in sections if section.blocks]
+    figures = [figure for section in shown for figure in _figures(section)]
+    template = _environment().get_template("page.html")
+    return template.render(
+        title=title,
+        subtitle=subtitle,
+        tiles=tiles,
+        sections=shown,
+        kind=lambda block: "markup" if isinstance(block, Markup) else type(block).__name__.lower(),
+        data=embedded({each.id: {"data": each.traces, "layout": each.layout} for each in figures}),
+        style=_inline("page.css"),
+        script=_inline("page.js"),
+        plotly=_plotly() if figures else "",
+        version=__version__,
+    )
+
+
+def embedded(value: Any) -> Markup:
+    """JSON that may stand inside a script element: nothing in it can end the element or open a comment."""
+    text = json.dumps(finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _figures(section: Section) -> list[Figure]:
+    found: list[Figure] = []
+    for block in section.blocks:
+        if isinstance(block, Figure):
+            found.append(block)
+        elif isinstance(block, Choice):
+            found.extend(block.figures)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("wattscribe.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _inline(name: str) -> Markup:
+    """Our own file from the package; it is part of the page's code and not escaped."""
+    return Markup((files("wattscribe.report") / "templates" / name).read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> Markup:
+    """plotly.js as the plotly package ships it (4.8 MB)."""
+    from plotly.offline import get_plotlyjs
+
+    return Markup(get_plotlyjs().replace("</script", "<\\/script"))
