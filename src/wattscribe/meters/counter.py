@@ -1,0 +1,43 @@
+"""A running energy counter → mean powers between its updates, so that no joule is lost and none is invented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class CounterEdges:
+    """Follows one counter. `see` returns the points (time, mean power since the point before) that a read completes.
+
+    The power between two updates is exactly ΔE/Δt. A read that finds the old value says only that no update has come; a failed
+    read says nothing; in both cases the energy arrives with the next update.
+    """
+
+    update_interval_s: float
+    _edge_s: float | None = None
+    _edge_j: float = 0.0
+    _started: bool = False
+    _read_s: float | None = None
+    points: list[tuple[float, float]] = field(default_factory=list)
+
+    def see(self, t_s: float, value_j: float) -> list[tuple[float, float]]:
+        """One good read: J at a time in s. A first value is only a start: when it was updated is not known."""
+        last_read_s, self._read_s = self._read_s, t_s
+        if last_read_s is None:
+            self._edge_j = value_j
+            # A counter that is updated faster than it is read may be taken as updated now; else the first change is the start.
+            return []
+        if value_j == self._edge_j:
+            return []
+        edge_s = self._update_time_s(last_read_s, t_s)
+        if self._edge_s is None:
+            self._edge_s, self._edge_j = edge_s, value_j
+            return []
+        power_w = (value_j - self._edge_j) / (edge_s - self._edge_s)
+        points = [(edge_s, power_w)] if self._started else [(self._edge_s, power_w), (edge_s, power_w)]
+        self._started, self._edge_s, self._edge_j = True, edge_s, value_j
+        return points
+
+    def _update_time_s(self, last_read_s: float, t_s: float) -> float:
+        """The update lies between two reads, and at most one update interval back: the middle of what is possible."""
+        return t_s - min(self.update_interval_s, t_s - last_read_s) / 2

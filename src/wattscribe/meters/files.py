@@ -1,0 +1,123 @@
+"""Sensor files: kept open, re-read with pread, and told apart when they are empty, forbidden, busy or gone."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.ESTALE, errno.EBADF, errno.ENOTDIR})
+"""The device was unbound, or renumbered: the path must be looked up again."""
+FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+
+
+class SensorFiles:
+    """A file system seen from `root`, so that a tree of another board can stand in for this machine's /sys and /proc.
+
+    `testing.FaultyFiles` overrides `pread` to let reads fail as real sensors do.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """`sys/class/…` or `/sys/class/…` → the path below the root."""
+        return self.root / name.lstrip("/")
+
+    def glob(self, pattern: str) -> list[Path]:
+        """Matching paths in natural order: `hwmon2` before `hwmon10`."""
+        return sorted(self.root.glob(pattern.lstrip("/")), key=_natural)
+
+    def text(self, path: Path) -> str | None:
+        """The stripped content, or None where it is missing, empty or cannot be read."""
+        return self.text_or_error(path)[0]
+
+    def text_or_error(self, path: Path) -> tuple[str | None, OSError | None]:
+        """Like `text`, with the error, so that `forbidden` can be told from `missing`."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            return None, error
+        try:
+            return self.pread(path, fd).decode("utf-8", "replace").strip(" \n\t\0") or None, None
+        except OSError as error:
+            return None, error
+        finally:
+            os.close(fd)
+
+    def number(self, path: Path) -> float | None:
+        """The content as a number, or None."""
+        text = self.text(path)
+        try:
+            return None if text is None else float(text)
+        except ValueError:
+            return None
+
+    def pread(self, path: Path, fd: int) -> bytes:
+        """Read from the start. `path` is for those who override this."""
+        return os.pread(fd, 4096, 0)
+
+
+class ValueFile:
+    """One number that is read again and again: the file stays open; a failed read is None and counted, never 0."""
+
+    __slots__ = ("_fd", "_files", "last_error", "path")
+
+    def __init__(self, files: SensorFiles, path: Path) -> None:
+        self._files = files
+        self._fd = -1
+        self.path = path
+        self.last_error: OSError | None = None
+
+    @property
+    def gone(self) -> bool:
+        """True: the last read failed because the file is no longer there."""
+        return self.last_error is not None and self.last_error.errno in GONE
+
+    @property
+    def forbidden(self) -> bool:
+        return self.last_error is not None and self.last_error.errno in FORBIDDEN
+
+    def read(self) -> float | None:
+        """The number in the file's own unit; None where it is empty, no number, busy, forbidden or gone."""
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            content = self._files.pread(self.path, self._fd)
+            if os.fstat(self._fd).st_nlink == 0:
+                raise OSError(errno.ENODEV, "the file was removed")
+        except OSError as error:
+            self.last_error = error
+            self.close()
+            return None
+        self.last_error = None
+        try:
+            return float(content)
+        except ValueError:
+            return None
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    return list(_parts(str(path)))
+
+
+def _parts(text: str) -> Iterator[tuple[int, int, str]]:
+    number, word = "", ""
+    for letter in text + "\0":
+        if letter.isdigit():
+            if word:
+                yield 1, 0, word
+                word = ""
+            number += letter
+        else:
+            if number:
+                yield 0, int(number), ""
+                number = ""
+            word += letter
+    yield 1, 0, word

@@ -1,0 +1,79 @@
+"""How far a window's energy may be off: sampling, edges and the sensor's step, each as a variance in J²."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from wattscribe.meters.signal import Signal
+from wattscribe.records import Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncertainty:
+    """The parts, so that a reader can see which one dominates."""
+
+    sampling_j2: float
+    edges_j2: float
+    quantisation_j2: float
+
+    @property
+    def variance_j2(self) -> float:
+        return self.sampling_j2 + self.edges_j2 + self.quantisation_j2
+
+
+def energy_uncertainty(
+    signal: Signal, window: Window, load_sides: tuple[bool, bool], resolution_w: float | None
+) -> Uncertainty:
+    """Variance of the window's energy; the reasons for each term are in docs/window.md."""
+    inside = (signal.t_s >= window.start_s) & (signal.t_s <= window.end_s)
+    t_s, power_w = signal.t_s[inside], signal.power_w[inside]
+    return Uncertainty(
+        sampling_j2=_sampling_j2(signal, t_s, power_w),
+        edges_j2=_edge_j2(signal, window.start_s, load_sides[0], power_w, first=True)
+        + _edge_j2(signal, window.end_s, load_sides[1], power_w, first=False),
+        quantisation_j2=_quantisation_j2(power_w, window.duration_s, resolution_w),
+    )
+
+
+def _sampling_j2(signal: Signal, t_s: np.ndarray, power_w: np.ndarray) -> float:
+    """Instant values: what happened between two of them is unseen; the successive differences say how much it may be.
+
+    Values that average over all the time between them see everything; only the moment of a change is known to a read.
+    """
+    if len(t_s) < 2:
+        return 0.0
+    steps_w = np.diff(power_w)
+    if signal.interval_means:
+        return 0.0
+    if signal.resolved:
+        return float(np.sum((signal.spacing_s * steps_w) ** 2) / 12)
+    widths_s = np.maximum(np.diff(t_s), signal.hold_s)
+    return float(np.sum((widths_s * steps_w) ** 2) / 2)
+
+
+def _edge_j2(signal: Signal, edge_s: float, load_side: bool, power_w: np.ndarray, *, first: bool) -> float:
+    """A uniform error: the load may change anywhere between the two samples around an edge."""
+    t_s = signal.t_s
+    if load_side:
+        gap_s = abs(float(t_s[0] if first else t_s[-1]) - edge_s)
+        spread_w = float(np.std(power_w)) if len(power_w) else 0.0
+        return (gap_s * spread_w) ** 2
+    after = int(np.clip(np.searchsorted(t_s, edge_s, side="right"), 1, len(t_s) - 1))
+    width_s = float(t_s[after] - t_s[after - 1])
+    low, high = max(after - 2, 0), min(after + 2, len(t_s))
+    around_w = signal.power_w[low:high]
+    half_range_j = width_s * float(around_w.max() - around_w.min()) / 2
+    return half_range_j**2 / 3
+
+
+def _quantisation_j2(power_w: np.ndarray, duration_s: float, resolution_w: float | None) -> float:
+    """A step of q is an error of q / √12. A steady load keeps it; one that moves by more than a step averages it out."""
+    if not resolution_w or not len(power_w):
+        return 0.0
+    variance_w2 = resolution_w**2 / 12
+    if float(np.std(power_w)) > resolution_w / 2:
+        variance_w2 /= len(power_w)
+    return variance_w2 * duration_s**2 if math.isfinite(variance_w2) else 0.0

@@ -1,0 +1,189 @@
+"""A thread that reads meters at a steady rate and keeps what it read as traces: no drift, no zeros for failed reads."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+
+from wattscribe.errors import InputError, MeterError
+from wattscribe.meters.base import Channel, Clock, Meter, MonotonicClock, PacedMeter
+from wattscribe.meters.counter import CounterEdges
+from wattscribe.records import PowerTrace
+
+MAX_RATE_HZ = 1000.0
+
+
+class _ChannelLog:
+    """What one channel said since the last drain. `update_interval_s` of the trace is at least the time between reads."""
+
+    __slots__ = ("_counter", "channel", "failed_s", "power_w", "t_s")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.t_s: list[float] = []
+        self.power_w: list[float] = []
+        self.failed_s: list[float] = []
+        self._counter = CounterEdges(channel.update_interval_s) if channel.kind == "energy" else None
+
+    def add(self, t_s: float, value: float | None) -> None:
+        if value is None:
+            self.failed_s.append(t_s)
+        elif self._counter is None:
+            self.t_s.append(t_s)
+            self.power_w.append(value)
+        else:
+            for edge_s, power_w in self._counter.see(t_s, value):
+                self.t_s.append(edge_s)
+                self.power_w.append(power_w)
+
+    def take(self, name: str) -> PowerTrace:
+        channel, is_counter = self.channel, self._counter is not None
+        trace = PowerTrace(
+            channel=name,
+            covers=channel.covers,
+            total=channel.total,
+            update_interval_s=channel.update_interval_s,
+            evidence=channel.evidence,
+            t_s=tuple(self.t_s),
+            power_w=tuple(self.power_w),
+            resolution_w=None if is_counter else channel.resolution,
+            averaging_s=channel.averaging_s,
+            interval_means=is_counter,
+            failed_t_s=tuple(self.failed_s),
+        )
+        self.t_s, self.power_w, self.failed_s = [], [], []
+        return trace
+
+
+class _MeterLog:
+    """One meter with its channels and its own pace."""
+
+    __slots__ = ("channels", "due_s", "error", "failures", "logs", "meter", "period_s", "reads")
+
+    def __init__(self, meter: Meter, period_s: float) -> None:
+        self.meter = meter
+        self.period_s = max(period_s, meter.min_period_s) if isinstance(meter, PacedMeter) else period_s
+        self.logs = [_ChannelLog(channel) for channel in meter.channels()]
+        self.due_s = -math.inf
+        self.reads = 0
+        self.failures = [0] * len(self.logs)
+        self.error: str | None = None
+
+    def read(self, clock: Clock) -> None:
+        """One round. The stamp is the middle of the read: a sensor behind a slow bus answers somewhere within it."""
+        before_s = clock.now_s()
+        values: Sequence[float | None]
+        try:
+            values = self.meter.read()
+        except MeterError as error:
+            self.error = str(error)
+            values = [None] * len(self.logs)
+        middle_s = (before_s + clock.now_s()) / 2
+        self.reads += 1
+        for index, log in enumerate(self.logs):
+            value = values[index] if index < len(values) else None
+            self.failures[index] += value is None
+            log.add(middle_s, value)
+
+
+class Sampler:
+    """Reads meters in the background between `start` and `stop`; `drain` hands over what came since the last drain.
+
+    Deadlines are absolute, so that the rate does not drift; a deadline that has passed is left out, not made up for. A channel
+    is named `meter.channel`. Use it as a context manager, or step it with `read_once` under a fake clock.
+    """
+
+    def __init__(self, meters: Sequence[Meter], rate_hz: float = 20.0, clock: Clock | None = None) -> None:
+        if not 0 < rate_hz <= MAX_RATE_HZ:
+            raise InputError(f"the sampling rate must be above 0 and at most {MAX_RATE_HZ:g} Hz, not {rate_hz}")
+        self.rate_hz = rate_hz
+        self._clock: Clock = clock if clock is not None else MonotonicClock()
+        self._meters = [_MeterLog(meter, 1.0 / rate_hz) for meter in meters]
+        self._names = _unique_names(meters)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Sampler:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to read; a second start while running changes nothing."""
+        if self._thread is not None or not self._meters:
+            return
+        self._wake.clear()
+        self._thread = threading.Thread(target=self._run, name="wattscribe-sampler", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Read no more. What was read stays until `drain`; the meters stay open and belong to the caller."""
+        if self._thread is None:
+            return
+        self._wake.set()
+        self._thread.join()
+        self._thread = None
+
+    def drain(self) -> list[PowerTrace]:
+        """One trace per channel with what came since the last drain, also an empty one: its failed reads count."""
+        with self._lock:
+            return [
+                log.take(name)
+                for meter, names in zip(self._meters, self._names, strict=True)
+                for log, name in zip(meter.logs, names, strict=True)
+            ]
+
+    def failures(self) -> dict[str, int]:
+        """Failed reads per channel since the start."""
+        with self._lock:
+            return {
+                name: count
+                for meter, names in zip(self._meters, self._names, strict=True)
+                for name, count in zip(names, meter.failures, strict=True)
+            }
+
+    def errors(self) -> dict[str, str]:
+        """The last error of each meter that could not be read at all."""
+        with self._lock:
+            return {meter.meter.name: meter.error for meter in self._meters if meter.error is not None}
+
+    def read_once(self) -> None:
+        """Read every meter that is due now."""
+        now_s = self._clock.now_s()
+        for meter in self._meters:
+            if meter.due_s <= now_s + 1e-9:
+                if math.isinf(meter.due_s):
+                    meter.due_s = now_s
+                with self._lock:
+                    meter.read(self._clock)
+                meter.due_s = _next_deadline_s(meter.due_s, meter.period_s, self._clock.now_s())
+
+    def _run(self) -> None:
+        start_s = self._clock.now_s()
+        for meter in self._meters:
+            meter.due_s = start_s
+        while not self._wake.is_set():
+            self.read_once()
+            wait_s = min(meter.due_s for meter in self._meters) - self._clock.now_s()
+            if wait_s > 0:
+                self._wake.wait(wait_s)
+
+
+def _next_deadline_s(due_s: float, period_s: float, now_s: float) -> float:
+    """The next point of the grid due + k·period that is not yet past."""
+    return due_s + (max((now_s - due_s) // period_s, 0.0) + 1) * period_s
+
+
+def _unique_names(meters: Sequence[Meter]) -> list[list[str]]:
+    """`meter.channel`; two meters of one name are numbered, so that their traces are not joined."""
+    seen: dict[str, int] = {}
+    names = []
+    for meter in meters:
+        seen[meter.name] = seen.get(meter.name, 0) + 1
+        prefix = meter.name if seen[meter.name] == 1 else f"{meter.name}#{seen[meter.name]}"
+        names.append([f"{prefix}.{channel.name}" for channel in meter.channels()])
+    return names

@@ -1,0 +1,173 @@
+"""From raw samples to a signal that can be integrated: the sensor's lag taken out, its true refresh found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.errors import InputError
+from wattscribe.records import PowerTrace
+
+Floats = NDArray[np.float64]
+
+MIN_CHANGES = 8
+"""Changes of value that must be seen before a hold is believed: fewer cannot tell a slow sensor from a calm load."""
+MAX_HOLD_IRREGULARITY = 2.5
+"""A holding sensor changes at its refresh or a small multiple. A calm load that flips one step now and then has changes
+spread like waiting times, whose median is 6.6 times their 10th percentile."""
+MIN_HOLD_SAMPLES = 1.5
+"""A hold shorter than this many sample spacings cannot be told from a change at every read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A trace made ready: `t_s` ascending and corrected for the sensor's lag, gaps left out."""
+
+    t_s: Floats
+    power_w: Floats
+    interval_means: bool
+    spacing_s: float
+    """Median distance of two samples."""
+    update_s: float
+    """The interval that bounds what the trace can answer: the largest of the nominal refresh, the one seen in the data, and
+    the sample spacing."""
+    hold_s: float
+    """How long the sensor keeps one value; at most a sample spacing where every read brings a new one."""
+    averaging_s: float
+    lag_s: float
+    margin_s: float
+    """Samples nearer than this to a change of load may contain both sides of it."""
+
+    @property
+    def resolved(self) -> bool:
+        """True where every stretch of time is inside some value (averages and counters): nothing happens unseen."""
+        return self.interval_means or (self.averaging_s > 0 and self.averaging_s >= 0.9 * self.update_s)
+
+
+def join(traces: Iterable[PowerTrace]) -> list[PowerTrace]:
+    """Put the pieces of each channel together in time, for instance those of several `Sampler.drain()` calls."""
+    pieces: dict[str, list[PowerTrace]] = {}
+    for trace in traces:
+        pieces.setdefault(trace.channel, []).append(trace)
+    return [_joined(parts) for parts in pieces.values()]
+
+
+def _joined(parts: list[PowerTrace]) -> PowerTrace:
+    if len(parts) == 1:
+        return parts[0]
+    filled = [part for part in parts if part.t_s] or parts
+    filled.sort(key=lambda part: part.t_s[0] if part.t_s else 0.0)
+    return replace(
+        filled[0],
+        t_s=tuple(t for part in filled for t in part.t_s),
+        power_w=tuple(p for part in filled for p in part.power_w),
+        failed_t_s=tuple(sorted(t for part in parts for t in part.failed_t_s)),
+        update_interval_s=max(part.update_interval_s for part in parts),
+    )
+
+
+def of_trace(trace: PowerTrace) -> Signal:
+    """Prepare a trace. Raises InputError for unequal lengths or times that run backwards."""
+    t_s, power_w = _arrays(trace)
+    spacing_s = _median_spacing(t_s)
+    averaging_s = trace.averaging_s or 0.0
+    if trace.interval_means:
+        hold_s, lag_s, margin_s = spacing_s, 0.0, 0.0
+        update_s = max(trace.update_interval_s, spacing_s)
+    else:
+        seen_s = held_interval_s(t_s, power_w)
+        hold_s = seen_s if seen_s is not None else _nominal_hold_s(t_s, power_w, trace.update_interval_s, spacing_s)
+        update_s = max(trace.update_interval_s, spacing_s, seen_s or 0.0)
+        # A value held for `hold_s` is on average half of that old; one that averages is older by half its span.
+        lag_s = 0.0 if trace.averaging_s is None else (averaging_s + hold_s) / 2
+        held = hold_s > MIN_HOLD_SAMPLES * spacing_s
+        margin_s = averaging_s / 2 + (hold_s / 2 if held else 0.0)
+    return Signal(
+        t_s=t_s - lag_s,
+        power_w=power_w,
+        interval_means=trace.interval_means,
+        spacing_s=spacing_s,
+        update_s=update_s,
+        hold_s=hold_s,
+        averaging_s=averaging_s,
+        lag_s=lag_s,
+        margin_s=margin_s,
+    )
+
+
+def _arrays(trace: PowerTrace) -> tuple[Floats, Floats]:
+    if len(trace.t_s) != len(trace.power_w):
+        raise InputError(
+            f"the trace has {len(trace.t_s)} times and {len(trace.power_w)} powers",
+            where=trace.channel,
+            fix="Give one power per time",
+        )
+    t_s = np.asarray(trace.t_s, dtype=np.float64)
+    power_w = np.asarray(trace.power_w, dtype=np.float64)
+    good = np.isfinite(t_s) & np.isfinite(power_w)
+    t_s, power_w = t_s[good], power_w[good]
+    backwards = np.flatnonzero(np.diff(t_s) < 0)
+    if backwards.size:
+        raise InputError(
+            f"the trace's time runs backwards at sample {int(backwards[0]) + 1}",
+            where=trace.channel,
+            fix="Join pieces of a trace with wattscribe.meters.join",
+        )
+    return t_s, power_w
+
+
+def _median_spacing(t_s: Floats) -> float:
+    steps = np.diff(t_s)
+    steps = steps[steps > 0]
+    return float(np.median(steps)) if steps.size else 0.0
+
+
+def _nominal_hold_s(t_s: Floats, power_w: Floats, nominal_s: float, spacing_s: float) -> float:
+    """The nominal refresh, unless the data show a new value at nearly every read: then it is faster than we read."""
+    changed = np.diff(power_w) != 0
+    if changed.size >= MIN_CHANGES and changed.mean() > 0.9:
+        return min(nominal_s, spacing_s)
+    return nominal_s
+
+
+def held_interval_s(t_s: Sequence[float] | Floats, power_w: Sequence[float] | Floats) -> float | None:
+    """The sensor's refresh as the data show it: how far apart its value changes. None where no hold can be seen.
+
+    The 10th percentile of the distances is the estimate: a sensor never changes sooner than its refresh, and equal values in
+    a row only lengthen a distance.
+    """
+    times, powers = np.asarray(t_s, dtype=np.float64), np.asarray(power_w, dtype=np.float64)
+    if times.size < MIN_CHANGES + 1:
+        return None
+    changed_at = times[1:][np.diff(powers) != 0]
+    if changed_at.size < MIN_CHANGES + 1:
+        return None
+    distances = np.diff(changed_at)
+    shortest_s, median_s = float(np.percentile(distances, 10)), float(np.median(distances))
+    if shortest_s <= MIN_HOLD_SAMPLES * _median_spacing(times) or median_s > MAX_HOLD_IRREGULARITY * shortest_s:
+        return None
+    return median_s if median_s < 1.5 * shortest_s else shortest_s
+
+
+def cumulative_j(signal: Signal, at_s: Floats) -> Floats:
+    """Energy from the first sample to each time: trapezoid, interpolated inside; the end values reach beyond both ends.
+
+    Additive by construction: the energy of [a, c] is that of [a, b] and [b, c].
+    """
+    t_s, power_w = signal.t_s, signal.power_w
+    steps_s = np.diff(t_s)
+    left = power_w[1:] if signal.interval_means else power_w[:-1]
+    pieces_j = steps_s * (left + power_w[1:]) / 2
+    sums_j = np.concatenate(([0.0], np.cumsum(pieces_j)))
+    inside_s = np.clip(at_s, t_s[0], t_s[-1])
+    index = np.clip(np.searchsorted(t_s, inside_s, side="right") - 1, 0, len(steps_s) - 1)
+    offset_s = inside_s - t_s[index]
+    width_s = np.where(steps_s[index] > 0, steps_s[index], 1.0)
+    slope = (power_w[index + 1] - left[index]) / width_s
+    energy_j = sums_j[index] + offset_s * (left[index] + slope * offset_s / 2)
+    first_w = float(left[0])
+    beyond_j = (at_s - inside_s) * np.where(at_s < t_s[0], first_w, power_w[-1])
+    return np.asarray(energy_j + beyond_j, dtype=np.float64)

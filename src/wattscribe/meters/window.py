@@ -1,0 +1,311 @@
+"""Joules over a window from timestamped power: pure arithmetic, with an interval, or refused with the reason.
+
+The method and its formulas are in docs/window.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from wattscribe.errors import InputError, MeterError, WindowTooShortError
+from wattscribe.meters import signal as signals
+from wattscribe.meters.noise import Uncertainty, energy_uncertainty
+from wattscribe.meters.signal import Signal
+from wattscribe.records import PowerTrace, Reading, Window
+
+MIN_UPDATES = 2
+"""A window that holds fewer sensor updates than this says nothing about itself: it is refused."""
+MAX_GAP_SHARE = 0.5
+"""A window with a longer gap than this share of it is unavailable: most of the figure would be a guess."""
+GAP_SPACINGS = 3.0
+"""Samples further apart than this many ordinary spacings leave a gap."""
+Z95 = 1.96
+"""The normal deviate of a 95 % interval."""
+
+Edges = Literal["auto", "interpolated", "load"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """One window's energy before the idle part is taken off."""
+
+    energy_j: float
+    uncertainty: Uncertainty
+    samples: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Idle:
+    power_w: float
+    variance_w2: float
+    note: str | None
+
+
+def energy(
+    trace: PowerTrace,
+    window: Window,
+    *,
+    idle_before: Window | None = None,
+    idle_after: Window | None = None,
+    idle_traces: Sequence[PowerTrace] = (),
+    edges: Edges = "auto",
+) -> Reading:
+    """Gross, idle and net joules of `window`. What cannot be answered is a Reading `unavailable` with the reason.
+
+    `idle_before` and `idle_after` are windows in which the machine did nothing; they lie in `trace` or in `idle_traces` (other
+    pieces of the same channel). `edges`: how the window's ends are read. `interpolated`: between the samples on both sides.
+    `load`: the load starts and ends with the window, so a sample that saw the outside is replaced by its neighbour inside.
+    `auto`: `load` on the side where an idle window is given.
+    """
+    whole = _with_idle_pieces(trace, idle_traces)
+    sides = _load_sides(edges, idle_before, idle_after)
+    try:
+        measured = _measure(whole, window, sides)
+    except MeterError as error:
+        return unavailable(trace, window, str(error))
+    reading = Reading(
+        energy_j=measured.energy_j,
+        energy_ci95_j=_interval(measured.energy_j, measured.uncertainty.variance_j2),
+        idle_j=None,
+        net_j=None,
+        evidence=trace.evidence,
+        covers=trace.covers,
+        samples=measured.samples,
+        window_s=window.duration_s,
+        update_interval_s=effective_update_interval_s(whole),
+        reason=measured.note,
+    )
+    if idle_before is None and idle_after is None:
+        return reading
+    return _net_of_idle(reading, measured, whole, window, idle_before, idle_after)
+
+
+def measured_energy_j(trace: PowerTrace, window: Window) -> float:
+    """Gross joules, for programs that want an error: WindowTooShortError below two updates, MeterError for a gap."""
+    return _measure(trace, window, (False, False)).energy_j
+
+
+def mean_power_w(trace: PowerTrace, window: Window) -> float:
+    """Mean power over the window. Raises WindowTooShortError below two updates, MeterError where the trace has no data."""
+    return measured_energy_j(trace, window) / window.duration_s
+
+
+def effective_update_interval_s(trace: PowerTrace) -> float:
+    """The sensor's refresh that bounds the windows: the largest of the nominal one, the one in the data, the spacing."""
+    return signals.of_trace(trace).update_s
+
+
+def unavailable(trace: PowerTrace, window: Window, reason: str) -> Reading:
+    """A Reading that says why there is none."""
+    return Reading(
+        energy_j=None,
+        energy_ci95_j=None,
+        idle_j=None,
+        net_j=None,
+        evidence="unavailable",
+        covers=trace.covers,
+        samples=0,
+        window_s=window.duration_s,
+        update_interval_s=trace.update_interval_s,
+        reason=reason,
+    )
+
+
+def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace | None:
+    """The one trace that stands for the device, never a sum of traces.
+
+    A meter of the whole device comes first; then the GPU's for a `cuda` device and the CPU's for any other; then the rail
+    that covers most of what computes. A modelled trace is taken only where nothing is measured.
+    """
+    filled = [trace for trace in traces if trace.t_s and trace.evidence != "unavailable"]
+    if not filled:
+        return None
+    wanted = "GPU" if device.startswith("cuda") else "CPU"
+
+    def rank(trace: PowerTrace) -> tuple[bool, bool, bool, float]:
+        part = trace.covers.startswith(("GPU", "CPU"))
+        mean_w = sum(trace.power_w) / len(trace.power_w)
+        return (
+            trace.evidence == "modelled",
+            not (trace.total and (not part or trace.covers.startswith(wanted))),
+            wanted not in trace.covers,
+            -mean_w,
+        )
+
+    return min(filled, key=rank)
+
+
+# --- one window -----------------------------------------------------------------------------------------------------
+def _measure(trace: PowerTrace, window: Window, load_sides: tuple[bool, bool]) -> _Measured:
+    _check(window)
+    signal = signals.of_trace(trace)
+    inside = _refuse_unanswerable(trace, signal, window)
+    note = _gap_note(trace, signal, window)
+    trimmed, used_sides = _trim(signal, window, load_sides)
+    at_j = signals.cumulative_j(trimmed, np.array([window.start_s, window.end_s]))
+    uncertainty = energy_uncertainty(trimmed, window, used_sides, trace.resolution_w)
+    return _Measured(energy_j=float(at_j[1] - at_j[0]), uncertainty=uncertainty, samples=inside, note=note)
+
+
+def _check(window: Window) -> None:
+    if not (math.isfinite(window.start_s) and math.isfinite(window.end_s)) or window.end_s < window.start_s:
+        raise InputError(
+            f"a window must end after it starts, not run from {window.start_s} to {window.end_s} s",
+            fix="Take both times from one monotonic clock",
+        )
+
+
+def _refuse_unanswerable(trace: PowerTrace, signal: Signal, window: Window) -> int:
+    """The number of samples inside, or the reason why the window has no answer."""
+    if len(signal.t_s) < MIN_UPDATES:
+        failed = f", {len(trace.failed_t_s)} reads failed" if trace.failed_t_s else ""
+        raise MeterError(f"the sensor gave {len(signal.t_s)} values{failed}", where=trace.channel)
+    inside = int(np.count_nonzero((signal.t_s >= window.start_s) & (signal.t_s <= window.end_s)))
+    if window.duration_s < MIN_UPDATES * signal.update_s * (1 - 1e-9):
+        raise WindowTooShortError(
+            f"the window of {window.duration_s:.3g} s is shorter than {MIN_UPDATES} updates of the sensor "
+            f"({signal.update_s:.3g} s each)",
+            where=trace.channel,
+            fix="Measure more utterances in one window, or use a faster sensor",
+        )
+    slack_s = signal.update_s + signal.lag_s + signal.averaging_s / 2
+    late_s, early_s = float(signal.t_s[0]) - window.start_s, window.end_s - float(signal.t_s[-1])
+    if late_s > slack_s:
+        raise MeterError(f"the trace begins {late_s:.3g} s after the window does", where=trace.channel)
+    if early_s > slack_s:
+        raise MeterError(f"the trace ends {early_s:.3g} s before the window does", where=trace.channel)
+    if inside < MIN_UPDATES:
+        raise WindowTooShortError(f"the window holds {inside} samples of the sensor", where=trace.channel)
+    return inside
+
+
+def _gap_note(trace: PowerTrace, signal: Signal, window: Window) -> str | None:
+    """Words for reads that failed inside the window; raises where too little is left."""
+    starts, ends = signal.t_s[:-1], signal.t_s[1:]
+    overlap_s = np.minimum(ends, window.end_s) - np.maximum(starts, window.start_s)
+    longest_s = float(overlap_s.max(initial=0.0))
+    failed = sum(window.start_s <= t <= window.end_s for t in trace.failed_t_s)
+    is_gap = longest_s > GAP_SPACINGS * signal.spacing_s and longest_s > 1.5 * trace.update_interval_s
+    if signal.interval_means:  # A counter goes on counting while it cannot be read: a gap loses detail, not energy.
+        is_gap = is_gap and longest_s > MAX_GAP_SHARE * window.duration_s
+    if is_gap and longest_s > MAX_GAP_SHARE * window.duration_s:
+        raise MeterError(
+            f"a gap of {longest_s:.3g} s fills more than half of the window of {window.duration_s:.3g} s "
+            f"({failed} reads failed)",
+            where=trace.channel,
+        )
+    if is_gap:
+        return f"a gap of {longest_s:.3g} s inside the window ({failed} reads failed)"
+    return f"{failed} reads failed inside the window" if failed and not signal.interval_means else None
+
+
+def _load_sides(edges: Edges, before: Window | None, after: Window | None) -> tuple[bool, bool]:
+    if edges == "auto":
+        return before is not None, after is not None
+    return edges == "load", edges == "load"
+
+
+def _trim(signal: Signal, window: Window, sides: tuple[bool, bool]) -> tuple[Signal, tuple[bool, bool]]:
+    """Leave out samples that saw the load's outside, where the window's edge is known to be the load's edge."""
+    if not any(sides):
+        return signal, sides
+    first_s = window.start_s + signal.margin_s if sides[0] else -math.inf
+    last_s = window.end_s - signal.margin_s if sides[1] else math.inf
+    keep = (signal.t_s >= first_s) & (signal.t_s <= last_s)
+    enough = MIN_UPDATES + (1 if signal.interval_means else 0)
+    if np.count_nonzero(keep) < enough:
+        return signal, (False, False)
+    return replace(signal, t_s=signal.t_s[keep], power_w=signal.power_w[keep]), sides
+
+
+# --- idle -----------------------------------------------------------------------------------------------------------
+def _net_of_idle(
+    reading: Reading,
+    measured: _Measured,
+    trace: PowerTrace,
+    window: Window,
+    before: Window | None,
+    after: Window | None,
+) -> Reading:
+    notes = [measured.note]
+    parts: list[tuple[Window, _Idle]] = []
+    for name, idle_window in (("before", before), ("after", after)):
+        if idle_window is None:
+            notes.append(f"no idle window {name}")
+            continue
+        try:
+            parts.append((idle_window, _idle_power(trace, idle_window)))
+        except MeterError as error:
+            notes.append(f"idle {name}: {error}")
+    if not parts:
+        return replace(reading, reason=_join(notes))
+    idle = _idle_during(parts, window)
+    idle_j = idle.power_w * window.duration_s
+    net_j = measured.energy_j - idle_j
+    variance_j2 = measured.uncertainty.variance_j2 + idle.variance_w2 * window.duration_s**2
+    # A step of the sensor shifts load and idle alike only if both sit at the same level; it is counted for both.
+    return replace(
+        reading, idle_j=idle_j, net_j=net_j, net_ci95_j=_interval(net_j, variance_j2), reason=_join([*notes, idle.note])
+    )
+
+
+def _idle_power(trace: PowerTrace, window: Window) -> _Idle:
+    measured = _measure(trace, window, (True, True))
+    return _Idle(
+        power_w=measured.energy_j / window.duration_s,
+        variance_w2=measured.uncertainty.variance_j2 / window.duration_s**2,
+        note=None,
+    )
+
+
+def _idle_during(parts: list[tuple[Window, _Idle]], window: Window) -> _Idle:
+    """Idle power in the middle of the window, on the line through the idle windows' middles; so that drift is followed.
+
+    The drift's shape between both is unknown: half of the change, as a uniform error, is added to the variance.
+    """
+    if len(parts) == 1:
+        return parts[0][1]
+    (before, idle_before), (after, idle_after) = parts
+    span_s = _middle_s(after) - _middle_s(before)
+    share = 0.5 if span_s <= 0 else min(max((_middle_s(window) - _middle_s(before)) / span_s, 0.0), 1.0)
+    change_w = idle_after.power_w - idle_before.power_w
+    variance_w2 = (
+        (1 - share) ** 2 * idle_before.variance_w2 + share**2 * idle_after.variance_w2 + (change_w / 2) ** 2 / 3
+    )
+    return _Idle(power_w=idle_before.power_w + share * change_w, variance_w2=variance_w2, note=None)
+
+
+# --- small parts ----------------------------------------------------------------------------------------------------
+def _with_idle_pieces(trace: PowerTrace, idle_traces: Sequence[PowerTrace]) -> PowerTrace:
+    same = [other for other in idle_traces if other.channel == trace.channel and other is not trace]
+    return signals.join([trace, *same])[0] if same else trace
+
+
+def _interval(value_j: float, variance_j2: float) -> tuple[float, float]:
+    half_j = Z95 * math.sqrt(variance_j2)
+    return value_j - half_j, value_j + half_j
+
+
+def _middle_s(window: Window) -> float:
+    return (window.start_s + window.end_s) / 2
+
+
+def _join(notes: Sequence[str | None]) -> str | None:
+    return "; ".join(note for note in notes if note) or None
+
+
+__all__ = [
+    "Edges",
+    "effective_update_interval_s",
+    "energy",
+    "mean_power_w",
+    "measured_energy_j",
+    "preferred",
+    "unavailable",
+]
