@@ -1,0 +1,57 @@
+"""Exported streaming transducers, run by this package's own runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wattscribe.errors import RecognizerError
+from wattscribe.recognizers import options
+from wattscribe.recognizers.base import Audio, Stream
+from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.streaming import Transducer, open_transducer
+from wattscribe.streaming.transducer import DECODINGS, TAIL_S
+
+
+class OnnxRecognizer:
+    """A directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt; counts come with every transcript.
+
+    Options: `decoding`, `beam`, `tail_s`, `blank_penalty`, `frame_by_frame`.
+    """
+
+    def __init__(self, spec: RecognizerSpec) -> None:
+        self._spec = spec
+        self._transducer: Transducer | None = open_transducer(
+            spec.model,
+            precision=spec.precision,
+            threads=spec.threads,
+            decoding=options.choice(spec, "decoding", DECODINGS),
+            beam=options.integer(spec, "beam", 4, minimum=1),
+            blank_penalty=options.number(spec, "blank_penalty", 0.0),
+            frame_by_frame=options.flag(spec, "frame_by_frame"),
+            tail_s=options.number(spec, "tail_s", TAIL_S),
+            batch_size=spec.batch_size,
+        )
+
+    @property
+    def transducer(self) -> Transducer:
+        """The loaded transducer. Raises RecognizerError after close()."""
+        if self._transducer is None:
+            raise RecognizerError("the recognizer is closed", where=self._spec.name, fix="Open it again")
+        return self._transducer
+
+    def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
+        """One Transcript per input; up to `batch_size` of them share encoder calls where the export's batch is free."""
+        return self.transducer.transcribe(batch)
+
+    def stream(self) -> Stream:
+        """A fresh stream, for audio that comes piece by piece."""
+        return self.transducer.stream()
+
+    def audit(self) -> PrecisionAudit:
+        from wattscribe.recognizers.onnx_facts import audit_onnx
+
+        files = [path for _, path in self.transducer.files.components]
+        return audit_onnx(self._spec, files, device="cpu")
+
+    def close(self) -> None:
+        self._transducer = None
