@@ -2,5 +2,6 @@
 
 from wattscribe.meters.replay import ReplayMeter
 from wattscribe.testing.clock import FakeClock
+from wattscribe.testing.recognizer import FakeRecognizer, FakeStream, References
 
-__all__ = ["FakeClock", "ReplayMeter"]
+__all__ = ["FakeClock", "FakeRecognizer", "FakeStream", "References", "ReplayMeter"]

@@ -1,0 +1,48 @@
+"""What a local model directory holds, told by its files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wattscribe.errors import ModelError
+from wattscribe.recognizers.onnx_header import read_header
+
+_LAYOUTS = (
+    "config.json with *.safetensors (hf), CTranslate2's model.bin (ct2), "
+    "encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt (onnx or sherpa), other sherpa-onnx layouts (sherpa)"
+)
+
+
+def runtime_of(directory: Path) -> str:
+    """The runtime that can run the directory. Raises ModelError, naming what is looked for, where none can."""
+    if (directory / "model.bin").is_file() and (directory / "config.json").is_file() and _is_ct2(directory):
+        return "ct2"
+    if (directory / "config.json").is_file() and any(directory.glob("*.safetensors")):
+        return "hf"
+    encoders = sorted(directory.glob("*encoder*.onnx"))
+    tokens = any(directory.glob("*tokens.txt"))
+    if tokens and encoders and any(directory.glob("*decoder*.onnx")) and any(directory.glob("*joiner*.onnx")):
+        return "onnx" if has_states(encoders[0]) else "sherpa"
+    if tokens and (any(directory.glob("*.onnx")) or any(directory.glob("*.ort"))):
+        return "sherpa"
+    if (directory / "mdef").is_file() or (directory / "en-us" / "mdef").is_file():
+        return "pocketsphinx"
+    if (directory / "config.json").is_file() and any(directory.glob("*.bin")):
+        raise ModelError(
+            "holds pickled weights only, which are never loaded",
+            where=directory,
+            fix="Convert them to model.safetensors (save_pretrained writes it)",
+        )
+    raise ModelError("no model is recognised here", where=directory, fix=f"Looked for: {_LAYOUTS}")
+
+
+def has_states(encoder: Path) -> bool:
+    """Whether the encoder carries states from one segment to the next: more inputs than features and their lengths."""
+    return len(read_header(encoder).graph.inputs) > 2
+
+
+def _is_ct2(directory: Path) -> bool:
+    """CTranslate2's model.bin starts with a version and the model's name; a zip or pickle of torch does not."""
+    with (directory / "model.bin").open("rb") as file:
+        head = file.read(4)
+    return head[:2] != b"PK" and head[:1] != b"\x80"

@@ -1,0 +1,113 @@
+"""From what a user writes to a RecognizerSpec, every mistake answered with what is possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+from wattscribe.errors import InputError
+from wattscribe.recognizers.detect import runtime_of
+from wattscribe.recognizers.registry import RUNTIMES, RuntimeEntry
+from wattscribe.records import RecognizerSpec, Runtime
+
+
+def parse_model(
+    text: str,
+    *,
+    precision: str | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    batch_size: int = 1,
+    options: Mapping[str, str] | None = None,
+) -> RecognizerSpec:
+    """Read `runtime:model`, `runtime:model?option=value&…` or a local directory.
+
+    `precision` None takes the runtime's default: fp32, or `stored` where the directory decides. Options given in the text
+    win over `options`. Raises InputError for an unknown runtime, precision, device or option and for a missing directory.
+    """
+    name, _, query = text.partition("?")
+    runtime, model = _split(name)
+    entry = RUNTIMES[runtime]
+    if entry.directory:
+        _require_directory(model)
+    elif runtime != "fake" and not model:
+        raise InputError("no model is named", where=text, fix=f"Write {runtime}:MODEL, where MODEL is {entry.model}")
+    elif _looks_like_path(model):
+        _require_directory(model)
+    spec = RecognizerSpec(
+        runtime=cast(Runtime, runtime),
+        model=model,
+        precision=entry.precisions[0] if precision is None else precision,
+        device=device,
+        threads=threads,
+        batch_size=batch_size,
+        options={**(options or {}), **_parse_query(query, text)},
+    )
+    check(spec)
+    return spec
+
+
+def check(spec: RecognizerSpec) -> RuntimeEntry:
+    """The spec's runtime entry; raises InputError where the spec asks for something that the runtime does not have."""
+    entry = RUNTIMES.get(spec.runtime)
+    if entry is None:
+        raise InputError(f"there is no runtime {spec.runtime!r}", fix=_runtimes())
+    if spec.precision not in entry.precisions:
+        raise InputError(
+            f"{spec.runtime} has no precision {spec.precision!r}", where=spec.name, fix=_one_of(entry.precisions)
+        )
+    if spec.device.partition(":")[0] not in entry.devices:
+        raise InputError(f"{spec.runtime} has no device {spec.device!r}", where=spec.name, fix=_one_of(entry.devices))
+    unknown = sorted(set(spec.options) - set(entry.options))
+    if unknown:
+        raise InputError(f"{spec.runtime} has no option {unknown[0]!r}", where=spec.name, fix=_one_of(entry.options))
+    for what, value in (("threads", spec.threads), ("batch_size", spec.batch_size)):
+        if value < 1:
+            raise InputError(f"{what} is {value}", where=spec.name, fix="It must be 1 or more")
+    return entry
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Runtime and model; a directory without a runtime is recognised by its content."""
+    runtime, colon, model = text.partition(":")
+    if colon and runtime in RUNTIMES:
+        return runtime, model
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return runtime_of(path), text
+    if _looks_like_path(text):
+        raise InputError("there is no such directory", where=text, fix=_runtimes())
+    if colon:
+        raise InputError(f"there is no runtime {runtime!r}", where=text, fix=_runtimes())
+    raise InputError("no runtime is named and there is no such directory", where=text, fix=_runtimes())
+
+
+def _looks_like_path(model: str) -> bool:
+    return model.startswith(("/", "./", "../", "~")) or model in (".", "..")
+
+
+def _require_directory(model: str) -> None:
+    path = Path(model).expanduser()
+    if not path.is_dir():
+        what = "this is a file, a model directory is needed" if path.exists() else "there is no such directory"
+        raise InputError(what, where=model or "(empty)", fix="Give the directory that holds the model's files")
+
+
+def _parse_query(query: str, text: str) -> dict[str, str]:
+    """`a=1&b=2` → {'a': '1', 'b': '2'}."""
+    options = {}
+    for part in filter(None, query.split("&")):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise InputError(f"cannot read the option {part!r}", where=text, fix="Write it as ?name=value&name=value")
+        options[key] = value
+    return options
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "One of: " + ", ".join(names)
+
+
+def _runtimes() -> str:
+    return "Write runtime:model with one of: " + ", ".join(f"{name}:" for name in RUNTIMES)

@@ -1,0 +1,43 @@
+"""Options of a spec as numbers and words, each mistake naming the option."""
+
+from __future__ import annotations
+
+from wattscribe.errors import InputError
+from wattscribe.records import RecognizerSpec
+
+
+def number(spec: RecognizerSpec, name: str, default: float, *, minimum: float = 0.0) -> float:
+    """The option as a float of at least `minimum`. Raises InputError."""
+    text = spec.options.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"option {name}={text!r} is not a number", where=spec.name) from None
+    if not minimum <= value < float("inf"):
+        raise InputError(
+            f"option {name}={text} is out of range", where=spec.name, fix=f"It must be at least {minimum:g}"
+        )
+    return value
+
+
+def integer(spec: RecognizerSpec, name: str, default: int, *, minimum: int = 0) -> int:
+    """The option as an int of at least `minimum`. Raises InputError."""
+    value = number(spec, name, default, minimum=minimum)
+    if value != int(value):
+        raise InputError(f"option {name}={spec.options[name]} is not a whole number", where=spec.name)
+    return int(value)
+
+
+def choice(spec: RecognizerSpec, name: str, choices: tuple[str, ...]) -> str:
+    """The option as one of `choices`, the first being the default. Raises InputError."""
+    value = spec.options.get(name, choices[0])
+    if value not in choices:
+        raise InputError(f"option {name}={value!r} is unknown", where=spec.name, fix="One of: " + ", ".join(choices))
+    return value
+
+
+def flag(spec: RecognizerSpec, name: str) -> bool:
+    """The option as true or false (default). Raises InputError."""
+    return choice(spec, name, ("false", "true")) == "true"

@@ -1,0 +1,124 @@
+"""Which runtimes there are and what each can do, known without importing any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import get_args
+
+from wattscribe.records import Runtime
+
+STORED = "stored"
+"""Precision "as the model directory stores it": nothing is asked for, so nothing can be missed."""
+
+_DECODING = {
+    "decoding": "greedy (default) or beam",
+    "beam": "hypotheses kept by beam search (default 4)",
+    "tail_s": "seconds of silence appended to an utterance (default 0.8)",
+    "blank_penalty": "subtracted from the blank's score (default 0)",
+}
+_PARTS = {
+    part: f"file name of the {part}, where a directory holds several" for part in ("encoder", "decoder", "joiner")
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeEntry:
+    """One runtime: where its adapter lies, what it needs and what may be asked of it."""
+
+    target: str
+    """`module:class`; the class takes a RecognizerSpec and loads the model."""
+    model: str
+    """What the part after the colon may be, in words."""
+    precisions: tuple[str, ...]
+    """The first is the default."""
+    devices: tuple[str, ...] = ("cpu",)
+    options: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    """Import names that must be there."""
+    extra: str | None = None
+    directory: bool = False
+    """The model must be a local directory."""
+
+
+RUNTIMES: Mapping[str, RuntimeEntry] = {
+    "hf": RuntimeEntry(
+        target="wattscribe.recognizers.hf:HfRecognizer",
+        model="a Transformers model on the hub or its local directory",
+        precisions=("fp32", "fp16", "bf16", "int8"),
+        devices=("cpu", "cuda"),
+        options={
+            "revision": "git revision of a hub model",
+            "language": "spoken language of a multilingual Whisper (default en)",
+            "max_new_tokens": "limit of generated tokens per piece of audio",
+            "chunk_s": "seconds of audio per window of a model without long-form decoding (default 30)",
+        },
+        packages=("torch", "transformers"),
+        extra="hf",
+    ),
+    "ct2": RuntimeEntry(
+        target="wattscribe.recognizers.ct2:Ct2Recognizer",
+        model="a faster-whisper model name or a CTranslate2 directory",
+        precisions=("fp32", "fp16", "bf16", "int8", "int8_float32", "int8_float16", "int8_bfloat16"),
+        devices=("cpu", "cuda"),
+        options={
+            "language": "spoken language (default en)",
+            "beam": "beam size (default 5, faster-whisper's own; 1 is greedy)",
+            "vad": "true skips silence before recognition (default false)",
+        },
+        packages=("faster_whisper", "ctranslate2"),
+        extra="ct2",
+    ),
+    "sherpa": RuntimeEntry(
+        target="wattscribe.recognizers.sherpa:SherpaRecognizer",
+        model="a sherpa-onnx model directory",
+        precisions=(STORED, "fp32", "fp16", "int8"),
+        devices=("cpu", "cuda"),
+        options={**_DECODING, **_PARTS, "model": "file name of a CTC model", "language": "spoken language of Whisper"},
+        packages=("sherpa_onnx",),
+        extra="sherpa",
+        directory=True,
+    ),
+    "pocketsphinx": RuntimeEntry(
+        target="wattscribe.recognizers.pocketsphinx:PocketSphinxRecognizer",
+        model="en-us, the packaged English model, or a directory of the same layout",
+        precisions=(STORED, "fp32"),
+        options={"lm": "path of another language model", "dict": "path of another dictionary"},
+        packages=("pocketsphinx",),
+        extra="pocketsphinx",
+    ),
+    "onnx": RuntimeEntry(
+        target="wattscribe.recognizers.onnx:OnnxRecognizer",
+        model="a directory with an exported streaming transducer, run by wattscribe.streaming",
+        precisions=(STORED, "fp32", "fp16", "int8"),
+        options=_DECODING,
+        directory=True,
+    ),
+    "fake": RuntimeEntry(
+        target="wattscribe.testing.recognizer:FakeRecognizer",
+        model="any label",
+        precisions=("fp32", "fp16", "bf16", "int8", STORED),
+        devices=("cpu", "cuda"),
+        options={
+            "text": "the answer to every utterance",
+            "corpus": "answer with the references of this corpus",
+            "wer": "share of the reference's words that are answered wrongly (default 0)",
+            "seed": "seed of the errors (default 0)",
+            "load_s": "seconds that loading takes",
+            "latency": "seconds of waiting per second of audio",
+            "cpu": "seconds of computing per second of audio",
+            "raise_at": "raise at the k-th utterance heard, from 0",
+            "hang_at": "never answer the k-th utterance",
+            "exit_at": "end the process at the k-th utterance, exit status 3",
+            "kill_at": "kill the process (SIGKILL) at the k-th utterance, as the kernel does when memory runs out",
+            "allocate_at": "allocate and keep memory from the k-th utterance on",
+            "allocate_bytes": "how much (default 64 MiB)",
+            "miscount_at": "leave out the answer to the k-th utterance",
+            "fail_load": "true: raise while loading",
+            "runs_as": "the precision that the audit finds (default: the one asked for)",
+        },
+    ),
+}
+
+if set(RUNTIMES) != set(get_args(Runtime)):  # pragma: no cover - a mistake of ours, found at the first import
+    raise RuntimeError("registry and records.Runtime name different runtimes")
