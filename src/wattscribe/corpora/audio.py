@@ -16,7 +16,7 @@ from wattscribe.corpora.base import Audio
 from wattscribe.errors import InputError
 from wattscribe.units import SAMPLE_RATE_HZ
 
-AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
 """What a folder is searched for; case does not matter."""
 
 MAX_DURATION_S = 4 * 3600.0
@@ -102,11 +102,15 @@ def _decode_mono(data: bytes, where: object) -> tuple[NDArray[np.float64], int]:
         raise InputError(f"not audio ({_reason(error)})", where=where) from error
     with sound:
         promised = sound.frames
-        if containers.frames_known(promised) and promised > MAX_DURATION_S * sound.samplerate:
+        if promised > containers.MAX_FRAMES:
+            raise InputError(
+                "the header does not say how long it is", where=where, fix="Re-encode it, for instance with sox"
+            )
+        if promised > MAX_DURATION_S * sound.samplerate:
             raise InputError(f"longer than {MAX_DURATION_S / 3600:g} h", where=where, fix="Split it")
         mono = _read_blocks(sound, where)
         slack = containers.MP3_SLACK_FRAMES if sound.format == "MP3" else 0
-        if containers.frames_known(promised) and len(mono) + slack < promised:
+        if len(mono) + slack < promised:
             raise InputError(f"truncated: {len(mono)} of {promised} samples are there", where=where)
         if len(mono) == 0:
             raise InputError("holds 0 samples", where=where)
@@ -120,8 +124,6 @@ def _read_blocks(sound: soundfile.SoundFile, where: object) -> NDArray[np.float6
         while len(block := sound.read(BLOCK_FRAMES, dtype="float64", always_2d=True)):
             blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
             total += len(block)
-            if total > MAX_DURATION_S * sound.samplerate:
-                raise InputError(f"longer than {MAX_DURATION_S / 3600:g} h", where=where, fix="Split it")
     except soundfile.LibsndfileError as error:
         raise InputError(f"truncated or damaged after {total} samples ({_reason(error)})", where=where) from error
     return np.concatenate(blocks) if blocks else np.zeros(0)

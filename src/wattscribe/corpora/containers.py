@@ -9,19 +9,14 @@ from wattscribe.errors import InputError
 MP3_SLACK_FRAMES = 1152
 """One MPEG layer III frame: encoders round their promised length to it."""
 
-MAX_KNOWN_FRAMES = 1 << 40
-"""libsndfile answers with a huge count where a stream does not say how long it is."""
+MAX_FRAMES = 1 << 40
+"""libsndfile answers with 2^63 - 1 where a FLAC stream carries no count; it then cannot seek to the end, nor read it."""
 
 _STREAMED_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFFFFF - 36, 0xFFFFFFFF - 36)
 """Data sizes that recorders write when they cannot seek back (sox, ffmpeg, arecord): length unknown, not truncated."""
 
 _OGG_END_OF_STREAM = 0x04
 _OGG_HEADER_BYTES = 27
-
-
-def frames_known(frames: int) -> bool:
-    """Whether a header's frame count is a promise (a FLAC stream may carry 0: unknown)."""
-    return 0 < frames < MAX_KNOWN_FRAMES
 
 
 def check_complete(data: bytes, where: object) -> None:

@@ -1,0 +1,44 @@
+"""`wattscribe data get librispeech:test-clean`: download a LibriSpeech set, resumable and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cyclopts
+
+from wattscribe.corpora.get import BASE_URL
+
+app = cyclopts.App(name="wattscribe data", help="Download speech to measure with.")
+
+
+@app.command
+def get(name: str, /, *, out: Path = Path("data"), mirror: str = BASE_URL, keep_archive: bool = False) -> None:
+    """Download a LibriSpeech set, check it, unpack it and print the folder for `--data`.
+
+    Parameters
+    ----------
+    name
+        librispeech:dev-clean, librispeech:dev-other, librispeech:test-clean or librispeech:test-other (0.3 GB each).
+    out
+        Where the folder LibriSpeech is made. An interrupted download lies here as .part and is resumed.
+    mirror
+        Address of the folder that holds the archives, for instance https://us.openslr.org/resources/12
+    keep_archive
+        Keep the .tar.gz after unpacking.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from wattscribe.corpora.get import get as get_set
+
+    columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(name, total=None)
+        folder = get_set(
+            name,
+            out,
+            mirror=mirror,
+            keep_archive=keep_archive,
+            progress=lambda held, total: bar.update(task, completed=held, total=total),
+        )
+    print(folder)

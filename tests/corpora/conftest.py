@@ -1,0 +1,45 @@
+"""Small pieces of sound and the folder of real recordings, shared by this room's tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The real recordings beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is missing: real recordings are kept beside the project")
+    return SHARED
+
+
+def tone(seconds: float = 1.0, rate_hz: int = 16_000, hz: float = 440.0, level: float = 0.3) -> NDArray[np.float64]:
+    """A sine, shape (samples,)."""
+    return level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate_hz)) / rate_hz)
+
+
+@pytest.fixture
+def chapter(tmp_path: Path) -> Callable[..., Path]:
+    """Builds a LibriSpeech-layout folder of tones: {id: text}."""
+
+    def build(texts: dict[str, str], folder: str = "corpus") -> Path:
+        root = tmp_path / folder
+        for index, (id_, text) in enumerate(texts.items()):
+            speaker, book, _ = id_.split("-")
+            place = root / speaker / book
+            place.mkdir(parents=True, exist_ok=True)
+            soundfile.write(place / f"{id_}.flac", tone(0.5 + 0.1 * index, hz=200.0 + 40 * index), 16_000)
+            with (place / f"{speaker}-{book}.trans.txt").open("a", encoding="utf-8") as out:
+                out.write(f"{id_} {text}\n")
+        return root
+
+    return build
