@@ -1,0 +1,113 @@
+"""How a streaming recognizer keeps up: audio arrives in real time on a simulated clock, only the computing is real.
+
+A piece of audio is there once its last sample has been spoken; the recognizer starts on it then, or when it is through with
+the pieces before. What it computes is timed on the real clock and moves the simulated one. So ten minutes of speech need
+no ten minutes, and the energy of the trial is that of the computing without the waiting between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wattscribe.recognizers.base import Audio, StreamingRecognizer
+from wattscribe.records import StreamingLatency, Token, Transcript
+from wattscribe.units import SAMPLE_RATE_HZ
+
+PIECE_S = 0.1
+"""A usual buffer of a sound card's driver or a network client."""
+
+
+def hear(
+    recognizer: StreamingRecognizer, audio: Audio, now_s: Callable[[], float], piece_s: float = PIECE_S
+) -> tuple[Transcript, StreamingLatency]:
+    """Feed one utterance piece by piece; `now_s` is the real clock that times the computing."""
+    watch = _Watch()
+    stream = recognizer.stream()
+    size = max(1, round(piece_s * SAMPLE_RATE_HZ))
+    for start in range(0, len(audio), size):
+        piece = audio[start : start + size]
+        watch.arrives((start + len(piece)) / SAMPLE_RATE_HZ)
+        before_s = now_s()
+        stream.accept(piece)
+        partial = stream.partial()
+        watch.computed(now_s() - before_s, partial)
+    before_s = now_s()
+    final = stream.finish()
+    return final, watch.finished(now_s() - before_s, final, len(audio) / SAMPLE_RATE_HZ)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """The simulated clock and what was seen on it; all times in seconds from the start of the audio."""
+
+    clock_s: float = 0.0
+    first_partial_s: float | None = None
+    last: Transcript = field(default_factory=lambda: Transcript(text=""))
+    emitted_s: list[float] = field(default_factory=list)
+    """When each token of the current hypothesis was first shown."""
+    segments_s: list[float] = field(default_factory=list)
+    partials: int = 0
+    revised: int = 0
+
+    def arrives(self, at_s: float) -> None:
+        self.clock_s = max(self.clock_s, at_s)
+
+    def computed(self, compute_s: float, partial: Transcript) -> None:
+        self.clock_s += compute_s
+        if _ran_encoder(self.last, partial):
+            self.segments_s.append(compute_s)
+        if partial.text != self.last.text:
+            self._shown(partial)
+        self.last = partial
+
+    def finished(self, compute_s: float, final: Transcript, audio_s: float) -> StreamingLatency:
+        self.clock_s += compute_s
+        if self.first_partial_s is None and final.text:
+            self.first_partial_s = self.clock_s
+        if self.partials and not final.text.startswith(self.last.text):
+            self.revised += 1
+        self._follow_tokens(final.tokens)
+        delays = [at_s - token.start_s for at_s, token in zip(self.emitted_s, final.tokens, strict=True)]
+        return StreamingLatency(
+            first_partial_s=self.first_partial_s,
+            emission_delay_p50_s=_percentile(delays, 50),
+            emission_delay_p99_s=_percentile(delays, 99),
+            segment_compute_p50_s=_percentile(self.segments_s, 50),
+            segment_compute_p99_s=_percentile(self.segments_s, 99),
+            finalisation_s=self.clock_s - audio_s,
+            partials=self.partials,
+            partials_revised=self.revised,
+        )
+
+    def _shown(self, partial: Transcript) -> None:
+        """A new text on the screen: the one before counts as revised when it is not the new one's beginning."""
+        if self.partials and not partial.text.startswith(self.last.text):
+            self.revised += 1
+        self.partials += 1
+        if self.first_partial_s is None and partial.text:
+            self.first_partial_s = self.clock_s
+        self._follow_tokens(partial.tokens)
+
+    def _follow_tokens(self, tokens: tuple[Token, ...]) -> None:
+        """Tokens that stay keep the moment at which they were first shown; those that changed are new now."""
+        kept = 0
+        for old, new in zip(self.last.tokens, tokens, strict=False):
+            if old.text != new.text:
+                break
+            kept += 1
+        kept = min(kept, len(self.emitted_s))
+        self.emitted_s = self.emitted_s[:kept] + [self.clock_s] * (len(tokens) - kept)
+
+
+def _ran_encoder(before: Transcript, after: Transcript) -> bool:
+    """Whether this piece completed a segment; a recognizer that counts nothing is taken to compute on every piece."""
+    if after.counts is None:
+        return True
+    return before.counts is None or after.counts.encoder_calls > before.counts.encoder_calls
+
+
+def _percentile(values: list[float], percent: float) -> float | None:
+    return float(np.percentile(values, percent)) if values else None

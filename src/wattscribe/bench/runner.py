@@ -1,0 +1,217 @@
+"""The whole run: plan, prepare the speech, then trial after trial into the journal."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wattscribe.bench.attempt import Attempt, Limits
+from wattscribe.bench.experiment import Experiment, differences
+from wattscribe.bench.plan import plan
+from wattscribe.bench.power import Power
+from wattscribe.bench.progress import Silent, Watcher
+from wattscribe.bench.spool import Key, Spool, discard, key_of, spool_all
+from wattscribe.errors import InputError, WattscribeError
+from wattscribe.journal import Heard, Journal, holds_run, remove_run
+from wattscribe.meters import Clock, Host, Meter, MonotonicClock, open_meters, probe
+from wattscribe.meters import machine as machines
+from wattscribe.records import Trial, TrialFacts, to_json
+
+MAX_KILLS = 3
+"""A trial whose worker is killed from outside this often is given up: most likely its memory does not suffice."""
+SPOOL_DIRECTORY = "spool"
+LOG_NAME = "worker.log"
+REPORT_NAME = "report.html"
+
+
+def run(
+    experiment: Experiment,
+    out_dir: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    meters: Sequence[Meter] | None = None,
+    clock: Clock | None = None,
+    watcher: Watcher | None = None,
+    host: Host | None = None,
+) -> Path:
+    """Measure every trial that has no verdict yet and return the run directory.
+
+    `meters` None: every sensor of `host` (None: this machine) that can be read. Raises InputError for an experiment that
+    cannot be, for a directory that holds a run (unless `resume` or `overwrite`) and for a resumed run whose experiment or speech has changed.
+    """
+    out_dir = Path(out_dir)
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other", where=out_dir, fix="Choose one")
+    trials = plan(experiment)
+    host = host or Host.of_root(Path("/"))
+    journal = _open_journal(experiment, out_dir, trials, host, resume=resume, overwrite=overwrite)
+    opened = open_meters(host=host) if meters is None else list(meters)
+    watcher = watcher or Silent()
+    power = Power(
+        meters=opened,
+        clock=clock or MonotonicClock(),
+        rate_hz=experiment.sample_rate_hz,
+        idle_s=experiment.idle_s,
+        limit_s=experiment.cooldown_limit_s,
+        band=experiment.cooldown_band,
+        first_idle_w=journal.noted("first_idle_w") or {},
+    )
+    try:
+        spools = spool_all(trials, out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared)
+        for spool in spools.values():
+            _record(journal, spool)
+        power.start()
+        _Run(experiment, journal, spools, power, watcher, out_dir, host).all_trials()
+    finally:
+        power.stop()
+        if meters is None:
+            for meter in opened:
+                meter.close()
+        discard(out_dir / SPOOL_DIRECTORY)
+        journal.close()
+    return out_dir
+
+
+def recorded_experiment(out_dir: Path) -> Experiment:
+    """The experiment with which a run began, for `--resume` without one."""
+    from wattscribe.journal import read_run
+
+    return Experiment.model_validate(dict(read_run(out_dir).experiment))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    experiment: Experiment
+    journal: Journal
+    spools: Mapping[Key, Spool]
+    power: Power
+    watcher: Watcher
+    out_dir: Path
+    host: Host
+
+    def all_trials(self) -> None:
+        unfinished = self.journal.unfinished()
+        self.watcher.planned(sum(self.spools[key_of(trial)].audio_s for trial in unfinished), len(unfinished))
+        for trial in unfinished:
+            self.watcher.started(trial)
+            facts = self._one_trial(trial)
+            heard_s = 0.0 if facts.status == "done" else self.spools[key_of(trial)].audio_s
+            self.watcher.ended(trial, facts.status, facts.reason, heard_s)
+
+    def _one_trial(self, trial: Trial) -> TrialFacts:
+        """Attempts until there is a verdict."""
+        spool = self.spools[key_of(trial)]
+        if not spool.pieces:
+            return self._give_up(trial, f"there is no usable utterance among {len(spool.rejected)}")
+        for kills in range(1, MAX_KILLS + 1):
+            attempt = self._attempt(trial, spool)
+            verdict = attempt.run()
+            self._note_first_idle()
+            around = {**(attempt.facts.surroundings or {}), "after": machines.state(self.host), "kills": kills - 1}
+            facts = replace(attempt.facts, surroundings=around)
+            if verdict == "killed" and kills < MAX_KILLS:
+                self.journal.interrupt(attempt.number, facts)
+                continue
+            self.journal.finish(attempt.number, facts)
+            return facts
+        raise RuntimeError("unreachable: the last attempt always has a verdict")
+
+    def _attempt(self, trial: Trial, spool: Spool) -> Attempt:
+        self.power.forget()
+        attempt = Attempt(
+            trial=trial,
+            spool=spool,
+            number=self.journal.begin(trial.id),
+            journal=self.journal,
+            power=self.power,
+            limits=Limits(
+                load_s=self.experiment.load_timeout_s,
+                utterance_s=trial.utterance_timeout_s,
+                memory_bytes=self.experiment.memory_limit_bytes,
+                warmup=self.experiment.warmup,
+            ),
+            log=self.out_dir / LOG_NAME,
+            heard=self.watcher.heard,
+        )
+        workload, note = _workload(trial)
+        around: dict[str, Any] = {"before": machines.state(self.host)}
+        if note is not None:
+            around["workload"] = note
+        attempt.facts = replace(attempt.facts, workload=workload, surroundings=around)
+        return attempt
+
+    def _give_up(self, trial: Trial, reason: str) -> TrialFacts:
+        facts = TrialFacts(trial=trial, status="failed", reason=reason)
+        self.journal.finish(self.journal.begin(trial.id), facts)
+        return facts
+
+    def _note_first_idle(self) -> None:
+        if self.power.first_idle_w and self.journal.noted("first_idle_w") is None:
+            self.journal.note("first_idle_w", self.power.first_idle_w)
+
+
+def _open_journal(
+    experiment: Experiment, out_dir: Path, trials: Sequence[Trial], host: Host, *, resume: bool, overwrite: bool
+) -> Journal:
+    if resume:
+        journal = Journal.resume(out_dir)
+        changed = differences(journal.experiment(), experiment)
+        if changed:
+            journal.close()
+            raise InputError(
+                f"the experiment is not the one that this run began with: {'; '.join(changed)}",
+                where=out_dir,
+                fix="Go on with --resume alone, or start anew with --overwrite",
+            )
+        return journal
+    if overwrite and holds_run(out_dir):
+        _remove(out_dir)
+    return Journal.create(
+        out_dir,
+        name=out_dir.resolve().name,
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        seed=experiment.seed,
+        machine=machines.describe(host=host),
+        experiment=experiment.model_dump(),
+        meters={"probes": to_json(probe(host=host))},
+        trials=trials,
+    )
+
+
+def _remove(out_dir: Path) -> None:
+    """The run's own files, nothing else that may lie beside them."""
+    remove_run(out_dir)
+    for name in (LOG_NAME, REPORT_NAME):
+        (out_dir / name).unlink(missing_ok=True)
+    shutil.rmtree(out_dir / SPOOL_DIRECTORY, ignore_errors=True)
+
+
+def _record(journal: Journal, spool: Spool) -> None:
+    name = spool.condition.name
+    journal.hear(
+        Heard(
+            corpus=spool.corpus,
+            condition=name,
+            digest=spool.digest,
+            utterances=len(spool.pieces),
+            audio_s=spool.audio_s,
+        )
+    )
+    journal.reject(spool.corpus, name, spool.rejected)
+
+
+def _workload(trial: Trial) -> tuple[Mapping[str, Any] | None, str | None]:
+    """What one invocation of a transducer costs, counted from its files; or None with the reason."""
+    if trial.recognizer.runtime != "onnx":
+        return None, None
+    from wattscribe.energy.workload import of_directory
+
+    try:
+        return of_directory(Path(trial.recognizer.model).expanduser()).to_json(), None
+    except WattscribeError as error:
+        return None, str(error)

@@ -1,0 +1,167 @@
+"""Speech prepared before any recognizer is measured: read, resampled and mixed once, then laid on disk as plain samples.
+
+Reading and mixing are no inference, so they must neither cost time and energy inside a trial's window nor count as the
+recognizer's memory. The samples lie in one file per corpus × condition as little-endian float32, exactly as the corpus gave
+them; a worker reads one batch at a time into a buffer of its own. Decision 010 says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from wattscribe.corpora import conditioned, open_corpus
+from wattscribe.corpora.base import Corpus
+from wattscribe.errors import InputError, WattscribeError
+from wattscribe.records import Condition, Rejected, Trial, Utterance
+from wattscribe.units import SAMPLE_RATE_HZ
+
+SAMPLE_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One utterance's place in the spool file."""
+
+    utterance: Utterance
+    offset_bytes: int
+    samples: int
+
+    @property
+    def audio_s(self) -> float:
+        return self.samples / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spool:
+    """A corpus under a condition, ready to be heard."""
+
+    corpus: str
+    condition: Condition
+    path: Path
+    pieces: tuple[Piece, ...]
+    rejected: tuple[Rejected, ...]
+    digest: str
+    """SHA-256 over ids, references and samples, in order."""
+
+    @property
+    def audio_s(self) -> float:
+        return sum(piece.audio_s for piece in self.pieces)
+
+
+Key = tuple[str, Condition, int | None]
+
+
+def key_of(trial: Trial) -> Key:
+    """Trials with the same key hear the same samples."""
+    return (trial.corpus, trial.condition, trial.limit)
+
+
+def spool_all(
+    trials: Iterable[Trial],
+    directory: Path,
+    *,
+    strict: bool = False,
+    heard: Callable[[str, float], None] | None = None,
+) -> dict[Key, Spool]:
+    """Prepare what the trials will hear; `heard` is told the corpus × condition and the seconds of each utterance.
+
+    Raises InputError for a corpus or a noise that cannot be opened and, when `strict`, for the first bad input.
+    """
+    _empty(directory)
+    corpora: dict[str, Corpus] = {}
+    spools: dict[Key, Spool] = {}
+    for trial in trials:
+        key = key_of(trial)
+        if key in spools:
+            continue
+        if trial.corpus not in corpora:
+            corpora[trial.corpus] = open_corpus(trial.corpus)
+        path = directory / f"{len(spools):04d}.f32"
+        spools[key] = _spool(corpora[trial.corpus], trial, path, strict, heard or (lambda _label, _seconds: None))
+    return spools
+
+
+def discard(directory: Path) -> None:
+    """Remove the prepared speech; a resumed run prepares it again."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callable[[str, float], None]) -> Spool:
+    label = f"{corpus.name} · {trial.condition.name}"
+    corpus = conditioned(corpus, trial.condition)
+    pieces: list[Piece] = []
+    rejected: list[Rejected] = []
+    ids: set[str] = set()
+    digest = hashlib.sha256()
+    try:
+        with path.open("wb") as file:
+            for entry in corpus:
+                if trial.limit is not None and len(pieces) >= trial.limit:
+                    break
+                piece = _prepare(corpus, entry, ids, file, digest)
+                if isinstance(piece, Rejected):
+                    piece = replace(piece, corpus=trial.corpus)
+                    _stop_if(strict, piece)
+                    rejected.append(piece)
+                else:
+                    pieces.append(piece)
+                    heard(label, piece.audio_s)
+    except OSError as error:
+        raise WattscribeError(
+            f"the prepared speech cannot be written: {error.strerror or error}",
+            where=path.parent,
+            fix="It needs 64 kB per second of audio and condition: make room, or choose an --out on a larger disk",
+        ) from error
+    return Spool(
+        corpus=trial.corpus,
+        condition=trial.condition,
+        path=path,
+        pieces=tuple(pieces),
+        rejected=tuple(rejected),
+        digest=digest.hexdigest(),
+    )
+
+
+def _prepare(
+    corpus: Corpus, entry: Utterance | Rejected, ids: set[str], file: BinaryIO, digest: hashlib._Hash
+) -> Piece | Rejected:
+    """Write one utterance's samples behind those that are there, or say why it cannot be used."""
+    if isinstance(entry, Rejected):
+        return entry
+    if entry.id in ids:
+        return Rejected(corpus=corpus.name, id=entry.id, reason="duplicate id", where=entry.source)
+    try:
+        samples = np.ascontiguousarray(corpus.audio(entry), dtype="<f4")
+    except InputError as error:
+        return Rejected(corpus=corpus.name, id=entry.id, reason=error.what, where=error.where or entry.source)
+    ids.add(entry.id)
+    offset = file.tell()
+    file.write(samples.tobytes())
+    digest.update(json.dumps([entry.id, entry.speaker, entry.reference, samples.size]).encode("utf-8"))
+    digest.update(samples.tobytes())
+    return Piece(utterance=entry, offset_bytes=offset, samples=samples.size)
+
+
+def _stop_if(strict: bool, rejected: Rejected) -> None:
+    if strict:
+        raise InputError(
+            f"{rejected.id}: {rejected.reason}",
+            where=rejected.where or rejected.corpus,
+            fix="Mend or remove it, or leave out --strict to go on without it",
+        )
+
+
+def _empty(directory: Path) -> None:
+    discard(directory)
+    try:
+        directory.mkdir(parents=True)
+    except OSError as error:
+        raise WattscribeError(f"cannot make this directory: {error.strerror}", where=directory) from error
