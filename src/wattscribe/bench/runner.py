@@ -42,7 +42,8 @@ def run(
     """Measure every trial that has no verdict yet and return the run directory.
 
     `meters` None: every sensor of `host` (None: this machine) that can be read. Raises InputError for an experiment that
-    cannot be, for a directory that holds a run (unless `resume` or `overwrite`) and for a resumed run whose experiment or speech has changed.
+    cannot be, for a directory that holds a run (unless `resume` or `overwrite`) and for a resumed run whose experiment or
+    speech has changed.
     """
     out_dir = Path(out_dir)
     if resume and overwrite:
@@ -62,7 +63,9 @@ def run(
         first_idle_w=journal.noted("first_idle_w") or {},
     )
     try:
-        spools = spool_all(trials, out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared)
+        spools = spool_all(
+            journal.unfinished(), out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared
+        )
         for spool in spools.values():
             _record(journal, spool)
         power.start()
