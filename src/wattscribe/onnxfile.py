@@ -163,7 +163,8 @@ class _Malformed(Exception):
     """The bytes are no protobuf message of the kind expected."""
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def varint(data: memoryview, at: int) -> tuple[int, int]:
+    """The base-128 number at `at`, and where the next item starts."""
     value = shift = 0
     while True:
         byte = data[at]
@@ -176,18 +177,18 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
             raise _Malformed
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+def fields(data: memoryview) -> Iterator[tuple[int, Any]]:
     """(field number, value) of one message: int for varints, memoryview for everything else."""
     at, end = 0, len(data)
     while at < end:
-        key, at = _varint(data, at)
+        key, at = varint(data, at)
         number, wire = key >> 3, key & 7
         value: Any
         if wire == 0:
-            value, at = _varint(data, at)
+            value, at = varint(data, at)
         elif wire in (1, 2, 5):
             if wire == 2:
-                size, at = _varint(data, at)
+                size, at = varint(data, at)
             else:
                 size = 8 if wire == 1 else 4
             if at + size > end:
@@ -211,7 +212,7 @@ def _integers(value: Any) -> Iterator[int]:
         return
     at = 0
     while at < len(value):
-        item, at = _varint(value, at)
+        item, at = varint(value, at)
         yield _signed(item)
 
 
@@ -220,7 +221,7 @@ def _text(value: memoryview) -> str:
 
 
 def _pair(data: memoryview) -> tuple[str, str]:
-    found = {number: _text(value) for number, value in _fields(data) if number in (1, 2)}
+    found = {number: _text(value) for number, value in fields(data) if number in (1, 2)}
     return found.get(1, ""), found.get(2, "")
 
 
@@ -230,7 +231,7 @@ def _model(data: memoryview, path: Path) -> Model:
     opsets: dict[str, int] = {}
     functions: list[str] = []
     ir_version, producer, graph = 0, "", None
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             ir_version = value
         elif number == 2:
@@ -238,13 +239,13 @@ def _model(data: memoryview, path: Path) -> Model:
         elif number == 7:
             graph = _graph(value, path.parent)
         elif number == 8:
-            opset = dict(_fields(value))
+            opset = dict(fields(value))
             opsets[_text(opset[1]) if 1 in opset else ""] = opset.get(2, 0)
         elif number == 14:
             key, text = _pair(value)
             metadata[key] = text
         elif number == 25:
-            functions.append(next((_text(item) for field_number, item in _fields(value) if field_number == 1), ""))
+            functions.append(next((_text(item) for field_number, item in fields(value) if field_number == 1), ""))
     if graph is None or not opsets:
         raise _Malformed
     return Model(
@@ -265,7 +266,7 @@ def _graph(data: memoryview, folder: Path) -> Graph:
     inputs: list[Value] = []
     outputs: list[Value] = []
     values: dict[str, Value] = {}
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             nodes.append(_node(value, folder))
         elif number == 2:
@@ -297,7 +298,7 @@ def _node(data: memoryview, folder: Path) -> Node:
     outputs: list[str] = []
     texts = {3: "", 4: "", 7: ""}
     attributes: dict[str, Any] = {}
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             inputs.append(_text(value))
         elif number == 2:
@@ -320,7 +321,7 @@ def _node(data: memoryview, folder: Path) -> Node:
 def _attribute(data: memoryview, folder: Path) -> tuple[str, Any]:
     name, kind, single = "", None, None
     many: list[Any] = []
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             name = _text(value)
         elif number == 20:
@@ -355,7 +356,7 @@ def _tensor(data: memoryview, folder: Path) -> Tensor:
     name, kind, raw = "", 1, None
     typed: list[Any] = []
     external: dict[str, str] = {}
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             dims.extend(_integers(value))
         elif number == 2:
@@ -395,11 +396,11 @@ def _location(external: Mapping[str, str], folder: Path, tensor: str) -> tuple[P
 
 def _value(data: memoryview) -> Value:
     name, dtype, shape = "", None, None
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1:
             name = _text(value)
         elif number == 2:
-            tensor_type = next((item for key, item in _fields(value) if key == 1), None)
+            tensor_type = next((item for key, item in fields(value) if key == 1), None)
             if tensor_type is not None:
                 dtype, shape = _tensor_type(tensor_type)
     return Value(name=name, dtype=dtype, shape=shape)
@@ -407,16 +408,16 @@ def _value(data: memoryview) -> Value:
 
 def _tensor_type(data: memoryview) -> tuple[str | None, tuple[int | str | None, ...] | None]:
     dtype, shape = None, None
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 1 and value in DTYPES:
             dtype = DTYPES[value][0]
         elif number == 2:
-            shape = tuple(_dimension(item) for key, item in _fields(value) if key == 1)
+            shape = tuple(_dimension(item) for key, item in fields(value) if key == 1)
     return dtype, shape
 
 
 def _dimension(data: memoryview) -> int | str | None:
-    found = dict(_fields(data))
+    found = dict(fields(data))
     if 1 in found:
         return _signed(found[1])
     return _text(found[2]) if 2 in found else None

@@ -1,0 +1,142 @@
+"""How often each component runs per second of audio: counted in a real decode, or stated; never mixed silently."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload
+from wattscribe.errors import InputError
+from wattscribe.records import Counts
+
+Decoding = Literal["batched", "frame-by-frame"]
+WORDS_PER_TOKEN = 1 / 1.7
+"""Words per emitted token where none were counted: 500 to 4097 sentence pieces give 1.3 to 2.1 tokens per word."""
+DEFAULT_TOKENS_PER_S = 4.8
+"""Of the LibriSpeech chapter 3752-4944 decoded by a 500-piece model (docs/energy-model.md)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Invocations and rows of one component per second of audio."""
+
+    calls_per_s: float
+    rows_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Rates of all components. `source` is shown with every figure that rests on them."""
+
+    components: Mapping[str, Rate]
+    source: Literal["counted", "stated"]
+    decoding: Decoding | None = None
+    frames_per_s: float | None = None
+    tokens_per_s: float | None = None
+    words_per_s: float | None = None
+    beam: int = 1
+    audio_s: float | None = None
+    note: str = ""
+
+
+def counted(
+    workload: Workload, counts: Counts, audio_s: float, *, words: int | None = None, decoding: Decoding | None = None
+) -> Rates:
+    """Rates of a real decode: its counts over the seconds of audio heard. Raises InputError without audio."""
+    if not audio_s > 0:
+        raise InputError(f"rates need audio, {audio_s:g} s were given", fix="Decode at least one utterance")
+    pairs = {
+        "encoder": (counts.encoder_calls, counts.encoder_calls),
+        "predictor": (counts.predictor_calls, counts.predictor_rows),
+        "decoder": (counts.predictor_calls, counts.predictor_rows),
+        "joiner": (counts.joiner_calls, counts.joiner_rows),
+    }
+    streams = _streams_per_call(workload, counts)
+    pairs["encoder"] = (counts.encoder_calls, round(counts.encoder_calls * streams))
+    found = {}
+    for component in workload.components:
+        calls, rows = pairs.get(component.name, (counts.encoder_calls, counts.encoder_calls))
+        found[component.name] = Rate(calls_per_s=calls / audio_s, rows_per_s=max(rows, calls) / audio_s)
+    return Rates(
+        components=found,
+        source="counted",
+        decoding=decoding,
+        frames_per_s=counts.frames / audio_s,
+        tokens_per_s=counts.tokens / audio_s,
+        words_per_s=None if words is None else words / audio_s,
+        audio_s=audio_s,
+        note=f"counted over {audio_s:.1f} s of audio",
+    )
+
+
+def _streams_per_call(workload: Workload, counts: Counts) -> float:
+    """Encoder rows are streams; a runtime that counts frames instead is recognised by the frames per segment."""
+    if not counts.encoder_calls or not counts.encoder_rows:
+        return 1.0
+    return counts.encoder_rows / counts.encoder_calls
+
+
+def stated(
+    workload: Workload,
+    *,
+    tokens_per_s: float = DEFAULT_TOKENS_PER_S,
+    frames_per_s: float | None = None,
+    chunk_ms: float | None = None,
+    beam: int = 1,
+    decoding: Decoding = "batched",
+    words_per_s: float | None = None,
+) -> Rates:
+    """Rates from an operating point instead of a decode.
+
+    frame-by-frame: one row per call; joiner calls = frames (+ tokens where a frame may emit several) × beam.
+    batched: one joiner call per segment and one per token (greedy), each over the segment's remaining frames, tokens
+    spread evenly; with a beam, one call per frame over all hypotheses. The predictor runs once per token and hypothesis.
+    Raises InputError for rates that cannot be.
+    """
+    segment_s = chunk_ms / 1000 if chunk_ms is not None else workload.segment_s
+    if segment_s is None:
+        raise InputError("the length of a segment is not known", where=workload.name, fix="Give --chunk-ms")
+    per_s = _frames_per_s(workload, frames_per_s)
+    for what, value in (("--chunk-ms", segment_s), ("--frames-per-s", per_s), ("--beam", beam)):
+        if not value > 0:
+            raise InputError(f"{what} must be above 0", where=workload.name)
+    if tokens_per_s < 0:
+        raise InputError("--tokens-per-s cannot be negative", where=workload.name)
+    rate = {"encoder": Rate(calls_per_s=1 / segment_s, rows_per_s=1 / segment_s)}
+    if workload.kind == "transducer":
+        many = workload.symbols_per_frame == "many"
+        rate["joiner"] = _joiner(per_s, tokens_per_s, segment_s, beam, decoding, many)
+    rows = tokens_per_s * beam
+    rate["predictor"] = Rate(calls_per_s=tokens_per_s if decoding == "batched" else rows, rows_per_s=rows)
+    rate["decoder"] = rate["predictor"]
+    return Rates(
+        components={each.name: rate.get(each.name, rate["encoder"]) for each in workload.components},
+        source="stated",
+        decoding=decoding,
+        frames_per_s=per_s,
+        tokens_per_s=tokens_per_s,
+        words_per_s=tokens_per_s * WORDS_PER_TOKEN if words_per_s is None else words_per_s,
+        beam=beam,
+        note=f"stated: segments of {1000 * segment_s:g} ms, {per_s:g} frames/s, {tokens_per_s:g} tokens/s, beam {beam}",
+    )
+
+
+def _frames_per_s(workload: Workload, frames_per_s: float | None) -> float:
+    if frames_per_s is not None:
+        return frames_per_s
+    if workload.frames_per_segment and workload.segment_s:
+        return workload.frames_per_segment / workload.segment_s
+    return FEATURE_FRAMES_PER_S / 4
+
+
+def _joiner(frames: float, tokens: float, segment_s: float, beam: int, decoding: Decoding, many: bool) -> Rate:
+    evaluations = frames + tokens if many else frames
+    if decoding == "frame-by-frame":
+        return Rate(calls_per_s=evaluations * beam, rows_per_s=evaluations * beam)
+    if beam > 1:
+        return Rate(calls_per_s=evaluations, rows_per_s=evaluations * beam)
+    per_segment = frames * segment_s
+    calls = 1 / segment_s + tokens
+    rewound = tokens * max(0.0, (per_segment + 1) / 2 if many else (per_segment - 1) / 2)
+    return Rate(calls_per_s=calls, rows_per_s=max(calls, frames + rewound))

@@ -1,0 +1,93 @@
+"""Give every node of a graph, subgraphs included, a name of its own, so that a profile can be read back.
+
+Exporters name nodes; graphs written by hand often do not, and two branches may use one name twice. Only then is the file
+rewritten: protobuf lets a later value of a field win, so a name is appended to each node's bytes and nothing is copied
+apart. The path is the name: `3` is the fourth node, `3/else_branch/0` the first node of its else branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wattscribe.onnxfile import Graph, Model, Node, fields
+
+_NODE, _ATTRIBUTE, _NAME, _SUBGRAPH, _SUBGRAPHS, _GRAPH = 1, 5, 3, 6, 11, 7
+
+
+def nodes(graph: Graph, path: str = "") -> Iterator[tuple[str, Node]]:
+    """(path, node) of the graph and of every graph inside it."""
+    for index, node in enumerate(graph.nodes):
+        here = f"{path}{index}"
+        yield here, node
+        for name, inner in node.subgraphs():
+            yield from nodes(inner, f"{here}/{name}/")
+
+
+def is_named(model: Model) -> bool:
+    """Whether every node has a name that no other node has."""
+    names = [node.name for _, node in nodes(model.graph)]
+    return all(names) and len(set(names)) == len(names)
+
+
+def by_name(model: Model) -> dict[str, Node]:
+    """Nodes by the name under which `executable` lets them run."""
+    if is_named(model):
+        return {node.name: node for _, node in nodes(model.graph)}
+    return dict(nodes(model.graph))
+
+
+def executable(model: Model) -> str | bytes:
+    """What onnxruntime shall load: the model's own path, or the bytes of a copy in which every node has its name."""
+    if is_named(model):
+        return str(model.path)
+    return b"".join(_model(memoryview(model.path.read_bytes())))
+
+
+def _model(data: memoryview) -> Iterator[bytes | memoryview]:
+    for number, value in fields(data):
+        yield from _field(number, b"".join(_graph(value, "")) if number == _GRAPH else value)
+
+
+def _graph(data: memoryview, path: str) -> Iterator[bytes | memoryview]:
+    index = 0
+    for number, value in fields(data):
+        if number == _NODE:
+            here = f"{path}{index}"
+            value = b"".join([*_node(value, here), *_field(_NAME, here.encode())])
+            index += 1
+        yield from _field(number, value)
+
+
+def _node(data: memoryview, path: str) -> Iterator[bytes | memoryview]:
+    for number, value in fields(data):
+        yield from _field(number, _attribute(value, path) if number == _ATTRIBUTE else value)
+
+
+def _attribute(data: memoryview, path: str) -> bytes | memoryview:
+    parts = list(fields(data))
+    if not any(number in (_SUBGRAPH, _SUBGRAPHS) for number, _ in parts):
+        return data
+    name = next((bytes(value).decode() for number, value in parts if number == 1), "")
+    rewritten: list[bytes | memoryview] = []
+    for number, value in parts:
+        inner = number in (_SUBGRAPH, _SUBGRAPHS)
+        rewritten.extend(_field(number, b"".join(_graph(value, f"{path}/{name}/")) if inner else value))
+    return b"".join(rewritten)
+
+
+def _field(number: int, value: int | bytes | memoryview) -> Iterator[bytes | memoryview]:
+    """One field as protobuf writes it; none of the messages rewritten here holds fixed-width fields."""
+    if isinstance(value, int):
+        yield _varint(number << 3) + _varint(value)
+        return
+    yield _varint(number << 3 | 2) + _varint(len(value))
+    yield value
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

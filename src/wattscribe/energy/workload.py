@@ -1,0 +1,170 @@
+"""What one invocation of each component costs in bytes and operations: counted from the model, never guessed.
+
+A component reads its weights once per invocation, whatever the number of rows (frames, hypotheses, streams) in it; its
+arithmetic, activations and embedding rows scale with the rows. Keeping the two apart is what makes batching visible.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from wattscribe import records
+from wattscribe.errors import InputError, ModelError
+
+Kind = Literal["transducer", "encoder-decoder", "ctc", "module"]
+FEATURE_FRAMES_PER_S = 100
+"""Filter-bank frames: one each 10 ms, in every export that we know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightTensor:
+    """One constant of the model, as stored."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    size_bytes: int
+    call_bytes: float
+    """Bytes read per invocation, whatever its rows: size × uses (a recurrent matrix: × time steps)."""
+    row_bytes: float = 0.0
+    """Bytes read per row: the embedding rows that a lookup fetches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One network of a recognizer. `macs`, `activation_*` and `state_bytes` are per row of an invocation."""
+
+    name: str
+    weights: tuple[WeightTensor, ...]
+    macs: Mapping[str, float]
+    """Multiply-accumulates by the dtype of the operation: float32, float16, int8."""
+    activation_bytes: float
+    """Bytes read and written by matrix operations, convolutions, softmax and norms; what lies between is fused."""
+    activation_bytes_unfused: float
+    """The same with every operator of the graph run by itself: the upper bound."""
+    state_bytes: int = 0
+    """State held between invocations; each one reads and writes it once."""
+    peak_activation_bytes: int = 0
+    """The most that is alive at one time within an invocation."""
+    operators: int = 0
+    source: str = ""
+    """How it was counted: the file, or the preset."""
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(weight.size_bytes for weight in self.weights)
+
+    @property
+    def call_bytes(self) -> float:
+        """Weight bytes read per invocation, rows aside."""
+        return sum(weight.call_bytes for weight in self.weights)
+
+    @property
+    def row_bytes(self) -> float:
+        """Weight bytes read per row."""
+        return sum(weight.row_bytes for weight in self.weights)
+
+    @property
+    def total_macs(self) -> float:
+        return sum(self.macs.values())
+
+    @property
+    def parameters(self) -> int:
+        """Elements of the weight tensors, constants of the graph included."""
+        from math import prod
+
+        return sum(prod(weight.shape) for weight in self.weights)
+
+    @property
+    def bytes_by_dtype(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for weight in self.weights:
+            found[weight.dtype] += weight.size_bytes
+        return dict(found)
+
+    def scaled(self, factor: float) -> Component:
+        """The same component with `factor` × the weights and arithmetic: what pruning evenly would leave."""
+        if not factor > 0:
+            raise InputError(f"a component cannot be scaled by {factor}", fix="Use a factor above 0")
+        weights = tuple(
+            dataclasses.replace(
+                weight,
+                size_bytes=round(weight.size_bytes * factor),
+                call_bytes=weight.call_bytes * factor,
+                row_bytes=weight.row_bytes * factor,
+            )
+            for weight in self.weights
+        )
+        macs = {dtype: count * factor for dtype, count in self.macs.items()}
+        return dataclasses.replace(self, weights=weights, macs=macs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """All components of a recognizer and what its rates need to know."""
+
+    name: str
+    kind: Kind
+    components: tuple[Component, ...]
+    segment_s: float | None = None
+    """Audio that one encoder invocation consumes."""
+    frames_per_segment: float | None = None
+    """Encoder output frames of one invocation."""
+    vocabulary: int | None = None
+    symbols_per_frame: Literal["one", "many"] = "one"
+    """Greedy decoding: at most one token per frame (sherpa-onnx), or any number (classical RNN-T)."""
+    notes: tuple[str, ...] = field(default=())
+
+    def component(self, name: str) -> Component:
+        for component in self.components:
+            if component.name == name:
+                return component
+        known = ", ".join(component.name for component in self.components)
+        raise InputError(f"there is no component {name!r}", where=self.name, fix=f"It has: {known}")
+
+    def replace(self, component: Component) -> Workload:
+        """This workload with the component of the same name exchanged."""
+        self.component(component.name)
+        return dataclasses.replace(
+            self, components=tuple(component if each.name == component.name else each for each in self.components)
+        )
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(component.size_bytes for component in self.components)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the journal and the `--json` output."""
+        plain: dict[str, Any] = records.to_json(self)
+        return plain
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Workload:
+        return records.from_json(cls, value)
+
+
+# --- from files -----------------------------------------------------------------------------------------------------
+def of_directory(directory: Path | str, *, precision: str | None = None, segment_s: float | None = None) -> Workload:
+    """Count an exported model: encoder*.onnx, decoder*.onnx and joiner*.onnx (transducer), encoder and decoder
+    (Whisper-like), or one .onnx file (CTC). `segment_s` sets the length of an encoder that takes any.
+
+    Raises ModelError when a file is missing or cannot be executed, InputError for a precision that no file has.
+    """
+    from wattscribe.energy import files
+
+    return files.workload_of(Path(directory), precision=precision, segment_s=segment_s)
+
+
+def as_workload(value: Workload | Mapping[str, Any]) -> Workload:
+    """A Workload from itself or from its JSON. Raises ModelError for anything else."""
+    if isinstance(value, Workload):
+        return value
+    try:
+        return Workload.from_json(value)
+    except (TypeError, AttributeError) as error:
+        raise ModelError(f"this is not a workload: {error}", fix="Write it with Workload.to_json()") from error
