@@ -10,7 +10,7 @@ import numpy as np
 
 from wattscribe.meters import window as windows
 from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts
-from wattscribe.report.modelled import modelled_reading, transducers_only
+from wattscribe.report.modelled import modelled_reading, unavailable
 
 T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 """Student's t, two-sided 95 %, for 1 to 15 degrees of freedom (any table of the distribution)."""
@@ -56,8 +56,8 @@ class EnergyRule:
     """How every trial of one run gets its joules: one channel per device, or one model for all, so that rows compare."""
 
     channel_of_device: dict[str, str]
-    transducers: bool
-    """Nothing was measured and every trial has a workload and counts: the transducer model answers for all."""
+    cpu_name: str | None
+    """As the machine record says; it chooses the watts per core where nothing was measured."""
 
 
 def energy_rule(facts: RunFacts) -> EnergyRule:
@@ -73,7 +73,7 @@ def energy_rule(facts: RunFacts) -> EnergyRule:
     chosen = {device: windows.preferred(tuple(rails.values()), device) for device, rails in pooled.items()}
     return EnergyRule(
         channel_of_device={device: trace.channel for device, trace in chosen.items() if trace is not None},
-        transducers=transducers_only(facts),
+        cpu_name=cpu if isinstance(cpu := facts.machine.get("cpu"), str) else None,
     )
 
 
@@ -83,7 +83,7 @@ def energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
         return NOTHING
     channel = rule.channel_of_device.get(trials[0].trial.recognizer.device)
     if channel is None:
-        return _combined([modelled_reading(trial, transducers=rule.transducers) for trial in trials])
+        return _combined([modelled_reading(trial, cpu_name=rule.cpu_name) for trial in trials])
     others = sorted({trace.channel for trial in trials for trace in trial.traces if trace.t_s} - {channel})
     rails = tuple(_combined([measured_reading(trial, name) for trial in trials]) for name in others)
     return replace(_combined([measured_reading(trial, channel) for trial in trials]), rails=rails)
@@ -94,17 +94,7 @@ def measured_reading(trial: TrialFacts, channel: str) -> Reading:
     trace = next((each for each in trial.traces if each.channel == channel), None)
     if trace is None or trial.window is None:
         missing = f"no samples of {channel}" if trace is None else "the trial has no window"
-        return Reading(
-            energy_j=None,
-            energy_ci95_j=None,
-            idle_j=None,
-            net_j=None,
-            evidence="unavailable",
-            covers=channel if trace is None else trace.covers,
-            samples=0,
-            window_s=0.0 if trial.window is None else trial.window.duration_s,
-            reason=missing,
-        )
+        return unavailable(trial, missing, covers=channel if trace is None else trace.covers)
     return windows.energy(trace, trial.window, idle_before=trial.idle_before, idle_after=trial.idle_after)
 
 

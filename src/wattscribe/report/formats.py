@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.errors import MissingExtraError
 from wattscribe.records import RunFacts
 from wattscribe.report.groups import short_corpus, short_model
 from wattscribe.report.table import SCHEMA, rows
@@ -89,23 +89,6 @@ def markdown_notes(made: Sequence[dict[str, Any]], facts: RunFacts) -> list[str]
         if len(facts.rejected) > 20:
             notes.append(f"  - and {len(facts.rejected) - 20} more")
     return notes
-
-
-def write(facts: RunFacts, kind: str, path: Path | None) -> str | None:
-    """Write one format to `path`, or return its text where there is no path. Raises InputError for a binary to no path."""
-    if kind == "parquet":
-        if path is None:
-            raise InputError("Parquet is binary and is not printed", fix="Give --out FILE.parquet")
-        to_parquet(facts, path)
-        return None
-    makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
-    if kind not in makers:
-        raise InputError(f"there is no format {kind!r}", fix=f"Choose one of: {', '.join(FORMATS)}")
-    text = makers[kind](facts)
-    if path is None:
-        return text
-    path.write_text(text, encoding="utf-8")
-    return None
 
 
 def finite(value: Any) -> Any:

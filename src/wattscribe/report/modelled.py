@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wattscribe.records import Reading, RunFacts, TrialFacts
 
 
@@ -18,31 +20,30 @@ def transducers_only(facts: RunFacts) -> bool:
     )
 
 
-def modelled_reading(trial: TrialFacts, *, transducers: bool) -> Reading:
-    """A transducer's energy from its workload, or CPU seconds × watts per core; `unavailable` where neither is known."""
-    if transducers:
-        return _of_transducer(trial)
+def modelled_reading(trial: TrialFacts, *, cpu_name: str | None) -> Reading:
+    """CPU seconds × watts per core of the machine's CPU; `unavailable` where neither is known."""
     if trial.cpu_s is None or trial.window is None:
-        return _unavailable(trial, "no sensor could be read and no CPU seconds were recorded")
+        return unavailable(trial, "no sensor could be read and no CPU seconds were recorded")
     if trial.trial.recognizer.device.startswith("cuda"):
-        return _unavailable(trial, "no sensor could be read, and CPU seconds say nothing about a GPU")
-    from wattscribe.meters.modelled import cpu_reading
+        return unavailable(trial, "no sensor could be read, and CPU seconds say nothing about a GPU")
+    from wattscribe.meters.modelled import cpu_reading, profile_for
 
-    return cpu_reading(trial.cpu_s, trial.window.duration_s)
+    profile = profile_for(cpu_name)
+    reading = cpu_reading(trial.cpu_s, trial.window.duration_s, profile=profile)
+    return replace(
+        reading, covers=f"{reading.covers} ({profile.name}, {profile.low_w:g} to {profile.high_w:g} W per core)"
+    )
 
 
-def _of_transducer(trial: TrialFacts) -> Reading:
-    return _unavailable(trial, "the transducer model is not wired yet")
-
-
-def _unavailable(trial: TrialFacts, reason: str) -> Reading:
+def unavailable(trial: TrialFacts, reason: str, *, covers: str = "") -> Reading:
+    """A Reading that says why there is none."""
     return Reading(
         energy_j=None,
         energy_ci95_j=None,
         idle_j=None,
         net_j=None,
         evidence="unavailable",
-        covers="",
+        covers=covers,
         samples=0,
         window_s=0.0 if trial.window is None else trial.window.duration_s,
         reason=reason,

@@ -1,0 +1,59 @@
+"""`wattscribe report runs/NAME`: one HTML page, or the table as Markdown, CSV, JSON or Parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import cyclopts
+
+app = cyclopts.App(name="wattscribe report", help="Turn a run into one HTML page, a table, CSV, JSON or Parquet.")
+
+
+@app.default
+def report(
+    run: Path,
+    /,
+    *,
+    format: Literal["html", "md", "csv", "json", "parquet"] = "html",
+    out: Path | None = None,
+    max_wer: str | None = None,
+    max_watts: float | None = None,
+    max_memory: str | None = None,
+    condition: str | None = None,
+) -> None:
+    """Write what a run found.
+
+    Parameters
+    ----------
+    run
+        The run's directory, runs/NAME.
+    format
+        html is written to RUN/report.html; md, csv and json are printed; parquet is written to RUN/report.parquet.
+    out
+        Write to this file instead.
+    max_wer
+        The recommendation keeps this WER, in per cent: 5 or 5%.
+    max_watts
+        The recommendation keeps this mean power, in W.
+    max_memory
+        The recommendation keeps this peak memory: 500MB, 2GB or bytes.
+    condition
+        The condition under which the limits hold: clean unless given.
+    """
+    from wattscribe.journal import read_run
+    from wattscribe.report.findings import Limits
+    from wattscribe.report.quantities import bytes_of, fraction_of_percent
+    from wattscribe.report.writing import write
+
+    limits = Limits(
+        max_wer=None if max_wer is None else fraction_of_percent(max_wer, flag="--max-wer"),
+        max_watts=max_watts,
+        max_memory_bytes=None if max_memory is None else bytes_of(max_memory, flag="--max-memory"),
+        condition=condition,
+    )
+    facts = read_run(run)
+    if format in ("html", "parquet") and out is None:
+        out = run / f"report.{format}"
+    text = write(facts, format, out, limits=limits)
+    print(text if text is not None else out, end="" if text is not None and text.endswith("\n") else "\n")

@@ -1,0 +1,299 @@
+"""May a new run replace a base run? Non-inferiority of the WER and of the energy, or a refusal that says why.
+
+Accepted is only what the data show: with 95 % confidence the increase stays below its limit. Too little data is a refusal
+too, and the reason says so. The burden of proof is on the new run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wattscribe.records import Interval, RunFacts
+from wattscribe.report.findings import Entry, Hearing, hearings
+from wattscribe.report.groups import short_corpus, short_model, take
+from wattscribe.report.relative import Z95, Ratio, energy_ratio
+from wattscribe.report.table import view
+from wattscribe.report.words import number, percent_text, plural
+from wattscribe.scoring import PairedResult, paired_bootstrap
+
+MAX_WER_INCREASE = 0.002
+"""0.2 points."""
+MAX_ENERGY_INCREASE = 0.03
+RESAMPLES = 4000
+Z95_ONE_SIDED = 1.644854
+NAMED = 5
+"""Utterances named in a refusal; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One recognizer on one corpus under one condition, base against new; `reasons` is empty when it is accepted."""
+
+    model: str
+    precision: str
+    corpus: str
+    condition: str
+    base_wer: float | None = None
+    new_wer: float | None = None
+    wer_increase: float | None = None
+    wer_increase_ci95: Interval | None = None
+    wer_increase_upper95: float | None = None
+    wer_p: float | None = None
+    wer_method: str | None = None
+    base_energy_j: float | None = None
+    new_energy_j: float | None = None
+    energy_evidence: str | None = None
+    energy_increase: float | None = None
+    """A fraction of the base energy."""
+    energy_increase_ci95: Interval | None = None
+    energy_increase_upper95: float | None = None
+    energy_method: str | None = None
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{short_model(self.model)} {self.precision}, {short_corpus(self.corpus)}, {self.condition}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The answer for a pipeline; `reasons` gathers every verdict's."""
+
+    accepted: bool
+    base: str
+    new: str
+    max_wer_increase: float
+    max_energy_increase: float | None
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+def compare(
+    base: RunFacts,
+    new: RunFacts,
+    *,
+    max_wer_increase: float = MAX_WER_INCREASE,
+    max_energy_increase: float | None = None,
+) -> Comparison:
+    """Judge every recognizer of `base`. Limits are fractions: 0.002 is 0.2 points of WER, 0.03 is 3 % of energy.
+
+    Without an energy limit 3 % holds where both runs have joules; with one, missing joules are a reason to refuse.
+    """
+    pairs, reasons, notes = _pair_up(hearings(view(base)), hearings(view(new)))
+    verdicts = tuple(_judge(old, fresh, max_wer_increase, max_energy_increase, seed=base.seed) for old, fresh in pairs)
+    reasons += [f"{each.name}: {reason}" for each in verdicts for reason in each.reasons]
+    return Comparison(
+        accepted=not reasons and bool(verdicts),
+        base=base.name,
+        new=new.name,
+        max_wer_increase=max_wer_increase,
+        max_energy_increase=max_energy_increase,
+        reasons=tuple(reasons),
+        notes=tuple(notes),
+        verdicts=verdicts,
+    )
+
+
+def in_words(result: Comparison) -> str:
+    """One line per recognizer, then the reasons, then the verdict."""
+    lines = [f"{'refused ' if each.reasons else 'accepted'}  {each.name}: {_figures(each)}" for each in result.verdicts]
+    lines += [f"note: {note}" for note in result.notes]
+    lines += [f"note: {each.name}: {note}" for each in result.verdicts for note in each.notes]
+    lines += [f"reason: {reason}" for reason in result.reasons]
+    verdict = "accepted" if result.accepted else "refused"
+    return "\n".join([*lines, f"{result.new} is {verdict} against {result.base}"])
+
+
+# --- which row stands against which ----------------------------------------------------------------------------------
+def _pair_up(base: Sequence[Hearing], new: Sequence[Hearing]) -> tuple[list[tuple[Entry, Entry]], list[str], list[str]]:
+    pairs: list[tuple[Entry, Entry]] = []
+    reasons, notes = [], []
+    for hearing in base:
+        there = next((each for each in new if _place(each) == _place(hearing)), None)
+        if there is None:
+            heard = ", ".join(sorted({_place_name(each) for each in new})) or "nothing"
+            reasons.append(f"the new run did not hear {_place_name(hearing)}; it heard {heard}")
+            continue
+        found, missing = _same_recognizers(hearing.entries, there.entries)
+        pairs += found
+        reasons += [f"the new run has no {_recognizer(entry)} on {_place_name(hearing)}" for entry in missing]
+        matched = {id(fresh) for _, fresh in found}
+        extra = [entry for entry in there.entries if id(entry) not in matched]
+        notes += [f"{_recognizer(entry)} on {_place_name(there)} is new and not compared" for entry in extra]
+    return pairs, reasons, notes
+
+
+def _same_recognizers(base: Sequence[Entry], new: Sequence[Entry]) -> tuple[list[tuple[Entry, Entry]], list[Entry]]:
+    """By model, precision and settings; where each run has just one recognizer, they stand against each other."""
+    if len(base) == len(new) == 1:
+        return [(base[0], new[0])], []
+    fresh = {_recognizer_key(entry): entry for entry in new}
+    found = [(entry, fresh[_recognizer_key(entry)]) for entry in base if _recognizer_key(entry) in fresh]
+    return found, [entry for entry in base if _recognizer_key(entry) not in fresh]
+
+
+def _recognizer_key(entry: Entry) -> tuple[str, ...]:
+    row = entry.row
+    options = str(sorted(row.options.items()))
+    return (short_model(row.model), row.precision, row.device, str(row.threads), str(row.batch_size), options)
+
+
+def _place(hearing: Hearing) -> tuple[str, str]:
+    return short_corpus(hearing.corpus), hearing.condition.name
+
+
+def _place_name(hearing: Hearing) -> str:
+    return ", ".join(_place(hearing))
+
+
+def _recognizer(entry: Entry) -> str:
+    return f"{short_model(entry.row.model)} {entry.row.precision}"
+
+
+# --- one verdict -----------------------------------------------------------------------------------------------------
+def _judge(
+    base: Entry, new: Entry, max_wer_increase: float, max_energy_increase: float | None, *, seed: int
+) -> Verdict:
+    reasons = _not_comparable(base, new)
+    notes: list[str] = []
+    if base.row.precision_ok is not False and new.row.precision_ok is False:
+        reasons.append(f"the new run is not at the precision that was asked for: {new.row.precision_reason}")
+    change: PairedResult | None = None
+    ratio: Ratio | None = None
+    if not reasons:
+        change = _wer_change(base, new, seed)
+        reasons += _wer_reasons(change, max_wer_increase, base)
+        ratio = energy_ratio(base.energy, new.energy, base.group.done, new.group.done, seed=seed)
+        found, noted = _energy_reasons(base, new, ratio, max_energy_increase)
+        reasons += found
+        notes += noted
+    upper = _upper95(ratio)
+    return Verdict(
+        model=new.row.model,
+        precision=new.row.precision,
+        corpus=new.row.corpus,
+        condition=new.row.condition,
+        base_wer=base.row.wer,
+        new_wer=new.row.wer,
+        wer_increase=change.difference if change else None,
+        wer_increase_ci95=change.ci95 if change else None,
+        wer_increase_upper95=change.upper95 if change else None,
+        wer_p=change.p if change else None,
+        wer_method=change.method if change else None,
+        base_energy_j=base.row.energy_j,
+        new_energy_j=new.row.energy_j,
+        energy_evidence=new.row.energy_evidence if new.row.energy_evidence == base.row.energy_evidence else None,
+        energy_increase=ratio.value - 1 if ratio else None,
+        energy_increase_ci95=(ratio.ci95[0] - 1, ratio.ci95[1] - 1) if ratio and ratio.ci95 else None,
+        energy_increase_upper95=upper - 1 if upper is not None else None,
+        energy_method=ratio.method if ratio else None,
+        reasons=tuple(reasons),
+        notes=tuple(notes),
+    )
+
+
+def _not_comparable(base: Entry, new: Entry) -> list[str]:
+    for name, entry in (("base", base), ("new", new)):
+        if entry.group.scored is None:
+            return [f"the {name} run has no finished trial: {entry.row.status}, {entry.row.reason or 'not run yet'}"]
+        if entry.row.wer is None:
+            return [f"the {name} run has no reference words to score"]
+    if base.group.scored is None or new.group.scored is None:
+        return []
+    old = dict(zip(base.group.scored.ids, base.group.scored.references, strict=True))
+    fresh = dict(zip(new.group.scored.ids, new.group.scored.references, strict=True))
+    found = [
+        f"the utterances differ: {text} {_named(ids)}"
+        for text, ids in (
+            ("only the base run has", [key for key in old if key not in fresh]),
+            ("only the new run has", [key for key in fresh if key not in old]),
+            ("other references for", [key for key in old if key in fresh and old[key] != fresh[key]]),
+        )
+        if ids
+    ]
+    return found
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = len(ids) - NAMED
+    return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _wer_change(base: Entry, new: Entry, seed: int) -> PairedResult:
+    if base.group.scored is None or new.group.scored is None:  # _not_comparable has refused these already
+        raise ValueError("both runs must be scored")
+    old, fresh = base.group.scored, new.group.scored
+    place = {key: index for index, key in enumerate(fresh.ids)}
+    aligned = take(fresh.counts, [place[key] for key in old.ids])
+    return paired_bootstrap(old.counts, aligned, old.speakers, resamples=RESAMPLES, seed=seed)
+
+
+def _wer_reasons(change: PairedResult, limit: float, base: Entry) -> list[str]:
+    if change.upper95 <= limit + 1e-12:
+        return []
+    figures = f"{_points(change.difference)} points, with 95 % confidence below {_points(change.upper95)}"
+    if change.difference > limit:
+        return [f"WER rises by more than {_points(limit)} points: {figures}"]
+    heard = plural(base.row.utterances, "utterance")
+    return [f"WER is not shown to rise by less than {_points(limit)} points: {figures}; {heard} are too few to tell"]
+
+
+def _energy_reasons(base: Entry, new: Entry, ratio: Ratio | None, limit: float | None) -> tuple[list[str], list[str]]:
+    """Reasons to refuse, and notes."""
+    if base.row.energy_j is None and new.row.energy_j is None:
+        why = new.row.energy_reason or base.row.energy_reason or "neither run has a figure"
+        if limit is not None:
+            return [f"energy cannot be compared: {why}"], []
+        return [], [f"energy is not compared: {why}"]
+    if base.energy.kind != new.energy.kind:
+        kinds = " against ".join(f"{each.energy.evidence} ({each.energy.covers or 'nothing'})" for each in (base, new))
+        return [f"energy figures of different evidence or coverage are not compared: {kinds}"], []
+    if ratio is None:
+        return ["energy cannot be compared: a figure is zero or negative"], []
+    most = MAX_ENERGY_INCREASE if limit is None else limit
+    upper = _upper95(ratio)
+    if upper is None:
+        over = [f"energy rises by {_percent(ratio.value - 1)}, more than {_percent(most)}"]
+        return (over if ratio.value - 1 > most else []), [f"the energy ratio has no interval: {ratio.method}"]
+    if upper - 1 <= most + 1e-12:
+        return [], []
+    figures = f"{_percent(ratio.value - 1)}, with 95 % confidence below {_percent(upper - 1)}"
+    if ratio.value - 1 > most:
+        return [f"energy rises by more than {_percent(most)}: {figures}"], []
+    return [f"energy is not shown to rise by less than {_percent(most)}: {figures}; more repeats would tell"], []
+
+
+def _upper95(ratio: Ratio | None) -> float | None:
+    """The one-sided bound from the two-sided interval, on the logarithm."""
+    if ratio is None or ratio.ci95 is None:
+        return None
+    error = math.log(ratio.ci95[1] / ratio.value) / Z95
+    return ratio.value * math.exp(Z95_ONE_SIDED * error)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:+.1f} %"
+
+
+def _figures(each: Verdict) -> str:
+    parts = [f"WER {percent_text(each.base_wer)} → {percent_text(each.new_wer)} %"]
+    if each.wer_increase is not None and each.wer_increase_upper95 is not None:
+        parts[0] += f" ({_points(each.wer_increase)} points, 95 % below {_points(each.wer_increase_upper95)})"
+    if each.energy_increase is not None:
+        energy = (
+            f"energy {number(each.base_energy_j)} → {number(each.new_energy_j)} J ({_percent(each.energy_increase)}"
+        )
+        if each.energy_increase_upper95 is not None:
+            energy += f", 95 % below {_percent(each.energy_increase_upper95)}"
+        parts.append(f"{energy}; {each.energy_evidence})")
+    return ", ".join(parts)

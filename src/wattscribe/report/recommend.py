@@ -1,0 +1,126 @@
+"""Which recognizer to take: the cheapest that keeps the limits, chosen only among figures that compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wattscribe.report.findings import Entry, Hearing, Limits, paired
+from wattscribe.report.groups import short_corpus
+from wattscribe.report.words import bytes_text, interval_text, number, percent_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """One recommendation in words; `entry` is None when none qualifies."""
+
+    hearing: Hearing
+    entry: Entry | None
+    text: str
+
+
+def pareto(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries that no other beats in both WER and energy; entries of one energy kind only, cheapest first."""
+    known = [entry for entry in entries if entry.row.wer is not None and entry.row.j_per_audio_s is not None]
+    front: list[Entry] = []
+    for entry in sorted(known, key=lambda each: (each.row.j_per_audio_s or 0.0, each.row.wer or 0.0)):
+        if not front or (entry.row.wer or 0.0) < (front[-1].row.wer or 0.0):
+            front.append(entry)
+    return front
+
+
+def by_kind(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Entry]]:
+    """Entries that have joules, apart by evidence and by what the joules cover."""
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        if entry.row.j_per_audio_s is not None:
+            found.setdefault(entry.energy.kind, []).append(entry)
+    return found
+
+
+def recommend(hearing: Hearing, limits: Limits) -> list[Advice]:
+    """One piece of advice per kind of energy figure; without any energy, the fastest that keeps the limits."""
+    scored = hearing.scored
+    if not scored:
+        return [
+            Advice(hearing=hearing, entry=None, text=f"{_where(hearing)}: nothing was scored, nothing is recommended.")
+        ]
+    kept = [entry for entry in scored if not misses(entry, limits)]
+    if not kept:
+        return [Advice(hearing=hearing, entry=None, text=_none_qualifies(hearing, limits))]
+    kinds = by_kind(kept)
+    if not kinds:
+        fastest = min(kept, key=lambda entry: entry.row.rtf or float("inf"))
+        why = "No energy figure is available, so this is the fastest"
+        return [Advice(hearing=hearing, entry=fastest, text=_advice(hearing, fastest, why, limits))]
+    advice = []
+    for (evidence, covers), entries in kinds.items():
+        chosen, why = _cheapest(entries, limits)
+        apart = f" Among figures {evidence} for {covers}:" if len(kinds) > 1 else ""
+        text = _advice(hearing, chosen, why, limits)
+        advice.append(Advice(hearing=hearing, entry=chosen, text=f"{apart} {text}".strip()))
+    return advice
+
+
+def misses(entry: Entry, limits: Limits) -> list[str]:
+    """Which limits an entry breaks, or cannot be shown to keep, in words."""
+    row = entry.row
+    found = []
+    if limits.max_wer is not None and (row.wer is None or row.wer > limits.max_wer):
+        found.append(f"WER {percent_text(row.wer)} % over {percent_text(limits.max_wer)} %")
+    if limits.max_watts is not None and (row.mean_power_w is None or row.mean_power_w > limits.max_watts):
+        found.append(f"{number(row.mean_power_w)} W over {number(limits.max_watts)} W")
+    memory = row.peak_memory_bytes
+    if limits.max_memory_bytes is not None and (memory is None or memory > limits.max_memory_bytes):
+        found.append(f"{bytes_text(memory)} over {bytes_text(limits.max_memory_bytes)}")
+    return found
+
+
+def _cheapest(entries: Sequence[Entry], limits: Limits) -> tuple[Entry, str]:
+    """With a WER limit the cheapest; without one, the cheapest whose WER cannot be told from the best."""
+
+    def cost(entry: Entry) -> float:
+        return entry.row.j_per_audio_s or 0.0
+
+    if limits.max_wer is not None:
+        return min(entries, key=cost), "It takes the least energy of those that keep the limits"
+    best = min(entries, key=lambda entry: (entry.row.wer or 0.0, cost(entry)))
+    alike = [entry for entry in entries if entry is best or _not_worse(best, entry)]
+    chosen = min(alike, key=cost)
+    if chosen is best:
+        return best, "It has the lowest WER, and every cheaper one is worse in the paired test"
+    best_name = best.group.label
+    return (
+        chosen,
+        f"It takes the least energy of those whose WER cannot be told from the best, {best_name} (paired test)",
+    )
+
+
+def _not_worse(best: Entry, entry: Entry) -> bool:
+    result = paired(best, entry)
+    return result is not None and result[0].ci95[0] <= 0
+
+
+def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
+    row = entry.row
+    parts = [f"WER {percent_text(row.wer)} % {interval_text(row.wer_ci95, 100)}".strip()]
+    if row.j_per_audio_s is not None:
+        parts.append(f"{number(row.j_per_audio_s)} J per second of audio ({row.energy_evidence})")
+    parts.append(f"RTF {number(row.rtf)}")
+    parts.append(f"{bytes_text(row.peak_memory_bytes)} of memory")
+    text = f"{_where(hearing)}: take {entry.group.label}. {why}: {', '.join(parts)}."
+    if limits.max_wer is not None and row.wer_ci95 is not None and row.wer_ci95[1] > limits.max_wer:
+        text += f" Its interval reaches over the limit of {percent_text(limits.max_wer)} %: not certain, measure more."
+    if row.precision_ok is False:
+        text += " But it did not run at the precision that was asked for."
+    return text
+
+
+def _none_qualifies(hearing: Hearing, limits: Limits) -> str:
+    nearest = min(hearing.scored, key=lambda entry: (len(misses(entry, limits)), entry.row.wer or 0.0))
+    broken = "; ".join(misses(nearest, limits))
+    return f"{_where(hearing)}: no recognizer keeps the limits. The nearest, {nearest.group.label}, breaks: {broken}."
+
+
+def _where(hearing: Hearing) -> str:
+    return f"{short_corpus(hearing.corpus)}, {hearing.condition.name}"
