@@ -2,16 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from wattscribe.errors import MeterError
-from wattscribe.meters import ina3221
+from wattscribe.meters import (
+    battery,
+    external,
+    ina238,
+    ina3221,
+    ina3221_iio,
+    machine,
+    modelled,
+    nvml,
+    pmic,
+    rapl,
+    replay,
+    tegrastats,
+)
 from wattscribe.meters.base import Meter, Probe
 from wattscribe.meters.host import Host
 
-KINDS: tuple[ModuleType, ...] = (ina3221,)
-"""One module per sensor, each with NAME, probe(host) and open_meter(host), in the order of the table."""
+JETSON_SENSORS = frozenset({ina3221.NAME, ina3221_iio.NAME, ina238.NAME})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of sensor. `open_meter` None: it is not read live. `instead_of`: opened only where none of these is."""
+
+    probe: Callable[[Host], Probe]
+    open_meter: Callable[[Host], Meter] | None = None
+    instead_of: frozenset[str] = frozenset()
+
+
+def _probe_model(host: Host) -> Probe:
+    """Always there, and never mixed with a measurement."""
+    profile = modelled.profile_for(machine.cpu_name(host.files))
+    return Probe(
+        meter="modelled",
+        available=True,
+        reason=(
+            f"where nothing is measured: CPU seconds × {profile.typical_w:g} W per core "
+            f"({profile.low_w:g} to {profile.high_w:g} W, {profile.name}); {profile.source}"
+        ),
+    )
+
+
+KINDS = (
+    Kind(probe=ina3221.probe, open_meter=ina3221.open_meter),
+    Kind(probe=ina3221_iio.probe, open_meter=ina3221_iio.open_meter),
+    Kind(probe=ina238.probe, open_meter=ina238.open_meter),
+    # The same rails as the sensors', through a program: not both, or each rail would be there twice.
+    Kind(probe=tegrastats.probe, open_meter=tegrastats.open_meter, instead_of=JETSON_SENSORS),
+    Kind(probe=nvml.probe, open_meter=nvml.open_meter),
+    Kind(probe=rapl.probe, open_meter=rapl.open_meter),
+    Kind(probe=pmic.probe, open_meter=pmic.open_meter),
+    Kind(probe=battery.probe, open_meter=battery.open_meter),
+    Kind(probe=external.probe),
+    Kind(probe=replay.probe),
+    Kind(probe=_probe_model),
+)
+"""Every kind, in the order of the table."""
 
 
 def probe(root: Path = Path("/"), *, host: Host | None = None) -> list[Probe]:
@@ -21,11 +73,12 @@ def probe(root: Path = Path("/"), *, host: Host | None = None) -> list[Probe]:
 
 
 def open_meters(root: Path = Path("/"), *, host: Host | None = None) -> list[Meter]:
-    """Every sensor that can be read here, opened."""
+    """Every sensor that can be read here, opened; the caller closes them."""
     host = host if host is not None else Host.of_root(root)
     meters: list[Meter] = []
     for kind in KINDS:
-        if not kind.probe(host).available:
+        opened = {meter.name for meter in meters}
+        if kind.open_meter is None or opened & kind.instead_of or not kind.probe(host).available:
             continue
         try:
             meters.append(kind.open_meter(host))

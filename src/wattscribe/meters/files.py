@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.ESTALE, errno.EBADF, errno.ENOTDIR})
@@ -101,6 +101,38 @@ class ValueFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class FoundFile:
+    """A ValueFile whose path may change while we read: when it is gone, `find` is asked for the new one."""
+
+    __slots__ = ("_files", "_find", "file")
+
+    def __init__(self, files: SensorFiles, path: Path, find: Callable[[], Path | None]) -> None:
+        self._files = files
+        self._find = find
+        self.file = ValueFile(files, path)
+
+    def read(self) -> float | None:
+        """As `ValueFile.read`, tried once more at the new place."""
+        value = self.file.read()
+        if value is None and self.file.gone:
+            path = self._find()
+            if path is not None:
+                self.file = ValueFile(self._files, path)
+                value = self.file.read()
+        return value
+
+    @property
+    def gone(self) -> bool:
+        return self.file.gone
+
+    @property
+    def forbidden(self) -> bool:
+        return self.file.forbidden
+
+    def close(self) -> None:
+        self.file.close()
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

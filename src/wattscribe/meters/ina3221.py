@@ -60,6 +60,10 @@ class Ina3221Meter:
             rail.voltage.close()
             rail.current.close()
 
+    @property
+    def forbidden(self) -> bool:
+        return any(rail.voltage.forbidden or rail.current.forbidden for rail in self._rails)
+
     def _read_rail(self, rail: _Rail) -> float | None:
         power_w = _power_w(rail)
         if power_w is None and (rail.voltage.gone or rail.current.gone) and self._find_again(rail):
@@ -157,37 +161,9 @@ def probe(host: Host) -> Probe:
     except MeterError as error:
         return Probe(meter=NAME, available=False, reason=str(error))
     try:
-        return _probe_rails(meter)
+        return rails.probe_of(NAME, meter, f"sudo chmod o+r /{DRIVER}/*/hwmon/hwmon*/*_input", left_out=meter.skipped)
     finally:
         meter.close()
-
-
-def _probe_rails(meter: Ina3221Meter) -> Probe:
-    channels = tuple(meter.channels())
-    names = [channel.name for channel in channels]
-    try:
-        values = list(meter.read())
-    except MeterError:
-        values = [None] * len(names)
-    if all(value is None for value in values):
-        forbidden = any(rail.voltage.forbidden or rail.current.forbidden for rail in meter._rails)
-        if forbidden:
-            return Probe(
-                meter=NAME,
-                available=False,
-                reason="the rails may be read by root only",
-                fix=f"sudo chmod o+r /{DRIVER}/*/hwmon/hwmon*/*_input",
-            )
-        return Probe(meter=NAME, available=False, reason=f"every read failed ({', '.join(names)})")
-    words = [f"{len(names)} rails: {', '.join(names)}"]
-    failing = [name for name, value in zip(names, values, strict=True) if value is None]
-    if failing:
-        words.append(f"not readable now: {', '.join(failing)}")
-    if note := rails.without_total(names):
-        words.append(note)
-    if meter.skipped:
-        words.append(f"left out: {', '.join(meter.skipped)}")
-    return Probe(meter=NAME, available=True, reason="; ".join(words), channels=channels)
 
 
 def open_meter(host: Host) -> Ina3221Meter:

@@ -15,7 +15,7 @@ from wattscribe.meters import nvidia
 from wattscribe.meters.files import SensorFiles
 from wattscribe.meters.host import Host
 
-LIBRARIES = [
+LIBRARIES = (
     "wattscribe",
     "numpy",
     "onnxruntime",
@@ -33,7 +33,7 @@ LIBRARIES = [
     "kaldi-native-fbank",
     "nvidia-ml-py",
     "psutil",
-]
+)
 JETSON_CLOCKS_NOTE = "every CPU's lowest allowed clock equals its highest, as jetson_clocks sets it"
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+from wattscribe.errors import MeterError
+from wattscribe.meters.base import Meter, Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,7 @@ NOT_RAILS = frozenset({"NC", "SUM OF SHUNT VOLTAGES"})
 
 
 def normal_name(label: str) -> str:
-    """`NVIDIA's labels differ in case and blanks between releases` → one spelling."""
+    """One spelling: NVIDIA's labels differ in case and blanks between releases."""
     return label.strip().upper().replace(" ", "_")
 
 
@@ -64,3 +69,33 @@ def without_total(names: list[str]) -> str | None:
     if not names or any(describe(name).total for name in names):
         return None
     return "no rail covers the whole module; these are parts, and they are not added up"
+
+
+class RailMeter(Meter, Protocol):
+    """A meter of named rails that knows whether its last reads were forbidden."""
+
+    @property
+    def forbidden(self) -> bool: ...
+
+
+def probe_of(name: str, meter: RailMeter, fix: str, *, left_out: Sequence[str] = ()) -> Probe:
+    """Read once and say what came: every rail, some, or none and why."""
+    channels = tuple(meter.channels())
+    names = [channel.name for channel in channels]
+    try:
+        values = list(meter.read())
+    except MeterError:
+        values = [None] * len(names)
+    if all(value is None for value in values):
+        if meter.forbidden:
+            return Probe(meter=name, available=False, reason="the rails may be read by root only", fix=fix)
+        return Probe(meter=name, available=False, reason=f"every read failed ({', '.join(names)})")
+    words = [f"{len(names)} rail{'s' if len(names) > 1 else ''}: {', '.join(names)}"]
+    failing = [name for name, value in zip(names, values, strict=True) if value is None]
+    if failing:
+        words.append(f"not readable now: {', '.join(failing)}")
+    if note := without_total(names):
+        words.append(note)
+    if left_out:
+        words.append(f"left out: {', '.join(left_out)}")
+    return Probe(meter=name, available=True, reason="; ".join(words), channels=channels)

@@ -6,8 +6,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from wattscribe.errors import InputError, MeterError
-from wattscribe.meters.base import Channel, Clock, MonotonicClock
+from wattscribe.meters.base import Channel, Clock, MonotonicClock, Probe
+from wattscribe.meters.host import Host
 from wattscribe.records import PowerTrace
+
+NAME = "replay"
 
 
 class ReplayMeter:
@@ -73,3 +76,12 @@ def _value_at(trace: PowerTrace, t_s: float) -> float | None:
     if failed >= 0 and trace.failed_t_s[failed] > trace.t_s[index]:
         return None
     return trace.power_w[index]
+
+
+def probe(host: Host) -> Probe:
+    """Always a row: a replay needs no sensor, but recorded traces."""
+    return Probe(
+        meter=NAME,
+        available=False,
+        reason="plays recorded traces back, for tests and demonstrations: wattscribe.testing.ReplayMeter(traces)",
+    )

@@ -1,0 +1,247 @@
+"""Put an external meter's clock on the machine's: by marked load edges or by cross-correlation, with the residual stated."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from wattscribe.errors import InputError, MeterError
+from wattscribe.meters.signal import Floats
+from wattscribe.records import PowerTrace
+
+if TYPE_CHECKING:
+    from wattscribe.meters.external import Recording
+
+MIN_CORRELATION = 0.5
+"""Below this the two signals do not show the same load."""
+RIVAL_SHARE = 0.97
+"""A second peak as high as this share of the first, elsewhere, leaves the offset open: a periodic load."""
+MAX_DRIFT = 0.01
+"""Clocks that differ by more than 1 % were matched at wrong edges."""
+MAX_POINTS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """monotonic = offset_s + rate · recorded, with how well it fits."""
+
+    offset_s: float
+    rate: float
+    residual_s: float
+    """The root mean square misfit of the edges, or the halves' disagreement; at least what the sampling can resolve."""
+    method: Literal["edges", "correlation"]
+    points: int
+    """Edges used, or halves compared."""
+    correlation: float | None = None
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster the recorder's clock runs; None where one edge cannot tell."""
+        return None if self.points < 2 else (1 / self.rate - 1) * 1e6
+
+    def to_clock(self, recorded_s: Floats) -> Floats:
+        """The recorder's times on the machine's monotonic clock."""
+        return self.offset_s + self.rate * recorded_s
+
+
+def rising_edges_s(recording: Recording) -> Floats:
+    """When the power rises through the middle between low and high, interpolated between samples.
+
+    Low and high are the 5th and 95th percentile; a rise counts only after the power was in the lower quarter, so that noise
+    at the middle is one edge, not many.
+    """
+    t_s, power_w = recording.t_s, recording.power_w
+    low_w, high_w = (float(value) for value in np.percentile(power_w, (5, 95)))
+    middle_w, quarter_w = (low_w + high_w) / 2, low_w + (high_w - low_w) / 4
+    edges, armed = [], bool(power_w[0] <= quarter_w)
+    for index in np.flatnonzero((power_w[1:] > middle_w) | (power_w[1:] <= quarter_w)) + 1:
+        if power_w[index] <= quarter_w:
+            armed = True
+        elif armed:
+            armed = False
+            before_w, after_w = power_w[index - 1], power_w[index]
+            share = (middle_w - before_w) / (after_w - before_w) if after_w != before_w else 1.0
+            edges.append(t_s[index - 1] + share * (t_s[index] - t_s[index - 1]))
+    return np.asarray(edges, dtype=np.float64)
+
+
+def by_edges(recording: Recording, marked_s: Sequence[float]) -> Alignment:
+    """`marked_s`: when loads were started, on the monotonic clock. One edge gives the offset, two or more also the drift.
+
+    Raises MeterError where the recording shows fewer edges, or where they do not fit the marks.
+    """
+    marks = np.sort(np.asarray(marked_s, dtype=np.float64))
+    if not marks.size:
+        raise InputError(
+            "no load edge was marked", where=recording.name, fix="Give the start time of at least one load"
+        )
+    edges = rising_edges_s(recording)
+    if edges.size < marks.size:
+        raise MeterError(
+            f"the recording shows {edges.size} load edges and {marks.size} were marked",
+            where=recording.name,
+            fix="Record from before the first load to after the last, or mark fewer edges",
+        )
+    resolution_s = recording.spacing_s / 2
+    if marks.size == 1:
+        if edges.size > 1:
+            raise MeterError(
+                f"one edge was marked and the recording shows {edges.size}",
+                where=recording.name,
+                fix="Mark every load's start",
+            )
+        return Alignment(
+            offset_s=float(marks[0] - edges[0]), rate=1.0, residual_s=resolution_s, method="edges", points=1
+        )
+    matched = _matching(edges, marks)
+    rate, offset_s = (float(value) for value in np.polyfit(matched, marks, 1))
+    if abs(rate - 1) > MAX_DRIFT:
+        raise MeterError(
+            f"the edges fit only if the clocks differ by {abs(rate - 1):.1%}",
+            where=recording.name,
+            fix="Check the marks",
+        )
+    misfit_s = float(np.sqrt(np.mean((offset_s + rate * matched - marks) ** 2)))
+    return Alignment(
+        offset_s=offset_s, rate=rate, residual_s=max(misfit_s, resolution_s), method="edges", points=int(marks.size)
+    )
+
+
+def _matching(edges: Floats, marks: Floats) -> Floats:
+    """The edges that belong to the marks: for each place of the first mark the nearest ones to the others; best fit wins."""
+    best, best_misfit_s = edges[: marks.size], float("inf")
+    for first in edges:
+        wanted = first + (marks - marks[0])
+        nearest = edges[np.abs(edges[None, :] - wanted[:, None]).argmin(axis=1)]
+        if any(a == b for a, b in itertools.pairwise(nearest)):
+            continue
+        misfit_s = float(np.abs(nearest - wanted).max())
+        if misfit_s < best_misfit_s:
+            best, best_misfit_s = nearest, misfit_s
+    return best
+
+
+def by_correlation(recording: Recording, reference: PowerTrace) -> Alignment:
+    """Against a trace that this machine recorded of the same load (a rail, or its CPU use): any linear likeness will do.
+
+    Both halves are aligned once more by themselves: their difference is the drift, and what then remains the residual.
+    Raises MeterError where the signals are unlike or the load is periodic, so that several offsets fit.
+    """
+    reference_t, reference_p = np.asarray(reference.t_s), np.asarray(reference.power_w)
+    if reference_t.size < 8:
+        raise MeterError(f"the reference has {reference_t.size} samples, which is too few", where=reference.channel)
+    step_s = _step_s(recording, reference_t)
+    offset_s, correlation = _offset(recording.t_s, recording.power_w, reference_t, reference_p, step_s)
+    middle = reference_t.size // 2
+    halves = []
+    for part in (slice(0, middle), slice(middle, None)):
+        try:
+            half_s, _ = _offset(
+                recording.t_s, recording.power_w, reference_t[part], reference_p[part], step_s, near=offset_s
+            )
+        except MeterError:
+            continue
+        halves.append((float(np.mean(reference_t[part])) - half_s, half_s))
+    if len(halves) < 2:
+        return Alignment(
+            offset_s=offset_s, rate=1.0, residual_s=step_s, method="correlation", points=1, correlation=correlation
+        )
+    (first_t, first_s), (second_t, second_s) = halves
+    drift = (second_s - first_s) / (second_t - first_t)
+    center_s = (first_t + second_t) / 2
+    rate = 1 + drift if abs(drift) <= MAX_DRIFT else 1.0
+    fitted_s = (first_s + second_s) / 2 - (rate - 1) * center_s if rate != 1.0 else offset_s
+    misfit_s = abs((first_s + second_s) / 2 - offset_s)
+    return Alignment(
+        offset_s=fitted_s,
+        rate=rate,
+        residual_s=max(misfit_s, step_s / 2),
+        method="correlation",
+        points=2,
+        correlation=correlation,
+    )
+
+
+def _step_s(recording: Recording, reference_t: Floats) -> float:
+    """The finer of both spacings, as far as the memory for the correlation allows."""
+    finest_s = min(recording.spacing_s, float(np.median(np.diff(reference_t))))
+    length_s = float(recording.t_s[-1] - recording.t_s[0] + reference_t[-1] - reference_t[0])
+    return max(finest_s, length_s / MAX_POINTS)
+
+
+def _offset(
+    recorded_t: Floats,
+    recorded_p: Floats,
+    reference_t: Floats,
+    reference_p: Floats,
+    step_s: float,
+    near: float | None = None,
+) -> tuple[float, float]:
+    """The offset that makes the two most alike, and the correlation there. `near` limits the search to 1 % of the length."""
+    recorded = np.interp(np.arange(recorded_t[0], recorded_t[-1], step_s), recorded_t, recorded_p)
+    wanted = np.interp(np.arange(reference_t[0], reference_t[-1], step_s), reference_t, reference_p)
+    scores = _normalised_correlation(recorded, wanted)
+    lags_s = (np.arange(scores.size) - (wanted.size - 1)) * step_s
+    offsets_s = reference_t[0] - recorded_t[0] - lags_s
+    if near is not None:
+        width_s = MAX_DRIFT * (reference_t[-1] - reference_t[0]) + 2 * step_s
+        scores = np.where(np.abs(offsets_s - near) <= width_s, scores, -1.0)
+    peak = int(scores.argmax())
+    best = float(scores[peak])
+    if best < MIN_CORRELATION:
+        raise MeterError(f"the recording and the reference show different loads (correlation {best:.2f})")
+    if near is None:
+        _refuse_rivals(scores, peak, best, step_s)
+    return float(offsets_s[peak] - _parabola(scores, peak) * step_s), best
+
+
+def _normalised_correlation(recorded: Floats, wanted: Floats) -> Floats:
+    """Pearson's correlation at every lag over the part where both overlap; lags with less than half overlapping give -1."""
+    size = recorded.size + wanted.size - 1
+    length = 1 << (size - 1).bit_length()
+    a, b = recorded - recorded.mean(), wanted - wanted.mean()
+    reversed_spectrum = np.fft.rfft(b[::-1], length)
+    ones = np.fft.rfft(np.ones_like(b), length)
+    a_ones = np.fft.rfft(np.ones_like(a), length)
+
+    def at_lags(spectrum: np.ndarray) -> Floats:
+        return np.asarray(np.fft.irfft(spectrum, length)[:size], dtype=np.float64)
+
+    count = np.maximum(np.round(at_lags(a_ones * ones)), 1.0)
+    sum_a, sum_aa = at_lags(np.fft.rfft(a, length) * ones), at_lags(np.fft.rfft(a * a, length) * ones)
+    sum_b = at_lags(a_ones * reversed_spectrum)
+    sum_bb = at_lags(a_ones * np.fft.rfft((b * b)[::-1], length))
+    product = at_lags(np.fft.rfft(a, length) * reversed_spectrum)
+    variance_a, variance_b = sum_aa - sum_a**2 / count, sum_bb - sum_b**2 / count
+    floor = 1e-9 * max(float(a.var()), 1e-30) * count
+    scale = np.sqrt(np.maximum(variance_a, floor) * np.maximum(variance_b, floor))
+    scores = (product - sum_a * sum_b / count) / scale
+    return np.asarray(np.where(count >= 0.5 * min(a.size, b.size), scores, -1.0), dtype=np.float64)
+
+
+def _refuse_rivals(scores: Floats, peak: int, best: float, step_s: float) -> None:
+    """Another peak, with a valley between it and the first, that is nearly as high."""
+    for direction in (-1, 1):
+        index = peak
+        while 0 < index < scores.size - 1 and scores[index + direction] <= scores[index]:
+            index += direction
+        rest = scores[:index] if direction < 0 else scores[index + 1 :]
+        if rest.size and float(rest.max()) >= RIVAL_SHARE * best:
+            other = int(rest.argmax()) + (0 if direction < 0 else index + 1)
+            raise MeterError(
+                f"the load repeats itself: offsets {abs(other - peak) * step_s:.3g} s apart fit equally well",
+                fix="Mark the load's edges instead, or start with one load of another length",
+            )
+
+
+def _parabola(scores: Floats, peak: int) -> float:
+    """The peak's place between samples, in steps, by a parabola through three points."""
+    if not 0 < peak < scores.size - 1:
+        return 0.0
+    left, middle, right = (float(value) for value in scores[peak - 1 : peak + 2])
+    curve = left - 2 * middle + right
+    return 0.0 if curve >= 0 else float(np.clip((left - right) / (2 * curve), -0.5, 0.5))

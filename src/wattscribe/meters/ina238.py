@@ -1,0 +1,99 @@
+"""Jetson Thor's INA238 at the board's input, under hwmon: power in µW."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wattscribe.errors import MeterError
+from wattscribe.meters import rails
+from wattscribe.meters.base import Channel, Probe
+from wattscribe.meters.files import FoundFile, SensorFiles
+from wattscribe.meters.host import Host
+from wattscribe.units import w_from_uw
+
+NAME = "ina238"
+DRIVER = "sys/bus/i2c/drivers/ina238"
+POWER = "power1_input"
+UPDATE_S = 0.0032
+"""Bus, shunt and temperature at 1.052 ms each: the chip's default (TI data sheet SBOSA20), where the driver does not tell."""
+
+
+class Ina238Meter:
+    """One channel per chip; W."""
+
+    name = NAME
+
+    def __init__(self, files: SensorFiles) -> None:
+        self._channels: list[Channel] = []
+        self._powers: list[FoundFile] = []
+        for chip in files.glob(f"{DRIVER}/*-*"):
+            self._add(files, chip)
+        if not self._channels:
+            raise MeterError(f"the chip has no {POWER}", where=DRIVER)
+
+    def channels(self) -> Sequence[Channel]:
+        return self._channels
+
+    def read(self) -> Sequence[float | None]:
+        values_uw = [power.read() for power in self._powers]
+        if all(power.gone for power in self._powers):
+            raise MeterError("the sensor is gone", where=DRIVER)
+        return [None if value is None else w_from_uw(value) for value in values_uw]
+
+    def close(self) -> None:
+        for power in self._powers:
+            power.close()
+
+    @property
+    def forbidden(self) -> bool:
+        return any(power.forbidden for power in self._powers)
+
+    def _add(self, files: SensorFiles, chip: Path) -> None:
+        monitor = _monitor(chip)
+        if monitor is None or not (monitor / POWER).exists():
+            return
+        label = files.text(monitor / "power1_label") or files.text(monitor / "in1_label")
+        name = label or ("VIN" if not self._channels else f"{chip.name}-power")
+        interval_ms = files.number(monitor / "update_interval")
+        update_s = interval_ms / 1e3 if interval_ms else UPDATE_S
+        facts = rails.describe(name)
+
+        def find() -> Path | None:
+            found = _monitor(chip)
+            return None if found is None else found / POWER
+
+        self._powers.append(FoundFile(files, monitor / POWER, find))
+        self._channels.append(
+            Channel(
+                name=name,
+                covers=facts.covers,
+                kind="power",
+                total=facts.total,
+                update_interval_s=update_s,
+                averaging_s=update_s,
+            )
+        )
+
+
+def _monitor(chip: Path) -> Path | None:
+    return next(iter(sorted(chip.glob("hwmon/hwmon*"))), None)
+
+
+def probe(host: Host) -> Probe:
+    """Whether the board's input can be read here."""
+    if not host.files.glob(f"{DRIVER}/*-*"):
+        return Probe(meter=NAME, available=False, reason="no INA238 under hwmon (Jetson Thor)")
+    try:
+        meter = Ina238Meter(host.files)
+    except MeterError as error:
+        return Probe(meter=NAME, available=False, reason=str(error))
+    try:
+        return rails.probe_of(NAME, meter, f"sudo chmod o+r /{DRIVER}/*/hwmon/hwmon*/{POWER}")
+    finally:
+        meter.close()
+
+
+def open_meter(host: Host) -> Ina238Meter:
+    """Raises MeterError where there is none."""
+    return Ina238Meter(host.files)
