@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.corpora.activity import Mask, power
-from wattscribe.corpora.audio import AUDIO_SUFFIXES, find_audio, read_audio
+from wattscribe.corpora.audio import AUDIO_SUFFIXES, duration_of, find_audio, read_audio
+from wattscribe.corpora.base import Audio
 from wattscribe.corpora.draws import Draws
 from wattscribe.errors import InputError
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -89,6 +90,8 @@ class Recordings:
         if not self.files:
             suffixes = " ".join(AUDIO_SUFFIXES)
             raise InputError("this folder holds no audio to use as noise", where=folder, fix=f"Looked for {suffixes}")
+        for path in self.files:
+            duration_of(path)
         if not any(_load(path)[1] > 0.0 for path in self.files):
             raise InputError(
                 "every noise recording here is silent", where=folder, fix="Name a folder with audible noise"
@@ -126,11 +129,11 @@ class Recordings:
         )
 
 
-def cut(samples: NDArray[np.float64], offset: int, count: int) -> NDArray[np.float64]:
+def cut(samples: NDArray[np.floating], offset: int, count: int) -> NDArray[np.float64]:
     """`count` samples from `offset` on; a recording that is too short is made into a seamless loop first."""
     if len(samples) >= offset + count:
-        return samples[offset : offset + count]
-    ring = loop(samples)
+        return samples[offset : offset + count].astype(np.float64)
+    ring = loop(samples.astype(np.float64))
     return ring[(offset + np.arange(count)) % len(ring)]
 
 
@@ -145,11 +148,11 @@ def loop(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return ring
 
 
-@lru_cache(maxsize=64)
-def _load(path: Path) -> tuple[NDArray[np.float64], float]:
-    """A recording as float64 with its mean power."""
-    samples = read_audio(path).astype(np.float64)
-    return samples, float(np.mean(np.square(samples)))
+@lru_cache(maxsize=8)
+def _load(path: Path) -> tuple[Audio, float]:
+    """A recording with its mean power; few are kept, for a long one takes tens of MB."""
+    samples = read_audio(path)
+    return samples, float(np.mean(np.square(samples, dtype=np.float64)))
 
 
 def open_noise(name: str) -> NoiseSource:

@@ -1,0 +1,319 @@
+"""`data get` against a server on the loopback that can be told to break off, ignore ranges or lie."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.corpora.conftest import tone
+from wattscribe.cli import main
+from wattscribe.corpora import get as get_module
+from wattscribe.corpora import open_corpus
+from wattscribe.corpora.download import ATTEMPTS, fetch
+from wattscribe.corpora.get import get
+from wattscribe.corpora.unpack import Limits, unpack
+from wattscribe.errors import InputError
+
+TEXTS = {
+    "1089-134686-0000": "HE HOPED THERE WOULD BE STEW",
+    "1089-134686-0001": "STUFF IT INTO YOU",
+    "61-70968-0000": "HE BEGAN",
+}
+
+
+@dataclass
+class Site:
+    """What the server holds, how it behaves, and what it was asked."""
+
+    body: bytes
+    break_at: list[int] = field(default_factory=list)
+    """Bytes after which each coming answer breaks off."""
+    ranges: bool = True
+    status: int | None = None
+    shift: int = 0
+    """Answer with a range that begins this many bytes too late."""
+    requests: list[str | None] = field(default_factory=list)
+    address: str = ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def do_GET(self) -> None:
+        site = self.site
+        asked = self.headers.get("Range")
+        site.requests.append(asked)
+        if site.status is not None:
+            self.send_error(site.status)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and site.ranges else 0
+        if start and start >= len(site.body):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(site.body)}")
+            self.end_headers()
+            return
+        start += site.shift if asked else 0
+        part = site.body[start:]
+        self.send_response(206 if asked and site.ranges else 200)
+        if asked and site.ranges:
+            self.send_header("Content-Range", f"bytes {start}-{len(site.body) - 1}/{len(site.body)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part[: site.break_at.pop(0)] if site.break_at else part)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Site]]:
+    """Starts a server for a body; its Site says how it behaves and records what it was asked."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(body: bytes, **behaviour: object) -> Site:
+        site = Site(body=body, **behaviour)  # type: ignore[arg-type]
+        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"site": site}))
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        servers.append(server)
+        site.address = f"http://127.0.0.1:{server.server_address[1]}"
+        return site
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def archive(members: dict[str, bytes | tarfile.TarInfo]) -> bytes:
+    """A .tar.gz of files, or of members made by hand."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                tar.addfile(content, io.BytesIO(b"\0" * content.size))
+                continue
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def librispeech(subset: str = "test-clean") -> bytes:
+    """Three utterances of two speakers, laid out as a LibriSpeech archive is."""
+    members: dict[str, bytes | tarfile.TarInfo] = {"LibriSpeech/SPEAKERS.TXT": b"; ID | SEX\n61 | M\n1089 | M\n"}
+    transcripts: dict[str, str] = {}
+    for index, (id_, text) in enumerate(TEXTS.items()):
+        speaker, book, _ = id_.split("-")
+        sound = io.BytesIO()
+        soundfile.write(sound, tone(1.0 + index, hz=180.0 + 50 * index), 16_000, format="FLAC")
+        members[f"LibriSpeech/{subset}/{speaker}/{book}/{id_}.flac"] = sound.getvalue()
+        name = f"LibriSpeech/{subset}/{speaker}/{book}/{speaker}-{book}.trans.txt"
+        transcripts[name] = transcripts.get(name, "") + f"{id_} {text}\n"
+    return archive(members | {name: text.encode() for name, text in transcripts.items()})
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+def test_a_set_is_downloaded_checked_unpacked_and_opened(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech()
+    site = serve(body)
+    seen: list[tuple[int, int | None]] = []
+    folder = get(
+        "librispeech:test-clean",
+        tmp_path,
+        mirror=site.address + "/",
+        md5=md5(body),
+        progress=lambda held, total: seen.append((held, total)),
+    )
+    assert folder == tmp_path / "LibriSpeech" / "test-clean"
+    corpus = open_corpus(str(folder))
+    assert {item.id: item.reference for item in corpus} == TEXTS
+    assert [round(len(corpus.audio(item)) / 16_000) for item in corpus] == [1, 2, 3]
+    assert (tmp_path / "LibriSpeech" / "SPEAKERS.TXT").is_file()
+    assert seen[-1] == (len(body), len(body))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["LibriSpeech"]
+    get("librispeech:test-clean", tmp_path, mirror=site.address, md5=md5(body))
+    assert len(site.requests) == 1
+
+
+def test_an_interrupted_download_goes_on_at_the_right_byte(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech()
+    middle = len(body) // 2
+    site = serve(body, break_at=[middle])
+    target = fetch(f"{site.address}/a.tar.gz", tmp_path / "a.tar.gz", md5=md5(body), pause=lambda seconds: None)
+    assert site.requests == [None, f"bytes={middle}-"]
+    assert target.read_bytes() == body
+    assert not (tmp_path / "a.tar.gz.part").exists()
+
+
+def test_a_killed_download_is_resumed_by_the_next_run(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech()
+    (tmp_path / "a.tar.gz.part").write_bytes(body[:1000])
+    site = serve(body)
+    fetch(f"{site.address}/a.tar.gz", tmp_path / "a.tar.gz", md5=md5(body))
+    assert site.requests == ["bytes=1000-"]
+    assert (tmp_path / "a.tar.gz").read_bytes() == body
+
+
+def test_a_complete_part_is_only_checked(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech()
+    (tmp_path / "a.part").write_bytes(body)
+    site = serve(body)
+    assert fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body)).read_bytes() == body
+    assert site.requests == [f"bytes={len(body)}-"]
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech()
+    (tmp_path / "a.part").write_bytes(body + b"more")
+    site = serve(body)
+    assert fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body), pause=lambda seconds: None).read_bytes() == body
+    assert site.requests == [f"bytes={len(body) + 4}-", None]
+
+
+def test_a_server_without_ranges_starts_anew(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech()
+    site = serve(body, break_at=[len(body) // 3], ranges=False)
+    target = fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body), pause=lambda seconds: None)
+    assert target.read_bytes() == body
+    assert site.requests == [None, f"bytes={len(body) // 3}-"]
+
+
+def test_a_server_that_keeps_breaking_off_is_given_up_and_the_part_stays(
+    serve: Callable[..., Site], tmp_path: Path
+) -> None:
+    body = librispeech()
+    site = serve(body, break_at=[500] + [0] * 20)
+    with pytest.raises(InputError, match=r"broke off after 500 bytes.*Run the same command again"):
+        fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body), pause=lambda seconds: None)
+    assert (tmp_path / "a.part").read_bytes() == body[:500]
+    assert len(site.requests) == 1 + ATTEMPTS
+
+
+def test_a_wrong_checksum_is_refused_and_nothing_is_left(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech()
+    site = serve(body)
+    with pytest.raises(InputError, match="wrong checksum"):
+        get("librispeech:test-clean", tmp_path, mirror=site.address)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_with_another_range_is_refused(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech()
+    (tmp_path / "a.part").write_bytes(body[:100])
+    site = serve(body, shift=7)
+    with pytest.raises(InputError, match="another range"):
+        fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body))
+    assert (tmp_path / "a.part").read_bytes() == body[:100]
+
+
+@pytest.mark.parametrize(("status", "requests"), [(404, 1), (503, ATTEMPTS)])
+def test_refusals_are_told(serve: Callable[..., Site], tmp_path: Path, status: int, requests: int) -> None:
+    site = serve(b"x", status=status)
+    with pytest.raises(InputError, match=str(status)):
+        fetch(f"{site.address}/a", tmp_path / "a", md5=md5(b"x"), pause=lambda seconds: None)
+    assert len(site.requests) == requests
+
+
+def test_no_server_and_no_http(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="broke off after 0 bytes"):
+        fetch("http://127.0.0.1:9/a", tmp_path / "a", md5="", pause=lambda seconds: None)
+    with pytest.raises(InputError, match="not an http"):
+        fetch("file:///etc/hostname", tmp_path / "a", md5="")
+
+
+def special(name: str, kind: bytes, link: str = "", size: int = 0) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, size
+    return info
+
+
+MALICIOUS: dict[str, tuple[dict[str, bytes | tarfile.TarInfo], str]] = {
+    "climbs": ({"../escaped": b"x"}, "outside"),
+    "climbs in the middle": ({"LibriSpeech/../../escaped": b"x"}, "outside"),
+    "absolute": ({"/tmp/wattscribe-escaped": b"x"}, "outside"),
+    "symbolic link": ({"a": special("LibriSpeech", tarfile.SYMTYPE, "/tmp"), "LibriSpeech/b": b"x"}, "link"),
+    "hard link": ({"a": special("a", tarfile.LNKTYPE, "/etc/hostname")}, "link"),
+    "device": ({"a": special("a", tarfile.CHRTYPE)}, "device"),
+    "pipe": ({"a": special("a", tarfile.FIFOTYPE)}, "device"),
+    "a file as a folder": ({"a": b"x", "a/b": b"x"}, "damaged"),
+    "big file": ({"a": special("a", tarfile.REGTYPE, size=5_000)}, "5000 bytes"),
+    "big together": (dict.fromkeys("abcd", b"x" * 900), "total"),
+    "many": ({str(number): b"" for number in range(30)}, "more than 20"),
+}
+
+
+@pytest.mark.parametrize("case", MALICIOUS)
+def test_malicious_archives_are_refused(tmp_path: Path, case: str) -> None:
+    members, reason = MALICIOUS[case]
+    source = tmp_path / "a.tar.gz"
+    source.write_bytes(archive(members))
+    inside = tmp_path / "deep" / "inside"
+    inside.mkdir(parents=True)
+    with pytest.raises(InputError, match=reason):
+        unpack(source, inside, limits=Limits(members=20, file_bytes=1000, total_bytes=3000))
+    outside = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if inside not in path.parents}
+    assert outside == {"a.tar.gz", "deep", "deep/inside"}
+    assert not any(path.is_symlink() for path in inside.rglob("*"))
+    assert not Path("/tmp/wattscribe-escaped").exists()
+
+
+def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for content in (b"first", b"second"):
+            info = tarfile.TarInfo("a")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    (tmp_path / "a.tar.gz").write_bytes(out.getvalue())
+    with pytest.raises(InputError, match="damaged"):
+        unpack(tmp_path / "a.tar.gz", tmp_path)
+
+
+def test_a_malicious_set_leaves_no_folder(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = archive({"LibriSpeech/test-clean/x.txt": b"x", "../../escaped": b"x"})
+    site = serve(body)
+    out = tmp_path / "data"
+    with pytest.raises(InputError, match="outside"):
+        get("librispeech:test-clean", out, mirror=site.address, md5=md5(body))
+    assert [path.name for path in out.iterdir()] == ["test-clean.tar.gz"]
+    assert not (tmp_path / "escaped").exists()
+
+
+@pytest.mark.parametrize("cut", [0.5, 0.99])
+def test_a_damaged_archive_is_refused(tmp_path: Path, cut: float) -> None:
+    whole = librispeech()
+    (tmp_path / "a.tar.gz").write_bytes(whole[: int(len(whole) * cut)])
+    (tmp_path / "in").mkdir()
+    with pytest.raises(InputError, match="damaged"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "in")
+
+
+def test_an_archive_of_another_set_is_refused(serve: Callable[..., Site], tmp_path: Path) -> None:
+    body = librispeech("dev-other")
+    with pytest.raises(InputError, match="holds no LibriSpeech/test-clean"):
+        get("librispeech:test-clean", tmp_path, mirror=serve(body).address, md5=md5(body))
+    assert not (tmp_path / "LibriSpeech").exists()
+
+
+def test_the_command_prints_the_folder(
+    serve: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = librispeech("dev-other")
+    monkeypatch.setattr(get_module, "MD5", {"dev-other": md5(body)})
+    command = ["data", "get", "librispeech:dev-other", "--out", str(tmp_path), "--mirror", serve(body).address]
+    assert main(command) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "LibriSpeech" / "dev-other")
+    assert main(["data", "get", "librispeech:train-clean-100"]) == 2
+    assert "librispeech:dev-other" in capsys.readouterr().err
