@@ -114,7 +114,7 @@ def _pair_up(base: Sequence[Hearing], new: Sequence[Hearing]) -> tuple[list[tupl
     pairs: list[tuple[Entry, Entry]] = []
     reasons, notes = [], []
     for hearing in base:
-        there = next((each for each in new if _place(each) == _place(hearing)), None)
+        there = _same_place(hearing, new)
         if there is None:
             heard = ", ".join(sorted({_place_name(each) for each in new})) or "nothing"
             reasons.append(f"the new run did not hear {_place_name(hearing)}; it heard {heard}")
@@ -141,6 +141,12 @@ def _recognizer_key(entry: Entry) -> tuple[str, ...]:
     row = entry.row
     options = str(sorted(row.options.items()))
     return (short_model(row.model), row.precision, row.device, str(row.threads), str(row.batch_size), options)
+
+
+def _same_place(hearing: Hearing, others: Sequence[Hearing]) -> Hearing | None:
+    """The same corpus by its whole name, or by its last two parts where the runs were made in different places."""
+    exact = [each for each in others if (each.corpus, each.condition.name) == (hearing.corpus, hearing.condition.name)]
+    return next(iter([*exact, *(each for each in others if _place(each) == _place(hearing))]), None)
 
 
 def _place(hearing: Hearing) -> tuple[str, str]:
@@ -207,7 +213,7 @@ def _not_comparable(base: Entry, new: Entry) -> list[str]:
         return []
     old = dict(zip(base.group.scored.ids, base.group.scored.references, strict=True))
     fresh = dict(zip(new.group.scored.ids, new.group.scored.references, strict=True))
-    found = [
+    return [
         f"the utterances differ: {text} {_named(ids)}"
         for text, ids in (
             ("only the base run has", [key for key in old if key not in fresh]),
@@ -216,7 +222,6 @@ def _not_comparable(base: Entry, new: Entry) -> list[str]:
         )
         if ids
     ]
-    return found
 
 
 def _named(ids: Sequence[str]) -> str:

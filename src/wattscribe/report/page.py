@@ -102,7 +102,7 @@ def render(
         tiles=tiles,
         sections=shown,
         kind=lambda block: "markup" if isinstance(block, Markup) else type(block).__name__.lower(),
-        data=embedded({each.id: {"data": each.traces, "layout": each.layout} for each in figures}),
+        data=embedded({each.id: harmless({"data": each.traces, "layout": each.layout}) for each in figures}),
         style=_inline("page.css"),
         script=_inline("page.js"),
         plotly=_plotly() if figures else "",
@@ -114,6 +114,18 @@ def embedded(value: Any) -> Markup:
     """JSON that may stand inside a script element: nothing in it can end the element or open a comment."""
     text = json.dumps(finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def harmless(value: Any) -> Any:
+    """The same data with angle brackets in every text replaced: plotly reads a few tags in labels. `<br>` stays."""
+    if isinstance(value, str):
+        lines = value.split("<br>")
+        return "<br>".join(line.replace("<", "‹").replace(">", "›") for line in lines)
+    if isinstance(value, Mapping):
+        return {key: harmless(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [harmless(item) for item in value]
+    return value
 
 
 def _figures(section: Section) -> list[Figure]:

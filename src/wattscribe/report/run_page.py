@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from wattscribe.records import RunFacts
-from wattscribe.report.page import Section, render
-from wattscribe.report.sections import table_section
-from wattscribe.report.table import view
-
-if TYPE_CHECKING:
-    from wattscribe.report.findings import Limits
+from wattscribe.report import figures, sections, sentences
+from wattscribe.report.findings import (
+    Hearing,
+    Limits,
+    base_hearings,
+    correlations,
+    hearings,
+    pair_tests,
+    precision_steps,
+)
+from wattscribe.report.page import Block, Figure, Section, Words, render
+from wattscribe.report.power_figures import power_traces
+from wattscribe.report.recommend import recommend
+from wattscribe.report.table import View, view
+from wattscribe.report.worst import worst_utterances
 
 
 def write_run_page(facts: RunFacts, path: Path, *, limits: Limits | None = None) -> None:
@@ -22,5 +33,102 @@ def write_run_page(facts: RunFacts, path: Path, *, limits: Limits | None = None)
 def run_page(facts: RunFacts, *, limits: Limits | None = None) -> str:
     """The page as HTML."""
     seen = view(facts)
-    sections: list[Section] = [table_section(seen)]
-    return render(facts.name, sections)
+    found = hearings(seen)
+    return render(
+        facts.name,
+        [
+            _summary(seen, found, limits or Limits()),
+            sections.table_section(seen),
+            _study_figures(found),
+            _noise(found),
+            _findings(seen, found),
+            _power(seen, found),
+            _worst(seen, found),
+            _left_out(seen),
+            _record(facts),
+        ],
+        subtitle=f"Measured {facts.created[:16].replace('T', ' ')} UTC. {_machine(facts)}",
+        tiles=sentences.tiles(found),
+    )
+
+
+def _machine(facts: RunFacts) -> str:
+    parts = [facts.machine.get(key) for key in ("machine", "cpu", "os")]
+    return ", ".join(str(part) for part in parts if part)
+
+
+def _summary(seen: View, found: Sequence[Hearing], limits: Limits) -> Section:
+    flags = [*sentences.flag_sentences(seen)]
+    blocks: list[Block] = [Words(lines=sentences.summary(seen, found))]
+    if flags:
+        blocks.append(Words(lines=flags, tone="warn", as_list=True))
+    advice = [each for hearing in base_hearings(found, limits.condition) for each in recommend(hearing, limits)]
+    if advice:
+        blocks.append(Markup("<h3>Recommendation</h3>"))
+    blocks += [Words(lines=[each.text], tone="good" if each.entry else "warn") for each in advice]
+    return Section(id="summary", title="In short", blocks=blocks)
+
+
+def _study_figures(found: Sequence[Hearing]) -> Section:
+    drawn: list[Figure | None] = [figures.wer_bars(found)]
+    bases = base_hearings(found)
+    if bases:
+        first = bases[0]
+        drawn += figures.energy_bars(first)
+        drawn += [figures.speed_and_memory_bars(first), *figures.bubbles(first), *figures.pareto_front(first)]
+    lead = "Word errors, energy, speed and memory of every recognizer. Press a name in a legend to hide it."
+    return Section(id="figures", title="Figures", lead=lead, blocks=[each for each in drawn if each is not None])
+
+
+def _noise(found: Sequence[Hearing]) -> Section:
+    return Section(id="noise", title="Against noise", blocks=figures.against_snr(found))
+
+
+def _findings(seen: View, found: Sequence[Hearing]) -> Section:
+    seed = seen.facts.seed
+    blocks: list[Block] = []
+    steps = sentences.precision_sentences(precision_steps(found, seed=seed))
+    if steps:
+        blocks += [Markup("<h3>What a lower precision saves</h3>"), Words(lines=steps, as_list=True)]
+    ranks = sentences.correlation_sentences(correlations(found, seed=seed))
+    if ranks:
+        blocks += [Markup("<h3>Does size tell?</h3>"), Words(lines=ranks, as_list=True)]
+    tests = pair_tests(found, seed=seed)
+    if tests:
+        blocks += [Markup("<h3>Which recognizers differ</h3>"), Words(lines=[sentences.pair_sentence(tests)])]
+        blocks.append(sections.pair_table(tests))
+    streaming = sections.streaming_table(seen)
+    if streaming is not None:
+        blocks += [Markup("<h3>Streaming</h3>"), streaming]
+    lead = "Square brackets are 95 % intervals. Nothing is claimed without a test."
+    return Section(id="findings", title="Findings", lead=lead, blocks=blocks)
+
+
+def _power(seen: View, found: Sequence[Hearing]) -> Section:
+    blocks: list[Block] = [Words(lines=sentences.evidence_sentences(seen))]
+    traces = power_traces(found)
+    if traces is not None:
+        blocks.append(traces)
+    else:
+        blocks.append(Words(lines=["No power was sampled, so there is no trace to draw."]))
+    return Section(id="power", title="Where the joules come from", blocks=blocks)
+
+
+def _worst(seen: View, found: Sequence[Hearing]) -> Section:
+    return Section(id="worst", title="Worst utterances", blocks=worst_utterances(found, seen.normaliser))
+
+
+def _left_out(seen: View) -> Section:
+    tables = (sections.failed_table(seen), sections.rejected_table(seen))
+    return Section(
+        id="left-out", title="What failed or was left out", blocks=[each for each in tables if each is not None]
+    )
+
+
+def _record(facts: RunFacts) -> Section:
+    blocks: list[Block] = [sections.facts_list({**facts.machine, "seed": facts.seed})]
+    if facts.meters:
+        blocks += [Markup("<h3>Meters</h3>"), sections.facts_list(facts.meters)]
+    if facts.experiment:
+        blocks += [Markup("<h3>Experiment</h3>"), sections.facts_list(facts.experiment)]
+    return Section(id="machine", title="Machine and experiment", blocks=blocks)

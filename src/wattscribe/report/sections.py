@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
 from wattscribe.records import Interval
+from wattscribe.report.findings import PairTest
 from wattscribe.report.groups import short_corpus, short_model
 from wattscribe.report.page import Cell, Section, Table
 from wattscribe.report.table import Row, View
-from wattscribe.report.words import bytes_text, interval_text, number, percent_text
+from wattscribe.report.words import MISSING, bytes_text, interval_text, number, percent_text
+
+UNANSWERED_SHOWN = 20
 
 HEADER = (
     "Recognizer",
@@ -98,3 +106,148 @@ def _figure(
     value: float | None, text: str, interval: Interval | None = None, scale: float = 1.0, title: str = ""
 ) -> Cell:
     return Cell(text=text, sort=value, note=interval_text(interval, scale), title=title)
+
+
+def pair_table(tests: Sequence[PairTest]) -> Table:
+    """Both tests of every pair."""
+    return Table(
+        caption="Second minus first, in points of WER. Bold rows differ after Holm's correction.",
+        header=(
+            "First",
+            "Second",
+            "Corpus",
+            "Condition",
+            "WER points",
+            "Bootstrap p",
+            "Holm p",
+            "MAPSSWE p",
+            "Differs",
+        ),
+        rows=[_pair_row(test) for test in tests],
+        numeric=frozenset({4, 5, 6, 7}),
+    )
+
+
+def _pair_row(test: PairTest) -> list[Cell]:
+    change, matched = test.bootstrap, test.matched
+    return [
+        Cell(text=test.first.group.label, sort=test.first.group.label),
+        Cell(text=test.second.group.label, sort=test.second.group.label),
+        Cell(text=short_corpus(test.hearing.corpus), sort=test.hearing.corpus),
+        Cell(text=test.hearing.condition.name, sort=test.hearing.condition.name),
+        Cell(
+            text=f"{100 * change.difference:+.2f}",
+            sort=change.difference,
+            note=interval_text(change.ci95, 100),
+            title=change.method,
+        ),
+        Cell(text=_p(change.p), sort=change.p),
+        Cell(text=_p(test.adjusted_p), sort=test.adjusted_p),
+        Cell(text=_p(matched.p), sort=matched.p, title=matched.method) if matched else Cell(text=MISSING),
+        Cell(text="yes" if test.differs else "not shown", sort=test.differs),
+    ]
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def rejected_table(seen: View) -> Table | None:
+    """Inputs that were left out, each with its reason."""
+    if not seen.facts.rejected:
+        return None
+    return Table(
+        caption="Left out of every score.",
+        header=("Input", "Reason", "Where", "Corpus"),
+        rows=[
+            [
+                Cell(text=each.id, sort=each.id),
+                Cell(text=each.reason, sort=each.reason),
+                Cell(text=each.where or MISSING, sort=each.where),
+                Cell(text=short_corpus(each.corpus), sort=each.corpus),
+            ]
+            for each in seen.facts.rejected
+        ],
+    )
+
+
+def failed_table(seen: View) -> Table | None:
+    """Trials that did not finish, and utterances that got no answer, each with its reason."""
+    found: list[list[Cell]] = []
+    for group in seen.groups:
+        for trial in group.trials:
+            where = f"{short_corpus(group.corpus)}, {group.condition.name}, repeat {trial.trial.repeat + 1}"
+            if trial.status != "done":
+                why = trial.reason or "not run yet"
+                found.append([_text(group.label), _text(where), _text("whole trial"), _text(f"{trial.status}: {why}")])
+            unanswered = [result for result in trial.utterances if result.hypothesis is None]
+            found += [
+                [_text(group.label), _text(where), _text(result.id), _text(result.error or "no answer")]
+                for result in unanswered[:UNANSWERED_SHOWN]
+            ]
+            if len(unanswered) > UNANSWERED_SHOWN:
+                more = f"{len(unanswered) - UNANSWERED_SHOWN} more"
+                found.append([_text(group.label), _text(where), _text(more), _text("no answer")])
+    if not found:
+        return None
+    caption = "A trial that did not finish is not scored; an utterance without an answer counts as all words deleted."
+    return Table(caption=caption, header=("Recognizer", "Trial", "Utterance", "Reason"), rows=found)
+
+
+def _text(text: str) -> Cell:
+    return Cell(text=text, sort=text)
+
+
+def streaming_table(seen: View) -> Table | None:
+    """Latency and invocations of streaming recognizers; None where nothing streamed."""
+    rows = [row for row in seen.rows if row.finalisation_p50_s is not None or row.joiner_calls_per_audio_s is not None]
+    if not rows:
+        return None
+    names = (
+        "first_partial_p50_s",
+        "emission_delay_p50_s",
+        "emission_delay_p99_s",
+        "segment_compute_p50_s",
+        "segment_compute_p99_s",
+        "finalisation_p50_s",
+        "finalisation_p99_s",
+        "partials",
+        "partials_revised",
+        "encoder_calls_per_audio_s",
+        "predictor_calls_per_audio_s",
+        "joiner_calls_per_audio_s",
+        "blank_share",
+    )
+    short = ("First partial", "Delay p50", "Delay p99", "Segment p50", "Segment p99", "Final p50", "Final p99")
+    counts = ("Partials", "Revised", "Encoder /s", "Predictor /s", "Joiner /s", "Blank share")
+    return Table(
+        caption="Times in seconds against a simulated real-time clock; invocations per second of audio.",
+        header=("Recognizer", "Condition", *short, *counts),
+        rows=[
+            [
+                Cell(text=f"{short_model(row.model)} {row.precision}", sort=row.model, note=short_corpus(row.corpus)),
+                Cell(text=row.condition, sort=row.condition),
+                *(Cell(text=number(getattr(row, name)), sort=getattr(row, name)) for name in names),
+            ]
+            for row in rows
+        ],
+        numeric=frozenset(range(2, 2 + len(names))),
+    )
+
+
+def facts_list(record: Mapping[str, Any]) -> Markup:
+    """A machine record or an experiment as a list of names and values."""
+    items = [
+        Markup("<dt>{}</dt><dd>{}</dd>").format(str(key).replace("_", " "), _value(value))
+        for key, value in record.items()
+        if value not in (None, "", [], {}, ())
+    ]
+    return Markup('<dl class="facts">{}</dl>').format(Markup("").join(items))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_value(item)}" for key, item in value.items() if item is not None)
+    if isinstance(value, (list, tuple)):
+        return "; ".join(_value(item) for item in value)
+    return number(value, 4) if isinstance(value, float) else str(value)

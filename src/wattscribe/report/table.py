@@ -89,6 +89,7 @@ class View:
     """A run as every format shows it: groups with their scores, their energy, and the rows made of both."""
 
     facts: RunFacts
+    normaliser: str
     groups: tuple[Group, ...]
     energies: tuple[Energy, ...]
     rows: tuple[Row, ...]
@@ -97,10 +98,11 @@ class View:
 def view(facts: RunFacts, *, normaliser: str | None = None, resamples: int = 1000) -> View:
     """Score and cost a run. The text rule is the experiment's own unless given; Whisper's where neither says."""
     rule = energy_rule(facts)
-    groups = group(facts, normaliser=normaliser or _recorded_normaliser(facts), resamples=resamples)
+    text_rule = normaliser or _recorded_normaliser(facts)
+    groups = group(facts, normaliser=text_rule, resamples=resamples)
     energies = tuple(energy_of(each.done, rule) for each in groups)
     made = tuple(_row(each, energy, facts) for each, energy in zip(groups, energies, strict=True))
-    return View(facts=facts, groups=groups, energies=energies, rows=made)
+    return View(facts=facts, normaliser=text_rule, groups=groups, energies=energies, rows=made)
 
 
 def rows(facts: RunFacts, *, normaliser: str | None = None, resamples: int = 1000) -> list[dict[str, Any]]:

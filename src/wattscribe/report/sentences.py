@@ -1,0 +1,190 @@
+"""Findings as sentences: figure, interval, test, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wattscribe.report.findings import (
+    Correlation,
+    Entry,
+    Hearing,
+    PairTest,
+    PrecisionStep,
+    base_hearings,
+    counterpart,
+    noise_pair,
+    paired,
+    precision_name,
+)
+from wattscribe.report.groups import short_corpus, short_model
+from wattscribe.report.recommend import by_kind
+from wattscribe.report.table import View
+from wattscribe.report.words import bytes_text, interval_text, number, p_text, percent_text, plural
+
+
+def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
+    """What was measured and who came out best in what, in a few sentences."""
+    recognizers = {entry.group.label for each in all_hearings for entry in each.entries}
+    heard = f"{plural(len(recognizers), 'recognizer')} heard {_heard(all_hearings)}."
+    lines = [heard]
+    for hearing in base_hearings(all_hearings):
+        lines += _bests(hearing)
+    noise = noise_pair(all_hearings)
+    if noise is not None:
+        lines.append(_noise_sentence(*noise))
+    if seen.facts.rejected:
+        lines.append(f"{plural(len(seen.facts.rejected), 'input')} could not be used and were left out of every score.")
+    failed = [row for row in seen.rows if row.status != "done"]
+    if failed:
+        lines.append(f"{plural(len(failed), 'row')} of {len(seen.rows)} did not finish; see below.")
+    return lines
+
+
+def _heard(all_hearings: Sequence[Hearing]) -> str:
+    corpora = list(dict.fromkeys(short_corpus(each.corpus) for each in all_hearings))
+    conditions = list(dict.fromkeys(each.condition.name for each in all_hearings))
+    most = max((entry.row.utterances for each in all_hearings for entry in each.entries), default=0)
+    minutes = max((entry.row.audio_s or 0.0 for each in all_hearings for entry in each.entries), default=0.0) / 60
+    what = f"up to {plural(most, 'utterance')} ({number(minutes)} min) of {_and(corpora)}"
+    return what + (f" under {plural(len(conditions), 'condition')}: {_and(conditions)}" if len(conditions) > 1 else "")
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "nothing"
+
+
+def _bests(hearing: Hearing) -> list[str]:
+    scored = hearing.scored
+    if not scored:
+        return []
+    where = f"On {short_corpus(hearing.corpus)}, {hearing.condition.name}:"
+    best = min(scored, key=lambda entry: entry.row.wer or 0.0)
+    interval = interval_text(best.row.wer_ci95, 100)
+    parts = [f"the lowest WER is {percent_text(best.row.wer)} % {interval} by {best.group.label}"]
+    for (evidence, _), entries in by_kind(scored).items():
+        least = min(entries, key=lambda entry: entry.row.j_per_audio_s or 0.0)
+        joules = (
+            f"{number(least.row.j_per_audio_s)} J per second of audio {interval_text(least.row.j_per_audio_s_ci95)}"
+        )
+        parts.append(f"the least energy ({evidence}) is {joules} by {least.group.label}")
+    quick = [entry for entry in scored if entry.row.rtf is not None]
+    if quick:
+        fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
+        parts.append(f"the fastest is {fastest.group.label} at RTF {number(fastest.row.rtf)}")
+    return [f"{where} {'; '.join(parts)}."]
+
+
+def _noise_sentence(quiet: Hearing, loud: Hearing) -> str:
+    changes = [_noise_change(entry, loud) for entry in quiet.scored]
+    there = [each for each in changes if each]
+    name = f"{short_corpus(loud.corpus)}, {loud.condition.name}"
+    return f"WER added by {name}, in points: {'; '.join(there[:8])}{' …' if len(there) > 8 else ''}."
+
+
+def _noise_change(entry: Entry, loud: Hearing) -> str | None:
+    there = counterpart(entry, loud)
+    result = paired(entry, there) if there else None
+    if result is None:
+        return None
+    change = result[0]
+    return f"{entry.group.label} {100 * change.difference:+.1f} {interval_text(change.ci95, 100)} ({p_text(change.p)})"
+
+
+def precision_sentences(steps: Sequence[PrecisionStep]) -> list[str]:
+    """Energy ratio of a lower precision, with what it did to the WER."""
+    return [_precision_sentence(step) for step in steps]
+
+
+def _precision_sentence(step: PrecisionStep) -> str:
+    ratio = step.ratio
+    interval = f" {interval_text(ratio.ci95)}" if ratio.ci95 else ""
+    test = f", {p_text(ratio.p)}" if ratio.p is not None else ", no interval"
+    names = f"{precision_name(step.cheaper)}/{precision_name(step.base)}"
+    text = f"{short_model(step.model)}, {names}: energy ratio {number(ratio.value)}{interval}{test} ({ratio.method})"
+    if step.wer_change is not None:
+        change = step.wer_change
+        text += f"; WER {100 * change.difference:+.2f} points {interval_text(change.ci95, 100)}, {p_text(change.p)}"
+    bad = [precision_name(each) for each in (step.base, step.cheaper) if each.row.precision_ok is False]
+    text += f". {short_corpus(step.hearing.corpus)}, {step.hearing.condition.name}."
+    return text + (f" Precision not as requested: {_and(bad)}." if bad else "")
+
+
+def correlation_sentences(found: Sequence[Correlation]) -> list[str]:
+    """Rank correlations, or why there is none."""
+    lines = []
+    for each in found:
+        if each.result is None:
+            lines.append(f"Parameters against {each.about}: not computed, {each.reason}.")
+            continue
+        result = each.result
+        sure = "go together" if result.p < 0.05 else "are not shown to go together"
+        lines.append(
+            f"Parameters and {each.about} {sure}: rank correlation {result.rho:+.2f} {interval_text(result.ci95)}, "
+            f"{p_text(result.p)} ({result.method}; at {each.precision})."
+        )
+    return lines
+
+
+def pair_sentence(tests: Sequence[PairTest]) -> str:
+    """How many pairs differ, and how that was decided."""
+    differing = sum(test.differs for test in tests)
+    verb = "differs" if differing == 1 else "differ"
+    return (
+        f"{differing} of {plural(len(tests), 'pair')} {verb} in WER at the 5 % level after Holm's correction for all pairs "
+        "(paired bootstrap by speaker). MAPSSWE is the matched-pairs test on segments, not corrected."
+    )
+
+
+def flag_sentences(seen: View) -> list[str]:
+    """Rows whose precision was not the one asked for."""
+    found: dict[str, str] = {}
+    for row in seen.rows:
+        if row.precision_ok is False:
+            name = f"{short_model(row.model)} {row.precision}"
+            found[name] = f"{name}: precision not as requested: {row.precision_reason or 'no reason recorded'}"
+    return list(found.values())
+
+
+def evidence_sentences(seen: View) -> list[str]:
+    """What the joules rest on, and why some are missing."""
+    found = {}
+    for row in seen.rows:
+        if row.energy_j is not None:
+            found[row.energy_evidence, row.energy_covers] = row.energy_reason
+    lines = [f"{e.capitalize()}: {covers}." + (f" {_first(why)}." if why else "") for (e, covers), why in found.items()]
+    if len({evidence for evidence, _ in found}) > 1:
+        lines.append("Figures of different evidence are shown apart and never ranked together.")
+    missing = sorted(
+        {row.energy_reason for row in seen.rows if row.energy_j is None and row.energy_reason and row.repeats}
+    )
+    return lines + [f"Unavailable: {why}." for why in missing]
+
+
+def _first(reason: str) -> str:
+    return reason.split("; ")[0].rstrip(".").capitalize() if "; " in reason else reason.rstrip(".").capitalize()
+
+
+def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
+    """The figures at the top of the page: (figure, name, note)."""
+    bases = base_hearings(all_hearings)
+    scored = bases[0].scored if bases else ()
+    if not scored:
+        return []
+    best = min(scored, key=lambda entry: entry.row.wer or 0.0)
+    found = [
+        (f"{percent_text(best.row.wer)} %", "lowest WER", f"{best.group.label} {interval_text(best.row.wer_ci95, 100)}")
+    ]
+    kinds = by_kind(scored)
+    for (evidence, _), entries in list(kinds.items())[:1]:
+        least = min(entries, key=lambda entry: entry.row.j_per_audio_s or 0.0)
+        figure = f"{number(least.row.j_per_audio_s)} J"
+        found.append((figure, f"least energy per second of audio, {evidence}", least.group.label))
+    quick = [entry for entry in scored if entry.row.rtf]
+    if quick:
+        fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
+        found.append((f"{number(fastest.row.rtf)}", "lowest real-time factor", fastest.group.label))
+    small = [entry for entry in scored if entry.row.peak_memory_bytes]
+    if small:
+        least = min(small, key=lambda entry: entry.row.peak_memory_bytes or 0)
+        found.append((bytes_text(least.row.peak_memory_bytes), "least memory", least.group.label))
+    return found
