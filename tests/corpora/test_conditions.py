@@ -365,7 +365,7 @@ def test_real_speech_in_real_rooms(shared: Path) -> None:
     corpus = open_corpus(str(shared / "librispeech" / "dev-clean"))
     heard = noisy(corpus, rir=str(shared / "rir"))
     rooms = set()
-    for item in good(corpus)[::10]:
+    for item in good(corpus)[::5]:
         result, dry = heard.hear(item), corpus.audio(item).astype(np.float64)
         size = 2 * len(dry)
         spectrum = np.fft.rfft(dry, size)
