@@ -1,7 +1,24 @@
 """Fakes and builders that our tests use and users may too."""
 
 from wattscribe.meters.replay import ReplayMeter
+from wattscribe.testing import loads, sensor_trees
 from wattscribe.testing.clock import FakeClock
+from wattscribe.testing.faults import FakeCommands, FaultyFiles
+from wattscribe.testing.loads import SimulatedMeter
+from wattscribe.testing.nvml import FakeGpu, FakeNvml
 from wattscribe.testing.recognizer import FakeRecognizer, FakeStream, References
 
-__all__ = ["FakeClock", "FakeRecognizer", "FakeStream", "References", "ReplayMeter"]
+__all__ = [
+    "FakeClock",
+    "FakeCommands",
+    "FakeGpu",
+    "FakeNvml",
+    "FakeRecognizer",
+    "FakeStream",
+    "FaultyFiles",
+    "References",
+    "ReplayMeter",
+    "SimulatedMeter",
+    "loads",
+    "sensor_trees",
+]
