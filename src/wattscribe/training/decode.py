@@ -1,0 +1,74 @@
+"""Greedy decoding inside training: what dev WER is counted on. The runtime proper is `wattscribe.streaming`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from wattscribe.training.model import TransducerModel
+from wattscribe.training.predictor import BLANK, LstmPredictor
+
+MOST_TOKENS_PER_FRAME = 5
+
+
+@torch.no_grad()
+def greedy_ctc(model: TransducerModel, mels: Tensor, frames: Tensor) -> list[list[int]]:
+    """Token ids of each utterance by the CTC head: repeats merged, blanks dropped."""
+    best = model.ctc(model.encoder(mels)).argmax(-1)
+    answers = []
+    for row, count in zip(best, model.encoder.frames(frames).tolist(), strict=True):
+        merged = torch.unique_consecutive(row[:count])
+        answers.append([int(token) for token in merged if token != BLANK])
+    return answers
+
+
+@torch.no_grad()
+def greedy_transducer(model: TransducerModel, mels: Tensor, frames: Tensor) -> list[list[int]]:
+    """Token ids of each utterance by predictor and joiner, all utterances of the batch moving together."""
+    heard = model.joiner.from_encoder(model.encoder(mels))
+    counts = model.encoder.frames(frames)
+    rows = torch.arange(len(mels), device=mels.device)
+    place, on_frame = torch.zeros_like(counts), torch.zeros_like(counts)
+    answers: list[list[int]] = [[] for _ in rows]
+    said = _Said(model, len(mels), mels.device)
+    while bool((place < counts).any()):
+        now = heard[rows, place.clamp(max=heard.shape[1] - 1)]
+        best = model.joiner.scores(now, said.projected).argmax(-1)
+        speaks = (best != BLANK) & (place < counts) & (on_frame < MOST_TOKENS_PER_FRAME)
+        for row in torch.nonzero(speaks).flatten().tolist():
+            answers[row].append(int(best[row]))
+        said.say(best, speaks)
+        on_frame = torch.where(speaks, on_frame + 1, 0)
+        place = torch.where(speaks, place, place + 1)
+    return answers
+
+
+class _Said:
+    """What each utterance of the batch has said so far, as the joiner wants it."""
+
+    def __init__(self, model: TransducerModel, count: int, device: torch.device) -> None:
+        self.model = model
+        predictor = model.predictor
+        if isinstance(predictor, LstmPredictor):
+            shape = (predictor.lstm.num_layers, count, predictor.lstm.hidden_size)
+            self.hidden, self.cell = torch.zeros(shape, device=device), torch.zeros(shape, device=device)
+            token = torch.full((count, 1), BLANK, device=device)
+            out, self.hidden, self.cell = predictor.step(token, self.hidden, self.cell)
+        else:
+            self.history = torch.full((count, predictor.context), BLANK, device=device)
+            out = predictor.windowed(self.history)
+        self.projected = model.joiner.from_predictor(out)
+
+    def say(self, tokens: Tensor, speaks: Tensor) -> None:
+        if not bool(speaks.any()):
+            return
+        predictor = self.model.predictor
+        if isinstance(predictor, LstmPredictor):
+            out, hidden, cell = predictor.step(tokens[:, None], self.hidden, self.cell)
+            self.hidden = torch.where(speaks[None, :, None], hidden, self.hidden)
+            self.cell = torch.where(speaks[None, :, None], cell, self.cell)
+        else:
+            longer = torch.cat([self.history[:, 1:], tokens[:, None]], 1)
+            self.history = torch.where(speaks[:, None], longer, self.history)
+            out = predictor.windowed(self.history)
+        self.projected = torch.where(speaks[:, None], self.model.joiner.from_predictor(out), self.projected)

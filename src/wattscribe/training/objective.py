@@ -1,0 +1,96 @@
+"""What training lowers: transducer loss, CTC beside it, and a teacher's encoder outputs to come close to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from wattscribe.training.data import Batch
+from wattscribe.training.loss import band_starts, banded_transducer_loss, ctc_loss
+from wattscribe.training.model import TransducerModel
+from wattscribe.training.teacher import FRAMES_PER_TEACHER_FRAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """How much each loss counts from this share of the training on; `band` 0 takes the whole lattice."""
+
+    from_share: float = 0.0
+    transducer: float = 1.0
+    ctc: float = 0.3
+    teacher: float = 0.0
+    band: int = 5
+
+
+class Losses(NamedTuple):
+    """Per-token losses and the teacher's squared error over its variance; `total` is what is lowered."""
+
+    total: Tensor
+    transducer: Tensor
+    ctc: Tensor
+    teacher: Tensor
+
+
+class TeacherHead(nn.Module):
+    """Encoder frames → the teacher's outputs, standardised; only training uses it."""
+
+    def __init__(self, width: int, time_stack: int, teacher_width: int = 320, delay: int = 1) -> None:
+        super().__init__()
+        self.per_frame = time_stack // FRAMES_PER_TEACHER_FRAME
+        self.delay = delay
+        """Encoder frames by which the student may answer later: at a segment's end it has no look-ahead."""
+        self.out = nn.Linear(width, self.per_frame * teacher_width)
+        self.register_buffer("mean", torch.zeros(teacher_width))
+        self.register_buffer("scale", torch.ones(teacher_width))
+
+    def forward(self, encoded: Tensor, taught: Tensor) -> Tensor:
+        """Mean squared error over known teacher frames, in units of their variance."""
+        frames = min(encoded.shape[1] - self.delay, taught.shape[1] // self.per_frame)
+        wanted = (taught[:, : frames * self.per_frame] - self.mean) * self.scale
+        wanted = wanted.unflatten(1, (frames, self.per_frame)).flatten(2)
+        known = ~wanted.isnan()
+        answer = self.out(encoded[:, self.delay : self.delay + frames]).float()
+        error = torch.where(known, answer - wanted.nan_to_num(), 0.0) ** 2
+        return error.sum() / known.sum().clamp(min=1)
+
+
+class Objective(nn.Module):
+    """Model and teacher head as one module whose forward is the losses: what is spread over several devices."""
+
+    def __init__(self, model: TransducerModel, head: TeacherHead | None) -> None:
+        super().__init__()
+        self.model, self.head = model, head
+        self.weights = Weights()
+
+    def forward(self, batch: Batch) -> Losses:
+        return losses(self.model, self.head, batch, self.weights)
+
+
+def losses(model: TransducerModel, head: TeacherHead | None, batch: Batch, weights: Weights) -> Losses:
+    """All losses of a batch; those with weight 0 are not computed and stand as 0."""
+    encoded = model.encoder(batch.mels)
+    frames = model.encoder.frames(batch.frames)
+    zero = encoded.new_zeros((), dtype=torch.float32)
+    count = batch.tokens.sum().clamp(min=1)
+    log_probs = torch.log_softmax(model.ctc(encoded).float(), -1)
+    by_ctc = ctc_loss(log_probs, batch.targets, frames, batch.tokens).sum() / count if weights.ctc else zero
+    by_transducer = zero
+    if weights.transducer:
+        said = model.predictor(batch.targets)
+        encoded_frames = encoded[:, : int(frames.max())]
+        if weights.band:
+            starts = band_starts(log_probs[:, : int(frames.max())], batch.targets, frames, batch.tokens, weights.band)
+        else:
+            starts = batch.targets.new_zeros(encoded_frames.shape[:2])
+        by_transducer = banded_transducer_loss(
+            model.joiner, encoded_frames, said, batch.targets, frames, batch.tokens, starts,
+            weights.band or said.shape[1],
+        ).sum() / count  # fmt: skip
+    by_teacher = zero
+    if weights.teacher and head is not None and batch.taught is not None:
+        by_teacher = head(encoded, batch.taught)
+    total = weights.transducer * by_transducer + weights.ctc * by_ctc + weights.teacher * by_teacher
+    return Losses(total, by_transducer, by_ctc, by_teacher)
