@@ -1,0 +1,199 @@
+"""Whole runs over the small corpus: what a trial records, how recognizers fail, what bad inputs do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.bench.conftest import write_corpus
+from wattscribe.bench.experiment import Experiment
+from wattscribe.bench.runner import LOG_NAME, SPOOL_DIRECTORY, run
+from wattscribe.errors import InputError
+from wattscribe.journal import read_run
+from wattscribe.records import RunFacts, TrialFacts
+
+Make = Callable[..., Experiment]
+
+
+def measure(experiment: Experiment, out: Path) -> RunFacts:
+    return read_run(run(experiment, out, meters=[]))
+
+
+def by_model(facts: RunFacts) -> dict[str, TrialFacts]:
+    return {trial.trial.recognizer.model: trial for trial in facts.trials}
+
+
+def test_a_trial_records_what_it_took(experiment: Make, corpus: Path, tmp_path: Path) -> None:
+    models = [
+        f"fake:exact?corpus={corpus}&cpu=0.2&load_s=0.2",
+        "fake:leaky?allocate_at=2&allocate_bytes=30000000&text=x",
+    ]
+    facts = by_model(measure(experiment(models=models, batch_size=2, warmup=1), tmp_path / "r"))
+    exact = facts["exact"]
+    assert exact.status == "done"
+    assert [each.id for each in exact.utterances] == [f"u{n}" for n in range(6)]
+    assert [each.hypothesis for each in exact.utterances] == [each.reference for each in exact.utterances]
+    assert [each.speaker for each in exact.utterances] == ["s0", "s1"] * 3
+    assert [round(each.audio_s, 3) for each in exact.utterances] == [0.3, 0.35, 0.4, 0.45, 0.5, 0.55]
+    assert exact.window is not None
+    assert exact.load_s is not None
+    assert exact.load_s >= 0.2
+    assert exact.cpu_s is not None
+    assert exact.cpu_s >= 0.2 * 2.55 - 0.01, "the window's CPU seconds are the recognizer's"
+    assert exact.cpu_s < 0.2 * 2.55 + 0.2, "loading and warm-up are not in it"
+    starts = [each.start_s for each in exact.utterances]
+    assert starts[0] == starts[1] < starts[2] == starts[3] < starts[4], "a batch shares its interval"
+    assert exact.window.start_s <= starts[0]
+    assert exact.utterances[-1].end_s <= exact.window.end_s
+    assert sum(each.cpu_s or 0 for each in exact.utterances) <= exact.cpu_s + 1e-6
+    assert exact.audit is not None
+    assert exact.audit.ok
+    # Leaking starts at the third utterance heard, the warm-up's two included: six times 30 MB.
+    leaky = facts["leaky"]
+    assert leaky.peak_memory_bytes is not None
+    assert 0 <= leaky.peak_memory_bytes - 6 * 30_000_000 < 25_000_000
+
+
+def test_speech_is_not_charged_to_the_recognizer(tmp_path: Path) -> None:
+    """A corpus of 30 MB does not appear in the memory of a recognizer that holds one utterance at a time."""
+    import soundfile
+
+    from wattscribe.bench.experiment import check
+
+    write_corpus(tmp_path / "c", utterances=8)
+    for path in (tmp_path / "c").glob("*.wav"):
+        samples, rate = soundfile.read(path, dtype="float32")
+        soundfile.write(path, list(samples) * 200, rate)
+    facts = measure(check({"models": ["fake:a?text=x"], "data": [str(tmp_path / "c")]}), tmp_path / "r").trials[0]
+    assert sum(each.audio_s for each in facts.utterances) * 64_000 > 40e6
+    assert facts.peak_memory_bytes is not None
+    assert facts.peak_memory_bytes < 25e6
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "answered"),
+    [
+        ("fake:bad?raise_at=3&text=x", ["raised while hearing u2", "told to raise"], 2),
+        ("fake:bad?hang_at=2&text=x", ["no answer for 1 s while hearing u1", "killed"], 1),
+        ("fake:bad?exit_at=1&text=x", ["ended with exit status 3 while hearing u0"], 0),
+        ("fake:bad?fail_load=true", ["raised while loading", "fail while loading"], None),
+        ("fake:bad?miscount_at=2&text=x", ["raised while hearing u1", "0 answers to 1"], 1),
+        ("fake:bad?exit_at=0&text=x", ["exit status 3 while warming up"], None),
+        ("pocketsphinx:en-us?lm=/nowhere", ["raised while loading", "language model"], None),
+    ],
+)
+def test_a_failing_recognizer_ends_its_trial_and_no_other(
+    experiment: Make, tmp_path: Path, model: str, words: list[str], answered: int | None
+) -> None:
+    """Warm-up hears utterance 0 first, so the fake's count is one ahead."""
+    facts = measure(experiment(models=[model, "fake:good?text=x"], timeout_s=1.0), tmp_path / "r")
+    bad, good = (
+        next(t for t in facts.trials if (t.trial.recognizer.model == "good") is wanted) for wanted in (False, True)
+    )
+    assert (good.status, len(good.utterances)) == ("done", 6)
+    assert bad.status == "failed"
+    assert bad.reason is not None
+    for word in words:
+        assert word in bad.reason
+    errors = [each.error for each in bad.utterances]
+    assert errors == ([] if answered is None else [None] * answered + [bad.reason])
+    assert [each.hypothesis for each in bad.utterances if each.error] == [None] * (answered is not None)
+
+
+def test_memory_limit(experiment: Make, tmp_path: Path) -> None:
+    model = "fake:hungry?allocate_at=2&allocate_bytes=900000000&text=x"
+    facts = measure(experiment(models=[model], memory_limit_bytes=600_000_000), tmp_path / "r")
+    assert facts.trials[0].status == "failed"
+    assert "out of memory while hearing u1" in str(facts.trials[0].reason)
+
+
+def test_killed_again_and_again(experiment: Make, tmp_path: Path) -> None:
+    """One SIGKILL may have come from anybody, so the trial is tried again; three mean that it will not go."""
+    facts = measure(experiment(models=["fake:a?kill_at=3&text=x"]), tmp_path / "r").trials[0]
+    assert facts.status == "failed"
+    assert "killed by SIGKILL while hearing u2" in str(facts.reason)
+    assert facts.surroundings is not None
+    assert (facts.surroundings["attempt"], facts.surroundings["kills"]) == (3, 2)
+    assert [each.id for each in facts.utterances] == ["u0", "u1", "u2"]
+
+
+def test_chatter_does_not_reach_the_pipe(experiment: Make, tmp_path: Path) -> None:
+    """What a library prints goes to the log; a crash's last line becomes part of the reason."""
+    out = tmp_path / "r"
+    facts = measure(experiment(models=["fake:a?fail_load=true"]), out)
+    log = (out / LOG_NAME).read_text(encoding="utf-8")
+    assert f"--- trial {facts.trials[0].trial.id} attempt 1" in log
+    assert "Traceback" in log
+
+
+def test_bad_inputs_are_recorded_and_the_rest_is_measured(tmp_path: Path) -> None:
+    from wattscribe.bench.experiment import check
+
+    folder = write_corpus(tmp_path / "c", utterances=3)
+    lines = (folder / "manifest.jsonl").read_text(encoding="utf-8")
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "noise.wav").write_bytes(b"this is not audio" * 100)
+    bad = [
+        {"audio_filepath": "missing.wav", "text": "x", "id": "missing"},
+        {"audio_filepath": "empty.wav", "text": "x", "id": "empty"},
+        {"audio_filepath": "noise.wav", "text": "x", "id": "not-audio"},
+        {"audio_filepath": "u0.wav", "id": "no-text"},
+        {"audio_filepath": "u1.wav", "text": "other", "id": "u1"},
+    ]
+    (folder / "manifest.jsonl").write_text(lines + "".join(json.dumps(each) + "\n" for each in bad), encoding="utf-8")
+    keys = {"models": ["fake:a?text=x"], "data": [str(folder)], "noise": ["white"], "snr": [10.0]}
+    facts = measure(check(keys), tmp_path / "r")
+    assert [trial.status for trial in facts.trials] == ["done", "done"]
+    assert {tuple(each.id for each in trial.utterances) for trial in facts.trials} == {("u0", "u1", "u2")}
+    assert sorted(each.id for each in facts.rejected) == ["empty", "missing", "no-text", "not-audio", "u1"]
+    assert all(each.reason and each.corpus == str(folder) for each in facts.rejected)
+    with pytest.raises(InputError, match="--strict"):
+        run(check({**keys, "strict": True}), tmp_path / "strict", meters=[])
+
+
+def test_a_corpus_without_anything_usable_fails_its_trials_only(tmp_path: Path, corpus: Path) -> None:
+    from wattscribe.bench.experiment import check
+
+    empty = tmp_path / "e"
+    empty.mkdir()
+    (empty / "manifest.jsonl").write_text('{"audio_filepath": "no.wav", "text": "x"}\n', encoding="utf-8")
+    facts = measure(check({"models": ["fake:a?text=x"], "data": [str(empty), str(corpus)]}), tmp_path / "r")
+    status = {trial.trial.corpus: (trial.status, trial.reason) for trial in facts.trials}
+    assert status[str(corpus)] == ("done", None)
+    assert status[str(empty)] == ("failed", "there is no usable utterance among 1")
+
+
+def test_limit_takes_the_first_usable(experiment: Make, tmp_path: Path) -> None:
+    facts = measure(experiment(limit=2), tmp_path / "r")
+    assert [each.id for each in facts.trials[0].utterances] == ["u0", "u1"]
+
+
+def test_the_record_says_on_what_and_how(experiment: Make, tmp_path: Path) -> None:
+    out = tmp_path / "named"
+    facts = measure(experiment(seed=5), out)
+    assert (facts.name, facts.seed, facts.experiment["seed"]) == ("named", 5, 5)
+    assert facts.machine["libraries"]["wattscribe"]
+    assert "git_revision" in facts.machine
+    assert "governors" in facts.machine
+    assert facts.meters["probes"]
+    around = facts.trials[0].surroundings
+    assert around is not None
+    assert {"before", "after", "cooldown", "attempt"} <= set(around)
+    assert not (out / SPOOL_DIRECTORY).exists()
+
+
+def test_existing_run(experiment: Make, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    measure(experiment(), out)
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match="there is a run already"):
+        run(experiment(), out, meters=[])
+    with pytest.raises(InputError, match="repeats is 2 here and 1 in the run"):
+        run(experiment(repeats=2), out, resume=True, meters=[])
+    with pytest.raises(InputError, match="exclude each other"):
+        run(experiment(), out, resume=True, overwrite=True, meters=[])
+    assert read_run(run(experiment(repeats=2), out, overwrite=True, meters=[])).experiment["repeats"] == 2
+    assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
