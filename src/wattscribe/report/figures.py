@@ -14,6 +14,11 @@ from wattscribe.report.recommend import by_kind, pareto
 from wattscribe.report.words import bytes_text, interval_text, number
 
 COLOURS = ("#0f8b8d", "#e07a1f", "#4b6bb8", "#b23a6f", "#6a8e3a", "#8a63b5", "#b08a2e", "#5d737e")
+MANY_BARS = 12
+"""More bars than this take the page's whole width."""
+MANY_BUBBLES = 6
+"""With more bubbles than this only those on the Pareto front are named in the figure; the others on pointing."""
+DASHES = ("solid", "dash", "dot", "dashdot")
 LOG_FROM = 8.0
 """An axis whose values span more than this factor is logarithmic."""
 RTF_SCALE = [[0, "#2b7a78"], [0.5, "#e3b23c"], [1, "#b3261e"]]
@@ -34,6 +39,7 @@ def wer_bars(all_hearings: Sequence[Hearing]) -> Figure | None:
         description=f"Word error rate of every recognizer: {names}. Lines are 95 % intervals.",
         traces=traces,
         layout={"barmode": "group", "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"}},
+        wide=sum(len(each.scored) for each in chosen) > MANY_BARS,
     )
 
 
@@ -89,12 +95,13 @@ def bubbles(hearing: Hearing) -> list[Figure]:
     for index, ((evidence, covers), entries) in enumerate(by_kind(hearing.scored).items()):
         largest = max((_memory(entry) or 0 for entry in entries), default=0) or 1
         energies = [entry.row.j_per_audio_s or 0.0 for entry in entries]
+        named = entries if len(entries) <= MANY_BUBBLES else pareto(entries)
         trace = {
             "type": "scatter",
             "mode": "markers+text",
             "x": energies,
             "y": [_wer(entry) for entry in entries],
-            "text": [entry.group.label.partition(":")[2] for entry in entries],
+            "text": [_bubble_name(entry) if entry in named else "" for entry in entries],
             "textposition": "top center",
             "cliponaxis": False,
             "hovertext": [_hover(entry) for entry in entries],
@@ -113,8 +120,8 @@ def bubbles(hearing: Hearing) -> list[Figure]:
             Figure(
                 id=f"bubbles-{index}",
                 title=f"WER against energy, {evidence}",
-                description=f"Lower left is better. Colour is the real-time factor, area the peak memory. {covers}, "
-                f"{_hearing_name(hearing)}.",
+                description=f"Lower left is better. Colour is the real-time factor, area the peak memory. "
+                f"{covers.capitalize()}; {_hearing_name(hearing)}.",
                 traces=[trace],
                 layout={
                     "xaxis": _energy_axis(energies),
@@ -144,7 +151,7 @@ def pareto_front(hearing: Hearing) -> list[Figure]:
                 title=f"Pareto front, {evidence}",
                 description="No recognizer is better in both WER and energy than one on the line: "
                 + ", ".join(entry.group.label for entry in front)
-                + f". {covers}, {_hearing_name(hearing)}.",
+                + f". {covers.capitalize()}; {_hearing_name(hearing)}.",
                 traces=traces,
                 layout={
                     "xaxis": _energy_axis(energies),
@@ -214,7 +221,9 @@ def _curves(
 ) -> list[dict[str, Any]]:
     first = clean or levels[0]
     traces = []
-    for index, entry in enumerate(first.entries):
+    models = list(dict.fromkeys(_model_label(entry) for entry in first.entries))
+    precisions = list(dict.fromkeys(entry.row.precision for entry in first.entries))
+    for entry in first.entries:
         path = [(_level(each), counterpart(entry, each)) for each in ([clean] if clean else []) + list(levels)]
         there = [(label, each) for label, each in path if each is not None and value(each) is not None]
         if not there:
@@ -228,7 +237,10 @@ def _curves(
                 "x": [label for label, _ in there],
                 "y": values,
                 "error_y": _error_bars(values, [interval(each) for _, each in there]),
-                "line": {"color": COLOURS[index % len(COLOURS)], "dash": ("solid", "dash", "dot")[index // 8 % 3]},
+                "line": {
+                    "color": COLOURS[models.index(_model_label(entry)) % len(COLOURS)],
+                    "dash": DASHES[precisions.index(entry.row.precision) % len(DASHES)],
+                },
             }
         )
     return traces
@@ -285,6 +297,10 @@ def _by_precision(
             }
         )
     return traces
+
+
+def _bubble_name(entry: Entry) -> str:
+    return entry.group.label.partition(":")[2]
 
 
 def _model_label(entry: Entry) -> str:

@@ -55,7 +55,9 @@ class Figure:
     description: str
     traces: Sequence[Mapping[str, Any]]
     layout: Mapping[str, Any]
-    height_px: int = 420
+    height_px: int = 400
+    wide: bool = False
+    """Takes the whole width where others stand two in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def render(
         subtitle=subtitle,
         tiles=tiles,
         sections=shown,
-        kind=lambda block: "markup" if isinstance(block, Markup) else type(block).__name__.lower(),
+        runs=_runs,
         data=embedded({each.id: harmless({"data": each.traces, "layout": each.layout}) for each in figures}),
         style=_inline("page.css"),
         script=_inline("page.js"),
@@ -114,6 +116,18 @@ def embedded(value: Any) -> Markup:
     """JSON that may stand inside a script element: nothing in it can end the element or open a comment."""
     text = json.dumps(finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _runs(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:
+    """Blocks with their kind; figures that follow one another come together, to be laid out side by side."""
+    found: list[tuple[str, list[Block]]] = []
+    for block in blocks:
+        kind = "markup" if isinstance(block, Markup) else type(block).__name__.lower()
+        if kind == "figure" and found and found[-1][0] == "figure":
+            found[-1][1].append(block)
+        else:
+            found.append((kind, [block]))
+    return found
 
 
 def harmless(value: Any) -> Any:

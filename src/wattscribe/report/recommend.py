@@ -108,7 +108,7 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
         parts.append(f"{number(row.j_per_audio_s)} J per second of audio ({row.energy_evidence})")
     parts.append(f"RTF {number(row.rtf)}")
     parts.append(f"{bytes_text(row.peak_memory_bytes)} of memory")
-    text = f"{_where(hearing)}: take {entry.group.label}. {why}: {', '.join(parts)}."
+    text = f"{_where(hearing)}: take {entry.group.label}. {why}. It has {', '.join(parts)}."
     if limits.max_wer is not None and row.wer_ci95 is not None and row.wer_ci95[1] > limits.max_wer:
         text += f" Its interval reaches over the limit of {percent_text(limits.max_wer)} %: not certain, measure more."
     if row.precision_ok is False:

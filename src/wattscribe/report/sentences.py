@@ -20,6 +20,7 @@ from wattscribe.report.groups import short_corpus, short_model
 from wattscribe.report.recommend import by_kind
 from wattscribe.report.table import View
 from wattscribe.report.words import bytes_text, interval_text, number, p_text, percent_text, plural
+from wattscribe.scoring import PairedResult
 
 
 def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
@@ -33,7 +34,9 @@ def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
     if noise is not None:
         lines.append(_noise_sentence(*noise))
     if seen.facts.rejected:
-        lines.append(f"{plural(len(seen.facts.rejected), 'input')} could not be used and were left out of every score.")
+        lines.append(
+            f"Left out of every score because they could not be used: {plural(len(seen.facts.rejected), 'input')}."
+        )
     failed = [row for row in seen.rows if row.status != "done"]
     if failed:
         lines.append(f"{plural(len(failed), 'row')} of {len(seen.rows)} did not finish; see below.")
@@ -75,19 +78,31 @@ def _bests(hearing: Hearing) -> list[str]:
 
 
 def _noise_sentence(quiet: Hearing, loud: Hearing) -> str:
-    changes = [_noise_change(entry, loud) for entry in quiet.scored]
-    there = [each for each in changes if each]
-    name = f"{short_corpus(loud.corpus)}, {loud.condition.name}"
-    return f"WER added by {name}, in points: {'; '.join(there[:8])}{' …' if len(there) > 8 else ''}."
+    changes = [(entry, change) for entry in quiet.scored if (change := _noise_change(entry, loud))]
+    (least, low), (most, high) = (chosen(changes, key=lambda each: each[1].difference) for chosen in (min, max))
+    where = f"{short_corpus(loud.corpus)}, {loud.condition.name}"
+    one = f"{100 * low.difference:+.1f} points {interval_text(low.ci95, 100)} for {least.group.label}"
+    if least is most:
+        return f"Against {short_corpus(quiet.corpus)}, {quiet.condition.name}, {where} changes the WER by {one}."
+    other = f"{100 * high.difference:+.1f} points {interval_text(high.ci95, 100)} for {most.group.label}"
+    return f"Against {short_corpus(quiet.corpus)}, {quiet.condition.name}, {where} changes the WER by {one} to {other}."
 
 
-def _noise_change(entry: Entry, loud: Hearing) -> str | None:
+def noise_sentences(quiet: Hearing, loud: Hearing) -> list[str]:
+    """What noise adds to each recognizer's WER."""
+    lines = []
+    for entry in quiet.scored:
+        change = _noise_change(entry, loud)
+        if change is not None:
+            figures = f"{100 * change.difference:+.2f} points {interval_text(change.ci95, 100)}, {p_text(change.p)}"
+            lines.append(f"{entry.group.label}: {figures} ({change.method})")
+    return lines
+
+
+def _noise_change(entry: Entry, loud: Hearing) -> PairedResult | None:
     there = counterpart(entry, loud)
     result = paired(entry, there) if there else None
-    if result is None:
-        return None
-    change = result[0]
-    return f"{entry.group.label} {100 * change.difference:+.1f} {interval_text(change.ci95, 100)} ({p_text(change.p)})"
+    return None if result is None else result[0]
 
 
 def precision_sentences(steps: Sequence[PrecisionStep]) -> list[str]:

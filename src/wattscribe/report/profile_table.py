@@ -1,0 +1,93 @@
+"""A profile as tables for the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from wattscribe.energy.breakdown import Figure
+from wattscribe.energy.profile import Profile
+
+WIDTH = 130
+
+
+def print_profile(found: Profile, console: Console | None = None) -> None:
+    """Component table, totals, rates, placement, order and guidelines."""
+    console = console or Console(width=WIDTH)
+    shown = found.breakdown
+    console.print(
+        f"[bold]{escape(shown.workload.name)}[/bold] on [bold]{escape(shown.device.title)}[/bold]: "
+        f"{shown.workload.size_bytes / 1e6:.2f} MB of weights, every figure {shown.evidence}, ranges are 95 % of the "
+        f"constants' ranges"
+    )
+    console.print(f"rates {escape(shown.rates.note)}" + (f"; {shown.rates.decoding}" if shown.rates.decoding else ""))
+    console.print(_components(found))
+    console.print(_totals(found))
+    placed = shown.placement
+    inside = ", ".join(placed.local[:4]) + (f" and {len(placed.local) - 4} more" if len(placed.local) > 4 else "")
+    console.print(
+        f"local memory: {placed.local_bytes / 1e6:.3g} of {placed.capacity_bytes / 1e6:.3g} MB hold weights "
+        f"({escape(inside) or 'none fit'}), {placed.reserved_bytes / 1e6:.3g} MB are kept for states and activations"
+    )
+    console.print(_sensitivities(found))
+    console.print(f"compress in this order: {', '.join(found.order)}")
+    for sentence in found.guidelines:
+        console.print(f"- {escape(sentence)}")
+    for note in shown.workload.notes:
+        console.print(f"note: {escape(note)}")
+
+
+def _components(found: Profile) -> Table:
+    table = Table(box=None)
+    names = ("component", "size MB", "size %", "calls/s", "rows/s", "power mW", "95 %", "power %", "weight reads")
+    for column in (*names, "activations", "arithmetic", "idle", "µJ/call"):
+        table.add_column(column, justify="left" if column == "component" else "right")
+    total_w, size = found.breakdown.total_w.value, found.breakdown.workload.size_bytes
+    for each in found.breakdown.components:
+        reads = " + ".join(f"{1e3 * part.value:.3g} {tier}" for tier, part in each.weight_reads_w.items() if part.value)
+        table.add_row(
+            each.name,
+            f"{each.size_bytes / 1e6:.2f}",
+            f"{100 * each.size_bytes / max(size, 1):.0f}",
+            f"{each.calls_per_s:.2f}",
+            f"{each.rows_per_s:.2f}",
+            f"{1e3 * each.total_w.value:.3g}",
+            _range(each.total_w),
+            f"{100 * each.total_w.value / total_w if total_w else 0:.0f}",
+            reads or "0",
+            f"{1e3 * each.activations_w.value:.3g}",
+            f"{1e3 * each.arithmetic_w.value:.3g}",
+            f"{1e3 * each.idle_w.value:.3g}",
+            f"{1e6 * each.per_call_j:.3g}",
+        )
+    return table
+
+
+def _range(figure: Figure) -> str:
+    return f"{1e3 * figure.ci95[0]:.3g} to {1e3 * figure.ci95[1]:.3g}"
+
+
+def _totals(found: Profile) -> str:
+    shown = found.breakdown
+    word = "" if shown.per_word_j is None else f", {1e3 * shown.per_word_j:.3g} mJ per word"
+    battery = "" if found.battery_hours is None else f", {found.battery_hours:.4g} h on {found.battery_wh:g} Wh"
+    return (
+        f"total {1e3 * shown.total_w.value:.4g} mW (95 %: {_range(shown.total_w)}) = "
+        f"{1e3 * shown.total_w.value:.4g} mJ per second of audio{word}{battery}; busy {shown.busy:.3f} of real time"
+    )
+
+
+def _sensitivities(found: Profile) -> Table:
+    table = Table("component", "saves mW per MB removed", "fits local memory at", "jump there", box=None)
+    for each in found.sensitivities.values():
+        fits = (
+            "it does"
+            if each.is_local
+            else "never"
+            if each.fits_at_bytes is None
+            else f"{each.fits_at_bytes / 1e6:.2f} MB"
+        )
+        jump = "" if each.jump_mw is None else f"{each.jump_mw:.3g} mW"
+        table.add_row(each.component, f"{each.mw_per_mb:.3g}", fits, jump)
+    return table
