@@ -51,7 +51,8 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
             "revision": "git revision of a hub model",
             "language": "spoken language of a multilingual Whisper (default en)",
             "max_new_tokens": "limit of generated tokens per piece of audio",
-            "chunk_s": "seconds of audio per window of a model without long-form decoding (default 30)",
+            "chunk_s": "seconds of audio per window of a model without long-form decoding (default 40)",
+            "quantiser": "who makes int8: auto (default), torch or torchao",
         },
         packages=("torch", "transformers"),
         extra="hf",
@@ -91,7 +92,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         target="wattscribe.recognizers.onnx:OnnxRecognizer",
         model="a directory with an exported streaming transducer, run by wattscribe.streaming",
         precisions=(STORED, "fp32", "fp16", "int8"),
-        options=_DECODING,
+        options={**_DECODING, "frame_by_frame": "true runs the joiner one frame at a time (default false)"},
         directory=True,
     ),
     "fake": RuntimeEntry(

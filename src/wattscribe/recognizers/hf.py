@@ -1,0 +1,206 @@
+"""Transformers models: Whisper and its distilled kin, CTC encoders, SpeechT5, Moonshine, Parakeet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from wattscribe.errors import RecognizerError
+from wattscribe.recognizers import options
+from wattscribe.recognizers.base import Audio
+from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, require_open
+from wattscribe.recognizers.hf_load import load
+from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.units import SAMPLE_RATE_HZ
+
+PADDED_SAMPLES = 1600
+"""Shorter audio is padded with silence to 0.1 s, which every family's strided convolutions can take."""
+
+CHUNK_S = 40.0
+"""A window that holds every LibriSpeech utterance (the longest is 35 s) whole: attention's memory grows with its square."""
+
+MAX_NEW_TOKENS = 256
+"""Transformers' own default for speech pipelines."""
+
+PROMPT_TOKENS = 8
+"""Room for the tokens that start a transcript, within the positions that a decoder has."""
+
+MOONSHINE_TOKENS_PER_S = 6.5
+"""Limit that Moonshine's authors give against endless repetition (the model's documentation in Transformers)."""
+
+
+class HfRecognizer:
+    """A Transformers model; greedy decoding."""
+
+    def __init__(self, spec: RecognizerSpec) -> None:
+        self._spec = spec
+        self._chunk_samples = round(options.number(spec, "chunk_s", CHUNK_S, minimum=1.0) * SAMPLE_RATE_HZ)
+        self._max_new_tokens = options.integer(spec, "max_new_tokens", 0) or None
+        self._loaded: Any = load(spec)
+
+    def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
+        """One Transcript per input, `batch_size` pieces at a time; audio under 25 ms is answered with an empty text.
+
+        Whisper's audio over 30 s goes through its own long-form generation, one at a time; for other families audio over
+        `chunk_s` is cut at its quietest points and the texts are joined.
+        """
+        require_open(self._loaded, self._spec)
+        pieces: list[tuple[int, Audio]] = []
+        for index, audio in enumerate(checked(batch, self._spec)):
+            pieces += [(index, piece) for piece in self._cut(audio) if len(piece) >= SHORTEST_SAMPLES]
+        texts: list[list[str]] = [[] for _ in batch]
+        for group in self._groups(pieces):
+            for (index, _), text in zip(group, self._run([piece for _, piece in group]), strict=True):
+                texts[index].append(text.strip())
+        return [Transcript(text=" ".join(filter(None, parts))) for parts in texts]
+
+    def _cut(self, audio: Audio) -> Iterator[Audio]:
+        if self._loaded.family == "whisper":
+            yield audio
+            return
+        yield from cut_at_silence(audio, self._chunk_samples)
+
+    def _groups(self, pieces: list[tuple[int, Audio]]) -> Iterator[list[tuple[int, Audio]]]:
+        """Batches in order; a Whisper long form stands alone."""
+        group: list[tuple[int, Audio]] = []
+        for item in pieces:
+            if self._is_long(item[1]):
+                if group:
+                    yield group
+                yield [item]
+                group = []
+                continue
+            group.append(item)
+            if len(group) == self._spec.batch_size:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _is_long(self, audio: Audio) -> bool:
+        return self._loaded.family == "whisper" and len(audio) > int(self._loaded.features.n_samples)
+
+    def _run(self, pieces: list[Audio]) -> list[str]:
+        """Texts of one batch; the device has finished when it returns, as its tokens are read on the CPU."""
+        import torch
+
+        try:
+            with torch.inference_mode():
+                return self._decode(pieces)
+        except torch.cuda.OutOfMemoryError as error:
+            raise RecognizerError(
+                "the GPU's memory is exhausted", where=self._spec.name, fix="Lower batch_size"
+            ) from error
+        except (RuntimeError, NotImplementedError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            if "not implemented for" in reason:
+                reason = f"torch has no {self._spec.precision} kernel for one of its operators on {self._spec.device}: {reason}"
+            raise RecognizerError(reason, where=self._spec.name) from error
+
+    def _decode(self, pieces: list[Audio]) -> list[str]:
+        family = self._loaded.family
+        inputs = self._inputs(pieces)
+        if family == "ctc":
+            return self._ctc(inputs)
+        generated = self._loaded.model.generate(**inputs, **self._generation(pieces))
+        sequences = getattr(generated, "sequences", generated)
+        if isinstance(sequences, dict):
+            sequences = sequences["sequences"]
+        # A transducer emits every token once; Parakeet's tokenizer would otherwise merge repeats as for CTC.
+        extra = {"group_tokens": False} if family == "transducer" else {}
+        return [
+            str(self._loaded.tokenizer.decode(row, skip_special_tokens=True, **extra))
+            for row in sequences.cpu().tolist()
+        ]
+
+    def _inputs(self, pieces: list[Audio]) -> dict[str, Any]:
+        padded = [np.pad(piece, (0, max(0, PADDED_SAMPLES - len(piece)))) for piece in pieces]
+        how: dict[str, Any] = {"padding": True}
+        if self._loaded.family == "whisper":
+            long = self._is_long(pieces[0])
+            how = {"padding": "longest", "truncation": False} if long else {}
+        found = self._loaded.features(
+            padded if len(padded) > 1 else padded[0],
+            sampling_rate=SAMPLE_RATE_HZ,
+            return_tensors="pt",
+            return_attention_mask=True,
+            **how,
+        )
+        model = self._loaded.model
+        names = (model.main_input_name, "attention_mask")
+        moved = {name: found[name].to(self._spec.device) for name in names if name in found}
+        return {name: value.to(model.dtype) if value.is_floating_point() else value for name, value in moved.items()}
+
+    def _ctc(self, inputs: dict[str, Any]) -> list[str]:
+        """Greedy: the best symbol of every frame that is not padding; the tokenizer merges repeats and drops blanks."""
+        model, tokenizer = self._loaded.model, self._loaded.tokenizer
+        if model.config.model_type.startswith("parakeet"):
+            rows = model.generate(**inputs).cpu().tolist()
+        else:
+            best = model(**inputs).logits.argmax(dim=-1).cpu()
+            lengths = model._get_feat_extract_output_lengths(inputs["attention_mask"].sum(-1)).cpu().tolist()
+            rows = [row[:length].tolist() for row, length in zip(best, lengths, strict=True)]
+        return [str(tokenizer.decode(row)) for row in rows]
+
+    def _generation(self, pieces: list[Audio]) -> dict[str, Any]:
+        family, model = self._loaded.family, self._loaded.model
+        if family == "transducer":
+            return {}
+        found: dict[str, Any] = {"num_beams": 1, "do_sample": False}
+        limit = self._token_limit(max(map(len, pieces)) / SAMPLE_RATE_HZ)
+        if limit is not None:
+            found["max_new_tokens"] = limit
+        if family == "whisper":
+            found["return_timestamps"] = self._is_long(pieces[0])
+            if getattr(model.generation_config, "is_multilingual", False):
+                found |= {"language": self._spec.options.get("language", "en"), "task": "transcribe"}
+        return found
+
+    def _token_limit(self, longest_s: float) -> int | None:
+        """The option, or Moonshine's rule, or the checkpoint's own limit (None), or the library's default."""
+        model = self._loaded.model
+        if self._max_new_tokens is not None:
+            return self._max_new_tokens
+        if model.config.model_type == "moonshine":
+            return max(1, int(longest_s * MOONSHINE_TOKENS_PER_S))
+        if model.generation_config.max_length is not None or model.generation_config.max_new_tokens is not None:
+            return None
+        places = getattr(model.config, "max_target_positions", None) or getattr(
+            model.config, "max_text_positions", None
+        )
+        return MAX_NEW_TOKENS if places is None else min(MAX_NEW_TOKENS, places - PROMPT_TOKENS)
+
+    def audit(self) -> PrecisionAudit:
+        """Counts the weights, and the operators of one run over a second of noise."""
+        from wattscribe.recognizers.torch_facts import audit_torch
+
+        require_open(self._loaded, self._spec)
+        noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
+        return audit_torch(
+            self._spec, self._loaded.model, lambda: self._run([noise]), parameters=self._loaded.parameters
+        )
+
+    def close(self) -> None:
+        if self._loaded is None:
+            return
+        self._loaded = None
+        if self._spec.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
+
+
+def cut_at_silence(audio: Audio, chunk_samples: int) -> Iterator[Audio]:
+    """Pieces of at most `chunk_samples`, each cut in the last quarter of its window where 0.1 s is quietest."""
+    frame = SAMPLE_RATE_HZ // 10
+    while len(audio) > chunk_samples:
+        start = chunk_samples * 3 // 4
+        frames = audio[start:chunk_samples]
+        frames = frames[: len(frames) // frame * frame].reshape(-1, frame)
+        quietest = int(np.argmin((frames.astype(np.float64) ** 2).sum(axis=1)))
+        end = start + quietest * frame + frame // 2
+        yield audio[:end]
+        audio = audio[end:]
+    yield audio

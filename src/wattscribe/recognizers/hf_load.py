@@ -1,0 +1,126 @@
+"""From a name or directory to a Transformers model at a precision: safetensors only, never code from the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from wattscribe.errors import ModelError, RecognizerError
+from wattscribe.recognizers.hf_quantise import quantise
+from wattscribe.records import RecognizerSpec
+
+Family = Literal["ctc", "transducer", "whisper", "seq2seq"]
+
+_TRANSDUCERS = {"parakeet_tdt": "AutoModelForTDT", "parakeet_rnnt": "AutoModelForRNNT"}
+_STUDY = "Whisper, wav2vec2, HuBERT, WavLM, UniSpeech, SpeechT5, Moonshine, Parakeet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model with what turns audio into its input and its output into text."""
+
+    model: Any
+    features: Any
+    tokenizer: Any
+    family: Family
+    parameters: int
+    """Counted before quantisation, which hides parameters in packed buffers."""
+
+
+def load(spec: RecognizerSpec) -> Loaded:
+    """Load `spec`. Raises ModelError for a directory without safetensors or without a speech-to-text head."""
+    import torch
+    import transformers
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
+
+    transformers.logging.set_verbosity_error()  # the library's advice about generation would be printed per utterance
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(spec.threads)
+    _require_device(spec)
+    path = Path(spec.model).expanduser()
+    local = path.is_dir()
+    if local:
+        _require_safetensors(path)
+    name = str(path) if local else spec.model
+    where: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local}
+    if "revision" in spec.options:
+        where["revision"] = spec.options["revision"]
+    try:
+        config = AutoConfig.from_pretrained(name, **where)
+        family, auto = _family(config)
+        model = auto.from_pretrained(name, dtype=_dtype(spec), use_safetensors=True, **where)
+        features = AutoFeatureExtractor.from_pretrained(name, **where)
+        tokenizer = AutoTokenizer.from_pretrained(name, **where)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise RecognizerError(
+            f"Transformers cannot load it: {_line(error)}", where=spec.name, fix=_advice(error)
+        ) from error
+    parameters = model.num_parameters()
+    model = model.eval().to(spec.device)
+    if spec.precision == "int8":
+        model = quantise(model, spec)
+    return Loaded(model=model, features=features, tokenizer=tokenizer, family=family, parameters=parameters)
+
+
+def _family(config: Any) -> tuple[Family, Any]:
+    """How the model is run and the class that loads it. Raises ModelError when it is no speech recognizer."""
+    import transformers
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CTC_MAPPING_NAMES,
+        MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+    )
+
+    kind = config.model_type
+    if kind in _TRANSDUCERS and hasattr(transformers, _TRANSDUCERS[kind]):
+        return "transducer", getattr(transformers, _TRANSDUCERS[kind])
+    if kind == "whisper":
+        return "whisper", transformers.AutoModelForSpeechSeq2Seq
+    architectures = config.architectures or []
+    if kind in MODEL_FOR_CTC_MAPPING_NAMES and MODEL_FOR_CTC_MAPPING_NAMES[kind] in architectures:
+        return "ctc", transformers.AutoModelForCTC
+    if MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES.get(kind) in architectures:
+        return "seq2seq", transformers.AutoModelForSpeechSeq2Seq
+    made = ", ".join(architectures) or kind
+    raise ModelError(f"is a {made}, which has no speech-to-text head", fix=f"Use a recognizer, for instance {_STUDY}")
+
+
+def _require_safetensors(path: Path) -> None:
+    if not (path / "config.json").is_file():
+        raise ModelError("holds no config.json", where=path, fix="Give a directory written by save_pretrained")
+    if any(path.glob("*.safetensors")):
+        return
+    if any(path.glob("*.bin")) or any(path.glob("*.pt")):
+        raise ModelError(
+            "holds pickled weights only, which are never loaded",
+            where=path,
+            fix="Convert them to model.safetensors (save_pretrained writes it)",
+        )
+    raise ModelError("holds no *.safetensors weights", where=path, fix="Give a directory written by save_pretrained")
+
+
+def _require_device(spec: RecognizerSpec) -> None:
+    import torch
+
+    if spec.device.startswith("cuda") and not torch.cuda.is_available():
+        raise RecognizerError(
+            f"{spec.device} was asked for and torch finds no GPU", where=spec.name, fix="Install a CUDA build of torch"
+        )
+
+
+def _dtype(spec: RecognizerSpec) -> Any:
+    """int8 keeps what is not quantised in fp32 on the CPU, whose 8-bit kernels take it, and in fp16 on a GPU."""
+    import torch
+
+    rest = torch.float16 if spec.device.startswith("cuda") else torch.float32
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": rest}[spec.precision]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _advice(error: Exception) -> str | None:
+    if "sentencepiece" in str(error).lower():
+        return "Install what its tokenizer needs: pip install sentencepiece"
+    return None
