@@ -8,35 +8,42 @@ from typing import Literal
 
 from wattscribe.energy import counting
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Kind, Workload
-from wattscribe.errors import InputError, ModelError
+from wattscribe.errors import ModelError
 from wattscribe.onnxfile import Graph, Model, Value, read_model
 from wattscribe.units import SAMPLE_RATE_HZ
 
 Role = Literal["encoder", "decoder", "joiner"]
 ROLES: tuple[Role, Role, Role] = ("encoder", "decoder", "joiner")
-_QUANTISED = (".int8", ".uint8", ".int4", ".fp16", "-int8", "_int8", ".quant", "-fp16", "_fp16")
+_ORDER = {"int8": ("int8", "fp32", "fp16"), "fp16": ("fp16", "fp32", "int8")}
+_STORED = ("fp32", "fp16", "int8")
+"""Which file to take where several precisions lie side by side: the same order as the streaming runtime's."""
 _BATCH = ("n", "b", "batch", "batch_size", "n_audio", "bs")
 DEFAULT_SEGMENT_S = 10.0
 """Audio per invocation of an encoder that takes any length, where nothing else is asked for."""
 
 
-def find(directory: Path, role: Role, precision: str | None = None) -> Path | None:
-    """The file of one component, or None. Without a precision the unmarked file is taken before `*.int8.onnx`.
+def find(directory: Path, role: Role, precision: str | None = None) -> tuple[Path | None, str | None]:
+    """The file of one component (None: there is none), and a note where the precision asked for is not there.
 
-    Raises InputError when a precision is asked for that this component has no file of.
+    Without a precision, or with `fp32` or `stored`, float files are taken before quantised ones. Raises ModelError when
+    several files of one precision could be the component.
     """
-    candidates = sorted(directory.glob(f"*{role}*.onnx"))
-    if not candidates:
-        return None
-    plain = [path for path in candidates if not any(mark in path.stem for mark in _QUANTISED)]
-    if precision in (None, "fp32"):
-        if precision == "fp32" and not plain:
-            raise InputError(f"there is no fp32 {role}", where=directory, fix=f"It has {candidates[0].name}")
-        return (plain or candidates)[0]
-    marked = [path for path in candidates if precision is not None and precision in path.stem]
-    if not marked and precision != "int8":
-        raise InputError(f"there is no {precision} {role}", where=directory, fix=f"It has {candidates[0].name}")
-    return (marked or plain)[0]
+    found: dict[str, list[Path]] = {}
+    for path in sorted(directory.glob(f"*{role}*.onnx")):
+        found.setdefault(_precision_of(path), []).append(path)
+    for name in _ORDER.get(precision or "", _STORED):
+        if name not in found:
+            continue
+        if len(found[name]) > 1:
+            listed = ", ".join(path.name for path in found[name])
+            raise ModelError(f"several files could be the {role}: {listed}", where=directory, fix="Keep one of them")
+        missing = precision not in (None, "stored", name)
+        return found[name][0], f"there is no {precision} {role}: {found[name][0].name} is counted" if missing else None
+    return None, None
+
+
+def _precision_of(path: Path) -> str:
+    return next((mark for mark in ("int8", "fp16") if f".{mark}" in path.name or f"-{mark}" in path.name), "fp32")
 
 
 def workload_of(path: Path, *, precision: str | None = None, segment_s: float | None = None) -> Workload:
@@ -45,20 +52,30 @@ def workload_of(path: Path, *, precision: str | None = None, segment_s: float | 
         return _single(path, segment_s)
     if not path.is_dir():
         raise ModelError("there is no such directory", where=path)
-    encoder, decoder, joiner = (find(path, role, precision) for role in ROLES)
+    found = [find(path, role, precision) for role in ROLES]
+    encoder, decoder, joiner = (file for file, _ in found)
     if encoder is None or decoder is None:
         files = sorted(path.glob("*.onnx"))
         if len(files) == 1 or (files and encoder is None and decoder is None):
-            marked = [each for each in files if precision and precision in each.stem]
-            return _single((marked or files)[0], segment_s)
+            wanted = _ORDER.get(precision or "", _STORED)
+            return _single(min(files, key=lambda each: wanted.index(_precision_of(each))), segment_s)
         missing = "encoder" if encoder is None else "decoder"
         raise ModelError(
             f"there is no {missing}*.onnx", where=path, fix="An exported transducer has encoder, decoder and joiner"
         )
-    return of_files(path.name, encoder, decoder, joiner, segment_s=segment_s)
+    notes = tuple(note for _, note in found if note)
+    return of_files(path.name, encoder, decoder, joiner, segment_s=segment_s, notes=notes)
 
 
-def of_files(name: str, encoder: Path, decoder: Path, joiner: Path | None, *, segment_s: float | None) -> Workload:
+def of_files(
+    name: str,
+    encoder: Path,
+    decoder: Path,
+    joiner: Path | None,
+    *,
+    segment_s: float | None = None,
+    notes: tuple[str, ...] = (),
+) -> Workload:
     """Count named files: a transducer with a joiner, a Whisper-like encoder and decoder without."""
     model = read_model(encoder)
     segment_s, frames_in = _segment(model, segment_s)
@@ -77,6 +94,7 @@ def of_files(name: str, encoder: Path, decoder: Path, joiner: Path | None, *, se
         segment_s=segment_s,
         frames_per_segment=_frames(model, segment_s),
         vocabulary=vocabulary,
+        notes=notes,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -47,13 +48,11 @@ def counted(
     if not audio_s > 0:
         raise InputError(f"rates need audio, {audio_s:g} s were given", fix="Decode at least one utterance")
     pairs = {
-        "encoder": (counts.encoder_calls, counts.encoder_calls),
+        "encoder": (counts.encoder_calls, counts.encoder_rows),
         "predictor": (counts.predictor_calls, counts.predictor_rows),
         "decoder": (counts.predictor_calls, counts.predictor_rows),
         "joiner": (counts.joiner_calls, counts.joiner_rows),
     }
-    streams = _streams_per_call(workload, counts)
-    pairs["encoder"] = (counts.encoder_calls, round(counts.encoder_calls * streams))
     found = {}
     for component in workload.components:
         calls, rows = pairs.get(component.name, (counts.encoder_calls, counts.encoder_calls))
@@ -68,13 +67,6 @@ def counted(
         audio_s=audio_s,
         note=f"counted over {audio_s:.1f} s of audio",
     )
-
-
-def _streams_per_call(workload: Workload, counts: Counts) -> float:
-    """Encoder rows are streams; a runtime that counts frames instead is recognised by the frames per segment."""
-    if not counts.encoder_calls or not counts.encoder_rows:
-        return 1.0
-    return counts.encoder_rows / counts.encoder_calls
 
 
 def stated(
@@ -140,3 +132,8 @@ def _joiner(frames: float, tokens: float, segment_s: float, beam: int, decoding:
     calls = 1 / segment_s + tokens
     rewound = tokens * max(0.0, (per_segment + 1) / 2 if many else (per_segment - 1) / 2)
     return Rate(calls_per_s=calls, rows_per_s=max(calls, frames + rewound))
+
+
+def with_beam(found: Rates, beam: int, note: str) -> Rates:
+    """Counted rates with the beam under which they were counted, and where."""
+    return dataclasses.replace(found, beam=beam, note=note)

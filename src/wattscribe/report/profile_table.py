@@ -9,7 +9,7 @@ from rich.table import Table
 from wattscribe.energy.breakdown import Figure
 from wattscribe.energy.profile import Profile
 
-WIDTH = 130
+WIDTH = 150
 
 
 def print_profile(found: Profile, console: Console | None = None) -> None:
@@ -40,9 +40,9 @@ def print_profile(found: Profile, console: Console | None = None) -> None:
 
 def _components(found: Profile) -> Table:
     table = Table(box=None)
-    names = ("component", "size MB", "size %", "calls/s", "rows/s", "power mW", "95 %", "power %", "weight reads")
-    for column in (*names, "activations", "arithmetic", "idle", "µJ/call"):
-        table.add_column(column, justify="left" if column == "component" else "right")
+    names = ("component", "size MB", "size %", "calls/s", "rows/s", "power mW", "95 %", "power %", "reads mW")
+    for column in (*names, "act. mW", "arith. mW", "idle mW", "µJ/call"):
+        table.add_column(column, justify="left" if column == "component" else "right", no_wrap=True)
     total_w, size = found.breakdown.total_w.value, found.breakdown.workload.size_bytes
     for each in found.breakdown.components:
         reads = " + ".join(f"{1e3 * part.value:.3g} {tier}" for tier, part in each.weight_reads_w.items() if part.value)

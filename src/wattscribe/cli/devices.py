@@ -1,0 +1,88 @@
+"""`wattscribe devices`: list and check device profiles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+
+from wattscribe.energy.devices import Constant, Device, load, names
+
+app = cyclopts.App(
+    name="wattscribe devices", help="List the shipped device profiles, show one, or check your own file."
+)
+
+
+@app.default
+def devices(
+    device: str | None = None,
+    /,
+    *,
+    json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Without an argument: the shipped profiles. With one: all its constants, checked, with ranges and sources.
+
+    Parameters
+    ----------
+    device
+        A shipped profile's name, or the path of a TOML file.
+    json_output
+        Print JSON instead of a table.
+    """
+    found = [load(name) for name in names()] if device is None else [load(Path(device) if "/" in device else device)]
+    if json_output:
+        print(json.dumps({"schema": 1, "devices": [each.model_dump(mode="json") for each in found]}, indent=2))
+    elif device is None:
+        _list(found)
+    else:
+        _show(found[0])
+    return 0
+
+
+def _list(found: list[Device]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("device", "local memory", "pJ/B near", "pJ/B far", "pJ per int8 MAC", "idle", "what", box=None)
+    for each in found:
+        int8 = each.operation("int8")[1].energy.si("energy_per_mac")[0]
+        table.add_row(
+            each.name,
+            f"{each.local.capacity_bytes / 1e6:g} MB",
+            f"{1e12 * each.local.read_j_per_byte:.3g}",
+            f"{1e12 * each.main.read_j_per_byte:.3g}" if len(each.tiers) > 1 else "none",
+            f"{1e12 * int8:.3g}",
+            f"{1e3 * each.idle.si('power')[0]:.3g} mW",
+            each.title,
+        )
+    Console(width=150).print(table)
+
+
+def _show(device: Device) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(width=150)
+    console.print(f"[bold]{escape(device.title)}[/bold] ({escape(device.name)}), {device.evidence}")
+    console.print(escape(device.description.strip()))
+    table = Table("constant", "value", "range", "source", box=None)
+    for name, constant in _constants(device):
+        table.add_row(
+            name,
+            f"{constant.value:g} {constant.unit}",
+            f"{constant.low:g} to {constant.high:g}",
+            escape(constant.source),
+        )
+    console.print(table)
+
+
+def _constants(device: Device) -> list[tuple[str, Constant]]:
+    found = [("idle", device.idle)]
+    for tier in device.tiers:
+        found += [(f"{tier.name}.{key}", getattr(tier, key)) for key in ("capacity", "read", "bandwidth")]
+    for name, cost in device.operations.items():
+        found += [(f"{name}.energy", cost.energy), (f"{name}.peak", cost.peak)]
+    return found

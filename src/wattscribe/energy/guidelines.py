@@ -1,0 +1,105 @@
+"""The design guidelines of the study, as sentences with this model's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wattscribe.energy.accuracy import AccuracyLaw
+from wattscribe.energy.breakdown import Breakdown, ComponentPower
+from wattscribe.energy.sensitivity import MB, PowerSensitivity, Step
+
+WORTH_SAYING = 0.2
+"""A component that would have to lose more than four fifths to fit is not told so."""
+
+
+def sentences(
+    found: Breakdown,
+    sensitivities: Mapping[str, PowerSensitivity],
+    steps: Sequence[Step],
+    laws: Mapping[str, AccuracyLaw] | None = None,
+) -> list[str]:
+    """What the figures say, most telling first. Nothing is said that the figures do not hold."""
+    said = [*_disproportion(found), *_fitting(sensitivities), *_steps(steps, laws), *_rates(found), *_law(laws)]
+    if found.busy > 1:
+        said.append(f"The device is busy {found.busy:.2f} s for each second of audio: it cannot keep up in real time.")
+    return said
+
+
+def _share(part: float, whole: float) -> float:
+    return 100 * part / whole if whole else 0.0
+
+
+def _disproportion(found: Breakdown) -> list[str]:
+    total_w, size = found.total_w.value, found.workload.size_bytes
+
+    def lift(each: ComponentPower) -> float:
+        return _share(each.total_w.value, total_w) / max(_share(each.size_bytes, size), 1e-9)
+
+    top = max(found.components, key=lift)
+    if len(found.components) < 2 or lift(top) < 1.2:
+        return []
+    return [
+        f"The {top.name} is {_share(top.size_bytes, size):.0f} % of the size and "
+        f"{_share(top.total_w.value, total_w):.0f} % of the power ({lift(top):.1f} ×), because its weights are read "
+        f"{top.calls_per_s:.1f} times per second of audio."
+    ]
+
+
+def _fitting(sensitivities: Mapping[str, PowerSensitivity]) -> list[str]:
+    said = []
+    for each in sensitivities.values():
+        fits_at = each.fits_at_bytes or 0
+        if each.jump_mw is not None and each.jump_mw > 0 and fits_at >= WORTH_SAYING * each.size_bytes:
+            said.append(
+                f"The {each.component} comes to fit local memory at {fits_at / MB:.2f} MB "
+                f"(now {each.size_bytes / MB:.2f} MB); that move alone saves {each.jump_mw:.3g} mW."
+            )
+        elif each.is_local:
+            said.append(
+                f"The {each.component} lies in local memory already; each megabyte less of it saves {each.mw_per_mb:.3g} mW."
+            )
+    return said
+
+
+def _steps(steps: Sequence[Step], laws: Mapping[str, AccuracyLaw] | None) -> list[str]:
+    if not steps:
+        return []
+    first = steps[0]
+    unit = "mW per MB" if laws is None else "mW per point of WER"
+    runs: list[tuple[str, int, int]] = []
+    for step in steps:
+        if runs and runs[-1][0] == step.component:
+            runs[-1] = (step.component, runs[-1][1], step.to_bytes)
+        else:
+            runs.append((step.component, step.from_bytes, step.to_bytes))
+    path = ", then ".join(
+        f"the {name} from {before / MB:.2f} to {after / MB:.2f} MB" for name, before, after in runs[:5]
+    )
+    basis = (
+        "" if laws is not None else " Accuracy is not known here: measure WER at four sizes of a component to weigh it."
+    )
+    return [f"Compress first {path}: the first step saves {first.saved_mw:.3g} mW ({first.ratio:.3g} {unit}).{basis}"]
+
+
+def _rates(found: Breakdown) -> list[str]:
+    joiner = next((each for each in found.components if each.name == "joiner"), None)
+    rates = found.rates
+    if joiner is None or rates.decoding != "frame-by-frame" or not rates.frames_per_s:
+        return []
+    encoder = found.component("encoder")
+    batched = encoder.calls_per_s + (rates.tokens_per_s or 0.0)
+    if batched >= joiner.calls_per_s:
+        return []
+    saved = 1e3 * sum(each.value for each in joiner.weight_reads_w.values()) * (1 - batched / joiner.calls_per_s)
+    return [
+        f"Decoding all frames of a segment in one joiner call would read its weights about {batched:.1f} times per second "
+        f"instead of {joiner.calls_per_s:.1f} and save about {saved:.3g} mW of weight reads."
+    ]
+
+
+def _law(laws: Mapping[str, AccuracyLaw] | None) -> list[str]:
+    return [
+        f"WER follows the {name}'s size as exp({law.a_per_mb:.3g}·MB + {law.b:.3g}) + {law.c:.3g} "
+        f"(R² {law.r2:.2f}, {law.points} points)."
+        for name, law in (laws or {}).items()
+    ]

@@ -1,0 +1,222 @@
+"""What a smaller component saves: milliwatts per megabyte, the jump where it comes to fit local memory, and the order of
+compression that follows, re-evaluated after each step because every step moves the ratios."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wattscribe.energy.accuracy import AccuracyLaw
+from wattscribe.energy.breakdown import power_w
+from wattscribe.energy.devices import Device
+from wattscribe.energy.placement import place, reserved_bytes
+from wattscribe.energy.rates import Rates
+from wattscribe.energy.workload import Component, WeightTensor, Workload
+from wattscribe.errors import InputError
+
+MB = 1e6
+PROBE = 0.02
+"""The part of a component that is removed to see its slope."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerSensitivity:
+    """What the whole recognizer saves when one component shrinks."""
+
+    component: str
+    size_bytes: int
+    mw_per_mb: float
+    """Milliwatts saved per megabyte removed, at the present size."""
+    fits_at_bytes: int | None
+    """The largest size at which it lies in local memory; None: it does already, or never will."""
+    is_local: bool
+    jump_mw: float | None
+    """Milliwatts saved at that size by the move alone, nothing removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the suggested order."""
+
+    component: str
+    from_bytes: int
+    to_bytes: int
+    saved_mw: float
+    saved_mw_per_mb: float
+    wer_increase: float | None
+    ratio: float
+    """Milliwatts saved per megabyte, or per point of WER where the accuracy laws are known."""
+    fits: bool
+    """Whether this step brings the component into local memory."""
+
+
+def merged(workload: Workload) -> Workload:
+    """The same workload with one tensor per component: what placement by component sees, and quick to scale."""
+    return dataclasses.replace(workload, components=tuple(_one_tensor(each) for each in workload.components))
+
+
+def _one_tensor(component: Component) -> Component:
+    weight = WeightTensor(
+        name="weights",
+        dtype="mixed",
+        shape=(component.size_bytes,),
+        size_bytes=component.size_bytes,
+        call_bytes=component.call_bytes,
+        row_bytes=component.row_bytes,
+    )
+    return dataclasses.replace(component, weights=(weight,))
+
+
+def total_mw(workload: Workload, rates: Rates, device: Device) -> float:
+    """Milliwatts at the stated constants, weights placed by component."""
+    return 1e3 * sum(power_w(workload, rates, device).values())
+
+
+def of_component(workload: Workload, name: str, rates: Rates, device: Device) -> PowerSensitivity:
+    """Slope and jump of one component. The slope keeps the placement, so that it is not taken across the jump."""
+    workload = merged(workload)
+    component = workload.component(name)
+    here = place(workload, rates, device)
+    before = 1e3 * sum(_fixed(workload, rates, device, here.local).values())
+    smaller = workload.replace(component.scaled(1 - PROBE))
+    slope = (before - 1e3 * sum(_fixed(smaller, rates, device, here.local).values())) / (
+        PROBE * component.size_bytes / MB
+    )
+    fits_at = None if name in here.local else _fitting_bytes(workload, component, rates, device)
+    jump = None
+    if fits_at is not None:
+        shrunk = workload.replace(component.scaled(fits_at / component.size_bytes))
+        jump = 1e3 * sum(_fixed(shrunk, rates, device, here.local).values()) - total_mw(shrunk, rates, device)
+    return PowerSensitivity(
+        component=name,
+        size_bytes=component.size_bytes,
+        mw_per_mb=slope,
+        fits_at_bytes=fits_at,
+        is_local=name in here.local,
+        jump_mw=jump,
+    )
+
+
+def _fixed(workload: Workload, rates: Rates, device: Device, local: tuple[str, ...]) -> dict[str, float]:
+    """Power with these components local, whatever else would be best."""
+    from wattscribe.energy.breakdown import analyse
+    from wattscribe.energy.placement import Placement
+
+    fixed = Placement(
+        unit="component",
+        capacity_bytes=device.local.capacity_bytes,
+        reserved_bytes=reserved_bytes(workload),
+        local=local,
+        local_bytes=0,
+        saved_w=0.0,
+        greedy_saved_w=0.0,
+        bound_saved_w=0.0,
+    )
+    found = analyse(workload, rates, device, placement=fixed, draws=0)
+    return {each.name: each.total_w.value for each in found.components}
+
+
+def _fitting_bytes(workload: Workload, component: Component, rates: Rates, device: Device) -> int | None:
+    """The largest size at which the best placement holds the component: alone in the room, or beside what lies there."""
+    room = device.local.capacity_bytes - reserved_bytes(workload)
+    beside = sum(
+        workload.component(name).size_bytes for name in place(workload, rates, device).local if name != component.name
+    )
+    for size in (room, room - beside):
+        if 0 < size < component.size_bytes:
+            shrunk = workload.replace(component.scaled(size / component.size_bytes))
+            if component.name in place(shrunk, rates, device).local:
+                return size
+    return None
+
+
+# --- the order of compression ---------------------------------------------------------------------------------------
+def order(
+    workload: Workload,
+    rates: Rates,
+    device: Device,
+    *,
+    laws: Mapping[str, AccuracyLaw] | None = None,
+    step: float = 0.1,
+    floor: float = 0.2,
+    most_steps: int = 40,
+) -> list[Step]:
+    """Shrink, step by step, the component that saves most power per megabyte (or per point of WER with `laws`).
+
+    A step takes `step` of the component's original size, or goes to where it fits local memory if that pays more per
+    unit of cost; a component stops at `floor` of its original size. Raises InputError when a component has no law.
+    """
+    workload = merged(workload)
+    if laws is not None and (missing := [each.name for each in workload.components if each.name not in laws]):
+        raise InputError(f"there is no accuracy law for {', '.join(missing)}", fix="Give one for every component")
+    original = {component.name: component.size_bytes for component in workload.components}
+    taken: list[Step] = []
+    now = workload
+    while len(taken) < most_steps:
+        choices = [
+            made
+            for component in now.components
+            for target in _targets(now, component, original[component.name], rates, device, step, floor)
+            if (made := _step(now, component, target, rates, device, laws)) is not None
+        ]
+        if not choices:
+            break
+        best = max(choices, key=lambda each: each.ratio)
+        taken.append(best)
+        shrunk = now.component(best.component)
+        now = now.replace(shrunk.scaled(best.to_bytes / shrunk.size_bytes))
+    return taken
+
+
+def first_mentions(steps: list[Step], workload: Workload) -> list[str]:
+    """Components in the order in which they first come up; those that never do, at the end."""
+    found = list(dict.fromkeys(step.component for step in steps))
+    return found + [each.name for each in workload.components if each.name not in found]
+
+
+def _targets(
+    workload: Workload, component: Component, original: int, rates: Rates, device: Device, step: float, floor: float
+) -> list[int]:
+    least = max(1, round(original * floor))
+    if component.size_bytes <= least:
+        return []
+    targets = [max(least, component.size_bytes - round(original * step))]
+    fits = None
+    if component.name not in place(workload, rates, device).local:
+        fits = _fitting_bytes(workload, component, rates, device)
+    if fits is not None and fits >= least:
+        targets.append(fits)
+    return targets
+
+
+def _step(
+    workload: Workload,
+    component: Component,
+    to_bytes: int,
+    rates: Rates,
+    device: Device,
+    laws: Mapping[str, AccuracyLaw] | None,
+) -> Step | None:
+    if to_bytes >= component.size_bytes:
+        return None
+    after = workload.replace(component.scaled(to_bytes / component.size_bytes))
+    saved = total_mw(workload, rates, device) - total_mw(after, rates, device)
+    per_mb = saved / ((component.size_bytes - to_bytes) / MB)
+    increase = None
+    ratio = per_mb
+    if laws is not None:
+        law = laws[component.name]
+        increase = law.wer(to_bytes) - law.wer(component.size_bytes)
+        ratio = saved / max(100 * increase, 1e-9)
+    was_local = component.name in place(workload, rates, device).local
+    return Step(
+        component=component.name,
+        from_bytes=component.size_bytes,
+        to_bytes=to_bytes,
+        saved_mw=saved,
+        saved_mw_per_mb=per_mb,
+        wer_increase=increase,
+        ratio=ratio,
+        fits=not was_local and component.name in place(after, rates, device).local,
+    )
