@@ -44,7 +44,7 @@ def report(
     from wattscribe.journal import read_run
     from wattscribe.report.findings import Limits
     from wattscribe.report.quantities import bytes_of, fraction_of_percent
-    from wattscribe.report.writing import write
+    from wattscribe.report.formats import write
 
     limits = Limits(
         max_wer=None if max_wer is None else fraction_of_percent(max_wer, flag="--max-wer"),

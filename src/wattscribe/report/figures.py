@@ -16,6 +16,7 @@ from wattscribe.report.words import bytes_text, interval_text, number
 COLOURS = ("#0f8b8d", "#e07a1f", "#4b6bb8", "#b23a6f", "#6a8e3a", "#8a63b5", "#b08a2e", "#5d737e")
 MANY_BARS = 12
 """More bars than this take the page's whole width."""
+MANY_CURVES = 6
 MANY_BUBBLES = 6
 """With more bubbles than this only those on the Pareto front are named in the figure; the others on pointing."""
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -85,7 +86,7 @@ def speed_and_memory_bars(hearing: Hearing) -> Figure | None:
             "xaxis2": {},
             "yaxis2": {"title": {"text": "Memory, MB"}, "rangemode": "tozero"},
         },
-        height_px=560,
+        height_px=440,
     )
 
 
@@ -129,7 +130,7 @@ def bubbles(hearing: Hearing) -> list[Figure]:
                     "showlegend": False,
                     "margin": {"t": 26},
                 },
-                height_px=460,
+                height_px=420,
             )
         )
     return made
@@ -158,6 +159,7 @@ def pareto_front(hearing: Hearing) -> list[Figure]:
                     "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"},
                     "hovermode": "closest",
                 },
+                height_px=420,
             )
         )
     return made
@@ -176,6 +178,7 @@ def against_snr(all_hearings: Sequence[Hearing]) -> list[Figure]:
                 + ("The leftmost points are clean speech." if clean else ""),
                 traces=_curves(levels, clean, _wer, _wer_interval),
                 layout=_snr_layout(levels, clean, "WER, %"),
+                wide=len(levels[0].entries) > MANY_CURVES,
             )
         )
         kinds = {e.energy.kind for level in levels for e in level.entries if e.row.j_per_audio_s is not None}
@@ -191,6 +194,7 @@ def against_snr(all_hearings: Sequence[Hearing]) -> list[Figure]:
                     description=f"{kind[0].capitalize()}: {kind[1]}. Noise grows to the right.",
                     traces=_curves(levels, clean, joules, lambda e: e.row.j_per_audio_s_ci95),
                     layout=_snr_layout(levels, clean, "J per second of audio"),
+                    wide=len(levels[0].entries) > MANY_CURVES,
                 )
             )
     return made

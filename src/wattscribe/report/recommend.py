@@ -89,11 +89,10 @@ def _cheapest(entries: Sequence[Entry], limits: Limits) -> tuple[Entry, str]:
     chosen = min(alike, key=cost)
     if chosen is best:
         return best, "It has the lowest WER, and every cheaper one is worse in the paired test"
-    best_name = best.group.label
-    return (
-        chosen,
-        f"It takes the least energy of those whose WER cannot be told from the best, {best_name} (paired test)",
-    )
+    result = paired(best, chosen)
+    gap = "" if result is None else f": {100 * result[0].difference:+.2f} points {interval_text(result[0].ci95, 100)}"
+    alike_to = f"those whose WER cannot be told from the best, {best.group.label} (paired test{gap})"
+    return chosen, f"It takes the least energy of {alike_to}"
 
 
 def _not_worse(best: Entry, entry: Entry) -> bool:

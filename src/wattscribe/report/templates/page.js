@@ -12,7 +12,8 @@
       margin: { l: 56, r: 14, t: 12, b: 48 },
       hoverlabel: { namelength: -1, bgcolor: colour("--card"), bordercolor: colour("--line"), font: { color: colour("--ink") } },
       colorway: ["#0f8b8d", "#e07a1f", "#4b6bb8", "#b23a6f", "#6a8e3a", "#8a63b5", "#b08a2e", "#5d737e"],
-      legend: { orientation: "h", x: 0, xanchor: "left", y: -0.22, yanchor: "top" },
+      legend: { orientation: "h", x: 0, xanchor: "left", yref: "container", y: 0, yanchor: "bottom" },
+      dragmode: window.matchMedia("(pointer: coarse)").matches ? false : "zoom",
       bargap: 0.28, autosize: true,
     };
     const merged = { ...base, ...layout, margin: { ...base.margin, ...layout.margin }, legend: { ...base.legend, ...layout.legend } };
@@ -27,6 +28,9 @@
     const { data, layout } = figures[id];
     // Plotly writes into what it is given: hand it copies, so that the page can be drawn again in another theme.
     const copy = JSON.parse(JSON.stringify(data));
+    for (const trace of copy) {
+      if (trace.type === "bar" && trace.error_y) trace.error_y.color = colour("--soft");
+    }
     window.Plotly.react(place, copy, themed(layout), { responsive: true, displaylogo: false, displayModeBar: false });
   };
   const shown = (id) => document.getElementById(id).closest("[hidden]") === null;
