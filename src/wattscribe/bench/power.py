@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from wattscribe.errors import MeterError
 from wattscribe.meters import Channel, Clock, Meter, Sampler, join
@@ -33,26 +34,31 @@ class Cooldown:
 class Power:
     """The sampler with what a trial needs of it. Without meters every wait is nothing and every baseline None."""
 
-    meters: Sequence[Meter]
+    sampler: Sampler | None
+    channels: Sequence[Channel] = ()
+    """Those that the sampler reads."""
     clock: Clock
-    rate_hz: float = 20.0
     idle_s: float = 2.0
     limit_s: float = 60.0
     band: float = 0.05
     first_idle_w: dict[str, float] = field(default_factory=dict)
     """The run's first idle baseline per total rail; a resumed run is given the one that it began with."""
-    _sampler: Sampler | None = None
     _pending: list[PowerTrace] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, meters: Sequence[Meter], *, clock: Clock, rate_hz: float, **rule: Any) -> Power:
+        """Sample these meters; `rule` are the remaining fields."""
+        sampler = Sampler(meters, rate_hz=rate_hz, clock=clock) if meters else None
+        channels = [channel for meter in meters for channel in meter.channels()]
+        return cls(sampler=sampler, channels=channels, clock=clock, **rule)
+
     def start(self) -> None:
-        if self.meters:
-            self._sampler = Sampler(self.meters, rate_hz=self.rate_hz, clock=self.clock)
-            self._sampler.start()
+        if self.sampler is not None:
+            self.sampler.start()
 
     def stop(self) -> None:
-        if self._sampler is not None:
-            self._sampler.stop()
-            self._sampler = None
+        if self.sampler is not None:
+            self.sampler.stop()
 
     def forget(self) -> None:
         """Drop what was sampled between two trials."""
@@ -67,12 +73,12 @@ class Power:
 
     def settle(self) -> None:
         """Let the sensors forget what came before a window."""
-        if self._sampler is not None:
+        if self.sampler is not None:
             self.clock.sleep(min(MAX_SETTLE_S, max((_memory_s(each) for each in self._total_channels()), default=0.0)))
 
     def rest(self) -> Window | None:
         """Do nothing for one idle baseline; None where no sensor would see it."""
-        if self._sampler is None or self.idle_s == 0:
+        if self.sampler is None or self.idle_s == 0:
             return None
         slowest_s = max((channel.update_interval_s for channel in self._total_channels()), default=0.0)
         start_s = self.clock.now_s()
@@ -109,11 +115,11 @@ class Power:
         return max(self.band * self.first_idle_w[name], 2 * max(steps, default=0.0))
 
     def _collect(self) -> None:
-        if self._sampler is not None:
-            self._pending += self._sampler.drain()
+        if self.sampler is not None:
+            self._pending += self.sampler.drain()
 
     def _total_channels(self) -> list[Channel]:
-        return [channel for meter in self.meters for channel in meter.channels() if channel.total]
+        return [channel for channel in self.channels if channel.total]
 
 
 def _means_w(traces: Sequence[PowerTrace], window: Window) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -53,8 +54,8 @@ def run(
     journal = _open_journal(experiment, out_dir, trials, host, resume=resume, overwrite=overwrite)
     opened = open_meters(host=host) if meters is None else list(meters)
     watcher = watcher or Silent()
-    power = Power(
-        meters=opened,
+    power = Power.of(
+        opened,
         clock=clock or MonotonicClock(),
         rate_hz=experiment.sample_rate_hz,
         idle_s=experiment.idle_s,
@@ -115,7 +116,7 @@ class _Run:
             attempt = self._attempt(trial, spool)
             verdict = attempt.run()
             self._note_first_idle()
-            around = {**(attempt.facts.surroundings or {}), "after": machines.state(self.host), "kills": kills - 1}
+            around = {**(attempt.facts.surroundings or {}), "after": _state(self.host), "kills": kills - 1}
             facts = replace(attempt.facts, surroundings=around)
             if verdict == "killed" and kills < MAX_KILLS:
                 self.journal.interrupt(attempt.number, facts)
@@ -142,7 +143,7 @@ class _Run:
             heard=self.watcher.heard,
         )
         workload, note = _workload(trial)
-        around: dict[str, Any] = {"before": machines.state(self.host)}
+        around: dict[str, Any] = {"before": _state(self.host)}
         if note is not None:
             around["workload"] = note
         attempt.facts = replace(attempt.facts, workload=workload, surroundings=around)
@@ -206,6 +207,11 @@ def _record(journal: Journal, spool: Spool) -> None:
         )
     )
     journal.reject(spool.corpus, name, spool.rejected)
+
+
+def _state(host: Host) -> dict[str, Any]:
+    """Clocks, governor, temperatures and the load that others put on the machine."""
+    return {**machines.state(host), "load_1min": os.getloadavg()[0]}
 
 
 def _workload(trial: Trial) -> tuple[Mapping[str, Any] | None, str | None]:
