@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wattscribe.meters.edges import Edge
 from wattscribe.meters.signal import Signal
 from wattscribe.records import Window
 
@@ -25,15 +26,16 @@ class Uncertainty:
 
 
 def energy_uncertainty(
-    signal: Signal, window: Window, load_sides: tuple[bool, bool], resolution_w: float | None
+    signal: Signal, window: Window, edges: tuple[Edge, Edge], resolution_w: float | None
 ) -> Uncertainty:
     """Variance of the window's energy; the reasons for each term are in docs/window.md."""
     inside = (signal.t_s >= window.start_s) & (signal.t_s <= window.end_s)
     t_s, power_w = signal.t_s[inside], signal.power_w[inside]
     return Uncertainty(
         sampling_j2=_sampling_j2(signal, t_s, power_w),
-        edges_j2=_edge_j2(signal, window.start_s, load_sides[0], power_w, first=True)
-        + _edge_j2(signal, window.end_s, load_sides[1], power_w, first=False),
+        edges_j2=_edge_j2(signal, window.start_s, edges[0], power_w, first=True)
+        + _edge_j2(signal, window.end_s, edges[1], power_w, first=False)
+        + _alignment_j2(signal, window, edges),
         quantisation_j2=_quantisation_j2(power_w, window.duration_s, resolution_w),
     )
 
@@ -54,10 +56,12 @@ def _sampling_j2(signal: Signal, t_s: np.ndarray, power_w: np.ndarray) -> float:
     return float(np.sum((widths_s * steps_w) ** 2) / 2)
 
 
-def _edge_j2(signal: Signal, edge_s: float, load_side: bool, power_w: np.ndarray, *, first: bool) -> float:
+def _edge_j2(signal: Signal, edge_s: float, edge: Edge, power_w: np.ndarray, *, first: bool) -> float:
     """A uniform error: the load may change anywhere between the two samples around an edge."""
     t_s = signal.t_s
-    if load_side:
+    if edge.idle is not None:
+        return edge.beyond_s**2 * edge.idle.variance_w2
+    if edge.kind == "inside":
         gap_s = abs(float(t_s[0] if first else t_s[-1]) - edge_s)
         spread_w = float(np.std(power_w)) if len(power_w) else 0.0
         return (gap_s * spread_w) ** 2
@@ -67,6 +71,15 @@ def _edge_j2(signal: Signal, edge_s: float, load_side: bool, power_w: np.ndarray
     around_w = signal.power_w[low:high]
     half_range_j = width_s * float(around_w.max() - around_w.min()) / 2
     return half_range_j**2 / 3
+
+
+def _alignment_j2(signal: Signal, window: Window, edges: tuple[Edge, Edge]) -> float:
+    """All samples may be early or late by half a read, or half a refresh: this shifts energy between inside and outside."""
+    if any(edge.kind != "interpolated" for edge in edges) or len(signal.t_s) < 2:
+        return 0.0
+    half_range_s = min(signal.hold_s, signal.spacing_s) / 2
+    first_w, last_w = np.interp([window.start_s, window.end_s], signal.t_s, signal.power_w)
+    return float(half_range_s * (last_w - first_w)) ** 2 / 3
 
 
 def _quantisation_j2(power_w: np.ndarray, duration_s: float, resolution_w: float | None) -> float:

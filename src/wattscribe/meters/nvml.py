@@ -16,6 +16,7 @@ UPDATE_S = 0.1
 POWER_AVERAGE_S = 1.0
 """nvmlDeviceGetPowerUsage on Ampere and later, except GA100 (NVML API reference)."""
 ARCHITECTURE_AMPERE = 7
+DRIVER_FILES = ("proc/driver/nvidia/version", "dev/nvidiactl")
 FIELD_POWER_INSTANT = 186
 """NVML_FI_DEV_POWER_INSTANT."""
 GA100_NAMES = ("A100", "A30", "A800")
@@ -137,6 +138,8 @@ class NvmlMeter:
 
 def probe(host: Host) -> Probe:
     """Which GPUs answer, and by what; a Jetson's integrated GPU answers NotSupported and is absent here."""
+    if host.nvml is None and not any(host.files.path(name).exists() for name in DRIVER_FILES):
+        return Probe(meter=NAME, available=False, reason="no NVIDIA driver")
     if host.nvml is None:
         return Probe(
             meter=NAME,

@@ -68,7 +68,7 @@ def without_total(names: list[str]) -> str | None:
     """Words for a board whose rails have no total among them, or None."""
     if not names or any(describe(name).total for name in names):
         return None
-    return "no rail covers the whole module; these are parts, and they are not added up"
+    return "none of them covers the whole module; they are parts, and they are not added up"
 
 
 class RailMeter(Meter, Protocol):

@@ -75,7 +75,7 @@ def of_trace(trace: PowerTrace) -> Signal:
     spacing_s = _median_spacing(t_s)
     averaging_s = trace.averaging_s or 0.0
     if trace.interval_means:
-        hold_s, lag_s, margin_s = spacing_s, 0.0, 0.0
+        hold_s, lag_s, margin_s = trace.update_interval_s, 0.0, 0.0
         update_s = max(trace.update_interval_s, spacing_s)
     else:
         seen_s = held_interval_s(t_s, power_w)
@@ -83,7 +83,7 @@ def of_trace(trace: PowerTrace) -> Signal:
         update_s = max(trace.update_interval_s, spacing_s, seen_s or 0.0)
         # A value held for `hold_s` is on average half of that old; one that averages is older by half its span.
         lag_s = 0.0 if trace.averaging_s is None else (averaging_s + hold_s) / 2
-        held = hold_s > MIN_HOLD_SAMPLES * spacing_s
+        held = trace.averaging_s is not None or hold_s > MIN_HOLD_SAMPLES * spacing_s
         margin_s = averaging_s / 2 + (hold_s / 2 if held else 0.0)
     return Signal(
         t_s=t_s - lag_s,

@@ -13,7 +13,9 @@ from typing import Literal
 import numpy as np
 
 from wattscribe.errors import InputError, MeterError, WindowTooShortError
+from wattscribe.meters import edges as edge_rules
 from wattscribe.meters import signal as signals
+from wattscribe.meters.edges import Edge, IdlePower
 from wattscribe.meters.noise import Uncertainty, energy_uncertainty
 from wattscribe.meters.signal import Signal
 from wattscribe.records import PowerTrace, Reading, Window
@@ -40,13 +42,6 @@ class _Measured:
     note: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Idle:
-    power_w: float
-    variance_w2: float
-    note: str | None
-
-
 def energy(
     trace: PowerTrace,
     window: Window,
@@ -60,13 +55,13 @@ def energy(
 
     `idle_before` and `idle_after` are windows in which the machine did nothing; they lie in `trace` or in `idle_traces` (other
     pieces of the same channel). `edges`: how the window's ends are read. `interpolated`: between the samples on both sides.
-    `load`: the load starts and ends with the window, so a sample that saw the outside is replaced by its neighbour inside.
-    `auto`: `load` on the side where an idle window is given.
+    `load`: the load starts and ends with the window, and what a sensor shows late or smeared is put right (see
+    `meters.edges`). `auto`: `load` on the side where an idle window is given.
     """
     whole = _with_idle_pieces(trace, idle_traces)
-    sides = _load_sides(edges, idle_before, idle_after)
+    idle, notes = _idle_powers(whole, (idle_before, idle_after))
     try:
-        measured = _measure(whole, window, sides)
+        measured = _measure(whole, window, _ways(edges, (idle_before, idle_after)), idle)
     except MeterError as error:
         return unavailable(trace, window, str(error))
     reading = Reading(
@@ -79,16 +74,14 @@ def energy(
         samples=measured.samples,
         window_s=window.duration_s,
         update_interval_s=effective_update_interval_s(whole),
-        reason=measured.note,
+        reason=_join([measured.note, *notes]),
     )
-    if idle_before is None and idle_after is None:
-        return reading
-    return _net_of_idle(reading, measured, whole, window, idle_before, idle_after)
+    return _net_of_idle(reading, measured, window, (idle_before, idle_after), idle)
 
 
 def measured_energy_j(trace: PowerTrace, window: Window) -> float:
     """Gross joules, for programs that want an error: WindowTooShortError below two updates, MeterError for a gap."""
-    return _measure(trace, window, (False, False)).energy_j
+    return _measure(trace, window, ("interpolated", "interpolated"), (None, None)).energy_j
 
 
 def mean_power_w(trace: PowerTrace, window: Window) -> float:
@@ -142,15 +135,39 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
 
 
 # --- one window -----------------------------------------------------------------------------------------------------
-def _measure(trace: PowerTrace, window: Window, load_sides: tuple[bool, bool]) -> _Measured:
+def _measure(
+    trace: PowerTrace, window: Window, ways: tuple[Edges, Edges], idle: tuple[IdlePower | None, IdlePower | None]
+) -> _Measured:
     _check(window)
     signal = signals.of_trace(trace)
     inside = _refuse_unanswerable(trace, signal, window)
     note = _gap_note(trace, signal, window)
-    trimmed, used_sides = _trim(signal, window, load_sides)
-    at_j = signals.cumulative_j(trimmed, np.array([window.start_s, window.end_s]))
-    uncertainty = energy_uncertainty(trimmed, window, used_sides, trace.resolution_w)
-    return _Measured(energy_j=float(at_j[1] - at_j[0]), uncertainty=uncertainty, samples=inside, note=note)
+    chosen = (
+        _edge(signal, window, ways[0], idle[0], first=True),
+        _edge(signal, window, ways[1], idle[1], first=False),
+    )
+    trimmed, used = edge_rules.trim(signal, window, chosen)
+    return _Measured(
+        energy_j=edge_rules.window_energy_j(trimmed, window, used),
+        uncertainty=energy_uncertainty(trimmed, window, used, trace.resolution_w),
+        samples=inside,
+        note=note,
+    )
+
+
+def _ways(edges: Edges, idle_windows: tuple[Window | None, Window | None]) -> tuple[Edges, Edges]:
+    if edges != "auto":
+        return edges, edges
+    before, after = idle_windows
+    return "interpolated" if before is None else "auto", "interpolated" if after is None else "auto"
+
+
+def _edge(signal: Signal, window: Window, way: Edges, idle: IdlePower | None, *, first: bool) -> Edge:
+    if way == "interpolated":
+        return edge_rules.INTERPOLATED
+    if way == "load" and idle is None:
+        return edge_rules.INSIDE
+    return edge_rules.choose(signal, window, idle, first=first)
 
 
 def _check(window: Window) -> None:
@@ -205,66 +222,53 @@ def _gap_note(trace: PowerTrace, signal: Signal, window: Window) -> str | None:
     return f"{failed} reads failed inside the window" if failed and not signal.interval_means else None
 
 
-def _load_sides(edges: Edges, before: Window | None, after: Window | None) -> tuple[bool, bool]:
-    if edges == "auto":
-        return before is not None, after is not None
-    return edges == "load", edges == "load"
-
-
-def _trim(signal: Signal, window: Window, sides: tuple[bool, bool]) -> tuple[Signal, tuple[bool, bool]]:
-    """Leave out samples that saw the load's outside, where the window's edge is known to be the load's edge."""
-    if not any(sides):
-        return signal, sides
-    first_s = window.start_s + signal.margin_s if sides[0] else -math.inf
-    last_s = window.end_s - signal.margin_s if sides[1] else math.inf
-    keep = (signal.t_s >= first_s) & (signal.t_s <= last_s)
-    enough = MIN_UPDATES + (1 if signal.interval_means else 0)
-    if np.count_nonzero(keep) < enough:
-        return signal, (False, False)
-    return replace(signal, t_s=signal.t_s[keep], power_w=signal.power_w[keep]), sides
-
-
 # --- idle -----------------------------------------------------------------------------------------------------------
+def _idle_powers(
+    trace: PowerTrace, windows: tuple[Window | None, Window | None]
+) -> tuple[tuple[IdlePower | None, IdlePower | None], list[str]]:
+    """Idle power before and after, and words for what is missing of them; none where no idle was asked for."""
+    powers: list[IdlePower | None] = []
+    notes: list[str] = []
+    for name, window in zip(("before", "after"), windows, strict=True):
+        power = None
+        if window is None:
+            notes.append(f"no idle window {name}")
+        else:
+            try:
+                power = _idle_power(trace, window)
+            except MeterError as error:
+                notes.append(f"idle {name}: {error}")
+        powers.append(power)
+    return (powers[0], powers[1]), [] if windows == (None, None) else notes
+
+
+def _idle_power(trace: PowerTrace, window: Window) -> IdlePower:
+    """Only samples that saw nothing but the idle window."""
+    measured = _measure(trace, window, ("load", "load"), (None, None))
+    return IdlePower(
+        power_w=measured.energy_j / window.duration_s,
+        variance_w2=measured.uncertainty.variance_j2 / window.duration_s**2,
+    )
+
+
 def _net_of_idle(
     reading: Reading,
     measured: _Measured,
-    trace: PowerTrace,
     window: Window,
-    before: Window | None,
-    after: Window | None,
+    windows: tuple[Window | None, Window | None],
+    powers: tuple[IdlePower | None, IdlePower | None],
 ) -> Reading:
-    notes = [measured.note]
-    parts: list[tuple[Window, _Idle]] = []
-    for name, idle_window in (("before", before), ("after", after)):
-        if idle_window is None:
-            notes.append(f"no idle window {name}")
-            continue
-        try:
-            parts.append((idle_window, _idle_power(trace, idle_window)))
-        except MeterError as error:
-            notes.append(f"idle {name}: {error}")
+    parts = [(w, p) for w, p in zip(windows, powers, strict=True) if w is not None and p is not None]
     if not parts:
-        return replace(reading, reason=_join(notes))
+        return reading
     idle = _idle_during(parts, window)
     idle_j = idle.power_w * window.duration_s
     net_j = measured.energy_j - idle_j
     variance_j2 = measured.uncertainty.variance_j2 + idle.variance_w2 * window.duration_s**2
-    # A step of the sensor shifts load and idle alike only if both sit at the same level; it is counted for both.
-    return replace(
-        reading, idle_j=idle_j, net_j=net_j, net_ci95_j=_interval(net_j, variance_j2), reason=_join([*notes, idle.note])
-    )
+    return replace(reading, idle_j=idle_j, net_j=net_j, net_ci95_j=_interval(net_j, variance_j2))
 
 
-def _idle_power(trace: PowerTrace, window: Window) -> _Idle:
-    measured = _measure(trace, window, (True, True))
-    return _Idle(
-        power_w=measured.energy_j / window.duration_s,
-        variance_w2=measured.uncertainty.variance_j2 / window.duration_s**2,
-        note=None,
-    )
-
-
-def _idle_during(parts: list[tuple[Window, _Idle]], window: Window) -> _Idle:
+def _idle_during(parts: list[tuple[Window, IdlePower]], window: Window) -> IdlePower:
     """Idle power in the middle of the window, on the line through the idle windows' middles; so that drift is followed.
 
     The drift's shape between both is unknown: half of the change, as a uniform error, is added to the variance.
@@ -278,7 +282,7 @@ def _idle_during(parts: list[tuple[Window, _Idle]], window: Window) -> _Idle:
     variance_w2 = (
         (1 - share) ** 2 * idle_before.variance_w2 + share**2 * idle_after.variance_w2 + (change_w / 2) ** 2 / 3
     )
-    return _Idle(power_w=idle_before.power_w + share * change_w, variance_w2=variance_w2, note=None)
+    return IdlePower(power_w=idle_before.power_w + share * change_w, variance_w2=variance_w2)
 
 
 # --- small parts ----------------------------------------------------------------------------------------------------

@@ -98,28 +98,28 @@ class SensorTree:
 # --- Jetson ---------------------------------------------------------------------------------------------------------
 def nano(root: Path) -> SensorTree:
     """Jetson Nano, JetPack 4 (iio)."""
-    tree = _jetson(root, "NVIDIA Jetson Nano Developer Kit")
+    tree = _jetson(root, "NVIDIA Jetson Nano Developer Kit", "0xd07")
     _iio_chip(tree, "6-0040", ("POM_5V_IN", "POM_5V_GPU", "POM_5V_CPU"))
     return tree
 
 
 def xavier_nx(root: Path) -> SensorTree:
     """Jetson Xavier NX, JetPack 4 (iio)."""
-    tree = _jetson(root, "NVIDIA Jetson Xavier NX Developer Kit")
+    tree = _jetson(root, "NVIDIA Jetson Xavier NX Developer Kit", "0x004")
     _iio_chip(tree, "7-0040", ("VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"))
     return tree
 
 
 def xavier_nx_jetpack5(root: Path) -> SensorTree:
     """Jetson Xavier NX, JetPack 5 (hwmon)."""
-    tree = _jetson(root, "NVIDIA Jetson Xavier NX Developer Kit")
+    tree = _jetson(root, "NVIDIA Jetson Xavier NX Developer Kit", "0x004")
     _hwmon_chip(tree, "7-0040", 4, ("VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"))
     return tree
 
 
 def agx_xavier(root: Path) -> SensorTree:
     """Jetson AGX Xavier, JetPack 4 (iio): two chips, no total."""
-    tree = _jetson(root, "Jetson-AGX")
+    tree = _jetson(root, "Jetson-AGX", "0x004")
     _iio_chip(tree, "1-0040", ("GPU", "CPU", "SOC"))
     _iio_chip(tree, "1-0041", ("CV", "VDDRQ", "SYS5V"))
     return tree
@@ -169,11 +169,11 @@ def thor(root: Path) -> SensorTree:
     return tree
 
 
-def _jetson(root: Path, model: str) -> SensorTree:
+def _jetson(root: Path, model: str, core: str = "0xd42") -> SensorTree:
     tree = SensorTree(root=root, board=model)
     path = tree.write("proc/device-tree/model", "")
     path.write_bytes(model.encode() + b"\0")
-    tree.write("proc/cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd42")
+    tree.write("proc/cpuinfo", f"processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: {core}")
     tree.write("etc/nv_tegra_release", "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64")
     tree.write("var/lib/nvpmodel/status", "pmode:0000")
     policy = "sys/devices/system/cpu/cpufreq/policy0"
