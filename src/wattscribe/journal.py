@@ -307,14 +307,25 @@ def _read_trial(db: sqlite3.Connection, trial: Trial) -> TrialFacts:
 
 def _read_traces(db: sqlite3.Connection, key: tuple[str, int]) -> tuple[PowerTrace, ...]:
     query = "SELECT channel, about, t_s, power_w FROM trace WHERE trial_id = ? AND attempt = ? ORDER BY channel, part"
-    about: dict[str, PowerTrace] = {}
-    samples: dict[str, tuple[array[float], array[float]]] = {}
-    for channel, text, times, powers in db.execute(query, key):
-        about.setdefault(channel, from_json(PowerTrace, json.loads(text)))
-        t_s, power_w = samples.setdefault(channel, (array("d"), array("d")))
+    parts: dict[str, list[tuple[PowerTrace, bytes, bytes]]] = {}
+    for channel, about, times, powers in db.execute(query, key):
+        parts.setdefault(channel, []).append((from_json(PowerTrace, json.loads(about)), times, powers))
+    return tuple(_joined(each) for each in parts.values())
+
+
+def _joined(parts: Sequence[tuple[PowerTrace, bytes, bytes]]) -> PowerTrace:
+    """The pieces of one channel, in the order in which they were written."""
+    t_s, power_w = array("d"), array("d")
+    for _, times, powers in parts:
         t_s.frombytes(times)
         power_w.frombytes(powers)
-    return tuple(replace(about[name], t_s=tuple(t), power_w=tuple(p)) for name, (t, p) in samples.items())
+    return replace(
+        parts[0][0],
+        t_s=tuple(t_s),
+        power_w=tuple(power_w),
+        failed_t_s=tuple(t for about, _, _ in parts for t in about.failed_t_s),
+        update_interval_s=max(about.update_interval_s for about, _, _ in parts),
+    )
 
 
 def remove_run(run_dir: Path) -> None:
