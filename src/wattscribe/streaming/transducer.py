@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from wattscribe.errors import InputError, ModelError
 from wattscribe.records import Transcript
@@ -16,7 +17,9 @@ from wattscribe.streaming.features import FRAME_SHIFT_S, Samples
 from wattscribe.streaming.files import TransducerFiles, Vocabulary, find_files, read_vocabulary
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
+from wattscribe.streaming.onnxfile import read_onnx
 from wattscribe.streaming.predictor import Predictor
+from wattscribe.streaming.rewrite import rewrite
 from wattscribe.streaming.session import open_session
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
 
@@ -60,13 +63,14 @@ class Transducer:
         tail_s: float = TAIL_S,
         endpointing: Endpointing | None = None,
         batch_size: int = 1,
+        rewriting: bool = True,
     ) -> None:
         if not 0 <= tail_s < float("inf"):
             raise InputError(f"tail_s is {tail_s}", fix="It must be 0 or more")
         self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
-        self.encoder = Encoder(open_session(files.encoder, threads=threads), files.encoder)
+        self.encoder = Encoder(_open_encoder(files.encoder, threads, rewriting), files.encoder)
         self.predictor = Predictor(open_session(files.predictor, threads=threads), files.predictor)
         self.joiner = Joiner(open_session(files.joiner, threads=threads), files.joiner)
         self._check()
@@ -171,6 +175,15 @@ def whole(stream: Stream) -> Transcript:
     )
 
 
+def _open_encoder(path: Path, threads: int, rewriting: bool) -> Any:
+    """The encoder's session, of its rewritten graph where a rule applies."""
+    if rewriting:
+        model, applied = rewrite(read_onnx(path))
+        if any(applied.values()):
+            return open_session(path, threads=threads, model=model)
+    return open_session(path, threads=threads)
+
+
 def open_transducer(
     directory: str | Path,
     *,
@@ -183,8 +196,12 @@ def open_transducer(
     tail_s: float = TAIL_S,
     endpointing: Endpointing | None = None,
     batch_size: int = 1,
+    rewriting: bool = True,
 ) -> Transducer:
-    """Load an exported transducer. Raises ModelError (which file, what is wrong, what to do) and InputError (options)."""
+    """Load an exported transducer. Raises ModelError (which file, what is wrong, what to do) and InputError (options).
+
+    `rewriting` False runs the encoder's graph as it was exported.
+    """
     if isinstance(decoding, str):
         decoding = Decoding(method=decoding, beam=beam, blank_penalty=blank_penalty, frame_by_frame=frame_by_frame)
     else:
@@ -196,4 +213,5 @@ def open_transducer(
         tail_s=tail_s,
         endpointing=endpointing,
         batch_size=batch_size,
+        rewriting=rewriting,
     )
