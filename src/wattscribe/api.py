@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from wattscribe.bench.experiment import Experiment
+    from wattscribe.energy.calibrate import Calibration
+    from wattscribe.energy.profile import Profile
     from wattscribe.meters import Probe
     from wattscribe.records import RunFacts, Transcript
 
-__all__ = ["bench", "meters", "report", "transcribe"]
+__all__ = ["calibrate", "devices", "profile", "bench", "meters", "report", "transcribe"]
 
 
 def bench(
@@ -86,3 +88,27 @@ def transcribe(
         return transcripts
     finally:
         recognizer.close()
+
+
+def profile(model: str, **options: Any) -> Profile:
+    """Where a model spends its energy on a device; options as `wattscribe.profiling.profile_model` names them.
+
+    Raises ModelError for a model that cannot be counted, InputError for an option or a device at fault.
+    """
+    from wattscribe.profiling import profile_model
+
+    return profile_model(model, **options)
+
+
+def devices() -> list[str]:
+    """The names of the device profiles that the package ships."""
+    from wattscribe.energy.devices import names
+
+    return names()
+
+
+def calibrate(runs: Sequence[Path | str], *, seed: int = 0) -> Calibration:
+    """Fit joules per byte, per operation and idle watts to the measured energies of runs. Raises InputError for too few."""
+    from wattscribe.calibration import calibrate_runs
+
+    return calibrate_runs(runs, seed=seed)[0]

@@ -88,7 +88,14 @@ class Calibration:
 
 
 def observe(
-    workload: Workload, counts: Counts, *, precision: str, window_s: float, energy_j: float, sd_j: float
+    workload: Workload,
+    counts: Counts,
+    *,
+    precision: str,
+    window_s: float,
+    energy_j: float,
+    sd_j: float,
+    model: str | None = None,
 ) -> Observation:
     """What a transducer's counted decode did: bytes moved (weights, activations, states) and macs by dtype."""
     calls = {
@@ -105,7 +112,7 @@ def observe(
         for dtype, count in component.macs.items():
             macs[dtype] = macs.get(dtype, 0.0) + count * rows
     return Observation(
-        model=workload.name,
+        model=workload.name if model is None else model,
         precision=precision,
         window_s=window_s,
         energy_j=energy_j,

@@ -125,10 +125,7 @@ def _components(shown: Breakdown) -> Table:
         rows.append(
             [
                 Cell(text=each.name),
-                _number(
-                    each.size_bytes / 1e6,
-                    ", ".join(f"{dtype} {n / 1e6:.2f}" for dtype, n in counted.bytes_by_dtype.items()),
-                ),
+                _number(each.size_bytes / 1e6, stored),
                 _number(each.calls_per_s),
                 _number(each.rows_per_s),
                 _number(1e3 * each.total_w.value, _range(each.total_w)),
@@ -221,6 +218,7 @@ def _heat(shown: Breakdown) -> Figure:
                 "y": [name[-48:] for _, name, _ in top],
                 "z": grid,
                 "colorscale": "YlOrRd",
+                "reversescale": True,
                 "colorbar": {"title": {"text": "mW"}},
                 "hoverongaps": False,
             }

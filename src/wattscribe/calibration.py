@@ -1,0 +1,84 @@
+"""Join measured runs with the energy model: `api.calibrate` and `wattscribe calibrate` are this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wattscribe.energy.calibrate import Calibration, Observation, calibrate, observe
+from wattscribe.energy.workload import as_workload
+from wattscribe.errors import InputError
+from wattscribe.journal import read_run
+from wattscribe.records import Counts, RunFacts, TrialFacts
+
+_CI_TO_SD = 2 * 1.96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A trial that says nothing about energy per byte, with the reason."""
+
+    run: str
+    recognizer: str
+    reason: str
+
+
+def calibrate_runs(runs: Sequence[Path | str], *, seed: int = 0) -> tuple[Calibration, list[Skipped]]:
+    """Fit the constants to every measured trial of a transducer in `runs`. Raises InputError when too few are left."""
+    if not runs:
+        raise InputError("no run was given", fix="wattscribe calibrate runs/NAME …")
+    observations: list[Observation] = []
+    skipped: list[Skipped] = []
+    for run in runs:
+        found, left = observations_of(read_run(Path(run)))
+        observations += found
+        skipped += left
+    try:
+        return calibrate(observations, seed=seed), skipped
+    except InputError as error:
+        why = "; ".join(sorted({each.reason for each in skipped}))
+        raise InputError(
+            error.what + (f" (left out: {why})" if why else ""), where=error.where, fix=error.fix
+        ) from error
+
+
+def observations_of(facts: RunFacts) -> tuple[list[Observation], list[Skipped]]:
+    """One observation per finished trial that has a measured energy and counted invocations."""
+    from wattscribe.report.cost import energy_of, energy_rule
+
+    rule = energy_rule(facts)
+    found: list[Observation] = []
+    skipped: list[Skipped] = []
+    for trial in facts.trials:
+        reason = _unusable(trial)
+        energy = None if reason else energy_of([trial], rule)
+        if energy is not None and (energy.energy_j is None or energy.evidence != "measured"):
+            reason = f"its energy is {energy.evidence}"
+        if reason or energy is None or energy.energy_j is None or trial.workload is None or trial.window is None:
+            skipped.append(
+                Skipped(run=facts.name, recognizer=trial.trial.recognizer.name, reason=reason or "no energy")
+            )
+            continue
+        counts = sum((each.counts for each in trial.utterances if each.counts is not None), Counts())
+        low, high = energy.ci95_j or (energy.energy_j, energy.energy_j)
+        found.append(
+            observe(
+                as_workload(trial.workload),
+                counts,
+                precision=trial.trial.recognizer.precision,
+                window_s=trial.window.duration_s,
+                energy_j=energy.energy_j,
+                sd_j=(high - low) / _CI_TO_SD,
+                model=trial.trial.recognizer.model,
+            )
+        )
+    return found, skipped
+
+
+def _unusable(trial: TrialFacts) -> str | None:
+    if trial.status != "done":
+        return "the trial did not finish"
+    if trial.workload is None or all(each.counts is None for each in trial.utterances):
+        return "its invocations were not counted (only onnx: transducers are)"
+    return None

@@ -1,0 +1,82 @@
+"""`wattscribe calibrate`: fit a device profile to measured runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+
+from wattscribe.energy.calibrate import Calibration, Fitted, as_device, to_toml
+from wattscribe.errors import InputError
+
+app = cyclopts.App(name="wattscribe calibrate", help="Fit a device profile's constants to the measured energy of runs.")
+
+
+@app.default
+def calibrate(
+    *runs: Path,
+    base: str = "phone",
+    name: str = "calibrated",
+    out: Path | None = None,
+    seed: int = 0,
+    json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
+) -> int:
+    """Fit joules per byte, per operation and idle watts to several models and precisions.
+
+    Parameters
+    ----------
+    runs
+        Run directories of `wattscribe bench` with a power sensor and onnx: transducers, three models or more.
+    base
+        The device profile whose capacities and peak rates are kept.
+    name
+        Name of the written profile.
+    out
+        Write the profile to this TOML file; then: wattscribe profile MODEL --device FILE.
+    seed
+        Of the resampling behind the intervals.
+    json_output
+        Print JSON instead of a table.
+    """
+    from wattscribe.calibration import calibrate_runs
+    from wattscribe.energy.devices import load
+    from wattscribe.records import to_json
+
+    device = load(base)
+    found, skipped = calibrate_runs(runs, seed=seed)
+    if out is not None:
+        source = ", ".join(run.name for run in runs)
+        try:
+            out.write_text(to_toml(as_device(found, device, name=name, source=source)), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"the profile cannot be written: {error.strerror}", where=out) from error
+    if json_output:
+        errors = {"left_out_median_error": found.left_out_error, "left_out_worst_error": found.worst_error}
+        print(json.dumps({"schema": 1, **to_json(found), **errors, "skipped": to_json(skipped)}, indent=2))
+        return 0
+    _print(found)
+    for each in skipped:
+        print(f"left out: {each.recognizer} of {each.run}: {each.reason}")
+    if out is not None:
+        print(f"profile: {out}")
+    return 0
+
+
+def _print(found: Calibration) -> None:
+    print(f"{found.observations} observations of {found.models} models, residual {100 * found.relative_residual:.1f} %")
+    print(f"memory      {_line(found.memory_j_per_byte, 1e12)} pJ/B")
+    for dtype, fitted in found.mac_j.items():
+        print(f"{dtype:<11} {_line(fitted, 1e12)} pJ/MAC")
+    print(f"idle        {_line(found.idle_w, 1.0)} W")
+    print(
+        f"a model left out is predicted within {100 * found.left_out_error:.1f} % (median), {100 * found.worst_error:.1f} % (worst)"
+    )
+    for each in found.left_out:
+        print(f"  {each.model} {each.precision}: {each.measured_j:.4g} J measured, {each.predicted_j:.4g} J predicted")
+
+
+def _line(fitted: Fitted, factor: float) -> str:
+    low, high = fitted.ci95
+    return f"{fitted.value * factor:.4g} (95 %: {low * factor:.4g} to {high * factor:.4g})"
