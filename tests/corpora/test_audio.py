@@ -80,6 +80,15 @@ def test_truncated_files_are_refused(tmp_path: Path, suffix: str, share: float) 
         decode_audio(whole[: int(len(whole) * share)], where="cut")
 
 
+def test_an_ogg_cut_between_two_pages_is_truncated(tmp_path: Path) -> None:
+    """Every page is whole there: only the missing end-of-stream flag tells."""
+    whole = write(
+        tmp_path / "a.ogg", 0.1 * np.random.default_rng(0).standard_normal(64_000), 16_000, "ogg"
+    ).read_bytes()
+    with pytest.raises(InputError, match="the stream has no end"):
+        decode_audio(whole[: whole.rindex(b"OggS")], where="cut")
+
+
 @pytest.mark.parametrize("suffix", LOSSLESS)
 def test_a_header_that_promises_more_is_truncation(tmp_path: Path, suffix: str) -> None:
     whole = write(tmp_path / f"a.{suffix}", tone(2.0), 16_000, suffix).read_bytes()

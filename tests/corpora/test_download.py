@@ -137,6 +137,7 @@ def test_a_set_is_downloaded_checked_unpacked_and_opened(serve: Callable[..., Si
         progress=lambda held, total: seen.append((held, total)),
     )
     assert folder == tmp_path / "LibriSpeech" / "test-clean"
+    assert sorted(path.name for path in folder.iterdir()) == ["1089", "61"]
     corpus = open_corpus(str(folder))
     assert {item.id: item.reference for item in corpus} == TEXTS
     assert [round(len(corpus.audio(item)) / 16_000) for item in corpus] == [1, 2, 3]

@@ -192,6 +192,12 @@ def test_short_noise_is_looped_without_a_click() -> None:
     assert np.abs(samples[-1] - samples[0]) > 3 * np.abs(np.diff(samples)).max()
 
 
+def test_the_fade_of_a_loop_keeps_the_power_of_noise() -> None:
+    rings = np.stack([loop(np.random.default_rng(k).standard_normal(400)) for k in range(2000)])
+    assert np.mean(rings[:, :CROSSFADE_SAMPLES] ** 2, axis=0) == pytest.approx(np.ones(CROSSFADE_SAMPLES), abs=0.2)
+    assert np.mean(rings[:, :CROSSFADE_SAMPLES] ** 2) == pytest.approx(1.0, abs=0.02)
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 159, 320])
 def test_noise_of_a_few_samples_still_fills(length: int) -> None:
     assert np.all(cut(np.ones(length), length - 1, 1000) > 0)
