@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from wattscribe.journal import Journal
 from wattscribe.records import (
     Condition,
     PowerTrace,
@@ -111,6 +113,28 @@ def made_up_run(
         trials=tuple(trials),
         rejected=shape.rejected,
     )
+
+
+def store_run(facts: RunFacts, run_dir: Path) -> Path:
+    """Write facts as a run on disk, as bench does; returns the directory. Raises InputError where a run is there already."""
+    with Journal.create(
+        run_dir,
+        name=facts.name,
+        created=facts.created,
+        seed=facts.seed,
+        machine=facts.machine,
+        experiment=facts.experiment,
+        meters=facts.meters,
+        trials=[each.trial for each in facts.trials],
+    ) as journal:
+        for each in facts.trials:
+            if each.status in ("done", "failed"):
+                attempt = journal.begin(each.trial.id)
+                journal.append(each.trial.id, attempt, utterances=each.utterances, traces=each.traces)
+                journal.finish(attempt, each)
+        for corpus in dict.fromkeys(each.corpus for each in facts.rejected):
+            journal.reject(corpus, "clean", [each for each in facts.rejected if each.corpus == corpus])
+    return run_dir
 
 
 def made_up_trial(
