@@ -43,8 +43,8 @@ def report(
     """
     from wattscribe.journal import read_run
     from wattscribe.report.findings import Limits
-    from wattscribe.report.quantities import bytes_of, fraction_of_percent
     from wattscribe.report.formats import write
+    from wattscribe.report.quantities import bytes_of, fraction_of_percent
 
     limits = Limits(
         max_wer=None if max_wer is None else fraction_of_percent(max_wer, flag="--max-wer"),
