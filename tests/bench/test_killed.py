@@ -197,7 +197,12 @@ def test_worker_killed(experiment: Path, undisturbed: dict[str, Any], tmp_path: 
 
 def test_interrupted_from_the_keyboard(experiment: Path, undisturbed: dict[str, Any], tmp_path: Path) -> None:
     out = tmp_path / "r"
-    command = [sys.executable, "-m", "wattscribe", "bench", str(experiment), "--out", str(out)]
+    code = (
+        "import signal, sys; from wattscribe.cli import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "bench", str(experiment), "--out", str(out)]
     runner = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: count(out, "SELECT count(*) FROM attempt") >= 2, runner)
     workers = psutil.Process(runner.pid).children(recursive=True)

@@ -96,6 +96,8 @@ class Done:
     end_s: float
     cpu_s: float
     """CPU seconds of the worker, all threads, over the whole window."""
+    starved_s: float | None
+    """Seconds in which a thread of the worker was ready to run and other work had the core; None: not known."""
     peak_memory_bytes: int | None
     """Above the empty baseline."""
     gpu_memory_bytes: int | None

@@ -47,6 +47,7 @@ from wattscribe.meters import memory
 from wattscribe.recognizers import open_recognizer
 from wattscribe.recognizers.base import Audio, Recognizer, StreamingRecognizer
 from wattscribe.records import StreamingLatency, Transcript
+from wattscribe.units import s_from_ns
 
 PR_SET_PDEATHSIG = 1
 """<linux/prctl.h>: the signal that a process gets when its parent dies."""
@@ -101,6 +102,7 @@ class Worker:
     def _hear_all(
         self, job: Job, recognizer: Recognizer, spool: BinaryIO, streaming: bool, footprint: _Footprint
     ) -> None:
+        starved_before_s = _starved_s()
         window_start_s, window_cpu_s = time.monotonic(), time.process_time()
         for batch in _batches(job):
             audio = _read(spool, batch)
@@ -111,6 +113,9 @@ class Worker:
             named = tuple(_named(place, *answer) for place, answer in zip(batch, answers, strict=True))
             self._send(Answered(answers=named, start_s=start_s, end_s=end_s, cpu_s=cpu_s))
         window_end_s, window_cpu_s = time.monotonic(), time.process_time() - window_cpu_s
+        starved_s = _starved_s()
+        if starved_s is not None and starved_before_s is not None:
+            starved_s = max(0.0, starved_s - starved_before_s)
         peak_bytes, gpu_bytes = (
             footprint.peak_bytes(),
             footprint.gpu_bytes(),
@@ -120,6 +125,7 @@ class Worker:
                 start_s=window_start_s,
                 end_s=window_end_s,
                 cpu_s=window_cpu_s,
+                starved_s=starved_s,
                 peak_memory_bytes=peak_bytes,
                 gpu_memory_bytes=gpu_bytes,
                 audit=recognizer.audit(),
@@ -135,6 +141,15 @@ class Worker:
         if not isinstance(message, kind):
             raise RuntimeError(f"the runner said {type(message).__name__}, {kind.__name__} was due")
         return message
+
+
+def _starved_s() -> float | None:
+    """Seconds that this process's threads have waited in the run queue so far (Linux, Documentation/scheduler/sched-stats)."""
+    waited_ns = []
+    for path in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # a thread that ended meanwhile
+            waited_ns.append(int(path.read_text(encoding="ascii").split()[1]))
+    return s_from_ns(sum(waited_ns)) if waited_ns else None
 
 
 class _Footprint:

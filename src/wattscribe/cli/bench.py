@@ -15,10 +15,14 @@ from wattscribe.bench.experiment import Experiment, check, load, split_list, spl
 from wattscribe.bench.progress import Bars, Silent, Watcher
 from wattscribe.bench.runner import REPORT_NAME, recorded_experiment, run
 from wattscribe.errors import InputError
+from wattscribe.records import TrialFacts
 
 app = cyclopts.App(
     name="wattscribe bench", help="Measure recognizers × precisions × corpora × conditions on this device."
 )
+
+STARVED_SHARE = 0.05
+"""Waiting for a core for more than this share of the window is said aloud."""
 
 Repeatable = Annotated[list[str] | None, Parameter(negative=(), consume_multiple=False)]
 Switch = Annotated[bool | None, Parameter(negative=())]
@@ -161,6 +165,14 @@ def _watcher() -> Iterator[Watcher]:
         yield Silent()
 
 
+def _starved_share(trial: TrialFacts) -> float:
+    """How much of a trial's window its recognizer waited for a core, though it could have gone on."""
+    starved_s = (trial.surroundings or {}).get("starved_s")
+    if not starved_s or trial.window is None or trial.window.duration_s <= 0:
+        return 0.0
+    return float(starved_s) / (trial.window.duration_s * trial.trial.recognizer.threads)
+
+
 def _conclude(out: Path) -> int:
     """The table on standard output, the page beside the journal, the exit status."""
     from wattscribe.journal import read_run
@@ -170,5 +182,12 @@ def _conclude(out: Path) -> int:
     page = out / REPORT_NAME
     write_html(facts, page)
     print(to_markdown(facts))
+    starved = [trial for trial in facts.trials if _starved_share(trial) > STARVED_SHARE]
+    if starved:
+        print(
+            f"! {len(starved)} of {len(facts.trials)} trials waited for a core that other work had, the worst for "
+            f"{max(map(_starved_share, starved)):.0%} of its time: their times and energies are too high. "
+            "Measure on a quiet machine."
+        )
     print(f"report: {page}")
     return 0 if all(trial.status == "done" for trial in facts.trials) else 1
