@@ -21,6 +21,8 @@ from wattscribe.streaming.layout import Array, Port, StateSpec
 Features = NDArray[np.float32]
 States = tuple[Array, ...]
 
+_KEPT_SLOTS = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderLayout:
@@ -109,6 +111,7 @@ class Encoder:
         self.net = net
         self.path = path
         self.layout = read_layout(net, path)
+        self._free: list[Slot] = []
         self._names = [self.layout.output, *(spec.output for spec in self.layout.states)]
         probe = self._outputs(np.zeros((1, *self.segment_shape), np.float32), [0], self.initial_states())
         if probe[0].ndim != 3 or probe[0].shape[0] != 1:
@@ -130,9 +133,18 @@ class Encoder:
         """Zeros, as every family of exports starts."""
         return tuple(spec.zeros() for spec in self.layout.states)
 
-    def slot(self, states: States) -> Slot:
-        """Bound buffers for one stream, starting from `states`."""
-        return Slot(self, states)
+    def slot(self) -> Slot:
+        """Bound buffers for one stream, states zero: those of a stream that is done, where there are some."""
+        if self._free:
+            slot = self._free.pop()
+            slot.clear()
+            return slot
+        return Slot(self)
+
+    def release(self, slot: Slot) -> None:
+        """Take back the buffers of a stream that is done; a few are kept."""
+        if len(self._free) < _KEPT_SLOTS:
+            self._free.append(slot)
 
     def run(self, features: Features, before: Sequence[int], states: Sequence[States]) -> tuple[Array, list[States]]:
         """One call for several streams: features [streams, T, mels] → frames [streams, F, D] and each stream's next states."""
@@ -161,7 +173,7 @@ class Encoder:
 class Slot:
     """One stream's place in the encoder: its feature buffer, its two sets of states, its frames."""
 
-    def __init__(self, encoder: Encoder, states: States) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._net = encoder.net
         shape = encoder.layout
@@ -169,35 +181,40 @@ class Slot:
         self._frames = np.zeros((1, encoder.frames, encoder.dim), np.float32)
         self._clock = None if shape.clock is None else np.zeros(1, shape.clock.dtype)
         self._sets = (
-            [np.array(value) for value in states],
-            [np.empty_like(value) for value in states],
+            list(encoder.initial_states()),
+            list(encoder.initial_states()),
         )
         self._now = 0
-        self._bindings = [self._bind(0), self._bind(1)]
+        self._bindings = self._bind()
 
-    def _bind(self, now: int) -> Any:
-        """Inputs from set `now`, outputs into the other one."""
+    def _bind(self) -> tuple[Any, Any]:
+        """Two bindings over the same buffers: from the first set of states into the second, and back."""
         import onnxruntime
 
-        wrap = onnxruntime.OrtValue.ortvalue_from_numpy
-        shape, binding = self._encoder.layout, self._net.io_binding()
-        binding.bind_ortvalue_input(shape.audio.name, wrap(self.features))
-        binding.bind_ortvalue_output(shape.output, wrap(self._frames))
+        shape = self._encoder.layout
+        fixed = {shape.audio.name: self.features}
         if shape.lengths is not None:
-            length = np.full(1, shape.segment_frames, shape.lengths.dtype)
-            binding.bind_ortvalue_input(shape.lengths.name, wrap(length))
+            fixed[shape.lengths.name] = np.full(1, shape.segment_frames, shape.lengths.dtype)
         if shape.clock is not None and self._clock is not None:
-            binding.bind_ortvalue_input(shape.clock.name, wrap(self._clock))
-        for spec, source, target in zip(shape.states, self._sets[now], self._sets[1 - now], strict=True):
-            binding.bind_ortvalue_input(spec.name, wrap(source))
-            binding.bind_ortvalue_output(spec.output, wrap(target))
-        return binding
+            fixed[shape.clock.name] = self._clock
+        wrap = onnxruntime.OrtValue.ortvalue_from_numpy
+        inputs = {name: wrap(value) for name, value in fixed.items()}
+        frames, sets = wrap(self._frames), [[wrap(value) for value in each] for each in self._sets]
+        bindings = (self._net.io_binding(), self._net.io_binding())
+        for now, binding in enumerate(bindings):
+            for name, value in inputs.items():
+                binding.bind_ortvalue_input(name, value)
+            binding.bind_ortvalue_output(shape.output, frames)
+            for spec, source, target in zip(shape.states, sets[now], sets[1 - now], strict=True):
+                binding.bind_ortvalue_input(spec.name, source)
+                binding.bind_ortvalue_output(spec.output, target)
+        return bindings
 
     def run(self, before: int) -> Array:
         """Encode what lies in `features`; `before` feature frames came earlier. Returns [F, D], valid until the next run."""
         if self._clock is not None:
             self._clock[0] = before
-        with session.reported(self._encoder.path, "failed while running"):
+        with session.Running(self._encoder.path, "failed while running"):
             self._net.run_with_iobinding(self._bindings[self._now])
         self._now = 1 - self._now
         frames: Array = self._frames[0]
@@ -212,3 +229,8 @@ class Slot:
     def states(self, values: States) -> None:
         for buffer, value in zip(self._sets[self._now], values, strict=True):
             buffer[...] = value
+
+    def clear(self) -> None:
+        """Zeros, as every family of exports starts."""
+        for buffer in self._sets[self._now]:
+            buffer.fill(0)

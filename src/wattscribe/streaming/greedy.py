@@ -89,16 +89,11 @@ class Greedy:
         """Ask the joiner once for what the streams have left, or for one frame each; returns those that emitted a token."""
         counts = [1 if self._frame_by_frame else len(each.frames) - each.position for each in live]
         rows = [each.frames[each.position : each.position + n] for each, n in zip(live, counts, strict=True)]
-        vectors = [
-            np.broadcast_to(each.vector, (n, len(each.vector)))
-            for each, n in zip(live, counts, strict=True)
-            if each.vector is not None
-        ]
-        one = len(live) == 1
-        scores = self._joiner.run(
-            np.ascontiguousarray(rows[0]) if one else np.concatenate(rows),
-            np.ascontiguousarray(vectors[0]) if one else np.concatenate(vectors),
-        )
+        vectors = [each.vector for each in live if each.vector is not None]
+        if len(live) == 1:
+            scores = self._joiner.run_one(rows[0], vectors[0])
+        else:
+            scores = self._joiner.run(np.concatenate(rows), np.repeat(np.stack(vectors), counts, axis=0))
         live[0].tally.joiner_calls += 1
         if self._blank_penalty:
             scores[:, BLANK] -= self._blank_penalty

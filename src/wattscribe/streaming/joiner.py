@@ -46,6 +46,10 @@ class Joiner:
                 )
         return int(self.run(np.zeros((1, encoder[1]), np.float32), np.zeros((1, predictor[1]), np.float32)).shape[1])
 
+    def run_one(self, frames: Array, vector: Array) -> Scores:
+        """[N, D] frames with the one predictor vector [D] → [N, V] scores, writable."""
+        return self.run(frames, np.repeat(vector[None], len(frames), axis=0))
+
     def run(self, frames: Array, vectors: Array) -> Scores:
         """[N, D] frames and [N, D] predictor vectors → [N, V] scores, writable."""
         if self._rank == 4:  # exports that keep [N, T, U, D]

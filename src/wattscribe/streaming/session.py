@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +27,37 @@ def open_session(path: Path, *, threads: int = 1, model: bytes | None = None) ->
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     source: bytes | str = str(path) if model is None else model
-    with reported(path, "cannot be executed"):
+    with Running(path, "cannot be executed"):
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-@contextmanager
-def reported(path: Path, what: str) -> Iterator[None]:
-    """Turn onnxruntime's exceptions into a ModelError with the node and the reason in one line."""
+class Running:
+    """`with Running(path, what):` turns onnxruntime's exceptions into a ModelError with the node and the reason in one line."""
+
+    __slots__ = ("_path", "_what")
+
+    def __init__(self, path: Path, what: str) -> None:
+        self._path, self._what = path, what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None and isinstance(error, _failures()):
+            message = str(error)
+            raise ModelError(f"{self._what}: {_one_line(message)}", where=self._path, fix=_remedy(message)) from None
+
+
+@cache
+def _failures() -> tuple[type[BaseException], ...]:
+    """onnxruntime's exceptions, which have no common base of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    kinds = tuple(
-        getattr(state, name)
-        for name in ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "NoSuchFile",
-                     "NoModel", "RuntimeException", "EPFail", "EngineError", "NotFound")
-        if hasattr(state, name)
+    names = (
+        "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "NoSuchFile", "NoModel",
+        "RuntimeException", "EPFail", "EngineError", "NotFound",
     )  # fmt: skip
-    try:
-        yield
-    except kinds as error:
-        raise ModelError(f"{what}: {_one_line(str(error))}", where=path, fix=_remedy(str(error))) from None
+    return tuple(getattr(state, name) for name in names if hasattr(state, name))
 
 
 def _one_line(message: str) -> str:
@@ -65,12 +76,7 @@ def _remedy(message: str) -> str:
     return "Export the model again and check it with onnx.checker"
 
 
-def run(session: Any, path: Path, outputs: Sequence[str], feeds: Mapping[str, Any]) -> list[Any]:
+def run(session: Any, path: Path, outputs: list[str], feeds: Mapping[str, Any]) -> list[Any]:
     """`session.run` with its failures reported for `path`."""
-    with reported(path, "failed while running"):
-        return list(session.run(list(outputs), dict(feeds)))
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+    with Running(path, "failed while running"):
+        return session.run(outputs, feeds)  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wattscribe.errors import InputError
 from wattscribe.records import Counts, Token, Transcript
 from wattscribe.streaming.encoder import Features, Slot, States
 from wattscribe.streaming.features import FRAME_SHIFT_S, FrameSource, Samples, check_rate, checked
@@ -54,7 +55,7 @@ class Stream:
         self._source = FrameSource(layout.feature_dim)
         self._decoded = transducer.decoder.start()
         self._tally = Tally()
-        self._slot: Slot = transducer.encoder.slot(transducer.encoder.initial_states())
+        self._slot: Slot = transducer.encoder.slot()
         self._overlap = 0
         """Rows of the slot's features that are filled already."""
         self._segments = 0
@@ -75,6 +76,8 @@ class Stream:
     def hear(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
         """Take samples without decoding: for several streams that `Transducer.advance` then decodes together."""
         check_rate(sample_rate_hz)
+        if self._finished:
+            raise InputError("the stream is finished", fix="Open another with stream()")
         heard = checked(samples)
         if len(heard):
             self._source.accept(heard)
@@ -84,6 +87,10 @@ class Stream:
         self.close()
         self._transducer.advance([self])
         return self.partial()
+
+    def release(self) -> None:
+        """Give the encoder's buffers to the next stream; only reading is allowed after it."""
+        self._transducer.encoder.release(self._slot)
 
     def close(self) -> None:
         """Mark the end of the audio without decoding; idempotent."""

@@ -161,7 +161,9 @@ class Transducer:
                 stream.hear(audio)
                 stream.close()
             self.advance(streams)
-            yield from (whole(stream) for stream in streams)
+            for stream in streams:
+                stream.release()
+                yield whole(stream)
 
 
 def whole(stream: Stream) -> Transcript:
