@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -162,7 +163,7 @@ def test_energy_does_not_depend_on_the_clock_s_zero(power: list[float], shift_s:
 @given(powers)
 def test_samples_that_lie_on_the_line_between_others_change_nothing(power: list[float]) -> None:
     coarse = grid(power)
-    middles = [(a + b) / 2 for a, b in zip(power, power[1:], strict=False)]
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(power)]
     fine = [power[0], *(value for pair in zip(middles, power[1:], strict=True) for value in pair)]
     span = of(0.27, 1.63)
     expected_j = window.measured_energy_j(coarse, span)

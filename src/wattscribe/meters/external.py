@@ -77,7 +77,8 @@ def read_csv(path: Path, columns: Mapping[str, str] | None = None) -> Recording:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise InputError(f"cannot read the recording: {error.strerror}", where=path) from None
-    rows = _rows(text)
+    numbered = _rows(text)
+    rows = [row for _, row in numbered]
     header_at = next(
         (i for i, row in enumerate(rows) if sum(not _is_number(cell) and cell != "" for cell in row) >= 2), None
     )
@@ -85,7 +86,8 @@ def read_csv(path: Path, columns: Mapping[str, str] | None = None) -> Recording:
         raise InputError("the recording has no header line with column names", where=path, fix="Add: time_s,power_w")
     header = rows[header_at]
     chosen = _choose(header, columns or {}, path)
-    times, powers, bad = _values(rows[header_at + 1 :], header, chosen)
+    times, powers, lines = _values(numbered[header_at + 1 :], header, chosen)
+    bad = len(rows) - header_at - 1 - len(times)
     if len(times) < 2:
         raise InputError(f"the recording has {len(times)} samples", where=path)
     if bad > MAX_BAD_SHARE * (len(times) + bad):
@@ -95,21 +97,23 @@ def read_csv(path: Path, columns: Mapping[str, str] | None = None) -> Recording:
     t_s = np.asarray(times)
     backwards = np.flatnonzero(np.diff(t_s) <= 0)
     if backwards.size:
-        raise InputError(
-            f"time does not advance at line {header_at + 2 + int(backwards[0]) + 1}",
-            where=path,
-            fix="Is it the time column?",
-        )
+        line = lines[int(backwards[0]) + 1]
+        raise InputError(f"time does not advance at line {line}", where=path, fix="Is it the time column?")
     return Recording(name=path.stem, t_s=t_s, power_w=np.asarray(powers), skipped_lines=bad)
 
 
-def _rows(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    sample = lines[len(lines) // 2] if lines else ""
-    delimiter = max(",;\t", key=sample.count)
-    rows = csv.reader(lines, delimiter=delimiter)
-    decimal_comma = delimiter != "," and "," in sample
-    return [[cell.strip().replace(",", ".") if decimal_comma else cell.strip() for cell in row] for row in rows]
+def _rows(text: str) -> list[tuple[int, list[str]]]:
+    """Line number and cells. A semicolon or tab separates where there is one; then a comma is a decimal point."""
+    lines = [
+        (n, line) for n, line in enumerate(text.splitlines(), start=1) if line.strip() and not line.startswith("#")
+    ]
+    first = lines[0][1] if lines else ""
+    delimiter = next((mark for mark in (";", "\t") if mark in first), ",")
+    rows = zip(lines, csv.reader([line for _, line in lines], delimiter=delimiter), strict=False)
+    return [
+        (n, [cell.strip() if delimiter == "," else cell.strip().replace(",", ".") for cell in row])
+        for (n, _), row in rows
+    ]
 
 
 def _is_number(cell: str) -> bool:
@@ -164,23 +168,22 @@ def _unit(cell: str) -> str:
 
 
 def _values(
-    rows: list[list[str]], header: list[str], chosen: Mapping[str, int]
-) -> tuple[list[float], list[float], int]:
+    rows: list[tuple[int, list[str]]], header: list[str], chosen: Mapping[str, int]
+) -> tuple[list[float], list[float], list[int]]:
+    """Times in s, powers in W and line numbers of the lines that hold numbers."""
     scale = {quantity: SCALES.get(_unit(header[index]), 1.0) for quantity, index in chosen.items()}
-    times, powers, bad = [], [], 0
-    for row in rows:
+    times, powers, lines = [], [], []
+    for line, row in rows:
         try:
             cell = {quantity: float(row[index]) * scale[quantity] for quantity, index in chosen.items()}
         except (ValueError, IndexError):
-            bad += 1
             continue
         power_w = cell["power"] if "power" in cell else cell["voltage"] * cell["current"]
         if math.isfinite(power_w) and math.isfinite(cell["time"]):
             times.append(cell["time"])
             powers.append(power_w)
-        else:
-            bad += 1
-    return times, powers, bad
+            lines.append(line)
+    return times, powers, lines
 
 
 def probe(host: Host) -> Probe:

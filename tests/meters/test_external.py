@@ -1,0 +1,194 @@
+"""An external meter's recording: its columns and units, and its clock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.meters.recording import START_S, record
+from wattscribe.errors import InputError, MeterError
+from wattscribe.meters import window
+from wattscribe.meters.align import by_correlation, by_edges, rising_edges_s
+from wattscribe.meters.external import Recording, read_csv
+from wattscribe.records import Window
+from wattscribe.testing import loads
+
+EXPORTS = {
+    "Monsoon": ("Time(ms),Main(mA),Main Voltage(V)", lambda t: f"{t * 1e3},{1800.0},{5.0}"),
+    "Joulescope": (
+        "#time,current,voltage,power\ntime (s),current (A),voltage (V),power (W)",
+        lambda t: f"{t},1.8,5.0,9.0",
+    ),
+    "Otii": ("Timestamp,Main current - Arc (A),Main voltage - Arc (V)", lambda t: f"{t},1.8,5.0"),
+    "PowerSensor3": ("time_us power_mW".replace(" ", "\t"), lambda t: f"{t * 1e6}\t9000"),
+    "USB meter": ("Elapsed [s];Power [W];Temp [C]", lambda t: f"{t:.3f};9,0;31,5".replace(".", ",")),
+    "plain": ("time_s,power_w", lambda t: f"{t},9.0"),
+}
+
+
+@pytest.mark.parametrize("meter", EXPORTS, ids=str)
+def test_every_export_is_nine_watts(meter: str, tmp_path: Path) -> None:
+    header, line = EXPORTS[meter]
+    path = tmp_path / "export.csv"
+    path.write_text("\n".join([header, *(line(0.01 * i) for i in range(1, 101))]))
+    recording = read_csv(path)
+    assert recording.power_w == pytest.approx(np.full(100, 9.0))
+    assert recording.spacing_s == pytest.approx(0.01)
+    assert recording.t_s[0] == pytest.approx(0.01)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no header"),
+        ("1,2\n3,4\n", "no header"),
+        ("time_s,temperature\n0,1\n1,1\n", "power column"),
+        ("time_s,power_w\n0,1\n", "1 samples"),
+        ("time_s,power_w\n0,1\n1,1\n1,1\n", "does not advance at line 4"),
+        ("time_s,power_w\n0,1\nx,1\n2,y\n3,1\n", "2 of 4 lines"),
+    ],
+)
+def test_a_bad_recording_is_refused_with_what_and_where(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        read_csv(write(tmp_path / "bad.csv", text))
+    assert "bad.csv" in str(caught.value)
+
+
+def test_columns_can_be_named_and_wrong_names_are_listed(tmp_path: Path) -> None:
+    path = write(tmp_path / "odd.csv", "when (s),chan1 (mW),chan2 (mW)\n0,1000,2000\n1,1000,2000\n")
+    assert read_csv(path, {"time": "when (s)", "power": "chan2 (mW)"}).power_w == pytest.approx([2.0, 2.0])
+    with pytest.raises(InputError, match="chan1"):
+        read_csv(path, {"power": "chan9"})
+
+
+def test_a_few_unreadable_lines_are_left_out_and_counted(tmp_path: Path) -> None:
+    lines = [f"{i},5.0" for i in range(300)]
+    lines[100] = "OVERFLOW,"
+    recording = read_csv(write(tmp_path / "r.csv", "\n".join(["time_s,power_w", *lines])))
+    assert recording.skipped_lines == 1
+    assert len(recording.t_s) == 299
+
+
+# --- clocks -----------------------------------------------------------------------------------------------------------
+def recorded_by(
+    load: loads.Load, offset_s: float, rate: float, spacing_s: float, span_s: float, noise_w: float = 0.0
+) -> Recording:
+    """What an external meter writes whose clock reads (monotonic - offset) / rate."""
+    own_s = np.arange(0, span_s / rate, spacing_s)
+    power_w = np.array([load.power_w(offset_s + rate * t) for t in own_s])
+    return Recording(
+        name="bench",
+        t_s=own_s,
+        power_w=power_w + np.random.default_rng(5).normal(0, noise_w, own_s.size),
+        skipped_lines=0,
+    )
+
+
+MARKS = (START_S + 5.0, START_S + 21.0, START_S + 50.0)
+
+
+def marked_load() -> loads.Load:
+    edges = [edge for mark in MARKS for edge in (mark, mark + 3.0)]
+    return loads.Load(powers_w=(5.0, 12.0, 5.0, 12.0, 5.0, 12.0, 5.0), edges_s=tuple(edges))
+
+
+def test_one_marked_edge_gives_the_offset_and_no_drift() -> None:
+    load = loads.step(5.0, 12.0, START_S + 5)
+    alignment = by_edges(recorded_by(load, START_S - 2, 1.0, 0.002, 20.0), [START_S + 5])
+    assert alignment.offset_s == pytest.approx(START_S - 2, abs=0.002)
+    assert alignment.drift_ppm is None
+    assert alignment.residual_s == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("noise_w", [0.0, 0.4])
+def test_more_edges_give_the_drift_too(noise_w: float) -> None:
+    recording = recorded_by(marked_load(), START_S - 3, 1 / (1 + 200e-6), 0.001, 60.0, noise_w)
+    alignment = by_edges(recording, MARKS)
+    assert alignment.drift_ppm == pytest.approx(200.0, abs=25.0)
+    assert alignment.to_clock(recording.t_s)[0] == pytest.approx(START_S - 3, abs=0.002)
+    assert 0.0004 < alignment.residual_s < 0.002
+
+
+def test_an_aligned_recording_measures_what_the_load_took() -> None:
+    load = marked_load()
+    recording = recorded_by(load, START_S - 3, 1 / (1 + 200e-6), 0.001, 60.0)
+    trace = recording.trace(by_edges(recording, MARKS))
+    span = Window(start_s=MARKS[1] - 0.5, end_s=MARKS[1] + 3.5)
+    assert window.energy(trace, span).energy_j == pytest.approx(load.window_j(span), rel=1e-3)
+
+
+def test_an_extra_edge_in_the_recording_is_not_taken_for_a_mark() -> None:
+    edges = [START_S + 1, START_S + 1.5, *marked_load().edges_s]
+    load = loads.Load(powers_w=(5.0, 12.0, 5.0, 12.0, 5.0, 12.0, 5.0, 12.0, 5.0), edges_s=tuple(edges))
+    assert by_edges(recorded_by(load, START_S - 3, 1.0, 0.001, 60.0), MARKS).offset_s == pytest.approx(
+        START_S - 3, abs=0.002
+    )
+
+
+def test_edges_that_are_missing_or_do_not_fit_are_refused() -> None:
+    recording = recorded_by(marked_load(), START_S - 3, 1.0, 0.001, 60.0)
+    with pytest.raises(MeterError, match="3 load edges and 4"):
+        by_edges(recording, [*MARKS, START_S + 55])
+    with pytest.raises(MeterError, match="one edge was marked"):
+        by_edges(recording, MARKS[:1])
+    with pytest.raises(MeterError, match="clocks differ"):
+        by_edges(recording, [MARKS[0], MARKS[0] + 8.0, MARKS[0] + 22.5])
+    with pytest.raises(InputError, match="no load edge"):
+        by_edges(recording, [])
+
+
+def test_noise_at_the_middle_is_one_edge() -> None:
+    rng = np.random.default_rng(4)
+    ramp = np.concatenate([np.full(500, 5.0), np.linspace(5, 12, 200), np.full(500, 12.0)]) + rng.normal(0, 0.3, 1200)
+    recording = Recording(name="noisy", t_s=np.arange(1200) * 0.001, power_w=ramp, skipped_lines=0)
+    assert rising_edges_s(recording) == pytest.approx([0.6], abs=0.02)
+
+
+def irregular_load() -> loads.Load:
+    rng = np.random.default_rng(6)
+    edges = np.cumsum(rng.uniform(0.3, 2.5, 60)) + START_S
+    return loads.Load(powers_w=tuple(rng.uniform(4, 14, 61)), edges_s=tuple(edges))
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.floats(-5.0, 5.0))
+def test_correlation_finds_the_offset_against_our_own_rail(shift_s: float) -> None:
+    load = irregular_load()
+    ours = record(load, rate_hz=20, duration_s=50, update_interval_s=0.05, averaging_s=0.0)
+    recording = recorded_by(load, START_S - 6 + shift_s, 1.0, 0.01, 70.0, 0.3)
+    alignment = by_correlation(recording, ours)
+    assert alignment.offset_s == pytest.approx(START_S - 6 + shift_s, abs=0.03)
+    assert alignment.correlation > 0.95
+    assert alignment.residual_s < 0.1
+
+
+def test_correlation_finds_the_drift() -> None:
+    load = irregular_load()
+    ours = record(load, rate_hz=20, duration_s=60, update_interval_s=0.05, averaging_s=0.0)
+    recording = recorded_by(load, START_S - 3, 1 / (1 + 3000e-6), 0.01, 70.0)
+    alignment = by_correlation(recording, ours)
+    assert alignment.drift_ppm == pytest.approx(3000, rel=0.25)
+    middle_s = (START_S + 30 - (START_S - 3)) * (1 + 3000e-6)
+    assert float(alignment.to_clock(np.array([middle_s]))[0]) == pytest.approx(START_S + 30, abs=0.05)
+
+
+def test_correlation_refuses_another_load_and_a_periodic_one() -> None:
+    load = irregular_load()
+    ours = record(load, rate_hz=20, duration_s=50, update_interval_s=0.05)
+    rng = np.random.default_rng(9)
+    other = Recording(name="other", t_s=np.arange(7000) * 0.01, power_w=rng.normal(8, 1, 7000), skipped_lines=0)
+    with pytest.raises(MeterError, match="different loads"):
+        by_correlation(other, ours)
+    periodic = loads.pulses(5.0, 13.0, start_s=START_S - 20, end_s=START_S + 80, period_s=2.0)
+    ours = record(periodic, rate_hz=20, duration_s=30, update_interval_s=0.05)
+    with pytest.raises(MeterError, match="repeats itself"):
+        by_correlation(recorded_by(periodic, START_S - 5, 1.0, 0.01, 50.0), ours)
