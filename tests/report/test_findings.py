@@ -55,7 +55,7 @@ def test_modelled_ratios_do_not_carry_the_range_of_watts_per_core() -> None:
     (step,) = [each for each in precision_steps(heard(facts)) if each.cheaper.row.precision == "fp16"]
     assert step.ratio.ci95 is not None
     assert step.ratio.ci95[1] / step.ratio.ci95[0] < 1.05
-    assert "watts per core cancel" in step.ratio.method
+    assert "constants held fixed" in step.ratio.method
 
 
 def test_correlations_of_a_known_order() -> None:

@@ -17,6 +17,7 @@ def compare(
     *,
     max_wer_increase: str = "0.2",
     max_energy_increase: str | None = None,
+    device: str | None = None,
     json: bool = False,
 ) -> int:
     """Exit 0 when the new run is shown to be within the limits, 1 with the reason when it is not.
@@ -31,6 +32,8 @@ def compare(
         In points of WER: 0.2 lets 3.65 % become 3.85 %. Judged by the upper end of a one-sided 95 % interval.
     max_energy_increase
         In per cent of the base energy: 3%. Unless given, 3% holds where both runs have an energy figure.
+    device
+        Compare what transducers would take on this device: a profile's name or file (see wattscribe devices).
     json
         Print the comparison as JSON.
     """
@@ -44,11 +47,17 @@ def compare(
     from wattscribe.report.quantities import fraction_of_percent
 
     energy = max_energy_increase
+    profile = None
+    if device is not None:
+        from wattscribe.energy import devices
+
+        profile = devices.load(device)
     result = compare_runs(
         read_run(base),
         read_run(new),
         max_wer_increase=fraction_of_percent(max_wer_increase, flag="--max-wer-increase"),
         max_energy_increase=None if energy is None else fraction_of_percent(energy, flag="--max-energy-increase"),
+        device=profile,
     )
     print(encoder.dumps({"schema": 1, **finite(to_json(result))}, indent=1) if json else in_words(result))
     return 0 if result.accepted else 1

@@ -21,6 +21,7 @@ def report(
     max_watts: float | None = None,
     max_memory: str | None = None,
     condition: str | None = None,
+    device: str | None = None,
 ) -> None:
     """Write what a run found.
 
@@ -40,6 +41,8 @@ def report(
         The recommendation keeps this peak memory: 500MB, 2GB or bytes.
     condition
         The condition under which the limits hold: clean unless given.
+    device
+        Show what transducers would take on this device instead: a profile's name or file (see wattscribe devices).
     """
     from wattscribe.journal import read_run
     from wattscribe.report.findings import Limits
@@ -53,7 +56,12 @@ def report(
         condition=condition,
     )
     facts = read_run(run)
+    profile = None
+    if device is not None:
+        from wattscribe.energy import devices
+
+        profile = devices.load(device)
     if format in ("html", "parquet") and out is None:
         out = run / f"report.{format}"
-    text = write(facts, format, out, limits=limits)
+    text = write(facts, format, out, limits=limits, device=profile)
     print(text if text is not None else out, end="" if text is not None and text.endswith("\n") else "\n")

@@ -9,6 +9,7 @@ from wattscribe.report.formats import FORMATS, to_csv, to_json, to_markdown, to_
 from wattscribe.report.table import SCHEMA, Row, View, rows, view
 
 if TYPE_CHECKING:
+    from wattscribe.energy.devices import Device
     from wattscribe.records import RunFacts
     from wattscribe.report.findings import Limits
 
@@ -27,8 +28,8 @@ __all__ = [
 ]
 
 
-def write_html(facts: RunFacts, path: Path, *, limits: Limits | None = None) -> None:
+def write_html(facts: RunFacts, path: Path, *, limits: Limits | None = None, device: Device | None = None) -> None:
     """One self-contained page about a run; `limits` are what the recommendation must keep."""
     from wattscribe.report.run_page import write_run_page
 
-    write_run_page(facts, path, limits=limits)
+    write_run_page(facts, path, limits=limits, device=device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from wattscribe.records import Interval, RunFacts
 from wattscribe.report.findings import Entry, Hearing, hearings
@@ -17,6 +18,9 @@ from wattscribe.report.relative import Z95, Ratio, energy_ratio
 from wattscribe.report.table import view
 from wattscribe.report.words import number, percent_text, plural
 from wattscribe.scoring import PairedResult, paired_bootstrap
+
+if TYPE_CHECKING:
+    from wattscribe.energy.devices import Device
 
 MAX_WER_INCREASE = 0.002
 """0.2 points."""
@@ -79,12 +83,14 @@ def compare(
     *,
     max_wer_increase: float = MAX_WER_INCREASE,
     max_energy_increase: float | None = None,
+    device: Device | None = None,
 ) -> Comparison:
     """Judge every recognizer of `base`. Limits are fractions: 0.002 is 0.2 points of WER, 0.03 is 3 % of energy.
 
-    Without an energy limit 3 % holds where both runs have joules; with one, missing joules are a reason to refuse.
+    With a `device` the energy of transducers is modelled on it. Without an energy limit 3 % holds where both runs have
+    joules; with one, missing joules are a reason to refuse.
     """
-    pairs, reasons, notes = _pair_up(hearings(view(base)), hearings(view(new)))
+    pairs, reasons, notes = _pair_up(hearings(view(base, device=device)), hearings(view(new, device=device)))
     verdicts = tuple(_judge(old, fresh, max_wer_increase, max_energy_increase, seed=base.seed) for old, fresh in pairs)
     reasons += [f"{each.name}: {reason}" for each in verdicts for reason in each.reasons]
     return Comparison(
@@ -174,7 +180,7 @@ def _judge(
     if not reasons:
         change = _wer_change(base, new, seed)
         reasons += _wer_reasons(change, max_wer_increase, base)
-        ratio = energy_ratio(base.energy, new.energy, base.group.done, new.group.done, seed=seed)
+        ratio = energy_ratio(base.energy, new.energy, seed=seed)
         found, noted = _energy_reasons(base, new, ratio, max_energy_increase)
         reasons += found
         notes += noted

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wattscribe.meters import window as windows
 from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts
-from wattscribe.report.modelled import modelled_reading, unavailable
+from wattscribe.report.modelled import device_reading, modelled_reading, unavailable
+
+if TYPE_CHECKING:
+    from wattscribe.energy.devices import Device
 
 T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
 """Student's t, two-sided 95 %, for 1 to 15 degrees of freedom (any table of the distribution)."""
@@ -32,6 +36,8 @@ class Energy:
     """One per finished trial."""
     rails: tuple[Energy, ...] = ()
     """Every other measured rail apart; never added up, because rails overlap."""
+    per_utterance: Mapping[str, float] = field(default_factory=dict)
+    """Where modelled: what each utterance adds, by id, in any unit; for intervals of a ratio, in which constants cancel."""
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -58,9 +64,11 @@ class EnergyRule:
     channel_of_device: dict[str, str]
     cpu_name: str | None
     """As the machine record says; it chooses the watts per core where nothing was measured."""
+    device: Device | None = None
+    """Model transducers on this device instead of anything else."""
 
 
-def energy_rule(facts: RunFacts) -> EnergyRule:
+def energy_rule(facts: RunFacts, device: Device | None = None) -> EnergyRule:
     """Choose once per run and device, over all its trials together."""
     pooled: dict[str, dict[str, PowerTrace]] = {}
     for trial in facts.trials:
@@ -72,6 +80,7 @@ def energy_rule(facts: RunFacts) -> EnergyRule:
             rails[trace.channel] = replace(trace, power_w=powers, t_s=times)
     chosen = {device: windows.preferred(tuple(rails.values()), device) for device, rails in pooled.items()}
     return EnergyRule(
+        device=device,
         channel_of_device={device: trace.channel for device, trace in chosen.items() if trace is not None},
         cpu_name=cpu if isinstance(cpu := facts.machine.get("cpu"), str) else None,
     )
@@ -81,12 +90,31 @@ def energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
     """The energy of finished trials of one group."""
     if not trials:
         return NOTHING
+    if rule.device is not None:
+        found = [device_reading(trial, rule.device) for trial in trials]
+        return replace(
+            _combined([reading for reading, _ in found]), per_utterance=_mean_of([each for _, each in found])
+        )
     channel = rule.channel_of_device.get(trials[0].trial.recognizer.device)
     if channel is None:
-        return _combined([modelled_reading(trial, cpu_name=rule.cpu_name) for trial in trials])
+        modelled = _combined([modelled_reading(trial, cpu_name=rule.cpu_name) for trial in trials])
+        return replace(modelled, per_utterance=_mean_of([_cpu_seconds(trial) for trial in trials]))
     others = sorted({trace.channel for trial in trials for trace in trial.traces if trace.t_s} - {channel})
     rails = tuple(_combined([measured_reading(trial, name) for trial in trials]) for name in others)
     return replace(_combined([measured_reading(trial, channel) for trial in trials]), rails=rails)
+
+
+def _cpu_seconds(trial: TrialFacts) -> dict[str, float]:
+    return {result.id: result.cpu_s for result in trial.utterances if result.cpu_s is not None}
+
+
+def _mean_of(repeats: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Per utterance the mean over the repeats that have it."""
+    found: dict[str, list[float]] = {}
+    for each in repeats:
+        for key, value in each.items():
+            found.setdefault(key, []).append(value)
+    return {key: sum(values) / len(values) for key, values in found.items()}
 
 
 def measured_reading(trial: TrialFacts, channel: str) -> Reading:

@@ -160,7 +160,7 @@ def _by_model(entries: Sequence[Entry]) -> dict[tuple[str, ...], list[Entry]]:
 
 
 def _step(model: str, hearing: Hearing, base: Entry, cheaper: Entry, seed: int) -> PrecisionStep | None:
-    ratio = energy_ratio(base.energy, cheaper.energy, base.group.done, cheaper.group.done, seed=seed)
+    ratio = energy_ratio(base.energy, cheaper.energy, seed=seed)
     if ratio is None:
         return None
     change = paired(base, cheaper, seed=seed)

@@ -17,19 +17,22 @@ from wattscribe.report.table import SCHEMA, rows
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
 
 if TYPE_CHECKING:
+    from wattscribe.energy.devices import Device
     from wattscribe.report.findings import Limits
 
 FORMATS = ("html", "md", "csv", "json", "parquet")
 
 
-def to_json(facts: RunFacts) -> str:
+def to_json(facts: RunFacts, *, device: Device | None = None) -> str:
     """`{"schema": 1, "rows": [...]}`; strict JSON: a value that is not finite becomes null."""
-    return json.dumps({"schema": SCHEMA, "rows": finite(rows(facts))}, indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        {"schema": SCHEMA, "rows": finite(rows(facts, device=device))}, indent=1, ensure_ascii=False, allow_nan=False
+    )
 
 
-def to_csv(facts: RunFacts) -> str:
+def to_csv(facts: RunFacts, *, device: Device | None = None) -> str:
     """One line per row; an interval becomes two columns `…_low` and `…_high`, nested values are JSON, missing is empty."""
-    flat = [_flat(row) for row in finite(rows(facts))]
+    flat = [_flat(row) for row in finite(rows(facts, device=device))]
     text = io.StringIO()
     names = list(dict.fromkeys(name for row in flat for name in row))
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -38,21 +41,21 @@ def to_csv(facts: RunFacts) -> str:
     return text.getvalue()
 
 
-def to_parquet(facts: RunFacts, path: Path) -> None:
+def to_parquet(facts: RunFacts, path: Path, *, device: Device | None = None) -> None:
     """The columns of CSV with their types; schema version in the file's metadata. Raises MissingExtraError."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError("pyarrow", "parquet", needed_for="a report as Parquet") from error
-    table = pyarrow.Table.from_pylist([_flat(row) for row in finite(rows(facts))])
+    table = pyarrow.Table.from_pylist([_flat(row) for row in finite(rows(facts, device=device))])
     table = table.replace_schema_metadata({"wattscribe.schema": str(SCHEMA), "wattscribe.run": facts.name})
     pyarrow.parquet.write_table(table, str(path))
 
 
-def to_markdown(facts: RunFacts) -> str:
+def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
     """A table that is read in a terminal, and below it what a reader must know: flags, failures, rejected inputs."""
-    made = rows(facts)
+    made = rows(facts, device=device)
     header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
     table = [(*header, "J", "J/s audio", "evidence"), *map(_cells, made)]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
@@ -94,7 +97,9 @@ def markdown_notes(made: Sequence[dict[str, Any]], facts: RunFacts) -> list[str]
     return notes
 
 
-def write(facts: RunFacts, kind: str, path: Path | None, *, limits: Limits | None = None) -> str | None:
+def write(
+    facts: RunFacts, kind: str, path: Path | None, *, limits: Limits | None = None, device: Device | None = None
+) -> str | None:
     """Write to `path`, or return the text where there is none. Raises InputError where the file cannot be written."""
     makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
     if kind not in FORMATS:
@@ -102,16 +107,16 @@ def write(facts: RunFacts, kind: str, path: Path | None, *, limits: Limits | Non
     if path is None:
         if kind not in makers:
             raise InputError(f"{kind} is not printed", fix=f"Give a file: --out report.{kind}")
-        return makers[kind](facts)
+        return makers[kind](facts, device=device)
     try:
         if kind == "html":
             from wattscribe.report.run_page import write_run_page
 
-            write_run_page(facts, path, limits=limits)
+            write_run_page(facts, path, limits=limits, device=device)
         elif kind == "parquet":
-            to_parquet(facts, path)
+            to_parquet(facts, path, device=device)
         else:
-            path.write_text(makers[kind](facts), encoding="utf-8")
+            path.write_text(makers[kind](facts, device=device), encoding="utf-8")
     except OSError as error:
         fix = "Choose another file with --out"
         raise InputError(f"the report cannot be written: {error.strerror or error}", where=path, fix=fix) from error

@@ -1,23 +1,18 @@
-"""Joules where nothing can be measured: modelled, with a stated range, and marked so everywhere."""
+"""Joules that no sensor gave: modelled, with a stated range, and marked so everywhere.
+
+By default from CPU seconds of this machine, so that every recognizer of a run compares. Asked for a device profile, from the
+counted invocations of a transducer: what the same work would take on that device.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from wattscribe.records import Reading, RunFacts, TrialFacts
+from wattscribe.records import Counts, Reading, TrialFacts
 
-
-def transducers_only(facts: RunFacts) -> bool:
-    """Whether every finished trial is a transducer with a workload and counted invocations.
-
-    Only then may the transducer model speak for the run: its joules and those from CPU seconds are not the same thing, and
-    rows of one run should compare.
-    """
-    done = [trial for trial in facts.trials if trial.status == "done"]
-    return bool(done) and all(
-        trial.workload is not None and trial.utterances and all(each.counts is not None for each in trial.utterances)
-        for trial in done
-    )
+if TYPE_CHECKING:
+    from wattscribe.energy.devices import Device
 
 
 def modelled_reading(trial: TrialFacts, *, cpu_name: str | None) -> Reading:
@@ -33,6 +28,28 @@ def modelled_reading(trial: TrialFacts, *, cpu_name: str | None) -> Reading:
     return replace(
         reading, covers=f"{reading.covers} ({profile.name}, {profile.low_w:g} to {profile.high_w:g} W per core)"
     )
+
+
+def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str, float]]:
+    """What the trial's counted invocations take on a device, and each utterance's joules under the same placement."""
+    counted = {result.id: (result.counts, result.audio_s) for result in trial.utterances if result.counts is not None}
+    if trial.workload is None or len(counted) < len(trial.utterances) or not counted:
+        why = f"only a transducer with counted invocations can be modelled on {device.name}"
+        return unavailable(trial, why), {}
+    from wattscribe.energy.modelled import modelled_reading as on_device
+    from wattscribe.energy.modelled import modelled_utterance_j, of_counts
+    from wattscribe.energy.workload import as_workload
+
+    workload = as_workload(trial.workload)
+    total = sum((counts for counts, _ in counted.values()), Counts())
+    audio_s = sum(seconds for _, seconds in counted.values())
+    placement = of_counts(workload, total, audio_s, device, draws=0).placement
+    reading = on_device(workload, total, audio_s, device, window_s=audio_s, placement=placement)
+    shares = {
+        key: modelled_utterance_j(workload, counts, seconds, device, placement=placement)
+        for key, (counts, seconds) in counted.items()
+    }
+    return reading, shares
 
 
 def unavailable(trial: TrialFacts, reason: str, *, covers: str = "") -> Reading:

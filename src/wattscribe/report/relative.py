@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from wattscribe.records import Interval, TrialFacts
+from wattscribe.records import Interval
 from wattscribe.report.cost import Energy
 
 Z95 = 1.959964
@@ -25,13 +25,12 @@ class Ratio:
     method: str
 
 
-def energy_ratio(
-    base: Energy, new: Energy, base_trials: Sequence[TrialFacts], new_trials: Sequence[TrialFacts], *, seed: int = 0
-) -> Ratio | None:
+def energy_ratio(base: Energy, new: Energy, *, seed: int = 0) -> Ratio | None:
     """None where a figure is missing or not positive, or where evidence or coverage differ: those do not compare.
 
     Measured: on the logarithm, from both intervals taken as independent (a common gain error would cancel: careful).
-    Modelled from CPU seconds: watts per core cancel, so only the CPU seconds can differ; utterances are resampled in pairs.
+    Modelled: the constants (watts per core, a device's costs) are the same on both sides and are held fixed, so only the work
+    counted can differ; utterances are resampled in pairs.
     """
     if (
         base.energy_j is None
@@ -42,8 +41,8 @@ def energy_ratio(
     ):
         return None
     value = new.energy_j / base.energy_j
-    if base.evidence == "modelled":
-        error, method = _paired_cpu_error(base_trials, new_trials, seed)
+    if base.evidence == "modelled" or (base.per_utterance and new.per_utterance):
+        error, method = _paired_error(base.per_utterance, new.per_utterance, seed)
     else:
         error, method = _error_of_both(base, new)
     if error is None:
@@ -63,28 +62,16 @@ def _error_of_both(base: Energy, new: Energy) -> tuple[float | None, str]:
     return math.hypot(*parts), "log ratio, both intervals taken as independent"
 
 
-def _paired_cpu_error(
-    base_trials: Sequence[TrialFacts], new_trials: Sequence[TrialFacts], seed: int
-) -> tuple[float | None, str]:
-    base, new = _cpu_seconds(base_trials), _cpu_seconds(new_trials)
+def _paired_error(base: Mapping[str, float], new: Mapping[str, float], seed: int) -> tuple[float | None, str]:
+    """Standard error of the log ratio when the same utterances are drawn for both."""
     common = sorted(base.keys() & new.keys())
     if len(common) < 2:
-        return None, "CPU seconds per utterance are not recorded"
+        return None, "the work per utterance is not recorded"
     columns = np.array([(base[key], new[key]) for key in common], dtype=np.float64)
     draws = np.random.default_rng(seed).integers(0, len(common), size=(RESAMPLES, len(common)))
     totals = columns[draws].sum(axis=1)
     totals = totals[(totals > 0).all(axis=1)]
     if len(totals) < 2:
-        return None, "CPU seconds are zero"
+        return None, "no work was counted"
     spread = float(np.std(np.log(totals[:, 1] / totals[:, 0]), ddof=1))
-    return spread, f"CPU seconds, paired bootstrap over {len(common)} utterances; watts per core cancel"
-
-
-def _cpu_seconds(trials: Sequence[TrialFacts]) -> dict[str, float]:
-    """Mean CPU seconds per utterance over the repeats."""
-    found: dict[str, list[float]] = {}
-    for trial in trials:
-        for result in trial.utterances:
-            if result.cpu_s is not None:
-                found.setdefault(result.id, []).append(result.cpu_s)
-    return {key: sum(values) / len(values) for key, values in found.items()}
+    return spread, f"paired bootstrap over {len(common)} utterances, the model's constants held fixed"

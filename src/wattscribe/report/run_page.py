@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -26,15 +27,18 @@ from wattscribe.report.recommend import recommend
 from wattscribe.report.table import View, view
 from wattscribe.report.worst import worst_utterances
 
+if TYPE_CHECKING:
+    from wattscribe.energy.devices import Device
 
-def write_run_page(facts: RunFacts, path: Path, *, limits: Limits | None = None) -> None:
+
+def write_run_page(facts: RunFacts, path: Path, *, limits: Limits | None = None, device: Device | None = None) -> None:
     """Write the page to `path`."""
-    path.write_text(run_page(facts, limits=limits), encoding="utf-8")
+    path.write_text(run_page(facts, limits=limits, device=device), encoding="utf-8")
 
 
-def run_page(facts: RunFacts, *, limits: Limits | None = None) -> str:
+def run_page(facts: RunFacts, *, limits: Limits | None = None, device: Device | None = None) -> str:
     """The page as HTML."""
-    seen = view(facts)
+    seen = view(facts, device=device)
     found = hearings(seen)
     return render(
         facts.name,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wattscribe.records import Counts, Evidence, Interval, RunFacts, StreamingLatency, TrialFacts, to_json
 from wattscribe.report.cost import Energy, EnergyRule, energy_of, energy_rule, mean, percentiles, speed_of
 from wattscribe.report.groups import Group, group
+
+if TYPE_CHECKING:
+    from wattscribe.energy.devices import Device
 
 SCHEMA = 1
 
@@ -95,9 +98,14 @@ class View:
     rows: tuple[Row, ...]
 
 
-def view(facts: RunFacts, *, normaliser: str | None = None, resamples: int = 1000) -> View:
-    """Score and cost a run. The text rule is the experiment's own unless given; Whisper's where neither says."""
-    rule = energy_rule(facts)
+def view(
+    facts: RunFacts, *, normaliser: str | None = None, resamples: int = 1000, device: Device | None = None
+) -> View:
+    """Score and cost a run. The text rule is the experiment's own unless given; Whisper's where neither says.
+
+    `device`: model what transducers would take on that device, instead of what was measured here.
+    """
+    rule = energy_rule(facts, device)
     text_rule = normaliser or _recorded_normaliser(facts)
     groups = group(facts, normaliser=text_rule, resamples=resamples)
     energies = tuple(energy_of(each.done, rule) for each in groups)
@@ -105,9 +113,11 @@ def view(facts: RunFacts, *, normaliser: str | None = None, resamples: int = 100
     return View(facts=facts, normaliser=text_rule, groups=groups, energies=energies, rows=made)
 
 
-def rows(facts: RunFacts, *, normaliser: str | None = None, resamples: int = 1000) -> list[dict[str, Any]]:
+def rows(
+    facts: RunFacts, *, normaliser: str | None = None, resamples: int = 1000, device: Device | None = None
+) -> list[dict[str, Any]]:
     """The rows as plain data: strings, numbers, booleans, lists, None."""
-    return [to_json(row) for row in view(facts, normaliser=normaliser, resamples=resamples).rows]
+    return [to_json(row) for row in view(facts, normaliser=normaliser, resamples=resamples, device=device).rows]
 
 
 def _recorded_normaliser(facts: RunFacts) -> str:

@@ -1,0 +1,79 @@
+"""A transducer's joules on a device profile: from counted invocations, not from this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from wattscribe import report
+from wattscribe.energy import Component, WeightTensor, Workload, devices
+from wattscribe.records import Counts, RunFacts
+from wattscribe.report.compare import compare
+from wattscribe.testing.runs import CLEAN, MODELS, Shape, made_up_run
+
+
+def component(name: str, size_bytes: int) -> Component:
+    weight = WeightTensor(
+        name=f"{name}.weight", dtype="float32", shape=(size_bytes // 4,), size_bytes=size_bytes, call_bytes=size_bytes
+    )
+    return Component(
+        name=name,
+        weights=(weight,),
+        macs={"float32": size_bytes / 4},
+        activation_bytes=1000.0,
+        activation_bytes_unfused=2000.0,
+    )
+
+
+def transducer_run(joiner_calls: int) -> RunFacts:
+    workload = Workload(
+        name="small",
+        kind="transducer",
+        components=(component("encoder", 3_000_000), component("predictor", 300_000), component("joiner", 200_000)),
+        segment_s=0.32,
+        frames_per_segment=8.0,
+        vocabulary=500,
+    )
+    counts = Counts(
+        encoder_calls=15,
+        encoder_rows=15,
+        predictor_calls=20,
+        predictor_rows=20,
+        joiner_calls=joiner_calls,
+        joiner_rows=joiner_calls,
+        frames=120,
+        blanks=100,
+        tokens=20,
+    )
+    facts = made_up_run(models=MODELS[:1], precisions=("fp32",), conditions=(CLEAN,), shape=Shape(utterances=10))
+    (trial,) = facts.trials
+    counted = tuple(replace(each, counts=counts) for each in trial.utterances)
+    return replace(facts, trials=(replace(trial, workload=workload.to_json(), utterances=counted),))
+
+
+def test_joules_come_from_the_counts() -> None:
+    phone = devices.load("phone")
+    (few,), (many,) = (report.rows(transducer_run(calls), device=phone) for calls in (140, 1400))
+    assert few["energy_evidence"] == many["energy_evidence"] == phone.evidence
+    assert "phone" in few["energy_covers"]
+    assert 0 < few["energy_j"] < many["energy_j"]
+    low, high = few["energy_ci95_j"]
+    assert low <= few["energy_j"] <= high
+    assert few["mean_power_w"] == pytest.approx(few["j_per_audio_s"])
+    assert report.rows(transducer_run(140))[0]["energy_evidence"] == "measured"
+
+
+def test_other_recognizers_have_no_figure_on_a_device() -> None:
+    facts = made_up_run(models=MODELS[:1], precisions=("fp32",), conditions=(CLEAN,))
+    (row,) = report.rows(facts, device=devices.load("phone"))
+    assert row["energy_j"] is None
+    assert "only a transducer" in row["energy_reason"]
+
+
+def test_two_runs_compare_on_a_device() -> None:
+    phone = devices.load("phone")
+    assert compare(transducer_run(140), transducer_run(140), device=phone, max_energy_increase=0.0).accepted
+    grown = compare(transducer_run(140), transducer_run(1400), device=phone)
+    assert not grown.accepted
+    assert "energy rises by more than +3.0 %" in grown.reasons[0]
