@@ -46,7 +46,9 @@ class FrameSource:
 
     def accept(self, samples: Samples) -> None:
         """Hear more samples; they are kept as long as a saved stream would need them."""
-        self._fbank.accept_waveform(SAMPLE_RATE_HZ, memoryview(samples))  # read 5 × faster than an array is
+        self._fbank.accept_waveform(
+            SAMPLE_RATE_HZ, samples.data
+        )  # a memoryview: read several times faster than an array
         self._recent.append(samples)
         self.samples += len(samples)
         self._forget()

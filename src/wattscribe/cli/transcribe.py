@@ -1,0 +1,244 @@
+"""`wattscribe transcribe MODEL FILE… | - | --mic`: text as it is recognised."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+import cyclopts
+from cyclopts import Parameter
+
+from wattscribe.errors import InputError
+from wattscribe.records import Counts, Transcript, to_json
+
+if TYPE_CHECKING:
+    from wattscribe.streaming.features import Samples
+    from wattscribe.streaming.stream import Ended
+    from wattscribe.streaming.transducer import Transducer
+
+app = cyclopts.App(
+    name="wattscribe transcribe",
+    help="Text as it is recognised: audio files, raw 16 kHz 16-bit mono PCM on standard input (-), or the microphone.",
+)
+
+
+class Listener(Protocol):
+    """What Stream and GatedStream share."""
+
+    ended: list[Ended]
+
+    def accept(self, samples: Samples) -> None: ...
+    def finish(self) -> Transcript: ...
+    def partial(self) -> Transcript: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def counts(self) -> Counts: ...
+    @property
+    def heard_s(self) -> float: ...
+
+
+@app.default
+def transcribe(
+    model: str,
+    /,
+    *sources: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    mic: bool = False,
+    json_lines: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    vad: Annotated[bool, Parameter(negative="")] = False,
+    decoding: Literal["greedy", "beam"] = "greedy",
+    beam: int = 4,
+    blank_penalty: float = 0.0,
+    frame_by_frame: Annotated[bool, Parameter(negative="")] = False,
+    precision: Literal["stored", "fp32", "fp16", "int8"] = "stored",
+    threads: int = 1,
+    tail_s: float = 0.8,
+    endpoints: bool = True,
+) -> int:
+    """Transcribe with the streaming transducer in the directory MODEL.
+
+    Parameters
+    ----------
+    model: directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt
+    sources: audio files, or - for raw PCM on standard input
+    mic: listen to the default microphone until Ctrl-C (extra `mic`)
+    json_lines: one JSON line per utterance, with times, and one with what the source cost
+    vad: hear only speech: no encoder call in silence (extra `vad`)
+    decoding: greedy, or modified beam search
+    beam: hypotheses kept by beam search
+    blank_penalty: subtracted from the blank's score
+    frame_by_frame: ask the joiner frame by frame, for comparison
+    precision: which of several files of a component to take
+    threads: of one operator
+    tail_s: seconds of silence appended at the end
+    endpoints: start a new line after a pause, or after 20 s
+    """
+    from wattscribe.streaming import Endpointing, open_transducer
+
+    unknown = [name for name in sources if name.startswith("-") and name != "-"]
+    if unknown:
+        raise InputError(f"there is no option {unknown[0]!r}", fix="See wattscribe transcribe --help")
+    if bool(sources) == mic:
+        raise InputError("nothing to transcribe" if not mic else "both files and --mic", fix="Give FILE…, - or --mic")
+    transducer = open_transducer(
+        model.removeprefix("onnx:"),
+        precision=precision,
+        threads=threads,
+        decoding=decoding,
+        beam=beam,
+        blank_penalty=blank_penalty,
+        frame_by_frame=frame_by_frame,
+        tail_s=tail_s,
+        endpointing=Endpointing() if endpoints else None,
+    )
+    for note in transducer.files.notes:
+        print(f"wattscribe transcribe: note: {note}", file=sys.stderr)
+    names = ["microphone"] if mic else list(sources)
+    with Interrupts() as interrupts:
+        for name in names:
+            printer = _Printer(
+                name=name, json_lines=json_lines, live=decoding == "greedy" and not json_lines, titled=len(names) > 1
+            )
+            _one(_blocks(name, mic), _listener(transducer, vad), printer, interrupts)
+            if interrupts.asked:
+                break
+    return 0
+
+
+def _blocks(name: str, mic: bool) -> Iterator[Samples]:
+    from wattscribe.streaming import sources
+
+    if mic:
+        return sources.microphone_blocks()
+    return sources.pcm_blocks(sys.stdin.buffer) if name == "-" else sources.file_blocks(name)
+
+
+def _listener(transducer: Transducer, vad: bool) -> Listener:
+    from wattscribe.streaming.vad import GatedStream
+
+    return GatedStream(transducer) if vad else transducer.stream()
+
+
+def _one(blocks: Iterator[Samples], listener: Listener, printer: _Printer, interrupts: Interrupts) -> None:
+    """Hear one source to its end or to Ctrl-C, printing what is recognised."""
+    printer.begin()
+    for block in interrupts.until_asked(blocks):
+        listener.accept(block)
+        printer.show(listener)
+    listener.finish()
+    printer.show(listener)
+    printer.end(listener)
+
+
+class Interrupts:
+    """Ctrl-C ends the listening, never a computation halfway: what was heard is still decoded and printed."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._waiting = False
+
+    def __enter__(self) -> Interrupts:
+        self._before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        if self._waiting:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+
+    def until_asked(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
+        """The blocks until they end or Ctrl-C is pressed."""
+        while not self.asked:
+            try:
+                with self._listening():
+                    block = next(blocks, None)
+            except KeyboardInterrupt:
+                return
+            if block is None:
+                return
+            yield block
+
+
+@dataclass(slots=True)
+class _Printer:
+    """Words as they come where they are never revised (greedy), else whole utterances; or JSON lines."""
+
+    name: str
+    json_lines: bool
+    live: bool
+    titled: bool
+    shown: str = ""
+
+    def begin(self) -> None:
+        if self.titled and not self.json_lines:
+            print(f"{self.name}:", flush=True)
+
+    def show(self, listener: Listener) -> None:
+        """Print what is new."""
+        while listener.ended:
+            self._utterance(listener.ended.pop(0))
+        if self.live:
+            self._grow(listener.text)
+
+    def end(self, listener: Listener) -> None:
+        """Print the last utterance and, as JSON, what the source cost."""
+        last = listener.partial()
+        if last.text:
+            if self.json_lines:
+                times = [token.start_s for token in last.tokens]
+                self._line(last, times[0], listener.heard_s)
+            else:
+                self._grow(last.text)
+                print(flush=True)
+        if self.json_lines:
+            self._cost(listener)
+
+    def _utterance(self, ended: Ended) -> None:
+        text = ended.transcript.text
+        if self.json_lines:
+            if text:
+                self._line(ended.transcript, ended.start_s, ended.end_s)
+        elif text:
+            self._grow(text)
+            print(flush=True)
+        self.shown = ""
+
+    def _grow(self, text: str) -> None:
+        if text.startswith(self.shown) and len(text) > len(self.shown):
+            print(text[len(self.shown) :], end="", flush=True)
+            self.shown = text
+
+    def _line(self, transcript: Transcript, start_s: float, end_s: float) -> None:
+        tokens = [to_json(token) for token in transcript.tokens]
+        found = {"type": "utterance", "source": self.name, "start_s": round(start_s, 3), "end_s": round(end_s, 3)}
+        print(json.dumps({**found, "text": transcript.text, "tokens": tokens}, ensure_ascii=False), flush=True)
+
+    def _cost(self, listener: Listener) -> None:
+        found = {
+            "type": "cost",
+            "source": self.name,
+            "audio_s": round(listener.heard_s, 3),
+            "counts": to_json(listener.counts),
+        }
+        skipped = getattr(listener, "skipped_s", None)
+        if skipped is not None:
+            found["skipped_s"] = round(skipped, 3)
+        print(json.dumps(found), flush=True)
