@@ -216,6 +216,19 @@ def test_a_run_that_has_hardly_begun_has_rows() -> None:
     assert "| model" in report.to_markdown(replace(facts, trials=()))
 
 
+def test_rows_follow_the_experiment_and_not_the_shuffled_plan() -> None:
+    facts = made_up_run(models=MODELS[:2], conditions=(CLEAN, NOISY[3], NOISY[0]), shape=Shape(utterances=2))
+    shuffled = replace(facts, trials=facts.trials[::-1], experiment={"models": ["fake:tiny", {"model": "fake:base"}]})
+    assert report.rows(shuffled) == report.rows(replace(shuffled, trials=facts.trials))
+    seen = [(row["model"], row["precision"], row["condition"]) for row in report.rows(shuffled)]
+    assert seen[:4] == [
+        ("fake:tiny", "fp32", "clean"),
+        ("fake:tiny", "fp32", "rain@20dB"),
+        ("fake:tiny", "fp32", "rain@0dB"),
+        ("fake:tiny", "fp16", "clean"),
+    ]
+
+
 def test_other_settings_are_other_rows() -> None:
     facts = made_up_run(models=TINY, precisions=("fp32",), conditions=(CLEAN,))
     trial = facts.trials[0]

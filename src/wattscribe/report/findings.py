@@ -106,7 +106,7 @@ class Correlation:
 
 
 def hearings(seen: View) -> list[Hearing]:
-    """In the order of the plan."""
+    """In the order of the experiment."""
     found: dict[tuple[str, Condition], list[Entry]] = {}
     for group, energy, row in zip(seen.groups, seen.energies, seen.rows, strict=True):
         found.setdefault((group.corpus, group.condition), []).append(Entry(group=group, energy=energy, row=row))

@@ -11,6 +11,8 @@ import numpy as np
 from wattscribe.records import Condition, RecognizerSpec, RunFacts, TrialFacts, UtteranceResult, to_json
 from wattscribe.scoring import ErrorCounts, RateInterval, count_errors, mean_counts, wer_interval
 
+PRECISIONS = ("float32", "fp32", "bfloat16", "bf16", "float16", "fp16", "int8_float32", "int8_float16", "int8")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
@@ -60,13 +62,44 @@ def short_corpus(name: str) -> str:
 
 
 def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000) -> tuple[Group, ...]:
-    """All groups of a run, in the order of the plan."""
+    """All groups of a run, as the experiment lists them; the plan itself is shuffled."""
     found: dict[str, list[TrialFacts]] = {}
     for each in facts.trials:
         trial = each.trial
         key = json.dumps([to_json(trial.recognizer), trial.corpus, to_json(trial.condition)], sort_keys=True)
         found.setdefault(key, []).append(each)
-    return tuple(_group(trials, normaliser, resamples, facts.seed) for trials in found.values())
+    made = [_group(trials, normaliser, resamples, facts.seed) for trials in found.values()]
+    return tuple(sorted(made, key=lambda each: _order(each, facts)))
+
+
+def _order(each: Group, facts: RunFacts) -> tuple[object, ...]:
+    """Corpora and models as the experiment lists them, precisions from wide to narrow, clean first, then growing noise."""
+    models = [entry.get("model", "") if isinstance(entry, dict) else entry for entry in _listed(facts, "models")]
+    corpora = _listed(facts, "data")
+    spec, condition = each.recognizer, each.condition
+    return (
+        _place([str(name).partition("?")[0] for name in models], spec.name),
+        spec.name,
+        PRECISIONS.index(spec.precision) if spec.precision in PRECISIONS else len(PRECISIONS),
+        spec.precision,
+        spec.device,
+        spec.threads,
+        spec.batch_size,
+        sorted(spec.options.items()),
+        _place(corpora, each.corpus),
+        each.corpus,
+        (condition.longform_s or 0.0, condition.rir or "", condition.noise or ""),
+        -(condition.snr_db if condition.snr_db is not None else 0.0),
+    )
+
+
+def _listed(facts: RunFacts, key: str) -> list[object]:
+    value = facts.experiment.get(key)
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _place(names: Sequence[object], name: str) -> int:
+    return names.index(name) if name in names else len(names)
 
 
 def _group(trials: Sequence[TrialFacts], normaliser: str, resamples: int, seed: int) -> Group:

@@ -156,7 +156,7 @@ def _identity(each: Group) -> dict[str, Any]:
 
 def _state(each: Group, facts: RunFacts) -> dict[str, Any]:
     statuses = {trial.status for trial in each.trials}
-    status = next(iter(statuses)) if len(statuses) == 1 else "partial"
+    status = next(iter(statuses)) if len(statuses) == 1 else "partial" if statuses & {"done", "failed"} else "running"
     reasons = dict.fromkeys(trial.reason for trial in each.trials if trial.reason)
     heard = {result.id: result for trial in each.trials for result in trial.utterances}
     unanswered = {r.id for trial in each.trials for r in trial.utterances if r.hypothesis is None}
