@@ -107,7 +107,7 @@ class Beam:
         vectors, states = self._predictor.run(
             [branch.hypothesis.tokens[-context:] for branch in grown], [branch.hypothesis.states for branch in grown]
         )
-        tallies[owners[0]].predictor_calls += 1
+        tallies[owners[0]].predictor_calls += self._predictor.calls(len(grown))
         for owner, branch, vector, state in zip(owners, grown, vectors, states, strict=True):
             tallies[owner].predictor_rows += 1
             branch.hypothesis = replace(branch.hypothesis, vector=vector, states=state)
@@ -131,7 +131,7 @@ class Beam:
         if self._blank_penalty:
             scores[:, BLANK] -= self._blank_penalty
         scores = log_softmax(scores)
-        tallies[owners[0]].joiner_calls += 1
+        tallies[owners[0]].joiner_calls += self._joiner.calls(len(scores))
         start = 0
         for owner, branch, part in zip(owners, asked, rows, strict=True):
             tallies[owner].joiner_rows += len(part)

@@ -7,7 +7,7 @@ that no state is copied or allocated while a stream runs. Several streams share 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,11 @@ def _segment(audio: Port, metadata: Mapping[str, str], path: Path) -> tuple[int,
 class Encoder:
     """A loaded encoder. `frames` is what it emits per segment, found by one trial run."""
 
-    def __init__(self, net: Any, path: Path) -> None:
+    def __init__(self, net: Any, path: Path, *, streams_apart: bool = True) -> None:
         self.net = net
         self.path = path
-        self.layout = read_layout(net, path)
+        found = read_layout(net, path)
+        self.layout = replace(found, batchable=found.batchable and streams_apart)
         self._free: list[Slot] = []
         self._names = [self.layout.output, *(spec.output for spec in self.layout.states)]
         probe = self._outputs(np.zeros((1, *self.segment_shape), np.float32), [0], self.initial_states())

@@ -94,7 +94,7 @@ class Greedy:
             scores = self._joiner.run_one(rows[0], vectors[0])
         else:
             scores = self._joiner.run(np.concatenate(rows), np.repeat(np.stack(vectors), counts, axis=0))
-        live[0].tally.joiner_calls += 1
+        live[0].tally.joiner_calls += self._joiner.calls(len(scores))
         if self._blank_penalty:
             scores[:, BLANK] -= self._blank_penalty
         best = scores.argmax(axis=1)
@@ -135,7 +135,7 @@ class Greedy:
         vectors, states = self._predictor.run(
             [tuple(each.tokens[-context:]) for each in live], [each.states for each in live]
         )
-        live[0].tally.predictor_calls += 1
+        live[0].tally.predictor_calls += self._predictor.calls(len(live))
         for each, vector, state in zip(live, vectors, states, strict=True):
             each.vector, each.states = vector, state
             each.tally.predictor_rows += 1

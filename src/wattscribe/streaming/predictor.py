@@ -16,6 +16,9 @@ from wattscribe.streaming.layout import Array
 Vector = NDArray[np.float32]
 BLANK = 0
 
+_TOLERANCE = 1e-4
+"""As in joiner.py."""
+
 
 class Predictor:
     """A loaded predictor (sherpa-onnx calls it the decoder).
@@ -43,8 +46,10 @@ class Predictor:
         self.context = self._context(metadata)
         self.vocabulary = layout.number(metadata, "vocab_size", path)
         self._names = [outputs[0].name, *(spec.output for spec in self.states)]
-        probe, _ = self.run([self.blank_context()], [self.initial_states()])
+        probe, _ = self._ask([self.blank_context()], [self.initial_states()])
         self.dim = int(probe.shape[1])
+        self._together = True
+        self._together = self._leaves_rows_alone()
 
     def _context(self, metadata: Mapping[str, str]) -> int:
         stated, fixed = layout.number(metadata, "context_size", self.path), self._tokens.shape[1]
@@ -68,7 +73,29 @@ class Predictor:
     def run(
         self, contexts: Sequence[tuple[int, ...]], states: Sequence[tuple[Array, ...]]
     ) -> tuple[Vector, list[tuple[Array, ...]]]:
-        """One call for several hypotheses: their last tokens and states → [N, D] and the next states of each."""
+        """Several hypotheses' last tokens and states → [N, D] and the next states of each, in `calls(N)` calls."""
+        if self._together or len(contexts) == 1:
+            return self._ask(contexts, states)
+        parts = [self._ask([context], [each]) for context, each in zip(contexts, states, strict=True)]
+        return np.concatenate([vector for vector, _ in parts]), [after for _, (after,) in parts]
+
+    def calls(self, rows: int) -> int:
+        """Invocations that `run` takes for so many rows: one, unless rows of one call change one another."""
+        return 1 if self._together else rows
+
+    def _leaves_rows_alone(self) -> bool:
+        """Whether two hypotheses in one call get what each gets alone."""
+        contexts = [self.blank_context(), (BLANK,) * self.context]
+        states = [self.initial_states()] * 2
+        apart = np.concatenate([self._ask([context], [self.initial_states()])[0] for context in contexts])
+        try:
+            return bool(np.allclose(self._ask(contexts, states)[0], apart, atol=_TOLERANCE))
+        except ModelError:  # an export for one hypothesis at a time
+            return False
+
+    def _ask(
+        self, contexts: Sequence[tuple[int, ...]], states: Sequence[tuple[Array, ...]]
+    ) -> tuple[Vector, list[tuple[Array, ...]]]:
         feeds: dict[str, Array] = {self._tokens.name: np.array(contexts, dtype=self._tokens.dtype)}
         for index, spec in enumerate(self.states):
             axis = spec.batch_axis or 0

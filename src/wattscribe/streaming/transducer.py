@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from wattscribe.errors import InputError, ModelError
 from wattscribe.records import Transcript
@@ -17,10 +16,8 @@ from wattscribe.streaming.features import FRAME_SHIFT_S, Samples
 from wattscribe.streaming.files import TransducerFiles, Vocabulary, find_files, read_vocabulary
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
-from wattscribe.streaming.onnxfile import read_onnx
+from wattscribe.streaming.opening import open_encoder, open_rows
 from wattscribe.streaming.predictor import Predictor
-from wattscribe.streaming.rewrite import rewrite
-from wattscribe.streaming.session import open_session
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
 
 DECODINGS = ("greedy", "beam")
@@ -70,9 +67,10 @@ class Transducer:
         self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
-        self.encoder = Encoder(_open_encoder(files.encoder, threads, rewriting), files.encoder)
-        self.predictor = Predictor(open_session(files.predictor, threads=threads), files.predictor)
-        self.joiner = Joiner(open_session(files.joiner, threads=threads), files.joiner)
+        net, apart = open_encoder(files.encoder, threads=threads, rewriting=rewriting)
+        self.encoder = Encoder(net, files.encoder, streams_apart=apart)
+        self.predictor = Predictor(open_rows(files.predictor, threads=threads), files.predictor)
+        self.joiner = Joiner(open_rows(files.joiner, threads=threads), files.joiner)
         self._check()
         self.batch_size = batch_size if self.encoder.layout.batchable else 1
         self.frame_s = self.encoder.layout.shift_frames * FRAME_SHIFT_S / self.encoder.frames
@@ -175,15 +173,6 @@ def whole(stream: Stream) -> Transcript:
         tokens=tuple(token for part in parts for token in part.tokens),
         counts=last.counts,
     )
-
-
-def _open_encoder(path: Path, threads: int, rewriting: bool) -> Any:
-    """The encoder's session, of its rewritten graph where a rule applies."""
-    if rewriting:
-        model, applied = rewrite(read_onnx(path))
-        if any(applied.values()):
-            return open_session(path, threads=threads, model=model)
-    return open_session(path, threads=threads)
 
 
 def open_transducer(

@@ -1,0 +1,97 @@
+"""Give each row of a dynamically quantised network its own scale, so that rows do not change one another.
+
+DynamicQuantizeLinear takes one scale over all rows of a call. Frames asked together would then get other scores than asked one
+by one, and another text. Here every row is quantised by itself, with the operator's own arithmetic (onnx
+DynamicQuantizeLinear-11: range with 0 in it, 255 steps, round half to even): a row alone gives the same bits as before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from wattscribe.streaming.editing import Editor, node
+from wattscribe.streaming.onnxfile import Node, OnnxFile
+
+OPSET = 13
+
+
+def by_row(model: OnnxFile) -> bytes | None:
+    """The model with every dynamic quantisation per row; None where there is none, or one that cannot be taken apart."""
+    quantised = [each for each in model.graph.nodes if each.op_type == "DynamicQuantizeLinear"]
+    if not quantised or model.opsets.get("", 0) < OPSET:
+        return None
+    editor = Editor(model)
+    if not all(_split(editor, each) for each in quantised):
+        return None
+    return editor.to_bytes()
+
+
+def _split(editor: Editor, quantise: Node) -> bool:
+    """Replace one DynamicQuantizeLinear and the products that use it."""
+    values, scale, zero = quantise.outputs
+    products = list(editor.users[values])
+    if any(p.op_type != "MatMulInteger" or p.inputs[0] != values or p.inputs[2:3] != (zero,) for p in products):
+        return False
+    if any(editor.constant(p.inputs[1]) is None for p in products) or len(editor.users[zero]) != len(products):
+        return False
+    if any(user.op_type != "Mul" for user in editor.users[scale]):
+        return False
+    for product in products:
+        _correct(editor, product, f"{zero}/int")
+    editor.replace(quantise, _quantise(editor, quantise))
+    return True
+
+
+def _quantise(editor: Editor, quantise: Node) -> list[Node]:
+    """x → its 8-bit values, scale and zero point per row (reduced over the last axis)."""
+    x, (values, scale, zero) = quantise.inputs[0], quantise.outputs
+    nothing = editor.add_constant(x, np.array(0, np.float32))
+    steps = editor.add_constant(x, np.array(255, np.float32))
+    one = editor.add_constant(x, np.array(1, np.float32))
+    n = {
+        part: f"{values}/{part}"
+        for part in ("low", "min", "high", "max", "range", "flat", "step", "from", "at", "div", "near", "sum", "cut")
+    }
+    return [
+        node("ReduceMin", [x], n["low"], axes=(-1,), keepdims=1),
+        node("Min", [n["low"], nothing], n["min"]),
+        node("ReduceMax", [x], n["high"], axes=(-1,), keepdims=1),
+        node("Max", [n["high"], nothing], n["max"]),
+        node("Sub", [n["max"], n["min"]], n["range"]),
+        node("Div", [n["range"], steps], n["step"]),
+        node("Equal", [n["range"], nothing], n["flat"]),
+        node("Where", [n["flat"], one, n["step"]], scale),
+        node("Div", [n["min"], scale], n["from"]),
+        node("Neg", [n["from"]], n["at"]),
+        node("Clip", [n["at"], nothing, steps], f"{zero}/clip"),
+        node("Round", [f"{zero}/clip"], f"{zero}/float"),
+        node("Cast", [f"{zero}/float"], f"{zero}/int", to=6),
+        node("Div", [x, scale], n["div"]),
+        node("Round", [n["div"]], n["near"]),
+        node("Add", [n["near"], f"{zero}/float"], n["sum"]),
+        node("Clip", [n["sum"], nothing, steps], n["cut"]),
+        node("Cast", [n["cut"]], values, to=2),
+    ]
+
+
+def _correct(editor: Editor, product: Node, zero: str) -> None:
+    """Σ(a − zero)·b = Σa·b − zero·Σb: the product without a zero point, and each row's own correction."""
+    weight = editor.constant(product.inputs[1])
+    if weight is None:
+        raise ValueError(f"the weight of {product.name!r} is not constant")
+    offset = editor.constant(product.inputs[3]) if len(product.inputs) > 3 and product.inputs[3] else None
+    columns = weight.astype(np.int64) - (0 if offset is None else offset.astype(np.int64))
+    sums = editor.add_constant(product.outputs[0], columns.sum(axis=0).astype(np.int32))
+    out = product.outputs[0]
+    bare = replace(
+        product,
+        inputs=(product.inputs[0], product.inputs[1], "", *product.inputs[3:]),
+        outputs=(f"{out}/bare",),
+        raw=None,
+    )
+    editor.replace(
+        product,
+        [bare, node("Mul", [zero, sums], f"{out}/shift"), node("Sub", [f"{out}/bare", f"{out}/shift"], out)],
+    )
