@@ -93,6 +93,15 @@ def test_failures_are_counted_kept_with_their_times_and_are_no_samples() -> None
     assert sampler.errors() == {"scripted": "/sys/x: the sensor is gone"}
 
 
+@pytest.mark.parametrize("error", [OSError("bus"), ValueError("no number"), MeterError("gone")])
+def test_a_meter_that_breaks_does_not_end_the_sampling_of_the_others(error: Exception) -> None:
+    clock = FakeClock(100.0)
+    sampler = Sampler([ScriptedMeter([error] * 5, name="broken"), ScriptedMeter([1.0] * 5)], 20, clock)
+    step(sampler, clock, 5)
+    broken, good = sampler.drain()
+    assert (len(broken.failed_t_s), len(good.t_s)) == (5, 5)
+
+
 def test_drain_hands_over_once_and_pieces_join_to_the_whole() -> None:
     clock = FakeClock(100.0)
     sampler = Sampler([ScriptedMeter([float(i) for i in range(60)])], 20, clock)

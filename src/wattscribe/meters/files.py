@@ -20,6 +20,8 @@ class SensorFiles:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self.root = root
+        self.is_copy = root != Path("/")
+        """A copied tree keeps answering through an open file that was removed; the kernel's own files do not."""
 
     def path(self, name: str) -> Path:
         """`sys/class/…` or `/sys/class/…` → the path below the root."""
@@ -85,7 +87,7 @@ class ValueFile:
             if self._fd < 0:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             content = self._files.pread(self.path, self._fd)
-            if os.fstat(self._fd).st_nlink == 0:
+            if self._files.is_copy and os.fstat(self._fd).st_nlink == 0:
                 raise OSError(errno.ENODEV, "the file was removed")
         except OSError as error:
             self.last_error = error

@@ -76,7 +76,7 @@ class _MeterLog:
         values: Sequence[float | None]
         try:
             values = self.meter.read()
-        except MeterError as error:
+        except (MeterError, OSError, ValueError) as error:  # One broken sensor must not end the sampling of the others.
             self.error = str(error)
             values = [None] * len(self.logs)
         middle_s = (before_s + clock.now_s()) / 2
