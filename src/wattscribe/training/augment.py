@@ -7,11 +7,13 @@ energies add, and bands and moments are masked (SpecAugment, arXiv 1904.08779). 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.training.features import MELS, SILENCE, log_mels
+from wattscribe.training.sound import read_sound, sound_files
 from wattscribe.units import SAMPLE_RATE_HZ
 
 Mels = NDArray[np.float32]
@@ -59,7 +61,8 @@ def stretch(mels: Mels, factor: float) -> Mels:
     places = np.arange(0, max(len(mels) - 1, 1), factor)
     low = np.minimum(places.astype(int), len(mels) - 1)
     share = (places - low)[:, None].astype(np.float32)
-    return mels[low] * (1 - share) + mels[np.minimum(low + 1, len(mels) - 1)] * share
+    stretched: Mels = mels[low] * (1 - share) + mels[np.minimum(low + 1, len(mels) - 1)] * share
+    return stretched
 
 
 def warp(mels: Mels, factor: float) -> Mels:
@@ -67,7 +70,8 @@ def warp(mels: Mels, factor: float) -> Mels:
     sources = np.interp(_HZ / factor, _HZ, np.arange(MELS))
     low = sources.astype(int)
     share = (sources - low).astype(np.float32)
-    return mels[:, low] * (1 - share) + mels[:, np.minimum(low + 1, MELS - 1)] * share
+    warped: Mels = mels[:, low] * (1 - share) + mels[:, np.minimum(low + 1, MELS - 1)] * share
+    return warped
 
 
 def add_noise(mels: Mels, noise: Mels, snr_db: float) -> Mels:
@@ -76,7 +80,8 @@ def add_noise(mels: Mels, noise: Mels, snr_db: float) -> Mels:
     frame_energy = speech.sum(1)
     active = frame_energy[frame_energy >= np.median(frame_energy)].mean()
     scale = active / max(other.sum(1).mean(), 1e-10) / 10 ** (snr_db / 10)
-    return np.log(speech + other * scale, dtype=np.float32)
+    noisy: Mels = np.log(speech + other * scale, dtype=np.float32)
+    return noisy
 
 
 def mask(mels: Mels, how: Augmentation, rng: np.random.Generator) -> Mels:
@@ -94,9 +99,9 @@ def mask(mels: Mels, how: Augmentation, rng: np.random.Generator) -> Mels:
 
 
 class NoiseBank:
-    """Stationary noises of several colours as log-mels, made once; further recordings can be added."""
+    """Stationary noises of several colours as log-mels, made once, and the recordings of a folder."""
 
-    def __init__(self, seed: int = 0, seconds: float = 30.0) -> None:
+    def __init__(self, seed: int = 0, seconds: float = 30.0, folder: str | None = None) -> None:
         rng = np.random.default_rng(seed)
         count = int(seconds * SAMPLE_RATE_HZ)
         frequencies = np.maximum(np.fft.rfftfreq(count, 1 / SAMPLE_RATE_HZ), 20.0)
@@ -105,10 +110,8 @@ class NoiseBank:
             spectrum = np.fft.rfft(rng.standard_normal(count)) * frequencies**-slope
             samples = np.fft.irfft(spectrum, count)
             self.noises.append(log_mels((0.1 * samples / samples.std()).astype(np.float32)))
-
-    def add(self, samples: NDArray[np.float32]) -> None:
-        """Take a recording of noise into the bank."""
-        self.noises.append(log_mels(samples))
+        if folder is not None:
+            self.noises += [log_mels(read_sound(path)) for path in sound_files(Path(folder).expanduser())]
 
     def draw(self, frames: int, rng: np.random.Generator) -> Mels:
         """`frames` frames of a random noise, from a random place, repeated where it is short."""
@@ -117,7 +120,9 @@ class NoiseBank:
         return np.resize(noise[start : start + frames], (frames, noise.shape[1]))
 
 
-def augment(mels: Mels, how: Augmentation, bank: NoiseBank, rng: np.random.Generator, *, keep_time: bool = False) -> Mels:
+def augment(
+    mels: Mels, how: Augmentation, bank: NoiseBank, rng: np.random.Generator, *, keep_time: bool = False
+) -> Mels:
     """One utterance, changed; `keep_time` where a teacher's outputs must stay aligned (no stretch, no silence in front)."""
     if how.stretch and not keep_time:
         mels = stretch(mels, rng.uniform(1 - how.stretch, 1 + how.stretch))

@@ -97,7 +97,8 @@ def load_weights(model: TransducerModel, tensors: Mapping[str, Tensor], where: P
             )  # fmt: skip
         if own[name].shape != tensors[name].shape:
             raise InputError(
-                f"the checkpoint is of another shape: {name} is {tuple(tensors[name].shape)}, the model's {tuple(own[name].shape)}",
+                f"the checkpoint is of another shape: {name} is {tuple(tensors[name].shape)}, "
+                f"the model's {tuple(own[name].shape)}",
                 where=where, fix="Use the config that it was trained with",
             )  # fmt: skip
     model.load_state_dict(dict(tensors))
@@ -120,5 +121,7 @@ def load_state(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"the training state cannot be read: {said}", where=path, fix="Remove it to start afresh") from error
+        raise InputError(
+            f"the training state cannot be read: {said}", where=path, fix="Remove it to start afresh"
+        ) from error
     return dict(state)

@@ -123,7 +123,9 @@ def config_from_json(value: Mapping[str, Any]) -> TransducerConfig:
     try:
         return from_json(TransducerConfig, data)
     except TypeError as error:
-        raise InputError(f"the model's description does not fit: {error}", fix="See docs/training.md for its fields") from error
+        raise InputError(
+            f"the model's description does not fit: {error}", fix="See docs/training.md for its fields"
+        ) from error
 
 
 def _uniform(count: int, **fields: int) -> tuple[LayerConfig, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 
 from wattscribe.errors import InputError, TrainingError
-from wattscribe.training.augment import Augmentation, NoiseBank, augment
-from wattscribe.training.features import FRAMES_PER_S
+from wattscribe.training.augment import Augmentation, Mels, NoiseBank, augment
+from wattscribe.training.features import FRAMES_PER_S, log_mels
+from wattscribe.training.sound import Rooms, SoundChanges, change
 from wattscribe.training.speech_cache import Shard, Spoken, shards
+from wattscribe.training.synthesis import TRAINING_ESPEAK, Voice, speak, vary
 from wattscribe.training.teacher import FRAMES_PER_TEACHER_FRAME
+from wattscribe.training.texts import pieces, plain
 from wattscribe.training.tokens import Vocabulary
+
+FRAMES_PER_LETTER = 7
+"""Rough length of what is yet to be spoken, for batching: espeak-ng says some 14 letters a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +51,27 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One utterance of the data: its shard, its place there, where its teacher frames begin."""
+    """One utterance: its text and length, and its place in a shard unless it is spoken when its turn comes."""
 
-    shard: int
-    item: Spoken
-    taught_from: int | None
+    text: str
     tokens: tuple[int, ...]
+    frames: int
+    shard: int | None = None
+    item: Spoken | None = None
+    taught_from: int | None = None
+    """Where its teacher frames begin in the shard's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Everything that makes an utterance new: what is done to sound and to features, and the noises for it."""
+
+    features: Augmentation = field(default_factory=Augmentation)
+    sound: SoundChanges = field(default_factory=SoundChanges)
+    noises: NoiseBank = field(default_factory=NoiseBank)
+
+    def rooms(self) -> Rooms:
+        return Rooms(self.sound)
 
 
 class SpeechData:
@@ -68,33 +89,44 @@ class SpeechData:
         shortest_s: float = 0.4,
         held_out: frozenset[str] = frozenset(),
     ) -> None:
+        self.vocabulary = vocabulary
         self.shards: list[Shard] = []
         self.entries: list[Entry] = []
         self.longest_s, self.shortest_s, self.held_out = longest_s, shortest_s, held_out
         for source in sources:
             found = shards(Path(source.folder).expanduser())[: source.first_shards]
             if not found:
-                raise InputError("the speech folder holds no shards", where=source.folder, fix="Make it: see docs/training.md")
+                raise InputError("the speech folder holds no shards", where=source.folder,
+                                 fix="Make them: wattscribe train CONFIG --prepare")  # fmt: skip
             for shard in found:
-                self._list(shard, vocabulary, source)
+                self._list(shard, source)
         if not self.entries:
             raise InputError("no utterance is left to train on", fix="Check lengths and held-out texts")
 
-    def _list(self, shard: Shard, vocabulary: Vocabulary, source: Source) -> None:
+    def _list(self, shard: Shard, source: Source) -> None:
         taught = source.taught and shard.path.with_suffix(".teacher.npy").exists()
         place = 0
         for item in shard.utterances:
             fits = self.shortest_s <= item.frames / FRAMES_PER_S <= self.longest_s
             if fits and item.text not in self.held_out:
-                entry = Entry(shard=len(self.shards), item=item, taught_from=place if taught else None,
-                              tokens=tuple(vocabulary.encode(item.text)))  # fmt: skip
+                entry = Entry(text=item.text, tokens=tuple(self.vocabulary.encode(item.text)), frames=item.frames,
+                              shard=len(self.shards), item=item, taught_from=place if taught else None)  # fmt: skip
                 self.entries.extend([entry] * source.repeat)
             place += -(-item.frames // FRAMES_PER_TEACHER_FRAME)
         self.shards.append(shard)
 
+    def add_unspoken(self, sentences: Sequence[str], *, seed: int = 0) -> None:
+        """Sentences that espeak-ng speaks anew, by another voice, each time their turn comes."""
+        rng = random.Random(f"unspoken:{seed}")
+        for sentence in sentences:
+            for piece in map(plain, pieces(sentence, rng)):
+                if piece and piece not in self.held_out:
+                    tokens = tuple(self.vocabulary.encode(piece))
+                    self.entries.append(Entry(text=piece, tokens=tokens, frames=len(piece) * FRAMES_PER_LETTER))
+
     @property
     def hours(self) -> float:
-        return sum(entry.item.frames for entry in self.entries) / FRAMES_PER_S / 3600
+        return sum(entry.frames for entry in self.entries) / FRAMES_PER_S / 3600
 
     def plan(self, seed: int, epoch: int, batch_s: float) -> list[list[int]]:
         """Entries of each batch of an epoch: shuffled, alike in length, at most `batch_s` seconds with padding."""
@@ -105,8 +137,8 @@ class SpeechData:
         batches: list[list[int]] = []
         for start in range(0, len(order), pool):
             batch: list[int] = []
-            for index in sorted(order[start : start + pool], key=lambda i: self.entries[i].item.frames):
-                longest = self.entries[index].item.frames / FRAMES_PER_S  # sorted: the newest is the longest
+            for index in sorted(order[start : start + pool], key=lambda i: self.entries[i].frames):
+                longest = self.entries[index].frames / FRAMES_PER_S  # sorted: the newest is the longest
                 if batch and longest * (len(batch) + 1) > batch_s:
                     batches.append(batch)
                     batch = []
@@ -115,16 +147,10 @@ class SpeechData:
         rng.shuffle(batches)
         return batches
 
-    def batch(self, indices: Sequence[int], how: Augmentation, bank: NoiseBank, rng: np.random.Generator) -> Batch:
+    def batch(self, indices: Sequence[int], changes: Changes, rooms: Rooms, rng: np.random.Generator) -> Batch:
         """The utterances' changed features, padded with the last frame of each. Raises TrainingError on broken shards."""
         entries = [self.entries[index] for index in indices]
-        heard = []
-        for entry in entries:
-            mels = self.shards[entry.shard].features(entry.item).astype(np.float32)
-            if len(mels) != entry.item.frames or not np.isfinite(mels).all():
-                raise TrainingError("a shard's features are broken", where=self.shards[entry.shard].path,
-                                    fix="Delete this shard and make it again")  # fmt: skip
-            heard.append(augment(mels, how, bank, rng, keep_time=entry.taught_from is not None))
+        heard = [self._heard(entry, changes, rooms, rng) for entry in entries]
         longest = max(len(mels) for mels in heard)
         mels = np.stack([np.concatenate([m, np.repeat(m[-1:], longest - len(m), 0)]) for m in heard])
         tokens = torch.tensor([len(entry.tokens) for entry in entries])
@@ -134,18 +160,33 @@ class SpeechData:
         frames = torch.tensor([len(m) for m in heard])
         return Batch(
             mels=torch.from_numpy(mels), frames=frames, targets=targets, tokens=tokens,
-            texts=tuple(entry.item.text for entry in entries), taught=self._taught(entries),
+            texts=tuple(entry.text for entry in entries), taught=self._taught(entries),
             audio_s=float(frames.sum()) / FRAMES_PER_S,
         )  # fmt: skip
 
+    def _heard(self, entry: Entry, changes: Changes, rooms: Rooms, rng: np.random.Generator) -> Mels:
+        if entry.item is None or entry.shard is None:
+            voice = Voice(engine="espeak", name=TRAINING_ESPEAK[int(rng.integers(len(TRAINING_ESPEAK)))])
+            samples = speak(entry.text, vary(voice, random.Random(int(rng.integers(2**62)))))
+            return augment(log_mels(samples), changes.features, changes.noises, rng)
+        shard, taught = self.shards[entry.shard], entry.taught_from is not None
+        if not taught and rng.random() < changes.sound.share:
+            mels = log_mels(change(shard.audio(entry.item), changes.sound, rooms, rng))
+        else:
+            mels = shard.features(entry.item).astype(np.float32)
+            if len(mels) != entry.item.frames or not np.isfinite(mels).all():
+                raise TrainingError("a shard's features are broken", where=shard.path,
+                                    fix="Delete this shard and make it again")  # fmt: skip
+        return augment(mels, changes.features, changes.noises, rng, keep_time=taught)
+
     def _taught(self, entries: Sequence[Entry]) -> Tensor | None:
-        parts: list[np.ndarray | None] = []
+        parts: list[Mels | None] = []
         for entry in entries:
-            if entry.taught_from is None:
+            if entry.taught_from is None or entry.shard is None:
                 parts.append(None)
                 continue
             outputs = np.load(self.shards[entry.shard].path.with_suffix(".teacher.npy"), mmap_mode="r")
-            count = -(-entry.item.frames // FRAMES_PER_TEACHER_FRAME)
+            count = -(-entry.frames // FRAMES_PER_TEACHER_FRAME)
             parts.append(outputs[entry.taught_from : entry.taught_from + count].astype(np.float32))
         known = [part for part in parts if part is not None]
         if not known:

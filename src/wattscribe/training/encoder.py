@@ -15,16 +15,14 @@ from torch.nn import functional as F
 
 from wattscribe.training.config import EncoderConfig, LayerConfig
 
-
 UNSEEN = -1e4
 """Added to the scores of frames that may not be seen: exp of it is 0 in every precision, also in float16's range."""
 
 
 class LayerState(NamedTuple):
-    """What a block remembers of the past: keys and values (N, left, heads × width), convolution inputs (N, k-1, width)."""
+    """What a block remembers of the past: keys beside values (N, left, 2 × inner), convolution inputs (N, k-1, width)."""
 
-    key: Tensor
-    value: Tensor
+    memory: Tensor
     conv: Tensor
 
 
@@ -61,12 +59,12 @@ class Attention(nn.Module):
     def __init__(self, width: int, config: LayerConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        inner = config.heads * config.head_width
-        self.query_key_value = nn.Linear(width, 3 * inner)
-        self.out = nn.Linear(inner, width)
+        self.inner = config.heads * config.head_width
+        self.query_key_value = nn.Linear(width, 3 * self.inner)
+        self.out = nn.Linear(self.inner, width)
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(x, 2, (self.heads, -1)).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         # Spelled out: torch's fused attention with a mask is 2 to 4 times slower in bf16 on a CPU, forward and backward.
@@ -77,16 +75,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """(N, frames, width) with a mask of (frames, frames)."""
-        return self._attend(*self.query_key_value(x).chunk(3, dim=2), mask)
-
-    def step(self, x: Tensor, state: LayerState, mask: Tensor, segment: int) -> tuple[Tensor, Tensor, Tensor]:
-        """One segment and its right context → its output and the new cached keys and values."""
         query, key, value = self.query_key_value(x).chunk(3, dim=2)
-        left = state.key.shape[1]
-        keys, values = torch.cat([state.key, key], 1), torch.cat([state.value, value], 1)
-        output = self._attend(query, keys, values, mask)
-        # The last `left` frames before the next segment: right context is recomputed then, so it is not kept.
-        return output, keys[:, segment : segment + left], values[:, segment : segment + left]
+        return self._attend(query, key, value, mask)
+
+    def step(self, x: Tensor, memory: Tensor, mask: Tensor, segment: int) -> tuple[Tensor, Tensor]:
+        """One segment and its right context → its output and the new memory."""
+        query, fresh = self.query_key_value(x).split([self.inner, 2 * self.inner], dim=2)
+        known = torch.cat([memory, fresh], 1)
+        key, value = known.chunk(2, dim=2)
+        # The last frames before the next segment: right context is recomputed then, so it is not kept.
+        return self._attend(query, key, value, mask), known[:, segment : segment + memory.shape[1]]
 
 
 class CausalConvolution(nn.Module):
@@ -115,9 +113,9 @@ class CausalConvolution(nn.Module):
         # A copy's past: the frames of its segment (and before), then the copies before it.
         ends = torch.arange(1, frames.segments + 1, device=x.device)[:, None] * frames.segment
         before = past[:, (ends + torch.arange(self.kernel - 1, device=x.device)).flatten()]
-        before = before.unflatten(1, (frames.segments, self.kernel - 1))
-        blocks = torch.cat([before, copies.unflatten(1, (frames.segments, frames.right))], 2)
-        mixed_copies = self._convolve(blocks.flatten(0, 1)).unflatten(0, (x.shape[0], frames.segments))
+        before = torch.unflatten(before, 1, (frames.segments, self.kernel - 1))
+        blocks = torch.cat([before, torch.unflatten(copies, 1, (frames.segments, frames.right))], 2)
+        mixed_copies = torch.unflatten(self._convolve(blocks.flatten(0, 1)), 0, (x.shape[0], frames.segments))
         return torch.cat([mixed_copies.flatten(1, 2), mixed], 1)
 
     def step(self, x: Tensor, past: Tensor, segment: int) -> tuple[Tensor, Tensor]:
@@ -141,7 +139,8 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        return x + self.dropout(self.contract(self.dropout(F.relu(self.expand(self.norm_feed_forward(x))))))
+        inner = self.dropout(F.relu(self.expand(self.norm_feed_forward(x))))
+        return x + self.dropout(self.contract(inner))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, frames: Layout) -> Tensor:
         x = x + self.dropout(self.attention(self.norm_attention(x), frames.mask))
@@ -150,16 +149,19 @@ class Block(nn.Module):
         return self._feed_forward(x)
 
     def step(self, x: Tensor, state: LayerState, mask: Tensor, segment: int) -> tuple[Tensor, LayerState]:
-        attended, key, value = self.attention.step(self.norm_attention(x), state, mask, segment)
+        attended, memory = self.attention.step(self.norm_attention(x), state.memory, mask, segment)
         x, conv = x + attended, state.conv
         if self.convolution is not None and self.norm_convolution is not None:
             mixed, conv = self.convolution.step(self.norm_convolution(x), state.conv, segment)
             x = x + mixed
-        return self._feed_forward(x), LayerState(key, value, conv)
+        return self._feed_forward(x), LayerState(memory, conv)
 
 
 class Encoder(nn.Module):
     """Log-mels → encoder frames. `forward` sees a whole batch, `step` one segment with states; they give the same."""
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -169,15 +171,17 @@ class Encoder(nn.Module):
         self.entry = nn.Linear(config.mels * config.time_stack, config.width)
         self.blocks = nn.ModuleList(Block(config.width, layer, config.dropout) for layer in config.layers)
         self.norm = nn.LayerNorm(config.width)
+        self.folded = False
+        """True in an export, whose first layer already holds mean and scale."""
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Mean and standard deviation of each mel band over training speech, for the input's scale."""
-        self.mean.copy_(mean)  # type: ignore[operator]
-        self.scale.copy_(1 / deviation.clamp(min=1e-3))  # type: ignore[operator]
+        self.mean.copy_(mean)
+        self.scale.copy_(1 / deviation.clamp(min=1e-3))
 
     def _stack(self, mels: Tensor) -> Tensor:
-        scaled = (mels - self.mean) * self.scale
-        return self.entry(scaled.unflatten(1, (-1, self.config.time_stack)).flatten(2))  # type: ignore[no-any-return]
+        scaled = mels if self.folded else (mels - self.mean) * self.scale
+        return self.entry(torch.unflatten(scaled, 1, (-1, self.config.time_stack)).flatten(2))  # type: ignore[no-any-return]
 
     def frames(self, mel_frames: Tensor) -> Tensor:
         """Encoder frames that stand for so many feature frames."""
@@ -212,8 +216,7 @@ class Encoder(nn.Module):
             past = max(layer.conv_kernel - 1, 0)
             states.append(
                 LayerState(
-                    torch.zeros(streams, left, inner, device=device),
-                    torch.zeros(streams, left, inner, device=device),
+                    torch.zeros(streams, left, 2 * inner, device=device),
                     torch.zeros(streams, past, layer.conv_width, device=device),
                 )
             )

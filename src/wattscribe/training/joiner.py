@@ -36,7 +36,7 @@ class Joiner(nn.Module):
         active = torch.tanh(mixed) if self.config.activation == "tanh" else torch.relu(mixed)
         if self.blank_out is None:
             return self.out(active)  # type: ignore[no-any-return]
-        spoken, blank = active.split([self.config.width, self.config.blank_width], dim=-1)
+        spoken, blank = active[..., : self.config.width], active[..., self.config.width :]
         blank = self.blank_out(blank).float()
         rest = torch.log_softmax(self.out(spoken).float(), -1) + nn.functional.logsigmoid(-blank)
         return torch.cat([nn.functional.logsigmoid(blank), rest], -1)

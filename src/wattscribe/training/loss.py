@@ -131,7 +131,7 @@ def banded_transducer_loss(
     An upper bound of the whole loss; equal to it where the band spans all tokens.
     """
     band = min(band, predictor_out.shape[1])
-    places = (starts.clamp(max=predictor_out.shape[1] - band)[..., None] + torch.arange(band, device=starts.device))
+    places = starts.clamp(max=predictor_out.shape[1] - band)[..., None] + torch.arange(band, device=starts.device)
     heard, said = joiner.from_encoder(encoder_out), joiner.from_predictor(predictor_out)
     rows = torch.arange(len(said), device=said.device)[:, None, None]
     logits = joiner.scores(heard[:, :, None], said[rows, places])

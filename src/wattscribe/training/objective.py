@@ -37,6 +37,9 @@ class Losses(NamedTuple):
 class TeacherHead(nn.Module):
     """Encoder frames → the teacher's outputs, standardised; only training uses it."""
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, width: int, time_stack: int, teacher_width: int = 320, delay: int = 1) -> None:
         super().__init__()
         self.per_frame = time_stack // FRAMES_PER_TEACHER_FRAME
@@ -50,7 +53,7 @@ class TeacherHead(nn.Module):
         """Mean squared error over known teacher frames, in units of their variance."""
         frames = min(encoded.shape[1] - self.delay, taught.shape[1] // self.per_frame)
         wanted = (taught[:, : frames * self.per_frame] - self.mean) * self.scale
-        wanted = wanted.unflatten(1, (frames, self.per_frame)).flatten(2)
+        wanted = torch.unflatten(wanted, 1, (frames, self.per_frame)).flatten(2)
         known = ~wanted.isnan()
         answer = self.out(encoded[:, self.delay : self.delay + frames]).float()
         error = torch.where(known, answer - wanted.nan_to_num(), 0.0) ** 2

@@ -51,7 +51,8 @@ class Shard:
     def audio(self, item: Spoken) -> NDArray[np.float32]:
         """The samples of one utterance, in [-1, 1]."""
         mapped = np.load(self.path.with_suffix(".npy"), mmap_mode="r")
-        return mapped[item.first_sample : item.first_sample + item.samples].astype(np.float32) / 32768
+        samples: NDArray[np.float32] = mapped[item.first_sample : item.first_sample + item.samples].astype(np.float32)
+        return samples / np.float32(32768)
 
     def features(self, item: Spoken) -> NDArray[np.float16]:
         """The log-mels of one utterance, (frames, 80), float16 as stored."""
@@ -101,14 +102,15 @@ def write_shard(folder: Path, number: int, planned: Sequence[tuple[str, Voice]],
         if is_held_out(voice) and not held_out:
             raise InputError(f"{voice.speaker} is kept for dev and test", fix="Choose a training voice")
     return write_utterances(
-        folder, number, [(f"{number:05d}-{i:04d}", voice.speaker, text, speak(text, voice)) for i, (text, voice) in
-                         enumerate(planned)]
+        folder,
+        number,
+        [(f"{number:05d}-{i:04d}", voice.speaker, text, speak(text, voice)) for i, (text, voice) in enumerate(planned)],
     )
 
 
 def write_utterances(folder: Path, number: int, items: Sequence[tuple[str, str, str, NDArray[np.float32]]]) -> Path:
     """Write (id, speaker, text, samples) as a shard; the text may be empty for unlabelled speech."""
-    path = folder / f"shard-{number:05d}.jsonl"
+    path = shard_path(folder, number)
     utterances, sounds, mels = [], [], []
     first_sample = first_frame = 0
     for name, speaker, text, samples in items:
@@ -137,10 +139,15 @@ def write_utterances(folder: Path, number: int, items: Sequence[tuple[str, str, 
     return path
 
 
+def shard_path(folder: Path, number: int) -> Path:
+    """Where the shard's list lies; it exists once the shard is whole."""
+    return folder / f"shard-{number:05d}.jsonl"
+
+
 def fill(folder: Path, sentences: Sequence[str], numbers: Sequence[int], *, seed: int = 0) -> Iterator[Path]:
     """Write the shards that are not there yet, yielding each path as it is done."""
     for number in numbers:
-        path = folder / f"shard-{number:05d}.jsonl"
+        path = shard_path(folder, number)
         if not path.exists():
             write_shard(folder, number, plan_shard(sentences, number, seed=seed))
             yield path

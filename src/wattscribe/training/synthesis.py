@@ -104,7 +104,8 @@ def _from_wav(content: bytes, text: str) -> Audio:
     rate_hz = int.from_bytes(content[24:28], "little")
     if content[:4] != b"RIFF" or not rate_hz or len(content) <= 44:
         raise TrainingError("flite gave no sound", where=repr(text[:60]))
-    samples = np.frombuffer(content[44 : len(content) - len(content) % 2], dtype="<i2").astype(np.float32) / 32768
+    samples: Audio = np.frombuffer(content[44 : len(content) - len(content) % 2], dtype="<i2").astype(np.float32)
+    samples /= 32768
     if rate_hz != SAMPLE_RATE_HZ:
         samples = soxr.resample(samples, rate_hz, SAMPLE_RATE_HZ)
     return samples

@@ -39,14 +39,18 @@ class Teacher:
             for name in names:
                 if (directory / name).is_file():
                     return onnxruntime.InferenceSession(directory / name, options, providers=["CPUExecutionProvider"])
-            raise ModelError(f"the teacher has no {names[0]}", where=directory, fix="Give a directory in sherpa-onnx layout")
+            raise ModelError(
+                f"the teacher has no {names[0]}", where=directory, fix="Give a directory in sherpa-onnx layout"
+            )
 
         self.encoder = load("encoder.onnx", "encoder.int8.onnx")
         self.predictor = load("decoder.onnx", "decoder.int8.onnx")
         self.joiner = load("joiner.onnx", "joiner.int8.onnx")
         meta = self.encoder.get_modelmeta().custom_metadata_map
         if meta.get("model_type") != "zipformer2":
-            raise ModelError("the teacher is no zipformer2", where=directory, fix="Give a streaming zipformer2 directory")
+            raise ModelError(
+                "the teacher is no zipformer2", where=directory, fix="Give a streaming zipformer2 directory"
+            )
         self.window, self.shift = int(meta["T"]), int(meta["decode_chunk_len"])
         lines = (directory / "tokens.txt").read_text(encoding="utf-8").splitlines()
         self.tokens = {int(line.split()[-1]): line.rsplit(maxsplit=1)[0] for line in lines}
@@ -74,7 +78,8 @@ class Teacher:
         kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
         inputs = self.encoder.get_inputs()[1:]
         return {
-            item.name: np.zeros([d if isinstance(d, int) else 1 for d in item.shape], kinds[item.type]) for item in inputs
+            item.name: np.zeros([d if isinstance(d, int) else 1 for d in item.shape], kinds[item.type])
+            for item in inputs
         }
 
     def _greedy(self, encoder_out: NDArray[np.float32]) -> str:

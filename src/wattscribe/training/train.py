@@ -16,13 +16,16 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from wattscribe.errors import MissingExtraError, TrainingError
 from wattscribe.records import to_json
+from wattscribe.scoring import count_errors
 from wattscribe.training.augment import NONE, Augmentation, NoiseBank
 from wattscribe.training.checkpoint import Position, load_state, load_weights, save_model, save_state
-from wattscribe.training.data import Batch, SpeechData
+from wattscribe.training.data import Batch, Changes, SpeechData
 from wattscribe.training.decode import greedy_ctc, greedy_transducer
+from wattscribe.training.features import SILENCE
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.objective import Losses, Objective, TeacherHead, Weights
 from wattscribe.training.schedule import DivergenceWatch, Schedule, weights_at
+from wattscribe.training.sound import SoundChanges
 from wattscribe.training.tokens import Vocabulary
 
 
@@ -31,9 +34,12 @@ class Settings:
     """How a model is trained, apart from the model and the speech."""
 
     seed: int = 0
-    schedule: Schedule = Schedule(steps=1000)
+    schedule: Schedule = field(default_factory=lambda: Schedule(steps=1000))
     phases: tuple[Weights, ...] = (Weights(),)
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    sound: SoundChanges = field(default_factory=SoundChanges)
+    noise: str | None = None
+    """A folder of recorded noise beside the made-up ones."""
     batch_s: float = 100.0
     precision: str = "bf16"
     clip: float = 5.0
@@ -66,17 +72,19 @@ class _Stream(IterableDataset[tuple[Position, Batch]]):
 
     def __init__(self, data: SpeechData, settings: Settings, start: Position, rank: int, world: int) -> None:
         self.data, self.settings, self.start, self.rank, self.world = data, settings, start, rank, world
-        self.bank = NoiseBank(settings.seed)
+        self.changes = Changes(
+            features=settings.augmentation, sound=settings.sound, noises=NoiseBank(settings.seed, folder=settings.noise)
+        )
 
     def __iter__(self) -> Iterator[tuple[int, int, Batch]]:  # type: ignore[override]
-        torch.set_num_threads(1)
         settings, epoch, first = self.settings, self.start.epoch, self.start.batch
+        rooms = self.changes.rooms()
         while True:
             plan = self.data.plan(settings.seed, epoch, settings.batch_s)
             # Whole rounds only: every device has a batch in every step.
             for number in range(first + self.rank, len(plan) // self.world * self.world, self.world):
                 rng = np.random.default_rng((settings.seed, epoch, number))
-                yield epoch, number - self.rank + self.world, self.data.batch(plan[number], settings.augmentation, self.bank, rng)
+                yield epoch, number - self.rank + self.world, self.data.batch(plan[number], self.changes, rooms, rng)
             epoch, first = epoch + 1, 0
 
 
@@ -310,31 +318,32 @@ class _Run:
         self.say(f"resumed at step {self.position.step}")
 
 
+SILENT_FRAMES = 50
+
+
 @torch.no_grad()
 def dev_wer(model: TransducerModel, vocabulary: Vocabulary, data: SpeechData, *, by_ctc: bool = False) -> float:
     """Word error rate over the data as it is, greedily decoded, unnormalised lower-case words."""
-    from kaldialign import edit_distance
-
     model.eval()
-    bank = NoiseBank(seconds=1.0)
-    errors = words = 0
+    changes = Changes(features=NONE, noises=NoiseBank(seconds=1.0))
+    references, hypotheses = [], []
     for plan in data.plan(0, 0, 120.0):
-        batch = data.batch(plan, NONE, bank, np.random.default_rng(0))
+        batch = data.batch(plan, changes, changes.rooms(), np.random.default_rng(0))
         # Half a second of quiet: the model may answer late.
-        tail = torch.full((len(batch.mels), 50, batch.mels.shape[2]), -15.94)
-        mels = torch.cat([batch.mels, tail], 1)
+        mels = torch.nn.functional.pad(batch.mels, (0, 0, 0, SILENT_FRAMES), value=SILENCE)
         for row, count in enumerate(batch.frames.tolist()):
-            mels[row, count:] = -15.94
-        answers = (greedy_ctc if by_ctc else greedy_transducer)(model, mels, batch.frames + 50)
+            mels[row, count:] = SILENCE
+        answers = (greedy_ctc if by_ctc else greedy_transducer)(model, mels, batch.frames + SILENT_FRAMES)
         for answer, text in zip(answers, batch.texts, strict=True):
-            reference = text.split()
-            errors += edit_distance(reference, vocabulary.decode(answer).split())["total"]
-            words += len(reference)
-    return errors / max(words, 1)
+            references.append(text)
+            hypotheses.append(vocabulary.decode(answer))
+    counts = count_errors(references, hypotheses, rule="none")
+    return float(counts.errors.sum() / max(counts.words.sum(), 1))
 
 
 def mel_statistics(data: SpeechData, count: int = 400) -> tuple[Tensor, Tensor]:
     """Mean and deviation of each mel band over a spread of utterances."""
-    chosen = data.entries[:: max(len(data.entries) // count, 1)]
-    mels = np.concatenate([data.shards[e.shard].features(e.item).astype(np.float32) for e in chosen])
+    cached = [(data.shards[e.shard], e.item) for e in data.entries if e.item is not None and e.shard is not None]
+    chosen = cached[:: max(len(cached) // count, 1)]
+    mels = np.concatenate([shard.features(item).astype(np.float32) for shard, item in chosen])
     return torch.from_numpy(mels.mean(0)), torch.from_numpy(mels.std(0))

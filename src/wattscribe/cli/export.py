@@ -1,0 +1,45 @@
+"""`wattscribe export CHECKPOINT -o DIR`: a trained transducer as ONNX in sherpa-onnx's layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+app = cyclopts.App(name="wattscribe export", help="Write a trained transducer as ONNX, in sherpa-onnx's layout.")
+
+
+@app.default
+def export(
+    checkpoint: Path,
+    /,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    precision: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+) -> None:
+    """Write encoder, decoder, joiner and tokens.txt.
+
+    Parameters
+    ----------
+    checkpoint
+        The `model` folder that `wattscribe train` wrote (its parent will do).
+    out
+        The directory to write.
+    precision
+        fp32, fp16, int8, or several of them; fp32 and int8 if not said.
+    """
+    from wattscribe.errors import MissingExtraError
+
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("torch", "train", needed_for="Export") from error
+    from wattscribe.training.checkpoint import load_model
+    from wattscribe.training.export import export as write
+
+    folder = checkpoint / "model" if (checkpoint / "model").is_dir() else checkpoint
+    model, vocabulary = load_model(folder)
+    for path in write(model, vocabulary, out, precisions=tuple(precision or ("fp32", "int8"))):
+        print(f"{path}  {path.stat().st_size:,} bytes")
