@@ -142,7 +142,7 @@ def _combined(readings: Sequence[Reading]) -> Energy:
     mean_j = sum(energies) / len(energies)
     return Energy(
         energy_j=mean_j,
-        ci95_j=within_and_between(energies, [each.energy_ci95_j for each in there]),
+        ci95_j=_not_negative(within_and_between(energies, [each.energy_ci95_j for each in there])),
         idle_j=sum(idle) / len(idle) if idle else None,
         net_j=sum(net) / len(net) if net else None,
         mean_power_w=mean_j / window_s if window_s > 0 else None,
@@ -151,6 +151,11 @@ def _combined(readings: Sequence[Reading]) -> Energy:
         reason="; ".join(reasons) or None,
         readings=tuple(readings),
     )
+
+
+def _not_negative(interval: Interval | None) -> Interval | None:
+    """Gross energy cannot be negative, however few repeats there are."""
+    return None if interval is None else (max(0.0, interval[0]), interval[1])
 
 
 def within_and_between(values: Sequence[float], intervals: Sequence[Interval | None]) -> Interval | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from wattscribe.records import Interval
 from wattscribe.report.findings import Entry, Hearing, base_hearings, counterpart, noise_pair
-from wattscribe.report.groups import short_corpus
+from wattscribe.report.groups import short_corpus, short_model
 from wattscribe.report.page import Figure
 from wattscribe.report.recommend import by_kind, pareto
 from wattscribe.report.words import bytes_text, interval_text, number
@@ -30,10 +30,10 @@ def wer_bars(all_hearings: Sequence[Hearing]) -> Figure | None:
     """The study's figure 4: WER of every recognizer, quiet and noisy side by side."""
     pair = noise_pair(all_hearings)
     chosen = list(pair) if pair else base_hearings(all_hearings)
-    traces = [_bars(each, _hearing_name(each), _wer, _wer_interval) for each in chosen if each.scored]
+    traces = [_bars(each, each.name, _wer, _wer_interval) for each in chosen if each.scored]
     if not traces:
         return None
-    names = " and ".join(_hearing_name(each) for each in chosen)
+    names = " and ".join(each.name for each in chosen)
     return Figure(
         id="wer-bars",
         title="WER, quiet and noisy" if pair else "WER",
@@ -52,7 +52,7 @@ def energy_bars(hearing: Hearing) -> list[Figure]:
             Figure(
                 id=f"energy-bars-{number_}",
                 title=f"Energy per second of audio, {evidence}",
-                description=f"{evidence.capitalize()}: {covers}. {_hearing_name(hearing)}. Lines are 95 % intervals"
+                description=f"{evidence.capitalize()}: {covers}. {hearing.name}. Lines are 95 % intervals"
                 + (" of the model's stated range." if evidence == "modelled" else "."),
                 traces=_by_precision(entries, lambda e: e.row.j_per_audio_s, lambda e: e.row.j_per_audio_s_ci95),
                 layout={
@@ -77,7 +77,7 @@ def speed_and_memory_bars(hearing: Hearing) -> Figure | None:
         id="speed-memory",
         title="Real-time factor and peak memory",
         description=f"Above: seconds of work per second of audio; below 1 keeps up with speech. Below: peak memory of "
-        f"the worker above its empty self. {_hearing_name(hearing)}.",
+        f"the worker above its empty self. {hearing.name}.",
         traces=[*above, *below],
         layout={
             "barmode": "group",
@@ -122,7 +122,7 @@ def bubbles(hearing: Hearing) -> list[Figure]:
                 id=f"bubbles-{index}",
                 title=f"WER against energy, {evidence}",
                 description=f"Lower left is better. Colour is the real-time factor, area the peak memory. "
-                f"{covers.capitalize()}; {_hearing_name(hearing)}.",
+                f"{covers.capitalize()}; {hearing.name}.",
                 traces=[trace],
                 layout={
                     "xaxis": _energy_axis(energies),
@@ -152,7 +152,7 @@ def pareto_front(hearing: Hearing) -> list[Figure]:
                 title=f"Pareto front, {evidence}",
                 description="No recognizer is better in both WER and energy than one on the line: "
                 + ", ".join(entry.group.label for entry in front)
-                + f". {covers.capitalize()}; {_hearing_name(hearing)}.",
+                + f". {covers.capitalize()}; {hearing.name}.",
                 traces=traces,
                 layout={
                     "xaxis": _energy_axis(energies),
@@ -308,7 +308,7 @@ def _bubble_name(entry: Entry) -> str:
 
 
 def _model_label(entry: Entry) -> str:
-    return entry.group.label.rsplit(" ", 1)[0]
+    return short_model(entry.row.model)
 
 
 def _points(entries: Sequence[Entry], name: str, colour: str) -> dict[str, Any]:
@@ -368,7 +368,3 @@ def _hover(entry: Entry) -> str:
         f"RTF {number(row.rtf)}, {bytes_text(_memory(entry))}",
     ]
     return "<br>".join(lines)
-
-
-def _hearing_name(hearing: Hearing) -> str:
-    return f"{short_corpus(hearing.corpus)}, {hearing.condition.name}"

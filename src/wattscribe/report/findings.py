@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from wattscribe.errors import InputError
 from wattscribe.records import Condition
 from wattscribe.report.cost import Energy
-from wattscribe.report.groups import Group, on_common_utterances
+from wattscribe.report.groups import Group, on_common_utterances, short_corpus
 from wattscribe.report.relative import Ratio, energy_ratio
 from wattscribe.report.table import Row, View
 from wattscribe.scoring import (
@@ -61,6 +61,12 @@ class Hearing:
     corpus: str
     condition: Condition
     entries: tuple[Entry, ...]
+
+    @property
+    def name(self) -> str:
+        """`corpus` where it was heard clean, else `corpus, condition`."""
+        corpus, condition = short_corpus(self.corpus), self.condition.name
+        return corpus if condition == "clean" else f"{corpus}, {condition}"
 
     @property
     def scored(self) -> tuple[Entry, ...]:

@@ -11,6 +11,8 @@ import numpy as np
 from wattscribe.records import Condition, RecognizerSpec, RunFacts, TrialFacts, UtteranceResult, to_json
 from wattscribe.scoring import ErrorCounts, RateInterval, count_errors, mean_counts, wer_interval
 
+STORED = "stored"
+"""The precision of runtimes that run a model as it was stored."""
 PRECISIONS = ("float32", "fp32", "bfloat16", "bf16", "float16", "fp16", "int8_float32", "int8_float16", "int8")
 
 
@@ -46,8 +48,9 @@ class Group:
 
     @property
     def label(self) -> str:
-        """`runtime:model precision`, short enough for a figure."""
-        return f"{short_model(self.recognizer.name)} {self.recognizer.precision}"
+        """`runtime:model precision`, short enough for a figure; a model that comes in one precision only goes without."""
+        model, precision = short_model(self.recognizer.name), self.recognizer.precision
+        return model if precision == STORED else f"{model} {precision}"
 
 
 def short_model(name: str) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 
 from wattscribe.records import PowerTrace, TrialFacts, Window
 from wattscribe.report.findings import Hearing
-from wattscribe.report.groups import short_corpus
 from wattscribe.report.page import Choice, Figure
 from wattscribe.report.words import number
 
@@ -33,7 +32,7 @@ def power_traces(all_hearings: Sequence[Hearing]) -> Choice | None:
         return None
     budget = max(FEWEST_POINTS, POINTS_IN_PAGE // sum(len(trial.traces) for _, _, trial, _ in trials))
     figures = [
-        _figure(index, f"{label}, {short_corpus(hearing.corpus)}, {hearing.condition.name}", trial, budget)
+        _figure(index, f"{label}, {hearing.name}", trial, budget)
         for index, (hearing, label, trial, _) in enumerate(trials)
     ]
     return Choice(id="choose-trial", label="Trial", figures=figures)

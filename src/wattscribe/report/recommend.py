@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wattscribe.report.findings import Entry, Hearing, Limits, paired
-from wattscribe.report.groups import short_corpus
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
 
 
@@ -43,7 +42,7 @@ def recommend(hearing: Hearing, limits: Limits) -> list[Advice]:
     scored = hearing.scored
     if not scored:
         return [
-            Advice(hearing=hearing, entry=None, text=f"{_where(hearing)}: nothing was scored, nothing is recommended.")
+            Advice(hearing=hearing, entry=None, text=f"{hearing.name}: nothing was scored, nothing is recommended.")
         ]
     kept = [entry for entry in scored if not misses(entry, limits)]
     if not kept:
@@ -107,7 +106,7 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
         parts.append(f"{number(row.j_per_audio_s)} J per second of audio ({row.energy_evidence})")
     parts.append(f"RTF {number(row.rtf)}")
     parts.append(f"{bytes_text(row.peak_memory_bytes)} of memory")
-    text = f"{_where(hearing)}: take {entry.group.label}. {why}. It has {', '.join(parts)}."
+    text = f"{hearing.name}: take {entry.group.label}. {why}. It has {', '.join(parts)}."
     if limits.max_wer is not None and row.wer_ci95 is not None and row.wer_ci95[1] > limits.max_wer:
         text += f" Its interval reaches over the limit of {percent_text(limits.max_wer)} %: not certain, measure more."
     if row.precision_ok is False:
@@ -118,8 +117,4 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
 def _none_qualifies(hearing: Hearing, limits: Limits) -> str:
     nearest = min(hearing.scored, key=lambda entry: (len(misses(entry, limits)), entry.row.wer or 0.0))
     broken = "; ".join(misses(nearest, limits))
-    return f"{_where(hearing)}: no recognizer keeps the limits. The nearest, {nearest.group.label}, breaks: {broken}."
-
-
-def _where(hearing: Hearing) -> str:
-    return f"{short_corpus(hearing.corpus)}, {hearing.condition.name}"
+    return f"{hearing.name}: no recognizer keeps the limits. The nearest, {nearest.group.label}, breaks: {broken}."

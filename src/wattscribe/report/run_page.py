@@ -20,7 +20,6 @@ from wattscribe.report.findings import (
     pair_tests,
     precision_steps,
 )
-from wattscribe.report.groups import short_corpus
 from wattscribe.report.page import Block, Figure, Section, Words, render
 from wattscribe.report.power_figures import power_traces
 from wattscribe.report.recommend import recommend
@@ -98,8 +97,7 @@ def _findings(seen: View, found: Sequence[Hearing]) -> Section:
         blocks += [Markup("<h3>What a lower precision saves</h3>"), Words(lines=steps, as_list=True)]
     pair = noise_pair(found)
     if pair is not None:
-        where = f"{short_corpus(pair[1].corpus)}, {pair[1].condition.name}"
-        blocks.append(Markup("<h3>What {} adds to the WER</h3>").format(where))
+        blocks.append(Markup("<h3>What {} adds to the WER</h3>").format(pair[1].name))
         blocks.append(Words(lines=sentences.noise_sentences(*pair), as_list=True))
     ranks = sentences.correlation_sentences(correlations(found, seed=seed))
     if ranks:

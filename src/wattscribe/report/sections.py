@@ -94,8 +94,7 @@ def _row(row: Row) -> list[Cell]:
         Cell(
             text=row.energy_evidence,
             sort=row.energy_evidence,
-            note=row.energy_covers or "",
-            title=row.energy_reason or "",
+            title="; ".join(each for each in (row.energy_covers, row.energy_reason) if each),
         ),
     ]
 

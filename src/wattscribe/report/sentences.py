@@ -60,7 +60,7 @@ def _bests(hearing: Hearing) -> list[str]:
     scored = hearing.scored
     if not scored:
         return []
-    where = f"On {short_corpus(hearing.corpus)}, {hearing.condition.name}:"
+    where = f"On {hearing.name}:"
     best = min(scored, key=lambda entry: entry.row.wer or 0.0)
     interval = interval_text(best.row.wer_ci95, 100)
     parts = [f"the lowest WER is {percent_text(best.row.wer)} % {interval} by {best.group.label}"]
@@ -80,12 +80,11 @@ def _bests(hearing: Hearing) -> list[str]:
 def _noise_sentence(quiet: Hearing, loud: Hearing) -> str:
     changes = [(entry, change) for entry in quiet.scored if (change := _noise_change(entry, loud))]
     (least, low), (most, high) = (chosen(changes, key=lambda each: each[1].difference) for chosen in (min, max))
-    where = f"{short_corpus(loud.corpus)}, {loud.condition.name}"
     one = f"{100 * low.difference:+.1f} points {interval_text(low.ci95, 100)} for {least.group.label}"
     if least is most:
-        return f"Against {short_corpus(quiet.corpus)}, {quiet.condition.name}, {where} changes the WER by {one}."
+        return f"Against {quiet.name}, {loud.name} changes the WER by {one}."
     other = f"{100 * high.difference:+.1f} points {interval_text(high.ci95, 100)} for {most.group.label}"
-    return f"Against {short_corpus(quiet.corpus)}, {quiet.condition.name}, {where} changes the WER by {one} to {other}."
+    return f"Against {quiet.name}, {loud.name} changes the WER by {one} to {other}."
 
 
 def noise_sentences(quiet: Hearing, loud: Hearing) -> list[str]:
@@ -120,7 +119,7 @@ def _precision_sentence(step: PrecisionStep) -> str:
         change = step.wer_change
         text += f"; WER {100 * change.difference:+.2f} points {interval_text(change.ci95, 100)}, {p_text(change.p)}"
     bad = [precision_name(each) for each in (step.base, step.cheaper) if each.row.precision_ok is False]
-    text += f". {short_corpus(step.hearing.corpus)}, {step.hearing.condition.name}."
+    text += f". {step.hearing.name}."
     return text + (f" Precision not as requested: {_and(bad)}." if bad else "")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from wattscribe.report.findings import Entry, Hearing
-from wattscribe.report.groups import Scored, short_corpus
+from wattscribe.report.groups import Scored
 from wattscribe.report.page import Words
 from wattscribe.report.words import plural
 from wattscribe.scoring import Span, normaliser
@@ -44,10 +44,9 @@ def _details(hearing: Hearing, entry: Entry, rule: str) -> Markup:
     errors = scored.counts.errors
     order = [int(i) for i in np.lexsort((scored.counts.words, -errors))[:PER_RECOGNIZER] if errors[i] > 0]
     body = Markup("").join(_utterance(scored, index, rule) for index in order)
-    where = f"{short_corpus(hearing.corpus)}, {hearing.condition.name}"
     total = plural(int(np.count_nonzero(errors)), "utterance")
     return Markup('<details><summary>{} <span class="why">{}: {} with errors</span></summary>{}</details>').format(
-        entry.group.label, where, total, body
+        entry.group.label, hearing.name, total, body
     )
 
 
