@@ -9,7 +9,7 @@ import pytest
 
 from wattscribe.errors import InputError, MeterError
 from wattscribe.meters import Host, open_meters, probe, window
-from wattscribe.meters.tegrastats import TegrastatsMeter, parse_line, read_log
+from wattscribe.meters.tegrastats import TegrastatsMeter, parse_line, read_log, traces_of
 from wattscribe.records import Window
 from wattscribe.testing import FakeClock, FakeCommands, sensor_trees
 from wattscribe.testing.faults import FakeLines
@@ -29,6 +29,13 @@ RAILS_W = {
 @pytest.mark.parametrize("generation", TEGRASTATS, ids=str)
 def test_every_generation_s_rails_and_nothing_else(generation: str) -> None:
     assert parse_line(TEGRASTATS[generation]).rails_w == pytest.approx(RAILS_W[generation])
+
+
+def test_thor_s_input_is_its_total_and_the_5_v_rail_is_a_part() -> None:
+    line = "RAM 1/2MB VDD_GPU 4000mW/3900mW VDD_CPU_SOC_MSS 5000mW/5000mW VIN_SYS_5V0 6000mW/6000mW VIN 21000mW/20500mW"
+    traces = {trace.channel: trace for trace in traces_of([line, line], interval_s=1.0, start_s=0.0)}
+    assert [name for name, trace in traces.items() if trace.total] == ["tegrastats.VIN"]
+    assert traces["tegrastats.VIN"].power_w == (21.0, 21.0)
 
 
 def test_cores_that_are_off_shift_nothing() -> None:

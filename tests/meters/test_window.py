@@ -215,6 +215,14 @@ def test_failed_reads_are_gaps_that_mark_the_reading_and_never_zeros() -> None:
     assert "gap of 0.45 s" in reading.reason
 
 
+def test_failed_reads_of_a_counter_mark_the_reading_and_lose_no_energy() -> None:
+    load = loads.step(8.0, 20.0, START_S + 3)
+    recorded = record(load, rate_hz=20, duration_s=6, update_interval_s=0.001, kind="energy", failing=range(58, 66))
+    reading = window.energy(recorded, of(START_S + 2, START_S + 5))
+    assert reading.energy_j == pytest.approx(48.0, rel=2e-3)
+    assert "8 reads failed" in reading.reason
+
+
 def test_a_window_that_is_mostly_gap_is_unavailable() -> None:
     recorded = record(loads.constant(8.0), rate_hz=20, duration_s=6, update_interval_s=0.05, failing=range(50, 90))
     reading = window.energy(recorded, of(START_S + 2, START_S + 5))

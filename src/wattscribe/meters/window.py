@@ -219,7 +219,9 @@ def _gap_note(trace: PowerTrace, signal: Signal, window: Window) -> str | None:
         )
     if is_gap:
         return f"a gap of {longest_s:.3g} s inside the window ({failed} reads failed)"
-    return f"{failed} reads failed inside the window" if failed and not signal.interval_means else None
+    if failed and signal.interval_means:
+        return f"{failed} reads failed inside the window; the counter went on counting"
+    return f"{failed} reads failed inside the window" if failed else None
 
 
 # --- idle -----------------------------------------------------------------------------------------------------------
