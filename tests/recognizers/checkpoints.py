@@ -100,8 +100,8 @@ def _bytes_tokenizer(directory: Path) -> tuple[Path, Path]:
     return directory / "vocab.json", directory / "merges.txt"
 
 
-def whisper(directory: Path, *, layers: int = 2, places: int = 64) -> None:
-    """English-only Whisper with the special tokens of the real one, 1,500 positions and 80 mels."""
+def whisper(directory: Path, *, layers: int = 2, places: int = 64, feed_forward: int = 256, hears_s: int = 6) -> None:
+    """English-only Whisper with the special tokens of the real one and 80 mels; it hears 6 s at once where that has 30."""
     vocabulary, merges = _bytes_tokenizer(directory)
     special = [
         "<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|startoflm|>",
@@ -117,8 +117,9 @@ def whisper(directory: Path, *, layers: int = 2, places: int = 64) -> None:
     torch.manual_seed(2)
     config = WhisperConfig(
         vocab_size=len(tokenizer), d_model=WIDTH, encoder_layers=layers, decoder_layers=layers,
-        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=256, decoder_ffn_dim=256, num_mel_bins=80,
-        max_source_positions=1500, max_target_positions=places, decoder_start_token_id=ids["<|startoftranscript|>"],
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=feed_forward,
+        decoder_ffn_dim=feed_forward, num_mel_bins=80,
+        max_source_positions=50 * hears_s, max_target_positions=places, decoder_start_token_id=ids["<|startoftranscript|>"],
         bos_token_id=ids["<|endoftext|>"], eos_token_id=ids["<|endoftext|>"], pad_token_id=ids["<|endoftext|>"],
         suppress_tokens=[], begin_suppress_tokens=[],
     )  # fmt: skip
@@ -127,6 +128,7 @@ def whisper(directory: Path, *, layers: int = 2, places: int = 64) -> None:
     with torch.no_grad():  # 1,501 time stamps would outvote 26 letters
         model.model.decoder.embed_tokens.weight[-1501:] *= 0.1
     generation = model.generation_config
+    generation._from_model_config = False  # a file of its own, as real checkpoints have
     generation.no_timestamps_token_id = ids["<|notimestamps|>"]
     generation.prev_sot_token_id = ids["<|startofprev|>"]
     generation.is_multilingual = False
@@ -139,7 +141,7 @@ def whisper(directory: Path, *, layers: int = 2, places: int = 64) -> None:
     generation.suppress_tokens = sorted(silent)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
-    WhisperFeatureExtractor(feature_size=80).save_pretrained(directory)
+    WhisperFeatureExtractor(feature_size=80, chunk_length=hears_s).save_pretrained(directory)
 
 
 def distil_whisper(directory: Path) -> None:

@@ -49,6 +49,7 @@ class PocketSphinxRecognizer:
         if len(audio) < SHORTEST_SAMPLES:
             return Transcript(text="")
         pcm = (np.clip(audio, -1.0, 1.0) * _PCM_PEAK).round().astype("<i2").tobytes()
+        self._decoder.start_stream()  # forgets the noise estimate of the utterance before
         self._decoder.start_utt()
         # The whole utterance at once: cepstral means come from it alone, so an answer does not depend on what was heard before.
         self._decoder.process_raw(pcm, full_utt=True)

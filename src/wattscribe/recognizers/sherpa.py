@@ -51,12 +51,12 @@ class OnlineSherpa(_Sherpa):
         self._tail_samples = round(options.number(spec, "tail_s", TAIL_S) * SAMPLE_RATE_HZ)
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
-        """One Transcript per input; `batch_size` streams advance together."""
+        """One Transcript per input; `batch_size` streams advance together, fewer where the export is frozen to fewer."""
         require_open(self._model, self._spec)
         streams = [self.stream() for _ in batch]
         for stream, audio in zip(streams, checked(batch, self._spec), strict=True):
             stream.end_with(audio)
-        size = self._spec.batch_size
+        size = min(self._spec.batch_size, self._layout.fixed_batch or self._spec.batch_size)
         for start in range(0, len(streams), size):
             group = [stream.raw for stream in streams[start : start + size]]
             while ready := [raw for raw in group if self._model.is_ready(raw)]:
@@ -123,8 +123,9 @@ class OfflineSherpa(_Sherpa):
         require_open(self._model, self._spec)
         found = [Transcript(text="")] * len(batch)
         long_enough = [(i, a) for i, a in enumerate(checked(batch, self._spec)) if len(a) >= SHORTEST_SAMPLES]
-        for start in range(0, len(long_enough), self._spec.batch_size):
-            group = long_enough[start : start + self._spec.batch_size]
+        size = min(self._spec.batch_size, self._layout.fixed_batch or self._spec.batch_size)
+        for start in range(0, len(long_enough), size):
+            group = long_enough[start : start + size]
             streams = [self._hear(audio) for _, audio in group]
             self._model.decode_streams(streams)
             for (index, _), stream in zip(group, streams, strict=True):

@@ -11,6 +11,7 @@ from wattscribe.errors import ModelError
 from wattscribe.recognizers.onnx_header import read_header
 from wattscribe.recognizers.registry import STORED
 from wattscribe.records import RecognizerSpec
+from wattscribe.streaming.onnxfile import OnnxFile
 
 Kind = Literal[
     "online transducer",
@@ -64,6 +65,8 @@ class Layout:
     tokens: Path
     metadata: Mapping[str, str]
     """Of the encoder or the single model; empty for .ort files."""
+    fixed_batch: int | None
+    """Streams per call that the export was frozen to; None: any number."""
 
     @property
     def online(self) -> bool:
@@ -82,8 +85,14 @@ def find_layout(spec: RecognizerSpec) -> Layout:
         if all(any(directory.glob(pattern)) for _, pattern in patterns):
             parts = {part: _choose(directory, part, pattern, spec) for part, pattern in patterns}
             main = parts.get("encoder") or parts["model"]
-            kind, metadata = _kind(family, main)
-            return Layout(kind=kind, parts=parts, tokens=tokens[0], metadata=metadata)
+            header = None if main.suffix == ".ort" else read_header(main)
+            return Layout(
+                kind=_kind(family, main, header),
+                parts=parts,
+                tokens=tokens[0],
+                metadata=header.metadata if header else {},
+                fixed_batch=_fixed_batch(header),
+            )
     raise ModelError("holds no model that sherpa-onnx runs", where=directory, fix=_NEEDED)
 
 
@@ -115,24 +124,28 @@ def stored_precision(path: Path) -> str:
     return "fp32"
 
 
-def _kind(family: str, main: Path) -> tuple[Kind, Mapping[str, str]]:
-    if main.suffix == ".ort":
-        return "moonshine v2", {}
-    header = read_header(main)
+def _fixed_batch(header: OnnxFile | None) -> int | None:
+    size = header.graph.inputs[0].shape[0] if header and header.graph.inputs and header.graph.inputs[0].shape else None
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _kind(family: str, main: Path, header: OnnxFile | None) -> Kind:
+    if header is None:
+        return "moonshine v2"
     states = len(header.graph.inputs) > 2
     model_type = header.metadata.get("model_type", "")
     nemo = model_type.startswith("EncDec") or "window_size" in header.metadata
     if family == "transducer":
         if states:
-            return "online transducer", header.metadata
-        return ("offline nemo transducer" if nemo else "offline transducer"), header.metadata
+            return "online transducer"
+        return "offline nemo transducer" if nemo else "offline transducer"
     if family == "ctc":
-        return _ctc_kind(main, model_type, nemo=nemo, states=states), header.metadata
+        return _ctc_kind(main, model_type, nemo=nemo, states=states)
     if family == "whisper" and not model_type.startswith("whisper"):
         raise ModelError(
             f"is an encoder and decoder of type {model_type or 'unknown'!r}, not Whisper", where=main, fix=_NEEDED
         )
-    return ("whisper" if family == "whisper" else "moonshine"), header.metadata
+    return "whisper" if family == "whisper" else "moonshine"
 
 
 def _ctc_kind(model: Path, model_type: str, *, nemo: bool, states: bool) -> Kind:

@@ -1,0 +1,111 @@
+"""Audio and models that the room's tests share, each made once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wattscribe.recognizers.base import Audio
+
+RATE = 16_000
+
+
+def babble(seconds: float, seed: int) -> Audio:
+    """A buzz whose pitch, formant and loudness wander: changes over time as speech does, and is the same everywhere."""
+    draw = np.random.default_rng(seed)
+    t = np.arange(round(seconds * RATE)) / RATE
+    knots = np.arange(0, seconds + 0.2, 0.1)
+    pitch, formant, level = (
+        np.interp(t, knots, draw.uniform(*r, len(knots))) for r in ((90, 250), (300, 3000), (0, 0.3))
+    )
+    buzz = np.sign(np.sin(2 * np.pi * np.cumsum(pitch) / RATE)) * np.sin(2 * np.pi * np.cumsum(formant) / RATE)
+    return (level * buzz + draw.normal(0, 0.003, len(t))).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def clips() -> list[Audio]:
+    return [babble(2.0, 1), babble(1.3, 2), babble(2.7, 3)]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A Transformers checkpoint by family, built at its first use."""
+    pytest.importorskip("transformers", reason="needs wattscribe[hf]")
+    import torch
+
+    from tests.recognizers.checkpoints import BUILDERS
+
+    torch.set_num_threads(1)
+    made: dict[str, Path] = {}
+
+    def get(family: str) -> Path:
+        if family not in made:
+            made[family] = tmp_path_factory.mktemp(family)
+            BUILDERS[family](made[family])
+        return made[family]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def sherpa_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A sherpa-onnx directory by kind, built at its first use."""
+    pytest.importorskip("sherpa_onnx", reason="needs wattscribe[sherpa]")
+    from tests.recognizers.sherpa_models import BUILDERS
+
+    made: dict[str, Path] = {}
+
+    def get(kind: str) -> Path:
+        if kind not in made:
+            made[kind] = tmp_path_factory.mktemp(kind.replace(" ", "-"))
+            BUILDERS[kind](made[kind])
+        return made[kind]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def ct2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Whisper, converted as ct2-transformers-converter does."""
+    pytest.importorskip("faster_whisper", reason="needs wattscribe[ct2]")
+    pytest.importorskip("transformers", reason="needs wattscribe[hf]")
+    from ctranslate2.converters import TransformersConverter
+
+    from tests.recognizers.checkpoints import whisper
+
+    source = tmp_path_factory.mktemp("whisper-448")
+    whisper(source, places=448, feed_forward=1024, hears_s=30)
+    target = tmp_path_factory.mktemp("ct2") / "model"
+    TransformersConverter(str(source), copy_files=["tokenizer.json", "preprocessor_config.json"]).convert(str(target))
+    return target
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real recordings and models beside the project."""
+    named = os.environ.get("WATTSCRIBE_SHARED")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2].parent / "shared/data"
+    if not folder.is_dir():
+        pytest.skip(f"real recordings are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def zipformer(shared: Path) -> Path:
+    pytest.importorskip("sherpa_onnx", reason="needs wattscribe[sherpa]")
+    return shared / "models/zipformer-gigaspeech-3.3m"
+
+
+@pytest.fixture(scope="session")
+def chapter(shared: Path) -> list[tuple[str, str, Audio]]:
+    """The first eight utterances of the LibriSpeech chapter: id, reference, samples."""
+    import soundfile
+
+    folder = shared / "librispeech/dev-clean/3752/4944"
+    lines = (folder / "3752-4944.trans.txt").read_text().splitlines()[:8]
+    pairs = [line.split(" ", 1) for line in lines]
+    return [(name, text, soundfile.read(folder / f"{name}.flac", dtype="float32")[0]) for name, text in pairs]
