@@ -200,8 +200,11 @@ def test_the_refusal_uses_the_time_between_reads_where_that_is_larger() -> None:
 
 
 def test_a_calm_quantised_load_is_not_taken_for_a_slow_sensor() -> None:
+    """It flips by one step of the sensor now and then; a slow sensor changes on a grid."""
     rng = np.random.default_rng(2)
-    calm = [5.0 + 0.04 * float(flip) for flip in rng.random(600) < 0.03]
+    calm: list[float] = []
+    for index in range(60):
+        calm += [5.0 + 0.04 * (index % 2)] * (3 + int(rng.exponential(15)))
     assert window.effective_update_interval_s(grid(calm)) == pytest.approx(0.05)
 
 
