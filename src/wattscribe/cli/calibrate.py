@@ -70,9 +70,8 @@ def _print(found: Calibration) -> None:
     for dtype, fitted in found.mac_j.items():
         print(f"{dtype:<11} {_line(fitted, 1e12)} pJ/MAC")
     print(f"idle        {_line(found.idle_w, 1.0)} W")
-    print(
-        f"a model left out is predicted within {100 * found.left_out_error:.1f} % (median), {100 * found.worst_error:.1f} % (worst)"
-    )
+    median, worst = 100 * found.left_out_error, 100 * found.worst_error
+    print(f"a model left out is predicted within {median:.1f} % (median), {worst:.1f} % (worst)")
     for each in found.left_out:
         print(f"  {each.model} {each.precision}: {each.measured_j:.4g} J measured, {each.predicted_j:.4g} J predicted")
 

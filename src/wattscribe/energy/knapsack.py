@@ -89,26 +89,37 @@ def _search(ordered: Sequence[Item], capacity: int, incumbent: float) -> list[in
     sizes, values = np.zeros(1), np.zeros(1)
     parents: list[NDArray[np.int64]] = []
     takes: list[NDArray[np.bool_]] = []
+    best: list[int] | None = None
     for index, item in enumerate(ordered):
-        grown = np.concatenate([sizes, sizes + item.size])
-        worth = np.concatenate([values, values + item.value])
         parent = np.tile(np.arange(len(sizes)), 2)
         take = np.repeat([False, True], len(sizes))
-        keep = np.flatnonzero(grown <= capacity)
-        keep = keep[np.lexsort((-worth[keep], grown[keep]))]
-        rising = np.maximum.accumulate(worth[keep])
-        fresh = np.concatenate([[True], rising[1:] > rising[:-1]])
-        keep = keep[fresh]
-        bound = worth[keep] + relaxed.fill(index + 1, capacity - grown[keep])
-        complete = worth[keep] + relaxed.whole(index + 1, capacity - grown[keep])
-        incumbent = max(incumbent, float(complete.max(initial=0.0)))
-        keep = keep[bound >= incumbent * (1 - _TIE)]
-        sizes, values = grown[keep], worth[keep]
-        parents.append(parent[keep])
-        takes.append(take[keep])
-        if not len(keep):
-            return None
-    return _trace(int(np.argmax(values)), parents, takes)
+        sizes, values, keep = _undominated(sizes, values, item, capacity)
+        parent, take = parent[keep], take[keep]
+        room = capacity - sizes
+        complete = values + relaxed.whole(index + 1, room)
+        at = int(np.argmax(complete))
+        if complete[at] > incumbent * (1 + _TIE):
+            incumbent = float(complete[at])
+            run = range(index + 1, relaxed.reach(index + 1, float(room[at])))
+            best = [*_trace(at, [*parents, parent], [*takes, take]), *run]
+        alive = np.flatnonzero(values + relaxed.fill(index + 1, room) > incumbent * (1 + _TIE))
+        if not len(alive):
+            break
+        sizes, values = sizes[alive], values[alive]
+        parents.append(parent[alive])
+        takes.append(take[alive])
+    return best
+
+
+def _undominated(sizes: Array, values: Array, item: Item, capacity: int) -> tuple[Array, Array, NDArray[np.int64]]:
+    """The states with and without the item that fit and that no smaller state beats; with their places among all."""
+    grown = np.concatenate([sizes, sizes + item.size])
+    worth = np.concatenate([values, values + item.value])
+    keep = np.flatnonzero(grown <= capacity)
+    keep = keep[np.lexsort((-worth[keep], grown[keep]))]
+    rising = np.maximum.accumulate(worth[keep])
+    keep = keep[np.concatenate([[True], rising[1:] > rising[:-1]])]
+    return grown[keep], worth[keep], keep
 
 
 def _trace(at: int, parents: Sequence[NDArray[np.int64]], takes: Sequence[NDArray[np.bool_]]) -> list[int]:
@@ -131,6 +142,10 @@ class _Relaxation:
         limit = self._sizes[start] + room
         found = np.searchsorted(self._sizes, limit, side="right") - 1
         return np.asarray(np.clip(found, start, len(self._sizes) - 1), dtype=np.int64)
+
+    def reach(self, start: int, room: float) -> int:
+        """The first item from `start` on that a run of whole items does not hold."""
+        return int(self._reach(start, np.array([room]))[0])
 
     def whole(self, start: int, room: Array) -> Array:
         return np.asarray(self._values[self._reach(start, room)] - self._values[start])

@@ -31,6 +31,7 @@ def count(module: Any, run: Callable[[], Any]) -> tuple[Counted, Any]:
     call of its layer. A positional table that is used without being called is read as a whole.
     """
     torch = _torch()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     found = Counted()
@@ -54,7 +55,7 @@ def count(module: Any, run: Callable[[], Any]) -> tuple[Counted, Any]:
     layers = [layer for layer in module.modules() if next(layer.named_parameters(recurse=False), None) is not None]
     handles = [layer.register_forward_hook(hook) for layer in layers]
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as flops:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as flops:
             result = run()
     finally:
         for handle in handles:

@@ -1,0 +1,127 @@
+"""Rates counted and stated, by hand; batching, segments and int8 lower the energy by what the formula says."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.energy.builders import CHAPTER, ZIPFORMER, component, device, needs_zipformer, workload
+from wattscribe.energy import devices
+from wattscribe.energy.breakdown import analyse
+from wattscribe.energy.rates import Rate, counted, stated
+from wattscribe.energy.workload import Workload, of_directory
+from wattscribe.errors import InputError
+from wattscribe.records import Counts
+
+
+def transducer(**more: object) -> Workload:
+    settings = {"segment_s": 0.32, "frames_per_segment": 8.0, "vocabulary": 500, **more}
+    return workload(component("encoder", [10]), component("predictor", [10]), component("joiner", [10]), **settings)
+
+
+def test_counted_rates_are_counts_over_seconds() -> None:
+    counts = Counts(
+        encoder_calls=5,
+        encoder_rows=10,
+        predictor_calls=6,
+        predictor_rows=12,
+        joiner_calls=20,
+        joiner_rows=80,
+        frames=80,
+        tokens=6,
+    )
+    found = counted(transducer(), counts, 2.0, words=4)
+    assert found.components == {
+        "encoder": Rate(calls_per_s=2.5, rows_per_s=5),
+        "predictor": Rate(calls_per_s=3, rows_per_s=6),
+        "joiner": Rate(calls_per_s=10, rows_per_s=40),
+    }
+    assert (found.source, found.frames_per_s, found.tokens_per_s, found.words_per_s) == ("counted", 40, 3, 2)
+    with pytest.raises(InputError, match="rates need audio"):
+        counted(transducer(), counts, 0.0)
+
+
+def test_stated_frame_by_frame() -> None:
+    one = stated(transducer(), tokens_per_s=4, decoding="frame-by-frame")
+    assert one.components["encoder"].calls_per_s == pytest.approx(3.125)
+    assert one.components["joiner"] == Rate(calls_per_s=25, rows_per_s=25)
+    many = stated(transducer(symbols_per_frame="many"), tokens_per_s=4, decoding="frame-by-frame")
+    assert many.components["joiner"] == Rate(calls_per_s=29, rows_per_s=29)
+    beam = stated(transducer(), tokens_per_s=4, decoding="frame-by-frame", beam=3)
+    assert beam.components["joiner"] == Rate(calls_per_s=75, rows_per_s=75)
+    assert beam.components["predictor"] == Rate(calls_per_s=12, rows_per_s=12)
+
+
+def test_stated_batched() -> None:
+    found = stated(transducer(), tokens_per_s=4)
+    joiner = found.components["joiner"]
+    assert joiner.calls_per_s == pytest.approx(3.125 + 4)  # one per segment, one per token
+    assert joiner.rows_per_s == pytest.approx(25 + 4 * 3.5)  # a token is followed by 3.5 of 8 frames on average
+    beam = stated(transducer(), tokens_per_s=4, beam=3)
+    assert beam.components["joiner"] == Rate(calls_per_s=25, rows_per_s=75)
+    assert beam.components["predictor"] == Rate(calls_per_s=4, rows_per_s=12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beam": 0}, "--beam must be above 0"),
+        ({"chunk_ms": 0}, "--chunk-ms must be above 0"),
+        ({"tokens_per_s": -1}, "--tokens-per-s cannot be negative"),
+        ({"frames_per_s": -5}, "--frames-per-s must be above 0"),
+    ],
+)
+def test_rates_that_cannot_be(options: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        stated(transducer(), **options)  # type: ignore[arg-type]
+
+
+def test_batching_longer_segments_and_int8_by_the_formula() -> None:
+    made = workload(
+        component("encoder", [5000], macs=100),
+        component("predictor", [100]),
+        component("joiner", [3000], macs=10),
+        segment_s=0.1,
+        frames_per_segment=4.0,
+    )
+    far = device().with_local_memory(0)
+
+    def joiner_reads(decoding: str) -> float:
+        found = analyse(made, stated(made, tokens_per_s=5, decoding=decoding), far)  # type: ignore[arg-type]
+        return found.component("joiner").weight_reads_w["far"].value
+
+    assert joiner_reads("frame-by-frame") / joiner_reads("batched") == pytest.approx(40 / (10 + 5))
+
+    def encoder_reads(chunk_ms: float) -> float:
+        return analyse(made, stated(made, chunk_ms=chunk_ms), far).component("encoder").weight_reads_w["far"].value
+
+    assert encoder_reads(100) / encoder_reads(400) == pytest.approx(4)
+    quarter = workload(component("encoder", [1250], macs=100, dtype="int8"), *made.components[1:], segment_s=0.1)
+    at = stated(made, tokens_per_s=5)
+    full, eighth = (analyse(each, at, far).component("encoder") for each in (made, quarter))
+    assert full.weight_reads_w["far"].value / eighth.weight_reads_w["far"].value == pytest.approx(4)
+    assert full.arithmetic_w.value / eighth.arithmetic_w.value == pytest.approx(4)  # 4 pJ and 1 pJ per MAC
+
+
+@needs_zipformer
+def test_the_counted_invocations_of_a_real_decode_prove_it() -> None:
+    """Batched greedy decoding of real speech: the same tokens, a third of the joiner calls, and the energy that follows."""
+    from wattscribe.profiling import decode
+
+    made, phone = of_directory(ZIPFORMER), devices.load("phone").with_local_memory(0)
+    plain = decode(str(ZIPFORMER), str(CHAPTER), made, decoding="frame-by-frame", limit=4)
+    batched = decode(str(ZIPFORMER), str(CHAPTER), made, decoding="batched", limit=4)
+    assert plain.tokens_per_s == batched.tokens_per_s
+    assert plain.frames_per_s == batched.frames_per_s
+    fewer = batched.components["joiner"].calls_per_s / plain.components["joiner"].calls_per_s
+    assert fewer < 0.4
+    assert plain.components["joiner"].calls_per_s == pytest.approx(plain.frames_per_s)
+    one, other = (analyse(made, at, phone).component("joiner").weight_reads_w["dram"].value for at in (plain, batched))
+    assert other / one == pytest.approx(fewer)
+    small = of_directory(ZIPFORMER, precision="int8")
+    third = analyse(small, batched, phone).component("joiner").weight_reads_w["dram"].value
+    sizes = small.component("joiner").call_bytes / made.component("joiner").call_bytes
+    assert third / other == pytest.approx(sizes)
+    assert sizes < 0.26
+    guess = stated(made, tokens_per_s=batched.tokens_per_s or 0.0, frames_per_s=batched.frames_per_s)
+    assert guess.components["joiner"].calls_per_s == pytest.approx(batched.components["joiner"].calls_per_s, rel=0.15)
+    assert guess.components["joiner"].rows_per_s == pytest.approx(batched.components["joiner"].rows_per_s, rel=0.15)

@@ -1,0 +1,115 @@
+"""Slopes, jumps, orders and accuracy laws, against functions whose answer is known."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from tests.energy.builders import component, constant, device, rates, workload
+from wattscribe.energy import curves
+from wattscribe.energy.accuracy import AccuracyLaw, fit
+from wattscribe.energy.sensitivity import first_mentions, of_component, order
+from wattscribe.energy.workload import Workload
+from wattscribe.errors import InputError
+
+FREE = device(idle=constant(0, "W"))
+
+
+def three() -> Workload:
+    return workload(component("encoder", [8000]), component("predictor", [2000]), component("joiner", [1500]))
+
+
+AT = rates(encoder=(3, 3), predictor=(5, 5), joiner=(25, 25))
+
+
+def test_slope_and_jump_by_hand() -> None:
+    found = of_component(three(), "joiner", AT, FREE)
+    assert found.mw_per_mb == pytest.approx(1e3 * 1e6 * 25 * 10e-9)  # 25 reads/s × 10 nJ/B
+    assert (found.is_local, found.fits_at_bytes) == (False, 1000)
+    assert found.jump_mw == pytest.approx(1e3 * 1000 * 25 * 9e-9)  # 1000 B, 9 nJ/B cheaper
+    local = of_component(workload(component("joiner", [900])), "joiner", AT, FREE)
+    assert local.is_local
+    assert local.fits_at_bytes is None
+    assert local.mw_per_mb == pytest.approx(1e3 * 1e6 * 25 * 1e-9)
+
+
+def test_the_order_is_the_study_s_joiner_until_it_fits_then_predictor_then_encoder() -> None:
+    steps = order(three(), AT, FREE, floor=0.5)
+    assert steps[0].component == "joiner"
+    assert steps[0].fits
+    assert steps[0].to_bytes == 1000
+    assert first_mentions(steps, three()) == ["joiner", "predictor", "encoder"]
+    for before, after in itertools.pairwise(steps):
+        assert after.component != before.component or after.from_bytes == before.to_bytes
+    assert {step.component: step.to_bytes for step in steps} == {"joiner": 750, "predictor": 1000, "encoder": 4000}
+
+
+def law(a_per_mb: float, c: float = 0.05) -> AccuracyLaw:
+    exact = {"a_ci95": (a_per_mb, a_per_mb), "b_ci95": (-3.0, -3.0), "c_ci95": (c, c)}
+    return AccuracyLaw(a_per_mb=a_per_mb, b=-3.0, c=c, r2=1.0, residual=0.0, points=5, **exact)
+
+
+def test_accuracy_turns_the_order_round() -> None:
+    """A joiner whose every byte carries words is left until last, whatever power it takes."""
+    laws = {"encoder": law(-1.0), "predictor": law(-1.0), "joiner": law(-2000.0)}
+    steps = order(three(), AT, FREE, laws=laws, floor=0.5)
+    assert first_mentions(steps, three())[-1] == "joiner"
+    assert all(step.wer_increase is not None and step.wer_increase >= 0 for step in steps)
+    with pytest.raises(InputError, match="no accuracy law for predictor, joiner"):
+        order(three(), AT, FREE, laws={"encoder": law(-1.0)})
+
+
+# --- WER = exp(a·size + b) + c ----------------------------------------------------------------------------------------
+def points(a: float, b: float, c: float, sizes: list[float], noise: float = 0.0) -> list[tuple[float, float]]:
+    error = np.random.default_rng(1).normal(0, noise, len(sizes))
+    return [(size * 1e6, math.exp(a * size + b) + c + float(each)) for size, each in zip(sizes, error, strict=True)]
+
+
+def test_an_exact_law_is_recovered() -> None:
+    found = fit(points(-0.3, -1.5, 0.04, [1, 2, 4, 6, 8, 12, 20]))
+    assert (found.a_per_mb, found.b, found.c) == pytest.approx((-0.3, -1.5, 0.04), rel=1e-3)
+    assert found.r2 > 0.999999
+    assert found.wer(4e6) == pytest.approx(math.exp(-2.7) + 0.04, rel=1e-4)
+    slope = (found.wer(4e6) - found.wer(4.001e6)) / 0.001
+    assert found.sensitivity_per_mb(4e6) == pytest.approx(slope, rel=1e-3)
+
+
+def test_intervals_hold_the_truth_nineteen_times_in_twenty() -> None:
+    sizes = np.linspace(1, 20, 12)
+    hits = 0
+    for seed in range(100):
+        error = np.random.default_rng(seed).normal(0, 0.002, len(sizes))
+        wers = np.exp(-0.3 * sizes - 1.5) + 0.04 + error
+        found = fit([(size * 1e6, float(wer)) for size, wer in zip(sizes, wers, strict=True)])
+        hits += found.a_ci95[0] <= -0.3 <= found.a_ci95[1]
+    assert 88 <= hits <= 100
+
+
+def test_fits_that_are_refused() -> None:
+    with pytest.raises(InputError, match="needs 4 sizes, 3 were given"):
+        fit(points(-0.3, -1.5, 0.04, [1, 2, 4]))
+    with pytest.raises(InputError, match="needs 4 sizes, 2 were given"):
+        fit(points(-0.3, -1.5, 0.04, [1, 1, 2, 2, 1]))
+    with pytest.raises(InputError, match="does not fall as the component grows"):
+        fit([(size * 1e6, 0.05 + 0.01 * size) for size in (1.0, 2.0, 3.0, 4.0)])
+    with pytest.raises(InputError, match="WER a fraction"):
+        fit([(1e6, 0.1), (2e6, -0.1), (3e6, 0.1), (4e6, 0.1)])
+
+
+# --- curves -----------------------------------------------------------------------------------------------------------
+def test_vocabulary_scales_the_tensors_with_a_row_per_token() -> None:
+    made = workload(component("encoder", [300]), component("joiner", [500, 40], macs=500), vocabulary=500)
+    small = curves.with_vocabulary(made, 250)
+    assert small.component("joiner").size_bytes == 250 + 40
+    assert small.component("encoder").size_bytes == 300
+    assert small.vocabulary == 250
+
+
+def test_longer_segments_read_the_encoder_less_often() -> None:
+    made = workload(component("encoder", [4000], macs=0), segment_s=0.32)
+    one, two = curves.segment_length(made, rates(encoder=(3.125, 3.125)), FREE, [1.0, 2.0])
+    assert (one.x, two.x) == (0.32, 0.64)
+    assert one.power_w["encoder"] == pytest.approx(2 * two.power_w["encoder"])
