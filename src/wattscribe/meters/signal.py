@@ -16,8 +16,12 @@ Floats = NDArray[np.float64]
 MIN_CHANGES = 8
 """Changes of value that must be seen before a hold is believed: fewer cannot tell a slow sensor from a calm load."""
 MAX_HOLD_IRREGULARITY = 2.5
-"""A holding sensor changes at its refresh or a small multiple. A calm load that flips one step now and then has changes
-spread like waiting times, whose median is 6.6 times their 10th percentile."""
+"""A holding sensor changes at its refresh or a small multiple; a calm load's changes are spread like waiting times, with a
+median of 6.6 times their 10th percentile."""
+MIN_LEVELS = 4
+"""A calm load flips between two or three neighbouring steps of the sensor; then its changes say nothing of the refresh."""
+MIN_ON_GRID = 0.8
+"""The share of changes that must lie a whole number of refreshes apart, to within one read."""
 MIN_HOLD_SAMPLES = 1.5
 """A hold shorter than this many sample spacings cannot be told from a change at every read."""
 
@@ -145,11 +149,16 @@ def held_interval_s(t_s: Sequence[float] | Floats, power_w: Sequence[float] | Fl
     changed_at = times[1:][np.diff(powers) != 0]
     if changed_at.size < MIN_CHANGES + 1:
         return None
+    spacing_s = _median_spacing(times)
     distances = np.diff(changed_at)
     shortest_s, median_s = float(np.percentile(distances, 10)), float(np.median(distances))
-    if shortest_s <= MIN_HOLD_SAMPLES * _median_spacing(times) or median_s > MAX_HOLD_IRREGULARITY * shortest_s:
+    if shortest_s <= MIN_HOLD_SAMPLES * spacing_s or median_s > MAX_HOLD_IRREGULARITY * shortest_s:
         return None
-    return median_s if median_s < 1.5 * shortest_s else shortest_s
+    hold_s = float(np.mean(distances[distances < 1.5 * shortest_s]))
+    off_grid_s = np.abs(distances - hold_s * np.round(distances / hold_s))
+    if np.unique(powers).size < MIN_LEVELS or np.mean(off_grid_s <= 1.1 * spacing_s) < MIN_ON_GRID:
+        return None
+    return hold_s
 
 
 def cumulative_j(signal: Signal, at_s: Floats) -> Floats:
