@@ -11,7 +11,7 @@ from wattscribe.report.findings import Entry, Hearing, base_hearings, counterpar
 from wattscribe.report.groups import short_corpus, short_model
 from wattscribe.report.page import Figure
 from wattscribe.report.recommend import by_kind, pareto
-from wattscribe.report.words import bytes_text, interval_text, number
+from wattscribe.report.words import bytes_text, interval_text, number, sentence
 
 COLOURS = ("#0f8b8d", "#e07a1f", "#4b6bb8", "#b23a6f", "#6a8e3a", "#8a63b5", "#b08a2e", "#5d737e")
 MANY_BARS = 12
@@ -122,10 +122,10 @@ def bubbles(hearing: Hearing) -> list[Figure]:
                 id=f"bubbles-{index}",
                 title=f"WER against energy, {evidence}",
                 description=f"Lower left is better. Colour is the real-time factor, area the peak memory. "
-                f"{covers.capitalize()}; {hearing.name}.",
+                f"{sentence(covers)}; {hearing.name}.",
                 traces=[trace],
                 layout={
-                    "xaxis": _energy_axis(energies),
+                    "xaxis": _energy_axis(energies, room=True),
                     "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"},
                     "showlegend": False,
                     "margin": {"t": 26},
@@ -152,7 +152,7 @@ def pareto_front(hearing: Hearing) -> list[Figure]:
                 title=f"Pareto front, {evidence}",
                 description="No recognizer is better in both WER and energy than one on the line: "
                 + ", ".join(entry.group.label for entry in front)
-                + f". {covers.capitalize()}; {hearing.name}.",
+                + f". {sentence(covers)}; {hearing.name}.",
                 traces=traces,
                 layout={
                     "xaxis": _energy_axis(energies),
@@ -340,10 +340,14 @@ def _error_bars(values: Sequence[float | None], intervals: Sequence[Interval | N
     }
 
 
-def _energy_axis(energies: Sequence[float]) -> dict[str, Any]:
+def _energy_axis(energies: Sequence[float], *, room: bool = False) -> dict[str, Any]:
+    """`room`: space at both ends for the names of bubbles."""
+    title = {"title": {"text": "J per second of audio"}}
     positive = [each for each in energies if each > 0]
-    wide = len(positive) == len(energies) > 0 and max(positive) / min(positive) > LOG_FROM
-    return {"title": {"text": "J per second of audio"}, **({"type": "log"} if wide else {"rangemode": "tozero"})}
+    if len(positive) < len(energies) or not positive or max(positive) / min(positive) <= LOG_FROM:
+        return {**title, "rangemode": "tozero"}
+    ends = [math.log10(min(positive)) - 0.3, math.log10(max(positive)) + 0.3]
+    return {**title, "type": "log", "dtick": "D2", **({"range": ends} if room else {})}
 
 
 def _wer(entry: Entry) -> float | None:

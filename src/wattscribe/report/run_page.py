@@ -137,7 +137,9 @@ def _left_out(seen: View) -> Section:
 def _record(facts: RunFacts) -> Section:
     blocks: list[Block] = [sections.facts_list({**facts.machine, "seed": facts.seed})]
     if facts.meters:
-        blocks += [Markup("<h3>Meters</h3>"), sections.facts_list(facts.meters)]
+        other = {key: value for key, value in facts.meters.items() if key != "probes"}
+        table = sections.meter_table(facts.meters)
+        blocks += [Markup("<h3>Meters</h3>"), *([table] if table else []), sections.facts_list(other)]
     if facts.experiment:
         blocks += [Markup("<h3>Experiment</h3>"), sections.facts_list(facts.experiment)]
     return Section(id="machine", title="Machine and experiment", blocks=blocks)

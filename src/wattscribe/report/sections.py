@@ -115,7 +115,7 @@ def _figure(
 def pair_table(tests: Sequence[PairTest]) -> Table:
     """Both tests of every pair."""
     return Table(
-        caption="Second minus first, in points of WER. Bold rows differ after Holm's correction.",
+        caption="Second minus first, in points of WER. Holm p is corrected for all rows of this table.",
         header=(
             "First",
             "Second",
@@ -236,6 +236,26 @@ def streaming_table(seen: View) -> Table | None:
             for row in rows
         ],
         numeric=frozenset(range(2, 2 + len(names))),
+    )
+
+
+def meter_table(meters: Mapping[str, Any]) -> Table | None:
+    """What could be measured and what could not, with the reason and the command that would mend it."""
+    probes = [probe for probe in meters.get("probes") or () if isinstance(probe, Mapping)]
+    if not probes:
+        return None
+    return Table(
+        caption="Sensors that were looked for when the run began.",
+        header=("Meter", "Readable", "Found, or why not", "What would mend it"),
+        rows=[
+            [
+                _text(str(probe.get("meter", ""))),
+                _text("yes" if probe.get("available") else "no"),
+                _text(str(probe.get("reason") or "")),
+                _text(str(probe.get("fix") or MISSING)),
+            ]
+            for probe in probes
+        ],
     )
 
 

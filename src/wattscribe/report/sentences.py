@@ -19,7 +19,7 @@ from wattscribe.report.findings import (
 from wattscribe.report.groups import short_corpus, short_model
 from wattscribe.report.recommend import by_kind
 from wattscribe.report.table import View
-from wattscribe.report.words import bytes_text, interval_text, number, p_text, percent_text, plural
+from wattscribe.report.words import bytes_text, interval_text, number, p_text, percent_text, plural, sentence
 from wattscribe.scoring import PairedResult
 
 
@@ -145,7 +145,8 @@ def pair_sentence(tests: Sequence[PairTest]) -> str:
     verb = "differs" if differing == 1 else "differ"
     return (
         f"{differing} of {plural(len(tests), 'pair')} {verb} in WER at the 5 % level after Holm's correction for all pairs "
-        "(paired bootstrap by speaker). MAPSSWE is the matched-pairs test on segments, not corrected."
+        "(paired bootstrap by speaker, by utterance where there is one speaker). MAPSSWE is the matched-pairs test on "
+        "segments, not corrected."
     )
 
 
@@ -161,21 +162,23 @@ def flag_sentences(seen: View) -> list[str]:
 
 def evidence_sentences(seen: View) -> list[str]:
     """What the joules rest on, and why some are missing."""
-    found = {}
+    found: dict[tuple[str, str | None], str | None] = {}
     for row in seen.rows:
         if row.energy_j is not None:
-            found[row.energy_evidence, row.energy_covers] = row.energy_reason
-    lines = [f"{e.capitalize()}: {covers}." + (f" {_first(why)}." if why else "") for (e, covers), why in found.items()]
+            found.setdefault((row.energy_evidence, row.energy_covers), row.energy_reason)
+    lines = []
+    for (evidence, covers), reason in found.items():
+        lines.append(f"{sentence(evidence)}: {covers}." + (f" For the first row: {reason}." if reason else ""))
+        if evidence == "modelled":
+            lines.append(
+                "A modelled interval is the stated range of the model's constants, not the spread of a measurement."
+            )
     if len({evidence for evidence, _ in found}) > 1:
         lines.append("Figures of different evidence are shown apart and never ranked together.")
     missing = sorted(
         {row.energy_reason for row in seen.rows if row.energy_j is None and row.energy_reason and row.repeats}
     )
     return lines + [f"Unavailable: {why}." for why in missing]
-
-
-def _first(reason: str) -> str:
-    return reason.split("; ")[0].rstrip(".").capitalize() if "; " in reason else reason.rstrip(".").capitalize()
 
 
 def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:

@@ -62,3 +62,8 @@ def p_text(p: float) -> str:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 speaker`, `3 speakers`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def sentence(text: str) -> str:
+    """The same text with a capital at its start; what follows keeps its case (`CPU`, `W`)."""
+    return text[:1].upper() + text[1:]
