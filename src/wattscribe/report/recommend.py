@@ -86,6 +86,8 @@ def _cheapest(entries: Sequence[Entry], limits: Limits) -> tuple[Entry, str]:
     best = min(entries, key=lambda entry: (entry.row.wer or 0.0, cost(entry)))
     alike = [entry for entry in entries if entry is best or _not_worse(best, entry)]
     chosen = min(alike, key=cost)
+    if chosen is best and cost(best) <= min(map(cost, entries)):
+        return best, "It has the lowest WER and takes the least energy"
     if chosen is best:
         return best, "It has the lowest WER, and every cheaper one is worse in the paired test"
     result = paired(best, chosen)

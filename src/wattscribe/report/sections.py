@@ -47,7 +47,7 @@ TITLES = {
 def table_section(seen: View) -> Section:
     """Every row, sortable."""
     table = Table(
-        caption="Press a heading to sort. Energy is gross; figures of different evidence must not be compared.",
+        caption="Press a heading to sort. Measured energy is gross. Figures of different evidence must not be compared.",
         header=HEADER,
         rows=[_row(row) for row in seen.rows],
         numeric=frozenset(range(3, 12)),

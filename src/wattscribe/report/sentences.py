@@ -57,24 +57,25 @@ def _and(names: Sequence[str]) -> str:
 
 
 def _bests(hearing: Hearing) -> list[str]:
+    """Who has the lowest WER, takes the least energy and is the fastest; one clause each, or one for all."""
     scored = hearing.scored
     if not scored:
         return []
-    where = f"On {hearing.name}:"
     best = min(scored, key=lambda entry: entry.row.wer or 0.0)
-    interval = interval_text(best.row.wer_ci95, 100)
-    parts = [f"the lowest WER is {percent_text(best.row.wer)} % {interval} by {best.group.label}"]
+    found = [(best, f"the lowest WER, {percent_text(best.row.wer)} % {interval_text(best.row.wer_ci95, 100)}")]
     for (evidence, _), entries in by_kind(scored).items():
         least = min(entries, key=lambda entry: entry.row.j_per_audio_s or 0.0)
         joules = (
             f"{number(least.row.j_per_audio_s)} J per second of audio {interval_text(least.row.j_per_audio_s_ci95)}"
         )
-        parts.append(f"the least energy ({evidence}) is {joules} by {least.group.label}")
+        found.append((least, f"the least energy ({evidence}), {joules}"))
     quick = [entry for entry in scored if entry.row.rtf is not None]
     if quick:
         fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
-        parts.append(f"the fastest is {fastest.group.label} at RTF {number(fastest.row.rtf)}")
-    return [f"{where} {'; '.join(parts)}."]
+        found.append((fastest, f"the lowest real-time factor, {number(fastest.row.rtf)}"))
+    names = list(dict.fromkeys(entry.group.label for entry, _ in found))
+    clauses = [f"{name} has {_and([what for entry, what in found if entry.group.label == name])}" for name in names]
+    return [f"On {hearing.name} {'; '.join(clauses)}."]
 
 
 def _noise_sentence(quiet: Hearing, loud: Hearing) -> str:
@@ -189,7 +190,11 @@ def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
         return []
     best = min(scored, key=lambda entry: entry.row.wer or 0.0)
     found = [
-        (f"{percent_text(best.row.wer)} %", "lowest WER", f"{best.group.label} {interval_text(best.row.wer_ci95, 100)}")
+        (
+            f"{percent_text(best.row.wer)} %",
+            f"lowest WER, {bases[0].name}",
+            f"{best.group.label} {interval_text(best.row.wer_ci95, 100)}",
+        )
     ]
     kinds = by_kind(scored)
     for (evidence, _), entries in list(kinds.items())[:1]:
