@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from wattscribe.errors import MeterError
-from wattscribe.meters import Host, Meter, Probe, Sampler, open_meters, probe, rapl
-from wattscribe.records import to_json
+from wattscribe.meters import Host, Meter, Probe, Sampler, open_meters, probe, rapl, window
+from wattscribe.records import PowerTrace, to_json
 from wattscribe.testing import (
     FakeClock,
     FakeCommands,
@@ -337,6 +337,25 @@ def test_overlapping_domains_are_named_and_only_one_total_is_there(tmp_path: Pat
     assert set(channels) == {"package-0", "package-0.core", "package-0.uncore", "psys", "cpu"}
     assert [name for name, channel in channels.items() if channel.total] == ["psys"]
     assert "inside the package" in channels["package-0.core"].covers
+
+
+def test_a_gpu_s_work_is_not_measured_at_psys(tmp_path: Path) -> None:
+    host = replace(sensor_trees.intel_laptop(tmp_path).host(), nvml=FakeNvml([FakeGpu()]))
+    traces = [
+        PowerTrace(
+            channel=f"{meter.name}.{channel.name}",
+            covers=channel.covers,
+            total=channel.total,
+            update_interval_s=channel.update_interval_s,
+            evidence=channel.evidence,
+            t_s=(0.0, 1.0),
+            power_w=(5.0, 5.0),
+        )
+        for meter in open_meters(host=host)
+        for channel in meter.channels()
+    ]
+    assert window.preferred(traces, "cuda:0").channel == "nvml.gpu0"
+    assert window.preferred(traces, "cpu").channel == "rapl.psys"
 
 
 def test_a_package_seen_through_mmio_and_msr_counts_once(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def _is_summed(zone: _Zone) -> bool:
 def _covers(zone: _Zone) -> str:
     package = "" if zone.parent is None else f" of package {zone.parent}"
     words = {
-        "psys": "platform: CPU and what the board's maker wired to psys",
+        "psys": "CPU platform: the package and what the board's maker wired to psys (not a GPU card)",
         "dram": f"DRAM{package} (beside the package, not in it)",
         "core": f"CPU cores{package} (inside the package)",
         "uncore": f"integrated GPU and uncore{package} (inside the package)",
