@@ -1,0 +1,382 @@
+"""Reading ONNX without the onnx package, and what the runtime says about directories that are not whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper
+
+from tests.streaming import models
+from wattscribe.errors import InputError, ModelError
+from wattscribe.streaming import open_transducer
+from wattscribe.streaming.files import find_files, read_vocabulary
+from wattscribe.streaming.layout import Port, match_states
+from wattscribe.streaming.onnxfile import read_onnx
+from wattscribe.streaming.onnxwrite import encode_node, encode_tensor
+from wattscribe.streaming.rewrite import RULES, rewrite
+from wattscribe.streaming.rowwise import by_row
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return models.build(tmp_path / "model", seed=1)
+
+
+def one_line(error: BaseException, *parts: str) -> None:
+    """Every message is one line that names the file, the fault and the remedy."""
+    message = str(error)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+    assert ". " in message, f"no remedy: {message}"
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+def check_reading(path: Path) -> None:
+    ours, theirs = read_onnx(path), onnx.load(path)
+    assert [n.op_type for n in ours.graph.nodes] == [n.op_type for n in theirs.graph.node]
+    assert [n.inputs for n in ours.graph.nodes] == [tuple(n.input) for n in theirs.graph.node]
+    assert ours.op_types() == dict(Counter(n.op_type for n in theirs.graph.node))
+    assert ours.metadata == {p.key: p.value for p in theirs.metadata_props}
+    for tensor, proto in zip(ours.graph.initializers, theirs.graph.initializer, strict=True):
+        values = numpy_helper.to_array(proto)
+        assert tensor.name == proto.name
+        assert tensor.array().dtype == values.dtype
+        assert np.array_equal(tensor.array(), values)
+        assert tensor.nbytes == values.nbytes
+    for node, proto in zip(ours.graph.nodes, theirs.graph.node, strict=True):
+        assert set(node.attributes) == {a.name for a in proto.attribute}
+        for attribute in proto.attribute:
+            if attribute.type in (onnx.AttributeProto.INT, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOAT):
+                expected = helper.get_attribute_value(attribute)
+                assert node.attributes[attribute.name] == (tuple(expected) if isinstance(expected, list) else expected)
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "joiner.onnx"])
+def test_it_reads_what_onnx_reads(directory: Path, name: str) -> None:
+    check_reading(directory / name)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing")
+@pytest.mark.parametrize("name", ["encoder.int8.onnx", "decoder.onnx", "joiner.int8.onnx"])
+def test_it_reads_the_real_zipformer(name: str) -> None:
+    check_reading(models.ZIPFORMER / name)
+
+
+def test_weights_in_every_form_that_onnx_stores(tmp_path: Path) -> None:
+    tensors = [
+        helper.make_tensor("f", T.FLOAT, [2], [1.5, -2.0]),
+        helper.make_tensor("d", T.DOUBLE, [2], [1.5, -2.0]),
+        helper.make_tensor("i", T.INT64, [3], [-1, 0, 1 << 40]),
+        helper.make_tensor("b", T.INT8, [2], [-128, 127]),
+        helper.make_tensor("h", T.FLOAT16, [2], [0.5, -3.0]),
+        helper.make_tensor("t", T.BOOL, [2], [True, False]),
+        numpy_helper.from_array(np.arange(6, dtype=np.uint8).reshape(2, 3), "raw"),
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])], "g", [models.value("x", [1])], [models.value("y", [1])], tensors
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "m.onnx")
+    check_reading(tmp_path / "m.onnx")
+
+
+def test_external_weights(tmp_path: Path) -> None:
+    weights = np.arange(1000, dtype=np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])], "g", [models.value("x", [1000])], [models.value("y", [1000])],
+        [numpy_helper.from_array(weights, "w")],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    onnx.save(made, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
+    (tensor,) = read_onnx(tmp_path / "m.onnx").graph.initializers
+    assert tensor.external == "m.onnx.data"
+    assert np.array_equal(tensor.array(), weights)
+    (tmp_path / "m.onnx.data").write_bytes(b"1234")
+    with pytest.raises(ModelError) as caught:
+        read_onnx(tmp_path / "m.onnx")
+    one_line(caught.value, "m.onnx", "truncated")
+    (tmp_path / "m.onnx.data").unlink()
+    with pytest.raises(ModelError) as caught:
+        read_onnx(tmp_path / "m.onnx")
+    one_line(caught.value, "m.onnx", "'m.onnx.data' are missing")
+
+
+def test_what_is_written_is_what_onnx_reads() -> None:
+    proto = helper.make_node(
+        "Conv", ["x", "w"], ["y"], "name", domain="some.domain", pads=[1, -2], f=1.5, s="text", i=-7
+    )
+    graph = helper.make_graph([proto], "g", [models.value("x", [1])], [models.value("y", [1])])
+    from wattscribe.streaming.onnxfile import parse_onnx
+
+    node = parse_onnx(helper.make_model(graph).SerializeToString(), Path("m.onnx")).graph.nodes[0]
+    back = onnx.NodeProto.FromString(encode_node(dataclasses.replace(node, raw=None)))
+    assert back == proto
+    from wattscribe.streaming.onnxwrite import tensor
+
+    values = np.array([[1, -2], [3, 4]], np.int64)
+    assert np.array_equal(
+        numpy_helper.to_array(onnx.TensorProto.FromString(encode_tensor(tensor("v", values)))), values
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"), [(b"", "holds no graph"), (b"hello, this is not a model", "is not an ONNX model")]
+)
+def test_a_file_that_is_not_onnx(tmp_path: Path, content: bytes, fault: str) -> None:
+    (tmp_path / "x.onnx").write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        read_onnx(tmp_path / "x.onnx")
+    one_line(caught.value, "x.onnx", fault)
+
+
+# --- rewriting ------------------------------------------------------------------------------------------------------
+@pytest.mark.data
+@pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing")
+def test_the_rewritten_zipformer_gives_the_same_bits() -> None:
+    path = models.ZIPFORMER / "encoder.int8.onnx"
+    changed, applied = rewrite(read_onnx(path))
+    assert set(applied) == set(RULES)
+    assert all(applied.values()), applied
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    nets = [onnxruntime.InferenceSession(source, options) for source in (str(path), changed)]
+    kinds = {"tensor(int64)": np.int64, "tensor(float)": np.float32}
+    states = [{p.name: np.zeros(p.shape, kinds[p.type]) for p in net.get_inputs()} for net in nets]
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        segment = (rng.standard_normal((1, 45, 80)) * 3 - 8).astype(np.float32)
+        answers = []
+        for net, state in zip(nets, states, strict=True):
+            state["x"] = segment
+            values = net.run(None, state)
+            answers.append(values)
+            for port, value in zip(net.get_outputs()[1:], values[1:], strict=True):
+                state[port.name.removeprefix("new_")] = value
+        assert all(np.array_equal(a, b) for a, b in zip(*answers, strict=True))
+
+
+def test_rows_quantised_by_themselves_do_not_change_one_another(tmp_path: Path) -> None:
+    onnx.save(models.joiner(np.random.default_rng(0), quantised=True), tmp_path / "joiner.onnx")
+    changed = by_row(read_onnx(tmp_path / "joiner.onnx"))
+    assert changed is not None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    plain, apart = (
+        onnxruntime.InferenceSession(source, options) for source in (str(tmp_path / "joiner.onnx"), changed)
+    )
+    rng = np.random.default_rng(1)
+    rows = [
+        {k: rng.standard_normal((1, models.DIM)).astype(np.float32) * s for k in ("encoder_out", "decoder_out")}
+        for s in (0.0, 0.1, 1, 3)
+    ]
+    alone = np.concatenate([plain.run(None, row)[0] for row in rows])
+    stacked = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
+    assert np.array_equal(apart.run(None, stacked)[0], alone)
+    assert not np.array_equal(plain.run(None, stacked)[0], alone), "without it they do"
+
+
+# --- directories ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"])
+def test_a_missing_file_is_named(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, str(directory), name.split(".")[0], "missing")
+
+
+def test_no_directory_and_no_such_precision(tmp_path: Path, directory: Path) -> None:
+    with pytest.raises(InputError, match="no such directory"):
+        open_transducer(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no precision 'int3'"):
+        open_transducer(directory, precision="int3")
+
+
+def test_precision_is_chosen_by_file_and_says_where_there_is_none(directory: Path) -> None:
+    (directory / "joiner.int8.onnx").write_bytes((directory / "joiner.onnx").read_bytes())
+    assert find_files(directory).joiner.name == "joiner.onnx"
+    int8 = find_files(directory, "int8")
+    assert int8.joiner.name == "joiner.int8.onnx"
+    assert len(int8.notes) == 2
+    assert "there is no int8 encoder: encoder.onnx (fp32) runs" in int8.notes
+    (directory / "joiner-epoch-9.onnx").write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        find_files(directory)
+    one_line(caught.value, "2 files could be the joiner", "joiner-epoch-9.onnx")
+
+
+def test_mismatched_vocabulary(directory: Path) -> None:
+    models.write_tokens(directory, models.VOCAB + 1)
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, str(directory), "scores 15 tokens, but tokens.txt lists 16")
+
+
+def test_mismatched_joiner_width(directory: Path) -> None:
+    onnx.save(models.joiner(np.random.default_rng(0), dim=models.DIM + 1), directory / "joiner.onnx")
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, "joiner.onnx", "takes 13 values, but encoder.onnx gives 12")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a 0\nb\n", "line 2 is not `symbol id`"),
+        ("a 0\nb 0\n", "id 0 a second time"),
+        ("a 0\nb 2\n", "ids are not 0, 1, 2"),
+        ("", "ids are not"),
+    ],
+)
+def test_bad_tokens(tmp_path: Path, text: str, fault: str) -> None:
+    (tmp_path / "tokens.txt").write_text(text)
+    with pytest.raises(ModelError) as caught:
+        read_vocabulary(tmp_path / "tokens.txt")
+    one_line(caught.value, "tokens.txt", fault)
+
+
+def test_bytes_and_word_starts_become_text(tmp_path: Path) -> None:
+    (tmp_path / "tokens.txt").write_text("<blk> 0\n▁ONE 1\n<0xC3> 2\n<0xA9> 3\nS 4\n", encoding="utf-8")
+    assert read_vocabulary(tmp_path / "tokens.txt").text([1, 4, 1, 2, 3]) == "ONES ONEé"
+
+
+def edit(path: Path, change) -> None:
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, path)
+
+
+def set_metadata(model: onnx.ModelProto, key: str, value: str | None) -> None:
+    kept = {p.key: p.value for p in model.metadata_props if p.key != key}
+    del model.metadata_props[:]
+    helper.set_model_props(model, {**kept, **({} if value is None else {key: value})})
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value", "fault"),
+    [
+        ("encoder.onnx", "decode_chunk_len", None, "metadata 'decode_chunk_len' is missing"),
+        ("encoder.onnx", "decode_chunk_len", "x", "decode_chunk_len='x' is not a positive whole number"),
+        ("encoder.onnx", "decode_chunk_len", "10", "decode_chunk_len=10 is more than T=9"),
+        ("encoder.onnx", "T", "12", "metadata says T=12, but its input 'x' takes 9 frames"),
+        ("encoder.onnx", "feature", "whisper", "Whisper features"),
+        ("decoder.onnx", "context_size", "3", "context_size=3, but its input 'y' takes 2 tokens"),
+        ("decoder.onnx", "vocab_size", "99", "knows 99 tokens, but tokens.txt lists 15"),
+        ("joiner.onnx", "joiner_dim", "many", "joiner_dim='many' is not"),
+    ],
+)
+def test_missing_or_wrong_metadata(directory: Path, file: str, key: str, value: str | None, fault: str) -> None:
+    edit(directory / file, lambda model: set_metadata(model, key, value))
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, file if "tokens.txt" not in fault else str(directory), fault)
+
+
+def test_a_state_that_no_output_feeds(directory: Path) -> None:
+    def drop(model: onnx.ModelProto) -> None:
+        model.graph.output.pop()
+
+    edit(directory / "encoder.onnx", drop)
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, "encoder.onnx", "state input 'c'", "fed by no output")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "fault"),
+    [
+        ("float32", (1, "N", 99), "comes back as"),
+        ("int64", (1, "N", 8), "comes back as"),
+        ("float32", ("N", 8), "comes back as"),
+    ],
+)
+def test_a_state_that_comes_back_in_another_shape(dtype: str, shape: tuple, fault: str) -> None:
+    state, back = Port(name="h", dtype="float32", shape=(1, "N", 8)), Port(name="new_h", dtype=dtype, shape=shape)
+    with pytest.raises(ModelError) as caught:
+        match_states([state], [back], batch="N", metadata={}, path=Path("encoder.onnx"))
+    one_line(caught.value, "encoder.onnx", "'h'", "'new_h'", fault)
+
+
+def test_a_dimension_comes_from_the_metadata_or_is_asked_for() -> None:
+    state, back = (Port(name=n, dtype="float32", shape=("left", "N", 8)) for n in ("h", "new_h"))
+    (spec,) = match_states([state], [back], batch="N", metadata={"left": "5"}, path=Path("encoder.onnx"))
+    assert (spec.shape, spec.batch_axis) == ((5, 1, 8), 1)
+    with pytest.raises(ModelError) as caught:
+        match_states([state], [back], batch="N", metadata={}, path=Path("encoder.onnx"))
+    one_line(caught.value, "encoder.onnx", "dimension 'left'", "metadata left=SIZE")
+
+
+def test_an_encoder_that_cannot_be_executed_names_the_node(directory: Path) -> None:
+    def spoil(model: onnx.ModelProto) -> None:
+        node = next(n for n in model.graph.node if n.op_type == "Tanh")
+        node.op_type, node.domain, node.name = "Frobnicate", "", "the_node"
+
+    edit(directory / "encoder.onnx", spoil)
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, "encoder.onnx", "Frobnicate")
+
+
+def test_an_encoder_that_fails_while_running_names_the_node(directory: Path) -> None:
+    def spoil(model: onnx.ModelProto) -> None:
+        shape = next(i for i in model.graph.initializer if i.name == "shape_0")
+        shape.CopyFrom(numpy_helper.from_array(np.array([1, -1, 5], np.int64), "shape_0"))
+        next(n for n in model.graph.node if "next_h" in n.output).name = "the_reshape"
+
+    edit(directory / "encoder.onnx", spoil)
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, "encoder.onnx", "failed while running", "the_reshape")
+
+
+def test_an_offline_encoder_is_not_taken_for_a_streaming_one(directory: Path) -> None:
+    def strip(model: onnx.ModelProto) -> None:
+        for name in ("h", "c"):
+            port = next(i for i in model.graph.input if i.name == name)
+            model.graph.input.remove(port)
+            model.graph.initializer.append(numpy_helper.from_array(np.zeros((1, 1, models.DIM), np.float32), name))
+        while len(model.graph.output) > 1:
+            model.graph.output.pop()
+
+    edit(directory / "encoder.onnx", strip)
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, "encoder.onnx", "carries no states")
+
+
+# --- audio ----------------------------------------------------------------------------------------------------------
+def test_audio_that_is_not_what_the_runtime_takes(directory: Path) -> None:
+    transducer = open_transducer(directory)
+    stream = transducer.stream()
+    spoiled = np.zeros(100, np.float32)
+    spoiled[7] = np.nan
+    for samples, rate, fault in [
+        (spoiled, 16000, "sample 7 is nan"),
+        (np.zeros(100, np.int16), 16000, "samples are int16"),
+        (np.zeros((2, 100), np.float32), 16000, "shape (2, 100)"),
+        (np.zeros(100, np.float32), 8000, "samples at 8000 Hz"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            stream.accept(samples, rate)
+        one_line(caught.value, fault)
+    stream.accept(np.zeros(0, np.float32))
+    assert stream.finish().text == ""
+    with pytest.raises(InputError, match="stream is finished"):
+        stream.accept(np.zeros(10, np.float32))
+    assert transducer.transcribe([np.zeros(0, np.float32)])[0].text == ""
+
+
+@pytest.mark.parametrize(
+    "options", [{"decoding": "best"}, {"beam": 0}, {"blank_penalty": -1.0}, {"tail_s": float("nan")}, {"tail_s": -1.0}]
+)
+def test_options_out_of_range(directory: Path, options: dict) -> None:
+    with pytest.raises(InputError) as caught:
+        open_transducer(directory, **options)
+    one_line(caught.value, *(str(value) for value in options.values() if value == value))
