@@ -48,6 +48,7 @@ def execute(model: Model, dims: Mapping[str, int]) -> list[Executed]:
     options.intra_op_num_threads = 1
     options.log_severity_level = _LOG_FATAL
     options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = False  # an arena grows by powers of two, far beyond the weights
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
     feeds = {value.name: _zeros(value, model, dims) for value in model.graph.inputs}
