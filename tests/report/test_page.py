@@ -247,7 +247,7 @@ def test_a_phone_needs_no_sideways_scrolling(page: Path, tmp_path: Path) -> None
 
 @pytest.mark.browser
 @needs_browser
-def test_shared_page_parts(tmp_path: Path) -> None:
+def test_shared_page_parts(page: Path, desktop: Browser, tmp_path: Path) -> None:
     """What the profile's and the compression's pages are made of: a table without figures, a figure, own markup."""
     table = Table(
         caption="c", header=("a", "b"), rows=[[Cell(text="x", sort=1), Cell(text="–")]], numeric=frozenset({1})
@@ -255,15 +255,15 @@ def test_shared_page_parts(tmp_path: Path) -> None:
     figure = Figure(
         id="one", title="One", description="d", traces=[{"type": "bar", "x": ["a"], "y": [1]}], layout={"xaxis": {}}
     )
-    path = tmp_path / "page.html"
+    path = tmp_path / "parts.html"
     blocks = [table, figure, Markup("<p id='own'>own</p>"), Words(lines=["<b>not bold</b>"], tone="warn")]
     path.write_text(render("Parts", [Section(id="s", title="S", blocks=blocks)]), encoding="utf-8")
-    with Browser(tmp_path / "profile") as browser:
-        browser.open(path)
-        assert browser.logs() == []
-        assert browser.run("return document.querySelectorAll('#one .point path').length") == 1
-        assert browser.run("return document.querySelectorAll('main b').length") == 0
-        assert browser.run("return document.querySelector('#own').textContent") == "own"
+    desktop.open(path)
+    assert desktop.logs() == []
+    assert desktop.run("return document.querySelectorAll('#one .point path').length") == 1
+    assert desktop.run("return document.querySelectorAll('main b').length") == 0
+    assert desktop.run("return document.querySelector('#own').textContent") == "own"
+    desktop.open(page)
 
 
 def test_section_anchors_are_unique() -> None:
