@@ -73,9 +73,9 @@ def workload_of(
     if vocab is not None:
         raise InputError("--vocab is for arch: presets; an exported model fixes its own", where=model)
     if model.startswith("hf:"):
-        from wattscribe.energy import hf
+        from wattscribe.energy.hf import workload_of as of_transformers
 
-        return hf.workload_of(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
+        return of_transformers(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
     path = Path(model.removeprefix("onnx:").removeprefix("sherpa:")).expanduser()
     workload = files.workload_of(path, precision=precision, segment_s=_seconds(chunk_ms))
     fixed = workload.segment_s
