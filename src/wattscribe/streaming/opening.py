@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,22 @@ from wattscribe.streaming.session import open_session
 
 def open_encoder(path: Path, *, threads: int, rewriting: bool) -> tuple[Any, bool]:
     """The encoder's session, and whether streams that share a call leave one another alone (no scale taken over all)."""
+    changed, apart = _rewritten(path, rewriting)
+    give_back()
+    net = open_session(path, threads=threads, model=changed)
+    del changed
+    give_back()
+    return net, apart
+
+
+def _rewritten(path: Path, rewriting: bool) -> tuple[bytes | None, bool]:
     model = read_onnx(path)
     apart = not _quantises(model)
     if rewriting and not _external(model):
         changed, applied = rewrite(model)
         if any(applied.values()):
-            return open_session(path, threads=threads, model=changed), apart
-    return open_session(path, threads=threads), apart
+            return changed, apart
+    return None, apart
 
 
 def open_rows(path: Path, *, threads: int) -> Any:
@@ -27,6 +38,19 @@ def open_rows(path: Path, *, threads: int) -> Any:
     model = read_onnx(path)
     changed = None if _external(model) else by_row(model)
     return open_session(path, threads=threads, model=changed)
+
+
+def give_back() -> None:
+    """Return what parsing and loading freed to the system: glibc keeps it otherwise, several times the model's size."""
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Any:
+    """glibc's malloc_trim; None where the C library is another one."""
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def _quantises(model: OnnxFile) -> bool:
