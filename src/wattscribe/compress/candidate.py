@@ -1,0 +1,146 @@
+"""A transducer while it is compressed: three networks as bytes, and how they are to be decoded and placed."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from wattscribe.energy.placement import Unit
+from wattscribe.energy.rates import Decoding
+from wattscribe.errors import InputError, MissingExtraError, ModelError
+from wattscribe.streaming.files import find_files
+
+COMPONENTS = ("encoder", "predictor", "joiner")
+FILE_NAMES: Mapping[str, str] = {"encoder": "encoder", "predictor": "decoder", "joiner": "joiner"}
+"""sherpa-onnx calls the predictor `decoder`."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidate:
+    """One version of the model. Immutable: a lever answers with another one; `digest` names the text that it gives."""
+
+    networks: Mapping[str, bytes]
+    tokens: bytes
+    decoding: Decoding = "frame-by-frame"
+    placement: Unit | None = "component"
+    """None: all weights in the far memory, nothing placed."""
+    extras: Mapping[str, bytes] = field(default_factory=dict)
+    """Other small files of the directory that go along: a licence, a model card."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Of everything that can change the text: networks and vocabulary."""
+        found = hashlib.sha256(self.tokens)
+        for name in COMPONENTS:
+            found.update(hashlib.sha256(self.networks[name]).digest())
+        return found.hexdigest()[:20]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the three files."""
+        return sum(len(each) for each in self.networks.values())
+
+    def model(self, component: str) -> Any:
+        """A fresh onnx.ModelProto of one network, free to be changed."""
+        return proto(self.networks[component])
+
+    def with_model(self, component: str, model: Any) -> Candidate:
+        """This candidate with one network exchanged."""
+        return self.with_bytes(component, model.SerializeToString(deterministic=True))
+
+    def with_bytes(self, component: str, data: bytes) -> Candidate:
+        return replace(self, networks={**self.networks, component: data})
+
+    def names(self) -> dict[str, str]:
+        """File names by component: the mark says what most of the weights are."""
+        return {each: f"{FILE_NAMES[each]}{_mark(self.networks[each])}.onnx" for each in COMPONENTS}
+
+    def write(self, folder: Path) -> None:
+        """The directory in sherpa-onnx's layout. Raises InputError where the disk refuses."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for component, name in self.names().items():
+                (folder / name).write_bytes(self.networks[component])
+            (folder / "tokens.txt").write_bytes(self.tokens)
+            for name, data in self.extras.items():
+                (folder / name).write_bytes(data)
+        except OSError as error:
+            raise InputError(
+                f"the model cannot be written: {error.strerror}", where=folder, fix="Free some space or choose another -o"
+            ) from error
+
+    @contextmanager
+    def directory(self) -> Iterator[Path]:
+        """The same, in a temporary directory that goes away."""
+        with tempfile.TemporaryDirectory(prefix="wattscribe-") as name:
+            folder = Path(name) / "model"
+            self.write(folder)
+            yield folder
+
+
+def proto(data: bytes) -> Any:
+    """Bytes → onnx.ModelProto. Raises MissingExtraError without the onnx package."""
+    try:
+        import onnx
+    except ImportError as error:
+        raise MissingExtraError("onnx", "compress", needed_for="`wattscribe compress`") from error
+    return onnx.load_model_from_string(data)
+
+
+def read_candidate(directory: str | Path) -> Candidate:
+    """The directory as it is: float files where there are some, decoded frame by frame, nothing placed.
+
+    Raises InputError and ModelError for a directory that is no transducer or that is 4-bit already.
+    """
+    files = find_files(directory)
+    networks = {name: path.read_bytes() for (_, path), name in zip(files.components, COMPONENTS, strict=True)}
+    for (_, path), name in zip(files.components, COMPONENTS, strict=True):
+        if list(path.parent.glob(f"{path.name}.data")):
+            raise ModelError("keeps its weights in a second file", where=path, fix="Export it with weights inside")
+        _refuse_4_bit(networks[name], path)
+    extras = {
+        path.name: path.read_bytes()
+        for path in sorted(Path(directory).iterdir())
+        if path.is_file() and path.suffix.lower() in (".md", ".model") and path.stat().st_size < 4_000_000
+    }
+    return Candidate(networks=networks, tokens=files.tokens.read_bytes(), extras=extras, placement=None)
+
+
+def _refuse_4_bit(data: bytes, path: Path) -> None:
+    model = proto(data)
+    four = {"UINT4", "INT4", "FLOAT4E2M1", "UINT2", "INT2"}
+    import onnx
+
+    kinds = {onnx.TensorProto.DataType.Name(each.data_type) for each in model.graph.initializer}
+    bits = [
+        attribute.i
+        for node in model.graph.node
+        if node.op_type in ("MatMulNBits", "GatherBlockQuantized")
+        for attribute in node.attribute
+        if attribute.name == "bits"
+    ]
+    if kinds & four or any(each < 8 for each in bits):
+        raise ModelError(
+            "is 4-bit already: what it lost cannot be measured against itself",
+            where=path,
+            fix="Start from the export in float or int8",
+        )
+
+
+def _mark(data: bytes) -> str:
+    """`.int8` where 8 bits or fewer make up most of the weights, else nothing (or `.fp16`)."""
+    import onnx
+
+    sizes = {"": 0, ".fp16": 0, ".int8": 0}
+    names = {onnx.TensorProto.INT8: ".int8", onnx.TensorProto.UINT8: ".int8", onnx.TensorProto.FLOAT16: ".fp16"}
+    for each in proto(data).graph.initializer:
+        if each.data_type in names or each.data_type == onnx.TensorProto.FLOAT:
+            mark = names.get(each.data_type, "")
+            sizes[mark] += len(each.raw_data) // {"": 4, ".fp16": 2, ".int8": 1}[mark]
+    return max(sizes, key=lambda mark: sizes[mark]) if any(sizes.values()) else ""

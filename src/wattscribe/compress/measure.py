@@ -1,0 +1,185 @@
+"""What a candidate costs and how well it hears: real decode → text, counts, seconds; counts × workload → modelled energy."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wattscribe import records
+from wattscribe.compress.candidate import Candidate
+from wattscribe.compress.speech import SpeechSet
+from wattscribe.energy.breakdown import Breakdown, analyse
+from wattscribe.energy.devices import Device
+from wattscribe.energy.placement import Placement, reserved_bytes
+from wattscribe.energy.rates import Decoding, counted
+from wattscribe.energy.workload import Workload, of_directory
+from wattscribe.records import Counts
+from wattscribe.scoring import ErrorCounts, count_errors
+from wattscribe.streaming import open_transducer
+from wattscribe.units import SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """The text of a set, what it took to get there, utterance by utterance."""
+
+    texts: tuple[str, ...]
+    counts: tuple[Counts, ...]
+    audio_s: float
+    wall_s: float
+    cpu_s: float
+
+    @property
+    def total(self) -> Counts:
+        return sum(self.counts, Counts())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measurement:
+    """A candidate on one set. `rtf` is processor time over audio time: other processes of the machine do not change it."""
+
+    energy_mj_per_audio_s: float
+    energy_ci95_mj: tuple[float, float]
+    errors: ErrorCounts
+    decoded: Decoded
+    size_bytes: int
+    breakdown: Breakdown
+
+    @property
+    def wer(self) -> float:
+        return float(self.errors.wer or 0.0)
+
+    @property
+    def rtf(self) -> float:
+        return self.decoded.cpu_s / self.decoded.audio_s
+
+
+class Measurer:
+    """Decodes and models; every decode is remembered by the candidate's digest, on disk too where `cache` is a folder."""
+
+    def __init__(self, device: Device, *, cache: Path | None = None) -> None:
+        self.device, self._cache = device, cache
+        self._decoded: dict[str, Decoded] = {}
+        self._workloads: dict[str, Workload] = {}
+
+    def decode(self, candidate: Candidate, speech: SpeechSet, decoding: Decoding | None = None) -> Decoded:
+        """The candidate's text and counts on a set."""
+        how = decoding or candidate.decoding
+        key = f"{candidate.digest}-{how}-{_name(speech)}"
+        if key not in self._decoded:
+            stored = self._read(key)
+            if stored is None:
+                with candidate.directory() as folder:
+                    stored = decode(folder, speech, how)
+                self._write(key, stored)
+            self._decoded[key] = stored
+        return self._decoded[key]
+
+    def workload(self, candidate: Candidate) -> Workload:
+        """Counted from the graphs, once per version."""
+        if candidate.digest not in self._workloads:
+            with candidate.directory() as folder:
+                self._workloads[candidate.digest] = of_directory(folder)
+        return self._workloads[candidate.digest]
+
+    def energy(self, candidate: Candidate, counts: Counts, audio_s: float, *, draws: int = 0) -> Breakdown:
+        """Modelled power at these counts; watts of real-time decoding are joules per second of audio."""
+        workload = self.workload(candidate)
+        rates = counted(workload, counts, audio_s, decoding=candidate.decoding)
+        placement = nothing_placed(workload, self.device) if candidate.placement is None else None
+        return analyse(
+            workload, rates, self.device, unit=candidate.placement or "component", placement=placement, draws=draws
+        )
+
+    def energy_mj(self, candidate: Candidate, counts: Counts, audio_s: float) -> float:
+        """Millijoules per second of audio."""
+        return 1e3 * self.energy(candidate, counts, audio_s).total_w.value
+
+    def measure(self, candidate: Candidate, speech: SpeechSet) -> Measurement:
+        """Everything about a candidate on a labelled set."""
+        decoded = self.decode(candidate, speech)
+        found = self.energy(candidate, decoded.total, decoded.audio_s, draws=200)
+        low, high = found.total_w.ci95
+        return Measurement(
+            energy_mj_per_audio_s=1e3 * found.total_w.value,
+            energy_ci95_mj=(1e3 * low, 1e3 * high),
+            errors=count_errors(speech.references, decoded.texts),
+            decoded=decoded,
+            size_bytes=candidate.size_bytes,
+            breakdown=found,
+        )
+
+    def _read(self, key: str) -> Decoded | None:
+        if self._cache is None or not (self._cache / f"{key}.json").is_file():
+            return None
+        data = json.loads((self._cache / f"{key}.json").read_text(encoding="utf-8"))
+        return records.from_json(Decoded, data)
+
+    def _write(self, key: str, decoded: Decoded) -> None:
+        if self._cache is None:
+            return
+        self._cache.mkdir(parents=True, exist_ok=True)
+        part = self._cache / f"{key}.json.part"
+        part.write_text(json.dumps(records.to_json(decoded)), encoding="utf-8")
+        part.replace(self._cache / f"{key}.json")
+
+
+def _name(speech: SpeechSet) -> str:
+    import hashlib
+
+    return hashlib.sha256("\n".join((*speech.ids, f"{speech.audio_s:.6f}")).encode()).hexdigest()[:12]
+
+
+def decode(folder: Path, speech: SpeechSet, decoding: Decoding) -> Decoded:
+    """One pass over a set, one thread, greedy."""
+    transducer = open_transducer(folder, frame_by_frame=decoding == "frame-by-frame")
+    transducer.transcribe(speech.audio[:1])  # warm up
+    wall, cpu = time.perf_counter(), time.process_time()
+    answers = transducer.transcribe(speech.audio)
+    return Decoded(
+        texts=tuple(each.text for each in answers),
+        counts=tuple(each.counts or Counts() for each in answers),
+        audio_s=sum(len(each) for each in speech.audio) / SAMPLE_RATE_HZ,
+        wall_s=time.perf_counter() - wall,
+        cpu_s=time.process_time() - cpu,
+    )
+
+
+def nothing_placed(workload: Workload, device: Device) -> Placement | None:
+    """All weights in the far memory: a runtime that does not choose. None where the device has one memory only."""
+    if len(device.tiers) == 1:
+        return None
+    return Placement(
+        unit="component",
+        capacity_bytes=device.local.capacity_bytes,
+        reserved_bytes=reserved_bytes(workload),
+        local=(),
+        local_bytes=0,
+        saved_w=0.0,
+        greedy_saved_w=0.0,
+        bound_saved_w=0.0,
+    )
+
+
+def by_component_mj(found: Breakdown) -> Mapping[str, float]:
+    """Millijoules per second of audio of each component."""
+    return {each.name: 1e3 * each.total_w.value for each in found.components}
+
+
+def facts(found: Measurement) -> dict[str, Any]:
+    """What a recipe or a result keeps of a measurement."""
+    return {
+        "energy_mj_per_audio_s": found.energy_mj_per_audio_s,
+        "wer": found.wer,
+        "rtf": found.rtf,
+        "size_bytes": found.size_bytes,
+    }
+
+
+def texts_equal(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many of the texts are the same, letter by letter."""
+    return sum(a == b for a, b in zip(one, other, strict=True))

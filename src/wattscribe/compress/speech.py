@@ -1,0 +1,116 @@
+"""Speech that compression looks at: development and test sets with text, and unlabelled audio for calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.corpora import open_corpus
+from wattscribe.corpora.audio import read_audio
+from wattscribe.errors import InputError
+from wattscribe.records import Rejected
+from wattscribe.units import SAMPLE_RATE_HZ
+
+Audio = NDArray[np.float32]
+_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpeechSet:
+    """Utterances with audio in memory (64 kB per second); `references` is empty for unlabelled audio."""
+
+    name: str
+    ids: tuple[str, ...]
+    speakers: tuple[str, ...]
+    references: tuple[str, ...]
+    audio: tuple[Audio, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def audio_s(self) -> float:
+        return sum(len(each) for each in self.audio) / SAMPLE_RATE_HZ
+
+    def part(self, count: int, *, seed: int = 0) -> SpeechSet:
+        """A seeded draw of utterances in their own order; the set itself where it is no larger."""
+        if count >= len(self):
+            return self
+        chosen = sorted(np.random.default_rng(seed).permutation(len(self))[:count].tolist())
+        return self.of(chosen, f"{self.name}[{count} of {len(self)}, seed {seed}]")
+
+    def of(self, chosen: Sequence[int], name: str) -> SpeechSet:
+        """The utterances at these positions."""
+        return SpeechSet(
+            name=name,
+            ids=tuple(self.ids[i] for i in chosen),
+            speakers=tuple(self.speakers[i] for i in chosen),
+            references=tuple(self.references[i] for i in chosen) if self.references else (),
+            audio=tuple(self.audio[i] for i in chosen),
+        )
+
+
+def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
+    """All usable utterances of the corpora, one after the other. Raises InputError where there is no text to compare with."""
+    ids: list[str] = []
+    speakers: list[str] = []
+    references: list[str] = []
+    audio: list[Audio] = []
+    for spec in specs:
+        corpus = open_corpus(spec)
+        heard = 0
+        for entry in corpus:
+            if isinstance(entry, Rejected) or not entry.reference.strip():
+                continue
+            if limit is not None and heard >= limit:
+                break
+            ids.append(f"{spec}:{entry.id}")
+            speakers.append(f"{spec}:{entry.speaker}")
+            references.append(entry.reference)
+            audio.append(corpus.audio(entry))
+            heard += 1
+    name = " + ".join(specs)
+    if not any(reference.split() for reference in references):
+        raise InputError(
+            "no utterance has text, so word errors cannot be counted", where=name or "--data",
+            fix="Give --data a corpus with references",
+        )  # fmt: skip
+    return SpeechSet(
+        name=name, ids=tuple(ids), speakers=tuple(speakers), references=tuple(references), audio=tuple(audio)
+    )
+
+
+def read_unlabelled(folders: Sequence[str], *, seconds: float, seed: int = 0) -> SpeechSet:
+    """A seeded draw of audio files below the folders (or of a corpus), up to so many seconds. Raises InputError for none."""
+    ids: list[str] = []
+    speakers: list[str] = []
+    audio: list[Audio] = []
+    heard_s = 0.0
+    for path in _shuffled(folders, seed):
+        if heard_s >= seconds:
+            break
+        samples = read_audio(path)
+        ids.append(str(path))
+        speakers.append(path.stem.split("-")[0])
+        audio.append(samples)
+        heard_s += len(samples) / SAMPLE_RATE_HZ
+    return SpeechSet(
+        name=" + ".join(folders), ids=tuple(ids), speakers=tuple(speakers), references=(), audio=tuple(audio)
+    )
+
+
+def _shuffled(folders: Sequence[str], seed: int) -> list[Path]:
+    found: list[Path] = []
+    for folder in folders:
+        path = Path(folder).expanduser()
+        if not path.is_dir():
+            raise InputError("there is no such folder of audio", where=folder, fix="Give --unlabelled a folder")
+        found += sorted(each for each in path.rglob("*") if each.suffix.lower() in _SUFFIXES and each.is_file())
+    if not found:
+        raise InputError("holds no audio files", where=" + ".join(folders), fix="Give --unlabelled a folder of audio")
+    order = np.random.default_rng(seed).permutation(len(found))
+    return [found[i] for i in order.tolist()]
