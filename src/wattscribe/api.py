@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from wattscribe.bench.experiment import Experiment
+    from wattscribe.energy.accuracy import AccuracyLaw
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.energy.profile import Profile
     from wattscribe.meters import Probe
     from wattscribe.records import RunFacts, Transcript
+    from wattscribe.report.compare import Comparison
+    from wattscribe.training.train import Fitted
 
-__all__ = ["calibrate", "devices", "profile", "bench", "meters", "report", "transcribe"]
+__all__ = ["bench", "calibrate", "compare", "devices", "export", "meters", "profile", "report", "train", "transcribe"]
 
 
 def bench(
@@ -55,6 +58,31 @@ def report(
     return text if text is not None else Path(str(out))
 
 
+def compare(
+    base: Path | str,
+    new: Path | str,
+    *,
+    max_wer_increase: float = 0.002,
+    max_energy_increase: float | None = None,
+    device: Path | str | None = None,
+) -> Comparison:
+    """Whether the run `new` is shown to be within the limits of the run `base`; both limits are fractions (0.002 is 0.2 points).
+
+    `device`: compare what transducers would take on this device profile. Raises InputError for runs that cannot be compared.
+    """
+    from wattscribe.energy import devices
+    from wattscribe.journal import read_run
+    from wattscribe.report.compare import compare as compare_runs
+
+    return compare_runs(
+        read_run(Path(base)),
+        read_run(Path(new)),
+        max_wer_increase=max_wer_increase,
+        max_energy_increase=max_energy_increase,
+        device=None if device is None else devices.load(device),
+    )
+
+
 def meters() -> list[Probe]:
     """What can be measured on this machine and what cannot, with the reason and the command that would mend it."""
     from wattscribe.meters import probe
@@ -90,16 +118,6 @@ def transcribe(
         recognizer.close()
 
 
-def profile(model: str, **options: Any) -> Profile:
-    """Where a model spends its energy on a device; options as `wattscribe.profiling.profile_model` names them.
-
-    Raises ModelError for a model that cannot be counted, InputError for an option or a device at fault.
-    """
-    from wattscribe.profiling import profile_model
-
-    return profile_model(model, **options)
-
-
 def devices() -> list[str]:
     """The names of the device profiles that the package ships."""
     from wattscribe.energy.devices import names
@@ -112,3 +130,62 @@ def calibrate(runs: Sequence[Path | str], *, seed: int = 0) -> Calibration:
     from wattscribe.calibration import calibrate_runs
 
     return calibrate_runs(runs, seed=seed)[0]
+
+
+def profile(
+    model: str,
+    *,
+    device: Path | str = "phone",
+    data: str | None = None,
+    limit: int | None = None,
+    precision: str | None = None,
+    local_memory_bytes: int | None = None,
+    laws: Mapping[str, AccuracyLaw] | None = None,
+    battery_wh: float | None = None,
+    seed: int = 0,
+    **rates: Any,
+) -> Profile:
+    """Where a streaming transducer spends its energy on a device; counted in a real decode of `data`, or from stated rates.
+
+    `rates` are the further options of `profiling.profile_model`, for instance `tokens_per_s`. Raises InputError, ModelError.
+    """
+    from wattscribe.profiling import profile_model
+
+    return profile_model(
+        model,
+        device=device,
+        data=data,
+        limit=limit,
+        precision=precision,
+        local_memory_bytes=local_memory_bytes,
+        laws=laws,
+        battery_wh=battery_wh,
+        seed=seed,
+        **rates,
+    )
+
+
+def train(
+    config: Path | str,
+    out: Path | str,
+    *,
+    resume: bool = True,
+    minutes: float | None = None,
+    steps: int | None = None,
+    say: Callable[[str], None] = print,
+) -> Fitted:
+    """Train a streaming transducer as a TOML file says; started again, it goes on where it stood. Raises TrainingError."""
+    from wattscribe.training import experiment as experiments
+
+    wanted = experiments.with_length(experiments.read_experiment(Path(config)), minutes=minutes, steps=steps)
+    return experiments.run(wanted, Path(out), resume=resume, say=say)
+
+
+def export(checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str] = ("fp32", "int8")) -> list[Path]:
+    """Write a trained transducer as ONNX in sherpa-onnx's layout, once per precision; the files written."""
+    from wattscribe.training.checkpoint import load_model
+    from wattscribe.training.export import export as write
+
+    folder = Path(checkpoint)
+    model, vocabulary = load_model(folder / "model" if (folder / "model").is_dir() else folder)
+    return write(model, vocabulary, Path(out), precisions=tuple(precisions))

@@ -221,6 +221,7 @@ def _workload(trial: Trial) -> tuple[Mapping[str, Any] | None, str | None]:
     from wattscribe.energy.workload import of_directory
 
     try:
-        return of_directory(Path(trial.recognizer.model).expanduser()).to_json(), None
+        directory = Path(trial.recognizer.model).expanduser()
+        return of_directory(directory, precision=trial.recognizer.precision).to_json(), None
     except WattscribeError as error:
         return None, str(error)
