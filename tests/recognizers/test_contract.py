@@ -11,7 +11,7 @@ import pytest
 
 from tests.recognizers.conftest import babble
 from wattscribe.errors import RecognizerError
-from wattscribe.recognizers import Recognizer, StreamingRecognizer, open_recognizer, parse_model
+from wattscribe.recognizers import Audio, Recognizer, StreamingRecognizer, open_recognizer, parse_model
 from wattscribe.records import PrecisionAudit, Transcript, from_json, to_json
 
 NEEDS = {"hf": "transformers", "ct2": "faster_whisper", "sherpa": "sherpa_onnx", "pocketsphinx": "pocketsphinx"}
@@ -24,6 +24,12 @@ NAMES = (
 )  # fmt: skip
 STREAMING = {"fake", "onnx:real", "sherpa:real", "sherpa:online zipformer2 ctc"}
 Open = Callable[[], Recognizer]
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Audio]:
+    """Shorter than elsewhere: PocketSphinx searches long for words in a buzz."""
+    return [babble(0.9, 1), babble(0.7, 2)]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -55,7 +61,7 @@ def recognizer(opener: tuple[str, Open]) -> Recognizer:
 
 @pytest.fixture(scope="module")
 def alone(recognizer: Recognizer, clips) -> list[Transcript]:
-    return [recognizer.transcribe([clip])[0] for clip in clips[:2]]
+    return [recognizer.transcribe([clip])[0] for clip in clips]
 
 
 def test_order_and_count_are_kept_and_a_call_with_many_equals_many_calls(recognizer: Recognizer, alone, clips):
@@ -72,7 +78,7 @@ def test_an_empty_batch_is_answered_with_nothing(recognizer: Recognizer):
     assert recognizer.transcribe([]) == []
 
 
-@pytest.mark.parametrize("samples", [0, 1, 160, 400, 8000])
+@pytest.mark.parametrize("samples", [0, 1, 160, 400, 4000])
 def test_short_and_silent_audio_is_answered(recognizer: Recognizer, samples: int):
     for audio in (np.zeros(samples, np.float32), babble(0.5, 3)[:samples]):
         answers = recognizer.transcribe([audio])

@@ -166,7 +166,7 @@ def test_whispers_long_form_is_the_librarys(checkpoint: Checkpoint, clips):
     own = pipeline("automatic-speech-recognition", model=str(folder), generate_kwargs={"num_beams": 1})
     expected = own(long.copy(), return_timestamps=True)["text"].strip()
     assert answers[1].text == expected
-    assert len(expected) > 3
+    assert len(expected) >= 3
     assert [answers[0], answers[2]] == recognizer.transcribe(clips[:2])
 
 
