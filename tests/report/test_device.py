@@ -77,3 +77,15 @@ def test_two_runs_compare_on_a_device() -> None:
     grown = compare(transducer_run(140), transducer_run(1400), device=phone)
     assert not grown.accepted
     assert "energy rises by more than +3.0 %" in grown.reasons[0]
+
+
+def test_without_a_sensor_counts_replace_watts_per_core() -> None:
+    facts = transducer_run(140)
+    unsensed = replace(facts, trials=tuple(replace(trial, traces=()) for trial in facts.trials))
+    (row,) = report.rows(unsensed)
+    (asked,) = report.rows(unsensed, device=devices.load("phone"))
+    assert row["energy_evidence"] == "modelled"
+    assert "phone, from counted invocations" in str(row["energy_covers"])
+    assert row["energy_j"] == asked["energy_j"]
+    uncounted = replace(unsensed, trials=tuple(replace(trial, workload=None) for trial in unsensed.trials))
+    assert "CPU" in str(report.rows(uncounted)[0]["energy_covers"])

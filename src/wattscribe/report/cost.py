@@ -11,7 +11,7 @@ import numpy as np
 
 from wattscribe.meters import window as windows
 from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts
-from wattscribe.report.modelled import device_reading, modelled_reading, unavailable
+from wattscribe.report.modelled import counted, default_device, device_reading, modelled_reading, unavailable
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
@@ -96,6 +96,8 @@ def energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
             _combined([reading for reading, _ in found]), per_utterance=_mean_of([each for _, each in found])
         )
     channel = rule.channel_of_device.get(trials[0].trial.recognizer.device)
+    if channel is None and all(counted(trial) for trial in trials):
+        return energy_of(trials, replace(rule, device=default_device()))
     if channel is None:
         modelled = _combined([modelled_reading(trial, cpu_name=rule.cpu_name) for trial in trials])
         return replace(modelled, per_utterance=_mean_of([_cpu_seconds(trial) for trial in trials]))

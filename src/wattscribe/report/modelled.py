@@ -1,7 +1,8 @@
 """Joules that no sensor gave: modelled, with a stated range, and marked so everywhere.
 
-By default from CPU seconds of this machine, so that every recognizer of a run compares. Asked for a device profile, from the
-counted invocations of a transducer: what the same work would take on that device.
+A transducer that counts its invocations is modelled from them on a device profile, so that noise which causes more tokens
+and calls shows; any other recognizer from the CPU seconds of this machine. What each figure covers says which of both it is,
+and figures that cover different things are not ranked together.
 """
 
 from __future__ import annotations
@@ -13,6 +14,23 @@ from wattscribe.records import Counts, Reading, TrialFacts
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
+
+
+DEFAULT_DEVICE = "phone"
+"""The profile on which counted invocations are modelled where the user names none."""
+
+
+def default_device() -> Device:
+    """The shipped profile DEFAULT_DEVICE."""
+    from wattscribe.energy import devices
+
+    return devices.load(DEFAULT_DEVICE)
+
+
+def counted(trial: TrialFacts) -> bool:
+    """Has every utterance of the trial counted invocations, and is the cost of one invocation known?"""
+    there = bool(trial.utterances) and all(result.counts is not None for result in trial.utterances)
+    return there and trial.workload is not None
 
 
 def modelled_reading(trial: TrialFacts, *, cpu_name: str | None) -> Reading:
@@ -32,22 +50,22 @@ def modelled_reading(trial: TrialFacts, *, cpu_name: str | None) -> Reading:
 
 def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str, float]]:
     """What the trial's counted invocations take on a device, and each utterance's joules under the same placement."""
-    counted = {result.id: (result.counts, result.audio_s) for result in trial.utterances if result.counts is not None}
-    if trial.workload is None or len(counted) < len(trial.utterances) or not counted:
+    if trial.workload is None or not counted(trial):
         why = f"only a transducer with counted invocations can be modelled on {device.name}"
         return unavailable(trial, why), {}
     from wattscribe.energy.modelled import modelled_reading as on_device
     from wattscribe.energy.modelled import modelled_utterance_j, of_counts
     from wattscribe.energy.workload import as_workload
 
+    done = {result.id: (result.counts, result.audio_s) for result in trial.utterances if result.counts is not None}
     workload = as_workload(trial.workload)
-    total = sum((counts for counts, _ in counted.values()), Counts())
-    audio_s = sum(seconds for _, seconds in counted.values())
+    total = sum((counts for counts, _ in done.values()), Counts())
+    audio_s = sum(seconds for _, seconds in done.values())
     placement = of_counts(workload, total, audio_s, device, draws=0).placement
     reading = on_device(workload, total, audio_s, device, window_s=audio_s, placement=placement)
     shares = {
         key: modelled_utterance_j(workload, counts, seconds, device, placement=placement)
-        for key, (counts, seconds) in counted.items()
+        for key, (counts, seconds) in done.items()
     }
     return reading, shares
 
