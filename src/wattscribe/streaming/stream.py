@@ -201,12 +201,12 @@ class Stream:
         self._segments += 1
         self._tally.encoder_rows += 1
 
-    def decoded(self, after: Decoded, frames: int) -> None:
-        """Take the decoder's memory after a segment of `frames` encoder frames, and close the utterance at an endpoint."""
+    def decoded(self, after: Decoded, segments: int) -> None:
+        """Take the decoder's memory after `segments` more segments, and close the utterance at an endpoint."""
         if self._real_samples is not None:
-            first = self._segments * frames - frames
+            per_segment, end = self._transducer.encoder.frames, self._segments * self._transducer.encoder.frames
             real = self._real_samples / SAMPLE_RATE_HZ / self._transducer.frame_s
-            self._tally.padded_frames += sum(first + i >= real for i in range(frames))
+            self._tally.padded_frames += sum(frame >= real for frame in range(end - segments * per_segment, end))
         self._decoded = after
         if self.endpoint():
             self.ended.append(self.reset())
