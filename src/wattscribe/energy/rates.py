@@ -82,8 +82,9 @@ def stated(
     """Rates from an operating point instead of a decode.
 
     frame-by-frame: one row per call; joiner calls = frames (+ tokens where a frame may emit several) × beam.
-    batched: one joiner call per segment and one per token (greedy), each over the segment's remaining frames, tokens
-    spread evenly; with a beam, one call per frame over all hypotheses. The predictor runs once per token and hypothesis.
+    batched: one joiner call per segment and one per token with frames after it (greedy), over the segment's remaining
+    frames, tokens spread evenly; with a beam, one call per frame over all hypotheses. The predictor runs once per token
+    and hypothesis.
     Raises InputError for rates that cannot be.
     """
     segment_s = chunk_ms / 1000 if chunk_ms is not None else workload.segment_s
@@ -129,7 +130,8 @@ def _joiner(frames: float, tokens: float, segment_s: float, beam: int, decoding:
     if beam > 1:
         return Rate(calls_per_s=evaluations, rows_per_s=evaluations * beam)
     per_segment = frames * segment_s
-    calls = 1 / segment_s + tokens
+    again = 1.0 if many else max(0.0, 1 - 1 / per_segment)  # a token on the last frame leaves nothing to ask again
+    calls = 1 / segment_s + tokens * again
     rewound = tokens * max(0.0, (per_segment + 1) / 2 if many else (per_segment - 1) / 2)
     return Rate(calls_per_s=calls, rows_per_s=max(calls, frames + rewound))
 
