@@ -188,7 +188,11 @@ class Encoder(nn.Module):
         return torch.div(mel_frames + self.config.time_stack - 1, self.config.time_stack, rounding_mode="floor")
 
     def forward(self, mels: Tensor) -> Tensor:
-        """(N, feature frames, mels) → (N, encoder frames, width).
+        """(N, feature frames, mels) → (N, encoder frames, width); see `with_middle`."""
+        return self.with_middle(mels)[0]
+
+    def with_middle(self, mels: Tensor) -> tuple[Tensor, Tensor]:
+        """The frames, and what the middle block would answer: a loss on both makes deep encoders learn faster.
 
         The input is padded with its own last frame to whole segments and their right context, and all whole segments'
         frames are returned: the caller knows the lengths.
@@ -203,9 +207,11 @@ class Encoder(nn.Module):
         steps = torch.arange(1, segments + 1, device=mels.device)[:, None] * config.segment
         copies = (steps + torch.arange(config.right_context, device=mels.device)).flatten()
         x = torch.cat([stacked[:, copies], stacked[:, :main]], 1)
-        for block in self.blocks:
+        middle = x
+        for index, block in enumerate(self.blocks, 1):
             x = block(x, frames)
-        return self.norm(x[:, frames.copies :])  # type: ignore[no-any-return]
+            middle = x if index == max(len(self.blocks) // 2, 1) else middle
+        return self.norm(x[:, frames.copies :]), self.norm(middle[:, frames.copies :])
 
     def first_states(self, streams: int = 1) -> list[LayerState]:
         """States of streams that have heard nothing."""

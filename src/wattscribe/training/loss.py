@@ -151,7 +151,7 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, frames: Tensor, tokens: Tensor)
 
 @torch.no_grad()
 def band_starts(log_probs: Tensor, targets: Tensor, frames: Tensor, tokens: Tensor, band: int) -> Tensor:
-    """Where the band lies at each frame, (N, T): around CTC's best alignment, a third of it behind, the rest ahead.
+    """Where the band lies at each frame, (N, T): around CTC's best alignment, half of it behind: a transducer may answer later.
 
     Utterances too short for their text get the straight diagonal.
     """
@@ -159,7 +159,7 @@ def band_starts(log_probs: Tensor, targets: Tensor, frames: Tensor, tokens: Tens
     steps = torch.arange(log_probs.shape[1], device=targets.device)[None]
     straight = (steps * tokens[:, None]) // frames[:, None].clamp(min=1)
     begun = torch.where(fits[:, None], begun, straight)
-    starts = torch.minimum(begun - band // 3, tokens[:, None] + 1 - band).clamp(min=0)
+    starts = torch.minimum(begun - band // 2, tokens[:, None] + 1 - band).clamp(min=0)
     # The last frame must reach the last token, and no frame may jump over more than the band holds.
     last = (tokens[:, None] + 1 - band).clamp(min=0)
     reach = last - (frames[:, None] - 1 - steps).clamp(min=0) * (band - 1)
@@ -189,5 +189,5 @@ def _tokens_begun(log_probs: Tensor, targets: Tensor, frames: Tensor, tokens: Te
     for t in range(steps - 1, -1, -1):
         moved = moves[:, t].gather(1, place[:, None])[:, 0]
         place = place - moved
-        begun[:, t] = (place + 1) // 2
+        begun[:, t] = (place + 1) // 2 if t else 0
     return begun, top > NEVER / 2

@@ -21,6 +21,8 @@ class Weights:
     from_share: float = 0.0
     transducer: float = 1.0
     ctc: float = 0.3
+    middle_ctc: float = 0.0
+    """CTC on the middle block (intermediate CTC, arXiv 2102.03216), with the same head."""
     teacher: float = 0.0
     band: int = 5
 
@@ -74,12 +76,16 @@ class Objective(nn.Module):
 
 def losses(model: TransducerModel, head: TeacherHead | None, batch: Batch, weights: Weights) -> Losses:
     """All losses of a batch; those with weight 0 are not computed and stand as 0."""
-    encoded = model.encoder(batch.mels)
+    encoded, middle = model.encoder.with_middle(batch.mels)
     frames = model.encoder.frames(batch.frames)
     zero = encoded.new_zeros((), dtype=torch.float32)
     count = batch.tokens.sum().clamp(min=1)
     log_probs = torch.log_softmax(model.ctc(encoded).float(), -1)
     by_ctc = ctc_loss(log_probs, batch.targets, frames, batch.tokens).sum() / count if weights.ctc else zero
+    by_middle = zero
+    if weights.middle_ctc:
+        early = torch.log_softmax(model.ctc(middle).float(), -1)
+        by_middle = ctc_loss(early, batch.targets, frames, batch.tokens).sum() / count
     by_transducer = zero
     if weights.transducer:
         said = model.predictor(batch.targets)
@@ -96,4 +102,5 @@ def losses(model: TransducerModel, head: TeacherHead | None, batch: Batch, weigh
     if weights.teacher and head is not None and batch.taught is not None:
         by_teacher = head(encoded, batch.taught)
     total = weights.transducer * by_transducer + weights.ctc * by_ctc + weights.teacher * by_teacher
+    total = total + weights.middle_ctc * by_middle
     return Losses(total, by_transducer, by_ctc, by_teacher)

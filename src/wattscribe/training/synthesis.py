@@ -118,7 +118,10 @@ _RATE, _PITCH = 1, 3  # espeakRATE (words per minute, usual 175), espeakPITCH (0
 
 
 class _Espeak:
-    """The one espeak-ng engine of a process: the library keeps global state."""
+    """The one espeak-ng engine of a process: the library keeps global state.
+
+    Part of it cannot be reset from outside: its voices waver a little differently each time, also for the same text.
+    """
 
     def __init__(self) -> None:
         try:

@@ -98,7 +98,7 @@ def optimisers(model: nn.Module, head: nn.Module | None, settings: Settings) -> 
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.98), foreach=True)]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.98), fused=True)]
     if matrices:
         found.append(
             torch.optim.Muon(matrices, lr=1.0, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw")
@@ -310,7 +310,10 @@ class _Run:
         self.average.updates = int(state["average_updates"])
         if len(state["optimisers"]) == len(self.optimisers):
             for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+                own = [{k: v for k, v in group.items() if k != "params"} for group in optimiser.param_groups]
                 optimiser.load_state_dict(kept)
+                for group, settings in zip(optimiser.param_groups, own, strict=True):
+                    group.update(settings)  # the settings of now hold, not those of the state
         self.position = Position(**state["position"])
         if state["entries"] != len(self.data.entries):
             # Other speech than before: this epoch's plan is no longer the same, so begin the next.

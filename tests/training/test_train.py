@@ -1,0 +1,339 @@
+"""The loop: it learns, goes on exactly where it stood, survives a kill, and stops with a clear line when it must."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.conftest import SENTENCES, shared_data, tiny_config
+from wattscribe.errors import InputError, TrainingError
+from wattscribe.training import checkpoint, train
+from wattscribe.training.augment import NONE
+from wattscribe.training.config import EncoderConfig, JoinerConfig, LayerConfig, PredictorConfig, TransducerConfig
+from wattscribe.training.data import Source, SpeechData
+from wattscribe.training.model import build
+from wattscribe.training.objective import TeacherHead, Weights
+from wattscribe.training.schedule import DivergenceWatch, Schedule, weights_at
+from wattscribe.training.sound import SoundChanges
+from wattscribe.training.tokens import train_bpe
+from wattscribe.training.train import Settings, dev_wer, fit
+
+QUICK = Settings(schedule=Schedule(steps=8, warmup_steps=2), batch_s=12.0, precision="fp32", workers=0, log_every=4,
+                 save_every_s=1e9, dev_every_s=1e9)  # fmt: skip
+
+
+def fresh(vocabulary, **changes):
+    torch.manual_seed(0)
+    return build(tiny_config(len(vocabulary), **changes))
+
+
+def test_a_tiny_model_overfits_twenty_utterances(spoken):
+    """To 0 % WER, the whole lattice, some 15 s of one idle core."""
+    vocabulary = train_bpe(SENTENCES, 100)
+    data = SpeechData([Source(folder=str(spoken))], vocabulary)
+    layer = LayerConfig(heads=4, head_width=16, feed_forward=128, conv_kernel=5, conv_width=64)
+    config = TransducerConfig(
+        vocabulary=len(vocabulary),
+        encoder=EncoderConfig(width=64, time_stack=4, segment=8, left_context=16, layers=(layer,), dropout=0.0),
+        predictor=PredictorConfig(embedding=64),
+        joiner=JoinerConfig(width=64),
+    )
+    torch.manual_seed(0)
+    model = build(config)
+    model.encoder.set_statistics(*train.mel_statistics(data))
+    settings = replace(
+        QUICK, schedule=Schedule(steps=360, warmup_steps=15, peak_rate=6e-3), batch_s=60.0, average=0.9,
+        augmentation=replace(NONE, silence_s=(0.0, 0.3)),
+        phases=(Weights(transducer=0, ctc=1), Weights(from_share=0.08, ctc=0.3, band=0)),
+    )  # fmt: skip
+    fitted = fit(model, vocabulary, data, settings, dev={"same": data})
+    assert fitted.dev_wer["same"] == 0.0
+    assert fitted.losses[-1] < 0.5 < 2 < fitted.losses[0]
+
+
+class Stop:
+    """Breaks the training off when its n-th line comes."""
+
+    def __init__(self, lines: int) -> None:
+        self.left = lines
+
+    def __call__(self, _line: str) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stop", [2, 6])
+def test_resuming_gives_the_losses_of_an_unbroken_run(data, vocabulary, tmp_path, stop):
+    """Dropout, changed sound, several epochs: all follow from seed and step."""
+    settings = replace(QUICK, sound=SoundChanges(share=0.3), log_every=1, save_every_s=0.0)
+    shape = {"encoder": {"dropout": 0.1}}
+    whole = fit(fresh(vocabulary, **shape), vocabulary, data, settings)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(vocabulary, **shape), vocabulary, data, settings, out_dir=tmp_path, say=Stop(stop))
+    said: list[str] = []
+    resumed = fit(fresh(vocabulary, **shape), vocabulary, data, settings, out_dir=tmp_path, say=said.append)
+    assert said[0] == f"resumed at step {stop - 1}"
+    assert resumed.losses == whole.losses[stop - 1 :]
+    for name, tensor in whole.model.state_dict().items():
+        torch.testing.assert_close(resumed.model.state_dict()[name], tensor, rtol=0, atol=0)
+
+
+CHILD = """
+import sys, torch
+from pathlib import Path
+from tests.training.conftest import tiny_config
+from tests.training.test_train import QUICK, fresh
+from wattscribe.training.data import Source, SpeechData
+from wattscribe.training.tokens import load_vocabulary
+from wattscribe.training.schedule import Schedule
+from wattscribe.training.train import fit
+from dataclasses import replace
+torch.set_num_threads(1)
+spoken, out = map(Path, sys.argv[1:])
+vocabulary = load_vocabulary(out)
+data = SpeechData([Source(folder=str(spoken))], vocabulary)
+settings = replace(QUICK, schedule=Schedule(steps=100000), save_every_s=0.0, log_every=1)
+fit(fresh(vocabulary), vocabulary, data, settings, out_dir=out, say=lambda line: print(line, flush=True))
+"""
+
+
+def test_kill_9_leaves_a_whole_checkpoint(spoken, data, vocabulary, tmp_path):
+    """Killed while it saves after every step: what is there loads, and training goes on from it."""
+    from wattscribe.training.tokens import save_vocabulary
+
+    save_vocabulary(vocabulary, tmp_path)
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(spoken), str(tmp_path)], stdout=subprocess.PIPE, text=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+    assert child.stdout is not None
+    steps = 0
+    for line in child.stdout:
+        steps += line.startswith("step")
+        if steps == 12:
+            break
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    state = checkpoint.load_state(tmp_path / "state.pt")
+    reached = state["position"]["step"]
+    assert reached >= 10
+    said: list[str] = []
+    settings = replace(QUICK, schedule=Schedule(steps=reached + 2))
+    fitted = fit(fresh(vocabulary), vocabulary, data, settings, out_dir=tmp_path, say=said.append)
+    assert said[0] == f"resumed at step {reached}"
+    assert len(fitted.losses) == 2
+    model, units = checkpoint.load_model(tmp_path / "model")
+    assert units == vocabulary
+    assert model.config == fitted.model.config
+
+
+def test_a_diverging_loss_stops_with_step_and_checkpoint(data, vocabulary, tmp_path, monkeypatch):
+    settings = replace(QUICK, save_every_s=0.0)
+    real = train._Run._step
+
+    def poisoned(self, batch, weights):
+        if self.position.step == 5:
+            batch = batch._replace(mels=batch.mels * float("nan"))
+        return real(self, batch, weights)
+
+    monkeypatch.setattr(train._Run, "_step", poisoned)
+    with pytest.raises(TrainingError, match=r"diverged at step 5 \(nan\); last good checkpoint: .*state\.pt"):
+        fit(fresh(vocabulary), vocabulary, data, settings, out_dir=tmp_path)
+    assert checkpoint.load_state(tmp_path / "state.pt")["position"]["step"] == 5
+    assert all(torch.isfinite(t).all() for t in checkpoint.load_state(tmp_path / "state.pt")["model"].values())
+
+
+def test_a_climbing_loss_is_divergence_but_a_new_phase_is_not():
+    watch, one, two = DivergenceWatch(window=5), Weights(), Weights(from_share=0.5)
+    assert not any(watch.diverged(3.0, one) for _ in range(10))
+    assert not any(watch.diverged(30.0, two) for _ in range(10))
+    assert any(watch.diverged(90.0, two) for _ in range(10))
+    assert watch.diverged(float("inf"), two)
+
+
+def test_a_full_disk_is_said_and_the_old_checkpoint_stays(data, vocabulary, tmp_path, monkeypatch):
+    fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
+    before = (tmp_path / "state.pt").read_bytes()
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(TrainingError, match=r"state\.pt: the disk is full"):
+        fit(fresh(vocabulary), vocabulary, data, replace(QUICK, schedule=Schedule(steps=9)), out_dir=tmp_path)
+    assert (tmp_path / "state.pt").read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_checkpoint_of_another_shape_names_the_weight(data, vocabulary, tmp_path):
+    fit(fresh(vocabulary), vocabulary, data, replace(QUICK, schedule=Schedule(steps=1)), out_dir=tmp_path)
+    wider = fresh(vocabulary, joiner=JoinerConfig(width=20))
+    with pytest.raises(InputError, match=r"another shape: joiner\.from_encoder\.bias is \(12,\), the model's \(20,\)"):
+        fit(wider, vocabulary, data, QUICK, out_dir=tmp_path)
+    state = tmp_path / "model" / "model.json"
+    state.write_text(state.read_text().replace('"width": 16', '"width": 24'))
+    with pytest.raises(InputError, match="another shape"):
+        checkpoint.load_model(tmp_path / "model")
+
+
+def test_broken_checkpoints_are_named(tmp_path):
+    import pickle
+
+    with pytest.raises(InputError, match=r"no model\.safetensors"):
+        checkpoint.load_model(tmp_path)
+    (tmp_path / "state.pt").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="cannot be read"):
+        checkpoint.load_state(tmp_path / "state.pt")
+    (tmp_path / "state.pt").write_bytes(pickle.dumps(Path("/tmp")))
+    with pytest.raises(InputError, match="cannot be read"):
+        checkpoint.load_state(tmp_path / "state.pt")
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'harm'}",)
+
+    torch.save({"model": Evil()}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match="cannot be read"):
+        checkpoint.load_state(tmp_path / "state.pt")
+    assert not (tmp_path / "harm").exists()
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+def test_batches_follow_from_seed_epoch_and_number(data):
+    one, two = data.plan(1, 3, 12.0), data.plan(1, 3, 12.0)
+    assert one == two != data.plan(1, 4, 12.0)
+    assert sorted(i for batch in one for i in batch) == list(range(len(data.entries)))
+    for batch in one:
+        lengths = [data.entries[i].frames / 100 for i in batch]
+        assert len(batch) == 1 or max(lengths) * len(batch) <= 12.0
+
+
+def test_broken_shards_and_texts_are_named(spoken, vocabulary, tmp_path):
+    from wattscribe.training.tokens import characters
+
+    with pytest.raises(InputError, match="holds no shards"):
+        SpeechData([Source(folder=str(tmp_path))], vocabulary)
+    with pytest.raises(InputError, match="outside the vocabulary"):
+        SpeechData([Source(folder=str(spoken))], characters(["abc"]))
+    with pytest.raises(InputError, match="no utterance is left"):
+        SpeechData([Source(folder=str(spoken))], vocabulary, held_out=frozenset(SENTENCES))
+    for file in spoken.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    mels = np.load(tmp_path / "shard-00000.mels.npy")
+    mels[:] = np.nan
+    np.save(tmp_path / "shard-00000.mels.npy", mels)
+    broken = SpeechData([Source(folder=str(tmp_path))], vocabulary)
+    with pytest.raises(TrainingError, match=r"shard-00000.*broken"):
+        fit(fresh(vocabulary), vocabulary, broken, QUICK)
+
+
+def test_sentences_spoken_on_the_fly_are_trained_on(data, vocabulary):
+    only = len(data.entries)
+    data.add_unspoken(["a dog sat on the mat", "", "we like rain"])
+    assert [entry.text for entry in data.entries[only:]] == ["a dog sat on the mat", "we like rain"]
+    settings = replace(QUICK, schedule=Schedule(steps=3))
+    losses = fit(fresh(vocabulary), vocabulary, data, settings).losses
+    assert len(losses) == 3
+    assert np.isfinite(losses).all()
+
+
+# --- schedule and teacher ---------------------------------------------------------------------------------------------
+def test_the_rate_warms_up_and_falls():
+    schedule = Schedule(peak_rate=1.0, warmup_steps=10, steps=100, anneal_from=0.5, final_share=0.1)
+    rates = [schedule.rate(step, 0.0) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:51] == pytest.approx([1.0] * 42)
+    assert rates[100] == pytest.approx(0.1)
+    assert all(a >= b for a, b in itertools.pairwise(rates[50:]))
+    by_clock = Schedule(minutes=10)
+    assert by_clock.share(10**6, 300.0) == 0.5
+    with pytest.raises(InputError, match="either steps or minutes"):
+        Schedule(steps=3, minutes=3)
+
+
+def test_phases_follow_each_other():
+    phases = (Weights(transducer=0), Weights(from_share=0.5), Weights(from_share=0.9, band=0))
+    assert [weights_at(phases, share) for share in (0, 0.49, 0.5, 0.89, 1)] == [
+        *phases[:1] * 2,
+        *phases[1:2] * 2,
+        phases[2],
+    ]
+
+
+def test_a_teacher_is_come_close_to(spoken, vocabulary, tmp_path):
+    """Distillation alone, from a made-up teacher that is a smooth function of the features."""
+    for file in spoken.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (shard,) = __import__("wattscribe.training.speech_cache", fromlist=["shards"]).shards(tmp_path)
+    mixing = np.random.default_rng(0).standard_normal((80, 6)).astype(np.float32) / 80
+    outputs = [shard.features(item)[::4].astype(np.float32) @ mixing for item in shard.utterances]
+    np.save(tmp_path / "shard-00000.teacher.npy", np.concatenate(outputs).astype(np.float16))
+    data = SpeechData([Source(folder=str(tmp_path))], vocabulary)
+    model = fresh(vocabulary)
+    model.encoder.set_statistics(*train.mel_statistics(data))
+    head = TeacherHead(16, 4, teacher_width=6)
+    every = np.concatenate(outputs)
+    head.mean.copy_(torch.from_numpy(every.mean(0)))
+    head.scale.copy_(torch.from_numpy(1 / every.std(0)))
+    settings = replace(QUICK, schedule=Schedule(steps=150, warmup_steps=5, peak_rate=1e-2), augmentation=NONE,
+                       phases=(Weights(transducer=0, ctc=0, teacher=1),))  # fmt: skip
+    losses = fit(model, vocabulary, data, settings, head=head).losses
+    assert losses[0] > 0.8
+    assert np.mean(losses[-5:]) < 0.35
+
+
+@pytest.mark.data
+def test_the_zipformer_teaches():
+    folder = shared_data()
+    if folder is None:
+        pytest.skip("the shared data are not here")
+    from wattscribe.training.sound import read_sound
+    from wattscribe.training.teacher import Teacher
+
+    chapter = folder / "librispeech/dev-clean/3752/4944"
+    teacher = Teacher(folder / "models/zipformer-gigaspeech-3.3m")
+    text = next(chapter.glob("*.trans.txt")).read_text().splitlines()[2].split(" ", 1)
+    samples = read_sound(chapter / f"{text[0]}.flac")
+    taught = teacher.teach(samples)
+    assert taught.encoder_out.shape[1] == 320
+    assert abs(len(taught.encoder_out) - len(samples) / 640) < 2
+    said, wanted = set(taught.text.split()), set(text[1].lower().split())
+    assert len(said & wanted) > 0.6 * len(wanted)
+
+
+def test_a_folder_that_is_no_teacher_is_named(tmp_path):
+    from wattscribe.errors import ModelError
+    from wattscribe.training.teacher import Teacher
+
+    with pytest.raises(ModelError, match=r"no encoder\.onnx"):
+        Teacher(tmp_path)
+
+
+def test_dev_wer_counts_words(data, vocabulary):
+    """An untrained model is wrong nearly everywhere; one that is right is 0."""
+    assert dev_wer(fresh(vocabulary), vocabulary, data) >= 0.9
+
+
+def test_the_log_says_losses_and_throughput(data, vocabulary, tmp_path):
+    said: list[str] = []
+    fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path, dev={"same": data}, say=said.append)
+    assert "s/s" in said[0]
+    assert "ctc" in said[0]
+    notes = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert any("dev_wer" in note for note in notes)
+    assert notes[0]["position"]["step"] == 4
