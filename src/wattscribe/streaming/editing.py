@@ -66,6 +66,13 @@ class Editor:
         value = None if made is None else made.attributes.get("value")
         return value.array() if isinstance(value, Tensor) else None
 
+    def input_shape(self, name: str) -> tuple[int, ...] | None:
+        """The shape of an input of the graph, where all of it is fixed."""
+        for port in self.model.graph.inputs:
+            if port.name == name and all(isinstance(size, int) for size in port.shape):
+                return tuple(size for size in port.shape if isinstance(size, int))
+        return None
+
     def scalar(self, name: str) -> float | None:
         """The value of a constant with one element."""
         value = self.constant(name)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wattscribe.streaming.editing import Editor, node
+from wattscribe.streaming.masks import never
 from wattscribe.streaming.onnxfile import Node, OnnxFile
 
 OPSET = 13
@@ -73,8 +74,19 @@ def transposed_keys(editor: Editor, found: Node) -> int:
     return 1
 
 
+def masks(editor: Editor, found: Node) -> int:
+    """where(never, a, b) is b: the padding mask of a segment that has no padding."""
+    if found.op_type != "Where" or found.outputs[0] in editor.outputs or not never(editor, found.inputs[0]):
+        return 0
+    if editor.scalar(found.inputs[1]) is None:
+        return 0
+    editor.use_instead(found.outputs[0], found.inputs[2])
+    return 1
+
+
 RULES: dict[str, Callable[[Editor, Node], int]] = {
     "absolute": absolute,
     "positive": positive,
     "transposed_keys": transposed_keys,
+    "masks": masks,
 }

@@ -74,8 +74,7 @@ class Transducer:
         self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
-        net, apart = open_encoder(files.encoder, threads=threads, rewriting=rewriting)
-        self.encoder = Encoder(net, files.encoder, streams_apart=apart)
+        self.encoder = _encoder(files.encoder, threads, rewriting)
         self.predictor = Predictor(open_rows(files.predictor, threads=threads), files.predictor)
         self.joiner = Joiner(open_rows(files.joiner, threads=threads), files.joiner)
         self._check()
@@ -199,6 +198,17 @@ def whole(stream: Stream) -> Transcript:
         tokens=tuple(token for part in parts for token in part.tokens),
         counts=last.counts,
     )
+
+
+def _encoder(path: Path, threads: int, rewriting: bool) -> Encoder:
+    """The encoder, of its rewritten graph; as it was exported, should the rewritten one not run."""
+    net, apart = open_encoder(path, threads=threads, rewriting=rewriting)
+    try:
+        return Encoder(net, path, streams_apart=apart)
+    except ModelError:
+        if not rewriting:
+            raise
+    return _encoder(path, threads, rewriting=False)
 
 
 def open_transducer(
