@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from wattscribe.bench.experiment import Experiment
+    from wattscribe.compress.outcome import Compression
     from wattscribe.energy.accuracy import AccuracyLaw
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.energy.profile import Profile
@@ -189,3 +190,16 @@ def export(checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str]
     folder = Path(checkpoint)
     model, vocabulary = load_model(folder / "model" if (folder / "model").is_dir() else folder)
     return write(model, vocabulary, Path(out), precisions=tuple(precisions))
+
+
+def compress(
+    model: Path | str, out: Path | str, *, data: Sequence[str], overwrite: bool = False, **options: Any
+) -> Compression:
+    """Make an exported transducer cheaper under a WER limit and write it to `out`; options as `compress.run.Options` names
+    them (device, max_wer_increase, unlabelled, test_data, strategy, seed, …).
+
+    Raises InputError and ModelError; `out` is then absent.
+    """
+    from wattscribe.compress.run import Options, compress_model
+
+    return compress_model(model, out, Options(data=tuple(data), **options), overwrite=overwrite, say=lambda _: None)

@@ -85,12 +85,16 @@ class Calibration:
 
     def moments(self, component: str, source: str) -> Moments:
         """Of the value `source`. Raises InputError for a value that is no linear map's input in the original."""
-        if component not in self._moments:
-            self._gather(component)
-        found = self._moments[component].get(source)
+        found = self.find(component, source)
         if found is None:
             raise InputError(f"{source!r} is not an input of a linear map of the original {component}")
         return found
+
+    def find(self, component: str, source: str) -> Moments | None:
+        """`moments`, or None."""
+        if component not in self._moments:
+            self._gather(component)
+        return self._moments[component].get(source)
 
     def feeds(self, component: str) -> list[Feeds]:
         """Complete inputs of the component at seeded draws of real segments: for onnxruntime's calibrators."""

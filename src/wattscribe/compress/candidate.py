@@ -72,7 +72,9 @@ class Candidate:
                 (folder / name).write_bytes(data)
         except OSError as error:
             raise InputError(
-                f"the model cannot be written: {error.strerror}", where=folder, fix="Free some space or choose another -o"
+                f"the model cannot be written: {error.strerror}",
+                where=folder,
+                fix="Free some space or choose another -o",
             ) from error
 
     @contextmanager

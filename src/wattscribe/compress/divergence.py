@@ -8,7 +8,6 @@ same question is asked of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ class Probe:
     """Holds the original's answers; `of(candidate)` asks another model the same."""
 
     def __init__(self, original: Candidate, speech: SpeechSet) -> None:
-        self._speech = speech
+        self.speech = speech
         with original.directory() as folder:
             transducer = open_transducer(folder)
             self._paths = [_greedy_path(transducer, audio) for audio in speech.audio]
@@ -55,7 +54,7 @@ class Probe:
         """[frames, V] log-probabilities of all utterances."""
         rows = [
             _log_probabilities(transducer, _encode(transducer, audio), path)
-            for audio, path in zip(self._speech.audio, self._paths, strict=True)
+            for audio, path in zip(self.speech.audio, self._paths, strict=True)
         ]
         return np.concatenate(rows)
 
@@ -110,4 +109,4 @@ def _compare(original: Scores, other: Scores) -> Divergence:
     return Divergence(kl=float(divergence.mean()), changed=float(changed.mean()), frames=len(original))
 
 
-__all__ = ["Divergence", "Path", "Probe"]
+__all__ = ["Divergence", "Probe"]

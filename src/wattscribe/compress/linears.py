@@ -74,7 +74,8 @@ def linears(model: Any) -> dict[str, Linear]:
     index = Index(model)
     found: dict[str, Linear] = {}
     for node in model.graph.node:
-        made = _READERS.get(node.op_type, lambda *_: None)(index, node)
+        reader = _READERS.get(node.op_type)
+        made = None if reader is None else reader(index, node)
         if made is not None:
             found[made.name] = made
     return found

@@ -134,7 +134,9 @@ def _done(table: Mapping[str, Any], number: int, path: Path) -> Done:
 
     if table["lever"] not in LEVERS:
         raise InputError(
-            f"step {number}: there is no lever {table['lever']!r}", where=path, fix=f"One of: {', '.join(sorted(LEVERS))}"
+            f"step {number}: there is no lever {table['lever']!r}",
+            where=path,
+            fix=f"One of: {', '.join(sorted(LEVERS))}",
         )
     tensors = table.get("tensors", [])
     if not isinstance(tensors, Sequence) or isinstance(tensors, str):

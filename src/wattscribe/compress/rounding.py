@@ -17,7 +17,8 @@ DAMPING = 0.01
 
 def nearest(weight: Weights, scale: NDArray[np.float32], low: int, high: int) -> NDArray[np.int32]:
     """Plain rounding; `scale` broadcasts against the weight."""
-    return np.clip(np.rint(weight / scale), low, high).astype(np.int32)
+    codes: NDArray[np.int32] = np.clip(np.rint(weight / scale), low, high).astype(np.int32)
+    return codes
 
 
 def gptq(
@@ -77,4 +78,5 @@ def best_scale(
         error = (weights * (weight - rounded) ** 2).sum(axis=axis, keepdims=True)
         better = error < best
         best, chosen = np.where(better, error, best), np.where(better, scale, chosen)
-    return chosen.astype(np.float32)
+    scales: NDArray[np.float32] = chosen.astype(np.float32)
+    return scales

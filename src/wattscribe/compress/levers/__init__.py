@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 from wattscribe.compress.calibrate import Calibration
@@ -61,9 +60,9 @@ LEVERS: Mapping[str, Lever] = {
         apply=_on_model(sharing.narrow_indices), lossless=True, says="constant 64-bit indices become 32-bit"
     ),
     "fold": Lever(apply=_on_model(sharing.fold), lossless=True, says="compute what depends on constants alone once"),
-    "fuse-softplus": Lever(
-        apply=_on_model(activation.fuse_softplus), lossless=False,
-        says="log(1 + exp x), spelled out in five to eight operators, becomes one: other last bits, fewer operators",
+    "short-softplus": Lever(
+        apply=_on_model(activation.short_softplus), lossless=False,
+        says="log(1 + exp x), spelled out in five to eight operators, becomes three or four: other last bits, fewer operators",
     ),
     "int8-conv": Lever(
         apply=_on_model(convolution.static_int8), lossless=False,
@@ -100,4 +99,4 @@ def apply(candidate: Candidate, step: Step, calibration: Calibration) -> Candida
     return lever.apply(candidate, step, calibration)
 
 
-__all__ = ["LEVERS", "Lever", "apply", "fnmatchcase"]
+__all__ = ["LEVERS", "Lever", "apply"]

@@ -80,7 +80,9 @@ def fold(
             feeds = {name: index.array(name) for name in node.input if name}
             graph = _one_node(model, node, feeds)
             values = ReferenceEvaluator(graph).run(None, feeds)
-            if sum(np.asarray(value).nbytes for value in values) > sum(each.nbytes for each in given if each is not None):
+            if sum(np.asarray(value).nbytes for value in values) > sum(
+                each.nbytes for each in given if each is not None
+            ):
                 continue
             for name, value in zip(node.output, values, strict=True):
                 model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))

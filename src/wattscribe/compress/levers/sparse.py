@@ -58,7 +58,8 @@ def n_of_m(weight: Weights, n: int, m: int) -> NDArray[np.bool_]:
         raise InputError(f"{n} of {m} does not fit {weight.shape[0]} inputs", fix="Use 2 of 4")
     groups = np.abs(weight).reshape(-1, m, weight.shape[1])
     order = np.argsort(np.argsort(-groups, axis=1, kind="stable"), axis=1)
-    return (order < n).reshape(weight.shape)  # type: ignore[no-any-return]
+    mask: NDArray[np.bool_] = (order < n).reshape(weight.shape)
+    return mask
 
 
 def stored_bytes(weights: int, kept: int, bits: int, *, n: int | None = None, m: int | None = None) -> int:

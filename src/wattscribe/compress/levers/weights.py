@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.levers.choose import chosen
@@ -58,9 +59,16 @@ def _refit_int8(model: Any, before: Linear, component: str, calibration: Calibra
     scale = index.array(scale_name)
     if scale is None:
         raise InputError(f"{before.name!r} has no constant scale")
-    gram = calibration.moments(component, before.source).gram
-    codes = gptq(before.weight, scale.reshape(1, -1).astype(np.float32), gram, -127, 127)
-    add_constant(model, integer.input[1], codes.astype(np.int8))
+    gram = known_gram(before, component, calibration)
+    if gram is not None:
+        codes = gptq(before.weight, scale.reshape(1, -1).astype(np.float32), gram, -127, 127)
+        add_constant(model, integer.input[1], codes.astype(np.int8))
+
+
+def known_gram(linear: Linear, component: str, calibration: Calibration) -> NDArray[np.float64] | None:
+    """XᵀX of the map's inputs; None for maps whose inputs the original does not have (pruned or factorised ones)."""
+    moments = calibration.find(component, linear.source)
+    return moments.gram if moments is not None and len(moments.gram) == linear.shape[0] else None
 
 
 def blockwise(
@@ -105,20 +113,20 @@ def _refit_blocks(
 ) -> None:
     """Scales with the least weighted error per block, codes by GPTQ (or nearest)."""
     node = linears(model)[before.name].nodes[0]
-    gram = calibration.moments(component, before.source).gram
+    gram = known_gram(before, component, calibration)
     half = 1 << (bits - 1)
     inputs, outputs = before.shape
     blocks = -(-inputs // block)
     padded = np.zeros((blocks * block, outputs), np.float32)
     padded[:inputs] = before.weight
     importance = np.zeros(blocks * block)
-    importance[:inputs] = np.diag(gram)
+    importance[:inputs] = 1.0 if gram is None else np.diag(gram)
     cut = padded.reshape(blocks, block, outputs)
     scales = np.concatenate(
         [best_scale(cut[i], importance[i * block : (i + 1) * block] + 1e-12, -half, half - 1) for i in range(blocks)]
     )
     spread = np.repeat(scales, block, axis=0)[:inputs]
-    if rounding == "gptq":
+    if rounding == "gptq" and gram is not None:
         codes = gptq(before.weight, spread, gram, -half, half - 1)
     else:
         codes = nearest(before.weight, spread, -half, half - 1)

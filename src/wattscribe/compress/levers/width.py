@@ -53,27 +53,22 @@ def pairs(model: Any) -> dict[str, str]:
     """Map that makes an inner width → map that alone reads it."""
     index = Index(model)
     maps = linears(model)
-    reading = {_root(index, each.source, maps): each.name for each in maps.values()}
     found = {}
     for each in maps.values():
         reader = _sole_reader(index, each, maps)
-        if reader is not None and reader in reading.values():
+        if reader is not None:
             found[each.name] = reader
     return found
 
 
-def _root(index: Index, name: str, maps: dict[str, Linear]) -> str:
-    return name
-
-
 def _sole_reader(index: Index, linear: Linear, maps: dict[str, Linear]) -> str | None:
     """The one map that everything computed from `linear` by element-wise operators flows into, else None."""
-    by_node = {id(node): each.name for each in maps.values() for node in each.nodes}
+    by_value = {name: each.name for each in maps.values() for node in each.nodes for name in node.output}
     outputs = {each.name for each in index.model.graph.output}
     readers: set[str] = set()
     seen: set[str] = set()
+    between: list[Any] = []
     waiting = [linear.output]
-    width = linear.shape[1]
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -82,44 +77,36 @@ def _sole_reader(index: Index, linear: Linear, maps: dict[str, Linear]) -> str |
         if name in outputs:
             return None
         for user in index.users[name]:
-            if id(user) in by_node and by_node[id(user)] != linear.name:
-                readers.add(by_node[id(user)])
-                continue
-            if user.op_type not in _ELEMENTWISE or not _only_scalars_beside(index, user, seen, width):
+            owner = by_value.get(user.output[0])
+            if owner is not None and owner != linear.name:
+                readers.add(owner)
+            elif user.op_type in _ELEMENTWISE:
+                between.append(user)
+                waiting.extend(user.output)
+            else:
                 return None
-            waiting.extend(user.output)
-    if len(readers) != 1:
+    width = linear.shape[1]
+    if len(readers) != 1 or not all(_nothing_beside(index, user, seen, width) for user in between):
         return None
     (reader,) = readers
     return reader if maps[reader].shape[0] == width else None
 
 
-def _only_scalars_beside(index: Index, user: Any, seen: set[str], width: int) -> bool:
-    """Other inputs are constants of one element or of the width (a bias), or flow from the same map."""
+def _nothing_beside(index: Index, user: Any, seen: set[str], width: int) -> bool:
+    """Inputs are constants of one element or of the width (a bias), or flow from the same map."""
     for name in user.input:
-        if not name or name in seen:
-            continue
-        value = index.array(name)
-        if value is not None:
-            if value.size not in (1, width):
-                return False
-            continue
-        made = index.maker.get(name)
-        if made is None or made.op_type not in _ELEMENTWISE or not any(source in seen for source in made.input):
+        value = index.array(name) if name else None
+        if name and name not in seen and (value is None or value.size not in (1, width)):
             return False
     return True
 
 
-def _prune_pair(
-    model: Any, component: str, name: str, keep: float, refit: bool, calibration: Calibration
-) -> None:
+def _prune_pair(model: Any, component: str, name: str, keep: float, refit: bool, calibration: Calibration) -> None:
     maps = linears(model)
     first, second = maps[name], maps[pairs(model)[name]]
     gram = calibration.moments(component, second.source).gram
     kept = select(second.weight, gram, keep)
-    narrower = replace(
-        first, weight=first.weight[:, kept], bias=None if first.bias is None else first.bias[kept]
-    )
+    narrower = replace(first, weight=first.weight[:, kept], bias=None if first.bias is None else first.bias[kept])
     following = replace(second, weight=repaired(second.weight, gram, kept, refit))
     _cut_biases(model, first, first.shape[1], kept)
     make_float(model, [narrower, following])

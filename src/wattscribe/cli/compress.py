@@ -1,0 +1,101 @@
+"""`wattscribe compress`: make a transducer cheaper under a WER limit, and prove it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cyclopts
+
+app = cyclopts.App(
+    name="wattscribe compress",
+    help="Find the recipe of least energy for a transducer under a WER limit, and prove the result.",
+)
+
+Several = Annotated[list[str] | None, cyclopts.Parameter(negative=(), consume_multiple=False)]
+
+
+@app.default
+def compress(
+    model: str,
+    /,
+    *,
+    output: Annotated[Path, cyclopts.Parameter(name=["--output", "-o"])],
+    data: Several = None,
+    test_data: Several = None,
+    unlabelled: Several = None,
+    device: str = "wearable",
+    max_wer_increase: float = 0.2,
+    strategy: Literal["targeted", "uniform", "global", "search"] = "targeted",
+    seed: int = 0,
+    max_latency_ms: float | None = None,
+    recipe: Path | None = None,
+    limit: int | None = None,
+    storage: Path | None = None,
+    trials: int = 60,
+    require_proof: bool = False,
+    cache: Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Compress MODEL for a device and write the result with its recipe, figures and report.
+
+    Parameters
+    ----------
+    model
+        An exported transducer in sherpa-onnx's layout.
+    output
+        The directory to write: complete, or absent.
+    data
+        Development speech with text; may be given several times.
+    test_data
+        Speech with text that is looked at once, at the end.
+    unlabelled
+        Folders of audio without text for calibration; without it the development audio is used.
+    device
+        A shipped profile (wattscribe devices) or a TOML file of your own.
+    max_wer_increase
+        Points of WER that may be added.
+    strategy
+        targeted: where energy is saved for the least harm; uniform: evenly; global: one threshold; search: Optuna.
+    seed
+        Of draws of audio, of the bootstrap and of the search.
+    max_latency_ms
+        Refuse segments longer than this.
+    recipe
+        Carry out the kept steps of this recipe.toml instead of looking for one.
+    limit
+        At most so many utterances of each corpus.
+    storage
+        Journal file of the search: resumes after an interruption, shared by several processes.
+    trials
+        Recipes that the search looks at.
+    require_proof
+        Take steps back until non-inferiority is proven on the development set.
+    cache
+        Keep decodes in this folder, so that another run need not repeat them.
+    overwrite
+        Replace a directory that is there.
+    """
+    from wattscribe.compress import outcome
+    from wattscribe.compress.run import Options, compress_model
+
+    options = Options(
+        device=device,
+        data=tuple(data or ()),
+        test_data=tuple(test_data or ()),
+        unlabelled=tuple(unlabelled or ()),
+        max_wer_increase=max_wer_increase,
+        strategy=strategy,
+        seed=seed,
+        max_latency_ms=max_latency_ms,
+        limit=limit,
+        recipe=recipe,
+        cache=cache,
+        storage=storage,
+        trials=trials,
+        require_proof=require_proof,
+    )
+    found = compress_model(model, output, options, overwrite=overwrite, say=lambda text: print(text, flush=True))
+    print("\n".join(outcome.lines(found)))
+    print(f"written: {output}")
+    return 0 if found.met else 1

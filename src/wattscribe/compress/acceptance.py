@@ -1,0 +1,190 @@
+"""Is the result as good as the original? Paired over the same utterances, alternated in one run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wattscribe.bench.latency import hear
+from wattscribe.compress.candidate import Candidate
+from wattscribe.compress.measure import Measurer
+from wattscribe.compress.speech import Audio, SpeechSet
+from wattscribe.errors import ModelError
+from wattscribe.records import Counts
+from wattscribe.scoring import count_errors, paired_bootstrap
+from wattscribe.streaming import open_transducer
+from wattscribe.streaming.transducer import Transducer
+from wattscribe.units import SAMPLE_RATE_HZ
+
+LATENCY_UTTERANCES = 12
+MEMORY_UTTERANCES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """The original or the result on one set."""
+
+    energy_mj_per_audio_s: float
+    energy_ci95_mj: tuple[float, float]
+    wer: float
+    rtf: float
+    """Wall time over audio time, one thread."""
+    rtf_cpu: float
+    """Processor time over audio time: what other programs of the machine do not change."""
+    size_bytes: int
+    peak_memory_bytes: int | None
+    first_partial_s: float | None
+    """Median over utterances, from the start of the audio."""
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """Original against result; differences are result − original."""
+
+    on: str
+    utterances: int
+    audio_s: float
+    before: Side
+    after: Side
+    wer_increase: float
+    wer_increase_ci95: tuple[float, float]
+    wer_increase_upper95: float
+    """One-sided."""
+    non_inferior: bool
+    limit: float
+    method: str
+    identical_texts: int
+
+    @property
+    def energy_reduction(self) -> float:
+        """Part of the energy that is saved."""
+        before = self.before.energy_mj_per_audio_s
+        return 1 - self.after.energy_mj_per_audio_s / before if before else 0.0
+
+
+@dataclass(slots=True)
+class _Pass:
+    texts: list[str]
+    counts: list[Counts]
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+def accept(
+    measurer: Measurer, original: Candidate, result: Candidate, speech: SpeechSet, limit: float, *, seed: int = 0
+) -> Acceptance:
+    """Decode the whole set with both, utterance by utterance in turn, and compare."""
+    with original.directory() as one, result.directory() as other:
+        folders = (one, other)
+        models = [
+            open_transducer(folder, frame_by_frame=each.decoding == "frame-by-frame")
+            for folder, each in zip(folders, (original, result), strict=True)
+        ]
+        passes = _alternate(models, speech)
+        partials = [_first_partial(model, speech) for model in models]
+        memory = [
+            _peak_memory(folder, speech, frame_by_frame=each.decoding == "frame-by-frame")
+            for folder, each in zip(folders, (original, result), strict=True)
+        ]
+    errors = [count_errors(speech.references, each.texts) for each in passes]
+    paired = paired_bootstrap(errors[0], errors[1], speech.speakers, resamples=4000, seed=seed)
+    sides = []
+    for candidate, made, wer, peak, partial in zip(
+        (original, result), passes, (each.wer or 0.0 for each in errors), memory, partials, strict=True
+    ):
+        total = sum(made.counts, Counts())
+        power = measurer.energy(candidate, total, speech.audio_s, draws=400).total_w
+        sides.append(
+            Side(
+                energy_mj_per_audio_s=1e3 * power.value,
+                energy_ci95_mj=(1e3 * power.ci95[0], 1e3 * power.ci95[1]),
+                wer=wer,
+                rtf=made.wall_s / speech.audio_s,
+                rtf_cpu=made.cpu_s / speech.audio_s,
+                size_bytes=candidate.size_bytes,
+                peak_memory_bytes=peak,
+                first_partial_s=partial,
+                counts=total,
+            )
+        )
+    return Acceptance(
+        on=speech.name,
+        utterances=len(speech),
+        audio_s=speech.audio_s,
+        before=sides[0],
+        after=sides[1],
+        wer_increase=paired.difference,
+        wer_increase_ci95=paired.ci95,
+        wer_increase_upper95=paired.upper95,
+        non_inferior=paired.upper95 <= limit,
+        limit=limit,
+        method=paired.method,
+        identical_texts=sum(a == b for a, b in zip(passes[0].texts, passes[1].texts, strict=True)),
+    )
+
+
+def _alternate(models: Sequence[Transducer], speech: SpeechSet) -> list[_Pass]:
+    """Each utterance by one model and at once by the other; who goes first changes with every utterance."""
+    passes = [_Pass([], []) for _ in models]
+    for model in models:
+        model.transcribe(speech.audio[:1])
+    for number, audio in enumerate(speech.audio):
+        order = range(len(models)) if number % 2 == 0 else reversed(range(len(models)))
+        for which in order:
+            wall, cpu = time.perf_counter(), time.process_time()
+            (answer,) = models[which].transcribe([audio])
+            passes[which].wall_s += time.perf_counter() - wall
+            passes[which].cpu_s += time.process_time() - cpu
+            passes[which].texts.append(answer.text)
+            passes[which].counts.append(answer.counts or Counts())
+    return passes
+
+
+def _first_partial(model: Transducer, speech: SpeechSet) -> float | None:
+    found = [_heard(model, audio) for audio in speech.audio[:LATENCY_UTTERANCES]]
+    known = [each for each in found if each is not None]
+    return float(np.median(known)) if known else None
+
+
+def _heard(model: Transducer, audio: Audio) -> float | None:
+    """Seconds until the first partial: audio in real time on a simulated clock, computing in processor time."""
+    watched: Any = model  # what `hear` asks of a recognizer is its `stream()`
+    return hear(watched, audio, time.process_time)[1].first_partial_s
+
+
+_WORKER = """
+import json, sys
+import numpy as np
+from wattscribe.meters.memory import peak_rss_bytes, reset_peak, rss_bytes
+from wattscribe.streaming import open_transducer
+import kaldi_native_fbank, onnxruntime
+folder, frame_by_frame, samples = sys.argv[1], sys.argv[2] == "1", np.load(sys.argv[3])
+reset_peak()
+before = rss_bytes()
+open_transducer(folder, frame_by_frame=frame_by_frame).transcribe([samples])
+print(json.dumps({"before": before, "peak": peak_rss_bytes()}))
+"""
+
+
+def _peak_memory(folder: Path, speech: SpeechSet, *, frame_by_frame: bool) -> int | None:
+    """Peak resident bytes of loading and decoding in a process of its own, above that process before the model."""
+    samples = np.concatenate(speech.audio[:MEMORY_UTTERANCES])
+    path = folder / "heard.npy"
+    np.save(path, samples[: 60 * SAMPLE_RATE_HZ])
+    command = [sys.executable, "-c", _WORKER, str(folder), str(int(frame_by_frame)), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if done.returncode:
+        raise ModelError(f"the memory run failed: {done.stderr.strip().splitlines()[-1:]}", where=folder)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    if found["peak"] is None or found["before"] is None:
+        return None
+    return max(0, int(found["peak"]) - int(found["before"]))

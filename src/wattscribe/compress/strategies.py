@@ -1,0 +1,307 @@
+"""In which order a model is compressed. A strategy walks a workbench and answers with the steps that it would keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.compress.candidate import Candidate
+from wattscribe.compress.levers import LEVERS
+from wattscribe.compress.levers.width import pairs
+from wattscribe.compress.linears import Linear, linears
+from wattscribe.compress.moves import Move, moves, steps_of
+from wattscribe.compress.recipe import Done, Step
+from wattscribe.compress.workbench import SLOWER, Workbench
+from wattscribe.errors import InputError
+
+LEAST_SAVING = 0.001
+"""Of the energy: a move that saves less is not worth an operator."""
+LEAST_KL = 1e-6
+"""Divergences below this are not told apart."""
+MOST_KL = 0.1
+"""Nat per frame: beyond this a recognizer no longer hears the same language; not worth a decode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivity:
+    """What one move does by itself, after the lossless levers."""
+
+    move: Move
+    saved_mj: float
+    kl: float
+
+    @property
+    def ratio(self) -> float:
+        """Millijoules saved per nat of divergence."""
+        return self.saved_mj / max(self.kl, LEAST_KL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a strategy did: the steps in order, kept ones and reverted ones, and what it measured before."""
+
+    strategy: str
+    done: tuple[Done, ...]
+    sensitivities: tuple[Sensitivity, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(each.step for each in self.done if each.kept)
+
+
+class Strategy(Protocol):
+    """A way through the recipes."""
+
+    name: str
+
+    def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
+        """Steps after the lossless ones, which are done already."""
+        ...
+
+
+def kept(done: Sequence[Done]) -> tuple[Step, ...]:
+    return tuple(each.step for each in done if each.kept)
+
+
+def sensitivities(bench: Workbench, base: Sequence[Step], offered: Sequence[Move]) -> list[Sensitivity]:
+    """Energy and divergence of each move by itself; moves that the model has nothing for, or that save nothing, are left out."""
+    before = bench.build(base)
+    whole = bench.energy_mj(before)
+    found = []
+    for move in offered:
+        try:
+            after = bench.build([*base, *move.steps])
+        except InputError as error:
+            bench.say(f"  {move.name}: {error.what}")
+            continue
+        saved = whole - bench.energy_mj(after)
+        if saved < LEAST_SAVING * whole and not _only_faster(move):
+            bench.say(f"  {move.name}: saves {saved:.4f} mJ/s, left out")
+            continue
+        kl = bench.kl(after).kl
+        bench.note("sensitivity", [*base, *move.steps], after, kl=kl)
+        bench.say(f"  {move.name}: saves {saved:.4f} mJ/s, divergence {kl:.2e}")
+        found.append(Sensitivity(move=move, saved_mj=saved, kl=kl))
+    return found
+
+
+def _only_faster(move: Move) -> bool:
+    return move.slot == "activation"
+
+
+@dataclass(slots=True)
+class Targeted:
+    """The study's way: joiner, until it fits local memory; then predictor, then encoder; then whatever is best.
+
+    Within the turn of a component, and in the last phase over all of them, the move that saves most per harm goes first.
+    After each move energies are computed anew, text and speed are measured, and the move is reverted where the WER limit or the
+    speed would be broken. It ends when no move is left.
+    """
+
+    name: str = "targeted"
+    patience: int = 4
+    """Reverts in a row that end a phase."""
+    _choices: dict[str, Move] = field(default_factory=dict)
+
+    def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
+        base = kept(lossless)
+        bench.say("sensitivity of each lever by itself:")
+        found = sensitivities(bench, base, moves(bench.original))
+        done = list(lossless)
+        left = list(found)
+        for phase in ("joiner", "predictor", "encoder", "all"):
+            done += self._phase(bench, base, left, phase)
+        return Outcome(strategy=self.name, done=tuple(done), sensitivities=tuple(found))
+
+    def _phase(self, bench: Workbench, base: Sequence[Step], left: list[Sensitivity], phase: str) -> list[Done]:
+        done: list[Done] = []
+        reverts = 0
+        while reverts < self.patience:
+            open_moves = [each for each in left if self._may(bench, base, each, phase)]
+            ranked = sorted(open_moves, key=lambda each: self._worth(bench, base, each), reverse=True)
+            if not ranked or self._worth(bench, base, ranked[0]) <= 0:
+                break
+            best = ranked[0]
+            left.remove(best)
+            made = self._try(bench, base, best.move)
+            done += made
+            reverts = 0 if made[-1].kept else reverts + 1
+        return done
+
+    def _may(self, bench: Workbench, base: Sequence[Step], each: Sensitivity, phase: str) -> bool:
+        """A component's turn takes each slot once, mildest choice first; what goes further waits for the last phase."""
+        if each.kl > MOST_KL:
+            return False
+        if phase == "all":
+            return True
+        if each.move.component != phase or each.move.slot in self._choices or each.move.slot == "joint":
+            return False
+        return not (phase == "joiner" and self._fits(bench, base, "joiner"))
+
+    def _fits(self, bench: Workbench, base: Sequence[Step], component: str) -> bool:
+        candidate = bench.build([*base, *steps_of(self._choices)])
+        decoded = bench.measurer.decode(bench.original, bench.dev, candidate.decoding)
+        placed = bench.measurer.energy(candidate, decoded.total, decoded.audio_s).placement
+        return component in placed.local
+
+    def _worth(self, bench: Workbench, base: Sequence[Step], each: Sensitivity) -> float:
+        """Millijoules saved now, beyond what is chosen, per nat that is added to what the slot's present choice costs."""
+        try:
+            now = bench.energy_mj(bench.build([*base, *steps_of(self._choices)]))
+            after = bench.energy_mj(bench.build([*base, *steps_of({**self._choices, each.move.slot: each.move})]))
+        except InputError:
+            return 0.0
+        saved = now - after
+        if _only_faster(each.move) and each.move.slot not in self._choices:
+            saved = max(saved, LEAST_SAVING * now)
+        return saved / max(each.kl, LEAST_KL) if saved >= LEAST_SAVING * now else 0.0
+
+    def _try(self, bench: Workbench, base: Sequence[Step], move: Move) -> list[Done]:
+        before_choices = self._choices
+        choices = {**before_choices, move.slot: move}
+        before = bench.build([*base, *steps_of(before_choices)])
+        steps = (*base, *steps_of(choices))
+        after = bench.build(steps)
+        reason, numbers = judge(bench, self.name, before, after, steps)
+        good = not reason.startswith("reverted")
+        if good:
+            self._choices = choices
+        bench.say(f"{move.name}: {reason}")
+        says = "; ".join(LEVERS[step.lever].says for step in move.steps)
+        return [Done(step=step, kept=good, reason=f"{reason} ({says})", numbers=numbers) for step in move.steps]
+
+
+def judge(
+    bench: Workbench, strategy: str, before: Candidate, after: Candidate, steps: Sequence[Step]
+) -> tuple[str, dict[str, float]]:
+    """Measure a recipe against the limit and against the one before it: (reason, numbers). The reason of a step that must
+    go begins with `reverted`."""
+    base = bench.measure(bench.original).wer
+    found = bench.measure(after)
+    increase = found.wer - base
+    kl = bench.kl(after).kl
+    bench.note(strategy, steps, after, kl=kl, wer=found.wer, on="full")
+    energy, energy_before = bench.energy_mj(after), bench.energy_mj(before)
+    numbers = {
+        "energy_mj_per_audio_s": energy, "saved_mj": energy_before - energy, "wer": found.wer, "wer_increase": increase,
+        "kl": kl, "size_bytes": after.size_bytes,
+    }  # fmt: skip
+    if increase > bench.limit + 1e-12:
+        return f"reverted: WER {100 * increase:+.2f} points, the limit is {100 * bench.limit:.2f}", numbers
+    if energy > energy_before * (1 + 1e-9):
+        return f"reverted: modelled energy rises by {energy - energy_before:.4f} mJ/s", numbers
+    slower = bench.slower_by(before, after)
+    numbers["time_ratio"] = slower
+    if slower > SLOWER:
+        return f"reverted: measured {100 * (slower - 1):.0f} % slower", numbers
+    return f"saves {energy_before - energy:.4f} mJ/s, WER {100 * increase:+.2f} points, time x{slower:.2f}", numbers
+
+
+@dataclass(slots=True)
+class Uniform:
+    """The same compression for every component: 8 bits everywhere, then every linear map to the same part of its weights."""
+
+    name: str = "uniform"
+    keeps: tuple[float, ...] = (0.9, 0.8, 0.7, 0.6, 0.5)
+
+    def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
+        base = kept(lossless)
+        done, best = list(lossless), list(lossless)
+        for keep in (1.0, *self.keeps):
+            steps = [*base, *self.steps(bench, keep)]
+            try:
+                after = bench.build(steps)
+            except InputError as error:
+                bench.say(f"uniform {keep:g}: {error.what}")
+                continue
+            reason, numbers = judge(bench, self.name, bench.build(base), after, steps)
+            bench.say(f"uniform, {keep:g} of every map: {reason}")
+            good = not reason.startswith("reverted")
+            now = [Done(step=step, kept=good, reason=reason, numbers=numbers) for step in self.steps(bench, keep)]
+            if good:
+                best = [*lossless, *now]
+            else:
+                break
+        return Outcome(strategy=self.name, done=tuple(best if len(best) > len(done) else done))
+
+    @staticmethod
+    def steps(bench: Workbench, keep: float) -> list[Step]:
+        """Thin every map to `keep` by SVD on activations, then 8 bits for all maps, tables and convolutions."""
+        found: list[Step] = []
+        convolution = [each for each in moves(bench.original) if each.slot == "convolution"]
+        found += [step for each in convolution[:1] for step in each.steps]
+        for component in ("encoder", "predictor", "joiner"):
+            maps = linears(bench.original.model(component))
+            if keep < 1:
+                found.append(Step(lever="low-rank", component=component, options={"keep": keep}))
+            if keep < 1 or any(each.form == "float" for each in maps.values()):
+                options = {"rounding": "nearest"} if keep < 1 else {}
+                found.append(Step(lever="int8", component=component, options=options))
+        found.append(Step(lever="lookup-int8", component="predictor"))
+        return found
+
+
+@dataclass(slots=True)
+class GlobalMagnitude:
+    """One threshold over all inner channels of all components: those of least energy go, wherever they are."""
+
+    name: str = "global"
+    keeps: tuple[float, ...] = (0.95, 0.9, 0.8, 0.7, 0.6)
+
+    def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
+        base = kept(lossless)
+        best = list(lossless)
+        for keep in self.keeps:
+            made = self.steps(bench, keep)
+            if not made:
+                break
+            steps = [*base, *made]
+            reason, numbers = judge(bench, self.name, bench.build(base), bench.build(steps), steps)
+            bench.say(f"global, {keep:g} of all channels: {reason}")
+            if reason.startswith("reverted"):
+                break
+            best = [*lossless, *(Done(step=step, kept=True, reason=reason, numbers=numbers) for step in made)]
+        return Outcome(strategy=self.name, done=tuple(best))
+
+    @staticmethod
+    def steps(bench: Workbench, keep: float) -> list[Step]:
+        """One prune-width step per pair of maps, each with the part that the common threshold leaves it; then 8 bits."""
+        found: list[Step] = []
+        for name, part in global_parts(bench, keep).items():
+            component, _, tensor = name.partition(":")
+            options = {"keep": part}
+            tensors = () if component == "joiner" else (tensor,)
+            found.append(Step(lever="prune-width", component=component, tensors=tensors, options=options))
+        found.sort(key=lambda step: step.component != "joiner")
+        for component in ("encoder", "predictor", "joiner"):
+            found.append(Step(lever="int8", component=component))
+        return found
+
+
+def global_parts(bench: Workbench, keep: float) -> Mapping[str, float]:
+    """`component:map` → the part of its channels above the common threshold; only those that lose some."""
+    scores: dict[str, NDArray[np.float64]] = {}
+    for component in ("encoder", "predictor"):
+        model = bench.original.model(component)
+        maps = linears(model)
+        for first, second in pairs(model).items():
+            scores[f"{component}:{first}"] = _scores(bench, component, maps[second])
+    for each in linears(bench.original.model("joiner")).values():
+        scores["joiner:"] = _scores(bench, "joiner", each)
+    if not scores:
+        return {}
+    threshold = float(np.quantile(np.concatenate(list(scores.values())), 1 - keep))
+    parts = {name: float((values >= threshold).mean()) for name, values in scores.items()}
+    return {name: min(max(part, 0.1), 0.99) for name, part in parts.items() if part < 0.98}
+
+
+def _scores(bench: Workbench, component: str, linear: Linear) -> NDArray[np.float64]:
+    """Energy of each channel relative to its map's mean, so that maps of other scales can be compared."""
+    gram = bench.calibration.moments(component, linear.source).gram
+    found = np.sqrt(np.maximum(np.diag(gram), 0)) * np.linalg.norm(linear.weight.astype(np.float64), axis=1)
+    relative: NDArray[np.float64] = found / max(float(found.mean()), 1e-30)
+    return relative

@@ -1,0 +1,181 @@
+"""Where recipes are built, measured and remembered: every strategy works on one, and every recipe tried leaves a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from wattscribe.compress.calibrate import Calibration
+from wattscribe.compress.candidate import COMPONENTS, Candidate
+from wattscribe.compress.divergence import Divergence, Probe
+from wattscribe.compress.levers import LEVERS, apply
+from wattscribe.compress.measure import Measurement, Measurer, texts_equal
+from wattscribe.compress.recipe import Done, Step
+from wattscribe.compress.speech import SpeechSet
+from wattscribe.errors import InputError
+from wattscribe.records import Counts
+from wattscribe.streaming import open_transducer
+
+LOSSLESS = (
+    Step(lever="place", component="all"),
+    Step(lever="batched-joiner", component="all"),
+    Step(lever="share-equal", component="encoder"),
+    Step(lever="narrow-indices", component="encoder"),
+    Step(lever="fold", component="encoder"),
+    Step(lever="fold", component="predictor"),
+)
+SLOWER = 1.05
+"""A step is slower where a set takes this much longer: the spread of processor time between repeats of one model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One recipe that was measured; `wer` None: only its energy and its divergence are known."""
+
+    strategy: str
+    steps: tuple[Step, ...]
+    energy_mj: float
+    size_bytes: int
+    kl: float | None = None
+    wer: float | None = None
+    on: str = ""
+    """`small` or `full`: the development set that `wer` is of."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Workbench:
+    """The model as it is, the device, the speech, and what was found out so far."""
+
+    original: Candidate
+    measurer: Measurer
+    dev: SpeechSet
+    small: SpeechSet
+    calibration: Calibration
+    probe: Probe
+    limit: float
+    """WER that may be added, as a fraction."""
+    seed: int = 0
+    say: Callable[[str], None] = lambda _: None
+    tried: list[Tried] = field(default_factory=list)
+    _built: dict[tuple[str, ...], Candidate] = field(default_factory=dict)
+    _pieces: dict[tuple[str, tuple[str, ...]], bytes] = field(default_factory=dict)
+    _counts: dict[str, tuple[Counts, float]] = field(default_factory=dict)
+
+    # --- building ---------------------------------------------------------------------------------------------------
+    def build(self, steps: Sequence[Step]) -> Candidate:
+        """The original after these steps. Parts that other recipes share are made once."""
+        key = tuple(step.key for step in steps)
+        if not key:
+            return self.original
+        if key not in self._built:
+            before = self.build(steps[:-1])
+            self._built[key] = self._apply(before, steps)
+        return self._built[key]
+
+    def _apply(self, before: Candidate, steps: Sequence[Step]) -> Candidate:
+        last = steps[-1]
+        if last.component not in COMPONENTS or last.lever == "prune-width":
+            return apply(before, last, self.calibration)
+        chain = tuple(each.key for each in steps if _touches(each, last.component))
+        piece = (last.component, chain)
+        if piece not in self._pieces:
+            self._pieces[piece] = apply(before, last, self.calibration).networks[last.component]
+        return before.with_bytes(last.component, self._pieces[piece])
+
+    # --- measuring --------------------------------------------------------------------------------------------------
+    def energy_mj(self, candidate: Candidate) -> float:
+        """Modelled, at the counts of the original decoded the same way: no decode needed, so recipes are compared by cost
+        alone and not by the tokens that they happen to emit."""
+        if candidate.decoding not in self._counts:
+            decoded = self.measurer.decode(self.original, self.dev, candidate.decoding)
+            self._counts[candidate.decoding] = (decoded.total, decoded.audio_s)
+        return self.measurer.energy_mj(candidate, *self._counts[candidate.decoding])
+
+    def kl(self, candidate: Candidate) -> Divergence:
+        """Distance from the original on unlabelled audio."""
+        return self.probe.of(candidate)
+
+    def measure(self, candidate: Candidate, *, small: bool = False) -> Measurement:
+        """A real decode of the development set, or of the small part of it."""
+        return self.measurer.measure(candidate, self.small if small else self.dev)
+
+    def note(self, strategy: str, steps: Sequence[Step], candidate: Candidate, **found: Any) -> Tried:
+        """Record a recipe."""
+        made = Tried(
+            strategy=strategy, steps=tuple(steps), energy_mj=self.energy_mj(candidate), size_bytes=candidate.size_bytes,
+            **found,
+        )  # fmt: skip
+        self.tried.append(made)
+        return made
+
+    # --- lossless ---------------------------------------------------------------------------------------------------
+    def lossless(self) -> list[Done]:
+        """Each lossless lever with its proof: the text of the whole development set is the same, letter by letter."""
+        reference = self.measurer.decode(self.original, self.dev, "frame-by-frame")
+        done: list[Done] = []
+        kept: list[Step] = []
+        for step in LOSSLESS:
+            before = self.build(kept)
+            try:
+                after = self.build([*kept, step])
+            except InputError as error:
+                done.append(Done(step=step, kept=False, reason=f"not applicable: {error.what}"))
+                continue
+            saved = self.energy_mj(before) - self.energy_mj(after)
+            numbers = {
+                "energy_mj_per_audio_s": self.energy_mj(after),
+                "saved_mj": saved,
+                "size_bytes": after.size_bytes,
+            }
+            if saved < 0:
+                done.append(
+                    Done(step=step, kept=False, reason="reverted: costs energy on this device", numbers=numbers)
+                )
+                continue
+            same = texts_equal(reference.texts, self.measurer.decode(after, self.dev).texts)
+            proof = f"text of {same} of {len(self.dev)} utterances identical"
+            numbers["identical"] = same
+            good = same == len(self.dev)
+            reason = f"{LEVERS[step.lever].says}; {proof}" if good else f"reverted: {proof}"
+            done.append(Done(step=step, kept=good, reason=reason, numbers=numbers))
+            self.say(f"{step}: {'kept' if good else 'reverted'}, {numbers['energy_mj_per_audio_s']:.4f} mJ/s, {proof}")
+            if good:
+                kept.append(step)
+        return done
+
+    # --- speed ------------------------------------------------------------------------------------------------------
+    def slower_by(self, before: Candidate, after: Candidate, *, rounds: int = 3, utterances: int = 6) -> float:
+        """Processor time of `after` over that of `before`: utterances alternated, the least of several rounds each."""
+        if before.digest == after.digest and before.decoding == after.decoding:
+            return 1.0
+        speech = self.small.audio[:utterances]
+        best: list[dict[int, float]] = [{}, {}]
+        with before.directory() as one, after.directory() as other:
+            models = [
+                open_transducer(folder, frame_by_frame=each.decoding == "frame-by-frame")
+                for folder, each in ((one, before), (other, after))
+            ]
+            for model in models:
+                model.transcribe(speech[:1])
+            for _ in range(rounds):
+                for number, audio in enumerate(speech):
+                    for times, model in zip(best, models, strict=True):
+                        start = time.process_time()
+                        model.transcribe([audio])
+                        spent = time.process_time() - start
+                        times[number] = min(spent, times.get(number, spent))
+        return sum(best[1].values()) / max(sum(best[0].values()), 1e-9)
+
+
+def _touches(step: Step, component: str) -> bool:
+    """Whether a step may change a component's network."""
+    if step.lever in ("place", "batched-joiner"):
+        return False
+    return step.component in (component, "all") or (step.lever == "prune-width" and step.component == "joiner")
+
+
+def with_baseline_placement(candidate: Candidate) -> Candidate:
+    """The same model with its best placement by component: the harder baseline."""
+    return replace(candidate, placement="component")
