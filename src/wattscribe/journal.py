@@ -13,13 +13,31 @@ import json
 import sqlite3
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from wattscribe.errors import InputError, WattscribeError
+from wattscribe.errors import InputError
+from wattscribe.journal_file import (
+    FILE_NAME,
+    LOCK_NAME,
+    SCHEMA,
+    SCHEMA_VERSION,
+    add_missing_columns,
+    check_version,
+    connect,
+    connect_to_read,
+    existing_file,
+    make_directory,
+    readable_errors,
+    run_exists,
+    take_lock,
+)
 from wattscribe.lock import Lock
 from wattscribe.records import (
+    AttachedRecording,
+    Heard,
+    Marks,
     PowerTrace,
     Rejected,
     RunFacts,
@@ -31,49 +49,7 @@ from wattscribe.records import (
     to_json,
 )
 
-FILE_NAME = "journal.sqlite"
-LOCK_NAME = "journal.lock"
-SCHEMA_VERSION = 1
-BUSY_TIMEOUT_S = 30.0
-ATTEMPT_STATUSES = ("running", "done", "failed", "interrupted")
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE trial (
-  id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL UNIQUE, trial TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE attempt (
-  trial_id TEXT NOT NULL REFERENCES trial(id), attempt INTEGER NOT NULL,
-  status TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
-  facts TEXT, PRIMARY KEY (trial_id, attempt)) WITHOUT ROWID;
-CREATE UNIQUE INDEX one_verdict ON attempt (trial_id) WHERE status IN ('done', 'failed');
-CREATE TABLE utterance (
-  trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, ordinal INTEGER NOT NULL, id TEXT NOT NULL, result TEXT NOT NULL,
-  PRIMARY KEY (trial_id, attempt, ordinal), UNIQUE (trial_id, attempt, id),
-  FOREIGN KEY (trial_id, attempt) REFERENCES attempt (trial_id, attempt)) WITHOUT ROWID;
-CREATE TABLE trace (
-  trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, channel TEXT NOT NULL, part INTEGER NOT NULL,
-  about TEXT NOT NULL, t_s BLOB NOT NULL, power_w BLOB NOT NULL,
-  PRIMARY KEY (trial_id, attempt, channel, part),
-  FOREIGN KEY (trial_id, attempt) REFERENCES attempt (trial_id, attempt)) WITHOUT ROWID;
-CREATE TABLE heard (
-  corpus TEXT NOT NULL, condition TEXT NOT NULL, digest TEXT NOT NULL, utterances INTEGER NOT NULL, audio_s REAL NOT NULL,
-  PRIMARY KEY (corpus, condition)) WITHOUT ROWID;
-CREATE TABLE rejected (
-  corpus TEXT NOT NULL, condition TEXT NOT NULL, ordinal INTEGER NOT NULL, rejected TEXT NOT NULL,
-  PRIMARY KEY (corpus, condition, ordinal)) WITHOUT ROWID;
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What a corpus under a condition sounded like when it was prepared; a resumed run must hear the same."""
-
-    corpus: str
-    condition: str
-    digest: str
-    """SHA-256 over ids, references and samples in order."""
-    utterances: int
-    audio_s: float
+__all__ = ["FILE_NAME", "LOCK_NAME", "Heard", "Journal", "holds_run", "read_run", "remove_run"]
 
 
 class Journal:
@@ -98,16 +74,16 @@ class Journal:
         trials: Sequence[Trial],
     ) -> Journal:
         """A new journal that holds the whole plan, every trial pending. Raises InputError when a run is there already."""
-        _make_directory(run_dir)
-        lock = _lock(run_dir)
+        make_directory(run_dir)
+        lock = take_lock(run_dir)
         try:
             if (run_dir / FILE_NAME).exists():
-                raise _run_exists(run_dir)
-            with _readable_errors(run_dir):
-                connection = _connect(run_dir / FILE_NAME)
+                raise run_exists(run_dir)
+            with readable_errors(run_dir):
+                connection = connect(run_dir / FILE_NAME)
                 journal = cls(run_dir, lock, connection)
                 with journal._transaction():
-                    for statement in _SCHEMA.split(";\n"):
+                    for statement in SCHEMA.split(";\n"):
                         connection.execute(statement)
                     facts = {"name": name, "created": created, "seed": seed, "machine": machine}
                     journal._put({**facts, "experiment": experiment, "meters": meters})
@@ -122,14 +98,15 @@ class Journal:
     @classmethod
     def resume(cls, run_dir: Path) -> Journal:
         """The journal of an unfinished run; attempts that a dead writer left running become `interrupted`."""
-        path = _existing(run_dir)
-        lock = _lock(run_dir)
+        path = existing_file(run_dir)
+        lock = take_lock(run_dir)
         try:
-            with _readable_errors(run_dir):
-                connection = _connect(path)
-                _check_version(connection, path)
+            with readable_errors(run_dir):
+                connection = connect(path)
+                check_version(connection, path)
                 journal = cls(run_dir, lock, connection)
                 with journal._transaction():
+                    add_missing_columns(connection)
                     connection.execute("UPDATE attempt SET status = 'interrupted' WHERE status = 'running'")
                 return journal
         except BaseException:
@@ -141,6 +118,24 @@ class Journal:
         query = """SELECT trial FROM trial WHERE id NOT IN
                    (SELECT trial_id FROM attempt WHERE status IN ('done', 'failed')) ORDER BY ordinal"""
         return [from_json(Trial, json.loads(row[0])) for row in self._db.execute(query)]
+
+    def set_aside_failed(self) -> list[Trial]:
+        """Make failed trials unfinished again and return them; their attempts stay, with verdict and reason, and never count."""
+        failed = "id IN (SELECT trial_id FROM attempt WHERE status = 'failed')"
+        with self._transaction():
+            rows = self._db.execute(f"SELECT trial FROM trial WHERE {failed} ORDER BY ordinal").fetchall()
+            self._db.execute("UPDATE attempt SET status = 'interrupted' WHERE status = 'failed'")
+        return [from_json(Trial, json.loads(row[0])) for row in rows]
+
+    def earlier_failures(self, trial_id: str) -> list[Mapping[str, Any]]:
+        """Attempts at a trial that had failed before it was tried again: number and reason."""
+        query = "SELECT attempt, facts FROM attempt WHERE trial_id = ? AND status = 'interrupted' AND facts IS NOT NULL"
+        found = []
+        for attempt, text in self._db.execute(f"{query} ORDER BY attempt", (trial_id,)):
+            facts = json.loads(text)
+            if facts["status"] == "failed":
+                found.append({"attempt": attempt, "reason": facts["reason"]})
+        return found
 
     def begin(self, trial_id: str) -> int:
         """Open the next attempt at a trial and return its number, from 1."""
@@ -197,9 +192,38 @@ class Journal:
                 where=self.run_dir,
                 fix="Restore them, or start again with --overwrite",
             )
-        values = (heard.corpus, heard.condition, heard.digest, heard.utterances, heard.audio_s)
+        columns = ", ".join(to_json(heard))
         with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO heard VALUES (?, ?, ?, ?, ?)", values)
+            self._db.execute(
+                f"INSERT OR REPLACE INTO heard ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(to_json(heard).values())
+            )
+
+    def mark(self, marks: Marks) -> None:
+        """Keep the load pulses of one stretch of the run; said again under the same id, they replace what was said before."""
+        others = [each for each in _get(self._db, "note:marks") or () if each["id"] != marks.id]
+        self.note("marks", [*others, to_json(marks)])
+
+    def attach(self, recording: AttachedRecording, traces: Mapping[str, Sequence[PowerTrace]]) -> None:
+        """Put a recording made elsewhere beside the finished trials (by id), in place of what its name held before.
+
+        One transaction: a reader sees the old samples or the new ones. Raises ValueError for a trial without a verdict.
+        """
+        query = "SELECT attempt FROM attempt WHERE trial_id = ? AND status IN ('done', 'failed')"
+        with self._transaction():
+            kept = []
+            for each in _get(self._db, "note:recordings") or ():
+                if each["name"] == recording.name:
+                    gone = [(channel,) for channel in each["channels"]]
+                    self._db.executemany("DELETE FROM trace WHERE channel = ?", gone)
+                else:
+                    kept.append(each)
+            for trial_id, pieces in traces.items():
+                verdict = self._db.execute(query, (trial_id,)).fetchone()
+                if verdict is None:
+                    raise ValueError(f"trial {trial_id} has no verdict")
+                for trace in pieces:
+                    self._add_trace(trial_id, verdict[0], trace)
+            self._put({"note:recordings": [*kept, to_json(recording)]})
 
     def note(self, key: str, value: Any) -> None:
         """Keep a small fact about the run under a key; the last one said stands."""
@@ -229,7 +253,7 @@ class Journal:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _readable_errors(self.run_dir):
+        with readable_errors(self.run_dir):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -268,9 +292,9 @@ def read_run(run_dir: Path) -> RunFacts:
 
     A trial without a verdict comes as `pending` or `running`, without utterances. Raises InputError when there is no run.
     """
-    path = _existing(Path(run_dir))
-    with _readable_errors(Path(run_dir)), contextlib.closing(_connect_to_read(path)) as db:
-        _check_version(db, path)
+    path = existing_file(Path(run_dir))
+    with readable_errors(Path(run_dir)), contextlib.closing(connect_to_read(path)) as db:
+        check_version(db, path)
         db.execute("BEGIN")  # one snapshot, whatever the writer does meanwhile
         trials = [
             from_json(Trial, json.loads(row[0])) for row in db.execute("SELECT trial FROM trial ORDER BY ordinal")
@@ -288,7 +312,16 @@ def read_run(run_dir: Path) -> RunFacts:
             meters=_get(db, "meters"),
             trials=tuple(_read_trial(db, trial) for trial in trials),
             rejected=tuple(dict.fromkeys(rejected)),
+            heard=_read_heard(db),
+            marks=tuple(from_json(Marks, each) for each in _get(db, "note:marks") or ()),
+            recordings=tuple(from_json(AttachedRecording, each) for each in _get(db, "note:recordings") or ()),
         )
+
+
+def _read_heard(db: sqlite3.Connection) -> tuple[Heard, ...]:
+    rows = db.execute("SELECT * FROM heard ORDER BY corpus, condition")
+    names = [column[0] for column in rows.description]
+    return tuple(from_json(Heard, dict(zip(names, row, strict=True))) for row in rows)
 
 
 def _read_trial(db: sqlite3.Connection, trial: Trial) -> TrialFacts:
@@ -330,9 +363,9 @@ def _joined(parts: Sequence[tuple[PowerTrace, bytes, bytes]]) -> PowerTrace:
 
 def remove_run(run_dir: Path) -> None:
     """Make room for a new run in its place: only the journal's own files go. Raises when a writer is at work there."""
-    lock = _lock(run_dir)
+    lock = take_lock(run_dir)
     try:
-        with _readable_errors(run_dir):
+        with readable_errors(run_dir):
             for suffix in ("-wal", "-shm", ""):
                 (run_dir / (FILE_NAME + suffix)).unlink(missing_ok=True)
     finally:
@@ -342,81 +375,6 @@ def remove_run(run_dir: Path) -> None:
 def holds_run(run_dir: Path) -> bool:
     """Whether a journal lies there."""
     return (run_dir / FILE_NAME).exists()
-
-
-def _lock(run_dir: Path) -> Lock:
-    with _readable_errors(run_dir):
-        return Lock.take(run_dir / LOCK_NAME)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute(
-        "PRAGMA synchronous = NORMAL"
-    )  # safe against a killed process; a power cut may cost the last transaction
-    db.execute("PRAGMA foreign_keys = ON")
-    return db
-
-
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    uri = path.resolve().as_uri()
-    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    try:
-        db.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        db.close()
-        log = path.with_name(path.name + "-wal")
-        if log.exists() and log.stat().st_size:
-            raise
-        # A finished run on a read-only medium: SQLite cannot lay its shared-memory file there and needs none.
-        db = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
-    return db
-
-
-def _check_version(db: sqlite3.Connection, path: Path) -> None:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        raise InputError(
-            "the run was stopped before its plan was written", where=path, fix="Start again with --overwrite"
-        )
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"the journal has schema {version}, this version reads {SCHEMA_VERSION}",
-            where=path,
-            fix="Use the version of wattscribe that wrote it",
-        )
-
-
-def _existing(run_dir: Path) -> Path:
-    path = run_dir / FILE_NAME
-    if not path.is_file():
-        raise InputError(f"there is no run here (no {FILE_NAME})", where=run_dir, fix="Name a directory made by bench")
-    return path
-
-
-def _run_exists(run_dir: Path) -> InputError:
-    fix = "Go on with it (--resume), replace it (--overwrite) or choose another --out"
-    return InputError("there is a run already", where=run_dir, fix=fix)
-
-
-def _make_directory(path: Path) -> None:
-    with _readable_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-
-
-@contextlib.contextmanager
-def _readable_errors(run_dir: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
-        if isinstance(error, sqlite3.IntegrityError):
-            raise
-        raise WattscribeError(
-            f"the journal cannot be read or written: {error}",
-            where=run_dir,
-            fix="Check that the disk is not full and the directory is writable; a run goes on with --resume",
-        ) from error
 
 
 def _dump(record: Any) -> str:

@@ -288,6 +288,58 @@ class TrialFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a corpus under a condition sounded like when it was prepared; a resumed run must hear the same."""
+
+    corpus: str
+    condition: str
+    digest: str
+    """SHA-256 over ids, references and samples in order."""
+    utterances: int
+    audio_s: float
+    scaled_utterances: int | None = None
+    """How many were scaled down as a whole, speech and noise alike, so that no sample clips. None: not recorded."""
+    scale_min: float | None = None
+    """The smallest of their factors; 1 where nothing was scaled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """Load pulses of known times, by which a recording with a clock of its own is put on this machine's monotonic clock."""
+
+    id: int
+    """Which stretch of the run made them; `surroundings["marks"]` of its trials."""
+    boot_id: str | None
+    """The monotonic clock starts anew with the machine."""
+    groups: tuple[tuple[Window, ...], ...] = ()
+    """The pulses before the first trial, then those after the last one (missing where the run was cut off)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedRecording:
+    """An external recording whose samples were put beside a run's trials, and how its clock was aligned."""
+
+    name: str
+    file: str
+    sha256: str
+    covers: str
+    channels: tuple[str, ...]
+    samples: int
+    """Of the whole file; `skipped_lines` of it held no numbers."""
+    skipped_lines: int
+    spacing_s: float
+    method: str
+    offset_s: float
+    rate: float
+    """monotonic = offset_s + rate · recorded."""
+    drift_ppm: float | None
+    residual_s: float
+    trials: int
+    """Trials whose window it covers, of all that have one; only these got samples."""
+    trials_outside: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """A whole run as the journal holds it."""
 
@@ -301,6 +353,9 @@ class RunFacts:
     """What could and what could not be measured, with reasons."""
     trials: tuple[TrialFacts, ...]
     rejected: tuple[Rejected, ...]
+    heard: tuple[Heard, ...] = ()
+    marks: tuple[Marks, ...] = ()
+    recordings: tuple[AttachedRecording, ...] = ()
 
 
 # --- records ↔ JSON -------------------------------------------------------------------------------------------------

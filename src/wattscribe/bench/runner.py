@@ -17,10 +17,10 @@ from wattscribe.bench.power import Power
 from wattscribe.bench.progress import Silent, Watcher
 from wattscribe.bench.spool import Key, Spool, discard, key_of, spool_all
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.journal import Heard, Journal, holds_run, remove_run
+from wattscribe.journal import Journal, holds_run, remove_run
 from wattscribe.meters import Clock, Host, Meter, MonotonicClock, open_meters, probe
 from wattscribe.meters import machine as machines
-from wattscribe.records import Trial, TrialFacts, to_json
+from wattscribe.records import Heard, Trial, TrialFacts, to_json
 
 MAX_KILLS = 3
 """A trial whose worker is killed from outside this often is given up: most likely its memory does not suffice."""

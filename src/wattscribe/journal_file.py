@@ -1,0 +1,133 @@
+"""The journal's file: its tables, how it is opened by the one writer and by readers, and errors that say what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from wattscribe.errors import InputError, WattscribeError
+from wattscribe.lock import Lock
+
+FILE_NAME = "journal.sqlite"
+LOCK_NAME = "journal.lock"
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 30.0
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE trial (
+  id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL UNIQUE, trial TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE attempt (
+  trial_id TEXT NOT NULL REFERENCES trial(id), attempt INTEGER NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
+  facts TEXT, PRIMARY KEY (trial_id, attempt)) WITHOUT ROWID;
+CREATE UNIQUE INDEX one_verdict ON attempt (trial_id) WHERE status IN ('done', 'failed');
+CREATE TABLE utterance (
+  trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, ordinal INTEGER NOT NULL, id TEXT NOT NULL, result TEXT NOT NULL,
+  PRIMARY KEY (trial_id, attempt, ordinal), UNIQUE (trial_id, attempt, id),
+  FOREIGN KEY (trial_id, attempt) REFERENCES attempt (trial_id, attempt)) WITHOUT ROWID;
+CREATE TABLE trace (
+  trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, channel TEXT NOT NULL, part INTEGER NOT NULL,
+  about TEXT NOT NULL, t_s BLOB NOT NULL, power_w BLOB NOT NULL,
+  PRIMARY KEY (trial_id, attempt, channel, part),
+  FOREIGN KEY (trial_id, attempt) REFERENCES attempt (trial_id, attempt)) WITHOUT ROWID;
+CREATE TABLE heard (
+  corpus TEXT NOT NULL, condition TEXT NOT NULL, digest TEXT NOT NULL, utterances INTEGER NOT NULL, audio_s REAL NOT NULL,
+  scaled_utterances INTEGER, scale_min REAL, PRIMARY KEY (corpus, condition)) WITHOUT ROWID;
+CREATE TABLE rejected (
+  corpus TEXT NOT NULL, condition TEXT NOT NULL, ordinal INTEGER NOT NULL, rejected TEXT NOT NULL,
+  PRIMARY KEY (corpus, condition, ordinal)) WITHOUT ROWID;
+"""
+
+
+def take_lock(run_dir: Path) -> Lock:
+    """Keep every other writer out. Raises InputError that names the process which holds it."""
+    with readable_errors(run_dir):
+        return Lock.take(run_dir / LOCK_NAME)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """For the writer."""
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(
+        "PRAGMA synchronous = NORMAL"
+    )  # safe against a killed process; a power cut may cost the last transaction
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """For any reader, also on a read-only medium."""
+    uri = path.resolve().as_uri()
+    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        db.close()
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        # A finished run on a read-only medium: SQLite cannot lay its shared-memory file there and needs none.
+        db = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    return db
+
+
+def add_missing_columns(db: sqlite3.Connection) -> None:
+    """Columns that journals of schema 1 lacked at first; NULL in what was written before."""
+    there = {row[1] for row in db.execute("PRAGMA table_info(heard)")}
+    for name, kind in (("scaled_utterances", "INTEGER"), ("scale_min", "REAL")):
+        if name not in there:
+            db.execute(f"ALTER TABLE heard ADD COLUMN {name} {kind}")
+
+
+def check_version(db: sqlite3.Connection, path: Path) -> None:
+    """Raises InputError for a journal of another schema."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        raise InputError(
+            "the run was stopped before its plan was written", where=path, fix="Start again with --overwrite"
+        )
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"the journal has schema {version}, this version reads {SCHEMA_VERSION}",
+            where=path,
+            fix="Use the version of wattscribe that wrote it",
+        )
+
+
+def existing_file(run_dir: Path) -> Path:
+    """The journal in a run directory. Raises InputError when there is none."""
+    path = run_dir / FILE_NAME
+    if not path.is_file():
+        raise InputError(f"there is no run here (no {FILE_NAME})", where=run_dir, fix="Name a directory made by bench")
+    return path
+
+
+def run_exists(run_dir: Path) -> InputError:
+    """What to say to whoever would write over a run."""
+    fix = "Go on with it (--resume), replace it (--overwrite) or choose another --out"
+    return InputError("there is a run already", where=run_dir, fix=fix)
+
+
+def make_directory(path: Path) -> None:
+    """The run directory with its parents."""
+    with readable_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def readable_errors(run_dir: Path) -> Iterator[None]:
+    """A full disk or a locked file, in words."""
+    try:
+        yield
+    except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
+        if isinstance(error, sqlite3.IntegrityError):
+            raise
+        raise WattscribeError(
+            f"the journal cannot be read or written: {error}",
+            where=run_dir,
+            fix="Check that the disk is not full and the directory is writable; a run goes on with --resume",
+        ) from error
