@@ -65,7 +65,7 @@ class EncoderStep(nn.Module):
         frames, following = self.encoder.step(x, states, processed_lens)
         attn = torch.stack([self._padded(state.memory, self.shape.width) for state in following])
         flat = self.shape.rows * self.shape.width
-        cnn = torch.stack([self._padded(state.conv.flatten(1), flat) for state in following])
+        cnn = torch.stack([self._kept(state, past, flat) for state, past in zip(following, pasts, strict=True)])
         cnn = torch.unflatten(cnn, 2, (self.shape.rows, self.shape.width))
         return self.project(frames), attn.permute(0, 2, 1, 3), cnn.permute(0, 2, 1, 3)
 
@@ -73,9 +73,13 @@ class EncoderStep(nn.Module):
         layer = self.encoder.config.layers[index]
         inner, kept = 2 * layer.heads * layer.head_width, max(layer.conv_kernel - 1, 0)
         if not kept:
-            return LayerState(memory[..., :inner], past[:, None, :0])
+            return LayerState(memory[..., :inner], past[:, :0, None])
         conv = torch.unflatten(past[:, : kept * layer.conv_width], 1, (kept, layer.conv_width))
         return LayerState(memory[..., :inner], conv)
+
+    def _kept(self, state: LayerState, past: Tensor, width: int) -> Tensor:
+        """A layer's convolution inputs as one row; a layer without convolution hands its unused row on."""
+        return self._padded(state.conv.flatten(1), width) if state.conv.shape[1] else past
 
     @staticmethod
     def _padded(x: Tensor, width: int) -> Tensor:
@@ -198,7 +202,7 @@ def _graphs(model: TransducerModel, metadata: Mapping[str, str]) -> dict[str, An
         lstm = model.predictor.lstm
         state = torch.zeros(lstm.num_layers, 2, lstm.hidden_size)
         graphs["decoder"] = _graph(
-            LstmDecoder(model.predictor, joiner), {"y": torch.zeros(2, 1, dtype=torch.long), "h": state, "c": state},
+            LstmDecoder(model.predictor, joiner), {"y": torch.zeros(2, 1, dtype=torch.long), "h": state, "c": state.clone()},
             {"y": {0: streams}, "h": {1: streams}, "c": {1: streams}}, ["decoder_out", "new_h", "new_c"],
             {**tail, "context_size": "1"},
         )  # fmt: skip
