@@ -47,7 +47,7 @@ def static_int8(
     feeds = calibration.feeds(component)[: int(options.get("feeds", 64))]
     original = {each.name for each in model.graph.output}
     _only_convolutions_of(model, nodes)
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet():
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
         made = Path(folder) / "static.onnx"
         quantize_static(
             model, str(made), _Reader(feeds), quant_format=QuantFormat.QOperator, op_types_to_quantize=["Conv"],

@@ -28,7 +28,8 @@ def int8(
     nodes = [node.name for node in model.graph.node if node.op_type == "Gather" and _is_table(index, node.input[0])]
     if not nodes:
         raise InputError(f"the {component} looks nothing up in a float table", fix="Leave this step away")
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet():
+    del model.graph.value_info[:]
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
         made = Path(folder) / "lookup.onnx"
         quantize_dynamic(
             model, str(made), op_types_to_quantize=["Gather"], weight_type=QuantType.QUInt8, nodes_to_quantize=nodes

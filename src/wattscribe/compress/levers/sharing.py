@@ -43,7 +43,7 @@ def narrow_indices(
 ) -> None:
     """Constant int64 indices of lookups, all within 32 bits."""
     index = Index(model)
-    changed = 0
+    changed: set[str] = set()
     for each in list(model.graph.initializer):
         values = index.array(each.name)
         users = index.users[each.name]
@@ -56,9 +56,11 @@ def narrow_indices(
             continue
         if np.abs(values).max() < 2**31:
             add_constant(model, each.name, values.astype(np.int32))
-            changed += 1
+            changed.add(each.name)
     if not changed:
         raise InputError(f"the {component} has no 64-bit indices that could be 32-bit", fix="Leave this step away")
+    for value in [each for each in model.graph.value_info if each.name in changed]:
+        model.graph.value_info.remove(value)
 
 
 def fold(

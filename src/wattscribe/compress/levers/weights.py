@@ -31,7 +31,8 @@ def dynamic_int8(
     if not names:
         raise InputError(f"the {component} has no float linear map left", fix="Leave this step away")
     nodes = make_float(model, [maps[name] for name in names])
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet():
+    del model.graph.value_info[:]
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
         made = Path(folder) / "dynamic.onnx"
         quantize_dynamic(
             model, str(made), op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8,
@@ -85,7 +86,7 @@ def blockwise(
     if not names:
         raise InputError(f"the {component} has no linear map left for it", fix="Leave this step away")
     nodes = make_float(model, [maps[name] for name in names])
-    with quiet():
+    with quiet(component):
         quantiser = MatMulNBitsQuantizer(
             model, bits=bits, block_size=block, is_symmetric=True, accuracy_level=int(options.get("accuracy", 4)),
             nodes_to_include=list(nodes.values()), op_types_to_quantize=("MatMul",),
