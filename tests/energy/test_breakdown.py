@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from tests.energy.builders import component, constant, device, device_data, rates, workload
 from wattscribe.energy import breakdown
 from wattscribe.energy.breakdown import analyse, power_w
+from wattscribe.energy.knapsack import solve
+from wattscribe.energy.placement import Placement, activation_room_bytes, items, reserved_bytes
+from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import WeightTensor, Workload
 
 
@@ -55,10 +58,41 @@ def test_embedding_rows_scale_with_rows_and_the_rest_with_calls() -> None:
 
 
 def test_states_and_activations_beyond_local_memory_go_to_the_far_tier() -> None:
-    heavy = component("encoder", [100], activation_bytes=1000.0, state_bytes=2000)
+    """Activations take their 600 B (3000 B/s: 5 per byte), states the other 400 of 2000 B (4000 B/s: 2 per byte)."""
+    heavy = component("encoder", [100], activation_bytes=3000.0, peak_activation_bytes=600, state_bytes=2000)
     found = analyse(workload(heavy), rates(encoder=(1, 1)), device())
-    # 2000 B of states in 1000 B of local memory: half of the 5000 B moved is near, half far
-    assert found.component("encoder").activations_w.value == pytest.approx(2500 * 1e-9 + 2500 * 10e-9)
+    assert found.placement.local_shares() == (1.0, 0.2)
+    encoder = found.component("encoder")
+    # near 3000 + 0.2 × 4000 = 3800 B/s at 1 nJ/B, far 3200 B/s at 10 nJ/B; 100 B of weights far
+    assert encoder.activations_w.value == pytest.approx(35.8e-6, abs=1e-15)
+    # busy: 100/1e6 + 3800/2e6 + 3200/1e6 = 5.2 ms, at 1 mW
+    assert encoder.idle_w.value == pytest.approx(5.2e-6, abs=1e-15)
+    assert found.total_w.value == pytest.approx((1 + 35.8 + 5.2) * 1e-6, abs=1e-15)
+
+
+def test_a_joiner_displaces_activations_by_hand() -> None:
+    """1000 B: the joiner's 700 B are read 10 times a second, the encoder's 500 B of activations serve 4 B/s each."""
+    encoder = component("encoder", [5000], activation_bytes=2000.0, peak_activation_bytes=500)
+    found = analyse(workload(encoder, component("joiner", [700])), rates(encoder=(1, 1), joiner=(10, 10)), device())
+    assert found.placement.local == ("joiner",)
+    assert found.placement.local_shares() == (0.6, 1.0)
+    assert found.placement.saved_w == pytest.approx((7000 + 0.6 * 2000) * 9e-9, abs=1e-15)
+    # encoder: 5000 B × 10 nJ/B + 1200 B × 1 nJ/B + 800 B × 10 nJ/B; joiner: 7000 B × 1 nJ/B
+    assert found.component("encoder").activations_w.value == pytest.approx(9.2e-6, abs=1e-15)
+    # busy: 5000/1e6 + 1200/2e6 + 800/1e6 = 6.4 ms and 7000/2e6 = 3.5 ms, at 1 mW
+    assert found.total_w.value == pytest.approx((50 + 9.2 + 7 + 6.4 + 3.5) * 1e-6, abs=1e-15)
+
+
+def test_a_placement_without_shares_fills_the_room_evenly() -> None:
+    """As one does who keeps room first: 1000 B for needs of 2600 B."""
+    heavy = component("encoder", [100], activation_bytes=3000.0, peak_activation_bytes=600, state_bytes=2000)
+    kept = Placement(
+        unit="component", capacity_bytes=1000, reserved_bytes=2600, local=(), local_bytes=0, saved_w=0.0,
+        greedy_saved_w=0.0, bound_saved_w=0.0,
+    )  # fmt: skip
+    found = analyse(workload(heavy), rates(encoder=(1, 1)), device(), placement=kept)
+    near = 7000 * 1000 / 2600
+    assert found.component("encoder").activations_w.value == pytest.approx((near + 10 * (7000 - near)) * 1e-9)
 
 
 def test_a_dtype_without_its_own_cost_pays_for_the_next_wider() -> None:
@@ -113,17 +147,60 @@ def test_parts_sum_to_the_total(
     assert read == pytest.approx(sum(one) * first + sum(other) * second, rel=1e-9)
 
 
+@st.composite
+def workloads(draw: st.DrawFn) -> tuple[Workload, Rates]:
+    """Two components with weights, activations and states of any proportion."""
+    made = [
+        component(
+            name,
+            draw(sizes),
+            activation_bytes=draw(st.floats(0, 20_000)),
+            peak_activation_bytes=draw(st.integers(0, 4000)),
+            state_bytes=draw(st.integers(0, 4000)),
+        )
+        for name in ("encoder", "joiner")
+    ]
+    return workload(*made), rates(encoder=(draw(calls), draw(calls)), joiner=(draw(calls), draw(calls)))
+
+
 @settings(max_examples=60, deadline=None)
-@given(sizes, sizes, calls, calls, st.integers(0, 9000), st.integers(1, 9000), st.sampled_from(["component", "tensor"]))
+@given(workloads(), st.integers(0, 20_000), st.integers(1, 20_000), st.sampled_from(["component", "tensor"]))
 def test_more_local_memory_never_costs_more(
-    one: list[int], other: list[int], first: float, second: float, capacity: int, more: int, unit: breakdown.Unit
+    found: tuple[Workload, Rates], capacity: int, more: int, unit: breakdown.Unit
 ) -> None:
-    made = workload(component("encoder", one), component("joiner", other))
-    at = rates(encoder=(first, first), joiner=(second, second))
-    free = device(idle=constant(0, "W"))
-    small = sum(power_w(made, at, free.with_local_memory(capacity), unit=unit).values())
-    large = sum(power_w(made, at, free.with_local_memory(capacity + more), unit=unit).values())
+    small = sum(power_w(*found, device().with_local_memory(capacity), unit=unit).values())
+    large = sum(power_w(*found, device().with_local_memory(capacity + more), unit=unit).values())
     assert large <= small * (1 + 1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(workloads(), st.integers(0, 20_000), st.sampled_from(["component", "tensor"]))
+def test_weighing_costs_no_more_than_keeping_room_first(
+    found: tuple[Workload, Rates], capacity: int, unit: breakdown.Unit
+) -> None:
+    """The other rule: states and activations take what they need, weights the rest; and power saved is power saved."""
+    made, at = found
+    near = device().with_local_memory(capacity)
+    need = reserved_bytes(made)
+    packed = solve(items(made, at, near, unit), max(0, capacity - need))
+    first = Placement(
+        unit=unit, capacity_bytes=capacity, reserved_bytes=need, local=tuple(item.name for item in packed.items),
+        local_bytes=packed.size, saved_w=0.0, greedy_saved_w=0.0, bound_saved_w=0.0,
+    )  # fmt: skip
+    best = analyse(made, at, near, unit=unit, draws=0)
+    assert best.total_w.value <= analyse(made, at, near, unit=unit, placement=first, draws=0).total_w.value * (
+        1 + 1e-12
+    )
+    far = dataclasses.replace(first, local=(), activations_local=0.0, states_local=0.0)
+    nothing = analyse(made, at, near, unit=unit, placement=far, draws=0)
+    free = need == 0 or not activation_room_bytes(made)  # activations without a size lie near, whatever the capacity
+    if not free:
+        saved = sum(_without_idle(nothing)) - sum(_without_idle(best))
+        assert saved == pytest.approx(best.placement.saved_w, rel=1e-9, abs=1e-15)
+
+
+def _without_idle(found: breakdown.Breakdown) -> list[float]:
+    return [each.total_w.value - each.idle_w.value for each in found.components]
 
 
 @settings(max_examples=60, deadline=None)

@@ -2,7 +2,8 @@
 
 Per second of audio, for a component c with f_c calls and r_c rows (docs/energy-model.md):
 
-    P_c = Σ_tier (call_bytes·f_c + row_bytes·r_c)·e_tier + (activations + 2·states)·r_c·e_local + macs·r_c·e_op + P_idle·busy_c
+    P_c = Σ_tier (call_bytes·f_c + row_bytes·r_c)·e_tier + Σ_tier (activations + 2·states)·r_c·share·e_tier
+          + macs·r_c·e_op + P_idle·busy_c
 
     busy_c = Σ_tier bytes/bandwidth + Σ_dtype macs/peak
 
@@ -144,7 +145,7 @@ def _component(
     read = _bytes_by_tier(component, rate.calls_per_s, rate.rows_per_s, device, placement)
     reads_w = {tier: count * constants.read_j_per_byte[tier] for tier, count in read.items()}
     per_row = component.activation_bytes if activations == "fused" else component.activation_bytes_unfused
-    moved = _spill((per_row + 2 * component.state_bytes) * rate.rows_per_s, device, placement)
+    moved = _spill(per_row * rate.rows_per_s, 2 * component.state_bytes * rate.rows_per_s, device, placement)
     activations_w = sum((count * constants.read_j_per_byte[tier] for tier, count in moved.items()), constants.zero)
     arithmetic_w, busy = constants.zero, constants.zero
     for dtype, macs in component.macs.items():
@@ -184,10 +185,11 @@ def _bytes_by_tier(
     return found
 
 
-def _spill(bytes_per_s: float, device: Device, placement: Placement) -> dict[str, float]:
-    """Activations and states lie in local memory as far as there is room for them; the rest goes to the far tier."""
-    room = placement.capacity_bytes / placement.reserved_bytes if placement.reserved_bytes else 1.0
-    near = min(1.0, room)
-    if len(device.tiers) == 1 or near == 1.0:
-        return {device.local.name: bytes_per_s}
-    return {device.local.name: bytes_per_s * near, device.main.name: bytes_per_s * (1 - near)}
+def _spill(activations: float, states: float, device: Device, placement: Placement) -> dict[str, float]:
+    """Bytes per second of activations and states by tier: local memory serves its shares, the far tier the rest."""
+    if len(device.tiers) == 1:
+        return {device.local.name: activations + states}
+    of_activations, of_states = placement.local_shares()
+    near = activations * of_activations + states * of_states
+    far = activations * (1 - of_activations) + states * (1 - of_states)
+    return {device.local.name: near, device.main.name: far}

@@ -10,6 +10,8 @@ from wattscribe.energy.sensitivity import MB, PowerSensitivity, Step
 
 WORTH_SAYING = 0.2
 """A component that would have to lose more than four fifths to fit is not told so."""
+LEAST_JUMP = 0.005
+"""Nor one whose move would save less than this part of the power."""
 
 
 def sentences(
@@ -19,7 +21,7 @@ def sentences(
     laws: Mapping[str, AccuracyLaw] | None = None,
 ) -> list[str]:
     """What the figures say, most telling first. Nothing is said that the figures do not hold."""
-    said = [*_disproportion(found), *_fitting(sensitivities), *_steps(steps, laws), *_rates(found), *_law(laws)]
+    said = [*_disproportion(found), *_fitting(found, sensitivities), *_steps(steps, laws), *_rates(found), *_law(laws)]
     if found.busy > 1:
         said.append(f"The device is busy {found.busy:.2f} s for each second of audio: it cannot keep up in real time.")
     return said
@@ -45,11 +47,12 @@ def _disproportion(found: Breakdown) -> list[str]:
     ]
 
 
-def _fitting(sensitivities: Mapping[str, PowerSensitivity]) -> list[str]:
+def _fitting(found: Breakdown, sensitivities: Mapping[str, PowerSensitivity]) -> list[str]:
     said = []
+    least_mw = 1e3 * LEAST_JUMP * found.total_w.value
     for each in sensitivities.values():
         fits_at = each.fits_at_bytes or 0
-        if each.jump_mw is not None and each.jump_mw > 0 and fits_at >= WORTH_SAYING * each.size_bytes:
+        if each.jump_mw is not None and each.jump_mw > least_mw and fits_at >= WORTH_SAYING * each.size_bytes:
             said.append(
                 f"The {each.component} comes to fit local memory at {fits_at / MB:.2f} MB "
                 f"(now {each.size_bytes / MB:.2f} MB); that move alone saves {each.jump_mw:.3g} mW."

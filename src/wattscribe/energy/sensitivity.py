@@ -4,13 +4,15 @@ compression that follows, re-evaluated after each step because every step moves 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wattscribe.energy.accuracy import AccuracyLaw
-from wattscribe.energy.breakdown import power_w
+from wattscribe.energy.breakdown import analyse, power_w
 from wattscribe.energy.devices import Device
-from wattscribe.energy.placement import place, reserved_bytes
+from wattscribe.energy.knapsack import Item, solve
+from wattscribe.energy.placement import Placement, items, place, rooms, with_weights
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import Component, WeightTensor, Workload
 from wattscribe.errors import InputError
@@ -18,6 +20,8 @@ from wattscribe.errors import InputError
 MB = 1e6
 PROBE = 0.02
 """The part of a component that is removed to see its slope."""
+NO_JUMP = 1e-6
+"""Of the total power; sizes are whole bytes, so that a jump of 0 comes out as a few millionths of a milliwatt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +33,11 @@ class PowerSensitivity:
     mw_per_mb: float
     """Milliwatts saved per megabyte removed, at the present size."""
     fits_at_bytes: int | None
-    """The largest size at which it lies in local memory; None: it does already, or never will."""
+    """The largest size at which the best placement holds it; None: it does already, or never will."""
     is_local: bool
     jump_mw: float | None
-    """Milliwatts saved at that size by the move alone, nothing removed."""
+    """Milliwatts saved at that size by the move alone, nothing removed. 0 where it enters as states and activations give
+    way to it: there its place is worth as much to them, and only what is removed beyond saves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,20 +79,21 @@ def total_mw(workload: Workload, rates: Rates, device: Device) -> float:
 
 
 def of_component(workload: Workload, name: str, rates: Rates, device: Device) -> PowerSensitivity:
-    """Slope and jump of one component. The slope keeps the placement, so that it is not taken across the jump."""
+    """Slope and jump of one component. The slope keeps the weights' places, so that it is not taken across the jump; what
+    a local component leaves is filled with states and activations that had no room."""
     workload = merged(workload)
     component = workload.component(name)
     here = place(workload, rates, device)
-    before = 1e3 * sum(_fixed(workload, rates, device, here.local).values())
     smaller = workload.replace(component.scaled(1 - PROBE))
-    slope = (before - 1e3 * sum(_fixed(smaller, rates, device, here.local).values())) / (
-        PROBE * component.size_bytes / MB
-    )
-    fits_at = None if name in here.local else _fitting_bytes(workload, component, rates, device)
+    saved = _kept_mw(workload, rates, device, here) - _kept_mw(smaller, rates, device, here)
+    slope = saved / (PROBE * component.size_bytes / MB)
+    fits_at = None if name in here.local else fitting_bytes(workload, component, rates, device)
     jump = None
     if fits_at is not None:
         shrunk = workload.replace(component.scaled(fits_at / component.size_bytes))
-        jump = 1e3 * sum(_fixed(shrunk, rates, device, here.local).values()) - total_mw(shrunk, rates, device)
+        best = total_mw(shrunk, rates, device)
+        jump = _kept_mw(shrunk, rates, device, here) - best
+        jump = jump if jump > NO_JUMP * best else 0.0
     return PowerSensitivity(
         component=name,
         size_bytes=component.size_bytes,
@@ -98,37 +104,50 @@ def of_component(workload: Workload, name: str, rates: Rates, device: Device) ->
     )
 
 
-def _fixed(workload: Workload, rates: Rates, device: Device, local: tuple[str, ...]) -> dict[str, float]:
-    """Power with these components local, whatever else would be best."""
-    from wattscribe.energy.breakdown import analyse
-    from wattscribe.energy.placement import Placement
-
-    fixed = Placement(
-        unit="component",
-        capacity_bytes=device.local.capacity_bytes,
-        reserved_bytes=reserved_bytes(workload),
-        local=local,
-        local_bytes=0,
-        saved_w=0.0,
-        greedy_saved_w=0.0,
-        bound_saved_w=0.0,
-    )
-    found = analyse(workload, rates, device, placement=fixed, draws=0)
-    return {each.name: each.total_w.value for each in found.components}
+def _kept_mw(workload: Workload, rates: Rates, device: Device, here: Placement) -> float:
+    """Milliwatts with the components of `here` in local memory, whatever else would be best."""
+    kept = with_weights(here, workload, rates, device)
+    return 1e3 * analyse(workload, rates, device, placement=kept, draws=0).total_w.value
 
 
-def _fitting_bytes(workload: Workload, component: Component, rates: Rates, device: Device) -> int | None:
-    """The largest size at which the best placement holds the component: alone in the room, or beside what lies there."""
-    room = device.local.capacity_bytes - reserved_bytes(workload)
-    beside = sum(
-        workload.component(name).size_bytes for name in place(workload, rates, device).local if name != component.name
-    )
-    for size in (room, room - beside):
-        if 0 < size < component.size_bytes:
-            shrunk = workload.replace(component.scaled(size / component.size_bytes))
-            if component.name in place(shrunk, rates, device).local:
-                return size
-    return None
+def fitting_bytes(workload: Workload, component: Component, rates: Rates, device: Device) -> int | None:
+    """The largest size below its own at which the best placement holds the component, in whatever company; None: at none.
+
+    With a given set of other components inside, what the component adds is concave in its size (states and activations
+    give way by value per byte, the least worth first), so one search per set finds where it stops to pay.
+    """
+    others = [each for each in items(workload, rates, device, "component") if each.name != component.name]
+    rest = rooms(workload, rates, device)
+    own = next(each for each in items(workload, rates, device, "component") if each.name == component.name)
+    capacity = device.local.capacity_bytes
+    without = solve([*others, *rest], capacity).value
+    sizes = []
+    for count in range(len(others) + 1):
+        for beside in itertools.combinations(others, count):
+            room = capacity - sum(each.size for each in beside)
+            most = min(room, own.size - 1)
+            if own.value > 0 and most > 0:
+                floor = without - sum(each.value for each in beside)
+                sizes.append(_largest_that_pays(own.value / own.size, rest, room, most, floor))
+    return max(sizes, default=0) or None
+
+
+def _largest_that_pays(density: float, rest: Sequence[Item], room: int, most: int, floor: float) -> int:
+    """The largest size up to `most` whose value, with states and activations in what it leaves of `room`, is above
+    `floor`; 0 where there is none."""
+
+    def pays(size: int) -> bool:
+        return density * size + solve(rest, room - size).value > floor + 1e-9 * abs(floor)
+
+    if pays(most):
+        return most
+    ends = itertools.accumulate(each.size for each in sorted(rest, key=lambda each: -each.value / each.size))
+    low = max((size for end in ends if 0 < (size := room - end) < most and pays(size)), default=0)
+    high = most
+    while low and high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if pays(middle) else (low, middle)
+    return low
 
 
 # --- the order of compression ---------------------------------------------------------------------------------------
@@ -184,7 +203,7 @@ def _targets(
     targets = [max(least, component.size_bytes - round(original * step))]
     fits = None
     if component.name not in place(workload, rates, device).local:
-        fits = _fitting_bytes(workload, component, rates, device)
+        fits = fitting_bytes(workload, component, rates, device)
     if fits is not None and fits >= least:
         targets.append(fits)
     return targets
