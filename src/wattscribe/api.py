@@ -13,11 +13,23 @@ if TYPE_CHECKING:
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.energy.profile import Profile
     from wattscribe.meters import Probe
-    from wattscribe.records import RunFacts, Transcript
+    from wattscribe.records import AttachedRecording, RunFacts, Transcript
     from wattscribe.report.compare import Comparison
     from wattscribe.training.train import Fitted
 
-__all__ = ["bench", "calibrate", "compare", "devices", "export", "meters", "profile", "report", "train", "transcribe"]
+__all__ = [
+    "attach",
+    "bench",
+    "calibrate",
+    "compare",
+    "devices",
+    "export",
+    "meters",
+    "profile",
+    "report",
+    "train",
+    "transcribe",
+]
 
 
 def bench(
@@ -26,11 +38,13 @@ def bench(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    retry_failed: bool = False,
 ) -> RunFacts:
     """Measure an experiment (a TOML file, or its keys as a mapping) into the run directory `out`; the facts it then holds.
 
     A failed trial is a fact, not an exception: look at `status` and `reason` of each of `trials`. Raises InputError for what
-    cannot be measured and for an `out` that holds a run, unless `resume` or `overwrite`.
+    cannot be measured and for an `out` that holds a run, unless `resume` or `overwrite`. `retry_failed`, with `resume`: try
+    failed trials again.
     """
     from wattscribe.bench.experiment import check, load
     from wattscribe.bench.runner import run
@@ -40,7 +54,7 @@ def bench(
         experiment = load(Path(experiment))
     elif isinstance(experiment, Mapping):
         experiment = check(experiment)
-    return read_run(run(experiment, Path(out), resume=resume, overwrite=overwrite))
+    return read_run(run(experiment, Path(out), resume=resume, overwrite=overwrite, retry_failed=retry_failed))
 
 
 def report(
@@ -89,6 +103,45 @@ def meters() -> list[Probe]:
     from wattscribe.meters import probe
 
     return probe()
+
+
+def attach(
+    run: Path | str,
+    recording: Path | str | None = None,
+    *,
+    tegrastats_log: Path | str | None = None,
+    interval_s: float = 1.0,
+    covers: str | None = None,
+    total: bool = True,
+    columns: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    by: Literal["edges", "correlation"] = "edges",
+    max_error_s: float | None = None,
+    name: str | None = None,
+) -> AttachedRecording:
+    """Put an external meter's CSV, or a tegrastats log, beside a run's trials, on the run's clock (`wattscribe meters attach`).
+
+    `covers` says what the meter measures; `total` False: a part only. `columns` and `units` by quantity: {'power': 'mW'}.
+    Raises InputError and MeterError where the recording does not fit the run.
+    """
+    from wattscribe.errors import InputError
+    from wattscribe.meters import external
+    from wattscribe.meters.attach import attach as attach_source
+    from wattscribe.meters.attach import of_recording, of_tegrastats
+
+    if (recording is None) == (tegrastats_log is None):
+        raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
+    if tegrastats_log is not None:
+        if covers is not None or columns or units or not total:
+            raise InputError(
+                "a tegrastats log names its rails itself", where=tegrastats_log, fix="Leave these options out"
+            )
+        source = of_tegrastats(Path(tegrastats_log), interval_s=interval_s, name=name)
+    else:
+        path = Path(str(recording))
+        read = external.read_csv(path, columns, units)
+        source = of_recording(path, read, covers=covers or external.COVERS, total=total, name=name)
+    return attach_source(Path(run), source, by=by, max_error_s=max_error_s)
 
 
 def transcribe(

@@ -130,7 +130,7 @@ class Journal:
     def earlier_failures(self, trial_id: str) -> list[Mapping[str, Any]]:
         """Attempts at a trial that had failed before it was tried again: number and reason."""
         query = "SELECT attempt, facts FROM attempt WHERE trial_id = ? AND status = 'interrupted' AND facts IS NOT NULL"
-        found = []
+        found: list[Mapping[str, Any]] = []
         for attempt, text in self._db.execute(f"{query} ORDER BY attempt", (trial_id,)):
             facts = json.loads(text)
             if facts["status"] == "failed":

@@ -15,7 +15,7 @@ __all__ = ["load_experiment", "run"]
 
 
 def run(experiment: Experiment, out_dir: Path, *, resume: bool = False, overwrite: bool = False, **seams: Any) -> Path:
-    """Measure an experiment into the run directory `out_dir`; see `bench.runner.run` for the seams and the errors."""
+    """Measure an experiment into the run directory `out_dir`; see `bench.runner.run` for further options and the errors."""
     from wattscribe.bench.runner import run as run_experiment
 
     return run_experiment(experiment, out_dir, resume=resume, overwrite=overwrite, **seams)

@@ -86,6 +86,10 @@ class Experiment(_Strict):
     cooldown_band: float = Field(default=0.05, gt=0)
     """Idle power has returned when it is within this share of the run's first baseline."""
     sample_rate_hz: float = Field(default=20.0, gt=0)
+    mark: bool = False
+    """Load pulses before the first trial and after the last, to which an external meter's recording is aligned."""
+    mark_unit_s: float = Field(default=1.0, gt=0)
+    """Length of the shortest pulse: at least four samples of that meter."""
     normaliser: Literal["whisper", "basic", "none"] = "whisper"
     """The text rule by which the report scores the run."""
     strict: bool = False
@@ -137,12 +141,14 @@ def check(values: Mapping[str, Any], *, where: object | None = None) -> Experime
 
 
 def differences(recorded: Mapping[str, Any], now: Experiment) -> list[str]:
-    """What of a run's recorded experiment differs from this one, one phrase per key."""
+    """What of a run's recorded experiment differs from this one, one phrase per key; a key that it lacks had its default."""
     current = now.model_dump()
+    defaults = {key: field.default for key, field in Experiment.model_fields.items() if not field.is_required()}
+    before = {**defaults, **recorded}
     return [
-        f"{key} is {current.get(key)!r} here and {recorded.get(key)!r} in the run"
-        for key in sorted(set(current) | set(recorded))
-        if current.get(key) != recorded.get(key)
+        f"{key} is {current.get(key)!r} here and {before.get(key)!r} in the run"
+        for key in sorted(set(current) | set(before))
+        if current.get(key) != before.get(key)
     ]
 
 

@@ -17,6 +17,8 @@ MAX_IDLE_S = 15.0
 SETTLE_UPDATES = 2
 """Updates after which a sensor has forgotten what was before, besides the span that it averages over."""
 MAX_SETTLE_S = 5.0
+EXTERNAL_SETTLE_S = 0.5
+"""For an external meter: five samples of a slow USB meter, and capacitors have long been discharged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class Power:
     band: float = 0.05
     first_idle_w: dict[str, float] = field(default_factory=dict)
     """The run's first idle baseline per total rail; a resumed run is given the one that it began with."""
+    recorded_elsewhere: bool = False
+    """An external meter sees what no sensor here does: baselines are kept even without a sensor."""
     _pending: list[PowerTrace] = field(default_factory=list)
 
     @classmethod
@@ -73,12 +77,15 @@ class Power:
 
     def settle(self) -> None:
         """Let the sensors forget what came before a window."""
-        if self.sampler is not None:
-            self.clock.sleep(min(MAX_SETTLE_S, max((_memory_s(each) for each in self._total_channels()), default=0.0)))
+        memories_s = [_memory_s(each) for each in self._total_channels()] if self.sampler is not None else []
+        if self.recorded_elsewhere:
+            memories_s.append(EXTERNAL_SETTLE_S)
+        if memories_s:
+            self.clock.sleep(min(MAX_SETTLE_S, max(memories_s)))
 
     def rest(self) -> Window | None:
         """Do nothing for one idle baseline; None where no sensor would see it."""
-        if self.sampler is None or self.idle_s == 0:
+        if (self.sampler is None and not self.recorded_elsewhere) or self.idle_s == 0:
             return None
         slowest_s = max((channel.update_interval_s for channel in self._total_channels()), default=0.0)
         start_s = self.clock.now_s()

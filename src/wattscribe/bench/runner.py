@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from wattscribe.bench import marks as marking
 from wattscribe.bench.attempt import Attempt, Limits
 from wattscribe.bench.experiment import Experiment, differences
 from wattscribe.bench.plan import plan
@@ -20,7 +21,7 @@ from wattscribe.errors import InputError, WattscribeError
 from wattscribe.journal import Journal, holds_run, remove_run
 from wattscribe.meters import Clock, Host, Meter, MonotonicClock, open_meters, probe
 from wattscribe.meters import machine as machines
-from wattscribe.records import Heard, Trial, TrialFacts, to_json
+from wattscribe.records import Heard, Marks, Trial, TrialFacts, to_json
 
 MAX_KILLS = 3
 """A trial whose worker is killed from outside this often is given up: most likely its memory does not suffice."""
@@ -35,6 +36,7 @@ def run(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    retry_failed: bool = False,
     meters: Sequence[Meter] | None = None,
     clock: Clock | None = None,
     watcher: Watcher | None = None,
@@ -42,6 +44,7 @@ def run(
 ) -> Path:
     """Measure every trial that has no verdict yet and return the run directory.
 
+    `retry_failed`, with `resume`: failed trials have none; what they recorded stays as an earlier attempt and never counts.
     `meters` None: every sensor of `host` (None: this machine) that can be read. Raises InputError for an experiment that
     cannot be, for a directory that holds a run (unless `resume` or `overwrite`) and for a resumed run whose experiment or
     speech has changed.
@@ -49,6 +52,8 @@ def run(
     out_dir = Path(out_dir)
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other", where=out_dir, fix="Choose one")
+    if retry_failed and not resume:
+        raise InputError("--retry-failed goes on with a run", where=out_dir, fix="Add --resume")
     trials = plan(experiment)
     host = host or Host.of_root(Path("/"))
     journal = _open_journal(experiment, out_dir, trials, host, resume=resume, overwrite=overwrite)
@@ -62,15 +67,18 @@ def run(
         limit_s=experiment.cooldown_limit_s,
         band=experiment.cooldown_band,
         first_idle_w=journal.noted("first_idle_w") or {},
+        recorded_elsewhere=experiment.mark,
     )
     try:
+        if retry_failed:
+            journal.set_aside_failed()
         spools = spool_all(
             journal.unfinished(), out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared
         )
         for spool in spools.values():
             _record(journal, spool)
         power.start()
-        _Run(experiment, journal, spools, power, watcher, out_dir, host).all_trials()
+        _Run(experiment, journal, spools, power, watcher, out_dir, host, _next_marks(experiment, journal)).all_trials()
     finally:
         power.stop()
         if meters is None:
@@ -97,10 +105,21 @@ class _Run:
     watcher: Watcher
     out_dir: Path
     host: Host
+    marks: Marks | None
 
     def all_trials(self) -> None:
         unfinished = self.journal.unfinished()
         self.watcher.planned(sum(self.spools[key_of(trial)].audio_s for trial in unfinished), len(unfinished))
+        if self.marks is None or not unfinished:
+            self._measure(unfinished)
+            return
+        unit_s = self.experiment.mark_unit_s
+        marks = replace(self.marks, groups=(marking.before(unit_s),))
+        self.journal.mark(marks)
+        self._measure(unfinished)
+        self.journal.mark(replace(marks, groups=(*marks.groups, marking.after(unit_s))))
+
+    def _measure(self, unfinished: Sequence[Trial]) -> None:
         for trial in unfinished:
             self.watcher.started(trial)
             facts = self._one_trial(trial)
@@ -144,6 +163,10 @@ class _Run:
         )
         workload, note = _workload(trial)
         around: dict[str, Any] = {"before": _state(self.host)}
+        if self.marks is not None:
+            around["marks"] = self.marks.id
+        if earlier := self.journal.earlier_failures(trial.id):
+            around["earlier_failures"] = earlier
         if note is not None:
             around["workload"] = note
         attempt.facts = replace(attempt.facts, workload=workload, surroundings=around)
@@ -157,6 +180,14 @@ class _Run:
     def _note_first_idle(self) -> None:
         if self.power.first_idle_w and self.journal.noted("first_idle_w") is None:
             self.journal.note("first_idle_w", self.power.first_idle_w)
+
+
+def _next_marks(experiment: Experiment, journal: Journal) -> Marks | None:
+    """The marks of this stretch of the run, their pulses still to come; None where none are asked for."""
+    if not experiment.mark:
+        return None
+    before = journal.noted("marks") or ()
+    return Marks(id=len(before), boot_id=marking.boot_id())
 
 
 def _open_journal(
@@ -204,6 +235,8 @@ def _record(journal: Journal, spool: Spool) -> None:
             digest=spool.digest,
             utterances=len(spool.pieces),
             audio_s=spool.audio_s,
+            scaled_utterances=sum(piece.scale < 1 for piece in spool.pieces),
+            scale_min=min((piece.scale for piece in spool.pieces), default=None),
         )
     )
     journal.reject(spool.corpus, name, spool.rejected)

@@ -18,7 +18,8 @@ from typing import BinaryIO
 import numpy as np
 
 from wattscribe.corpora import conditioned, open_corpus
-from wattscribe.corpora.base import Corpus
+from wattscribe.corpora.base import Audio, Corpus
+from wattscribe.corpora.conditions import ConditionedCorpus
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import Condition, Rejected, Trial, Utterance
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -33,6 +34,8 @@ class Piece:
     utterance: Utterance
     offset_bytes: int
     samples: int
+    scale: float = 1.0
+    """Below 1: everything was scaled down by it because a peak exceeded full scale."""
 
     @property
     def audio_s(self) -> float:
@@ -139,7 +142,8 @@ def _prepare(
     if entry.id in ids:
         return Rejected(corpus=corpus.name, id=entry.id, reason="duplicate id", where=entry.source)
     try:
-        samples = np.ascontiguousarray(corpus.audio(entry), dtype="<f4")
+        audio, scale = _hear(corpus, entry)
+        samples = np.ascontiguousarray(audio, dtype="<f4")
     except InputError as error:
         return Rejected(corpus=corpus.name, id=entry.id, reason=error.what, where=error.where or entry.source)
     ids.add(entry.id)
@@ -147,7 +151,15 @@ def _prepare(
     file.write(samples.tobytes())
     digest.update(json.dumps([entry.id, entry.speaker, entry.reference, samples.size]).encode("utf-8"))
     digest.update(samples.tobytes())
-    return Piece(utterance=entry, offset_bytes=offset, samples=samples.size)
+    return Piece(utterance=entry, offset_bytes=offset, samples=samples.size, scale=scale)
+
+
+def _hear(corpus: Corpus, utterance: Utterance) -> tuple[Audio, float]:
+    """The samples, and by which factor the condition scaled them so that nothing clips."""
+    if isinstance(corpus, ConditionedCorpus):
+        heard = corpus.hear(utterance)
+        return heard.samples, heard.scale
+    return corpus.audio(utterance), 1.0
 
 
 def _stop_if(strict: bool, rejected: Rejected) -> None:

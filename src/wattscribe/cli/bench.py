@@ -15,14 +15,10 @@ from wattscribe.bench.experiment import Experiment, check, load, split_list, spl
 from wattscribe.bench.progress import Bars, Silent, Watcher
 from wattscribe.bench.runner import REPORT_NAME, recorded_experiment, run
 from wattscribe.errors import InputError
-from wattscribe.records import TrialFacts
 
 app = cyclopts.App(
     name="wattscribe bench", help="Measure recognizers × precisions × corpora × conditions on this device."
 )
-
-STARVED_SHARE = 0.05
-"""Waiting for a core for more than this share of the window is said aloud."""
 
 Repeatable = Annotated[list[str] | None, Parameter(negative=(), consume_multiple=False)]
 Switch = Annotated[bool | None, Parameter(negative=())]
@@ -55,7 +51,10 @@ def bench(
     normaliser: str | None = None,
     strict: Switch = None,
     out: Path = Path("runs/bench"),
+    mark: Switch = None,
+    mark_unit: float | None = None,
     resume: Switch = None,
+    retry_failed: Switch = None,
     overwrite: Switch = None,
 ) -> int:
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
@@ -110,8 +109,15 @@ def bench(
         Stop at the first bad input instead of counting it.
     out
         The run's directory.
+    mark
+        Busy and idle pulses before the first trial and after the last, for the recording of an external meter; start that
+        first. Afterwards: wattscribe meters attach.
+    mark_unit
+        Seconds of the shortest pulse, 1 unless the meter takes fewer than four samples in that time.
     resume
         Go on with the run in --out; without an experiment, with the one that it began with.
+    retry_failed
+        With --resume: also measure trials again that failed; their earlier verdicts are kept and never count.
     overwrite
         Replace the run in --out.
     """
@@ -137,11 +143,20 @@ def bench(
         "idle_s": idle,
         "normaliser": normaliser,
         "strict": strict,
+        "mark": mark,
+        "mark_unit_s": mark_unit,
     }
     given = {key: value for key, value in flags.items() if value is not None}
     plan = _experiment(experiment, given, out, resume=bool(resume))
     with _watcher() as watcher:
-        run(plan, out, resume=bool(resume), overwrite=bool(overwrite), watcher=watcher)
+        run(
+            plan,
+            out,
+            resume=bool(resume),
+            overwrite=bool(overwrite),
+            retry_failed=bool(retry_failed),
+            watcher=watcher,
+        )
     return _conclude(out)
 
 
@@ -165,14 +180,6 @@ def _watcher() -> Iterator[Watcher]:
         yield Silent()
 
 
-def _starved_share(trial: TrialFacts) -> float:
-    """How much of a trial's window its recognizer waited for a core, though it could have gone on."""
-    starved_s = (trial.surroundings or {}).get("starved_s")
-    if not starved_s or trial.window is None or trial.window.duration_s <= 0:
-        return 0.0
-    return float(starved_s) / (trial.window.duration_s * trial.trial.recognizer.threads)
-
-
 def _conclude(out: Path) -> int:
     """The table on standard output, the page beside the journal, the exit status."""
     from wattscribe.journal import read_run
@@ -182,12 +189,5 @@ def _conclude(out: Path) -> int:
     page = out / REPORT_NAME
     write_html(facts, page)
     print(to_markdown(facts))
-    starved = [trial for trial in facts.trials if _starved_share(trial) > STARVED_SHARE]
-    if starved:
-        print(
-            f"! {len(starved)} of {len(facts.trials)} trials waited for a core that other work had, the worst for "
-            f"{max(map(_starved_share, starved)):.0%} of its time: their times and energies are too high. "
-            "Measure on a quiet machine."
-        )
     print(f"report: {page}")
     return 0 if all(trial.status == "done" for trial in facts.trials) else 1

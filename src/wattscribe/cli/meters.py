@@ -1,16 +1,18 @@
-"""`wattscribe meters`: what can be measured on this machine, what cannot, why, and the command that mends it."""
+"""`wattscribe meters`: what can be measured on this machine; `meters attach`: a recording from elsewhere into a run."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cyclopts
 
 from wattscribe.meters.base import Probe
 
 app = cyclopts.App(name="wattscribe meters", help="What can be measured on this machine, what cannot, and why.")
+
+Pairs = Annotated[list[str] | None, cyclopts.Parameter(negative=(), consume_multiple=False)]
 
 SCHEMA = 1
 """Of `--json`; documented in docs/meters.md."""
@@ -56,6 +58,90 @@ def meters(
             f"{entry['interval_s']:.4g} s, mean {entry['mean_w']:.4g} W, {entry['skipped_lines']} lines skipped{rails}"
         )
     return 0
+
+
+@app.command
+def attach(
+    run: Path,
+    recording: Path | None = None,
+    /,
+    *,
+    tegrastats_log: Path | None = None,
+    interval_ms: float = 1000.0,
+    covers: str | None = None,
+    part: Annotated[bool, cyclopts.Parameter(negative=())] = False,
+    column: Pairs = None,
+    unit: Pairs = None,
+    by: Literal["edges", "correlation"] = "edges",
+    max_error: float | None = None,
+    name: str | None = None,
+) -> None:
+    """Put an external meter's recording beside the trials of a run, on the run's clock; reports then use it.
+
+    Measure with `wattscribe bench --mark …` while the meter records. Attaching a recording again replaces it.
+
+    Parameters
+    ----------
+    run
+        The run's directory.
+    recording
+        The meter's CSV: time and power, or time, voltage and current.
+    tegrastats_log
+        Instead of a CSV, a log written with tegrastats --logfile.
+    interval_ms
+        The interval at which that log was recorded.
+    covers
+        What the meter measures, in your words: "whole board at the DC input".
+    part
+        It measures only a part of the device, so it must not stand for the whole.
+    column
+        QUANTITY=COLUMN where the header is unclear; quantities are time, power, voltage, current.
+    unit
+        QUANTITY=UNIT where the header names none, for instance power=mW.
+    by
+        edges: the run's marks. correlation: against a rail that the run measured itself.
+    max_error
+        Seconds by which the aligned clock may be off at most.
+    name
+        Its name in the run; the file's own otherwise.
+    """
+    from wattscribe import api
+
+    record = api.attach(
+        run,
+        recording,
+        tegrastats_log=tegrastats_log,
+        interval_s=interval_ms / 1e3,
+        covers=covers,
+        total=not part,
+        columns=_pairs(column, "--column"),
+        units=_pairs(unit, "--unit"),
+        by=by,
+        max_error_s=max_error,
+        name=name,
+    )
+    drift = "drift unknown" if record.drift_ppm is None else f"drift {record.drift_ppm:+.1f} ppm"
+    left = f", {record.trials_outside} lie outside of it" if record.trials_outside else ""
+    print(
+        f"{record.file}: {record.samples} samples, one every {record.spacing_s:.4g} s, {record.skipped_lines} lines skipped\n"
+        f"clock by {record.method}: offset {record.offset_s:+.4f} s, {drift}, residual {record.residual_s * 1e3:.2f} ms\n"
+        f"covers: {record.covers}\n"
+        f"attached as {', '.join(record.channels)} to {record.trials} trials{left}\n"
+        f"next: wattscribe report {run}"
+    )
+
+
+def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
+    """['power=mW'] → {'power': 'mW'}; the first `=` divides. Raises InputError."""
+    from wattscribe.errors import InputError
+
+    pairs = {}
+    for each in given or ():
+        quantity, equals, value = each.partition("=")
+        if not equals or not quantity or not value:
+            raise InputError(f"cannot read {flag} {each!r}", fix=f"Write {flag} power=…")
+        pairs[quantity] = value
+    return pairs
 
 
 def _check_files(recording: Path | None, log: Path | None, interval_s: float) -> list[dict[str, Any]]:

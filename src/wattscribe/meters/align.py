@@ -37,6 +37,8 @@ class Alignment:
     points: int
     """Edges used, or halves compared."""
     correlation: float | None = None
+    anchors_s: tuple[float, ...] = ()
+    """The edges used, on the monotonic clock, where marks were found."""
 
     @property
     def drift_ppm(self) -> float | None:
@@ -184,7 +186,7 @@ def _offset(
     """The offset that makes the two most alike, and the correlation there. `near` limits the search to 1 % of the length."""
     recorded = np.interp(np.arange(recorded_t[0], recorded_t[-1], step_s), recorded_t, recorded_p)
     wanted = np.interp(np.arange(reference_t[0], reference_t[-1], step_s), reference_t, reference_p)
-    scores = _normalised_correlation(recorded, wanted)
+    scores = normalised_correlation(recorded, wanted)
     lags_s = (np.arange(scores.size) - (wanted.size - 1)) * step_s
     offsets_s = reference_t[0] - recorded_t[0] - lags_s
     if near is not None:
@@ -199,7 +201,7 @@ def _offset(
     return float(offsets_s[peak] - _parabola(scores, peak) * step_s), best
 
 
-def _normalised_correlation(recorded: Floats, wanted: Floats) -> Floats:
+def normalised_correlation(recorded: Floats, wanted: Floats) -> Floats:
     """Pearson's correlation at every lag over the part where both overlap; lags with less than half overlapping give -1."""
     size = recorded.size + wanted.size - 1
     length = 1 << (size - 1).bit_length()

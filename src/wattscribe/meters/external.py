@@ -19,6 +19,7 @@ from wattscribe.meters.signal import Floats
 from wattscribe.records import PowerTrace
 
 NAME = "external"
+COVERS = "whole device (external meter)"
 SCALES = {
     "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9,
     "w": 1.0, "mw": 1e-3, "uw": 1e-6, "µw": 1e-6,
@@ -54,12 +55,12 @@ class Recording:
     def spacing_s(self) -> float:
         return float(np.median(np.diff(self.t_s)))
 
-    def trace(self, alignment: Alignment, *, covers: str = "whole device (external meter)") -> PowerTrace:
-        """The recording on the machine's monotonic clock."""
+    def trace(self, alignment: Alignment, *, covers: str = COVERS, total: bool = True) -> PowerTrace:
+        """The recording on the machine's monotonic clock; `total` False: it covers a part only."""
         return PowerTrace(
             channel=f"{NAME}.{self.name}",
             covers=covers,
-            total=True,
+            total=total,
             update_interval_s=self.spacing_s * alignment.rate,
             evidence="measured",
             t_s=tuple(alignment.to_clock(self.t_s).tolist()),
@@ -67,10 +68,11 @@ class Recording:
         )
 
 
-def read_csv(path: Path, columns: Mapping[str, str] | None = None) -> Recording:
+def read_csv(path: Path, columns: Mapping[str, str] | None = None, units: Mapping[str, str] | None = None) -> Recording:
     """Read an export; units are taken from the header (`Main(mA)`, `time_ms`, `Power [W]`), else SI.
 
-    `columns` names them where the header is unclear: {'time': 'Timestamp', 'power': 'Ch1 (mW)'} or 'current' and 'voltage'.
+    `columns` names them where the header is unclear: {'time': 'Timestamp', 'power': 'Ch1'} or 'current' and 'voltage';
+    `units` says what the header leaves out: {'power': 'mW'}.
     Up to 1 % of unreadable lines are left out and counted. Raises InputError with file and line.
     """
     try:
@@ -86,7 +88,8 @@ def read_csv(path: Path, columns: Mapping[str, str] | None = None) -> Recording:
         raise InputError("the recording has no header line with column names", where=path, fix="Add: time_s,power_w")
     header = rows[header_at]
     chosen = _choose(header, columns or {}, path)
-    times, powers, lines = _values(numbered[header_at + 1 :], header, chosen)
+    scale = _scales(header, chosen, units or {}, path)
+    times, powers, lines = _values(numbered[header_at + 1 :], chosen, scale)
     bad = len(rows) - header_at - 1 - len(times)
     if len(times) < 2:
         raise InputError(f"the recording has {len(times)} samples", where=path)
@@ -167,11 +170,24 @@ def _unit(cell: str) -> str:
     return unit if unit in SCALES else ""
 
 
+def _scales(header: list[str], chosen: Mapping[str, int], units: Mapping[str, str], path: Path) -> dict[str, float]:
+    """Quantity → factor to SI: from the unit that was given, else from the header's, else 1."""
+    for quantity, unit in units.items():
+        if unit.lower() not in DIMENSIONS.get(quantity, ()):
+            known = "; ".join(f"{name}: {', '.join(sorted(each))}" for name, each in DIMENSIONS.items())
+            raise InputError(f"{unit!r} is no unit of {quantity}", where=path, fix=f"Known are: {known}")
+        if quantity not in chosen:
+            raise InputError(f"the unit of {quantity} was given, but no such column is read", where=path)
+    return {
+        quantity: SCALES[units[quantity].lower()] if quantity in units else SCALES.get(_unit(header[index]), 1.0)
+        for quantity, index in chosen.items()
+    }
+
+
 def _values(
-    rows: list[tuple[int, list[str]]], header: list[str], chosen: Mapping[str, int]
+    rows: list[tuple[int, list[str]]], chosen: Mapping[str, int], scale: Mapping[str, float]
 ) -> tuple[list[float], list[float], list[int]]:
     """Times in s, powers in W and line numbers of the lines that hold numbers."""
-    scale = {quantity: SCALES.get(_unit(header[index]), 1.0) for quantity, index in chosen.items()}
     times, powers, lines = [], [], []
     for line, row in rows:
         try:
@@ -192,5 +208,5 @@ def probe(host: Host) -> Probe:
         meter=NAME,
         available=False,
         reason="no recording given; any meter that exports CSV with time and power, or voltage and current, will do",
-        fix="wattscribe meters --recording FILE.csv",
+        fix="wattscribe bench --mark …, then wattscribe meters attach runs/NAME FILE.csv",
     )

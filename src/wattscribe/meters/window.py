@@ -29,6 +29,9 @@ GAP_SPACINGS = 3.0
 Z95 = 1.96
 """The normal deviate of a 95 % interval."""
 
+ATTACHED = "external."
+"""How the channels of attached recordings begin (`meters.external`)."""
+
 Edges = Literal["auto", "interpolated", "load"]
 
 
@@ -113,19 +116,21 @@ def unavailable(trace: PowerTrace, window: Window, reason: str) -> Reading:
 def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace | None:
     """The one trace that stands for the device, never a sum of traces.
 
-    A meter of the whole device comes first; then the GPU's for a `cuda` device and the CPU's for any other; then the rail
-    that covers most of what computes. A modelled trace is taken only where nothing is measured.
+    A recording of the whole device that somebody attached comes first, then a meter of the whole device; then the GPU's for a
+    `cuda` device and the CPU's for any other; then the rail that covers most of what computes. A modelled trace is taken only
+    where nothing is measured.
     """
     filled = [trace for trace in traces if trace.t_s and trace.evidence != "unavailable"]
     if not filled:
         return None
     wanted = "GPU" if device.startswith("cuda") else "CPU"
 
-    def rank(trace: PowerTrace) -> tuple[bool, bool, bool, float]:
+    def rank(trace: PowerTrace) -> tuple[bool, bool, bool, bool, float]:
         part = trace.covers.startswith(("GPU", "CPU"))
         mean_w = sum(trace.power_w) / len(trace.power_w)
         return (
             trace.evidence == "modelled",
+            not (trace.total and trace.channel.startswith(ATTACHED)),
             not (trace.total and (not part or trace.covers.startswith(wanted))),
             wanted not in trace.covers,
             -mean_w,
