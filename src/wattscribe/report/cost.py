@@ -20,6 +20,10 @@ T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2
 """Student's t, two-sided 95 %, for 1 to 15 degrees of freedom (any table of the distribution)."""
 
 
+STARVED_SHARE = 0.05
+"""Whoever waited for a core for more than this share of the window has times and energies that are upper bounds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Energy:
     """Joules for one pass over the corpus: the mean of the repeats that have a figure."""
@@ -32,6 +36,8 @@ class Energy:
     evidence: Evidence
     covers: str
     reason: str | None
+    net_ci95_j: Interval | None = None
+    """Of `net_j`: the energy's and the idle baseline's together."""
     readings: tuple[Reading, ...] = ()
     """One per finished trial."""
     rails: tuple[Energy, ...] = ()
@@ -139,14 +145,15 @@ def _combined(readings: Sequence[Reading]) -> Energy:
         )
     energies = [each.energy_j for each in there if each.energy_j is not None]
     idle = [each.idle_j for each in there if each.idle_j is not None]
-    net = [each.net_j for each in there if each.net_j is not None]
+    net = [(each.net_j, each.net_ci95_j) for each in there if each.net_j is not None]
     window_s = sum(each.window_s for each in there) / len(there)
     mean_j = sum(energies) / len(energies)
     return Energy(
         energy_j=mean_j,
         ci95_j=_not_negative(within_and_between(energies, [each.energy_ci95_j for each in there])),
         idle_j=sum(idle) / len(idle) if idle else None,
-        net_j=sum(net) / len(net) if net else None,
+        net_j=sum(value for value, _ in net) / len(net) if net else None,
+        net_ci95_j=within_and_between([value for value, _ in net], [each for _, each in net]) if net else None,
         mean_power_w=mean_j / window_s if window_s > 0 else None,
         evidence=there[0].evidence,
         covers=there[0].covers,
@@ -219,6 +226,23 @@ def speed_of(trials: Sequence[TrialFacts]) -> Speed:
         load_s=mean([trial.load_s for trial in trials]),
         warmup_s=mean([trial.warmup_s for trial in trials]),
     )
+
+
+def starved_s(trials: Sequence[TrialFacts]) -> float | None:
+    """Mean seconds per pass that recognizers were ready and waited for a core that other work had; None: not recorded."""
+    return mean([(trial.surroundings or {}).get("starved_s") for trial in trials])
+
+
+def starved_share(trials: Sequence[TrialFacts]) -> float | None:
+    """The same as a share of the window of all its threads, in the worst repeat."""
+    shares = [
+        float(waited_s) / (trial.window.duration_s * trial.trial.recognizer.threads)
+        for trial in trials
+        if (waited_s := (trial.surroundings or {}).get("starved_s")) is not None
+        and trial.window is not None
+        and trial.window.duration_s > 0
+    ]
+    return max(shares, default=None)
 
 
 def busy_s(trial: TrialFacts) -> float:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.records import RunFacts
+from wattscribe.records import to_json as to_plain
 from wattscribe.report.groups import short_corpus, short_model
-from wattscribe.report.table import SCHEMA, rows
+from wattscribe.report.sentences import recording_sentences, scaling_sentences, starved_sentences
+from wattscribe.report.table import SCHEMA, rows, view
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ def to_parquet(facts: RunFacts, path: Path, *, device: Device | None = None) -> 
 
 def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
     """A table that is read in a terminal, and below it what a reader must know: flags, failures, rejected inputs."""
-    made = rows(facts, device=device)
+    seen = view(facts, device=device)
+    made = [to_plain(row) for row in seen.rows]
     header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
     table = [(*header, "J", "J/s audio", "evidence"), *map(_cells, made)]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
@@ -64,6 +67,8 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     notes = markdown_notes(made, facts)
+    said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
+    notes += [f"- {_cell(each)}" for each in said]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 
 

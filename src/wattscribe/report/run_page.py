@@ -115,6 +115,8 @@ def _findings(seen: View, found: Sequence[Hearing]) -> Section:
 
 def _power(seen: View, found: Sequence[Hearing]) -> Section:
     blocks: list[Block] = [Words(lines=sentences.evidence_sentences(seen))]
+    table = sections.energy_table(seen)
+    blocks += [table] if table is not None else []
     traces = power_traces(found)
     if traces is not None:
         blocks.append(traces)

@@ -8,9 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from wattscribe.records import Interval
+from wattscribe.report.cost import STARVED_SHARE
 from wattscribe.report.findings import PairTest
 from wattscribe.report.groups import short_corpus, short_model
-from wattscribe.report.page import Cell, Section, Table
+from wattscribe.report.page import Cell, Section, Table, Words
+from wattscribe.report.sentences import scaling_sentences
 from wattscribe.report.table import Row, View
 from wattscribe.report.words import MISSING, bytes_text, interval_text, number, percent_text
 
@@ -53,7 +55,9 @@ def table_section(seen: View) -> Section:
         numeric=frozenset(range(3, 12)),
         titles=TITLES,
     )
-    return Section(id="table", title="All results", blocks=[table])
+    scaled = scaling_sentences(seen.rows)
+    notes = [Words(lines=scaled, as_list=True)] if scaled else []
+    return Section(id="table", title="All results", blocks=[table, *notes])
 
 
 def _row(row: Row) -> list[Cell]:
@@ -77,7 +81,7 @@ def _row(row: Row) -> list[Cell]:
         ),
         _figure(row.wer, percent_text(row.wer), row.wer_ci95, 100, row.wer_method or ""),
         _figure(row.cer, percent_text(row.cer)),
-        _figure(row.rtf, number(row.rtf), row.rtf_ci95),
+        _rtf(row),
         Cell(
             text=number(row.latency_p50_s),
             sort=row.latency_p50_s,
@@ -99,6 +103,13 @@ def _row(row: Row) -> list[Cell]:
     ]
 
 
+def _rtf(row: Row) -> Cell:
+    if row.starved_share is None or row.starved_share <= STARVED_SHARE:
+        return _figure(row.rtf, number(row.rtf), row.rtf_ci95)
+    title = f"waited for a core that other work had for {100 * row.starved_share:.0f} % of its time: an upper bound"
+    return Cell(text=number(row.rtf), sort=row.rtf, note="upper bound", warn=True, title=title)
+
+
 def _settings(row: Row) -> str:
     parts = [] if row.device == "cpu" else [row.device]
     parts += [f"{row.threads} threads"] if row.threads != 1 else []
@@ -110,6 +121,31 @@ def _figure(
     value: float | None, text: str, interval: Interval | None = None, scale: float = 1.0, title: str = ""
 ) -> Cell:
     return Cell(text=text, sort=value, note=interval_text(interval, scale), title=title)
+
+
+def energy_table(seen: View) -> Table | None:
+    """Gross, idle and net of every row with what a reader must know of each; None where no energy is known."""
+    known = [row for row in seen.rows if row.energy_j is not None or row.energy_reason]
+    if not any(row.energy_j is not None for row in known):
+        return None
+    return Table(
+        caption="Joules of one pass with 95 % intervals. Net is gross less the idle power measured around the trial.",
+        header=("Recognizer", "Heard", "Gross J", "Idle J", "Net J", "Evidence", "What it covers", "To know"),
+        rows=[
+            [
+                Cell(text=f"{short_model(row.model)} {row.precision}", sort=row.model, note=_settings(row)),
+                Cell(text=row.condition, sort=f"{row.corpus} {row.condition}", note=short_corpus(row.corpus)),
+                _figure(row.energy_j, number(row.energy_j), row.energy_ci95_j),
+                _figure(row.energy_idle_j, number(row.energy_idle_j)),
+                _figure(row.energy_net_j, number(row.energy_net_j), row.energy_net_ci95_j),
+                _text(row.energy_evidence),
+                _text(row.energy_covers or MISSING),
+                Cell(text=row.energy_reason or MISSING, sort=row.energy_reason, warn=row.energy_reason is not None),
+            ]
+            for row in known
+        ],
+        numeric=frozenset({2, 3, 4}),
+    )
 
 
 def pair_table(tests: Sequence[PairTest]) -> Table:
@@ -184,6 +220,15 @@ def failed_table(seen: View) -> Table | None:
             if trial.status != "done":
                 why = trial.reason or "not run yet"
                 found.append([_text(group.label), _text(where), _text("whole trial"), _text(f"{trial.status}: {why}")])
+            found += [
+                [
+                    _text(group.label),
+                    _text(where),
+                    _text("whole trial"),
+                    _text(f"attempt {each['attempt']}: {each['reason']}"),
+                ]
+                for each in (trial.surroundings or {}).get("earlier_failures", ())
+            ]
             unanswered = [result for result in trial.utterances if result.hypothesis is None]
             found += [
                 [_text(group.label), _text(where), _text(result.id), _text(result.error or "no answer")]
@@ -194,7 +239,10 @@ def failed_table(seen: View) -> Table | None:
                 found.append([_text(group.label), _text(where), _text(more), _text("no answer")])
     if not found:
         return None
-    caption = "A trial that did not finish is not scored; an utterance without an answer counts as all words deleted."
+    caption = (
+        "A trial that did not finish is not scored, nor is an attempt that was made again; "
+        "an utterance without an answer counts as all words deleted."
+    )
     return Table(caption=caption, header=("Recognizer", "Trial", "Utterance", "Reason"), rows=found)
 
 

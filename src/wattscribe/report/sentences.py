@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wattscribe.records import RunFacts
+from wattscribe.report.cost import STARVED_SHARE
 from wattscribe.report.findings import (
     Correlation,
     Entry,
@@ -18,7 +20,7 @@ from wattscribe.report.findings import (
 )
 from wattscribe.report.groups import short_corpus, short_model
 from wattscribe.report.recommend import by_kind
-from wattscribe.report.table import View
+from wattscribe.report.table import Row, View
 from wattscribe.report.words import bytes_text, interval_text, number, p_text, percent_text, plural, sentence
 from wattscribe.scoring import PairedResult
 
@@ -152,13 +154,50 @@ def pair_sentence(tests: Sequence[PairTest]) -> str:
 
 
 def flag_sentences(seen: View) -> list[str]:
-    """Rows whose precision was not the one asked for."""
+    """Rows whose precision was not the one asked for, and rows whose times are only upper bounds."""
     found: dict[str, str] = {}
     for row in seen.rows:
         if row.precision_ok is False:
             name = f"{short_model(row.model)} {row.precision}"
             found[name] = f"{name}: precision not as requested: {row.precision_reason or 'no reason recorded'}"
+    return [*found.values(), *starved_sentences(seen.rows)]
+
+
+def starved_sentences(rows: Sequence[Row]) -> list[str]:
+    """Who waited for a core that other work had: measure again on a quiet machine."""
+    return [
+        f"{short_model(row.model)} {row.precision}, {short_corpus(row.corpus)}, {row.condition}: it stood ready and waited for "
+        f"a core that other work had, {number(row.starved_s)} s in a pass and {100 * row.starved_share:.0f} % of its time at "
+        "worst; its times and energies are upper bounds."
+        for row in rows
+        if row.starved_share is not None and row.starved_share > STARVED_SHARE
+    ]
+
+
+def scaling_sentences(rows: Sequence[Row]) -> list[str]:
+    """What was made quieter as a whole so that no sample clips; once per corpus and condition."""
+    found = {
+        (row.corpus, row.condition): f"{short_corpus(row.corpus)}, {row.condition}: "
+        f"{row.scaled_utterances} of {plural(row.utterances, 'utterance')} exceeded full scale once mixed and were scaled down "
+        f"as a whole, speech and noise alike (the smallest factor is {number(row.scale_min)}), so nothing clips."
+        for row in rows
+        if row.scaled_utterances
+    }
     return list(found.values())
+
+
+def recording_sentences(facts: RunFacts) -> list[str]:
+    """Recordings that were attached, and how well their clocks fit."""
+    lines = []
+    for each in facts.recordings:
+        drift = "its drift is unknown" if each.drift_ppm is None else f"it drifts by {each.drift_ppm:+.1f} ppm"
+        outside = f"; {plural(each.trials_outside, 'trial')} lie outside of it" if each.trials_outside else ""
+        lines.append(
+            f"Recording {each.name} ({each.covers}): {each.samples:,} samples, one every {number(each.spacing_s)} s. Its clock "
+            f"was aligned by {each.method}: {drift}, residual {number(1e3 * each.residual_s)} ms. It covers "
+            f"{plural(each.trials, 'trial')}{outside}."
+        )
+    return lines
 
 
 def evidence_sentences(seen: View) -> list[str]:
@@ -179,6 +218,7 @@ def evidence_sentences(seen: View) -> list[str]:
     missing = sorted(
         {row.energy_reason for row in seen.rows if row.energy_j is None and row.energy_reason and row.repeats}
     )
+    lines += recording_sentences(seen.facts)
     return lines + [f"Unavailable: {why}." for why in missing]
 
 

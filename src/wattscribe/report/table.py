@@ -7,7 +7,17 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from wattscribe.records import Counts, Evidence, Interval, RunFacts, StreamingLatency, TrialFacts, to_json
-from wattscribe.report.cost import Energy, EnergyRule, energy_of, energy_rule, mean, percentiles, speed_of
+from wattscribe.report.cost import (
+    Energy,
+    EnergyRule,
+    energy_of,
+    energy_rule,
+    mean,
+    percentiles,
+    speed_of,
+    starved_s,
+    starved_share,
+)
 from wattscribe.report.groups import Group, group
 
 if TYPE_CHECKING:
@@ -39,6 +49,8 @@ class Row:
     rejected: int
     speakers: int
     audio_s: float | None
+    scaled_utterances: int | None
+    scale_min: float | None
     words: int | None
     empty_references: int | None
     wer: float | None
@@ -56,6 +68,8 @@ class Row:
     latency_p99_s: float | None
     load_s: float | None
     warmup_s: float | None
+    starved_s: float | None
+    starved_share: float | None
     peak_memory_bytes: int | None
     gpu_memory_bytes: int | None
     parameters: int | None
@@ -64,6 +78,7 @@ class Row:
     energy_ci95_j: Interval | None
     energy_idle_j: float | None
     energy_net_j: float | None
+    energy_net_ci95_j: Interval | None
     energy_evidence: Evidence
     energy_covers: str | None
     energy_reason: str | None
@@ -159,6 +174,8 @@ def _state(each: Group, facts: RunFacts) -> dict[str, Any]:
     status = next(iter(statuses)) if len(statuses) == 1 else "partial" if statuses & {"done", "failed"} else "running"
     reasons = dict.fromkeys(trial.reason for trial in each.trials if trial.reason)
     heard = {result.id: result for trial in each.trials for result in trial.utterances}
+    where = (each.corpus, each.condition.name)
+    prepared = next((entry for entry in facts.heard if (entry.corpus, entry.condition) == where), None)
     unanswered = {r.id for trial in each.trials for r in trial.utterances if r.hypothesis is None}
     return {
         "status": status,
@@ -168,6 +185,8 @@ def _state(each: Group, facts: RunFacts) -> dict[str, Any]:
         "failed": each.scored.failed if each.scored else len(unanswered),
         "rejected": len({entry.id for entry in facts.rejected if entry.corpus == each.corpus}),
         "speakers": len({result.speaker for result in heard.values()}),
+        "scaled_utterances": prepared.scaled_utterances if prepared else None,
+        "scale_min": prepared.scale_min if prepared else None,
     }
 
 
@@ -205,6 +224,8 @@ def _speed_and_memory(done: Sequence[TrialFacts]) -> dict[str, Any]:
     on_gpu = [trial.gpu_memory_bytes for trial in done if trial.gpu_memory_bytes is not None]
     return {
         **{field.name: getattr(speed, field.name) for field in fields(speed)},
+        "starved_s": starved_s(done),
+        "starved_share": starved_share(done),
         "rtfx": 1.0 / speed.rtf if speed.rtf else None,
         "peak_memory_bytes": max(peaks, default=None),
         "gpu_memory_bytes": max(on_gpu, default=None),
@@ -234,6 +255,7 @@ def _energy(energy: Energy, done: Sequence[TrialFacts]) -> dict[str, Any]:
         "energy_ci95_j": energy.ci95_j,
         "energy_idle_j": energy.idle_j,
         "energy_net_j": energy.net_j,
+        "energy_net_ci95_j": energy.net_ci95_j,
         "energy_evidence": energy.evidence,
         "energy_covers": energy.covers or None,
         "energy_reason": energy.reason,
@@ -246,7 +268,10 @@ def _energy(energy: Energy, done: Sequence[TrialFacts]) -> dict[str, Any]:
                 "energy_j": rail.energy_j,
                 "energy_ci95_j": rail.ci95_j,
                 "energy_idle_j": rail.idle_j,
+                "energy_net_j": rail.net_j,
+                "energy_net_ci95_j": rail.net_ci95_j,
                 "energy_evidence": rail.evidence,
+                "energy_reason": rail.reason,
             }
             for rail in energy.rails
         ],
