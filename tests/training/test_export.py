@@ -21,7 +21,7 @@ from wattscribe.training.model import TransducerModel, build
 TAIL_S = 0.8
 
 
-def varied_model(vocabulary: int, **changes) -> TransducerModel:
+def varied_model(vocabulary: int, *, scale: float = 6.0, **changes) -> TransducerModel:
     """Random weights, scaled so that an untrained model emits some tokens and some blanks."""
     torch.manual_seed(3)
     narrow = LayerConfig(heads=1, head_width=6, feed_forward=10, conv_kernel=5, conv_width=10)
@@ -33,7 +33,7 @@ def varied_model(vocabulary: int, **changes) -> TransducerModel:
     model.encoder.set_statistics(torch.full((80,), -8.0), torch.full((80,), 4.0))
     with torch.no_grad():
         for parameter in model.joiner.parameters():
-            parameter.mul_(6)
+            parameter.mul_(scale)
         if model.joiner.blank_out is None:
             model.joiner.out.bias[0] += 1.0
     return model
@@ -52,7 +52,7 @@ def exported_lstm(tmp_path_factory, vocabulary):
     """LSTM predictor, factorised blank, ReLU joiner, plain Emformer with right context."""
     layer = LayerConfig(heads=2, head_width=8, feed_forward=24, conv_kernel=0)
     model = varied_model(
-        len(vocabulary), encoder={"layers": (layer, layer), "right_context": 2},
+        len(vocabulary), scale=2.5, encoder={"layers": (layer, layer), "right_context": 2},
         predictor=PredictorConfig(kind="lstm", embedding=8, hidden=10, layers=2),
         joiner=JoinerConfig(width=12, activation="relu", blank_width=5),
     )  # fmt: skip
@@ -202,9 +202,10 @@ def test_our_runtime_says_what_torch_says(exported_lstm, vocabulary):
         whole = (len(mels) - heard.window_frames) // heard.segment_frames + 1
         used = torch.from_numpy(mels)[None, : (whole - 1) * heard.segment_frames + heard.window_frames]
         (tokens,) = greedy_transducer(model, used, torch.tensor([whole * heard.segment_frames]))
-        wanted = vocabulary.decode(tokens)
-        assert wanted
-        assert text[: len(wanted) // 2] == wanted[: len(wanted) // 2]
+        assert tokens
+        # The runtime also hears the last, padded segment.
+        assert text.startswith(vocabulary.decode(tokens))
+        assert len(set(tokens)) > 1
 
 
 def test_what_cannot_be_exported_is_said(vocabulary, tmp_path):

@@ -52,6 +52,31 @@ def test_equals_enumeration(lengths, vocabulary, seed):
         assert float(found[row]) == pytest.approx(float(wanted), rel=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
+@given(frames=st.integers(1, 6), tokens=st.integers(0, 5), seed=st.integers(0, 9_999))
+def test_one_token_a_frame_equals_enumeration(frames, tokens, seed):
+    torch.manual_seed(seed)
+    logits = torch.randn(1, frames, tokens + 1, 4, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(1, 4, (1, max(tokens, 1)))[:, :tokens]
+    lengths = torch.tensor([frames]), torch.tensor([tokens])
+    found = losses.transducer_loss(logits, targets, *lengths, one_per_frame=True)
+    if tokens > frames:
+        assert float(found.detach()) == 0
+        return
+    scores, ways = logits.log_softmax(-1)[0], []
+    for spoken in itertools.combinations(range(frames), tokens):
+        u, total = 0, scores.new_zeros(())
+        for t in range(frames):
+            total = total + (scores[t, u, targets[0, u]] if t in spoken else scores[t, u, 0])
+            u += t in spoken
+        ways.append(total)
+    wanted = -torch.logsumexp(torch.stack(ways), 0)
+    assert float(found.detach()) == pytest.approx(float(wanted.detach()), rel=1e-9)
+    (one,) = torch.autograd.grad(found.sum(), logits)
+    (other,) = torch.autograd.grad(wanted, logits)
+    torch.testing.assert_close(one, other)
+
+
 def test_gradient():
     torch.manual_seed(1)
     logits = torch.randn(3, 5, 4, 5, dtype=torch.float64, requires_grad=True)

@@ -8,9 +8,6 @@ from torch import Tensor
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.predictor import BLANK, LstmPredictor
 
-MOST_TOKENS_PER_FRAME = 5
-
-
 @torch.no_grad()
 def greedy_ctc(model: TransducerModel, mels: Tensor, frames: Tensor) -> list[list[int]]:
     """Token ids of each utterance by the CTC head: repeats merged, blanks dropped."""
@@ -23,8 +20,11 @@ def greedy_ctc(model: TransducerModel, mels: Tensor, frames: Tensor) -> list[lis
 
 
 @torch.no_grad()
-def greedy_transducer(model: TransducerModel, mels: Tensor, frames: Tensor) -> list[list[int]]:
-    """Token ids of each utterance by predictor and joiner, all utterances of the batch moving together."""
+def greedy_transducer(model: TransducerModel, mels: Tensor, frames: Tensor, *, per_frame: int = 1) -> list[list[int]]:
+    """Token ids of each utterance by predictor and joiner, all utterances of the batch moving together.
+
+    `per_frame` 1 is sherpa-onnx's greedy search, and ours: after a token the next frame is looked at.
+    """
     heard = model.joiner.from_encoder(model.encoder(mels))
     counts = model.encoder.frames(frames)
     rows = torch.arange(len(mels), device=mels.device)
@@ -34,12 +34,14 @@ def greedy_transducer(model: TransducerModel, mels: Tensor, frames: Tensor) -> l
     while bool((place < counts).any()):
         now = heard[rows, place.clamp(max=heard.shape[1] - 1)]
         best = model.joiner.scores(now, said.projected).argmax(-1)
-        speaks = (best != BLANK) & (place < counts) & (on_frame < MOST_TOKENS_PER_FRAME)
+        speaks = (best != BLANK) & (place < counts)
         for row in torch.nonzero(speaks).flatten().tolist():
             answers[row].append(int(best[row]))
         said.say(best, speaks)
         on_frame = torch.where(speaks, on_frame + 1, 0)
-        place = torch.where(speaks, place, place + 1)
+        stays = speaks & (on_frame < per_frame)
+        on_frame = torch.where(stays, on_frame, 0)
+        place = torch.where(stays, place, place + 1)
     return answers
 
 

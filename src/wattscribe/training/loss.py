@@ -86,18 +86,37 @@ def _betas(blank: Tensor, emit: Tensor, ends: Tensor, last: Tensor) -> Tensor:
     return beta
 
 
-def lattice_loss(blank: Tensor, emit: Tensor, frames: Tensor, tokens: Tensor) -> Tensor:
+def _frame_by_frame(blank: Tensor, emit: Tensor, ends: Tensor, tokens: Tensor) -> Tensor:
+    """Log-likelihood where each frame gives at most one token: blank and token both lead to the next frame."""
+    alpha = torch.where(torch.arange(blank.shape[2], device=blank.device) == 0, 0.0, NEVER).to(blank.dtype)
+    alpha = alpha.expand(blank.shape[0], -1)
+    columns = [alpha]
+    for t in range(blank.shape[1]):
+        arrive = F.pad((alpha + emit[:, t])[:, :-1], (1, 0), value=NEVER)
+        alpha = torch.logaddexp(alpha + blank[:, t], arrive).clamp(min=NEVER)
+        columns.append(alpha)
+    rows = torch.arange(len(ends), device=blank.device)
+    return torch.stack(columns)[ends, rows, tokens]
+
+
+def lattice_loss(
+    blank: Tensor, emit: Tensor, frames: Tensor, tokens: Tensor, *, one_per_frame: bool = False
+) -> Tensor:
     """Negative log-likelihood (N) of a transducer lattice.
 
     `blank` and `emit` (N, T, U + 1) are log-probabilities of going on in time and of emitting the next token at node
     (t, u), where emission from a lattice's last column counts for nothing; `frames` and `tokens` (N) are the lengths.
-    Float32 or float64.
+    `one_per_frame` scores what a decoder can say that moves on after each token, as sherpa-onnx's does; an utterance of
+    more tokens than frames then counts nothing. Float32 or float64.
     """
     steps = torch.arange(blank.shape[1], device=blank.device)[None, :, None]
     places = torch.arange(blank.shape[2], device=blank.device)[None, None]
     alive = steps < frames[:, None, None]
     blank = torch.where(alive & (places <= tokens[:, None, None]), blank, NEVER)
     emit = torch.where(alive & (places < tokens[:, None, None]), emit, NEVER)
+    if one_per_frame:
+        likelihood = _frame_by_frame(blank, emit, frames, tokens)
+        return torch.where(tokens <= frames, -likelihood, 0.0)
     total: Tensor = _Lattice.apply(blank, emit, frames, tokens)  # type: ignore[no-untyped-call]
     return -total
 
@@ -109,11 +128,13 @@ def _arc_scores(logits: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
     return logits[..., BLANK] - norm, logits.gather(-1, following[..., None])[..., 0] - norm
 
 
-def transducer_loss(logits: Tensor, targets: Tensor, frames: Tensor, tokens: Tensor) -> Tensor:
+def transducer_loss(
+    logits: Tensor, targets: Tensor, frames: Tensor, tokens: Tensor, *, one_per_frame: bool = False
+) -> Tensor:
     """Negative log-likelihood (N) from the whole lattice's logits (N, T, U + 1, V) and targets (N, U)."""
     following = F.pad(targets, (0, 1))[:, None].expand(-1, logits.shape[1], -1)
     blank, emit = _arc_scores(logits, following)
-    return lattice_loss(blank, emit, frames, tokens)
+    return lattice_loss(blank, emit, frames, tokens, one_per_frame=one_per_frame)
 
 
 def banded_transducer_loss(
@@ -125,6 +146,8 @@ def banded_transducer_loss(
     tokens: Tensor,
     starts: Tensor,
     band: int,
+    *,
+    one_per_frame: bool = False,
 ) -> Tensor:
     """The loss over nodes `starts[n, t] ≤ u < starts[n, t] + band` only, so that the joiner runs on T × band nodes.
 
@@ -139,7 +162,7 @@ def banded_transducer_loss(
     shape = (*places.shape[:2], predictor_out.shape[1])
     blank_all = blank.new_full(shape, NEVER).scatter(2, places, blank)
     emit_all = emit.new_full(shape, NEVER).scatter(2, places, emit)
-    return lattice_loss(blank_all, emit_all, frames, tokens)
+    return lattice_loss(blank_all, emit_all, frames, tokens, one_per_frame=one_per_frame)
 
 
 def ctc_loss(log_probs: Tensor, targets: Tensor, frames: Tensor, tokens: Tensor) -> Tensor:

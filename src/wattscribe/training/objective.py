@@ -24,7 +24,9 @@ class Weights:
     middle_ctc: float = 0.0
     """CTC on the middle block (intermediate CTC, arXiv 2102.03216), with the same head."""
     teacher: float = 0.0
-    band: int = 5
+    band: int = 8
+    one_per_frame: bool = False
+    """Train for decoders that take at most one token a frame, as sherpa-onnx and our runtime do."""
 
 
 class Losses(NamedTuple):
@@ -96,7 +98,7 @@ def losses(model: TransducerModel, head: TeacherHead | None, batch: Batch, weigh
             starts = batch.targets.new_zeros(encoded_frames.shape[:2])
         by_transducer = banded_transducer_loss(
             model.joiner, encoded_frames, said, batch.targets, frames, batch.tokens, starts,
-            weights.band or said.shape[1],
+            weights.band or said.shape[1], one_per_frame=weights.one_per_frame,
         ).sum() / count  # fmt: skip
     by_teacher = zero
     if weights.teacher and head is not None and batch.taught is not None:
