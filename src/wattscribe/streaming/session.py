@@ -23,6 +23,9 @@ def open_session(path: Path, *, threads: int = 1, model: bytes | None = None) ->
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.execution_order = (
+        onnxruntime.ExecutionOrder.PRIORITY_BASED
+    )  # neighbours in the graph run one after the other
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
