@@ -51,7 +51,8 @@ class Candidate:
         return proto(self.networks[component])
 
     def with_model(self, component: str, model: Any) -> Candidate:
-        """This candidate with one network exchanged."""
+        """This candidate with one network exchanged; declared inner shapes go, since a lever may have made them wrong."""
+        del model.graph.value_info[:]
         return self.with_bytes(component, model.SerializeToString(deterministic=True))
 
     def with_bytes(self, component: str, data: bytes) -> Candidate:

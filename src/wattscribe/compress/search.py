@@ -14,15 +14,13 @@ from typing import Any
 
 from wattscribe.compress.moves import Move, moves, steps_of
 from wattscribe.compress.recipe import Done, Step
-from wattscribe.compress.strategies import MOST_KL, Outcome, judge, kept
+from wattscribe.compress.strategies import MOST_KL, SMALL_SLACK, Outcome, judge, kept
 from wattscribe.compress.workbench import Workbench
 from wattscribe.errors import InputError, MissingExtraError
 
 NONE = "none"
 FULL_DECODES = 8
 """Recipes of the front that are decoded in full, from the least energy up."""
-SMALL_SLACK = 0.01
-"""WER that the small set may add beyond the limit before a full decode is spared: it is ten times coarser."""
 
 
 @dataclass(slots=True)

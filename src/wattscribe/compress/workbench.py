@@ -17,6 +17,7 @@ from wattscribe.compress.speech import SpeechSet
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
 from wattscribe.streaming import open_transducer
+from wattscribe.units import SAMPLE_RATE_HZ
 
 LOSSLESS = (
     Step(lever="place", component="all"),
@@ -30,6 +31,8 @@ NOTHING = 1e-9
 """Relative: sums of the same bytes in another order."""
 SLOWER = 1.05
 """A step is slower where a set takes this much longer: the spread of processor time between repeats of one model."""
+SEEN = 3e-4
+"""Seconds of processor time per second of audio: smaller differences are left out of account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +174,10 @@ class Workbench:
 
     # --- speed ------------------------------------------------------------------------------------------------------
     def slower_by(self, before: Candidate, after: Candidate, *, rounds: int = 3, utterances: int = 6) -> float:
-        """Processor time of `after` over that of `before`: utterances alternated, the least of several rounds each."""
+        """Processor time of `after` over that of `before`: utterances alternated, the least of several rounds each.
+
+        A difference below SEEN of real time is 1.0: nobody notices it, and short utterances cannot show it.
+        """
         if before.digest == after.digest and before.decoding == after.decoding:
             return 1.0
         speech = self.small.audio[:utterances]
@@ -190,7 +196,9 @@ class Workbench:
                         model.transcribe([audio])
                         spent = time.process_time() - start
                         times[number] = min(spent, times.get(number, spent))
-        return sum(best[1].values()) / max(sum(best[0].values()), 1e-9)
+        first, second = (sum(each.values()) for each in best)
+        heard_s = sum(len(audio) for audio in speech) / SAMPLE_RATE_HZ
+        return 1.0 if abs(second - first) < SEEN * heard_s else second / max(first, 1e-9)
 
 
 def _touches(step: Step, component: str) -> bool:

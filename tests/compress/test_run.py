@@ -1,0 +1,223 @@
+"""The whole way: measure, choose, prove, write; bad input; OUT complete or absent; a recipe that can be run again."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from tests.compress import builders
+from tests.streaming import models
+from wattscribe.cli import main
+from wattscribe.compress import outcome
+from wattscribe.compress.candidate import read_candidate
+from wattscribe.compress.recipe import Done, Recipe, Step, read_recipe, to_toml
+from wattscribe.compress.run import Options, compress_model, make_bench
+from wattscribe.compress.strategies import GlobalMagnitude, Targeted, Uniform
+from wattscribe.errors import InputError, ModelError
+from wattscribe.streaming import open_transducer
+
+KEYS = (
+    "energy_before_mj_per_audio_s", "energy_after_mj_per_audio_s", "energy_reduction", "evidence", "wer_before", "wer_after",
+    "wer_increase_ci95", "non_inferior", "rtf_before", "rtf_after", "size_before_bytes", "size_after_bytes",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("world")
+    model = builders.build(root / "model")
+    dev = builders.corpus(root / "dev", model, count=8)
+    test = builders.corpus(root / "test", model, count=4, first=50)
+    return root, model, dev, test
+
+
+@pytest.fixture(scope="module")
+def options(world):
+    _, _, dev, test = world
+    return Options(
+        device="wearable", data=(str(dev),), test_data=(str(test),), unlabelled=(str(dev),), max_wer_increase=20.0,
+        calibration_s=8.0, probe_s=4.0,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(world, options):
+    root, model, _, _ = world
+    said: list[str] = []
+    found = compress_model(model, root / "out", options, say=said.append)
+    return found, root / "out", said
+
+
+def test_the_result_is_cheaper_and_within_the_limit(made):
+    found, _, _ = made
+    assert found.dev.energy_reduction > 0.2
+    assert found.dev.wer_increase <= 0.2
+    assert found.dev.after.size_bytes < found.dev.before.size_bytes
+    assert found.dev.before.wer == 0.0
+    kept = {each.step.lever for each in found.recipe.done if each.kept}
+    assert kept & {"int8", "blockwise", "fp16", "int8-conv"}
+
+
+def test_out_holds_everything_and_runs(made, world):
+    _, out, _ = made
+    names = {path.name for path in out.iterdir()}
+    assert {"recipe.toml", "result.json", "report.html", "tokens.txt"} <= names
+    result = json.loads((out / "result.json").read_text())
+    for part in (result, result["dev"], result["test"]):
+        assert [key for key in KEYS if key not in part and key != "evidence"] == []
+    assert result["evidence"] == "modelled"
+    assert result["test"]["utterances"] == 4
+    (answer,) = open_transducer(out).transcribe([builders.sound(1, 2.0)])
+    assert answer.text
+    assert not list(out.parent.glob(".out.*")), "no half-written directory is left"
+
+
+def test_unmodified_sherpa_onnx_runs_the_result(made):
+    sherpa_onnx = pytest.importorskip("sherpa_onnx")
+    _, out, _ = made
+    files = {key: str(next(out.glob(f"{name}*.onnx"))) for key, name in
+             (("encoder", "encoder"), ("decoder", "decoder"), ("joiner", "joiner"))}  # fmt: skip
+    recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
+        tokens=str(out / "tokens.txt"), feature_dim=builders.MELS, num_threads=1, model_type="lstm", **files
+    )
+    stream = recognizer.create_stream()
+    stream.accept_waveform(16_000, builders.sound(1, 2.0))
+    while recognizer.is_ready(stream):
+        recognizer.decode_stream(stream)
+    assert recognizer.get_result(stream).split()
+
+
+def test_the_recipe_gives_the_same_bytes_again(made, world, options):
+    root, model, _, _ = world
+    _, out, _ = made
+    again = replace(options, recipe=out / "recipe.toml", test_data=())
+    compress_model(model, root / "again", again, say=lambda _: None)
+    for path in out.glob("*.onnx"):
+        assert (root / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_every_step_says_why(made):
+    found, out, _ = made
+    recipe = read_recipe(out / "recipe.toml")
+    assert recipe.steps == found.recipe.steps
+    assert all(each.reason for each in recipe.done)
+    proofs = [each for each in recipe.done if each.kept and each.step.lever in ("batched-joiner", "share-equal")]
+    assert proofs
+    assert all("8 of 8 utterances identical" in each.reason for each in proofs)
+
+
+def test_the_report_draws_fronts_and_waterfall_without_network(made):
+    page = (made[1] / "report.html").read_text()
+    for wanted in ("waterfall", "energy-wer", "What each lever does by itself"):
+        assert wanted in page
+    assert "<script src" not in page
+
+
+def test_uniform_and_global_leave_a_point_on_the_same_scale(world, options):
+    bench = make_bench(read_candidate(world[1]), options, lambda _: None)
+    lossless = bench.lossless()
+    for strategy in (Uniform(keeps=(0.7,)), GlobalMagnitude(keeps=(0.8,))):
+        found = strategy.run(bench, lossless)
+        mine = [each for each in bench.tried if each.strategy == strategy.name]
+        assert mine
+        assert found.strategy == strategy.name
+        assert all(each.wer is not None for each in mine)
+    evenly = [step for step in Uniform.steps(bench, 0.7) if step.lever == "low-rank"]
+    assert {step.component for step in evenly} == {"encoder", "predictor", "joiner"}
+    assert {step.options["keep"] for step in evenly} == {0.7}
+
+
+def test_a_step_that_breaks_the_limit_is_reverted_and_reported(world, options):
+    strict = replace(options, max_wer_increase=0.0)
+    bench = make_bench(read_candidate(world[1]), strict, lambda _: None)
+    found = Targeted(patience=2).run(bench, bench.lossless())
+    reverted = [each for each in found.done if not each.kept and "WER" in each.reason]
+    assert reverted
+    result = bench.build(found.steps)
+    assert bench.measure(result).wer <= 0.0
+
+
+# --- bad input ---------------------------------------------------------------------------------------------------------
+def test_bad_input_is_one_clear_line(world, options, tmp_path, capsys):
+    _, model, dev, _ = world
+    cases = (
+        (["-o", str(tmp_path / "a")], "no development text"),
+        (["-o", str(tmp_path / "a"), "--data", str(dev), "--max-wer-increase", "-1"], "0 or more"),
+        (["-o", str(tmp_path / "no" / "a"), "--data", str(dev)], "parent directory"),
+        (["-o", str(dev), "--data", str(dev)], "there already"),
+        (["-o", str(tmp_path / "a"), "--data", str(dev), "--device", "abacus"], "no device"),
+        (["-o", str(tmp_path / "a"), "--data", str(dev), "--max-latency-ms", "10"], "segments of 80 ms"),
+    )
+    for arguments, wanted in cases:
+        assert main(["compress", str(model), *arguments]) == 2
+        errors = capsys.readouterr().err.strip().splitlines()
+        assert len(errors) == 1
+        assert wanted in errors[0]
+        assert not (tmp_path / "a").exists()
+
+
+def test_speech_without_text_is_refused(world, options, tmp_path):
+    folder = builders.corpus(tmp_path / "mute", world[1], count=2)
+    lines = [{**json.loads(line), "text": ""} for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match="text"):
+        compress_model(world[1], tmp_path / "out", replace(options, data=(str(folder),)))
+
+
+def test_a_state_that_nothing_feeds_is_refused(world, options, tmp_path):
+    models.build(tmp_path / "odd", layout="lstm")
+    path = tmp_path / "odd" / "encoder.onnx"
+    model = onnx.load(path)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("mystery", onnx.TensorProto.FLOAT, ["N", 3, 7]))
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match="mystery"):
+        compress_model(tmp_path / "odd", tmp_path / "out", options, say=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_no_out(made, tmp_path, monkeypatch):
+    found, _, _ = made
+    write = Path.write_text
+
+    def full(self, *arguments, **options):
+        if self.name == "report.html":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match="No space left"):
+        outcome.write(found, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recipes_round_trip_and_name_their_faults(tmp_path):
+    step = Step(lever="int8", component="encoder", tensors=("a*", 'odd "name"'), options={"rounding": "gptq"})
+    done = (
+        Done(step=step, kept=True, reason='says "so"\n', numbers={"saved_mj": 1.0, "wer": 1e-05}),
+        Done(step=Step(lever="fp16", component="all"), kept=False, reason="reverted"),
+    )
+    recipe = Recipe(
+        model="m",
+        device="wearable",
+        strategy="targeted",
+        seed=3,
+        calibration={"seconds": 8.0, "data": ["x"]},
+        done=done,
+    )
+    path = tmp_path / "recipe.toml"
+    path.write_text(to_toml(recipe))
+    assert read_recipe(path) == recipe
+    for text, wanted in (
+        ("schema = 9", "schema"), ("not toml [", "readable"), ('schema = 1\n[[step]]\nlever = "int8"', "no component"),
+        ('schema = 1\n[[step]]\nlever = "magic"\ncomponent = "encoder"', "no lever 'magic'"),
+    ):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(InputError, match=wanted):
+            read_recipe(path)
+    with pytest.raises(InputError, match="no such recipe"):
+        read_recipe(tmp_path / "none.toml")

@@ -1,0 +1,92 @@
+"""The search: resumable after kill -9, several processes on one journal, cheap questions first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.compress import builders
+from wattscribe.compress.candidate import read_candidate
+from wattscribe.compress.run import Options, make_bench
+from wattscribe.compress.search import Search
+
+optuna = pytest.importorskip("optuna")
+REPO = Path(__file__).resolve().parents[2]
+WORKER = """
+import sys
+from wattscribe.compress.candidate import read_candidate
+from wattscribe.compress.run import Options, make_bench
+from wattscribe.compress.search import Search
+from pathlib import Path
+model, dev, journal, trials = sys.argv[1:]
+options = Options(data=(dev,), unlabelled=(dev,), max_wer_increase=20.0, calibration_s=4.0, probe_s=2.0)
+bench = make_bench(read_candidate(model), options, lambda text: print(text, flush=True))
+Search(storage=Path(journal), trials=int(trials)).run(bench, [])
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("search")
+    model = builders.build(root / "model")
+    return root, model, builders.corpus(root / "dev", model, count=4)
+
+
+def start(world, journal, trials):
+    _, model, dev = world
+    command = [sys.executable, "-c", WORKER, str(model), str(dev), str(journal), str(trials)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=REPO, env={**os.environ, "PYTHONPATH": "src"}
+    )
+
+
+def finished(journal):
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    (name,) = optuna.get_all_study_names(storage)
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return optuna.load_study(study_name=name, storage=storage).get_trials(states=states)
+
+
+def test_a_killed_search_goes_on_where_it_stopped(world):
+    journal = world[0] / "killed.journal"
+    process = start(world, journal, 400)
+    deadline = time.monotonic() + 200
+    seen = 0
+    while seen < 2 and time.monotonic() < deadline:
+        line = process.stdout.readline()
+        seen += line.strip().startswith("recipe")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {trial.number: trial.values for trial in finished(journal)}
+    assert len(before) >= 2
+    again = start(world, journal, len(before) + 2)
+    said, _ = again.communicate(timeout=250)
+    assert again.returncode == 0
+    assert f"search: {len(before)} of {len(before) + 2} recipes are known already" in said
+    after = {trial.number: trial.values for trial in finished(journal)}
+    assert len(after) == len(before) + 2
+    assert {number: after[number] for number in before} == before
+
+
+def test_the_search_answers_with_the_cheapest_recipe_that_holds(world):
+    _, model, dev = world
+    options = Options(data=(str(dev),), unlabelled=(str(dev),), max_wer_increase=30.0, calibration_s=4.0, probe_s=2.0)
+    bench = make_bench(read_candidate(model), options, lambda _: None)
+    lossless = bench.lossless()
+    found = Search(trials=8).run(bench, lossless)
+    base = bench.energy_mj(bench.build(tuple(each.step for each in lossless if each.kept)))
+    assert bench.energy_mj(bench.build(found.steps)) < base
+    assert bench.measure(bench.build(found.steps)).wer <= bench.limit
+    full = [each for each in bench.tried if each.on == "full"]
+    asked = [each for each in bench.tried if each.kl is not None and each.wer is None]
+    assert len(full) < len(asked), "the cascade decodes few of what it asks cheaply"
