@@ -7,10 +7,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.energy.builders import component, constant, device, rates, workload
 from wattscribe.energy import curves
 from wattscribe.energy.accuracy import AccuracyLaw, fit
+from wattscribe.energy.placement import place
 from wattscribe.energy.sensitivity import first_mentions, of_component, order
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
@@ -34,6 +37,82 @@ def test_slope_and_jump_by_hand() -> None:
     assert local.is_local
     assert local.fits_at_bytes is None
     assert local.mw_per_mb == pytest.approx(1e3 * 1e6 * 25 * 1e-9)
+
+
+def test_a_component_enters_where_it_is_worth_more_than_what_gives_way() -> None:
+    """1000 B of memory: activations 3 B/s for each of 600 B, states 1 B/s for each of 400 B, the joiner 2 B/s for each.
+
+    Of size x ≤ 400 it displaces states and gains x; beyond, activations too: 400 − (x − 400) ≥ 0 up to x = 800. There the
+    gain is nothing; a joiner read 5 times a second is worth more than both and enters as soon as it fits."""
+    encoder = component("encoder", [8000], activation_bytes=1800.0, peak_activation_bytes=600)
+    predictor = component("predictor", [8000], state_bytes=400)
+    made = workload(encoder, predictor, component("joiner", [3000]))
+    at = rates(encoder=(1e-3, 1), predictor=(1e-3, 0.5), joiner=(2, 2))
+    found = of_component(made, "joiner", at, FREE)
+    assert (found.is_local, found.fits_at_bytes, found.jump_mw) == (False, 799, pytest.approx(1e3 * 1 * 9e-9))
+    keen = of_component(made, "joiner", rates(encoder=(1e-3, 1), predictor=(1e-3, 0.5), joiner=(5, 5)), FREE)
+    assert (keen.fits_at_bytes, keen.jump_mw) == (1000, pytest.approx(1e3 * (5000 - 1800 - 400) * 9e-9))
+    never = of_component(made, "joiner", rates(encoder=(1e-3, 1), predictor=(1e-3, 0.5), joiner=(0.9, 0.9)), FREE)
+    assert (never.is_local, never.fits_at_bytes, never.jump_mw) == (False, None, None)
+
+
+def test_a_component_enters_beside_another_or_in_its_stead() -> None:
+    """1000 B of memory, of which a predictor read 3 times a second has 400."""
+    made = workload(component("predictor", [400]), component("joiner", [3000]))
+    beside = of_component(made, "joiner", rates(predictor=(3, 3), joiner=(1.1, 1.1)), FREE)
+    assert (beside.fits_at_bytes, beside.jump_mw) == (600, pytest.approx(1e3 * 660 * 9e-9))
+    instead = of_component(made, "joiner", rates(predictor=(3, 3), joiner=(2, 2)), FREE)
+    assert (instead.fits_at_bytes, instead.jump_mw) == (1000, pytest.approx(1e3 * (2000 - 1200) * 9e-9))
+
+
+def test_a_local_component_that_shrinks_lets_activations_in() -> None:
+    """Near, a byte of the joiner costs 10 × 1 nJ; what it leaves takes activations in, 4 B/s at 9 nJ less."""
+    encoder = component("encoder", [5000], activation_bytes=2000.0, peak_activation_bytes=500)
+    made = workload(encoder, component("joiner", [700]))
+    found = of_component(made, "joiner", rates(encoder=(1, 1), joiner=(10, 10)), FREE)
+    assert found.is_local
+    assert found.mw_per_mb == pytest.approx(1e3 * 1e6 * (10 * 1e-9 + 4 * 9e-9))
+
+
+part = st.tuples(
+    st.lists(st.integers(1, 3000), min_size=1, max_size=1),
+    st.integers(0, 1500),
+    st.floats(0, 9000),
+    st.integers(0, 900),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(part, min_size=3, max_size=3), st.lists(st.floats(0.1, 20), min_size=3, max_size=3), st.data())
+def test_a_component_is_in_the_optimum_where_it_is_said_to_enter_and_at_no_larger_size(
+    parts: list[tuple[list[int], int, float, int]], per_s: list[float], data: st.DataObject
+) -> None:
+    names = ("encoder", "predictor", "joiner")
+    made = workload(
+        *(
+            component(name, size, peak_activation_bytes=peak, activation_bytes=moved, state_bytes=states)
+            for name, (size, peak, moved, states) in zip(names, parts, strict=True)
+        )
+    )
+    at = rates(**{name: (each, each) for name, each in zip(names, per_s, strict=True)})
+    near = FREE.with_local_memory(data.draw(st.integers(1, 4000)))
+    name = data.draw(st.sampled_from(names))
+    whole = made.component(name)
+    found = of_component(made, name, at, near)
+    if found.is_local:
+        return
+    fits = found.fits_at_bytes or 0
+
+    def gain(size: int) -> float:
+        shrunk = made.replace(whole.scaled(size / whole.size_bytes))
+        best = place(shrunk, at, near)
+        without = place(made.replace(whole.scaled(1e-12)), at, near)  # of no bytes and no reads worth a place
+        return (best.saved_w - without.saved_w) / without.saved_w if name in best.local else 0.0
+
+    if fits:
+        assert gain(fits) > 0
+    if fits < whole.size_bytes - 1:
+        assert gain(data.draw(st.integers(fits + 1, whole.size_bytes))) < 1e-6
 
 
 def test_the_order_is_the_study_s_joiner_until_it_fits_then_predictor_then_encoder() -> None:

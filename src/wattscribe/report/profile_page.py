@@ -13,6 +13,7 @@ from wattscribe.energy.devices import Constant
 from wattscribe.energy.profile import Profile
 from wattscribe.errors import InputError
 from wattscribe.report.page import Block, Cell, Figure, Section, Table, Words, render
+from wattscribe.report.profile_table import local_memory
 
 TENSORS_SHOWN = 40
 _AXES = {
@@ -38,7 +39,7 @@ def html(found: Profile) -> str:
     sections = [
         Section(id="summary", title="What it says", blocks=[Words(lines=found.guidelines, as_list=True)]),
         Section(id="components", title="Components", blocks=[_shares(shown), _parts(shown), _components(shown)]),
-        Section(id="placement", title="Local memory", blocks=_placement(found), lead=_placed(shown)),
+        Section(id="placement", title="Local memory", blocks=_placement(found), lead=f"{local_memory(shown, 6)}."),
         Section(id="tensors", title="Tensors", blocks=[_heat(shown)]),
         Section(id="choices", title="What a designer can choose", blocks=_curves(found)),
         Section(id="order", title="Order of compression", blocks=[_sensitivity(found), _order(found)]),
@@ -156,15 +157,6 @@ def _components(shown: Breakdown) -> Table:
 
 def _number(value: float, note: str = "") -> Cell:
     return Cell(text=f"{value:.4g}", sort=value, note=note)
-
-
-def _placed(shown: Breakdown) -> str:
-    placed = shown.placement
-    inside = ", ".join(placed.local[:6]) + (f" and {len(placed.local) - 6} more" if len(placed.local) > 6 else "")
-    return (
-        f"{placed.local_bytes / 1e6:.3g} of {placed.capacity_bytes / 1e6:.3g} MB hold weights ({inside or 'none fit'}); "
-        f"{placed.reserved_bytes / 1e6:.3g} MB are kept for states and activations."
-    )
 
 
 def _placement(found: Profile) -> list[Block]:

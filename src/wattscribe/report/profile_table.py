@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from wattscribe.energy.breakdown import Figure
+from wattscribe.energy.breakdown import Breakdown, Figure
 from wattscribe.energy.profile import Profile
 
 WIDTH = 150
@@ -24,18 +24,31 @@ def print_profile(found: Profile, console: Console | None = None) -> None:
     console.print(f"rates {escape(shown.rates.note)}" + (f"; {shown.rates.decoding}" if shown.rates.decoding else ""))
     console.print(_components(found))
     console.print(_totals(found))
-    placed = shown.placement
-    inside = ", ".join(placed.local[:4]) + (f" and {len(placed.local) - 4} more" if len(placed.local) > 4 else "")
-    console.print(
-        f"local memory: {placed.local_bytes / 1e6:.3g} of {placed.capacity_bytes / 1e6:.3g} MB hold weights "
-        f"({escape(inside) or 'none fit'}), {placed.reserved_bytes / 1e6:.3g} MB are kept for states and activations"
-    )
+    console.print(escape(local_memory(shown, 4)))
     console.print(_sensitivities(found))
     console.print(f"compress in this order: {', '.join(found.order)}")
     for sentence in found.guidelines:
         console.print(f"- {escape(sentence)}")
     for note in shown.workload.notes:
         console.print(f"note: {escape(note)}")
+
+
+def local_memory(shown: Breakdown, names: int) -> str:
+    """What local memory holds, and how much of the states and activations had to stay outside."""
+    placed = shown.placement
+    more = f" and {len(placed.local) - names} more" if len(placed.local) > names else ""
+    inside = ", ".join(placed.local[:names]) + more
+    said = (
+        f"{placed.local_bytes / 1e6:.3g} of {placed.capacity_bytes / 1e6:.3g} MB of local memory hold weights "
+        f"({inside or 'none'}), {placed.reserved_bytes / 1e6:.3g} MB states and activations"
+    )
+    activations, states = placed.local_shares()
+    if min(activations, states) == 1:
+        return said
+    return (
+        f"{said}: {100 * activations:.0f} % of the activations' traffic and {100 * states:.0f} % of the states', the rest "
+        f"goes to {shown.device.main.name}"
+    )
 
 
 def _components(found: Profile) -> Table:
