@@ -79,7 +79,8 @@ def test_a_real_decode_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert joiner["power_share"] < joiner["size_share"]
     assert 0 < found["placement"]["activations_local"] < 1
     assert found["placement"]["local_bytes"] + found["placement"]["reserved_bytes"] == 1_000_000
-    small = run_json(capsys, "profile", str(ZIPFORMER), *options, "--local-memory", "500kB")
+    at = ["--frames-per-s", str(found["rates"]["frames_per_s"]), "--tokens-per-s", str(found["rates"]["tokens_per_s"])]
+    small = run_json(capsys, "profile", str(ZIPFORMER), *at, *options[4:], "--local-memory", "500kB")
     joiner = small["components"]["joiner"]
     assert joiner["power_share"] > 2 * joiner["size_share"]
     assert small["order"][0] == "joiner"

@@ -159,12 +159,12 @@ def test_an_exact_law_is_recovered() -> None:
 def test_intervals_hold_the_truth_nineteen_times_in_twenty() -> None:
     sizes = np.linspace(1, 20, 12)
     hits = 0
-    for seed in range(100):
+    for seed in range(40):
         error = np.random.default_rng(seed).normal(0, 0.002, len(sizes))
         wers = np.exp(-0.3 * sizes - 1.5) + 0.04 + error
         found = fit([(size * 1e6, float(wer)) for size, wer in zip(sizes, wers, strict=True)])
         hits += found.a_ci95[0] <= -0.3 <= found.a_ci95[1]
-    assert 88 <= hits <= 100
+    assert 35 <= hits <= 40
 
 
 def test_fits_that_are_refused() -> None:
