@@ -25,7 +25,7 @@ from wattscribe.journal import FILE_NAME, read_run
 from wattscribe.records import RunFacts
 from wattscribe.report import rows
 
-MEASURED = ("rtf", "latency", "load", "warmup", "peak_memory", "energy", "j_per", "mean_power", "rails")
+MEASURED = ("rtf", "latency", "load", "warmup", "peak_memory", "energy", "j_per", "mean_power", "rails", "starved")
 """Columns that time decides; every other must be the same, killed or not."""
 PATIENCE_S = 60.0
 RUN = """
