@@ -113,7 +113,9 @@ def test_errors_are_one_line(recipe, tmp_path, capsys):
     assert "no model.safetensors" in said("export", str(tmp_path), "-o", out)
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in (Path(__file__).resolve().parents[2] / "recipes").glob("*.toml")))
+@pytest.mark.parametrize(
+    "name", sorted(p.name for p in (Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
+)
 def test_shipped_recipes_are_read(name):
     path = Path(__file__).resolve().parents[2] / "recipes" / name
     if "[training" not in path.read_text():

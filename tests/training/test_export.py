@@ -36,6 +36,11 @@ def varied_model(vocabulary: int, *, scale: float = 6.0, **changes) -> Transduce
             parameter.mul_(scale)
         if model.joiner.blank_out is None:
             model.joiner.out.bias[0] += 1.0
+        else:
+            model.joiner.from_encoder.weight.mul_(3)
+            model.joiner.from_predictor.weight.mul_(0.5)
+            model.joiner.out.bias.zero_()
+            model.joiner.blank_out.bias.fill_(-1.0)
     return model
 
 

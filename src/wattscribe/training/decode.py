@@ -8,6 +8,7 @@ from torch import Tensor
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.predictor import BLANK, LstmPredictor
 
+
 @torch.no_grad()
 def greedy_ctc(model: TransducerModel, mels: Tensor, frames: Tensor) -> list[list[int]]:
     """Token ids of each utterance by the CTC head: repeats merged, blanks dropped."""

@@ -7,10 +7,11 @@ the convolutions' past in the second, both padded to one width since sherpa-onnx
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -257,8 +258,7 @@ def _graph(
         import onnxscript  # noqa: F401  (torch.onnx needs it)
     except ImportError as error:
         raise MissingExtraError(str(error.name), "train", needed_for="Export") from error
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
+    with _quiet(), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module.eval(), (), kwargs=inputs, dynamo=True, dynamic_shapes=dynamic, output_names=outputs,
@@ -276,6 +276,17 @@ def _graph(
         del node.metadata_props[:]
         node.doc_string = ""
     return graph
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Exporters log advice and progress; only their errors are let through meanwhile."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def write_precisions(graph: Any, directory: Path, name: str, precisions: tuple[str, ...]) -> list[Path]:
@@ -313,6 +324,6 @@ def _quantise(graph: Any, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model.onnx"
         onnx.save(graph, source)
-        logging.getLogger().setLevel(logging.ERROR)
-        quantize_dynamic(source, path, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True,
-                         weight_type=QuantType.QInt8)  # fmt: skip
+        with _quiet():  # it logs advice on the root logger that does not hold here
+            quantize_dynamic(source, path, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True,
+                             weight_type=QuantType.QInt8)  # fmt: skip

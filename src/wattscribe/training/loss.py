@@ -99,9 +99,7 @@ def _frame_by_frame(blank: Tensor, emit: Tensor, ends: Tensor, tokens: Tensor) -
     return torch.stack(columns)[ends, rows, tokens]
 
 
-def lattice_loss(
-    blank: Tensor, emit: Tensor, frames: Tensor, tokens: Tensor, *, one_per_frame: bool = False
-) -> Tensor:
+def lattice_loss(blank: Tensor, emit: Tensor, frames: Tensor, tokens: Tensor, *, one_per_frame: bool = False) -> Tensor:
     """Negative log-likelihood (N) of a transducer lattice.
 
     `blank` and `emit` (N, T, U + 1) are log-probabilities of going on in time and of emitting the next token at node
