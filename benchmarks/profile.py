@@ -78,7 +78,7 @@ def arch() -> dict[str, Any]:
             "|---|---|---|---|---|---|",
             *lines,
             "",
-            "The joiner halved until it fits the phone's local memory (8 MB, of which states and activations keep 2.7):",
+            "The joiner halved until it fits the phone's local memory (8 MB, of which states and activations take 2.7):",
             "",
             "| joiner MB | where | joiner mW | against the row above |",
             "|---|---|---|---|",
@@ -134,7 +134,9 @@ def zipformer() -> dict[str, Any]:
         f"| {row['device']}, {row['local'] / 1e6:g} MB | {row['precision']} | {row['decoding']} | {row['joiner_calls']:.1f} | "
         f"{row['total_mw']:.3f} ({row['low']:.3f} to {row['high']:.3f}) | "
         + " / ".join(f"{100 * share:.0f}" for share in row["power_share"])
-        + f" | {row['joiner_reads_mw']:.4f} |"
+        + f" | {row['joiner_reads_mw']:.4f} | {', '.join(row['inside']) or '–'}; "
+        + " / ".join(f"{100 * share:.0f}" for share in row["shares_local"])
+        + " |"
         for row in rows
     ]
     sizes = " / ".join(f"{100 * share:.0f}" for share in rows[0]["size_share"])
@@ -146,8 +148,9 @@ def zipformer() -> dict[str, Any]:
             "The real zipformer (int8 encoder) decoding LibriSpeech chapter 3752-4944 (70 utterances, 328 s); rates counted.",
             f"With the fp32 joiner, encoder / predictor / joiner are {sizes} % of the size.",
             "",
-            "| device | joiner | decoding | joiner calls/s | total mW (95 %) | power % e / p / j | joiner weight reads mW |",
-            "|---|---|---|---|---|---|---|",
+            "| device | joiner | decoding | joiner calls/s | total mW (95 %) | power % e / p / j | joiner weight reads mW "
+            "| local memory holds; % of activations' / states' traffic |",
+            "|---|---|---|---|---|---|---|---|",
             *lines,
         ],
     )
@@ -165,6 +168,8 @@ def numbers(shown: Any) -> dict[str, Any]:
         "high": 1e3 * high,
         "power_share": [each.total_w.value / total for each in shown.components],
         "size_share": [each.size_bytes / shown.workload.size_bytes for each in shown.components],
+        "inside": shown.placement.local,
+        "shares_local": shown.placement.local_shares(),
         "joiner_reads_mw": 1e3 * sum(each.value for each in joiner.weight_reads_w.values()),
     }
 
