@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,12 +18,15 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+Decibels = Annotated[float, Field(ge=-200, le=200)]
+"""24-bit audio spans 144 dB; beyond 200 dB a ratio is a slip of the keyboard."""
+
 BUILT_IN_NOISE = ("white", "pink")
 BUILT_IN_CORPORA = ("bundled",)
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelEntry(_Strict):
@@ -41,7 +44,7 @@ class ConditionEntry(_Strict):
     """One `[[conditions]]` table, for a combination that the short keys cannot name (a room and noise, say)."""
 
     noise: str | None = None
-    snr: float | None = None
+    snr: Decibels | None = None
     rir: str | None = None
     longform_minutes: float | None = Field(default=None, gt=0)
 
@@ -66,7 +69,7 @@ class Experiment(_Strict):
     clean: bool = True
     """Whether the clean condition is part of it."""
     noise: list[str] = []
-    snr: list[float] = []
+    snr: list[Decibels] = []
     rir: list[str] = []
     longform_minutes: float | None = Field(default=None, gt=0)
     conditions: list[ConditionEntry] = []

@@ -57,11 +57,16 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     """Import `cli/VERB.py` and call its `app`; an int that the command returns becomes the exit status."""
     from importlib import import_module
 
+    from cyclopts import CycloptsError
+
     from wattscribe.errors import WattscribeError
 
     app = import_module(f"wattscribe.cli.{verb}").app
     try:
-        status = app(arguments, result_action="return_value")
+        status = app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        print(f"wattscribe {verb}: {_one_line(str(error))} See wattscribe {verb} --help", file=sys.stderr)
+        return 2
     except WattscribeError as error:
         print(f"wattscribe {verb}: {error}", file=sys.stderr)
         return error.exit_code
@@ -70,3 +75,9 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     except BrokenPipeError:
         return 141
     return status if isinstance(status, int) else 0
+
+
+def _one_line(text: str) -> str:
+    """What the argument parser says over several lines, as one sentence."""
+    line = " ".join(text.split())
+    return line if line.endswith((".", "?", "!")) else f"{line}."

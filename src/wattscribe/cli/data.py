@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import cyclopts
+from cyclopts import Parameter
 
 from wattscribe.corpora.get import BASE_URL
 
 app = cyclopts.App(name="wattscribe data", help="Download speech to measure with.")
 
+Switch = Annotated[bool, Parameter(negative=())]
+
 
 @app.command
-def get(name: str, /, *, out: Path = Path("data"), mirror: str = BASE_URL, keep_archive: bool = False) -> None:
+def get(name: str, /, *, out: Path = Path("data"), mirror: str = BASE_URL, keep_archive: Switch = False) -> None:
     """Download a LibriSpeech set, check it, unpack it and print the folder for `--data`.
 
     Parameters
@@ -33,12 +37,12 @@ def get(name: str, /, *, out: Path = Path("data"), mirror: str = BASE_URL, keep_
 
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(name, total=None)
+        task = bar.add_task(name, total=None, visible=False)
         folder = get_set(
             name,
             out,
             mirror=mirror,
             keep_archive=keep_archive,
-            progress=lambda held, total: bar.update(task, completed=held, total=total),
+            progress=lambda held, total: bar.update(task, completed=held, total=total, visible=True),
         )
     print(folder)

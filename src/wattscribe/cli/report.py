@@ -18,7 +18,7 @@ def report(
     format: Literal["html", "md", "csv", "json", "parquet"] = "html",
     out: Path | None = None,
     max_wer: str | None = None,
-    max_watts: float | None = None,
+    max_watts: str | None = None,
     max_memory: str | None = None,
     condition: str | None = None,
     device: str | None = None,
@@ -36,7 +36,7 @@ def report(
     max_wer
         The recommendation keeps this WER, in per cent: 5 or 5%.
     max_watts
-        The recommendation keeps this mean power, in W.
+        The recommendation keeps this mean power, in W: 3 or 3W.
     max_memory
         The recommendation keeps this peak memory: 500MB, 2GB or bytes.
     condition
@@ -47,11 +47,11 @@ def report(
     from wattscribe.journal import read_run
     from wattscribe.report.findings import Limits
     from wattscribe.report.formats import write
-    from wattscribe.report.quantities import bytes_of, fraction_of_percent
+    from wattscribe.report.quantities import bytes_of, fraction_of_percent, watts_of
 
     limits = Limits(
         max_wer=None if max_wer is None else fraction_of_percent(max_wer, flag="--max-wer"),
-        max_watts=max_watts,
+        max_watts=None if max_watts is None else watts_of(max_watts, flag="--max-watts"),
         max_memory_bytes=None if max_memory is None else bytes_of(max_memory, flag="--max-memory"),
         condition=condition,
     )

@@ -49,7 +49,7 @@ def transcribe(
     model: str,
     /,
     *sources: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    mic: bool = False,
+    mic: Annotated[bool, Parameter(negative="")] = False,
     json_lines: Annotated[bool, Parameter(name="--json", negative="")] = False,
     vad: Annotated[bool, Parameter(negative="")] = False,
     decoding: Literal["greedy", "beam"] = "greedy",
@@ -65,19 +65,32 @@ def transcribe(
 
     Parameters
     ----------
-    model: directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt
-    sources: audio files, or - for raw PCM on standard input
-    mic: listen to the default microphone until Ctrl-C (extra `mic`)
-    json_lines: one JSON line per utterance, with times, and one with what the source cost
-    vad: hear only speech: no encoder call in silence (extra `vad`)
-    decoding: greedy, or modified beam search
-    beam: hypotheses kept by beam search
-    blank_penalty: subtracted from the blank's score
-    frame_by_frame: ask the joiner frame by frame, for comparison
-    precision: which of several files of a component to take
-    threads: of one operator
-    tail_s: seconds of silence appended at the end
-    endpoints: start a new line after a pause, or after 20 s
+    model
+        Directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt.
+    sources
+        Audio files, or - for raw PCM on standard input.
+    mic
+        Listen to the default microphone until Ctrl-C (extra mic).
+    json_lines
+        One JSON line per utterance, with times, and one with what the source cost.
+    vad
+        Hear only speech: no encoder call in silence (extra vad).
+    decoding
+        greedy, or modified beam search.
+    beam
+        Hypotheses kept by beam search.
+    blank_penalty
+        Subtracted from the blank's score.
+    frame_by_frame
+        Ask the joiner frame by frame, for comparison.
+    precision
+        Which of several files of a component to take.
+    threads
+        Threads of one operator.
+    tail_s
+        Seconds of silence appended at the end.
+    endpoints
+        Start a new line after a pause, or after 20 s.
     """
     from wattscribe.streaming import Endpointing, open_transducer
 
@@ -86,6 +99,8 @@ def transcribe(
         raise InputError(f"there is no option {unknown[0]!r}", fix="See wattscribe transcribe --help")
     if bool(sources) == mic:
         raise InputError("nothing to transcribe" if not mic else "both files and --mic", fix="Give FILE…, - or --mic")
+    if threads < 1:
+        raise InputError(f"threads is {threads}", fix="It must be 1 or more")
     transducer = open_transducer(
         model.removeprefix("onnx:"),
         precision=precision,
@@ -112,11 +127,15 @@ def transcribe(
 
 
 def _blocks(name: str, mic: bool) -> Iterator[Samples]:
+    from wattscribe.corpora.containers import check_file
     from wattscribe.streaming import sources
 
     if mic:
         return sources.microphone_blocks()
-    return sources.pcm_blocks(sys.stdin.buffer) if name == "-" else sources.file_blocks(name)
+    if name == "-":
+        return sources.pcm_blocks(sys.stdin.buffer)
+    check_file(name)
+    return sources.file_blocks(name)
 
 
 def _listener(transducer: Transducer, vad: bool) -> Listener:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
+from pathlib import Path
 
 from wattscribe.errors import InputError
 
@@ -19,7 +21,19 @@ _OGG_END_OF_STREAM = 0x04
 _OGG_HEADER_BYTES = 27
 
 
-def check_complete(data: bytes, where: object) -> None:
+Bytes = bytes | mmap.mmap
+
+
+def check_file(path: str | Path) -> None:
+    """`check_complete` of a file of any length, without reading it into memory; a missing or empty one passes."""
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        check_complete(data, path)
+
+
+def check_complete(data: Bytes, where: object) -> None:
     """Raise InputError when a WAV or OGG file ends before its own header or page says; other formats pass."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         _check_wav(data, where)
@@ -27,7 +41,7 @@ def check_complete(data: bytes, where: object) -> None:
         _check_ogg(data, where)
 
 
-def _check_wav(data: bytes, where: object) -> None:
+def _check_wav(data: Bytes, where: object) -> None:
     """Walk the RIFF chunks to `data` (Microsoft's Multimedia Programming Interface 1.0) and compare sizes."""
     position = 12
     while position + 8 <= len(data):
@@ -42,7 +56,7 @@ def _check_wav(data: bytes, where: object) -> None:
     raise InputError("truncated: the file ends before its samples", where=where)
 
 
-def _check_ogg(data: bytes, where: object) -> None:
+def _check_ogg(data: Bytes, where: object) -> None:
     """The last page must be whole and carry the end-of-stream flag (RFC 3533, section 6)."""
     start = data.rfind(b"OggS")
     whole = False

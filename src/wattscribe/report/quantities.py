@@ -15,6 +15,11 @@ def fraction_of_percent(text: str, *, flag: str) -> float:
     return _number(text.strip().removesuffix("%").strip(), flag, text, example="3%") / 100.0
 
 
+def watts_of(text: str, *, flag: str) -> float:
+    """`3`, `3W` or `3 W` → watts. Raises InputError on anything else and on negative numbers."""
+    return _number(text.strip().removesuffix("W").strip(), flag, text, example="3")
+
+
 def bytes_of(text: str, *, flag: str) -> float:
     """`500MB`, `2 GiB`, `123456` → bytes. Raises InputError."""
     match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*([a-zA-Z]*)\s*", text)
