@@ -315,3 +315,10 @@ def test_real_manifests_at_other_rates(shared: Path, folder: str, count: int, sp
     assert (len(good), len(bad), len({item.speaker for item in good})) == (count, 0, speakers)
     for item in good[:: count // 20]:
         assert len(corpus.audio(item)) / 16_000 == pytest.approx(item.duration_s, abs=0.001)
+
+
+def test_files_that_differ_only_in_their_suffix_have_ids_of_their_own(tmp_path: Path) -> None:
+    lines = [{"audio_filepath": name, "text": "x"} for name in ("a.wav", "a.ogg", "b/c.wav", "d/c.wav", "e.v2.wav")]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    ids = [item.id for item in open_corpus(str(tmp_path))]
+    assert ids == ["a.wav", "a.ogg", "b/c", "d/c", "e.v2"]

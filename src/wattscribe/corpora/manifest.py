@@ -153,14 +153,16 @@ def _id(value: dict[str, Any], names: dict[str, str]) -> str | None:
 
 
 def _default_ids(values: list[dict[str, Any]]) -> dict[str, str]:
-    """Names for entries without an id: the file's stem, or the whole path less its suffix where two files share a stem."""
+    """Names for entries without an id: the file's stem; where two files share it, the path less its suffix, or all of it."""
     sources = {source for value in values if (source := _text(value, "audio_filepath"))}
-    stems = Counter(PurePosixPath(source).stem for source in sources)
-    return {
-        source: path.stem if stems[path.stem] == 1 else path.with_suffix("").as_posix()
-        for source in sources
-        if (path := PurePosixPath(source)).name
-    } | {source: source for source in sources if not PurePosixPath(source).name}
+    bare = {source: PurePosixPath(source) for source in sources if PurePosixPath(source).name}
+    stems = Counter(path.stem for path in bare.values())
+    paths = Counter(path.with_suffix("") for path in bare.values())
+    names = dict.fromkeys(sources, "") | {source: path.stem for source, path in bare.items()}
+    for source, path in bare.items():
+        if stems[path.stem] > 1:
+            names[source] = path.with_suffix("").as_posix() if paths[path.with_suffix("")] == 1 else path.as_posix()
+    return {source: name or source for source, name in names.items()}
 
 
 def _seconds(value: dict[str, Any], key: str, id_: str) -> float | None:
