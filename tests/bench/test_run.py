@@ -197,3 +197,13 @@ def test_existing_run(experiment: Make, tmp_path: Path) -> None:
         run(experiment(), out, resume=True, overwrite=True, meters=[])
     assert read_run(run(experiment(repeats=2), out, overwrite=True, meters=[])).experiment["repeats"] == 2
     assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_speech_that_cannot_be_prepared_leaves_the_directory_free(tmp_path: Path, corpus: Path) -> None:
+    from wattscribe.bench.experiment import check
+
+    keys = {"models": ["fake:a?text=x"], "data": [str(corpus)]}
+    with pytest.raises(InputError, match="no such noise folder"):
+        run(check({**keys, "noise": [str(tmp_path / "rain")], "snr": [10.0]}), tmp_path / "r", meters=[])
+    facts = measure(check(keys), tmp_path / "r")
+    assert [trial.status for trial in facts.trials] == ["done"]

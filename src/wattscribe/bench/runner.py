@@ -72,9 +72,7 @@ def run(
     try:
         if retry_failed:
             journal.set_aside_failed()
-        spools = spool_all(
-            journal.unfinished(), out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared
-        )
+        spools = _prepare(journal, experiment, out_dir, watcher, anew=not resume)
         for spool in spools.values():
             _record(journal, spool)
         power.start()
@@ -180,6 +178,21 @@ class _Run:
     def _note_first_idle(self) -> None:
         if self.power.first_idle_w and self.journal.noted("first_idle_w") is None:
             self.journal.note("first_idle_w", self.power.first_idle_w)
+
+
+def _prepare(
+    journal: Journal, experiment: Experiment, out_dir: Path, watcher: Watcher, *, anew: bool
+) -> Mapping[Key, Spool]:
+    """Read and mix all speech; a run that began `anew` and fails here held nothing, so the directory is free again."""
+    try:
+        return spool_all(
+            journal.unfinished(), out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared
+        )
+    except InputError:
+        if anew:
+            journal.close()
+            _remove(out_dir)
+        raise
 
 
 def _next_marks(experiment: Experiment, journal: Journal) -> Marks | None:

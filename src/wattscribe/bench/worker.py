@@ -88,7 +88,7 @@ class Worker:
         text = str(error) if isinstance(error, WattscribeError) else f"{kind.__name__}: {error}".rstrip(": ")
         memory_words = ("out of memory", "bad_alloc", "can't allocate memory", "cannot allocate memory")
         exhausted = isinstance(error, MemoryError) or any(word in text.lower() for word in memory_words)
-        self._send(Failed(reason=text, out_of_memory=exhausted))
+        self._send(Failed(reason=" ".join(text.split()), out_of_memory=exhausted))
         sys.stderr.flush()
         os._exit(EXIT_FAILED)
 

@@ -91,7 +91,7 @@ class Recordings:
             suffixes = " ".join(AUDIO_SUFFIXES)
             raise InputError("this folder holds no audio to use as noise", where=folder, fix=f"Looked for {suffixes}")
         for path in self.files:
-            duration_of(path)
+            _check(path)
         if not any(_load(path)[1] > 0.0 for path in self.files):
             raise InputError(
                 "every noise recording here is silent", where=folder, fix="Name a folder with audible noise"
@@ -127,6 +127,14 @@ class Recordings:
             offset=best[2],
             looped=len(samples) < len(mask),
         )
+
+
+def _check(path: Path) -> None:
+    """Raises InputError that says what to do about a recording that cannot be noise."""
+    try:
+        duration_of(path)
+    except InputError as error:
+        raise InputError(error.what, where=error.where, fix="Mend it or take it out of the noise folder") from error
 
 
 def cut(samples: NDArray[np.floating], offset: int, count: int) -> NDArray[np.float64]:
