@@ -28,6 +28,8 @@ from wattscribe.training.predictor import LstmPredictor, StatelessPredictor
 from wattscribe.training.tokens import Vocabulary
 
 OPSET = 18
+OPSET_OF_ROWS = 17
+"""Of decoder and joiner: older runtimes read them, and reductions still carry their axes as attributes."""
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -170,6 +172,7 @@ def export(
         directory.mkdir(parents=True, exist_ok=True)
         vocabulary.write_tokens(directory / "tokens.txt")
         for name, graph in _graphs(model, metadata).items():
+            graph = graph if name == "encoder" else _older(graph)
             written += write_precisions(graph, directory, name, precisions)
     except OSError as error:
         raise TrainingError(f"the export cannot be written: {error.strerror or error}", where=directory,
@@ -278,6 +281,14 @@ def _graph(
     return graph
 
 
+def _older(graph: Any) -> Any:
+    from onnx import checker, version_converter
+
+    older = version_converter.convert_version(graph, OPSET_OF_ROWS)
+    checker.check_model(older)
+    return older
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Exporters log advice and progress; only their errors are let through meanwhile."""
@@ -311,7 +322,13 @@ def write_precisions(graph: Any, directory: Path, name: str, precisions: tuple[s
 def _half(graph: Any) -> Any:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    return convert_float_to_float16(copy.deepcopy(graph), keep_io_types=True)
+    half = convert_float_to_float16(copy.deepcopy(graph), keep_io_types=True)
+    # It puts the casts of the inputs last; ONNX wants every node behind those that it reads.
+    inputs = {item.name for item in half.graph.input}
+    nodes = sorted(half.graph.node, key=lambda node: not (node.op_type == "Cast" and node.input[0] in inputs))
+    del half.graph.node[:]
+    half.graph.node.extend(nodes)
+    return half
 
 
 def _quantise(graph: Any, path: Path) -> None:
