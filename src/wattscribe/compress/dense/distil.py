@@ -1,0 +1,90 @@
+"""Fine-tuning a pruned model while the dense one says what it would have answered (knowledge distillation).
+
+The student hears the same batch. Where the dense model's own greedy answer would stand is not searched for: both joiners answer
+at every frame after the true prefix that CTC finds most likely there, and the student's distribution is drawn to the teacher's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from wattscribe.errors import InputError, TrainingError
+from wattscribe.training.data import Batch
+from wattscribe.training.loss import band_starts
+from wattscribe.training.model import TransducerModel
+from wattscribe.training.objective import Weights, losses
+
+CLIP = 1.0
+SHARE = 0.5
+"""Of the loss that the dense model's answers make up."""
+TEMPERATURE = 1.5
+
+
+def distil(
+    student: TransducerModel,
+    teacher: TransducerModel,
+    batches: Iterable[Batch],
+    *,
+    steps: int,
+    rate: float = 3e-4,
+    share: float = SHARE,
+    weights: Weights | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[float]:
+    """Train `student` in place for `steps` batches; the losses. Raises InputError for too few batches or other
+    vocabularies, TrainingError where the loss diverges."""
+    if student.config.vocabulary != teacher.config.vocabulary:
+        raise InputError("teacher and student have other vocabularies", fix="Reduce the vocabulary of both")
+    optimiser = torch.optim.AdamW(student.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=max(steps, 2), pct_start=0.2)
+    teacher.eval()
+    history: list[float] = []
+    for batch in batches:
+        if len(history) == steps:
+            break
+        student.train()
+        own = losses(student, None, batch, weights or Weights()).total
+        taught = answers_apart(student, teacher, batch) if share else own.new_zeros(())
+        total = (1 - share) * own + share * taught
+        if not torch.isfinite(total):
+            raise TrainingError(f"the loss diverged at step {len(history)}", fix="Lower the learning rate")
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(student.parameters(), CLIP)
+        optimiser.step()
+        schedule.step()
+        history.append(float(total.detach()))
+        if len(history) % 20 == 0:
+            say(f"step {len(history)} of {steps}: loss {sum(history[-20:]) / 20:.3f}")
+    if len(history) < steps:
+        raise InputError(
+            f"the training data gave {len(history)} batches, {steps} were asked for", fix="Use more speech"
+        )
+    student.eval()
+    return history
+
+
+def answers_apart(student: TransducerModel, teacher: TransducerModel, batch: Batch) -> Tensor:
+    """KL divergence per frame of the student's answer from the teacher's, both softened."""
+    frames = teacher.encoder.frames(batch.frames)
+    longest = int(frames.max())
+    with torch.no_grad():
+        encoded = teacher.encoder(batch.mels)[:, :longest]
+        by_ctc = torch.log_softmax(teacher.ctc(encoded).float(), -1)
+        heard = band_starts(by_ctc, batch.targets, frames, batch.tokens, 1)
+        wanted = _answers(teacher, encoded, batch, heard)
+    given = _answers(student, student.encoder(batch.mels)[:, :longest], batch, heard)
+    apart = (wanted.exp() * (wanted - given)).sum(-1)
+    known = torch.arange(longest)[None] < frames[:, None]
+    return (apart * known).sum() / known.sum().clamp(min=1) * TEMPERATURE**2
+
+
+def _answers(model: TransducerModel, encoded: Tensor, batch: Batch, heard: Tensor) -> Tensor:
+    """(N, frames, vocabulary) log-probabilities after the first `heard` tokens."""
+    said = model.predictor(batch.targets)
+    rows = heard.long()[..., None].expand(-1, -1, said.shape[-1])
+    logits = model.joiner(encoded, said.gather(1, rows))
+    return torch.log_softmax(logits.float() / TEMPERATURE, -1)
