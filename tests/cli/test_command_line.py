@@ -64,3 +64,16 @@ def test_a_cut_recording_is_not_transcribed_as_if_whole(tmp_path: Path) -> None:
         list(_blocks(str(cut), mic=False))
     cut.write_bytes(header + bytes(32000))
     assert sum(map(len, _blocks(str(cut), mic=False))) == 16000
+
+
+def test_an_interrupted_bench_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wattscribe.cli.bench.run", interrupted)
+    assert main(["bench", "--model", "fake:a", "--data", "bundled", "--out", str(tmp_path / "r")]) == 130
+    shown = capsys.readouterr()
+    assert len(shown.err.splitlines()) == 1
+    assert "--resume" in shown.err

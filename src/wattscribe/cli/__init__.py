@@ -62,6 +62,7 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     from wattscribe.errors import WattscribeError
 
     app = import_module(f"wattscribe.cli.{verb}").app
+    app.suppress_keyboard_interrupt = False
     try:
         status = app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -71,6 +72,8 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         print(f"wattscribe {verb}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        hint = " What is finished is kept; go on with --resume" if verb == "bench" else ""
+        print(f"wattscribe {verb}: interrupted.{hint}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 141

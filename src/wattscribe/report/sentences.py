@@ -24,6 +24,9 @@ from wattscribe.report.table import Row, View
 from wattscribe.report.words import bytes_text, interval_text, number, p_text, percent_text, plural, sentence
 from wattscribe.scoring import PairedResult
 
+NAMED_ONE_BY_ONE = 3
+"""More rows than this with the same warning share one sentence; the table marks each."""
+
 
 def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
     """What was measured and who came out best in what, in a few sentences."""
@@ -164,13 +167,19 @@ def flag_sentences(seen: View) -> list[str]:
 
 
 def starved_sentences(rows: Sequence[Row]) -> list[str]:
-    """Who waited for a core that other work had: measure again on a quiet machine."""
+    """Who waited for a core that other work had, one by one while they are few: measure again on a quiet machine."""
+    starved = [row for row in rows if (row.starved_share or 0.0) > STARVED_SHARE]
+    if len(starved) > NAMED_ONE_BY_ONE:
+        worst = max(row.starved_share or 0.0 for row in starved)
+        return [
+            f"{len(starved)} of {plural(len(rows), 'row')} stood ready and waited for a core that other work had, for "
+            f"{100 * worst:.0f} % of the time at worst; their times and energies are upper bounds."
+        ]
     return [
         f"{short_model(row.model)} {row.precision}, {short_corpus(row.corpus)}, {row.condition}: it stood ready and waited for "
-        f"a core that other work had, {number(row.starved_s)} s in a pass and {100 * row.starved_share:.0f} % of its time at "
-        "worst; its times and energies are upper bounds."
-        for row in rows
-        if row.starved_share is not None and row.starved_share > STARVED_SHARE
+        f"a core that other work had, {number(row.starved_s)} s in a pass and {100 * (row.starved_share or 0.0):.0f} % of its "
+        "time at worst; its times and energies are upper bounds."
+        for row in starved
     ]
 
 
