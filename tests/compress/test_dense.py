@@ -51,9 +51,7 @@ def batch(vocabulary: Vocabulary, seed: int = 0) -> Batch:
         "mels": torch.randn(2, 128, 20, generator=generator), "frames": torch.tensor([128, 112]), "targets": targets,
         "tokens": torch.tensor([len(each) for each in ids]), "texts": TEXTS, "audio_s": 2.4, "taught": None,
     }  # fmt: skip
-    import dataclasses
-
-    return Batch(**{each.name: fields[each.name] for each in dataclasses.fields(Batch)})
+    return Batch(**fields)
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ def compress(
     strategy: Literal["targeted", "uniform", "global", "search"] = "targeted",
     seed: int = 0,
     max_latency_ms: float | None = None,
+    train_config: Path | None = None,
     recipe: Path | None = None,
     limit: int | None = None,
     storage: Path | None = None,
@@ -42,7 +43,7 @@ def compress(
     Parameters
     ----------
     model
-        An exported transducer in sherpa-onnx's layout.
+        An exported transducer in sherpa-onnx's layout; with --train-config a trained checkpoint.
     output
         The directory to write: complete, or absent.
     data
@@ -61,6 +62,8 @@ def compress(
         Of draws of audio, of the bootstrap and of the search.
     max_latency_ms
         Refuse segments longer than this.
+    train_config
+        A TOML file for pruning and fine-tuning; MODEL is then a folder that wattscribe train wrote.
     recipe
         Carry out the kept steps of this recipe.toml instead of looking for one.
     limit
@@ -94,6 +97,7 @@ def compress(
         storage=storage,
         trials=trials,
         require_proof=require_proof,
+        train_config=train_config,
     )
     found = compress_model(model, output, options, overwrite=overwrite, say=lambda text: print(text, flush=True))
     print("\n".join(outcome.lines(found)))

@@ -51,6 +51,8 @@ class Options:
     calibration_s: float = CALIBRATION_S
     probe_s: float = PROBE_S
     require_proof: bool = False
+    train_config: Path | None = None
+    """With it MODEL is a folder that `wattscribe train` wrote: pruned and fine-tuned first."""
 
 
 def check(options: Options) -> None:
@@ -74,8 +76,14 @@ def compress_model(
     """Compress an exported transducer post-training and write OUT. Raises InputError and ModelError; OUT is then absent."""
     check(options)
     outcome.check_target(Path(out), overwrite=overwrite)
-    original = read_candidate(model)
-    bench = make_bench(original, options, say)
+    if options.train_config is not None:
+        from wattscribe.compress.dense.tune import prune_and_tune
+
+        dense, original = prune_and_tune(Path(model), options.train_config, say=say)
+        bench = make_bench(original, options, say)
+        bench.against = dense
+    else:
+        bench = make_bench(read_candidate(model), options, say)
     _check_latency(bench, options)
     made = _carry_out(bench, options) if options.recipe is not None else _search(bench, options)
     found = finish(bench, made, options, model=str(model))
@@ -167,7 +175,7 @@ def finish(bench: Workbench, made: Outcome, options: Options, *, model: str) -> 
     """Acceptance on the whole development set, then once on the test set."""
     made, notes = _proven(bench, made, options)
     result = bench.build(made.steps)
-    baseline = with_baseline_placement(bench.original)
+    baseline = with_baseline_placement(bench.reference)
     say = bench.say
     say("acceptance: original and result in turn over the whole development set")
     dev = accept(bench.measurer, baseline, result, bench.dev, bench.limit, seed=options.seed)
@@ -194,7 +202,7 @@ def _proven(bench: Workbench, made: Outcome, options: Options) -> tuple[Outcome,
         return made, []
     from wattscribe.scoring import paired_bootstrap
 
-    base = bench.measure(bench.original).errors
+    base = bench.measure(bench.reference).errors
     done = list(made.done)
     notes: list[str] = []
     while True:
@@ -212,7 +220,7 @@ def _proven(bench: Workbench, made: Outcome, options: Options) -> tuple[Outcome,
 def baselines(bench: Workbench) -> Mapping[str, float]:
     """The original frame by frame under each placement."""
     units: dict[str, Unit | None] = {"none": None, "component": "component", "tensor": "tensor"}
-    return {name: bench.energy_mj(replace(bench.original, placement=unit)) for name, unit in units.items()}  # fmt: skip
+    return {name: bench.energy_mj(replace(bench.reference, placement=unit)) for name, unit in units.items()}  # fmt: skip
 
 
 def fidelity(bench: Workbench, result: Candidate) -> Mapping[str, float]:

@@ -102,7 +102,7 @@ class Search:
         self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
     ) -> list[Done]:
         """The recipe of the front with the least energy whose text holds."""
-        reference = bench.measure(bench.original, small=True).wer
+        reference = bench.measure(bench.reference, small=True).wer
         before = bench.build(base)
         front = sorted(
             (each for each in study.best_trials if each.values[1] <= MOST_KL), key=lambda each: each.values[0]

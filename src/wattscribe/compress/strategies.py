@@ -143,7 +143,7 @@ class Targeted:
 
     def _hold(self, bench: Workbench, base: Sequence[Step], done: list[Done]) -> list[Done]:
         """The whole development set after a turn: moves are taken back, the last first, until the limit holds."""
-        reference = bench.measure(bench.original).wer
+        reference = bench.measure(bench.reference).wer
         while True:
             steps = (*base, *steps_of(self._choices))
             candidate = bench.build(steps)
@@ -221,7 +221,7 @@ def judge(
 ) -> tuple[str, dict[str, float]]:
     """Measure a recipe against the limit and against the one before it: (reason, numbers). The reason of a step that must
     go begins with `reverted`."""
-    base = bench.measure(bench.original, small=small).wer
+    base = bench.measure(bench.reference, small=small).wer
     found = bench.measure(after, small=small)
     increase = found.wer - base
     limit = bench.limit + (SMALL_SLACK if small else 0.0)

@@ -61,12 +61,19 @@ class Workbench:
     probe: Probe
     limit: float
     """WER that may be added, as a fraction."""
+    against: Candidate | None = None
+    """What the result is compared with where that is not `original`: the dense model before pruning."""
     seed: int = 0
     say: Callable[[str], None] = lambda _: None
     tried: list[Tried] = field(default_factory=list)
     _built: dict[tuple[str, ...], Candidate] = field(default_factory=dict)
     _pieces: dict[tuple[str, tuple[str, ...]], bytes] = field(default_factory=dict)
     _counts: dict[str, tuple[Counts, float]] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Candidate:
+        """The model whose WER and energy count as before."""
+        return self.against or self.original
 
     # --- building ---------------------------------------------------------------------------------------------------
     def build(self, steps: Sequence[Step]) -> Candidate:

@@ -1,0 +1,115 @@
+"""From a checkpoint to a smaller export: score, prune, distil; the dense export is what the result is compared with."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from wattscribe.compress.candidate import Candidate, read_candidate
+from wattscribe.compress.dense import distil, scores, surgery
+from wattscribe.compress.dense.surgery import Cut
+from wattscribe.errors import InputError
+from wattscribe.records import from_json
+from wattscribe.training.augment import NONE
+from wattscribe.training.checkpoint import load_model
+from wattscribe.training.data import Batch, Changes, SpeechData
+from wattscribe.training.export import export
+from wattscribe.training.model import TransducerModel
+from wattscribe.training.tokens import Vocabulary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneConfig:
+    """A --train-config file. `experiment` is the TOML that trained the model: its speech is used again."""
+
+    experiment: str
+    cut: Cut = field(default_factory=Cut)
+    scores: Literal["magnitude", "adam"] = "adam"
+    score_batches: int = 8
+    steps: int = 200
+    rate: float = 3e-4
+    teacher_share: float = distil.SHARE
+    batch_s: float = 60.0
+    stateless: bool = False
+    blank_width: int = 0
+    seed: int = 0
+
+
+def read_config(path: Path) -> TuneConfig:
+    """Raises InputError naming what does not fit."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        found = from_json(TuneConfig, tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", where=path) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"the file does not fit: {error}", where=path, fix="See docs/compress.md") from error
+    if found.steps < 1 or found.scores not in ("magnitude", "adam"):
+        raise InputError("steps must be 1 or more, scores magnitude or adam", where=path)
+    return found
+
+
+def prune_and_tune(
+    checkpoint: Path, config: Path, *, say: Callable[[str], None] = lambda _: None
+) -> tuple[Candidate, Candidate]:
+    """(dense export, pruned and fine-tuned export). Raises InputError and TrainingError."""
+    from wattscribe.training.experiment import read_experiment, training_data
+
+    wanted = read_config(config)
+    folder = checkpoint / "model" if (checkpoint / "model").is_dir() else checkpoint
+    model, vocabulary = load_model(folder)
+    data = training_data(read_experiment((config.parent / wanted.experiment).resolve()), vocabulary)
+    student = tune(model, data, wanted, say=say)
+    return exported(model, vocabulary), exported(student, vocabulary)
+
+
+def tune(
+    model: TransducerModel, data: SpeechData, wanted: TuneConfig, *, say: Callable[[str], None] = lambda _: None
+) -> TransducerModel:
+    """The smaller model, distilled from `model`, which is not changed."""
+    shaped = surgery.to_stateless(model) if wanted.stateless else model
+    if wanted.scores == "adam":
+        found = scores.moments(shaped, list(_batches(data, wanted, wanted.score_batches)))
+    else:
+        found = scores.magnitude(shaped)
+    student = surgery.prune(shaped, wanted.cut, found)
+    if wanted.blank_width:
+        student = surgery.factorise_blank(student, wanted.blank_width)
+    say(f"{surgery.parameters(model)} weights → {surgery.parameters(student)}; {wanted.steps} steps of fine-tuning")
+    distil.distil(
+        student, model, _batches(data, wanted, wanted.steps), steps=wanted.steps, rate=wanted.rate,
+        share=wanted.teacher_share, say=say,
+    )  # fmt: skip
+    return student
+
+
+def exported(model: TransducerModel, vocabulary: Vocabulary) -> Candidate:
+    """The float export as a candidate."""
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
+        export(model, vocabulary, Path(folder) / "model")
+        return read_candidate(Path(folder) / "model")
+
+
+def _batches(data: SpeechData, wanted: TuneConfig, count: int) -> Iterator[Batch]:
+    """Epoch after epoch, as many as asked for, unchanged speech."""
+    changes: Any = Changes(features=NONE)
+    rooms, epoch, given = changes.rooms(), 0, 0
+    while given < count:
+        plan = data.plan(wanted.seed, epoch, wanted.batch_s)
+        if not plan:
+            raise InputError("there is no training speech", fix="Prepare it with `wattscribe train`")
+        for number, indices in enumerate(plan):
+            if given == count:
+                return
+            yield data.batch(indices, changes, rooms, np.random.default_rng((wanted.seed, epoch, number)))
+            given += 1
+        epoch += 1
