@@ -77,21 +77,6 @@ def test_out_holds_everything_and_runs(made, world):
     assert not list(out.parent.glob(".out.*")), "no half-written directory is left"
 
 
-def test_unmodified_sherpa_onnx_runs_the_result(made):
-    sherpa_onnx = pytest.importorskip("sherpa_onnx")
-    _, out, _ = made
-    files = {key: str(next(out.glob(f"{name}*.onnx"))) for key, name in
-             (("encoder", "encoder"), ("decoder", "decoder"), ("joiner", "joiner"))}  # fmt: skip
-    recognizer = sherpa_onnx.OnlineRecognizer.from_transducer(
-        tokens=str(out / "tokens.txt"), feature_dim=builders.MELS, num_threads=1, model_type="lstm", **files
-    )
-    stream = recognizer.create_stream()
-    stream.accept_waveform(16_000, builders.sound(1, 2.0))
-    while recognizer.is_ready(stream):
-        recognizer.decode_stream(stream)
-    assert recognizer.get_result(stream).split()
-
-
 def test_the_recipe_gives_the_same_bytes_again(made, world, options):
     root, model, _, _ = world
     _, out, _ = made
