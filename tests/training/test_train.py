@@ -39,7 +39,7 @@ def fresh(vocabulary, **changes):
 
 
 def test_a_tiny_model_overfits_twenty_utterances(spoken):
-    """To 0 % WER, the whole lattice, some 15 s of one idle core."""
+    """To 0 % WER, the whole lattice, some 20 s of one idle core."""
     vocabulary = train_bpe(SENTENCES, 100)
     data = SpeechData([Source(folder=str(spoken))], vocabulary)
     layer = LayerConfig(heads=4, head_width=16, feed_forward=128, conv_kernel=5, conv_width=64)
@@ -53,7 +53,7 @@ def test_a_tiny_model_overfits_twenty_utterances(spoken):
     model = build(config)
     model.encoder.set_statistics(*train.mel_statistics(data))
     settings = replace(
-        QUICK, schedule=Schedule(steps=360, warmup_steps=15, peak_rate=6e-3), batch_s=60.0, average=0.9,
+        QUICK, schedule=Schedule(steps=480, warmup_steps=15, peak_rate=6e-3), batch_s=60.0, average=0.9,
         augmentation=replace(NONE, silence_s=(0.0, 0.3)),
         phases=(Weights(transducer=0, ctc=1), Weights(from_share=0.08, ctc=0.3, band=0)),
     )  # fmt: skip
