@@ -55,7 +55,7 @@ def test_a_tiny_model_overfits_twenty_utterances(spoken):
     settings = replace(
         QUICK, schedule=Schedule(steps=480, warmup_steps=15, peak_rate=6e-3), batch_s=60.0, average=0.9,
         augmentation=replace(NONE, silence_s=(0.0, 0.3)),
-        phases=(Weights(transducer=0, ctc=1), Weights(from_share=0.08, ctc=0.3, band=0)),
+        phases=(Weights(transducer=0, ctc=1), Weights(from_share=0.08, ctc=0.3, band=0, one_per_frame=True)),
     )  # fmt: skip
     fitted = fit(model, vocabulary, data, settings, dev={"same": data})
     assert fitted.dev_wer["same"] == 0.0
