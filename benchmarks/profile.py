@@ -22,6 +22,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", HERE.parent.parent / "shared")) / "data"
 ZIPFORMER = SHARED / "models" / "zipformer-gigaspeech-3.3m"
+REFERENCE = HERE.parent / "src/wattscribe/models/reference"
 CHAPTER = SHARED / "librispeech" / "dev-clean"
 ARCH = "arch:emformer-rnnt-base"
 LIMIT_S, LIMIT_BYTES = 10.0, 1.5e9
@@ -30,7 +31,20 @@ LIMIT_S, LIMIT_BYTES = 10.0, 1.5e9
 def main() -> int:
     result: dict[str, Any] = {"arch": arch(), "large": large()}
     if ZIPFORMER.is_dir() and CHAPTER.is_dir():
-        result["zipformer"] = zipformer()
+        result["zipformer"] = decoded(
+            ZIPFORMER,
+            str(CHAPTER),
+            "librispeech/dev-clean",
+            ("fp32", "int8"),
+            "The real zipformer (int8 encoder) decoding LibriSpeech chapter 3752-4944 (70 utterances, 328 s); rates counted.",
+        )
+    result["reference"] = decoded(
+        REFERENCE,
+        "bundled",
+        "bundled",
+        ("fp16", "int8"),
+        "The shipped model decoding the bundled speech (60 utterances, 199 s); rates counted.",
+    )
     result["within"] = result["large"]["within"] and result["arch"]["within"]
     print(json.dumps(result))
     return 0 if result["within"] else 1
@@ -112,8 +126,8 @@ def halvings() -> dict[str, Any]:
     return {"lines": lines, "mw": milliwatts}
 
 
-# --- 2 and 3: the real zipformer on the chapter -----------------------------------------------------------------------
-def zipformer() -> dict[str, Any]:
+# --- 2 and 3: real transducers on real speech -------------------------------------------------------------------------
+def decoded(model: Path, data: str, data_name: str, precisions: tuple[str, ...], title: str) -> dict[str, Any]:
     """Two devices × decoding × joiner precision, with rates counted in the decode."""
     from wattscribe.energy import devices
     from wattscribe.energy.breakdown import analyse
@@ -121,10 +135,10 @@ def zipformer() -> dict[str, Any]:
     from wattscribe.profiling import decode
 
     rows: list[dict[str, Any]] = []
-    for precision in ("fp32", "int8"):
-        made = of_directory(ZIPFORMER, precision=precision)
+    for precision in precisions:
+        made = of_directory(model, precision=precision)
         for decoding in ("frame-by-frame", "batched"):
-            at = decode(str(ZIPFORMER), str(CHAPTER), made, precision=precision, decoding=decoding)  # type: ignore[arg-type]
+            at = decode(str(model), data, made, precision=precision, decoding=decoding)  # type: ignore[arg-type]
             for name, kept in (("phone", 8_000_000), ("phone", 1_500_000), ("wearable", 1_000_000)):
                 shown = analyse(made, at, devices.load(name).with_local_memory(kept))
                 rows.append(
@@ -141,14 +155,13 @@ def zipformer() -> dict[str, Any]:
     ]
     sizes = " / ".join(f"{100 * share:.0f}" for share in rows[0]["size_share"])
     write(
-        "profile-zipformer",
-        "wattscribe profile zipformer-gigaspeech-3.3m --data librispeech/dev-clean --device … --local-memory … "
-        "--decoding … --precision …",
+        f"profile-{model.name.partition('-')[0]}",
+        f"wattscribe profile {model.name} --data {data_name} --device … --local-memory … --decoding … --precision …",
         [
-            "The real zipformer (int8 encoder) decoding LibriSpeech chapter 3752-4944 (70 utterances, 328 s); rates counted.",
-            f"With the fp32 joiner, encoder / predictor / joiner are {sizes} % of the size.",
+            title,
+            f"At {precisions[0]}, encoder / predictor / joiner are {sizes} % of the size.",
             "",
-            "| device | joiner | decoding | joiner calls/s | total mW (95 %) | power % e / p / j | joiner weight reads mW "
+            "| device | precision | decoding | joiner calls/s | total mW (95 %) | power % e / p / j | joiner weight reads mW "
             "| local memory holds; % of activations' / states' traffic |",
             "|---|---|---|---|---|---|---|---|",
             *lines,

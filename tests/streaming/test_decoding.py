@@ -105,7 +105,8 @@ def test_asking_the_joiner_ahead_changes_nothing(
     assert a.joiner_calls <= b.joiner_calls
     if method == "greedy":
         assert b.joiner_calls == b.joiner_rows == b.frames
-        assert a.encoder_calls <= a.joiner_calls <= a.encoder_calls + a.tokens
+        # Two segments of a file may share a call, so there may be fewer calls than segments.
+        assert -(-a.encoder_calls // 2) <= a.joiner_calls <= a.encoder_calls + a.tokens
         assert a.predictor_calls == a.tokens + 1
     assert a.frames == a.blanks + a.tokens == a.encoder_calls * models.FRAMES
 
