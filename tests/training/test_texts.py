@@ -84,6 +84,20 @@ def test_dev_and_test_never_occur_in_training(tmp_path):
     _check_split(Speech(cache=str(tmp_path / "c"), text=(str(tmp_path / "text.txt"),)), lines)
 
 
+def test_more_text_leaves_out_what_another_training_holds_out(tmp_path):
+    lines = [
+        f"the {a} {b} went to the {c}"
+        for a in ("old", "young")
+        for b in ("king", "cook")
+        for c in ("sea", "hill", "inn")
+    ]
+    held = next(line for line in lines if texts.split_of(line) == "test")
+    (tmp_path / "first.txt").write_text("\n".join(lines))
+    (tmp_path / "more.txt").write_text(f"as they say {held} and back again\nsomething else is said here\n")
+    more = Speech(cache="unused", text=(str(tmp_path / "more.txt"),), held_out_text=(str(tmp_path / "first.txt"),))
+    assert prepare.training_sentences(more) == ["something else is said here"]
+
+
 @pytest.mark.data
 def test_dev_and_test_never_occur_in_the_reference_training():
     folder = shared_data()

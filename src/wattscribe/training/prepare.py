@@ -42,6 +42,8 @@ class Speech:
     """Spoken shards for which the teacher's outputs are made too."""
     held_out_corpora: tuple[str, ...] = ("bundled",)
     """Corpora whose sentences never occur in training."""
+    held_out_text: tuple[str, ...] = ()
+    """Text files of another training whose dev and test sentences must not occur in this one either."""
 
     @property
     def folder(self) -> Path:
@@ -85,7 +87,8 @@ def held_out_texts(corpora: Sequence[str]) -> frozenset[str]:
 def training_sentences(speech: Speech) -> list[str]:
     """The sentences of the train split, without those that share long runs of words with held-out ones."""
     sentences = read_sentences([Path(path).expanduser() for path in speech.text])
-    held_out = [sentence for sentence in sentences if split_of(sentence) != "train"]
+    others = read_sentences([Path(path).expanduser() for path in speech.held_out_text])
+    held_out = [sentence for sentence in [*sentences, *others] if split_of(sentence) != "train"]
     return without(
         [sentence for sentence in sentences if split_of(sentence) == "train"],
         [*held_out, *held_out_texts(speech.held_out_corpora)],
