@@ -111,6 +111,22 @@ def test_int8_weights_with_zero_points(tmp_path: Path) -> None:
     assert found.call_bytes == 45
 
 
+@pytest.mark.parametrize(("level", "dtype"), [(4, "int8"), (1, "float32"), (None, "float32")])
+def test_weights_in_blocks_multiply_as_onnxruntime_executes_them(tmp_path: Path, level: int | None, dtype: str) -> None:
+    more = {} if level is None else {"accuracy_level": level}
+    path = save(
+        tmp_path / "m.onnx",
+        [node("MatMulNBits", ["x", "w", "s"], ["y"], name="m", domain="com.microsoft", K=32, N=8, bits=4,
+              block_size=16, **more)],
+        [("x", F, ["N", 32])],
+        [("y", F, ["N", 8])],
+        {"w": np.zeros((8, 2, 8), np.uint8), "s": f32(8, 2)},
+    )  # fmt: skip
+    found = count(path, 3)
+    assert found.macs == {dtype: 32 * 8}
+    assert found.call_bytes == 8 * 2 * 8 + 8 * 2 * 4
+
+
 def test_dequantised_weights_are_read_as_they_are_stored(tmp_path: Path) -> None:
     path = save(
         tmp_path / "m.onnx",

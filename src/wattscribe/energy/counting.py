@@ -5,7 +5,8 @@ Rules, each a line of the energy model:
 - what depends on constants alone is folded, as every runtime does: its readers read the constants behind it;
 - a lookup (Gather) reads the rows that it delivers; a slice of a constant reads the slice;
 - the recurrent matrix of an LSTM, GRU or RNN is read once per time step, its input matrix once per invocation;
-- the dtype of an operation is that of its integer kernel, or of both operands where both come from DequantizeLinear.
+- the dtype of an operation is that of its integer kernel, or of both operands where both come from DequantizeLinear;
+  weights in blocks (MatMulNBits) multiply in int8 at accuracy level 4, else in float32, whatever the weights' own bits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from wattscribe.energy.workload import Component, WeightTensor
 from wattscribe.onnxfile import BITS, Graph, Model, Node, Tensor
 
 Shape = tuple[int, ...]
+INT8_LEVEL = 4
+
 _RECURRENT_WEIGHT = 2  # the position of R among the inputs of LSTM, GRU and RNN
 
 
@@ -192,6 +195,8 @@ def _operation_dtype(event: Executed, node: Node | None, constants: _Constants) 
     """The dtype in which the operator multiplies."""
     if event.op_type in operators.INTEGER_OPS:
         return "int8"
+    if event.op_type == "MatMulNBits" and node is not None:
+        return "int8" if node.attributes.get("accuracy_level") == INT8_LEVEL else "float32"
     if node is not None:
         operands = [value for value in node.inputs[:2] if value]
         if len(operands) == 2 and all(constants.made_by.get(value) == "DequantizeLinear" for value in operands):
