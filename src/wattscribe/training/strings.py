@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from wattscribe.errors import InputError
 from wattscribe.records import Utterance
 from wattscribe.training.speech_cache import shard_path, write_utterances
-from wattscribe.training.texts import plain
+from wattscribe.training.synthesis import TRAINING_ESPEAK, TRAINING_FLITE, Voice, speak, vary
+from wattscribe.training.texts import digit_string, plain
 from wattscribe.units import SAMPLE_RATE_HZ
 
 Audio = NDArray[np.float32]
@@ -52,6 +54,30 @@ def once_each(words: Sequence[tuple[str, Audio]], rng: random.Random) -> list[tu
 def at_random(words: Sequence[tuple[str, Audio]], count: int, rng: random.Random) -> list[tuple[str, Audio]]:
     """`count` strings of words drawn at random: a training set."""
     return [join(rng.choices(words, k=rng.randint(SHORTEST, LONGEST)), rng) for _ in range(count)]
+
+
+def spoken_digits(
+    cache: Path, say: Callable[[str], None], *, strings: int = 600, rate_hz: int = 8000, seed: int = 0
+) -> None:
+    """`CACHE/spoken`: strings of digits by the synthetic training voices, heard through a line of `rate_hz`.
+
+    Three speakers to fine-tune on are few: these many keep the model from knowing only them.
+    """
+    folder = cache / "spoken"
+    if shard_path(folder, 0).exists():
+        return
+    rng = random.Random(f"{seed}:spoken")
+    items = []
+    for number in range(strings):
+        text = digit_string(rng)
+        name = rng.choice(TRAINING_ESPEAK) if rng.random() < 0.5 else None
+        voice = Voice(engine="espeak", name=name) if name else Voice(engine="flite", name=rng.choice(TRAINING_FLITE))
+        words = [(word, speak(word, vary(voice, rng))) for word in text.split()]
+        samples = join(words, rng)[1]
+        narrow = soxr.resample(soxr.resample(samples, SAMPLE_RATE_HZ, rate_hz), rate_hz, SAMPLE_RATE_HZ)
+        items.append((f"spoken-{number:04d}", voice.speaker, text, narrow.astype(np.float32)))
+    write_utterances(folder, 0, items)
+    say(f"spoken: {len(items)} strings")
 
 
 def leave_one_out(
