@@ -41,6 +41,21 @@ class EncoderLayout:
     """decode_chunk_len: feature frames from one segment's start to the next one's."""
     feature_dim: int
     batchable: bool
+    segments_per_call: int = 1
+    """Segments of the model as it was trained that one call takes (`wattscribe compress` joins them)."""
+
+    def segments_of(self, feature_frames: int) -> int:
+        """Segments of the model as it was trained in an utterance of so many feature frames."""
+        shift = self.shift_frames // self.segments_per_call
+        first = self.segment_frames - self.shift_frames + shift
+        return max(0, -(-(feature_frames - first) // shift))
+
+    def missing_frames(self, feature_frames: int) -> int:
+        """Feature frames of silence after which the last call of several segments is complete."""
+        calls = -(-self.segments_of(feature_frames) // self.segments_per_call)
+        if self.segments_per_call == 1 or not calls:
+            return 0
+        return max(0, (calls - 1) * self.shift_frames + self.segment_frames + 1 - feature_frames)
 
 
 def read_layout(net: Any, path: Path) -> EncoderLayout:
@@ -81,7 +96,16 @@ def read_layout(net: Any, path: Path) -> EncoderLayout:
         shift_frames=shift,
         feature_dim=feature_dim,
         batchable=isinstance(batch, str) and all(spec.batch_axis is not None for spec in specs),
+        segments_per_call=_joined(metadata, shift, path),
     )
+
+
+def _joined(metadata: Mapping[str, str], shift: int, path: Path) -> int:
+    """`wattscribe_segments_per_call`, 1 where it is not stated. Raises ModelError where it does not divide the call."""
+    found = layout.number(metadata, "wattscribe_segments_per_call", path) or 1
+    if found < 1 or shift % found:
+        raise ModelError(f"{found} segments do not make up {shift} frames", where=path, fix="Compress the model again")
+    return found
 
 
 def _segment(audio: Port, metadata: Mapping[str, str], path: Path) -> tuple[int, int]:

@@ -21,6 +21,11 @@ _LEFT_FRAMES = 1
 """With snip_edges false only the first frame reaches before the first sample, so one frame of run-up restores any other."""
 
 
+def feature_frames(samples: int) -> int:
+    """Frames of so many samples once they have ended (kaldi's count with snip_edges false)."""
+    return (samples + SHIFT_SAMPLES // 2) // SHIFT_SAMPLES
+
+
 class FrameSource:
     """Samples in, feature frames out. `position` counts the frames taken."""
 

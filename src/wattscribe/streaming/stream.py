@@ -11,7 +11,15 @@ import numpy as np
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Token, Transcript
 from wattscribe.streaming.encoder import Features, Slot, States
-from wattscribe.streaming.features import FRAME_SHIFT_S, FrameSource, Samples, check_rate, checked
+from wattscribe.streaming.features import (
+    FRAME_SHIFT_S,
+    SHIFT_SAMPLES,
+    FrameSource,
+    Samples,
+    check_rate,
+    checked,
+    feature_frames,
+)
 from wattscribe.streaming.hypothesis import Decoded
 from wattscribe.streaming.tally import Tally
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -100,8 +108,16 @@ class Stream:
         tail = round(self._transducer.tail_s * SAMPLE_RATE_HZ)
         if tail and self._real_samples:
             self._source.accept(np.zeros(tail, np.float32))
+        missing = self._transducer.encoder.layout.missing_frames(self._feature_frames())
+        if missing:
+            self._source.accept(np.zeros(missing * SHIFT_SAMPLES, np.float32))
         self._source.finish()
         self._finished = True
+
+    def _feature_frames(self) -> int:
+        """Of the whole utterance and its tail, once its end is known."""
+        tail = round(self._transducer.tail_s * SAMPLE_RATE_HZ) if self._real_samples else 0
+        return feature_frames((self._real_samples or 0) + tail)
 
     # --- reading ----------------------------------------------------------------------------------------------------
     def partial(self) -> Transcript:
@@ -188,10 +204,22 @@ class Stream:
 
     def encode(self) -> Features:
         """Run the encoder on the features in place; valid until the next run."""
-        frames: Features = self._slot.run(self._segments * self._shift)
+        frames: Features = self._slot.run(self._segments * self._shift)[: self.kept()]
         self._tally.encoder_calls += 1
         self.encoded()
         return frames
+
+    def kept(self) -> int:
+        """Encoder frames of the next call that count: a call of several segments may reach beyond the tail of silence."""
+        encoder = self._transducer.encoder
+        if encoder.layout.segments_per_call == 1 or not self._finished:
+            return encoder.frames
+        return min(encoder.frames, self._whole_frames() - self._segments * encoder.frames)
+
+    def _whole_frames(self) -> int:
+        """Encoder frames of the whole utterance and its tail, once its end is known."""
+        encoder = self._transducer.encoder
+        return encoder.layout.segments_of(self._feature_frames()) * encoder.frames // encoder.layout.segments_per_call
 
     def encoded(self) -> None:
         """Move on by one segment."""
@@ -204,9 +232,11 @@ class Stream:
     def decoded(self, after: Decoded, segments: int) -> None:
         """Take the decoder's memory after `segments` more segments, and close the utterance at an endpoint."""
         if self._real_samples is not None:
-            per_segment, end = self._transducer.encoder.frames, self._segments * self._transducer.encoder.frames
+            encoder = self._transducer.encoder
+            start = (self._segments - segments) * encoder.frames
+            end = min(start + segments * encoder.frames, self._whole_frames())
             real = self._real_samples / SAMPLE_RATE_HZ / self._transducer.frame_s
-            self._tally.padded_frames += sum(frame >= real for frame in range(end - segments * per_segment, end))
+            self._tally.padded_frames += sum(frame >= real for frame in range(start, end))
         self._decoded = after
         if self.endpoint():
             self.ended.append(self.reset())

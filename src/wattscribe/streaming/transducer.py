@@ -161,6 +161,7 @@ class Transducer:
 
     def _encode_together(self, streams: Sequence[Stream]) -> list[Samples]:
         shift = self.encoder.layout.shift_frames
+        kept = [stream.kept() for stream in streams]
         frames, states = self.encoder.run(
             batch_of(streams), [stream.segments * shift for stream in streams], [s.slot.states for s in streams]
         )
@@ -168,7 +169,7 @@ class Transducer:
         for stream, after in zip(streams, states, strict=True):
             stream.slot.states = after
             stream.encoded()
-        return list(frames)
+        return [rows[:count] for rows, count in zip(frames, kept, strict=True)]
 
     # --- files ------------------------------------------------------------------------------------------------------
     def transcribe(self, batch: Iterable[Samples]) -> list[Transcript]:
