@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.journal import FILE_NAME, LOCK_NAME, Heard, Journal, read_run, remove_run
+from wattscribe.journal import FILE_NAME, LOCK_NAME, Heard, Journal, read_run
 from wattscribe.records import (
     Condition,
     Counts,
@@ -46,7 +46,7 @@ TRACE = PowerTrace(
 )
 
 
-def create(run_dir: Path, trials: tuple[Trial, ...] = TRIALS) -> Journal:
+def create(run_dir: Path, trials: tuple[Trial, ...] = TRIALS, *, replace_old: bool = False) -> Journal:
     return Journal.create(
         run_dir,
         name="r",
@@ -56,6 +56,7 @@ def create(run_dir: Path, trials: tuple[Trial, ...] = TRIALS) -> Journal:
         experiment={"repeats": 1},
         meters={"probes": []},
         trials=trials,
+        replace_old=replace_old,
     )
 
 
@@ -209,18 +210,36 @@ def test_a_dead_writers_lock_is_taken_over(tmp_path: Path) -> None:
         assert [trial.id for trial in journal.unfinished()] == ["t0", "t1", "t2"]
 
 
-def test_a_run_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
-    create(tmp_path).close()
+def test_a_run_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None:
+    with create(tmp_path) as journal:
+        finish(journal, TRIALS[0])
     with pytest.raises(InputError, match=r"--resume.*--overwrite"):
         create(tmp_path)
-    remove_run(tmp_path)
-    create(tmp_path).close()
+    assert read_run(tmp_path).trials[0].status == "done"
+    create(tmp_path, replace_old=True).close()
+    assert [trial.status for trial in read_run(tmp_path).trials] == ["pending"] * 3
 
 
-def test_a_live_run_is_not_removed(tmp_path: Path) -> None:
+def test_a_plan_that_cannot_be_written_leaves_the_old_run(tmp_path: Path) -> None:
+    with create(tmp_path) as journal:
+        finish(journal, TRIALS[0])
+    with pytest.raises(ValueError, match="JSON"):
+        create(tmp_path, replace_old=True, trials=(replace(TRIALS[0], utterance_timeout_s=float("nan")),))
+    assert read_run(tmp_path).trials[0].status == "done"
+    create(tmp_path, replace_old=True).close()
+
+
+def test_a_live_run_is_not_replaced(tmp_path: Path) -> None:
     with create(tmp_path), pytest.raises(InputError, match="is writing this run"):
-        remove_run(tmp_path)
+        create(tmp_path, replace_old=True)
     assert read_run(tmp_path).name == "r"
+
+
+def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
+    for out in (tmp_path / "taken", tmp_path / "taken" / "r"):
+        with pytest.raises(InputError, match="this is a file"):
+            create(out)
 
 
 def test_changed_speech_is_refused(tmp_path: Path) -> None:
@@ -259,12 +278,6 @@ def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database, but long enough to be read as one" * 30)
     with pytest.raises(WattscribeError, match="cannot be read or written"):
         read_run(tmp_path)
-
-
-def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x", encoding="utf-8")
-    with pytest.raises(WattscribeError, match="file/r: the journal cannot be read or written"):
-        create(tmp_path / "file" / "r")
 
 
 def test_a_full_disk_is_said_and_the_journal_survives(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from wattscribe.errors import InputError
 from wattscribe.journal_file import (
+    DRAFT_NAME,
     FILE_NAME,
     LOCK_NAME,
     SCHEMA,
@@ -28,8 +29,10 @@ from wattscribe.journal_file import (
     connect,
     connect_to_read,
     existing_file,
+    fold_log,
     make_directory,
     readable_errors,
+    remove_file,
     run_exists,
     take_lock,
 )
@@ -49,7 +52,7 @@ from wattscribe.records import (
     to_json,
 )
 
-__all__ = ["FILE_NAME", "LOCK_NAME", "Heard", "Journal", "holds_run", "read_run", "remove_run"]
+__all__ = ["FILE_NAME", "LOCK_NAME", "Heard", "Journal", "claim", "holds_run", "read_run"]
 
 
 class Journal:
@@ -72,25 +75,25 @@ class Journal:
         experiment: Mapping[str, Any],
         meters: Mapping[str, Any],
         trials: Sequence[Trial],
+        lock: Lock | None = None,
+        replace_old: bool = False,
     ) -> Journal:
-        """A new journal that holds the whole plan, every trial pending. Raises InputError when a run is there already."""
-        make_directory(run_dir)
-        lock = take_lock(run_dir)
+        """A new journal that holds the whole plan, every trial pending; it appears as a whole or not at all.
+
+        `lock`: from `claim`, by whoever had something to prepare first. `replace_old`: the run that lies there is gone once
+        the new one is written; without it, it is an InputError.
+        """
+        lock = lock or claim(run_dir)
         try:
-            if (run_dir / FILE_NAME).exists():
+            path = run_dir / FILE_NAME
+            if path.exists() and not replace_old:
                 raise run_exists(run_dir)
+            facts = {"name": name, "created": created, "seed": seed, "machine": machine}
             with readable_errors(run_dir):
-                connection = connect(run_dir / FILE_NAME)
-                journal = cls(run_dir, lock, connection)
-                with journal._transaction():
-                    for statement in SCHEMA.split(";\n"):
-                        connection.execute(statement)
-                    facts = {"name": name, "created": created, "seed": seed, "machine": machine}
-                    journal._put({**facts, "experiment": experiment, "meters": meters})
-                    rows = [(trial.id, ordinal, _dump(trial)) for ordinal, trial in enumerate(trials)]
-                    connection.executemany("INSERT INTO trial VALUES (?, ?, ?)", rows)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                return journal
+                draft = _write_plan(run_dir, {**facts, "experiment": experiment, "meters": meters}, trials)
+                fold_log(path)
+                draft.replace(path)
+                return cls(run_dir, lock, connect(path))
         except BaseException:
             lock.release()
             raise
@@ -361,15 +364,26 @@ def _joined(parts: Sequence[tuple[PowerTrace, bytes, bytes]]) -> PowerTrace:
     )
 
 
-def remove_run(run_dir: Path) -> None:
-    """Make room for a new run in its place: only the journal's own files go. Raises when a writer is at work there."""
-    lock = take_lock(run_dir)
-    try:
-        with readable_errors(run_dir):
-            for suffix in ("-wal", "-shm", ""):
-                (run_dir / (FILE_NAME + suffix)).unlink(missing_ok=True)
-    finally:
-        lock.release()
+def claim(run_dir: Path) -> Lock:
+    """Make the directory and keep every other writer out. Raises InputError that names the process which is writing there."""
+    make_directory(run_dir)
+    return take_lock(run_dir)
+
+
+def _write_plan(run_dir: Path, facts: Mapping[str, Any], trials: Sequence[Trial]) -> Path:
+    """A whole journal beside its place, closed."""
+    draft = run_dir / DRAFT_NAME
+    remove_file(draft)
+    with contextlib.closing(connect(draft)) as db:
+        db.execute("BEGIN")
+        for statement in SCHEMA.split(";\n"):
+            db.execute(statement)
+        db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(to_json(v))) for k, v in facts.items()])
+        rows = [(trial.id, ordinal, _dump(trial)) for ordinal, trial in enumerate(trials)]
+        db.executemany("INSERT INTO trial VALUES (?, ?, ?)", rows)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
+    return draft
 
 
 def holds_run(run_dir: Path) -> bool:

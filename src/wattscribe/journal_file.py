@@ -12,6 +12,8 @@ from wattscribe.lock import Lock
 
 FILE_NAME = "journal.sqlite"
 LOCK_NAME = "journal.lock"
+DRAFT_NAME = "journal.new"
+"""A journal while its plan is being written."""
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 30.0
 
@@ -113,9 +115,29 @@ def run_exists(run_dir: Path) -> InputError:
 
 
 def make_directory(path: Path) -> None:
-    """The run directory with its parents."""
+    """The run directory with its parents. Raises InputError where a file is in the way."""
     with readable_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise InputError(
+                "this is a file, and a run needs a directory", where=error.filename or path, fix="Choose another --out"
+            ) from error
+
+
+def remove_file(path: Path) -> None:
+    """A journal with what SQLite lays beside it."""
+    for suffix in ("-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def fold_log(path: Path) -> None:
+    """Before another file takes its place: no log of this one may be left that would be applied to that one."""
+    if path.exists():
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(path)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

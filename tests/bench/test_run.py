@@ -10,7 +10,7 @@ import pytest
 
 from tests.bench.conftest import write_corpus
 from wattscribe.bench.experiment import Experiment
-from wattscribe.bench.runner import LOG_NAME, SPOOL_DIRECTORY, run
+from wattscribe.bench.runner import LOG_NAME, REPORT_NAME, SPOOL_DIRECTORY, run
 from wattscribe.errors import InputError
 from wattscribe.journal import read_run
 from wattscribe.records import RunFacts, TrialFacts
@@ -199,11 +199,38 @@ def test_existing_run(experiment: Make, tmp_path: Path) -> None:
     assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.parametrize("slip", ["data", "noise", "strict", "model"])
+def test_a_slip_does_not_cost_the_old_run(slip: str, tmp_path: Path, corpus: Path) -> None:
+    """--overwrite with a mistyped path: what was measured, its page and its log are still there."""
+    from wattscribe.bench.experiment import check
+
+    out, keys = tmp_path / "r", {"models": ["fake:a?text=x"], "data": [str(corpus)]}
+    before = measure(check(keys), out)
+    (out / REPORT_NAME).write_text("page", encoding="utf-8")
+    bad = write_corpus(tmp_path / "bad", utterances=2)
+    (bad / "u0.wav").write_bytes(b"")
+    slips: dict[str, dict[str, object]] = {
+        "data": {"data": [str(corpus), str(tmp_path / "mistyped")]},
+        "noise": {"noise": [str(tmp_path / "rain")], "snr": [10.0]},
+        "strict": {"data": [str(bad)], "strict": True},
+        "model": {"models": ["sherpa:/nowhere/at/all"]},
+    }
+    with pytest.raises(InputError):
+        run(check({**keys, **slips[slip]}), out, overwrite=True, meters=[])
+    assert read_run(out) == before
+    assert (out / REPORT_NAME).read_text(encoding="utf-8") == "page"
+    assert (out / LOG_NAME).exists()
+    assert not (out / SPOOL_DIRECTORY).exists()
+    run(check(keys), out, overwrite=True, meters=[])
+    assert not (out / REPORT_NAME).exists()
+
+
 def test_speech_that_cannot_be_prepared_leaves_the_directory_free(tmp_path: Path, corpus: Path) -> None:
     from wattscribe.bench.experiment import check
 
     keys = {"models": ["fake:a?text=x"], "data": [str(corpus)]}
     with pytest.raises(InputError, match="no such noise folder"):
         run(check({**keys, "noise": [str(tmp_path / "rain")], "snr": [10.0]}), tmp_path / "r", meters=[])
+    assert not (tmp_path / "r").exists()
     facts = measure(check(keys), tmp_path / "r")
     assert [trial.status for trial in facts.trials] == ["done"]

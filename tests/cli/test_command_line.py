@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
 import pytest
 
 from wattscribe.cli import VERBS, main
+from wattscribe.testing.runs import CLEAN, MODELS, made_up_run, store_run
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_every_option_is_explained(verb: str) -> None:
     mute = [
         argument.names[0]
         for argument in app.assemble_argument_collection(parse_docstring=True)
-        if not argument.parameter.help and argument.parse
+        if not argument.parameter.help and argument.parse and argument.names != ("*",)
     ]
     assert mute == []
 
@@ -75,5 +77,62 @@ def test_an_interrupted_bench_says_how_to_go_on(
     monkeypatch.setattr("wattscribe.cli.bench.run", interrupted)
     assert main(["bench", "--model", "fake:a", "--data", "bundled", "--out", str(tmp_path / "r")]) == 130
     shown = capsys.readouterr()
-    assert len(shown.err.splitlines()) == 1
-    assert "--resume" in shown.err
+    assert shown.err == "wattscribe bench: interrupted. What is finished is kept; go on with --resume\n"
+
+
+def test_a_bench_interrupted_before_it_measured_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wattscribe.bench.runner.spool_all", interrupted)
+    assert main(["bench", "--model", "fake:a", "--data", "bundled", "--out", str(tmp_path / "r")]) == 130
+    assert "Nothing was measured yet" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bench", "--model", "fake:a", "--data", "bundled", "--limit", "1", "--out", "taken"], "this is a file"),
+        (["bench", "--model", "fake:a", "--data", "bundled", "--limit", "1", "--out", "taken/r"], "this is a file"),
+        (["data", "get", "librispeech:test-clean", "--mirror", "http://127.0.0.1:9", "--out", "taken"], "is a file"),
+        (["data", "get", "librispeech:test-clean", "--mirror", "http://127.0.0.1:9", "--out", "taken/r"], "is a file"),
+        (["data", "get", "librispeech:test-clean", "--mirror", "http://127.0.0.1:9", "--out", "half"], "is a file"),
+        (["report", "run", "--out", "."], "this is a directory"),
+        (["report", "run", "-o", "nowhere/x.html"], "there is no directory nowhere. Make it"),
+        (["report", "run", "--format", "csv", "-o", "taken/x.csv"], "taken is a file"),
+        (["meters", "--root", "nowhere"], "there is no such directory"),
+        (["meters", "--json", "--root", "taken"], "there is no such directory"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_a_place_that_cannot_be_used_is_named(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("mine", encoding="utf-8")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "LibriSpeech").write_text("mine", encoding="utf-8")
+    store_run(made_up_run(models=MODELS[:1], conditions=(CLEAN,)), tmp_path / "run")
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    (line,) = shown.err.strip().splitlines()
+    assert words in line
+    assert "disk" not in line
+    assert (tmp_path / "taken").read_text(encoding="utf-8") == "mine"
+
+
+NEGATIVES_THAT_MEAN_SOMETHING = {"--no-clean", "--no-endpoints", "--no-require-proof"}
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "data get", "meters attach"])
+def test_no_flag_is_offered_that_means_nothing(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*verb.split(), "--help"])
+    offered = set(re.findall(r"--(?:no|empty)-[a-z-]+", capsys.readouterr().out))
+    assert offered <= NEGATIVES_THAT_MEAN_SOMETHING | ({"--no-overwrite"} if verb == "compress" else set())

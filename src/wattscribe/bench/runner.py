@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,9 @@ from wattscribe.bench.power import Power
 from wattscribe.bench.progress import Silent, Watcher
 from wattscribe.bench.spool import Key, Spool, discard, key_of, spool_all
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.journal import Journal, holds_run, remove_run
+from wattscribe.journal import Journal, claim, holds_run
+from wattscribe.journal_file import run_exists
+from wattscribe.lock import Lock
 from wattscribe.meters import Clock, Host, Meter, MonotonicClock, open_meters, probe
 from wattscribe.meters import machine as machines
 from wattscribe.records import Heard, Marks, Trial, TrialFacts, to_json
@@ -47,7 +49,7 @@ def run(
     `retry_failed`, with `resume`: failed trials have none; what they recorded stays as an earlier attempt and never counts.
     `meters` None: every sensor of `host` (None: this machine) that can be read. Raises InputError for an experiment that
     cannot be, for a directory that holds a run (unless `resume` or `overwrite`) and for a resumed run whose experiment or
-    speech has changed.
+    speech has changed; whatever lay in the directory is then untouched.
     """
     out_dir = Path(out_dir)
     if resume and overwrite:
@@ -56,9 +58,12 @@ def run(
         raise InputError("--retry-failed goes on with a run", where=out_dir, fix="Add --resume")
     trials = plan(experiment)
     host = host or Host.of_root(Path("/"))
-    journal = _open_journal(experiment, out_dir, trials, host, resume=resume, overwrite=overwrite)
-    opened = open_meters(host=host) if meters is None else list(meters)
     watcher = watcher or Silent()
+    if resume:
+        journal, spools = _go_on(experiment, out_dir, watcher, retry_failed=retry_failed)
+    else:
+        journal, spools = _begin(experiment, out_dir, trials, host, watcher, overwrite=overwrite)
+    opened = open_meters(host=host) if meters is None else list(meters)
     power = Power.of(
         opened,
         clock=clock or MonotonicClock(),
@@ -70,9 +75,6 @@ def run(
         recorded_elsewhere=experiment.mark,
     )
     try:
-        if retry_failed:
-            journal.set_aside_failed()
-        spools = _prepare(journal, experiment, out_dir, watcher, anew=not resume)
         for spool in spools.values():
             _record(journal, spool)
         power.start()
@@ -180,21 +182,6 @@ class _Run:
             self.journal.note("first_idle_w", self.power.first_idle_w)
 
 
-def _prepare(
-    journal: Journal, experiment: Experiment, out_dir: Path, watcher: Watcher, *, anew: bool
-) -> Mapping[Key, Spool]:
-    """Read and mix all speech; a run that began `anew` and fails here held nothing, so the directory is free again."""
-    try:
-        return spool_all(
-            journal.unfinished(), out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared
-        )
-    except InputError:
-        if anew:
-            journal.close()
-            _remove(out_dir)
-        raise
-
-
 def _next_marks(experiment: Experiment, journal: Journal) -> Marks | None:
     """The marks of this stretch of the run, their pulses still to come; None where none are asked for."""
     if not experiment.mark:
@@ -203,40 +190,74 @@ def _next_marks(experiment: Experiment, journal: Journal) -> Marks | None:
     return Marks(id=len(before), boot_id=marking.boot_id())
 
 
-def _open_journal(
-    experiment: Experiment, out_dir: Path, trials: Sequence[Trial], host: Host, *, resume: bool, overwrite: bool
-) -> Journal:
-    if resume:
-        journal = Journal.resume(out_dir)
+def _begin(
+    experiment: Experiment, out_dir: Path, trials: Sequence[Trial], host: Host, watcher: Watcher, *, overwrite: bool
+) -> tuple[Journal, Mapping[Key, Spool]]:
+    """A new run. All its speech is prepared first, so that what cannot be measured replaces no run that was measured."""
+    was_there = out_dir.is_dir()
+    lock = claim(out_dir)
+    try:
+        if holds_run(out_dir) and not overwrite:
+            raise run_exists(out_dir)
+        spools = _prepare(trials, experiment, out_dir, watcher)
+        journal = Journal.create(
+            out_dir,
+            name=out_dir.resolve().name,
+            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            seed=experiment.seed,
+            machine=machines.describe(host=host),
+            experiment=experiment.model_dump(),
+            meters={"probes": to_json(probe(host=host))},
+            trials=trials,
+            lock=lock,
+            replace_old=overwrite,
+        )
+    except BaseException as error:
+        _leave(out_dir, lock, was_there=was_there)
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt("Nothing was measured yet; begin again with the same command") from None
+        raise
+    for name in (LOG_NAME, REPORT_NAME):
+        (out_dir / name).unlink(missing_ok=True)
+    return journal, spools
+
+
+def _leave(out_dir: Path, lock: Lock, *, was_there: bool) -> None:
+    """Nothing came of it: the directory is as it was."""
+    discard(out_dir / SPOOL_DIRECTORY)
+    if not was_there:
+        lock.path.unlink(missing_ok=True)
+    lock.release()
+    if not was_there:
+        with contextlib.suppress(OSError):
+            out_dir.rmdir()
+
+
+def _go_on(
+    experiment: Experiment, out_dir: Path, watcher: Watcher, *, retry_failed: bool
+) -> tuple[Journal, Mapping[Key, Spool]]:
+    """A run that was broken off, with the speech of the trials that have no verdict yet."""
+    journal = Journal.resume(out_dir)
+    try:
         changed = differences(journal.experiment(), experiment)
         if changed:
-            journal.close()
             raise InputError(
                 f"the experiment is not the one that this run began with: {'; '.join(changed)}",
                 where=out_dir,
                 fix="Go on with --resume alone, or start anew with --overwrite",
             )
-        return journal
-    if overwrite and holds_run(out_dir):
-        _remove(out_dir)
-    return Journal.create(
-        out_dir,
-        name=out_dir.resolve().name,
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        seed=experiment.seed,
-        machine=machines.describe(host=host),
-        experiment=experiment.model_dump(),
-        meters={"probes": to_json(probe(host=host))},
-        trials=trials,
-    )
+        if retry_failed:
+            journal.set_aside_failed()
+        return journal, _prepare(journal.unfinished(), experiment, out_dir, watcher)
+    except BaseException:
+        discard(out_dir / SPOOL_DIRECTORY)
+        journal.close()
+        raise
 
 
-def _remove(out_dir: Path) -> None:
-    """The run's own files, nothing else that may lie beside them."""
-    remove_run(out_dir)
-    for name in (LOG_NAME, REPORT_NAME):
-        (out_dir / name).unlink(missing_ok=True)
-    shutil.rmtree(out_dir / SPOOL_DIRECTORY, ignore_errors=True)
+def _prepare(trials: Sequence[Trial], experiment: Experiment, out_dir: Path, watcher: Watcher) -> Mapping[Key, Spool]:
+    """Read and mix all speech that these trials will hear."""
+    return spool_all(trials, out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared)
 
 
 def _record(journal: Journal, spool: Spool) -> None:

@@ -71,9 +71,10 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     except WattscribeError as error:
         print(f"wattscribe {verb}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        hint = " What is finished is kept; go on with --resume" if verb == "bench" else ""
-        print(f"wattscribe {verb}: interrupted.{hint}", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        kept = "What is finished is kept; go on with --resume" if verb == "bench" else ""
+        hint = next(iter(interruption.args), kept)
+        print(f"wattscribe {verb}: interrupted{f'. {hint}' if hint else ''}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 141

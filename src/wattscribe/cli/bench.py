@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from wattscribe.bench.experiment import Experiment, check, load, split_list, split_numbers, split_options
 from wattscribe.bench.progress import Bars, Silent, Watcher
@@ -20,8 +22,81 @@ app = cyclopts.App(
     name="wattscribe bench", help="Measure recognizers × precisions × corpora × conditions on this device."
 )
 
-Repeatable = Annotated[list[str] | None, Parameter(negative=(), consume_multiple=False)]
-Switch = Annotated[bool | None, Parameter(negative=())]
+Switch = Parameter(negative=(), show_default=False)
+Repeatable = Parameter(negative=(), consume_multiple=False)
+
+WHAT = Group("What is measured", sort_key=1)
+HOW = Group("How", sort_key=2)
+RUN = Group("The run", sort_key=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """The experiment's keys as flags: each field is called after its key. None: not given, the file or the default holds."""
+
+    models: Annotated[list[str] | None, Parameter("--model", group=WHAT), Repeatable] = None
+    """runtime:model, for instance hf:openai/whisper-tiny.en, ct2:tiny.en, sherpa:DIR, pocketsphinx:en-us, onnx:DIR."""
+    precision: Annotated[str | None, Parameter(group=WHAT)] = None
+    """One or more, by comma: fp32,fp16,bf16,int8. Left out: what the runtime or the model directory has."""
+    data: Annotated[list[str] | None, Parameter(group=WHAT), Repeatable] = None
+    """A LibriSpeech folder, a manifest.jsonl or its folder, hub:NAME, or bundled."""
+    clean: Annotated[bool | None, Parameter(group=WHAT)] = None
+    """Whether clean speech is heard as well."""
+    noise: Annotated[list[str] | None, Parameter(group=WHAT), Repeatable] = None
+    """A folder of audio files, or white or pink; needs --snr."""
+    snr: Annotated[str | None, Parameter(group=WHAT)] = None
+    """Signal-to-noise ratios in dB, from -200 to 200, by comma: 20,10,5,0."""
+    rir: Annotated[list[str] | None, Parameter(group=WHAT), Repeatable] = None
+    """A room impulse response, or a folder of them."""
+    longform_minutes: Annotated[float | None, Parameter("--longform", group=WHAT)] = None
+    """Also join utterances with pauses into recordings of up to this many minutes."""
+    limit: Annotated[int | None, Parameter(group=WHAT)] = None
+    """Only the first so many usable utterances of each corpus."""
+    repeats: Annotated[int | None, Parameter(group=HOW)] = None
+    """How often each combination is measured."""
+    seed: Annotated[int | None, Parameter(group=HOW)] = None
+    """Of the noise, the pauses and the order of the trials."""
+    device: Annotated[str | None, Parameter(group=HOW)] = None
+    """cpu, cuda or cuda:N."""
+    threads: Annotated[int | None, Parameter(group=HOW)] = None
+    """Threads of each recognizer."""
+    batch_size: Annotated[int | None, Parameter(group=HOW)] = None
+    """Utterances given to the recognizer at once."""
+    options: Annotated[list[str] | None, Parameter("--option", group=HOW), Repeatable] = None
+    """key=value for the recognizers, for instance beam=4."""
+    latency: Annotated[bool | None, Parameter(group=HOW), Switch] = None
+    """Feed streaming recognizers piece by piece and measure their delays."""
+    timeout_s: Annotated[float | None, Parameter("--timeout", group=HOW)] = None
+    """Seconds after which an utterance without an answer ends its trial."""
+    memory_limit_bytes: Annotated[int | None, Parameter("--memory-limit", group=HOW)] = None
+    """Bytes of address space that a recognizer may take."""
+    idle_s: Annotated[float | None, Parameter("--idle", group=HOW)] = None
+    """Seconds of idle baseline before and after each trial."""
+    mark: Annotated[bool | None, Parameter(group=HOW), Switch] = None
+    """Busy and idle pulses before the first trial and after the last, for the recording of an external meter; start that
+    first. Afterwards: wattscribe meters attach."""
+    mark_unit_s: Annotated[float | None, Parameter("--mark-unit", group=HOW)] = None
+    """Seconds of the shortest pulse, 1 unless the meter takes fewer than four samples in that time."""
+    normaliser: Annotated[str | None, Parameter(group=HOW)] = None
+    """whisper, basic or none: the text rule of the score."""
+    strict: Annotated[bool | None, Parameter(group=HOW), Switch] = None
+    """Stop at the first bad input instead of counting it."""
+
+    def given(self) -> dict[str, Any]:
+        """The keys that were said, with lists taken apart. Raises InputError for a list that cannot be read."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {key: _READ.get(key, _as_is)(value) for key, value in values.items() if value is not None}
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+_READ: dict[str, Callable[[Any], Any]] = {
+    "precision": split_list,
+    "snr": partial(split_numbers, flag="--snr"),
+    "options": split_options,
+}
 
 
 @app.default
@@ -29,134 +104,33 @@ def bench(
     experiment: Path | None = None,
     /,
     *,
-    model: Repeatable = None,
-    precision: str | None = None,
-    data: Repeatable = None,
-    noise: Repeatable = None,
-    snr: str | None = None,
-    rir: Repeatable = None,
-    longform: float | None = None,
-    clean: bool | None = None,
-    repeats: int | None = None,
-    seed: int | None = None,
-    limit: int | None = None,
-    latency: Switch = None,
-    device: str | None = None,
-    threads: int | None = None,
-    batch_size: int | None = None,
-    option: Repeatable = None,
-    timeout: float | None = None,
-    memory_limit: int | None = None,
-    idle: float | None = None,
-    normaliser: str | None = None,
-    strict: Switch = None,
-    out: Path = Path("runs/bench"),
-    mark: Switch = None,
-    mark_unit: float | None = None,
-    resume: Switch = None,
-    retry_failed: Switch = None,
-    overwrite: Switch = None,
+    flags: Annotated[Flags, Parameter("*")] = Flags(),
+    out: Annotated[Path, Parameter(["--out", "-o"], group=RUN)] = Path("runs/bench"),
+    resume: Annotated[bool, Parameter(group=RUN), Switch] = False,
+    retry_failed: Annotated[bool, Parameter(group=RUN), Switch] = False,
+    overwrite: Annotated[bool, Parameter(group=RUN), Switch] = False,
 ) -> int:
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
 
-    Exit status 0: every trial is done. 1: a trial failed, the table says why. 2: the input is at fault.
+    Exit status 0: every trial is done. 1: a trial failed, the table says why. 2: the input is at fault. 130: interrupted;
+    what is finished is kept, go on with --resume.
 
     Parameters
     ----------
     experiment
         The experiment's TOML file. Its keys and an example are in docs/bench.md.
-    model
-        runtime:model, for instance hf:openai/whisper-tiny.en, ct2:tiny.en, sherpa:DIR, pocketsphinx:en-us, onnx:DIR.
-    precision
-        One or more, by comma: fp32,fp16,bf16,int8. Left out: what the runtime or the model directory has.
-    data
-        A LibriSpeech folder, a manifest.jsonl or its folder, hub:NAME, or bundled.
-    noise
-        A folder of audio files, or white or pink; needs --snr.
-    snr
-        Signal-to-noise ratios in dB, by comma: 20,10,5,0.
-    rir
-        A room impulse response, or a folder of them.
-    longform
-        Also join utterances with pauses into recordings of up to this many minutes.
-    clean
-        Whether clean speech is heard as well.
-    repeats
-        How often each combination is measured.
-    seed
-        Of the noise, the pauses and the order of the trials.
-    limit
-        Only the first so many usable utterances of each corpus.
-    latency
-        Feed streaming recognizers piece by piece and measure their delays.
-    device
-        cpu, cuda or cuda:N.
-    threads
-        Threads of each recognizer.
-    batch_size
-        Utterances given to the recognizer at once.
-    option
-        key=value for the recognizers, for instance beam=4.
-    timeout
-        Seconds after which an utterance without an answer ends its trial.
-    memory_limit
-        Bytes of address space that a recognizer may take.
-    idle
-        Seconds of idle baseline before and after each trial.
-    normaliser
-        whisper, basic or none: the text rule of the score.
-    strict
-        Stop at the first bad input instead of counting it.
     out
         The run's directory.
-    mark
-        Busy and idle pulses before the first trial and after the last, for the recording of an external meter; start that
-        first. Afterwards: wattscribe meters attach.
-    mark_unit
-        Seconds of the shortest pulse, 1 unless the meter takes fewer than four samples in that time.
     resume
         Go on with the run in --out; without an experiment, with the one that it began with.
     retry_failed
         With --resume: also measure trials again that failed; their earlier verdicts are kept and never count.
     overwrite
-        Replace the run in --out.
+        Replace the run in --out, once the new one can begin.
     """
-    flags: dict[str, Any] = {
-        "models": model,
-        "precision": None if precision is None else split_list(precision),
-        "data": data,
-        "noise": noise,
-        "snr": None if snr is None else split_numbers(snr, flag="--snr"),
-        "rir": rir,
-        "longform_minutes": longform,
-        "clean": clean,
-        "repeats": repeats,
-        "seed": seed,
-        "limit": limit,
-        "latency": latency,
-        "device": device,
-        "threads": threads,
-        "batch_size": batch_size,
-        "options": None if option is None else split_options(option),
-        "timeout_s": timeout,
-        "memory_limit_bytes": memory_limit,
-        "idle_s": idle,
-        "normaliser": normaliser,
-        "strict": strict,
-        "mark": mark,
-        "mark_unit_s": mark_unit,
-    }
-    given = {key: value for key, value in flags.items() if value is not None}
-    plan = _experiment(experiment, given, out, resume=bool(resume))
+    plan = _experiment(experiment, flags.given(), out, resume=resume)
     with _watcher() as watcher:
-        run(
-            plan,
-            out,
-            resume=bool(resume),
-            overwrite=bool(overwrite),
-            retry_failed=bool(retry_failed),
-            watcher=watcher,
-        )
+        run(plan, out, resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=watcher)
     return _conclude(out)
 
 

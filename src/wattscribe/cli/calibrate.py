@@ -19,7 +19,7 @@ def calibrate(
     *runs: Path,
     base: str = "phone",
     name: str = "calibrated",
-    out: Path | None = None,
+    out: Annotated[Path | None, cyclopts.Parameter(["--out", "-o"])] = None,
     seed: int = 0,
     json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
 ) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import cyclopts
 
@@ -18,7 +19,7 @@ def compare(
     max_wer_increase: str = "0.2",
     max_energy_increase: str | None = None,
     device: str | None = None,
-    json: bool = False,
+    json: Annotated[bool, cyclopts.Parameter(negative=())] = False,
 ) -> int:
     """Exit 0 when the new run is shown to be within the limits, 1 with the reason when it is not.
 

@@ -16,7 +16,14 @@ Switch = Annotated[bool, Parameter(negative=())]
 
 
 @app.command
-def get(name: str, /, *, out: Path = Path("data"), mirror: str = BASE_URL, keep_archive: Switch = False) -> None:
+def get(
+    name: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(["--out", "-o"])] = Path("data"),
+    mirror: str = BASE_URL,
+    keep_archive: Switch = False,
+) -> None:
     """Download a LibriSpeech set, check it, unpack it and print the folder for `--data`.
 
     Parameters

@@ -17,7 +17,7 @@ def export(
     /,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
-    precision: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    precision: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
 ) -> None:
     """Write encoder, decoder, joiner and tokens.txt.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import cyclopts
+from cyclopts import Group, Parameter
 
 from wattscribe.energy.accuracy import AccuracyLaw, fit
 from wattscribe.energy.profile import Profile
@@ -21,30 +23,69 @@ app = cyclopts.App(
 _SIZES = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9, "b": 1}
 
 
+MODEL = Group("The model", sort_key=1)
+RATES = Group("How often it runs", sort_key=2)
+DEVICE = Group("The device", sort_key=3)
+OUTPUT = Group("Output", sort_key=4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `profiling.profile_model` is asked; each field is called after its parameter."""
+
+    precision: Annotated[str | None, Parameter(group=MODEL)] = None
+    """fp32, fp16 or int8: which of the model's files, or which dtype of an arch: preset."""
+    vocab: Annotated[int | None, Parameter(group=MODEL)] = None
+    """Tokens of an arch: preset."""
+    chunk_ms: Annotated[float | None, Parameter(group=MODEL)] = None
+    """Length of a segment, for models that do not fix it."""
+    decoding: Annotated[Literal["batched", "frame-by-frame"], Parameter(group=MODEL)] = "batched"
+    """batched: one joiner call per segment and one per token; frame-by-frame: one per frame."""
+    beam: Annotated[int, Parameter(group=MODEL)] = 1
+    """Live hypotheses; 1 is greedy."""
+    data: Annotated[str | None, Parameter(group=RATES)] = None
+    """Decode this speech and count what really ran; without it the rates are stated by the options below."""
+    limit: Annotated[int | None, Parameter(group=RATES)] = None
+    """Decode at most so many utterances of it."""
+    frames_per_s: Annotated[float | None, Parameter(group=RATES)] = None
+    """Encoder output frames per second of audio, where rates are stated."""
+    tokens_per_s: Annotated[float, Parameter(group=RATES)] = DEFAULT_TOKENS_PER_S
+    """Emitted tokens per second of audio, where rates are stated."""
+    words_per_s: Annotated[float | None, Parameter(group=RATES)] = None
+    """Words per second of audio, for the energy per word."""
+    device: Annotated[str, Parameter(group=DEVICE)] = "phone"
+    """A shipped profile (wattscribe devices) or a TOML file of your own."""
+    local_memory_bytes: Annotated[str | None, Parameter("--local-memory", group=DEVICE)] = None
+    """Another size of local memory: 4MB, 512KiB, 0."""
+    placement: Annotated[Literal["component", "tensor"], Parameter(group=DEVICE)] = "component"
+    """Weights go to local memory by whole component or by tensor."""
+    activations: Annotated[Literal["fused", "unfused"], Parameter(group=DEVICE)] = "fused"
+    """fused: element-wise operators cost nothing of their own; unfused: every operator reads and writes memory."""
+    battery_wh: Annotated[float | None, Parameter(group=DEVICE)] = None
+    """Print how long a battery of so many watt-hours lasts."""
+    laws: Annotated[Path | None, Parameter("--accuracy", group=OUTPUT)] = None
+    """JSON {component: [[size_bytes, wer], …]}, four or more sizes each: the order then weighs power against accuracy."""
+    seed: Annotated[int, Parameter(group=OUTPUT)] = 0
+    """Of the draws behind the intervals."""
+
+    def asked(self) -> dict[str, Any]:
+        """The parameters, with the size and the file of laws read. Raises InputError."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.local_memory_bytes is not None:
+            values["local_memory_bytes"] = size_bytes(self.local_memory_bytes)
+        if self.laws is not None:
+            values["laws"] = read_laws(self.laws)
+        return values
+
+
 @app.default
 def profile(
     model: str,
     /,
     *,
-    device: str = "phone",
-    data: str | None = None,
-    limit: int | None = None,
-    precision: str | None = None,
-    local_memory: str | None = None,
-    chunk_ms: float | None = None,
-    decoding: Literal["batched", "frame-by-frame"] = "batched",
-    beam: int = 1,
-    frames_per_s: float | None = None,
-    tokens_per_s: float = DEFAULT_TOKENS_PER_S,
-    words_per_s: float | None = None,
-    vocab: int | None = None,
-    placement: Literal["component", "tensor"] = "component",
-    activations: Literal["fused", "unfused"] = "fused",
-    accuracy: Path | None = None,
-    battery_wh: float | None = None,
-    seed: int = 0,
-    json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
-    page: Path | None = None,
+    options: Annotated[Options, Parameter("*")] = Options(),
+    json_output: Annotated[bool, Parameter("--json", negative=(), show_default=False, group=OUTPUT)] = False,
+    page: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
 ) -> int:
     """Print the breakdown of a model's power on a device.
 
@@ -52,40 +93,6 @@ def profile(
     ----------
     model
         An exported model directory, one .onnx file (CTC), hf:MODEL (Whisper, wav2vec2, …) or arch:NAME[,key=value…].
-    device
-        A shipped profile (wattscribe devices) or a TOML file of your own.
-    data
-        Decode this speech and count what really ran; without it the rates are stated by the options below.
-    limit
-        Decode at most so many utterances of it.
-    precision
-        fp32, fp16 or int8: which of the model's files, or which dtype of an arch: preset.
-    local_memory
-        Another size of local memory: 4MB, 512KiB, 0.
-    chunk_ms
-        Length of a segment, for models that do not fix it.
-    decoding
-        batched: one joiner call per segment and one per token; frame-by-frame: one per frame.
-    beam
-        Live hypotheses; 1 is greedy.
-    frames_per_s
-        Encoder output frames per second of audio, where rates are stated.
-    tokens_per_s
-        Emitted tokens per second of audio, where rates are stated.
-    words_per_s
-        Words per second of audio, for the energy per word.
-    vocab
-        Tokens of an arch: preset.
-    placement
-        Weights go to local memory by whole component or by tensor.
-    activations
-        fused: element-wise operators cost nothing of their own; unfused: every operator reads and writes memory.
-    accuracy
-        JSON {component: [[size_bytes, wer], …]}, four or more sizes each: the order then weighs power against accuracy.
-    battery_wh
-        Print how long a battery of so many watt-hours lasts.
-    seed
-        Of the draws behind the intervals.
     json_output
         Print JSON (schema 1) instead of a table.
     page
@@ -93,27 +100,7 @@ def profile(
     """
     from wattscribe.profiling import profile_model
 
-    found = profile_model(
-        model,
-        device=device,
-        data=data,
-        limit=limit,
-        precision=precision,
-        local_memory_bytes=None if local_memory is None else size_bytes(local_memory),
-        chunk_ms=chunk_ms,
-        decoding=decoding,
-        beam=beam,
-        frames_per_s=frames_per_s,
-        tokens_per_s=tokens_per_s,
-        words_per_s=words_per_s,
-        vocab=vocab,
-        placement=placement,
-        activations=activations,
-        laws=None if accuracy is None else read_laws(accuracy),
-        battery_wh=battery_wh,
-        seed=seed,
-    )
-    show(found, as_json=json_output, page=page)
+    show(profile_model(model, **options.asked()), as_json=json_output, page=page)
     return 0
 
 

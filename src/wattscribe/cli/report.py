@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import cyclopts
 
@@ -16,7 +16,7 @@ def report(
     /,
     *,
     format: Literal["html", "md", "csv", "json", "parquet"] = "html",
-    out: Path | None = None,
+    out: Annotated[Path | None, cyclopts.Parameter(["--out", "-o"])] = None,
     max_wer: str | None = None,
     max_watts: str | None = None,
     max_memory: str | None = None,

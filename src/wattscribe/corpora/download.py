@@ -45,7 +45,7 @@ def fetch(
     if target.is_file() and md5_of(target) == md5:
         return target
     part = target.with_name(target.name + ".part")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     idle = 0
     while True:
         before = _size(part)
@@ -159,3 +159,15 @@ def _refusal(error: Exception, url: str) -> str:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _make_folder(folder: Path) -> None:
+    """Raises InputError where a file is in the way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError("this is a file, and a folder is needed", where=folder, fix="Choose another --out") from error
+    except OSError as error:
+        raise InputError(
+            f"this folder cannot be made: {error.strerror}", where=folder, fix="Choose another --out"
+        ) from error

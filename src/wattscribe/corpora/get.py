@@ -47,6 +47,9 @@ def get(
     target = out / RELEASE / name
     if target.is_dir():
         return target
+    for place in (target.parent, target):
+        if place.exists() and not place.is_dir():
+            raise InputError("this is a file, and a folder is needed", where=place, fix="Choose another --out")
     archive = fetch(f"{mirror.rstrip('/')}/{name}.tar.gz", out / f"{name}.tar.gz", md5=expected, progress=progress)
     _place(archive, target)
     if not keep_archive:

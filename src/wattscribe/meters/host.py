@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from wattscribe.errors import MeterError
+from wattscribe.errors import InputError, MeterError
 from wattscribe.meters.base import Clock, MonotonicClock
 from wattscribe.meters.files import SensorFiles
 
@@ -114,7 +114,14 @@ class Host:
 
     @classmethod
     def of_root(cls, root: Path = Path("/")) -> Host:
-        """This machine for `/`; for any other root its files alone, without this machine's programs and GPUs."""
+        """This machine for `/`; for any other root its files alone, without this machine's programs and GPUs.
+
+        Raises InputError where there is no such directory: an empty tree would pass for a board without sensors.
+        """
         if root == Path("/"):
             return cls(nvml=system_nvml())
+        if not root.is_dir():
+            raise InputError(
+                "there is no such directory", where=root, fix="Name the folder that holds the board's sys/ and proc/"
+            )
         return cls(files=SensorFiles(root), commands=NoCommands())

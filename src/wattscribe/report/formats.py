@@ -123,9 +123,19 @@ def write(
         else:
             path.write_text(makers[kind](facts, device=device), encoding="utf-8")
     except OSError as error:
-        fix = "Choose another file with --out"
-        raise InputError(f"the report cannot be written: {error.strerror or error}", where=path, fix=fix) from error
+        raise InputError(f"the report cannot be written: {_obstacle(path, error)}", where=path) from error
     return None
+
+
+def _obstacle(path: Path, error: OSError) -> str:
+    """What is in the way, and what to do about it; parquet's own messages are long and say it twice."""
+    if path.is_dir():
+        return f"this is a directory. Name a file in it, for instance {path / 'report.html'}"
+    if not path.parent.exists():
+        return f"there is no directory {path.parent}. Make it first, or choose another --out"
+    if not path.parent.is_dir():
+        return f"{path.parent} is a file. Choose another --out"
+    return f"{error.strerror or error}. Choose another --out"
 
 
 def finite(value: Any) -> Any:
