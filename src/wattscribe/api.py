@@ -117,11 +117,13 @@ def attach(
     units: Mapping[str, str] | None = None,
     by: Literal["edges", "correlation"] = "edges",
     max_error_s: float | None = None,
+    gain_error: float | None = None,
     name: str | None = None,
 ) -> AttachedRecording:
     """Put an external meter's CSV, or a tegrastats log, beside a run's trials, on the run's clock (`wattscribe meters attach`).
 
     `covers` says what the meter measures; `total` False: a part only. `columns` and `units` by quantity: {'power': 'mW'}.
+    `gain_error` is the meter's own as a fraction, from its data sheet.
     Raises InputError and MeterError where the recording does not fit the run.
     """
     from wattscribe.errors import InputError
@@ -141,7 +143,7 @@ def attach(
         path = Path(str(recording))
         read = external.read_csv(path, columns, units)
         source = of_recording(path, read, covers=covers or external.COVERS, total=total, name=name)
-    return attach_source(Path(run), source, by=by, max_error_s=max_error_s)
+    return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
 
 
 def transcribe(

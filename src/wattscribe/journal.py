@@ -361,6 +361,7 @@ def _joined(parts: Sequence[tuple[PowerTrace, bytes, bytes]]) -> PowerTrace:
         power_w=tuple(power_w),
         failed_t_s=tuple(t for about, _, _ in parts for t in about.failed_t_s),
         update_interval_s=max(about.update_interval_s for about, _, _ in parts),
+        clock_error_s=max(about.clock_error_s for about, _, _ in parts),
     )
 
 

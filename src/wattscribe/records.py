@@ -203,6 +203,8 @@ class PowerTrace:
     """True: `power_w[i]` is the exact mean from `t_s[i-1]` to `t_s[i]`, as from a differentiated energy counter."""
     failed_t_s: tuple[float, ...] = ()
     """When reads failed: gaps, never zeros."""
+    clock_error_s: float = 0.0
+    """How far all times may be off together, where another clock's times were aligned to ours; one standard deviation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,6 +339,8 @@ class AttachedRecording:
     trials: int
     """Trials whose window it covers, of all that have one; only these got samples."""
     trials_outside: int
+    gain_error: float | None = None
+    """The meter's own, as a fraction, as whoever attached it stated; the same in all trials, so it is in no interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,40 @@ def test_a_recording_measures_every_trial(
     assert "clock was aligned by edges" in report.to_markdown(read_run(run_dir))
 
 
+def test_the_clock_s_error_is_in_the_interval_and_the_gain_error_beside_it(
+    marked_facts: RunFacts, run_dir: Path, tmp_path: Path
+) -> None:
+    path = recorded(marked_facts, tmp_path / "power.csv", replace(TRUTH, rate_hz=40.0))
+    command = ["meters", "attach", str(run_dir), str(path), "--gain-error", "2.5%"]
+    assert main(command) == 0
+    facts = read_run(run_dir)
+    (record,) = facts.recordings
+    assert record.gain_error == pytest.approx(0.025)
+    for trial in facts.trials:
+        (trace,) = trial.traces
+        assert trace.clock_error_s == pytest.approx(record.residual_s)
+        reading, sure = (
+            measured_reading(replace(trial, traces=(each,)), trace.channel)
+            for each in (trace, replace(trace, clock_error_s=0.0))
+        )
+        assert reading.energy_ci95_j is not None
+        assert sure.energy_ci95_j is not None
+        assert reading.energy_ci95_j[0] < sure.energy_ci95_j[0] < sure.energy_ci95_j[1] < reading.energy_ci95_j[1]
+    words = "the gain error of external.power, 2.50 % as stated when it was attached"
+    assert words in report.to_markdown(facts)
+    assert main([*command[:4], "--gain-error", "much"]) == 2
+
+
+def test_after_one_group_of_marks_the_unknown_drift_is_in_the_interval_too(tmp_path: Path) -> None:
+    facts = made_up()
+    cut = replace(facts, marks=(replace(facts.marks[0], groups=facts.marks[0].groups[:1]),))
+    run = store(cut, tmp_path / "r")
+    record = api.attach(run, recorded(facts, tmp_path / "power.csv"))
+    errors = [trial.traces[0].clock_error_s for trial in read_run(run).trials]
+    assert min(errors) > record.residual_s
+    assert max(errors) > min(errors), "the further from the marks, the less is known"
+
+
 def test_attached_again_it_replaces(marked_facts: RunFacts, run_dir: Path, tmp_path: Path) -> None:
     path = recorded(marked_facts, tmp_path / "power.csv")
     first = api.attach(run_dir, path)

@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 
 from tests.meters.recording import START_S, record
 from wattscribe.errors import InputError, MeterError
-from wattscribe.meters import window
-from wattscribe.meters.align import by_correlation, by_edges, rising_edges_s
+from wattscribe.meters.align import by_correlation
 from wattscribe.meters.external import Recording, read_csv
-from wattscribe.records import Window
 from wattscribe.testing import loads
 
 EXPORTS = {
@@ -91,66 +89,6 @@ def recorded_by(
         power_w=power_w + np.random.default_rng(5).normal(0, noise_w, own_s.size),
         skipped_lines=0,
     )
-
-
-MARKS = (START_S + 5.0, START_S + 21.0, START_S + 50.0)
-
-
-def marked_load() -> loads.Load:
-    edges = [edge for mark in MARKS for edge in (mark, mark + 3.0)]
-    return loads.Load(powers_w=(5.0, 12.0, 5.0, 12.0, 5.0, 12.0, 5.0), edges_s=tuple(edges))
-
-
-def test_one_marked_edge_gives_the_offset_and_no_drift() -> None:
-    load = loads.step(5.0, 12.0, START_S + 5)
-    alignment = by_edges(recorded_by(load, START_S - 2, 1.0, 0.002, 20.0), [START_S + 5])
-    assert alignment.offset_s == pytest.approx(START_S - 2, abs=0.002)
-    assert alignment.drift_ppm is None
-    assert alignment.residual_s == pytest.approx(0.001)
-
-
-@pytest.mark.parametrize("noise_w", [0.0, 0.4])
-def test_more_edges_give_the_drift_too(noise_w: float) -> None:
-    recording = recorded_by(marked_load(), START_S - 3, 1 / (1 + 200e-6), 0.001, 60.0, noise_w)
-    alignment = by_edges(recording, MARKS)
-    assert alignment.drift_ppm == pytest.approx(200.0, abs=25.0)
-    assert alignment.to_clock(recording.t_s)[0] == pytest.approx(START_S - 3, abs=0.002)
-    assert 0.0004 < alignment.residual_s < 0.002
-
-
-def test_an_aligned_recording_measures_what_the_load_took() -> None:
-    load = marked_load()
-    recording = recorded_by(load, START_S - 3, 1 / (1 + 200e-6), 0.001, 60.0)
-    trace = recording.trace(by_edges(recording, MARKS))
-    span = Window(start_s=MARKS[1] - 0.5, end_s=MARKS[1] + 3.5)
-    assert window.energy(trace, span).energy_j == pytest.approx(load.window_j(span), rel=1e-3)
-
-
-def test_an_extra_edge_in_the_recording_is_not_taken_for_a_mark() -> None:
-    edges = [START_S + 1, START_S + 1.5, *marked_load().edges_s]
-    load = loads.Load(powers_w=(5.0, 12.0, 5.0, 12.0, 5.0, 12.0, 5.0, 12.0, 5.0), edges_s=tuple(edges))
-    assert by_edges(recorded_by(load, START_S - 3, 1.0, 0.001, 60.0), MARKS).offset_s == pytest.approx(
-        START_S - 3, abs=0.002
-    )
-
-
-def test_edges_that_are_missing_or_do_not_fit_are_refused() -> None:
-    recording = recorded_by(marked_load(), START_S - 3, 1.0, 0.001, 60.0)
-    with pytest.raises(MeterError, match="3 load edges and 4"):
-        by_edges(recording, [*MARKS, START_S + 55])
-    with pytest.raises(MeterError, match="one edge was marked"):
-        by_edges(recording, MARKS[:1])
-    with pytest.raises(MeterError, match="clocks differ"):
-        by_edges(recording, [MARKS[0], MARKS[0] + 8.0, MARKS[0] + 22.5])
-    with pytest.raises(InputError, match="no load edge"):
-        by_edges(recording, [])
-
-
-def test_noise_at_the_middle_is_one_edge() -> None:
-    rng = np.random.default_rng(4)
-    ramp = np.concatenate([np.full(500, 5.0), np.linspace(5, 12, 200), np.full(500, 12.0)]) + rng.normal(0, 0.3, 1200)
-    recording = Recording(name="noisy", t_s=np.arange(1200) * 0.001, power_w=ramp, skipped_lines=0)
-    assert rising_edges_s(recording) == pytest.approx([0.6], abs=0.02)
 
 
 def irregular_load() -> loads.Load:

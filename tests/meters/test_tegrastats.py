@@ -105,6 +105,7 @@ def test_it_is_opened_only_where_the_sensors_themselves_cannot_be_read(tmp_path:
     commands = FakeCommands(lines={"tegrastats": [TEGRASTATS["orin"]]})
     host = replace(sensor_trees.orin_nano(tmp_path / "sensors").host(), commands=commands)
     assert [meter.name for meter in open_meters(host=host)] == ["ina3221"]
+    (tmp_path / "bare").mkdir()
     bare = replace(Host.of_root(tmp_path / "bare"), commands=commands)
     (meter,) = open_meters(host=bare)
     assert meter.name == "tegrastats"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wattscribe.errors import InputError
+from wattscribe.meters.sampler import DEFAULT_RATE_HZ
 from wattscribe.records import Condition
 
 if sys.version_info >= (3, 11):
@@ -88,7 +89,7 @@ class Experiment(_Strict):
     cooldown_limit_s: float = Field(default=60.0, ge=0)
     cooldown_band: float = Field(default=0.05, gt=0)
     """Idle power has returned when it is within this share of the run's first baseline."""
-    sample_rate_hz: float = Field(default=20.0, gt=0)
+    sample_rate_hz: float = Field(default=DEFAULT_RATE_HZ, gt=0)
     mark: bool = False
     """Load pulses before the first trial and after the last, to which an external meter's recording is aligned."""
     mark_unit_s: float = Field(default=1.0, gt=0)

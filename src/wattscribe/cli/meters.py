@@ -74,6 +74,7 @@ def attach(
     unit: Pairs = None,
     by: Literal["edges", "correlation"] = "edges",
     max_error: float | None = None,
+    gain_error: str | None = None,
     name: str | None = None,
 ) -> None:
     """Put an external meter's recording beside the trials of a run, on the run's clock; reports then use it.
@@ -102,10 +103,14 @@ def attach(
         edges: the run's marks. correlation: against a rail that the run measured itself.
     max_error
         Seconds by which the aligned clock may be off at most.
+    gain_error
+        The meter's own, in per cent, from its data sheet: 1 or 1%. It is stated beside the joules; being the same in every
+        trial, it is in no interval.
     name
         Its name in the run; the file's own otherwise.
     """
     from wattscribe import api
+    from wattscribe.report.quantities import fraction_of_percent
 
     record = api.attach(
         run,
@@ -118,6 +123,7 @@ def attach(
         units=_pairs(unit, "--unit"),
         by=by,
         max_error_s=max_error,
+        gain_error=None if gain_error is None else fraction_of_percent(gain_error, flag="--gain-error"),
         name=name,
     )
     drift = "drift unknown" if record.drift_ppm is None else f"drift {record.drift_ppm:+.1f} ppm"

@@ -1,15 +1,13 @@
-"""Put an external meter's clock on the machine's: by marked load edges or by cross-correlation, with the residual stated."""
+"""An external meter's clock on the machine's, with the residual stated; here by cross-correlation, in `marks` by marked loads."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from wattscribe.errors import InputError, MeterError
+from wattscribe.errors import MeterError
 from wattscribe.meters.signal import Floats
 from wattscribe.records import PowerTrace
 
@@ -48,83 +46,6 @@ class Alignment:
     def to_clock(self, recorded_s: Floats) -> Floats:
         """The recorder's times on the machine's monotonic clock."""
         return self.offset_s + self.rate * recorded_s
-
-
-def rising_edges_s(recording: Recording) -> Floats:
-    """When the power rises through the middle between low and high, interpolated between samples.
-
-    Low and high are the 5th and 95th percentile; a rise counts only after the power was in the lower quarter, so that noise
-    at the middle is one edge, not many.
-    """
-    t_s, power_w = recording.t_s, recording.power_w
-    low_w, high_w = (float(value) for value in np.percentile(power_w, (5, 95)))
-    middle_w, quarter_w = (low_w + high_w) / 2, low_w + (high_w - low_w) / 4
-    edges, armed = [], bool(power_w[0] <= quarter_w)
-    for index in np.flatnonzero((power_w[1:] > middle_w) | (power_w[1:] <= quarter_w)) + 1:
-        if power_w[index] <= quarter_w:
-            armed = True
-        elif armed:
-            armed = False
-            before_w, after_w = power_w[index - 1], power_w[index]
-            share = (middle_w - before_w) / (after_w - before_w) if after_w != before_w else 1.0
-            edges.append(t_s[index - 1] + share * (t_s[index] - t_s[index - 1]))
-    return np.asarray(edges, dtype=np.float64)
-
-
-def by_edges(recording: Recording, marked_s: Sequence[float]) -> Alignment:
-    """`marked_s`: when loads were started, on the monotonic clock. One edge gives the offset, two or more also the drift.
-
-    Raises MeterError where the recording shows fewer edges, or where they do not fit the marks.
-    """
-    marks = np.sort(np.asarray(marked_s, dtype=np.float64))
-    if not marks.size:
-        raise InputError(
-            "no load edge was marked", where=recording.name, fix="Give the start time of at least one load"
-        )
-    edges = rising_edges_s(recording)
-    if edges.size < marks.size:
-        raise MeterError(
-            f"the recording shows {edges.size} load edges and {marks.size} were marked",
-            where=recording.name,
-            fix="Record from before the first load to after the last, or mark fewer edges",
-        )
-    resolution_s = recording.spacing_s / 2
-    if marks.size == 1:
-        if edges.size > 1:
-            raise MeterError(
-                f"one edge was marked and the recording shows {edges.size}",
-                where=recording.name,
-                fix="Mark every load's start",
-            )
-        return Alignment(
-            offset_s=float(marks[0] - edges[0]), rate=1.0, residual_s=resolution_s, method="edges", points=1
-        )
-    matched = _matching(edges, marks)
-    rate, offset_s = (float(value) for value in np.polyfit(matched, marks, 1))
-    if abs(rate - 1) > MAX_DRIFT:
-        raise MeterError(
-            f"the edges fit only if the clocks differ by {abs(rate - 1):.1%}",
-            where=recording.name,
-            fix="Check the marks",
-        )
-    misfit_s = float(np.sqrt(np.mean((offset_s + rate * matched - marks) ** 2)))
-    return Alignment(
-        offset_s=offset_s, rate=rate, residual_s=max(misfit_s, resolution_s), method="edges", points=int(marks.size)
-    )
-
-
-def _matching(edges: Floats, marks: Floats) -> Floats:
-    """The edges that belong to the marks: for each place of the first mark the nearest ones to the others; best fit wins."""
-    best, best_misfit_s = edges[: marks.size], float("inf")
-    for first in edges:
-        wanted = first + (marks - marks[0])
-        nearest = edges[np.abs(edges[None, :] - wanted[:, None]).argmin(axis=1)]
-        if any(a == b for a, b in itertools.pairwise(nearest)):
-            continue
-        misfit_s = float(np.abs(nearest - wanted).max())
-        if misfit_s < best_misfit_s:
-            best, best_misfit_s = nearest, misfit_s
-    return best
 
 
 def by_correlation(recording: Recording, reference: PowerTrace) -> Alignment:

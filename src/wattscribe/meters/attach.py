@@ -63,9 +63,17 @@ def of_tegrastats(path: Path, *, interval_s: float, name: str | None = None) -> 
     return Source(name=name or path.stem, path=path, recording=recording, traces=tuple(named))
 
 
-def attach(run_dir: Path, source: Source, *, by: By = "edges", max_error_s: float | None = None) -> AttachedRecording:
+def attach(
+    run_dir: Path,
+    source: Source,
+    *,
+    by: By = "edges",
+    max_error_s: float | None = None,
+    gain_error: float | None = None,
+) -> AttachedRecording:
     """Store the source's samples with every trial that it covers, in place of what was attached under its name before.
 
+    Each trial's samples carry how far their clock may be off (`clock_error_s`). `gain_error` is kept as it was stated.
     Raises InputError for a run without marks or without finished trials, MeterError where the recording does not fit the run
     or its clock may be off by more than `max_error_s` (None: MAX_ERROR_S or one sample, whichever is more).
     """
@@ -94,8 +102,9 @@ def attach(run_dir: Path, source: Source, *, by: By = "edges", max_error_s: floa
             fix="Record both marks and faster, keep the machine quiet while it marks, or allow more: --max-error SECONDS",
         )
     moved = [_moved(trace, alignment) for trace in source.traces]
-    samples = {trial.trial.id: [_part(trace, _span(trial)) for trace in moved] for trial in covered}
+    samples = {trial.trial.id: [_part(trace, trial, alignment) for trace in moved] for trial in covered}
     record = _record(source, alignment, covered=len(covered), outside=len(trials) - len(covered))
+    record = replace(record, gain_error=gain_error)
     with Journal.resume(run_dir) as journal:
         journal.attach(record, samples)
     return record
@@ -162,10 +171,17 @@ def _moved(trace: PowerTrace, alignment: Alignment) -> PowerTrace:
     )
 
 
-def _part(trace: PowerTrace, span: Window) -> PowerTrace:
+def _part(trace: PowerTrace, trial: TrialFacts, alignment: Alignment) -> PowerTrace:
+    span = _span(trial)
     first, last = (int(each) for each in np.searchsorted(trace.t_s, (span.start_s, span.end_s)))
     failed = tuple(t for t in trace.failed_t_s if span.start_s <= t <= span.end_s)
-    return replace(trace, t_s=trace.t_s[first:last], power_w=trace.power_w[first:last], failed_t_s=failed)
+    return replace(
+        trace,
+        t_s=trace.t_s[first:last],
+        power_w=trace.power_w[first:last],
+        failed_t_s=failed,
+        clock_error_s=possible_error_s(alignment, trial.window or span),
+    )
 
 
 def _record(source: Source, alignment: Alignment, *, covered: int, outside: int) -> AttachedRecording:

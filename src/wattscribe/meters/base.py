@@ -82,3 +82,5 @@ class Probe:
     fix: str | None = None
     """The command that would mend it."""
     channels: tuple[Channel, ...] = ()
+    instants: tuple[str, ...] = ()
+    """Those of the channels that show instants at the default rate: what happens between two reads is unseen."""

@@ -13,6 +13,7 @@ from wattscribe.meters import (
     ina238,
     ina3221,
     ina3221_iio,
+    instants,
     machine,
     modelled,
     nvml,
@@ -69,7 +70,7 @@ KINDS = (
 def probe(root: Path = Path("/"), *, host: Host | None = None) -> list[Probe]:
     """One row per kind of sensor, also for those that are not here."""
     host = host if host is not None else Host.of_root(root)
-    return [kind.probe(host) for kind in KINDS]
+    return [instants.with_instants(kind.probe(host)) for kind in KINDS]
 
 
 def open_meters(root: Path = Path("/"), *, host: Host | None = None) -> list[Meter]:

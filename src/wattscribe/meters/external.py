@@ -65,6 +65,7 @@ class Recording:
             evidence="measured",
             t_s=tuple(alignment.to_clock(self.t_s).tolist()),
             power_w=tuple(self.power_w.tolist()),
+            clock_error_s=alignment.residual_s,
         )
 
 

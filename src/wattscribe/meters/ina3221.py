@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattscribe.errors import MeterError
-from wattscribe.meters import rails
+from wattscribe.meters import instants, rails
 from wattscribe.meters.base import Channel, Probe
 from wattscribe.meters.files import SensorFiles, ValueFile
 from wattscribe.meters.host import Host
@@ -161,9 +161,21 @@ def probe(host: Host) -> Probe:
     except MeterError as error:
         return Probe(meter=NAME, available=False, reason=str(error))
     try:
-        return rails.probe_of(NAME, meter, f"sudo chmod o+r /{DRIVER}/*/hwmon/hwmon*/*_input", left_out=meter.skipped)
+        fix = f"sudo chmod o+r /{DRIVER}/*/hwmon/hwmon*/*_input"
+        found = rails.probe_of(NAME, meter, fix, left_out=meter.skipped)
+        return instants.with_instants(found, fix=_make_it_average(files))
     finally:
         meter.close()
+
+
+def _make_it_average(files: SensorFiles) -> str | None:
+    """The command that lets every chip average over what lies between two reads; None where the driver cannot."""
+    needed = 0
+    for setting in files.glob(f"{DRIVER}/*-*/hwmon/hwmon*/samples"):
+        interval_ms = files.number(setting.parent / "update_interval")
+        interval_s = interval_ms / 1e3 if interval_ms else DEFAULT_UPDATE_S
+        needed = max(needed, instants.averages_needed(interval_s, int(files.number(setting) or 1)) or 0)
+    return f"echo {needed} | sudo tee /{DRIVER}/*/hwmon/hwmon*/samples" if needed else None
 
 
 def open_meter(host: Host) -> Ina3221Meter:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattscribe.meters.edges import Edge
-from wattscribe.meters.signal import Signal
+from wattscribe.meters.signal import Signal, cumulative_j
 from wattscribe.records import Window
 
 
@@ -19,16 +19,17 @@ class Uncertainty:
     sampling_j2: float
     edges_j2: float
     quantisation_j2: float
+    clock_j2: float = 0.0
 
     @property
     def variance_j2(self) -> float:
-        return self.sampling_j2 + self.edges_j2 + self.quantisation_j2
+        return self.sampling_j2 + self.edges_j2 + self.quantisation_j2 + self.clock_j2
 
 
 def energy_uncertainty(
     signal: Signal, window: Window, edges: tuple[Edge, Edge], resolution_w: float | None
 ) -> Uncertainty:
-    """Variance of the window's energy; the reasons for each term are in docs/window.md."""
+    """Variance of the window's energy but for the clock's part; the reasons for each term are in docs/window.md."""
     inside = (signal.t_s >= window.start_s) & (signal.t_s <= window.end_s)
     t_s, power_w = signal.t_s[inside], signal.power_w[inside]
     return Uncertainty(
@@ -38,6 +39,19 @@ def energy_uncertainty(
         + _alignment_j2(signal, window, edges),
         quantisation_j2=_quantisation_j2(power_w, window.duration_s, resolution_w),
     )
+
+
+def clock_j2(signal: Signal, window: Window, edges: tuple[Edge, Edge], clock_error_s: float) -> float:
+    """An aligned clock may be off: integrate once more with the window moved by that much, early and late; the worse counts.
+
+    `signal` holds all samples, also those that an `inside` edge leaves out.
+    """
+    if clock_error_s <= 0.0:
+        return 0.0
+    moves_s = np.array([[0.0], [-clock_error_s], [clock_error_s]])
+    ends_s = np.array([window.start_s - edges[0].beyond_s, window.end_s + edges[1].beyond_s])
+    here_j, early_j, late_j = np.diff(cumulative_j(signal, (moves_s + ends_s).ravel()).reshape(3, 2))[:, 0]
+    return float(max((early_j - here_j) ** 2, (late_j - here_j) ** 2))
 
 
 def _sampling_j2(signal: Signal, t_s: np.ndarray, power_w: np.ndarray) -> float:

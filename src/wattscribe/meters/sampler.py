@@ -12,6 +12,7 @@ from wattscribe.meters.counter import CounterEdges
 from wattscribe.records import PowerTrace
 
 MAX_RATE_HZ = 1000.0
+DEFAULT_RATE_HZ = 20.0
 
 
 class _ChannelLog:
@@ -94,7 +95,7 @@ class Sampler:
     is named `meter.channel`. Use it as a context manager, or step it with `read_once` under a fake clock.
     """
 
-    def __init__(self, meters: Sequence[Meter], rate_hz: float = 20.0, clock: Clock | None = None) -> None:
+    def __init__(self, meters: Sequence[Meter], rate_hz: float = DEFAULT_RATE_HZ, clock: Clock | None = None) -> None:
         if not 0 < rate_hz <= MAX_RATE_HZ:
             raise InputError(f"the sampling rate must be above 0 and at most {MAX_RATE_HZ:g} Hz, not {rate_hz}")
         self.rate_hz = rate_hz

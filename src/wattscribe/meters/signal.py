@@ -26,6 +26,10 @@ MIN_HOLD_SAMPLES = 1.5
 """A hold shorter than this many sample spacings cannot be told from a change at every read."""
 
 
+RESOLVED_SHARE = 0.9
+"""A sensor that averages over this share of the time between its values has seen everything: nominal times are rounded."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
     """A trace made ready: `t_s` ascending and corrected for the sensor's lag, gaps left out."""
@@ -48,7 +52,7 @@ class Signal:
     @property
     def resolved(self) -> bool:
         """True where every stretch of time is inside some value (averages and counters): nothing happens unseen."""
-        return self.interval_means or (self.averaging_s > 0 and self.averaging_s >= 0.9 * self.update_s)
+        return self.interval_means or (self.averaging_s > 0 and self.averaging_s >= RESOLVED_SHARE * self.update_s)
 
 
 def join(traces: Iterable[PowerTrace]) -> list[PowerTrace]:
@@ -70,6 +74,7 @@ def _joined(parts: list[PowerTrace]) -> PowerTrace:
         power_w=tuple(p for part in filled for p in part.power_w),
         failed_t_s=tuple(sorted(t for part in parts for t in part.failed_t_s)),
         update_interval_s=max(part.update_interval_s for part in parts),
+        clock_error_s=max(part.clock_error_s for part in parts),
     )
 
 

@@ -16,7 +16,7 @@ from wattscribe.errors import InputError, MeterError, WindowTooShortError
 from wattscribe.meters import edges as edge_rules
 from wattscribe.meters import signal as signals
 from wattscribe.meters.edges import Edge, IdlePower
-from wattscribe.meters.noise import Uncertainty, energy_uncertainty
+from wattscribe.meters.noise import Uncertainty, clock_j2, energy_uncertainty
 from wattscribe.meters.signal import Signal
 from wattscribe.records import PowerTrace, Reading, Window
 
@@ -152,9 +152,10 @@ def _measure(
         _edge(signal, window, ways[1], idle[1], first=False),
     )
     trimmed, used = edge_rules.trim(signal, window, chosen)
+    uncertainty = energy_uncertainty(trimmed, window, used, trace.resolution_w)
     return _Measured(
         energy_j=edge_rules.window_energy_j(trimmed, window, used),
-        uncertainty=energy_uncertainty(trimmed, window, used, trace.resolution_w),
+        uncertainty=replace(uncertainty, clock_j2=clock_j2(signal, window, used, trace.clock_error_s)),
         samples=inside,
         note=note,
     )

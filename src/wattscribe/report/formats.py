@@ -14,7 +14,7 @@ from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.records import RunFacts
 from wattscribe.records import to_json as to_plain
 from wattscribe.report.groups import short_corpus, short_model
-from wattscribe.report.sentences import recording_sentences, scaling_sentences, starved_sentences
+from wattscribe.report.sentences import recording_sentences, scaling_sentences, sensor_sentences, starved_sentences
 from wattscribe.report.table import SCHEMA, rows, view
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
 
@@ -68,6 +68,7 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     notes = markdown_notes(made, facts)
     said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
+    said += sensor_sentences(seen)
     notes += [f"- {_cell(each)}" for each in said]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wattscribe.meters.gain import gain_error
 from wattscribe.records import RunFacts
-from wattscribe.report.cost import STARVED_SHARE
+from wattscribe.report.cost import STARVED_SHARE, energy_rule
 from wattscribe.report.findings import (
     Correlation,
     Entry,
@@ -209,6 +210,41 @@ def recording_sentences(facts: RunFacts) -> list[str]:
     return lines
 
 
+def sensor_sentences(seen: View) -> list[str]:
+    """What the intervals of measured joules cannot hold: a wrong scale, and what a sensor does not look at."""
+    used = {name for name in energy_rule(seen.facts).channel_of_device.values() if _measured(seen, name)}
+    stated = {name: each.gain_error for each in seen.facts.recordings for name in each.channels}
+    lines = []
+    for name in sorted(used):
+        error = gain_error(name) if name not in stated else _stated(stated[name])
+        lines.append(
+            f"Not in the intervals: the gain error of {name}, {error}. It is the same in every trial on one board, so ratios "
+            "between its trials are free of it."
+        )
+    for each in seen.facts.meters.get("probes") or ():
+        blind = [name for name in each.get("instants") or () if f"{each['meter']}.{name}" in used]
+        if blind:
+            mend = f" To mend it before the next run: {each['fix']}" if each.get("fix") else ""
+            lines.append(
+                f"{each['meter']}.{blind[0]} showed instants: a change of load between two reads was unseen, and the intervals "
+                f"are wider for it.{mend}"
+            )
+    return lines
+
+
+def _measured(seen: View, channel: str) -> bool:
+    energies = [row.energy_evidence for row in seen.rows if row.energy_j is not None]
+    return "measured" in energies and any(
+        trace.channel == channel and trace.evidence == "measured"
+        for trial in seen.facts.trials
+        for trace in trial.traces
+    )
+
+
+def _stated(error: float | None) -> str:
+    return "which its data sheet tells" if error is None else f"{number(100 * error)} % as stated when it was attached"
+
+
 def evidence_sentences(seen: View) -> list[str]:
     """What the joules rest on, and why some are missing."""
     found: dict[tuple[str, str | None], str | None] = {}
@@ -227,7 +263,7 @@ def evidence_sentences(seen: View) -> list[str]:
     missing = sorted(
         {row.energy_reason for row in seen.rows if row.energy_j is None and row.energy_reason and row.repeats}
     )
-    lines += recording_sentences(seen.facts)
+    lines += recording_sentences(seen.facts) + sensor_sentences(seen)
     return lines + [f"Unavailable: {why}." for why in missing]
 
 
