@@ -13,6 +13,7 @@ from wattscribe.streaming.onnxfile import DTYPES, Attribute, Node, OnnxFile, Ten
 
 _CODES = {name: code for code, (name, _) in DTYPES.items()}
 _NODE, _INITIALIZER = 1, 5
+INPUT, OUTPUT = 11, 12
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 4, 6, 7, 8
 """AttributeProto.AttributeType."""
 
@@ -29,17 +30,36 @@ def tensor(name: str, values: NDArray[np.generic]) -> Tensor:
     )
 
 
-def to_bytes(model: OnnxFile, nodes: Sequence[Node], added: Sequence[Tensor], dropped: frozenset[str]) -> bytes:
-    """The model with other nodes, some weights added and those named in `dropped` left out."""
+def to_bytes(
+    model: OnnxFile,
+    nodes: Sequence[Node],
+    added: Sequence[Tensor],
+    dropped: frozenset[str],
+    ports: Sequence[tuple[int, bytes]] = (),
+) -> bytes:
+    """The model with other nodes, some weights added and those named in `dropped` left out.
+
+    `ports`: inputs and outputs to have instead of the model's own, as (INPUT or OUTPUT, ValueInfoProto).
+    """
     parts = [protobuf.field(_NODE, node.raw if node.raw is not None else encode_node(node)) for node in nodes]
     weights = iter(model.graph.initializers)
     for number, raw in model.graph.rest:
         if number == _INITIALIZER and next(weights).name in dropped:
             continue
-        if number != 13:  # value_info: shapes of values that may be gone
+        if number != 13 and not (ports and number in (INPUT, OUTPUT)):  # 13: shapes of values that may be gone
             parts.append(protobuf.field(number, raw))
     parts += [protobuf.field(_INITIALIZER, encode_tensor(each)) for each in added]
+    parts += [protobuf.field(number, each) for number, each in ports]
     return b"".join((*model.rest, protobuf.field(7, b"".join(parts))))
+
+
+def encode_port(name: str, dtype: str = "", shape: Sequence[int | str] = ()) -> bytes:
+    """ValueInfoProto; without a type for an output whose type the runtime infers."""
+    if not dtype:
+        return protobuf.field(1, name)
+    sizes = [protobuf.field(1, protobuf.field(1 if isinstance(size, int) else 2, size)) for size in shape]
+    kind = protobuf.field(1, _CODES[dtype]) + protobuf.field(2, b"".join(sizes))
+    return protobuf.field(1, name) + protobuf.field(2, protobuf.field(1, kind))
 
 
 def encode_node(node: Node) -> bytes:

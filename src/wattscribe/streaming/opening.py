@@ -13,11 +13,14 @@ from wattscribe.streaming.rowwise import by_row
 from wattscribe.streaming.session import open_session
 
 
-def open_encoder(path: Path, *, threads: int, rewriting: bool) -> tuple[Any, bool]:
-    """The encoder's session, and whether streams that share a call leave one another alone (no scale taken over all)."""
+def open_encoder(path: Path, *, threads: int, rewriting: bool, saved: Path | None = None) -> tuple[Any, bool]:
+    """The encoder's session, and whether streams that share a call leave one another alone (no scale taken over all).
+
+    `saved`: where to write the graph as onnxruntime runs it.
+    """
     changed, apart = _rewritten(path, rewriting)
     give_back()
-    net = open_session(path, threads=threads, model=changed)
+    net = open_session(path, threads=threads, model=changed, saved=saved)
     del changed
     give_back()
     return net, apart
@@ -26,7 +29,7 @@ def open_encoder(path: Path, *, threads: int, rewriting: bool) -> tuple[Any, boo
 def _rewritten(path: Path, rewriting: bool) -> tuple[bytes | None, bool]:
     model = read_onnx(path)
     apart = not _quantises(model)
-    if rewriting and not _external(model):
+    if rewriting and not external(model):
         changed, applied = rewrite(model)
         if any(applied.values()):
             return changed, apart
@@ -36,7 +39,7 @@ def _rewritten(path: Path, rewriting: bool) -> tuple[bytes | None, bool]:
 def open_rows(path: Path, *, threads: int) -> Any:
     """The session of a predictor or joiner; dynamic quantisation is done per row, so that rows can share a call."""
     model = read_onnx(path)
-    changed = None if _external(model) else by_row(model)
+    changed = None if external(model) else by_row(model)
     return open_session(path, threads=threads, model=changed)
 
 
@@ -57,6 +60,6 @@ def _quantises(model: OnnxFile) -> bool:
     return any(node.op_type.startswith("DynamicQuantize") for node in model.graph.walk())
 
 
-def _external(model: OnnxFile) -> bool:
+def external(model: OnnxFile) -> bool:
     """Weights in a file beside the model: it is opened by its path."""
     return any(tensor.external for tensor in model.graph.tensors())

@@ -11,7 +11,9 @@ from typing import Any
 from wattscribe.errors import ModelError
 
 
-def open_session(path: Path, *, threads: int = 1, model: bytes | None = None) -> Any:
+def open_session(
+    path: Path, *, threads: int = 1, model: bytes | None = None, optimised: bool = True, saved: Path | None = None
+) -> Any:
     """An InferenceSession for the file, or for `model`, its rewritten bytes.
 
     One thread per operator unless told otherwise; idle threads do not spin, so that a stream that waits for audio costs
@@ -26,6 +28,10 @@ def open_session(path: Path, *, threads: int = 1, model: bytes | None = None) ->
     options.execution_order = (
         onnxruntime.ExecutionOrder.PRIORITY_BASED
     )  # neighbours in the graph run one after the other
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if saved is not None:
+        options.optimized_model_filepath = str(saved)
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")

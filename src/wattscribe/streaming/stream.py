@@ -25,6 +25,7 @@ from wattscribe.streaming.tally import Tally
 from wattscribe.units import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
+    from wattscribe.streaming.ahead import Ahead
     from wattscribe.streaming.transducer import Transducer
 
 
@@ -67,6 +68,8 @@ class Stream:
         self._overlap = 0
         """Rows of the slot's features that are filled already."""
         self._segments = 0
+        self._decoded_segments = 0
+        """Behind `_segments` only while segments encoded ahead are decoded."""
         self._utterance_start = 0
         """The segment at which the utterance since the last endpoint began."""
         self._real_samples: int | None = None
@@ -151,18 +154,18 @@ class Stream:
         """Whether one of the transducer's endpoint rules holds now."""
         rules = self._transducer.endpointing
         return rules is not None and rules.reached(
-            feature_frames=(self._segments - self._utterance_start) * self._shift,
+            feature_frames=(self._decoded_segments - self._utterance_start) * self._shift,
             trailing_blanks=self._decoded.best().trailing_blanks,
         )
 
     def reset(self) -> Ended:
         """Close the utterance and go on: encoder states and the last tokens are kept (hot start)."""
-        end_s = self._segments * self._shift * FRAME_SHIFT_S
+        end_s = self._decoded_segments * self._shift * FRAME_SHIFT_S
         ended = Ended(
             transcript=self.partial(), start_s=self._utterance_start * self._shift * FRAME_SHIFT_S, end_s=end_s
         )
         self._decoded = self._transducer.decoder.hot_start(self._decoded)
-        self._utterance_start = self._segments
+        self._utterance_start = self._decoded_segments
         return ended
 
     # --- a stream as a value ----------------------------------------------------------------------------------------
@@ -187,7 +190,8 @@ class Stream:
         self._slot.states = saved.states
         self._decoded = saved.decoded
         self._tally = Tally.of(saved.counts)
-        self._segments, self._utterance_start = saved.segments, saved.utterance_start
+        self._segments = self._decoded_segments = saved.segments
+        self._utterance_start = saved.utterance_start
         self._real_samples, self._finished = saved.real_samples, saved.finished
         if self._finished:
             self._source.finish()
@@ -196,6 +200,10 @@ class Stream:
     def ready(self) -> bool:
         """Whether a segment can be encoded; sherpa-onnx asks for one frame more than the segment."""
         return self._overlap + self._source.ready > self._segment
+
+    def waiting(self) -> int:
+        """Segments that can be encoded now."""
+        return max(0, (self._overlap + self._source.ready - self._segment - 1) // self._shift + 1)
 
     def fill(self) -> None:
         """Put the next segment's features in place."""
@@ -221,6 +229,20 @@ class Stream:
         encoder = self._transducer.encoder
         return encoder.layout.segments_of(self._feature_frames()) * encoder.frames // encoder.layout.segments_per_call
 
+    def encode_ahead(self, ahead: Ahead) -> list[Features]:
+        """Run the encoder on as many of the next segments as are there, at most what it takes at once."""
+        rows, first = self._slot.features[0], self._segments
+        kept = []
+        for place in ahead.features[: self.waiting()]:
+            self.fill()
+            place[...] = rows
+            kept.append(self.kept())
+            self.encoded()
+        frames, states = ahead.run(first, self._slot.states)
+        self._slot.states = states
+        self._tally.encoder_calls += len(kept)
+        return [each[:count] for each, count in zip(frames, kept, strict=False)]
+
     def encoded(self) -> None:
         """Move on by one segment."""
         rows = self._slot.features[0]
@@ -231,9 +253,10 @@ class Stream:
 
     def decoded(self, after: Decoded, segments: int) -> None:
         """Take the decoder's memory after `segments` more segments, and close the utterance at an endpoint."""
+        self._decoded_segments += segments
         if self._real_samples is not None:
             encoder = self._transducer.encoder
-            start = (self._segments - segments) * encoder.frames
+            start = (self._decoded_segments - segments) * encoder.frames
             end = min(start + segments * encoder.frames, self._whole_frames())
             real = self._real_samples / SAMPLE_RATE_HZ / self._transducer.frame_s
             self._tally.padded_frames += sum(frame >= real for frame in range(start, end))
@@ -256,6 +279,10 @@ class Stream:
     @property
     def segments(self) -> int:
         return self._segments
+
+    @property
+    def finished(self) -> bool:
+        return self._finished
 
 
 def batch_of(streams: Sequence[Stream]) -> Features:

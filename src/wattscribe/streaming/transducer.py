@@ -10,6 +10,7 @@ import numpy as np
 
 from wattscribe.errors import InputError, ModelError
 from wattscribe.records import Transcript
+from wattscribe.streaming.ahead import SEGMENTS, WORTH, Lookahead
 from wattscribe.streaming.beam import Beam
 from wattscribe.streaming.context import ContextGraph
 from wattscribe.streaming.encoder import Encoder
@@ -75,6 +76,7 @@ class Transducer:
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
         self.encoder = _encoder(files.encoder, threads, rewriting)
+        self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
         self.predictor = Predictor(open_rows(files.predictor, threads=threads), files.predictor)
         self.joiner = Joiner(open_rows(files.joiner, threads=threads), files.joiner)
         self._check()
@@ -128,12 +130,26 @@ class Transducer:
         """Decode every complete segment of the streams; they share calls where `batch_size` allows.
 
         `ahead` segments of a stream are encoded before they are decoded together: for audio that is all there. With endpoints
-        it is one, since each segment may end the utterance.
+        it is one, since each segment may end the utterance. Where calls are not shared between streams, each stream's own
+        segments share them (`lookahead`).
         """
+        alone = ahead > 1 and self.batch_size == 1
         ahead = 1 if self.endpointing is not None else ahead
+        for stream in streams if alone else ():
+            self._ahead(stream, ahead)
         while waiting := [stream for stream in streams if stream.ready()]:
             for start in range(0, len(waiting), self.batch_size):
                 self._segments(waiting[start : start + self.batch_size], ahead)
+
+    def _ahead(self, stream: Stream, together: int) -> None:
+        """Encode several segments per call as long as that pays, and decode them `together` at a time."""
+        encoder = self.lookahead.get(stream.waiting())
+        while encoder is not None and (count := stream.waiting()):
+            if count < SEGMENTS and (count < SEGMENTS * WORTH or not stream.finished):
+                return  # a call that is not full leaves states that only a stream at its end may have
+            frames = stream.encode_ahead(encoder)
+            for start in range(0, len(frames), together):
+                self._decode([stream], [frames[start : start + together]])
 
     def _segments(self, streams: Sequence[Stream], ahead: int) -> None:
         """Encode up to `ahead` segments of each stream, then decode them."""
@@ -145,6 +161,10 @@ class Transducer:
             encoded = self._encode([streams[index] for index in going])
             for index, rows in zip(going, encoded, strict=True):
                 frames[index].append(rows.copy() if step + 1 < ahead else rows)
+        self._decode(streams, frames)
+
+    def _decode(self, streams: Sequence[Stream], frames: Sequence[Sequence[Samples]]) -> None:
+        """The frames of one or more segments of each stream."""
         states = self.decoder.advance(
             [stream.decoder_state for stream in streams],
             [rows[0] if len(rows) == 1 else np.concatenate(rows) for rows in frames],

@@ -1,0 +1,125 @@
+"""Several consecutive segments of a file in one encoder call: made when there is enough audio to pay for it, then checked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wattscribe.errors import ModelError
+from wattscribe.streaming import opening, session
+from wattscribe.streaming.layout import Array
+from wattscribe.streaming.onnxfile import read_onnx
+from wattscribe.streaming.unroll import CannotUnroll, unroll
+
+if TYPE_CHECKING:
+    from wattscribe.streaming.encoder import Encoder, Features, States
+
+SEGMENTS = 8
+"""Segments per call: a segment takes 0.69 of its own call's time in fours, 0.61 in eights (zipformer, 1 thread); in sixteens
+little less, and the last call of a file is emptier."""
+WORTH = 0.65
+"""A call for eight takes the time of about five: with fewer segments left than that, they go one by one."""
+_PAYS_AFTER = 150
+"""Segments. Making it takes the time that about so many calls save."""
+
+
+class Ahead:
+    """The encoder rewritten for `SEGMENTS` segments."""
+
+    def __init__(self, encoder: Encoder, net: Any) -> None:
+        self._encoder, self._net = encoder, net
+        shape = encoder.layout
+        self._names = [f"{name}/out" for name in (shape.output, *(spec.output for spec in shape.states))]
+        self.features: Features = np.zeros((SEGMENTS, *encoder.segment_shape), np.float32)
+
+    def run(self, first: int, states: States) -> tuple[Array, States]:
+        """Encode the N segments in `features`, `first` of its stream and those after it → frames [N, F, D], the next states."""
+        feeds = feeds_of(self._encoder, self.features, first, states)
+        frames, *after = session.run(self._net, self._encoder.path, self._names, feeds)
+        return frames, tuple(after)
+
+
+def feeds_of(encoder: Encoder, features: Array, first: int, states: Sequence[Array]) -> dict[str, Array]:
+    """The encoder's inputs for features [N, T, mels] of the segments from `first` on."""
+    shape, count = encoder.layout, len(features)
+    feeds: dict[str, Array] = {shape.audio.name: features}
+    if shape.lengths is not None:
+        feeds[shape.lengths.name] = np.full(count, shape.segment_frames, shape.lengths.dtype)
+    if shape.clock is not None:
+        feeds[shape.clock.name] = (np.arange(first, first + count) * shape.shift_frames).astype(shape.clock.dtype)
+    feeds.update({spec.name: value for spec, value in zip(shape.states, states, strict=True)})
+    return feeds
+
+
+class Lookahead:
+    """Decides whether files are encoded several segments at a time, and says why not."""
+
+    def __init__(self, encoder: Encoder, *, allowed: bool, threads: int) -> None:
+        self._encoder, self._threads = encoder, threads
+        self._made: Ahead | None = None
+        self._seen = 0
+        self.refused: str | None = None if allowed else "the graph runs as it was exported"
+        """Why this encoder takes one segment at a time."""
+
+    def get(self, segments: int) -> Ahead | None:
+        """The rewritten encoder, once files of enough segments have come, `segments` now; None: one by one."""
+        self._seen += segments
+        if self._made is None and self.refused is None and self._seen >= _PAYS_AFTER:
+            try:
+                self._made = make(self._encoder, self._threads)
+            except (CannotUnroll, ModelError) as error:
+                self.refused = str(error)
+        return self._made
+
+
+def make(encoder: Encoder, threads: int) -> Ahead:
+    """Rewrite the graph as onnxruntime has optimised it, and try it. Raises CannotUnroll or ModelError."""
+    shape = encoder.layout
+    features, states = _noise(encoder)
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
+        optimised = Path(folder) / "encoder.onnx"
+        opening.open_encoder(encoder.path, threads=threads, rewriting=True, saved=optimised)
+        model = read_onnx(optimised)
+        if opening.external(model):
+            raise CannotUnroll("its weights lie in a file beside it")
+        changed = unroll(
+            model, feeds_of(encoder, features[:1], 0, states), shape.states, shape.output, SEGMENTS, at_most=0.5
+        )
+        del model
+    made = Ahead(encoder, session.open_session(encoder.path, threads=threads, model=changed, optimised=False))
+    del changed
+    opening.give_back()
+    if not _same(encoder, made, features, states):
+        raise CannotUnroll("segments encoded together differ from those encoded one by one")
+    return made
+
+
+def _noise(encoder: Encoder) -> tuple[Array, States]:
+    """Features and states that make every path of the graph work."""
+    noise = np.random.default_rng(0)
+    features = noise.standard_normal((SEGMENTS, *encoder.segment_shape)).astype(np.float32)
+    states = [
+        noise.standard_normal(spec.shape).astype(spec.dtype) if spec.dtype.startswith("float") else spec.zeros()
+        for spec in encoder.layout.states
+    ]
+    return features, tuple(states)
+
+
+def _same(encoder: Encoder, made: Ahead, features: Array, states: States) -> bool:
+    """Bit for bit, frames and states, over two calls."""
+    slot = encoder.slot()
+    slot.states = after = states
+    for first in (0, SEGMENTS):
+        made.features[...] = features
+        frames, after = made.run(first, after)
+        for index, each in enumerate(features):
+            slot.features[0] = each
+            if not np.array_equal(slot.run((first + index) * encoder.layout.shift_frames), frames[index]):
+                return False
+        if not all(np.array_equal(one, other) for one, other in zip(slot.states, after, strict=True)):
+            return False
+    return True

@@ -1,0 +1,132 @@
+"""What an encoder hands from one segment to the next, taken apart: a state that holds all layers is a cell for each layer.
+
+Inside one call the next segment's cell is what the operators between the cell's two ends make of this one's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wattscribe.streaming.layout import StateSpec
+from wattscribe.streaming.onnxfile import Node, OnnxFile
+from wattscribe.streaming.trial import Array, Trial
+
+_MOVES = ("Cast", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators that only take a value apart or turn it; a Cast where it loses nothing, which is checked."""
+_DIGIT = 1024
+"""Places are numbered in two digits that a float16 can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """`start` as a segment finds it, `end` as it leaves it: the same values in the same order, perhaps in other shapes."""
+
+    state: StateSpec
+    start: str
+    end: str
+
+
+class Wires:
+    """Who makes a value, and who uses it."""
+
+    def __init__(self, model: OnnxFile) -> None:
+        self.nodes: Sequence[Node] = model.graph.nodes
+        self.maker = {name: index for index, node in enumerate(self.nodes) for name in node.outputs}
+        self.users: dict[str, list[int]] = defaultdict(list)
+        for index, node in enumerate(self.nodes):
+            for name in set(node.inputs):
+                self.users[name].append(index)
+
+    def after(self, name: str) -> set[int]:
+        """Every node that the value reaches."""
+        found: set[int] = set()
+        waiting = list(self.users.get(name, ()))
+        while waiting:
+            index = waiting.pop()
+            if index not in found:
+                found.add(index)
+                waiting += [user for output in self.nodes[index].outputs for user in self.users.get(output, ())]
+        return found
+
+    def before(self, name: str) -> set[int]:
+        """Every node on which the value depends."""
+        found: set[int] = set()
+        waiting = [self.maker[name]] if name in self.maker else []
+        while waiting:
+            index = waiting.pop()
+            if index not in found:
+                found.add(index)
+                waiting += [self.maker[each] for each in self.nodes[index].inputs if each in self.maker]
+        return found
+
+    def between(self, start: str, end: str) -> set[int]:
+        """The nodes on a way from one value to the other."""
+        return self.after(start) & self.before(end)
+
+
+def cells(wires: Wires, trial: Trial, states: Sequence[StateSpec], feeds: Mapping[str, Array]) -> list[Cell] | None:
+    """The cells of all states; None where a state cannot be taken apart."""
+    found: list[Cell] = []
+    for spec in states:
+        starts = _starts(wires, trial, spec.name)
+        ends = _ends(wires, spec.output, len(starts))
+        if len(starts) == 1 or ends is None:
+            found.append(Cell(state=spec, start=spec.name, end=spec.output))
+            continue
+        pairs = _paired(trial, spec, starts, ends, feeds)
+        if pairs is None:
+            return None
+        found += pairs
+    return found
+
+
+def _starts(wires: Wires, trial: Trial, name: str) -> list[str]:
+    """Where the moving ends and the computing begins."""
+    users = [wires.nodes[index] for index in wires.users.get(name, ())]
+    moves = all(
+        node.op_type in _MOVES and node.inputs[0] == name and all(each in trial.constants for each in node.inputs[1:])
+        for node in users
+    )
+    if not users or not moves or trial.values[name].dtype.kind != "f":
+        return [name]
+    return [start for node in users for output in node.outputs for start in _starts(wires, trial, output)]
+
+
+def _ends(wires: Wires, name: str, count: int) -> list[str] | None:
+    """The values that are joined to make the next state, where there are as many as asked for."""
+    while name in wires.maker:
+        node = wires.nodes[wires.maker[name]]
+        if node.op_type == "Concat" and len(node.inputs) == count:
+            return list(node.inputs)
+        if node.op_type not in _MOVES:
+            return None
+        name = node.inputs[0]
+    return None
+
+
+def _paired(
+    trial: Trial, spec: StateSpec, starts: Sequence[str], ends: Sequence[str], feeds: Mapping[str, Array]
+) -> list[Cell] | None:
+    """Match starts and ends by the places of the state that they hold, seen in a run with numbered states."""
+    size = int(np.prod(spec.shape))
+    numbers = np.arange(size).reshape(spec.shape)
+    low, high = (
+        trial.run({**feeds, spec.name: digit.astype(spec.dtype)}) for digit in (numbers % _DIGIT, numbers // _DIGIT)
+    )
+    places = {
+        start: low[start].astype(np.int64).ravel() + _DIGIT * high[start].astype(np.int64).ravel() for start in starts
+    }
+    after = trial.values[spec.output].ravel()
+    if sorted(np.concatenate(list(places.values())).tolist()) != list(range(size)):
+        return None
+    found = []
+    for start, where in places.items():
+        end = next((each for each in ends if np.array_equal(after[where], trial.values[each].ravel())), None)
+        if end is None or trial.values[end].dtype != trial.values[start].dtype:
+            return None
+        found.append(Cell(state=spec, start=start, end=end))
+    return found

@@ -1,0 +1,198 @@
+"""One value of a graph as it is for several segments at once: the same for all, stacked along an axis, or apart by name.
+
+Stacking is along any axis on which the value of one segment has size 1. A rule says on which axis an operator's output is
+stacked when its inputs are; where no rule holds the operator runs once for each segment, which is always right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.streaming.onnxfile import Node
+
+Shape = tuple[int, ...]
+Constants = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(slots=True)
+class Value:
+    """`shared`: one name for all segments. Else `parts`, `whole` (stacked along `axis`), or both."""
+
+    shape: Shape
+    """Of one segment."""
+    shared: str | None = None
+    parts: tuple[str, ...] | None = None
+    whole: str | None = None
+    axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """An input as a rule sees it: its shape for one segment, the axis it is stacked on (None: shared), its value if constant."""
+
+    shape: Shape
+    axis: int | None
+    constant: NDArray[np.generic] | None
+
+    def from_right(self) -> int | None:
+        return None if self.axis is None else self.axis - len(self.shape)
+
+
+Rule = Callable[[Node, Sequence[Operand], Shape], int | None]
+"""The axis on which the output is stacked; None: run it apart."""
+
+
+def elementwise(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """Broadcasting operators: all stacked inputs agree, counted from the right."""
+    places = {each.from_right() for each in operands if each.axis is not None}
+    if len(places) != 1:
+        return None
+    place = places.pop()
+    return None if place is None else place + len(out)
+
+
+def transpose(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    order = node.attributes.get("perm", tuple(reversed(range(len(out)))))
+    axis = operands[0].axis
+    return order.index(axis) if isinstance(order, tuple) and axis is not None else None
+
+
+def reshape(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """The axis of size 1 with as many elements before it as in the input; None where the axis is merged into another."""
+    shape, axis = operands[0].shape, operands[0].axis
+    if axis is None:
+        return None
+    before = prod(shape[:axis])
+    places = [place for place, size in enumerate(out) if size == 1 and prod(out[:place]) == before]
+    return min(places, key=lambda place: abs(place - axis)) if places else None
+
+
+def along(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """Operators that work along one axis, which may not be the stacked one: Softmax, LayerNormalization, Split."""
+    axis, own = operands[0].axis, _integer(node, "axis", 0 if node.op_type == "Split" else -1)
+    if axis is None or any(each.axis is not None for each in operands[1:]):
+        return None
+    rank = len(operands[0].shape)
+    own %= rank
+    taken = range(own, rank) if node.op_type == "LayerNormalization" else (own,)
+    return None if axis in taken else axis
+
+
+def concat(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    axes = {each.axis for each in operands}
+    axis = axes.pop() if len(axes) == 1 else None
+    return None if axis is None or axis == _integer(node, "axis", 0) % len(out) else axis
+
+
+def cut(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """Slice with constant bounds along other axes."""
+    settings = [each.constant.reshape(-1) for each in operands[1:] if each.constant is not None]
+    axis = operands[0].axis
+    if len(settings) != len(operands) - 1 or axis is None or len(settings) < 2:
+        return None
+    axes = settings[2] if len(settings) > 2 else np.arange(len(settings[0]))
+    return None if axis in {int(each) % len(out) for each in axes} else axis
+
+
+def reduce(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    axis, rank = operands[0].axis, len(operands[0].shape)
+    found = _axes(node, operands)
+    if axis is None or not found:
+        return None
+    taken = {each % rank for each in found}
+    if axis in taken:
+        return None
+    return axis if _integer(node, "keepdims", 1) else axis - sum(each < axis for each in taken)
+
+
+def unsqueeze(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    axis, found = operands[0].axis, _axes(node, operands)
+    if axis is None or found is None:
+        return None
+    added = {each % len(out) for each in found}
+    return [place for place in range(len(out)) if place not in added][axis]
+
+
+def squeeze(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    axis, found = operands[0].axis, _axes(node, operands)
+    if axis is None or found is None:
+        return None
+    gone = {each % len(operands[0].shape) for each in found}
+    return None if axis in gone else axis - sum(each < axis for each in gone)
+
+
+def matmul(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """Stacked along a batch axis of the product; or along the left one's rows, the right one being a matrix for all."""
+    left, right = operands[:2]
+    place = left.from_right() if left.axis is not None else right.from_right()
+    if place is None or min(len(left.shape), len(right.shape)) < 2 or node.attributes.get("transBatchA"):
+        return None
+    if place <= -3:
+        return elementwise(node, (left, right), out)
+    rows = place == -2 and right.axis is None and len(right.shape) == 2 and not node.attributes.get("transA")
+    return len(out) - 2 if rows and left.axis is not None else None
+
+
+def conv(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    alone = operands[0].axis == 0 and all(each.axis is None for each in operands[1:])
+    return 0 if alone else None
+
+
+def gather(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """Constant indices along another axis."""
+    data, indices = operands[:2]
+    if data.axis is None or indices.axis is not None:
+        return None
+    own = _integer(node, "axis", 0) % len(data.shape)
+    if own == data.axis:
+        return None
+    return data.axis if data.axis < own else data.axis + len(indices.shape) - 1
+
+
+def expand(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    place = operands[0].from_right()
+    return None if operands[1].constant is None or place is None else place + len(out)
+
+
+def _integer(node: Node, name: str, default: int) -> int:
+    value = node.attributes.get(name, default)
+    return value if isinstance(value, int) else default
+
+
+def _axes(node: Node, operands: Sequence[Operand]) -> list[int] | None:
+    """The axes of Reduce, Squeeze and Unsqueeze: an attribute, or a constant input from opset 13 or 18 on."""
+    found = node.attributes.get("axes")
+    if isinstance(found, tuple):
+        return [int(each) for each in found]
+    if len(operands) > 1 and (constant := operands[1].constant) is not None:
+        return [int(each) for each in constant.reshape(-1)]
+    return None
+
+
+_ELEMENTWISE = (
+    "Abs Add And Cast Ceil Clip Cos Div Equal Erf Exp Floor Gelu Greater GreaterOrEqual HardSigmoid Identity LeakyRelu Less "
+    "LessOrEqual Log Max Min Mod Mul Neg Not Or PRelu Pow QuickGelu Reciprocal Relu Round Sigmoid Sign Sin Softplus Sqrt Sub "
+    "Tanh Where"
+)
+
+RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(_ELEMENTWISE.split(), elementwise),
+    **dict.fromkeys(["ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"], reduce),
+    **dict.fromkeys(["LayerNormalization", "LogSoftmax", "Softmax", "Split"], along),
+    "Concat": concat,
+    **dict.fromkeys(("Conv", "FusedConv", "ReorderInput", "ReorderOutput"), conv),
+    "Expand": expand,
+    "FusedMatMul": matmul,
+    "Gather": gather,
+    "MatMul": matmul,
+    "Reshape": reshape,
+    "Slice": cut,
+    "Squeeze": squeeze,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
+}

@@ -1,0 +1,48 @@
+"""Run an encoder once with every inner value shown: what shape each has for one segment, and which never change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.streaming import session
+from wattscribe.streaming.onnxfile import OnnxFile
+from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, encode_port, to_bytes
+
+Array = NDArray[Any]
+_RANDOM = ("RandomNormal", "RandomUniform", "Multinomial", "Bernoulli", "Dropout")
+
+
+class Trial:
+    """Values by name, of one run on one segment; `constants` are those that no input reaches."""
+
+    def __init__(self, model: OnnxFile, feeds: Mapping[str, Array]) -> None:
+        self._model = model
+        graph = model.graph
+        self._names = [name for node in graph.nodes for name in node.outputs if name]
+        ports = [(INPUT, raw.tobytes()) for number, raw in graph.rest if number == INPUT]
+        ports += [(OUTPUT, encode_port(name)) for name in self._names]
+        plain = to_bytes(model, graph.nodes, (), frozenset(), ports)
+        self._net = session.open_session(model.path, model=plain, optimised=False)
+        self.values = self.run(feeds)
+        self.values.update(feeds)
+        self.constants = self._constants()
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Every inner value for these inputs."""
+        found = session.run(self._net, self._model.path, self._names, feeds)
+        return dict(zip(self._names, found, strict=True))
+
+    def _constants(self) -> dict[str, Array]:
+        graph = self._model.graph
+        fixed: dict[str, Array] = {each.name: np.asarray(each.array()) for each in graph.initializers}
+        for node in graph.nodes:
+            reached = [name for name in node.inputs if name and name not in fixed]
+            inner = any(hasattr(value, "nodes") for value in node.attributes.values())
+            if node.op_type == "Shape" or not (reached or inner or node.op_type in _RANDOM):
+                fixed.update({name: self.values[name] for name in node.outputs if name})
+        self.values.update(fixed)
+        return fixed

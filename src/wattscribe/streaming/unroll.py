@@ -1,0 +1,341 @@
+"""Rewrite an encoder so that one call takes several consecutive segments of a stream, with the very bits of one call each.
+
+A file is all there, and a layer's memory of the past is made of its own inputs alone: so a layer can be computed for several
+segments before the next layer begins. Values of the segments are stacked along an axis of size 1 and each operator runs once for
+all of them. Two kinds of operators run once for each segment: those that take one scale over their input (dynamic quantisation),
+and the few that carry a state from one segment to the next. An operator without a rule runs once for each segment too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from wattscribe.streaming.cells import Cell, Wires, cells
+from wattscribe.streaming.editing import inner_names, live_nodes, node
+from wattscribe.streaming.layout import StateSpec
+from wattscribe.streaming.onnxfile import Node, OnnxFile, Tensor
+from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, encode_port, tensor, to_bytes
+from wattscribe.streaming.stacking import RULES, Operand, Value
+from wattscribe.streaming.trial import Array, Trial
+
+OPSET = 13
+"""Split, Squeeze and Unsqueeze are written as from this opset on."""
+_SCALED = ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat")
+_DOMAINS = ("", "com.microsoft", "com.microsoft.nchwc")
+"""Whose operators the rules know; the last two are those of onnxruntime's own optimisation."""
+_SCALING = ("Cast", "Mul")
+"""What follows a product of 8-bit values, and is fused with it as long as it stays apart."""
+
+
+class CannotUnroll(Exception):
+    """Why the graph takes one segment at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Nodes that carry states through the segments, one segment after the other."""
+
+    nodes: tuple[Node, ...]
+    cells: tuple[Cell, ...]
+
+
+def unroll(
+    model: OnnxFile,
+    feeds: Mapping[str, Array],
+    states: Sequence[StateSpec],
+    output: str,
+    segments: int,
+    *,
+    at_most: float = 1.0,
+) -> bytes:
+    """The model for `segments` segments: inputs that are no states, and `output`, get a first axis of that size.
+
+    `feeds` are the inputs of one segment; `at_most` is the share of the operators that may carry states. Raises CannotUnroll.
+    """
+    if model.opsets.get("", 0) < OPSET:
+        raise CannotUnroll(f"it is of opset {model.opsets.get('', 0)}, older than {OPSET}")
+    if any(inner_names([each]) for each in model.graph.nodes):
+        raise CannotUnroll("it holds If, Loop or Scan")
+    trial = Trial(model, feeds)
+    wires = Wires(model)
+    found = cells(wires, trial, states, feeds)
+    if found is None:
+        raise CannotUnroll("a state cannot be taken apart into what each layer keeps")
+    made = _Unroller(model, trial, wires, found, segments)
+    if len(set[int]().union(*made.groups)) > at_most * len(wires.nodes):
+        raise CannotUnroll("most of its operators take one segment after the other")
+    return made.written({each.name for each in states}, states, output)
+
+
+class _Unroller:
+    """Builds the new graph in order; `_values` says what each value of the old one has become."""
+
+    def __init__(self, model: OnnxFile, trial: Trial, wires: Wires, found: Sequence[Cell], segments: int) -> None:
+        self._model, self._trial, self._wires, self._segments = model, trial, wires, segments
+        self._cells = found
+        self._nodes: list[Node] = []
+        self._added: dict[str, Tensor] = {}
+        self._values: dict[str, Value] = {}
+        self._scaled: set[str] = set()
+        self.groups = self._groups()
+        self._last: dict[str, str] = {}
+        """The end of each cell after the last segment."""
+
+    def written(self, states: set[str], specs: Sequence[StateSpec], output: str) -> bytes:
+        for port in self._model.graph.inputs:
+            shape = self._trial.values[port.name].shape
+            if port.name in states:
+                self._values[port.name] = Value(shape, shared=port.name)
+            elif shape[:1] == (1,):
+                self._values[port.name] = Value(shape, whole=port.name, axis=0)
+            else:
+                raise CannotUnroll(f"input {port.name!r} has no axis for the segments")
+        for step in self._steps():
+            if isinstance(step, Group):
+                self._carry(step)
+            else:
+                self._run(step)
+        self._finish(specs, output)
+        return self._bytes(states, specs, output)
+
+    # --- order ------------------------------------------------------------------------------------------------------
+    def _steps(self) -> list[Node | Group]:
+        """Nodes and groups, each after everything that it needs."""
+        taken = self.groups
+        of = {index: group for group in taken for index in group}
+        units: list[frozenset[int]] = list(
+            dict.fromkeys(of.get(i, frozenset([i])) for i in range(len(self._wires.nodes)))
+        )
+        number = {index: place for place, unit in enumerate(units) for index in unit}
+        maker = self._wires.maker | {cell.start: self._wires.maker[cell.end] for cell in self._cells}
+        needs = [
+            {number[maker[name]] for i in unit for name in self._wires.nodes[i].inputs if name in maker} - {place}
+            for place, unit in enumerate(units)
+        ]
+        for cell in self._cells:
+            if cell.start in self._wires.maker:
+                needs[number[self._wires.maker[cell.end]]].add(number[self._wires.maker[cell.start]])
+        order, done, waiting = [], set[int](), list(range(len(units)))
+        while waiting:
+            ready = [place for place in waiting if needs[place] <= done]
+            if not ready:
+                raise CannotUnroll("two states wait for each other within a segment")
+            for place in waiting:
+                if needs[place] <= done:
+                    order.append(place)
+                    done.add(place)
+            waiting = [place for place in waiting if place not in done]
+        return [self._unit(units[place], units[place] in taken) for place in order]
+
+    def _unit(self, unit: frozenset[int], group: bool) -> Node | Group:
+        nodes = tuple(self._wires.nodes[i] for i in sorted(unit))
+        if not group:
+            return nodes[0]
+        made = {name for each in nodes for name in each.outputs}
+        return Group(nodes, tuple(cell for cell in self._cells if cell.end in made))
+
+    def _groups(self) -> set[frozenset[int]]:
+        """For each cell the nodes between its ends; those that share a node are one group."""
+        groups: list[set[int]] = []
+        for cell in self._cells:
+            new = self._wires.between(cell.start, cell.end) | {self._wires.maker[cell.end]}
+            for old in [each for each in groups if each & new]:
+                groups.remove(old)
+                new |= old
+            groups.append(new)
+        return {frozenset(each) for each in groups}
+
+    # --- values -----------------------------------------------------------------------------------------------------
+    def _value(self, name: str) -> Value:
+        if name in self._values:
+            return self._values[name]
+        if not name:
+            return Value((), shared="")
+        if name not in self._trial.constants:
+            raise CannotUnroll(f"{name!r} is used before it is made")
+        return Value(self._trial.constants[name].shape, shared=self._constant(name))
+
+    def _constant(self, name: str) -> str:
+        """A value that never changes, as a weight."""
+        if name in self._wires.maker and name not in self._added:
+            self._added[name] = tensor(name, self._trial.constants[name])
+        return name
+
+    def _number(self, values: Sequence[int], name: str) -> str:
+        name = f"{name}/ahead/sizes"
+        self._added[name] = tensor(name, np.array(values, np.int64))
+        return name
+
+    def parts(self, value: Value) -> tuple[str, ...]:
+        """The value of each segment under a name of its own."""
+        if value.parts is None and value.shared is not None:
+            return (value.shared,) * self._segments
+        if value.parts is None:
+            value.parts = tuple(f"{value.whole}/ahead/{k}" for k in range(self._segments))
+            sizes = self._number([1] * self._segments, f"{value.whole}")
+            split = node("Split", [f"{value.whole}", sizes], value.parts[0], axis=value.axis or 0)
+            self._nodes.append(replace(split, outputs=value.parts))
+        return value.parts
+
+    def stacked(self, value: Value, near: int | None) -> bool:
+        """Stack the parts along an axis of size 1, counted from the right `near` where that is one; False: there is none."""
+        if value.whole is not None or value.shared is not None:
+            return True
+        rank, places = len(value.shape), [i for i, size in enumerate(value.shape) if size == 1]
+        if not places or value.parts is None:
+            return False
+        value.axis = near + rank if near is not None and near + rank in places else places[0]
+        value.whole = f"{value.parts[0]}/stacked"
+        self._nodes.append(node("Concat", list(value.parts), value.whole, axis=value.axis))
+        return True
+
+    # --- operators --------------------------------------------------------------------------------------------------
+    def _run(self, found: Node) -> None:
+        if all(name in self._trial.constants for name in found.outputs if name):
+            return
+        values = [self._value(name) for name in found.inputs]
+        if all(each.shared is not None for each in values):
+            self._nodes.append(found)
+            for name in found.outputs:
+                self._values[name] = Value(self._trial.values[name].shape, shared=name)
+        elif self._stays_apart(found, values) or not self._together(found, values):
+            self._apart(found, values)
+
+    def _stays_apart(self, found: Node, values: Sequence[Value]) -> bool:
+        """Is it part of a dynamically quantised product? Its scale is one segment's."""
+        fed = [name in self._scaled for name in found.inputs]
+        constant = [name in self._trial.constants or not name for name in found.inputs]
+        product = all(a or b for a, b in zip(fed, constant, strict=True)) and any(fed)
+        if found.op_type in _SCALED or (product and found.op_type in _SCALING):
+            self._scaled.update(found.outputs)
+            return True
+        return product and found.op_type == "Add"
+
+    def _together(self, found: Node, values: Sequence[Value]) -> bool:
+        """One operator for all segments, where a rule allows it."""
+        rule = RULES.get(found.op_type) if found.domain in _DOMAINS else None
+        made = [name for name in found.outputs if name]
+        shapes = [self._trial.values[name].shape for name in made]
+        near = next((v.axis - len(v.shape) for v in values if v.axis is not None and v.whole is not None), None)
+        if rule is None or not all(self.stacked(each, near) for each in values):
+            return False
+        operands = [
+            Operand(v.shape, None if v.shared is not None else v.axis, self._trial.constants.get(name))
+            for name, v in zip(found.inputs, values, strict=True)
+        ]
+        axis = rule(found, operands, shapes[0])
+        if axis is None or any(shape[axis] != 1 for shape in shapes):
+            return False
+        names = [v.whole if v.shared is None else v.shared for v in values]
+        inputs = tuple("" if name is None else name for name in names)
+        if found.op_type == "Reshape":
+            size = (*shapes[0][:axis], self._segments, *shapes[0][axis + 1 :])
+            inputs = (inputs[0], self._number(size, f"{found.outputs[0]}/shape"))
+        self._nodes.append(replace(found, inputs=inputs, raw=None))
+        for name, shape in zip(made, shapes, strict=True):
+            self._values[name] = Value(shape, whole=name, axis=axis)
+        return True
+
+    def _apart(self, found: Node, values: Sequence[Value]) -> None:
+        """The operator once for each segment."""
+        inputs = [self.parts(each) for each in values]
+        for k in range(self._segments):
+            self._copy(found, k, [each[k] for each in inputs])
+        for name in found.outputs:
+            if name:
+                parts = tuple(f"{name}/{k}" for k in range(self._segments))
+                self._values[name] = Value(self._trial.values[name].shape, parts=parts)
+
+    def _copy(self, found: Node, k: int, inputs: Sequence[str]) -> None:
+        outputs = tuple(f"{name}/{k}" if name else "" for name in found.outputs)
+        self._nodes.append(replace(found, inputs=tuple(inputs), outputs=outputs, name=outputs[0], raw=None))
+
+    # --- states -----------------------------------------------------------------------------------------------------
+    def _carry(self, group: Group) -> None:
+        """One segment after the other: each finds what the one before has left."""
+        made = {name for each in group.nodes for name in each.outputs}
+        starts = {cell.start: cell for cell in group.cells}
+        before: dict[str, list[str]] = {name: [self._shared(name)] for name in starts}
+        given = {
+            name: self.parts(self._value(name))
+            for each in group.nodes
+            for name in each.inputs
+            if name not in made | set(starts)
+        }
+        for k in range(self._segments):
+            for each in group.nodes:
+                inputs = [
+                    f"{name}/{k}" if name in made else before[name][k] if name in starts else given[name][k]
+                    for name in each.inputs
+                ]
+                self._copy(each, k, inputs)
+            for name, cell in starts.items():
+                before[name].append(self._turned(cell, f"{cell.end}/{k}"))
+        for name in made:
+            parts = tuple(f"{name}/{k}" for k in range(self._segments))
+            self._values[name] = Value(self._trial.values[name].shape, parts=parts)
+        for name, cell in starts.items():
+            self._values[name] = Value(self._trial.values[name].shape, parts=tuple(before[name][: self._segments]))
+            self._last[cell.end] = f"{cell.end}/{self._segments - 1}"
+
+    def _shared(self, name: str) -> str:
+        value = self._value(name)
+        if value.shared is None:
+            raise CannotUnroll(f"the state {name!r} depends on the segment")
+        return value.shared
+
+    def _turned(self, cell: Cell, end: str) -> str:
+        """What a segment has left, in the shape in which the next one finds it."""
+        shape = self._trial.values[cell.start].shape
+        if shape == self._trial.values[cell.end].shape:
+            return end
+        self._nodes.append(node("Reshape", [end, self._number(shape, f"{cell.start}/shape")], f"{end}/turned"))
+        return f"{end}/turned"
+
+    def _finish(self, states: Sequence[StateSpec], output: str) -> None:
+        """Outputs under their names: the frames stacked along the first axis, the states after the last segment."""
+        value = self._value(output)
+        if not self.stacked(value, -len(value.shape)) or value.axis != 0:
+            raise CannotUnroll(f"output {output!r} is not stacked along its first axis")
+        self._nodes.append(node("Identity", [f"{value.whole}"], f"{output}/out"))
+        whole = {cell.end for cell in self._cells}
+        for spec in states:
+            if spec.output in whole:
+                self._nodes.append(node("Identity", [self._last[spec.output]], f"{spec.output}/out"))
+                continue
+            tail = [self._wires.nodes[i] for i in sorted(self._wires.before(spec.output))]
+            tail = live_nodes([each for each in tail if not set(each.outputs) & whole], {spec.output})
+            self._joined(tail, spec.output)
+
+    def _joined(self, tail: Sequence[Node], output: str) -> None:
+        """The operators that join the cells of a state, after the last segment."""
+        needed, kept = {output}, []
+        for each in reversed(tail):
+            if needed.intersection(each.outputs):
+                kept.append(each)
+                needed.update(name for name in each.inputs if name not in self._last)
+        for each in reversed(kept):
+            inputs = [
+                self._last.get(name, self._constant(name) if name in self._trial.constants else f"{name}/out")
+                for name in each.inputs
+            ]
+            outputs = tuple(f"{name}/out" for name in each.outputs)
+            self._nodes.append(replace(each, inputs=tuple(inputs), outputs=outputs, name=outputs[0], raw=None))
+
+    def _bytes(self, states: set[str], specs: Sequence[StateSpec], output: str) -> bytes:
+        """Outputs are `…/out`; inputs that are no states lose their sizes, which were those of one segment."""
+        outputs = [f"{name}/out" for name in (output, *(spec.output for spec in specs))]
+        kept = live_nodes(self._nodes, set(outputs))
+        used = {name for each in kept for name in each.inputs}
+        dropped = frozenset(each.name for each in self._model.graph.initializers if each.name not in used)
+        added = [each for name, each in self._added.items() if name in used]
+        sizes = {name: self._trial.values[name] for name in (port.name for port in self._model.graph.inputs)}
+        ports = [
+            (INPUT, encode_port(name, str(v.dtype), v.shape if name in states else (self._segments, *v.shape[1:])))
+            for name, v in sizes.items()
+        ]
+        ports += [(OUTPUT, encode_port(name)) for name in outputs]
+        return to_bytes(self._model, kept, added, dropped, ports)

@@ -1,0 +1,262 @@
+"""Several segments in one encoder call: the bits of one call each, whatever the operators, and the same transcripts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto as T
+from onnx import helper
+
+from tests.streaming import models
+from tests.streaming.test_decoding import folder
+from wattscribe.corpora.audio import read_audio
+from wattscribe.streaming import Endpointing, Transducer, ahead, open_transducer, unroll
+from wattscribe.streaming.encoder import Encoder
+from wattscribe.streaming.endpoint import EndpointRule
+from wattscribe.streaming.onnxfile import read_onnx
+from wattscribe.streaming.session import open_session
+
+LEFT, LAYERS, HEADS, CHUNK = 5, 3, 2, models.FRAMES
+SHIPPED = Path(ahead.__file__).parents[1] / "models" / "reference"
+
+
+def layered(path: Path, *, seed: int, stacked: bool, quantised: bool = True, extra: str = "") -> Path:
+    """An encoder with a key cache for each layer: attention over the past, a depthwise convolution, 8-bit products."""
+    rng = np.random.default_rng(seed)
+    d, nodes = models.DIM, []
+    weights: dict[str, np.ndarray] = {
+        "pairs": np.array([1, CHUNK, models.STRIDE * models.MELS]), "to": np.array([models.SHIFT]),
+        "in": rng.standard_normal((models.STRIDE * models.MELS, d)).astype(np.float32) * 0.1,
+        "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "frames": np.array([CHUNK]),
+        "places": np.arange(-LEFT, CHUNK)[None], "no": np.array(-1000.0, np.float32), "end": np.array([2**40]),
+        "ahead": np.array([0]) + CHUNK, "heads": np.array([LEFT + CHUNK, 1, HEADS, d // HEADS]),
+        "own": np.array([CHUNK, 1, HEADS, d // HEADS]), "flat": np.array([CHUNK, 1, d]), "rows": np.array([-1, LEFT + CHUNK]),
+        "moved": rng.integers(0, LEFT + CHUNK, (HEADS * CHUNK, LEFT + CHUNK)),
+        "square": np.array([HEADS, 1, CHUNK, LEFT + CHUNK]),
+    }  # fmt: skip
+
+    def add(kind: str, inputs: str, output: str, **attributes: object) -> str:
+        nodes.append(helper.make_node(kind, inputs.split(), output.split(), **attributes))
+        return output
+
+    def product(x: str, name: str) -> str:
+        weight = rng.standard_normal((d, d)).astype(np.float32) * 0.4
+        if not quantised:
+            weights[f"{name}W"] = weight
+            return add("MatMul", f"{x} {name}W", f"{name}m")
+        weights[f"{name}Q"] = np.round(weight * 90).clip(-127, 127).astype(np.int8)
+        weights[f"{name}s"], weights[f"{name}z"] = np.array(1 / 90, np.float32), np.array(0, np.int8)
+        add("DynamicQuantizeLinear", x, f"{name}q {name}qs {name}qz")
+        add("MatMulInteger", f"{name}q {name}Q {name}qz {name}z", f"{name}i")
+        add("Cast", f"{name}i", f"{name}f", to=T.FLOAT)
+        add("Mul", f"{name}qs {name}s", f"{name}both")
+        add("Mul", f"{name}f {name}both", f"{name}p")
+        weights[f"{name}b"] = rng.standard_normal(d).astype(np.float32)
+        return add("Add", f"{name}p {name}b", f"{name}m")
+
+    add("Slice", "x zero to one", "cut")
+    add("Reshape", "cut pairs", "paired")
+    add("MatMul", "paired in", "embedded")
+    x = add("Transpose", "embedded", "x0", perm=[1, 0, 2])
+    add("Unsqueeze", "seen zero", "seen2")
+    add("Add", "seen2 places", "position")
+    add("Less", "position zero", "early")
+    add("Add", "seen frames", "new_seen")
+    cells = ["cache"] if stacked else [f"cache{n}" for n in range(LAYERS)]
+    for n in range(LAYERS):
+        cache = f"cache{n}"
+        if stacked:
+            weights[f"n{n}"], weights[f"m{n}"] = np.array([n]), np.array([n + 1])
+            add("Slice", f"cache n{n} m{n} zero", f"cut{n}")
+            cache = add("Squeeze", f"cut{n} zero", f"past{n}")
+        key = product(x, f"k{n}")
+        add("Concat", f"{cache} {key}", f"keys{n}", axis=0)
+        kept = add("Slice", f"keys{n} ahead end zero", f"left{n}" if stacked else f"new_cache{n}")
+        if stacked:
+            add("Unsqueeze", f"{kept} zero", f"row{n}")
+        add("Reshape", f"keys{n} heads", f"kh{n}")
+        add("Transpose", f"kh{n}", f"kt{n}", perm=[2, 1, 3, 0])
+        add("Transpose", f"kh{n}", f"v{n}", perm=[2, 1, 0, 3])
+        add("Reshape", f"{x} own", f"qh{n}")
+        add("Transpose", f"qh{n}", f"q{n}", perm=[2, 1, 0, 3])
+        add("MatMul", f"q{n} kt{n}", f"score{n}")
+        add("Reshape", f"score{n} rows", f"merged{n}")
+        add("GatherElements", f"merged{n} moved", f"shifted{n}", axis=1)
+        add("Reshape", f"shifted{n} square", f"relative{n}")
+        add("Where", f"early no relative{n}", f"masked{n}")
+        add("Softmax", f"masked{n}", f"soft{n}", axis=-1)
+        add("MatMul", f"soft{n} v{n}", f"out{n}")
+        add("Transpose", f"out{n}", f"back{n}", perm=[2, 1, 0, 3])
+        add("Reshape", f"back{n} flat", f"joined{n}")
+        mixed = add("Add", f"{x} {product(f'joined{n}', f'o{n}')}", f"mixed{n}")
+        weights[f"c{n}"] = rng.standard_normal((d, 1, 3)).astype(np.float32)
+        add("Transpose", mixed, f"wide{n}", perm=[1, 2, 0])
+        add("Conv", f"wide{n} c{n}", f"conv{n}", group=d, pads=[1, 1], kernel_shape=[3])
+        add("Transpose", f"conv{n}", f"long{n}", perm=[2, 0, 1])
+        x = add("Tanh", f"long{n}", f"x{n + 1}")
+    add("Transpose", x, "encoder_out" if not extra else "plain", perm=[1, 0, 2])
+    if extra:
+        add(extra, "plain", "encoder_out", **({"axis": 1} if extra == "Hardmax" else {}))
+    if stacked:
+        add("Concat", " ".join(f"row{n}" for n in range(LAYERS)), "new_cache", axis=0)
+    shape = [LAYERS, LEFT, 1, d] if stacked else [LEFT, 1, d]
+    made = models.model(
+        nodes,
+        [models.value("x", [1, models.SEGMENT, models.MELS]), *(models.value(c, shape) for c in cells),
+         models.value("seen", [1], T.INT64)],
+        [models.value("encoder_out", [1, CHUNK, d]), *(models.value(f"new_{c}", shape) for c in cells),
+         models.value("new_seen", [1], T.INT64)],
+        weights,
+        {"T": str(models.SEGMENT), "decode_chunk_len": str(models.SHIFT)},
+    )  # fmt: skip
+    onnx.save(made, path)
+    return path
+
+
+def compare(path: Path, segments: int) -> onnx.ModelProto:
+    """The graph for several segments against one call each, over three calls; returns it."""
+    encoder = Encoder(open_session(path, optimised=False), path)
+    shape, rng = encoder.layout, np.random.default_rng(9)
+    states = tuple(
+        rng.standard_normal(s.shape).astype(s.dtype) if s.dtype == "float32" else s.zeros() for s in shape.states
+    )
+    features = rng.standard_normal((segments, *encoder.segment_shape)).astype(np.float32)
+    feeds = ahead.feeds_of(encoder, features[:1], 0, states)
+    changed = unroll.unroll(read_onnx(path), feeds, shape.states, shape.output, segments)
+    net = open_session(path, model=changed, optimised=False)
+    names = [f"{name}/out" for name in (shape.output, *(s.output for s in shape.states))]
+    slot = encoder.slot()
+    slot.states = states
+    for call in range(3):
+        features += 0.5
+        frames, *states = net.run(names, ahead.feeds_of(encoder, features, call * segments, states))
+        for k in range(segments):
+            slot.features[0] = features[k]
+            assert np.array_equal(slot.run((call * segments + k) * shape.shift_frames), frames[k])
+        assert all(np.array_equal(one, other) for one, other in zip(slot.states, states, strict=True))
+    return onnx.load_from_string(changed)
+
+
+def count(model: onnx.ModelProto, kind: str) -> int:
+    return sum(node.op_type == kind for node in model.graph.node)
+
+
+@pytest.mark.parametrize("segments", [2, 5])
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("quantised", [False, True])
+def test_segments_together_have_the_bits_of_segments_alone(
+    tmp_path: Path, segments: int, stacked: bool, quantised: bool
+) -> None:
+    made = compare(layered(tmp_path / "encoder.onnx", seed=segments, stacked=stacked, quantised=quantised), segments)
+    assert count(made, "MatMulInteger") == (2 * LAYERS * segments if quantised else 0)
+    assert count(made, "Softmax") == count(made, "Conv") == LAYERS
+    assert count(made, "MatMul") == 1 + 2 * LAYERS + (0 if quantised else 2 * LAYERS)
+
+
+def test_an_operator_without_a_rule_runs_once_for_each_segment(tmp_path: Path) -> None:
+    made = compare(layered(tmp_path / "encoder.onnx", seed=1, stacked=False, extra="Hardmax"), 3)
+    assert count(made, "Hardmax") == 3
+
+
+@pytest.mark.parametrize("layout", models.LAYOUTS)
+def test_states_that_go_through_the_whole_network_are_carried_too(layout: str) -> None:
+    compare(folder(layout, 3) / "encoder.onnx", 4)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing")
+def test_the_real_zipformer_as_it_was_exported() -> None:
+    compare(models.ZIPFORMER / "encoder.int8.onnx", 3)
+
+
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> tuple[Transducer, Transducer]:
+    """A transducer that encodes ahead from the first segment on, and one that never does."""
+    monkeypatch.setattr(ahead, "_PAYS_AFTER", 0)
+    directory = models.build(tmp_path / "model", layout="zipformer2", blank_bias=0.8)
+    layered(directory / "encoder.onnx", seed=4, stacked=False)
+    return open_transducer(directory, **options), one_by_one(open_transducer(directory, **options))
+
+
+def one_by_one(transducer: Transducer) -> Transducer:
+    transducer.lookahead.refused = "for comparison"
+    return transducer
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam"])
+@pytest.mark.parametrize("endpoints", [False, True])
+def test_transcripts_are_those_of_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, endpoints: bool
+) -> None:
+    rules = (
+        Endpointing(rules=(EndpointRule(must_contain_speech=True, trailing_silence_s=0.1, utterance_s=0.0),))
+        if endpoints
+        else None
+    )
+    fast, slow = opened(tmp_path, monkeypatch, decoding=method, endpointing=rules)
+    for length in (0, 700, 9000, 12345, 16000, 16640, 30000):
+        streams = [each.stream() for each in (fast, slow)]
+        for transducer, stream in zip((fast, slow), streams, strict=True):
+            stream.hear(models.sound(length, length))
+            transducer.advance([stream], ahead=2)
+            stream.close()
+            transducer.advance([stream], ahead=2)
+        assert streams[0].partial() == streams[1].partial()
+        assert streams[0].ended == streams[1].ended
+        assert streams[0].heard_s == length / 16000
+    assert fast.lookahead.refused is None
+    assert fast.transcribe([models.sound(1, 20000)]) == slow.transcribe([models.sound(1, 20000)])
+
+
+def test_a_stream_may_be_saved_between_calls_of_several_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast, slow = opened(tmp_path, monkeypatch)
+    audio = models.sound(2, 40000)
+    stream, plain = fast.stream(), slow.stream()
+    stream.hear(audio[:20000])
+    fast.advance([stream], ahead=2)
+    again = slow.stream(stream.save())
+    again.accept(audio[20000:])
+    plain.accept(audio)
+    ended, expected = again.finish(), plain.finish()
+    assert (ended.text, ended.tokens) == (expected.text, expected.tokens)
+    assert ended.counts is not None
+    assert expected.counts is not None
+    assert ended.counts.encoder_calls == expected.counts.encoder_calls
+
+
+def test_an_encoder_that_cannot_be_rewritten_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_PAYS_AFTER", 0)
+    transducer = open_transducer(folder("lstm", 2))
+    slow = one_by_one(open_transducer(folder("lstm", 2)))
+    assert transducer.transcribe([models.sound(2, 16000)]) == slow.transcribe([models.sound(2, 16000)])
+    assert transducer.lookahead.refused is not None
+    assert "one segment after the other" in transducer.lookahead.refused
+
+
+def test_what_it_cannot_take_apart_is_refused(tmp_path: Path) -> None:
+    path = layered(tmp_path / "encoder.onnx", seed=1, stacked=False)
+    encoder = Encoder(open_session(path, optimised=False), path)
+    old = onnx.load(path)
+    old.opset_import[0].version = 12
+    onnx.save(old, path)
+    with pytest.raises(unroll.CannotUnroll, match="opset 12"):
+        unroll.unroll(read_onnx(path), {}, encoder.layout.states, "encoder_out", 2)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing")
+@pytest.mark.parametrize("precision", ["", "int8", "fp16"])
+def test_real_encoders_are_encoded_ahead(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zipformer, and the shipped model at both its precisions."""
+    monkeypatch.setattr(ahead, "_PAYS_AFTER", 0)
+    where = SHIPPED if precision else models.ZIPFORMER
+    fast = open_transducer(where, precision=precision or None)
+    slow = one_by_one(open_transducer(where, precision=precision or None))
+    path = sorted((models.ZIPFORMER.parents[1] / "librispeech").rglob("*.flac"))[5]
+    audio = read_audio(path)
+    assert fast.transcribe([audio]) == slow.transcribe([audio])
+    assert fast.lookahead.refused is None
