@@ -15,7 +15,7 @@ import numpy as np
 
 from wattscribe.bench.latency import hear
 from wattscribe.compress.candidate import Candidate
-from wattscribe.compress.measure import Measurer
+from wattscribe.compress.measure import Measurer, listen
 from wattscribe.compress.speech import Audio, SpeechSet
 from wattscribe.errors import ModelError
 from wattscribe.records import Counts
@@ -136,12 +136,12 @@ def _alternate(models: Sequence[Transducer], speech: SpeechSet) -> list[_Pass]:
     """Each utterance by one model and at once by the other; who goes first changes with every utterance."""
     passes = [_Pass([], []) for _ in models]
     for model in models:
-        model.transcribe(speech.audio[:1])
+        listen(model, speech.audio[0])
     for number, audio in enumerate(speech.audio):
         order = range(len(models)) if number % 2 == 0 else reversed(range(len(models)))
         for which in order:
             wall, cpu = time.perf_counter(), time.process_time()
-            (answer,) = models[which].transcribe([audio])
+            answer = listen(models[which], audio)
             passes[which].wall_s += time.perf_counter() - wall
             passes[which].cpu_s += time.process_time() - cpu
             passes[which].texts.append(answer.text)

@@ -20,7 +20,7 @@ from wattscribe.compress.linears import linears
 from wattscribe.compress.speech import Audio, SpeechSet
 from wattscribe.errors import InputError
 from wattscribe.streaming import open_transducer
-from wattscribe.streaming.encoder import EncoderLayout
+from wattscribe.streaming.encoder import EncoderLayout, read_layout
 from wattscribe.streaming.features import FrameSource
 from wattscribe.streaming.session import open_session, run
 from wattscribe.streaming.transducer import TAIL_S, Transducer
@@ -102,6 +102,22 @@ class Calibration:
             self._gather(component)
         return self._feeds[component]
 
+    def feeds_of(self, model: Any) -> list[Feeds]:
+        """The same for an encoder whose call takes other segments than the original's: walked anew."""
+        audio = _frames(model)
+        if audio in (None, _frames(self._original.model("encoder"))):
+            return self.feeds("encoder")
+        key = f"encoder of {audio} frames"
+        if key not in self._feeds:
+            path = Path("encoder.onnx")
+            net = open_session(path, model=model.SerializeToString())
+            layout = read_layout(net, path)
+            kept: list[Feeds] = []
+            for number, (feeds, _) in enumerate(_walk_encoder(net, path, layout, self._speech, [])):
+                _keep(kept, feeds, number)
+            self._feeds[key] = kept
+        return self._feeds[key]
+
     def _gather(self, component: str) -> None:
         sources = {each.source for each in linears(self._original.model(component)).values()}
         sums = {source: _Sum() for source in sources}
@@ -151,6 +167,11 @@ class _Recorder:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._net, name)
+
+
+def _frames(model: Any) -> str | None:
+    """Feature frames that a call of an encoder takes."""
+    return next((str(each.value) for each in model.metadata_props if each.key == "T"), None)
 
 
 def _keep(kept: list[Feeds], feeds: Feeds, number: int) -> None:

@@ -30,6 +30,8 @@ class Candidate:
     decoding: Decoding = "frame-by-frame"
     placement: Unit | None = "component"
     """None: all weights in the far memory, nothing placed."""
+    segments: int = 1
+    """Segments that one call of the encoder takes."""
     extras: Mapping[str, bytes] = field(default_factory=dict)
     """Other small files of the directory that go along: a licence, a model card."""
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.compress.calibrate import segments
 from wattscribe.compress.candidate import Candidate
 from wattscribe.compress.speech import SpeechSet
 from wattscribe.streaming import open_transducer
@@ -60,14 +59,15 @@ class Probe:
 
 
 def _encode(transducer: Transducer, audio: NDArray[np.float32]) -> Scores:
-    encoder = transducer.encoder
-    slot = encoder.slot()
+    stream = transducer.stream()
+    stream.hear(audio)
+    stream.close()
     found = []
-    for number, features in enumerate(segments(audio, encoder.layout)):
-        slot.features[...] = features
-        found.append(slot.run(number * encoder.layout.shift_frames).copy())
-    encoder.release(slot)
-    return np.concatenate(found) if found else np.zeros((0, encoder.dim), np.float32)
+    while stream.ready():
+        stream.fill()
+        found.append(stream.encode().copy())
+    stream.release()
+    return np.concatenate(found) if found else np.zeros((0, transducer.encoder.dim), np.float32)
 
 
 def _greedy_path(transducer: Transducer, audio: NDArray[np.float32]) -> list[tuple[int, tuple[int, ...]]]:

@@ -11,15 +11,16 @@ from typing import Any
 
 from wattscribe import records
 from wattscribe.compress.candidate import Candidate
-from wattscribe.compress.speech import SpeechSet
+from wattscribe.compress.speech import Audio, SpeechSet
 from wattscribe.energy.breakdown import Breakdown, analyse
 from wattscribe.energy.devices import Device
 from wattscribe.energy.placement import Placement, reserved_bytes
 from wattscribe.energy.rates import Decoding, counted
 from wattscribe.energy.workload import Workload, of_directory
-from wattscribe.records import Counts
+from wattscribe.records import Counts, Transcript
 from wattscribe.scoring import ErrorCounts, count_errors
 from wattscribe.streaming import open_transducer
+from wattscribe.streaming.transducer import Transducer, whole
 from wattscribe.units import SAMPLE_RATE_HZ
 
 
@@ -69,7 +70,7 @@ class Measurer:
     def decode(self, candidate: Candidate, speech: SpeechSet, decoding: Decoding | None = None) -> Decoded:
         """The candidate's text and counts on a set."""
         how = decoding or candidate.decoding
-        key = f"{candidate.digest}-{how}-{_name(speech)}"
+        key = f"{candidate.digest}-{how}-live-{_name(speech)}"
         if key not in self._decoded:
             stored = self._read(key)
             if stored is None:
@@ -135,11 +136,11 @@ def _name(speech: SpeechSet) -> str:
 
 
 def decode(folder: Path, speech: SpeechSet, decoding: Decoding) -> Decoded:
-    """One pass over a set, one thread, greedy."""
+    """One pass over a set, one thread, greedy, as it would come from a microphone: call after call."""
     transducer = open_transducer(folder, frame_by_frame=decoding == "frame-by-frame")
-    transducer.transcribe(speech.audio[:1])  # warm up
+    listen(transducer, speech.audio[0])  # warm up
     wall, cpu = time.perf_counter(), time.process_time()
-    answers = transducer.transcribe(speech.audio)
+    answers = [listen(transducer, audio) for audio in speech.audio]
     return Decoded(
         texts=tuple(each.text for each in answers),
         counts=tuple(each.counts or Counts() for each in answers),
@@ -147,6 +148,15 @@ def decode(folder: Path, speech: SpeechSet, decoding: Decoding) -> Decoded:
         wall_s=time.perf_counter() - wall,
         cpu_s=time.process_time() - cpu,
     )
+
+
+def listen(transducer: Transducer, audio: Audio) -> Transcript:
+    """One utterance as a stream. Files may be decoded several segments at a time; a device that listens cannot."""
+    stream = transducer.stream()
+    stream.hear(audio)
+    stream.finish()
+    stream.release()
+    return whole(stream)
 
 
 def nothing_placed(workload: Workload, device: Device) -> Placement | None:

@@ -12,6 +12,7 @@ from wattscribe.compress.acceptance import Acceptance, accept
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import Candidate, read_candidate
 from wattscribe.compress.divergence import Probe
+from wattscribe.compress.lift import lifted
 from wattscribe.compress.measure import Measurer
 from wattscribe.compress.outcome import Compression
 from wattscribe.compress.recipe import Done, Recipe, Step, read_recipe
@@ -83,8 +84,10 @@ def compress_model(
         bench = make_bench(original, options, say)
         bench.against = dense
     else:
-        bench = make_bench(read_candidate(model), options, say)
-    _check_latency(bench, options)
+        stored = read_candidate(model)
+        bench = make_bench(lifted(stored), options, say)
+        bench.against = stored if bench.original is not stored else None
+    bench.segments = _segments(bench, options)
     made = _carry_out(bench, options) if options.recipe is not None else _search(bench, options)
     found = finish(bench, made, options, model=str(model))
     outcome.write(found, Path(out), overwrite=overwrite)
@@ -126,14 +129,17 @@ def _first_seconds(speech: SpeechSet, seconds: float) -> SpeechSet:
     return speech.of(chosen, speech.name)
 
 
-def _check_latency(bench: Workbench, options: Options) -> None:
-    """An exported graph fixes its segment: a limit below it cannot be met. Raises InputError."""
+def _segments(bench: Workbench, options: Options) -> int:
+    """How many segments fit the latency. An exported graph fixes the shortest: InputError for a limit below it."""
     segment_s = bench.measurer.workload(bench.original).segment_s
-    if options.max_latency_ms is not None and segment_s is not None and 1000 * segment_s > options.max_latency_ms:
+    if options.max_latency_ms is None or segment_s is None:
+        return 1
+    if 1000 * segment_s > options.max_latency_ms * (1 + 1e-9):
         raise InputError(
             f"the graph fixes segments of {1000 * segment_s:g} ms, more than --max-latency-ms {options.max_latency_ms:g}",
             fix="Export it with a shorter segment, or allow more",
         )
+    return int(options.max_latency_ms / (1000 * segment_s) * (1 + 1e-9))
 
 
 def strategy_of(options: Options) -> Strategy:

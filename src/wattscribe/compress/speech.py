@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,13 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
     references: list[str] = []
     audio: list[Audio] = []
     for spec in specs:
+        if _is_cache(spec):
+            for name, speaker, text, samples in _cached(Path(spec).expanduser(), limit):
+                ids.append(f"{Path(spec).name}:{name}")
+                speakers.append(speaker)
+                references.append(text)
+                audio.append(samples)
+            continue
         corpus = open_corpus(spec)
         heard = 0
         for entry in corpus:
@@ -82,6 +90,20 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
     return SpeechSet(
         name=name, ids=tuple(ids), speakers=tuple(speakers), references=tuple(references), audio=tuple(audio)
     )
+
+
+def _is_cache(spec: str) -> bool:
+    """A folder of shards, as `wattscribe train` prepares speech."""
+    return any(Path(spec).expanduser().glob("shard-*.jsonl")) if Path(spec).expanduser().is_dir() else False
+
+
+def _cached(folder: Path, limit: int | None) -> Iterator[tuple[str, str, str, Audio]]:
+    """(id, speaker, text, samples) of the utterances with text."""
+    from wattscribe.training.speech_cache import shards
+
+    spoken = ((shard, item) for shard in shards(folder) for item in shard.utterances if item.text.strip())
+    for shard, item in islice(spoken, limit):
+        yield item.id, item.speaker, item.text, shard.audio(item)
 
 
 def read_unlabelled(folders: Sequence[str], *, seconds: float, seed: int = 0) -> SpeechSet:

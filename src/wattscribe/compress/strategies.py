@@ -170,9 +170,9 @@ class Targeted:
 
     def _fits(self, bench: Workbench, base: Sequence[Step], component: str) -> bool:
         candidate = bench.build([*base, *steps_of(self._choices)])
-        decoded = bench.measurer.decode(bench.original, bench.dev, candidate.decoding)
-        placed = bench.measurer.energy(candidate, decoded.total, decoded.audio_s).placement
-        return component in placed.local
+        placed = bench.measurer.energy(candidate, *bench.counts(candidate)).placement
+        weights = bench.measurer.workload(candidate).component(component).weights
+        return all(placed.is_local(component, each.name) for each in weights if each.call_bytes)
 
     def _worth(self, bench: Workbench, base: Sequence[Step], each: Sensitivity) -> float:
         """Millijoules saved now, beyond what is chosen, per nat that is added to what the slot's present choice costs."""

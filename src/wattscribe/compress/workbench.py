@@ -21,6 +21,7 @@ from wattscribe.units import SAMPLE_RATE_HZ
 
 LOSSLESS = (
     Step(lever="place", component="all"),
+    Step(lever="place", component="all", options={"unit": "tensor"}),
     Step(lever="batched-joiner", component="all"),
     Step(lever="share-equal", component="encoder"),
     Step(lever="narrow-indices", component="encoder"),
@@ -68,7 +69,9 @@ class Workbench:
     tried: list[Tried] = field(default_factory=list)
     _built: dict[tuple[str, ...], Candidate] = field(default_factory=dict)
     _pieces: dict[tuple[str, tuple[str, ...]], bytes] = field(default_factory=dict)
-    _counts: dict[str, tuple[Counts, float]] = field(default_factory=dict)
+    _counts: dict[tuple[str, int], tuple[Counts, float]] = field(default_factory=dict)
+    segments: int = 1
+    """Segments of the encoder that fit the latency: as many are joined in one call."""
 
     @property
     def reference(self) -> Candidate:
@@ -88,7 +91,7 @@ class Workbench:
 
     def _apply(self, before: Candidate, steps: Sequence[Step]) -> Candidate:
         last = steps[-1]
-        if last.component not in COMPONENTS or last.lever == "prune-width":
+        if last.component not in COMPONENTS or last.lever in ("prune-width", "segments"):
             return apply(before, last, self.calibration)
         chain = tuple(each.key for each in steps if _touches(each, last.component))
         piece = (last.component, chain)
@@ -100,10 +103,18 @@ class Workbench:
     def energy_mj(self, candidate: Candidate) -> float:
         """Modelled, at the counts of the original decoded the same way: no decode needed, so recipes are compared by cost
         alone and not by the tokens that they happen to emit."""
-        if candidate.decoding not in self._counts:
-            decoded = self.measurer.decode(self.original, self.dev, candidate.decoding)
-            self._counts[candidate.decoding] = (decoded.total, decoded.audio_s)
-        return self.measurer.energy_mj(candidate, *self._counts[candidate.decoding])
+        return self.measurer.energy_mj(candidate, *self.counts(candidate))
+
+    def counts(self, candidate: Candidate) -> tuple[Counts, float]:
+        """Counts and seconds of the development set, decoded by the original as the candidate is decoded."""
+        key = (candidate.decoding, candidate.segments)
+        if key not in self._counts:
+            like = self.original
+            if candidate.segments > 1:
+                like = self.build([joined(candidate.segments)])
+            decoded = self.measurer.decode(like, self.dev, candidate.decoding)
+            self._counts[key] = (decoded.total, decoded.audio_s)
+        return self._counts[key]
 
     def kl(self, candidate: Candidate) -> Divergence:
         """Distance from the original on unlabelled audio."""
@@ -144,7 +155,8 @@ class Workbench:
         """The lossless steps that apply and cost no energy, and why the others are left out."""
         offered: list[Step] = []
         left_out: list[Done] = []
-        for step in LOSSLESS:
+        steps = LOSSLESS if self.segments == 1 else (*LOSSLESS, joined(self.segments))
+        for step in steps:
             try:
                 after = self.build([*offered, step])
             except InputError as error:
@@ -206,6 +218,11 @@ class Workbench:
         first, second = (sum(each.values()) for each in best)
         heard_s = sum(len(audio) for audio in speech) / SAMPLE_RATE_HZ
         return 1.0 if abs(second - first) < SEEN * heard_s else second / max(first, 1e-9)
+
+
+def joined(count: int) -> Step:
+    """The step that joins so many segments of the encoder in one call."""
+    return Step(lever="segments", component="encoder", options={"count": count})
 
 
 def _touches(step: Step, component: str) -> bool:

@@ -8,7 +8,18 @@ from typing import Any
 
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import COMPONENTS, Candidate
-from wattscribe.compress.levers import activation, convolution, factor, half, lookup, sharing, sparse, weights, width
+from wattscribe.compress.levers import (
+    activation,
+    convolution,
+    factor,
+    half,
+    lookup,
+    segments,
+    sharing,
+    sparse,
+    weights,
+    width,
+)
 from wattscribe.compress.recipe import Step
 from wattscribe.errors import InputError
 
@@ -35,6 +46,12 @@ def _placed(candidate: Candidate, step: Step, calibration: Calibration) -> Candi
     return replace(candidate, placement="tensor" if unit == "tensor" else "component")
 
 
+def _joined(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
+    model = candidate.model("encoder")
+    segments.join(model, step.component, step.tensors, step.options, calibration)
+    return replace(candidate.with_model("encoder", model), segments=segments.joined(model))
+
+
 def _on_model(change: Callable[[Any, str, Sequence[str], Mapping[str, Any], Calibration], None]) -> Apply:
     """A lever that changes the graph of each component that the step names."""
 
@@ -53,6 +70,9 @@ def _on_model(change: Callable[[Any, str, Sequence[str], Mapping[str, Any], Cali
 LEVERS: Mapping[str, Lever] = {
     "batched-joiner": Lever(
         apply=_batched, lossless=True, says="ask the joiner for all frames of a segment at once: its weights are read once"
+    ),
+    "segments": Lever(
+        apply=_joined, lossless=True, says="several segments in one call of the encoder: its weights are read once for all"
     ),
     "place": Lever(apply=_placed, lossless=True, says="put the weights that are read most per byte into local memory"),
     "share-equal": Lever(apply=_on_model(sharing.share_equal), lossless=True, says="store equal tensors once"),

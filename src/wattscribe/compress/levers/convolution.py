@@ -44,7 +44,9 @@ def static_int8(
     extra: dict[str, Any] = {"ActivationSymmetric": False, "WeightSymmetric": True}
     if method == "percentile":
         extra["CalibPercentile"] = float(options.get("percentile", 99.99))
-    feeds = calibration.feeds(component)[: int(options.get("feeds", 64))]
+    feeds = (calibration.feeds_of(model) if component == "encoder" else calibration.feeds(component))[
+        : int(options.get("feeds", 64))
+    ]
     original = {each.name for each in model.graph.output}
     _only_convolutions_of(model, nodes)
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):

@@ -173,7 +173,9 @@ def _projection(model: Any, part: str) -> str:
     while name not in by_output:
         node = index.maker.get(name)
         moving = [] if node is None else [each for each in node.input if index.array(each) is None]
-        if node is None or node.op_type not in ("Add", "Identity") or len(moving) != 1:
+        if node is not None and node.op_type in ("Concat", "Split"):  # segments joined in one call
+            moving = moving[:1]
+        if node is None or node.op_type not in ("Add", "Identity", "Concat", "Split") or len(moving) != 1:
             raise InputError(f"the {part} does not end in a linear map", fix="Leave the joint width as it is")
         name = moving[0]
     return by_output[name]
