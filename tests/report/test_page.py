@@ -14,10 +14,12 @@ from markupsafe import Markup
 
 from tests.report.browser import MISSING, Browser
 from wattscribe.cli import main
-from wattscribe.records import Rejected, RunFacts
-from wattscribe.report import write_html
+from wattscribe.records import Counts, Rejected, RunFacts, StreamingLatency
+from wattscribe.report import to_markdown, write_html
 from wattscribe.report.page import Cell, Figure, Section, Table, Words, embedded, harmless, render
 from wattscribe.report.run_page import run_page
+from wattscribe.report.sections import energy_table, streaming_table
+from wattscribe.report.table import view
 from wattscribe.report.worst import aligned_words
 from wattscribe.scoring import count_errors
 from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
@@ -126,6 +128,69 @@ def test_what_a_reader_must_know_is_on_the_page() -> None:
         assert words in page
 
 
+def test_streaming_shows_what_was_asked_for_and_how_to_ask() -> None:
+    facts = made_up_run(models=MODELS[:1], conditions=(CLEAN,))
+    counts = Counts(encoder_calls=10, predictor_calls=5, joiner_calls=12, frames=40, blanks=30, tokens=5)
+    delays = StreamingLatency(
+        first_partial_s=0.5,
+        emission_delay_p50_s=0.2,
+        emission_delay_p99_s=0.4,
+        segment_compute_p50_s=0.01,
+        segment_compute_p99_s=0.02,
+        finalisation_s=0.1,
+        partials=4,
+        partials_revised=0,
+    )
+
+    def streaming(**changes: object) -> Table | None:
+        trials = tuple(
+            replace(trial, utterances=tuple(replace(each, **changes) for each in trial.utterances))  # type: ignore[arg-type]
+            for trial in facts.trials
+        )
+        return streaming_table(view(replace(facts, trials=trials)))
+
+    assert streaming(counts=None, latency=None) is None
+    counted, timed, both = (
+        streaming(**each) for each in ({"counts": counts}, {"latency": delays}, {"counts": counts, "latency": delays})
+    )
+    assert counted is not None
+    assert timed is not None
+    assert both is not None
+    assert "First partial" not in counted.header
+    assert "bench --latency measures them" in counted.caption
+    assert "Joiner /s" not in timed.header
+    assert "--latency" not in timed.caption
+    assert {"First partial", "Joiner /s"} <= set(both.header)
+    for table in (counted, timed, both):
+        assert all(cell.text != "–" for row in table.rows for cell in row)
+        assert {len(row) for row in table.rows} == {len(table.header)}
+
+
+def test_a_modelled_figure_is_no_warning() -> None:
+    facts = made_up_run(models=MODELS[:1], conditions=(CLEAN,), shape=Shape(measured=False))
+    table = energy_table(view(facts))
+    assert table is not None
+    for row in table.rows:
+        assert re.fullmatch(r"[\d.]+ CPU s × [\d.]+ W per core", row[-1].text)
+        assert not row[-1].warn
+
+
+def test_measured_figures_say_what_their_intervals_cannot_hold() -> None:
+    facts = made_up_run(models=MODELS[:1], conditions=(CLEAN,))
+    meter, rail, channel = "ina3221", "VDD_IN", "ina3221.VDD_IN"
+    named = (replace(each, traces=tuple(replace(t, channel=channel) for t in each.traces[:1])) for each in facts.trials)
+    facts = replace(facts, trials=tuple(named))
+    fix = "echo 16 | sudo tee samples"
+    blind = replace(facts, meters={"probes": [{"meter": meter, "instants": [rail], "fix": fix, "available": True}]})
+    for text in (run_page(blind), to_markdown(blind)):
+        assert f"Not in the intervals: the gain error of {channel}, about 1 %" in text
+        assert f"{channel} showed instants" in text
+        assert fix in text
+    assert "showed instants" not in run_page(facts)
+    modelled = made_up_run(models=MODELS[:1], conditions=(CLEAN,), shape=Shape(measured=False))
+    assert "gain error" not in run_page(modelled)
+
+
 def test_unavailable_energy_says_why() -> None:
     facts = made_up_run(models=MODELS[:1], conditions=(CLEAN,), shape=Shape(measured=False))
     page = run_page(replace(facts, trials=tuple(replace(trial, cpu_s=None) for trial in facts.trials)))
@@ -208,8 +273,8 @@ def test_figures_are_really_drawn(desktop: Browser) -> None:
 @pytest.mark.browser
 @needs_browser
 def test_the_table_sorts_with_missing_values_last(desktop: Browser) -> None:
-    wer = "[...document.querySelector('#table tbody').rows].map(r => r.cells[4].dataset.sort ?? null)"
-    press = "document.querySelectorAll('#table th button')[4].click();"
+    wer = "[...document.querySelector('#table tbody').rows].map(r => r.cells[3].dataset.sort ?? null)"
+    press = "document.querySelectorAll('#table th button')[3].click();"
     up = desktop.run(f"{press} return {wer}")
     down = desktop.run(f"{press} return {wer}")
     assert up[-1] is None
@@ -217,7 +282,7 @@ def test_the_table_sorts_with_missing_values_last(desktop: Browser) -> None:
     values = [float(each) for each in up if each is not None]
     assert values == sorted(values)
     assert [float(each) for each in down if each is not None] == sorted(values, reverse=True)
-    pressed = "return document.querySelectorAll('#table th')[4].getAttribute('aria-sort')"
+    pressed = "return document.querySelectorAll('#table th')[3].getAttribute('aria-sort')"
     assert desktop.run(pressed) == "descending"
 
 
@@ -243,6 +308,58 @@ def test_a_phone_needs_no_sideways_scrolling(page: Path, tmp_path: Path) -> None
         assert phone.run("return window.innerWidth") == 390
         assert phone.run(TOO_WIDE) <= 0
         assert phone.logs() == []
+
+
+CUT = """
+return [...document.querySelectorAll('figure.chart:not([hidden]) .plot')].flatMap(plot => {
+  const box = plot.getBoundingClientRect();
+  return [...plot.querySelectorAll('svg text')].filter(text => text.textContent.trim()).flatMap(text => {
+    const own = text.getBoundingClientRect();
+    const outside = own.left < box.left - 2 || own.right > box.right + 2 || own.bottom > box.bottom + 2 || own.top < box.top - 2;
+    return outside ? [plot.id + ': ' + text.textContent] : [];
+  });
+});"""
+OVER = """
+return [...document.querySelectorAll('figure.chart:not([hidden]) .plot')].flatMap(plot => {
+  const boxes = [...plot.querySelectorAll('.xtick text, .x2tick text')].map(text => [text, text.getBoundingClientRect()]);
+  return boxes.flatMap(([text, a], at) => boxes.slice(at + 1)
+    .filter(([, b]) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+    .map(([other]) => plot.id + ': ' + text.textContent + ' / ' + other.textContent));
+});"""
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize(("models", "width"), [(2, 390), (4, 390), (4, 1280)])
+def test_names_in_figures_are_neither_cut_nor_on_top_of_one_another(models: int, width: int, tmp_path: Path) -> None:
+    """Models with names as long as real ones, two precisions, quiet and noisy."""
+    named = [replace(each, name=f"zipformer-gigaspeech-{each.name}-3.3m") for each in MODELS[:models]]
+    facts = made_up_run(models=named, precisions=("fp32", "int8"), conditions=(CLEAN, *NOISY[:2]))
+    write_html(facts, tmp_path / "report.html")
+    with Browser(tmp_path / "profile", width=width, height=900) as browser:
+        browser.open(tmp_path / "report.html")
+        assert browser.logs() == []
+        assert browser.run(CUT) == []
+        assert browser.run(OVER) == []
+        assert browser.run(TOO_WIDE) <= 0
+        heights = browser.run(
+            "return [...document.querySelectorAll('figure.chart:not([hidden]) .plot .bglayer .bg, .plot .gridlayer')]"
+            ".map(e => e.getBoundingClientRect().height).filter(h => h > 0)"
+        )
+        assert min(heights) > 90, "a figure whose labels took all its room shows nothing"
+
+
+@pytest.mark.browser
+@needs_browser
+def test_what_a_table_is_about_stays_in_sight_on_a_phone(page: Path, tmp_path: Path) -> None:
+    with Browser(tmp_path, width=390, height=844) as phone:
+        phone.open(page)
+        phone.run("document.querySelector('#table .scroll').scrollLeft = 400; return 0")
+        for part in ("caption span", "tbody td:first-child", "thead th:first-child"):
+            place = f"document.querySelector('#table .scroll {part}').getBoundingClientRect()"
+            left, right = phone.run(f"const r = {place}; return [r.left, r.right]")
+            assert left >= 0
+            assert right <= 390
 
 
 @pytest.mark.browser

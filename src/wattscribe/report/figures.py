@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wattscribe.records import Interval
@@ -19,6 +20,8 @@ MANY_BARS = 12
 MANY_CURVES = 6
 MANY_BUBBLES = 6
 """With more bubbles than this only those on the Pareto front are named in the figure; the others on pointing."""
+NAME_WIDTH = 18
+"""Characters in one line of a point's name."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 LOG_FROM = 8.0
 """An axis whose values span more than this factor is logarithmic."""
@@ -30,10 +33,12 @@ def wer_bars(all_hearings: Sequence[Hearing]) -> Figure | None:
     """The study's figure 4: WER of every recognizer, quiet and noisy side by side."""
     pair = noise_pair(all_hearings)
     chosen = list(pair) if pair else base_hearings(all_hearings)
-    traces = [_bars(each, each.name, _wer, _wer_interval) for each in chosen if each.scored]
+    one_corpus = len({each.corpus for each in chosen}) == 1
+    labels = [each.condition.name if one_corpus and pair else each.name for each in chosen]
+    traces = [_bars(each, name, _wer, _wer_interval) for each, name in zip(chosen, labels, strict=True) if each.scored]
     if not traces:
         return None
-    names = " and ".join(each.name for each in chosen)
+    names = " and ".join(labels) + (f", {short_corpus(chosen[0].corpus)}" if one_corpus and pair else "")
     return Figure(
         id="wer-bars",
         title="WER, quiet and noisy" if pair else "WER",
@@ -81,7 +86,8 @@ def speed_and_memory_bars(hearing: Hearing) -> Figure | None:
         traces=[*above, *below],
         layout={
             "barmode": "group",
-            "grid": {"rows": 2, "columns": 1, "pattern": "independent", "ygap": 0.28},
+            "grid": {"rows": 2, "columns": 1, "pattern": "independent", "ygap": 0.12},
+            "xaxis": {"showticklabels": False},
             "yaxis": {"title": {"text": "RTF"}, "rangemode": "tozero"},
             "xaxis2": {},
             "yaxis2": {"title": {"text": "Memory, MB"}, "rangemode": "tozero"},
@@ -102,8 +108,8 @@ def bubbles(hearing: Hearing) -> list[Figure]:
             "mode": "markers+text",
             "x": energies,
             "y": [_wer(entry) for entry in entries],
-            "text": [_bubble_name(entry) if entry in named else "" for entry in entries],
-            "textposition": "top center",
+            "text": [_point_name(entry) if entry in named else "" for entry in entries],
+            "textposition": _inwards(energies),
             "cliponaxis": False,
             "hovertext": [_hover(entry) for entry in entries],
             "hoverinfo": "text",
@@ -128,7 +134,7 @@ def bubbles(hearing: Hearing) -> list[Figure]:
                     "xaxis": _energy_axis(energies, room=True),
                     "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"},
                     "showlegend": False,
-                    "margin": {"t": 26},
+                    "margin": {"t": 40},
                 },
                 height_px=420,
             )
@@ -143,13 +149,15 @@ def pareto_front(hearing: Hearing) -> list[Figure]:
         front = pareto(entries)
         behind = [entry for entry in entries if entry not in front]
         energies = [entry.row.j_per_audio_s or 0.0 for entry in entries]
-        line = _points(front, "On the front", COLOURS[0])
-        line.update({"mode": "lines+markers", "line": {"shape": "hv", "width": 2, "color": COLOURS[0]}})
-        traces = [_points(behind, "Beaten in both", "#8b9499"), line] if behind else [line]
+        named = entries if len(entries) <= MANY_BUBBLES else front
+        sides = dict(zip(map(id, entries), _inwards(energies), strict=True))
+        line = _points(front, "On the front", COLOURS[0], named, sides)
+        line.update({"mode": "lines+markers+text", "line": {"shape": "hv", "width": 2, "color": COLOURS[0]}})
+        traces = [_points(behind, "Beaten in both", "#8b9499", named, sides), line] if behind else [line]
         made.append(
             Figure(
                 id=f"pareto-{index}",
-                title=f"Pareto front, {evidence}",
+                title=f"The best trade-offs (Pareto front), {evidence}",
                 description="No recognizer is better in both WER and energy than one on the line: "
                 + ", ".join(entry.group.label for entry in front)
                 + f". {sentence(covers)}; {hearing.name}.",
@@ -158,6 +166,7 @@ def pareto_front(hearing: Hearing) -> list[Figure]:
                     "xaxis": _energy_axis(energies),
                     "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"},
                     "hovermode": "closest",
+                    "margin": {"t": 34},
                 },
                 height_px=420,
             )
@@ -174,7 +183,7 @@ def against_snr(all_hearings: Sequence[Hearing]) -> list[Figure]:
             Figure(
                 id=f"snr-wer-{index}",
                 title=f"WER against SNR: {name}",
-                description="Noise grows to the right. Lines are 95 % intervals. "
+                description="SNR is the signal-to-noise ratio: noise grows to the right. Lines are 95 % intervals. "
                 + ("The leftmost points are clean speech." if clean else ""),
                 traces=_curves(levels, clean, _wer, _wer_interval),
                 layout=_snr_layout(levels, clean, "WER, %"),
@@ -303,19 +312,40 @@ def _by_precision(
     return traces
 
 
-def _bubble_name(entry: Entry) -> str:
-    return entry.group.label.partition(":")[2]
+def _point_name(entry: Entry) -> str:
+    """The recognizer in two lines or more, so that it fits beside its point."""
+    lines = [""]
+    for part in re.split(r"(?<=[-:/ _])", entry.group.label):
+        if lines[-1] and len(lines[-1]) + len(part) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "<br>".join(lines)
+
+
+def _inwards(energies: Sequence[float]) -> list[str]:
+    """On which side a point's name stands: towards the middle of the figure, so that no edge cuts it."""
+    heights = [math.log10(each) if each > 0 else -math.inf for each in energies]
+    known = [each for each in heights if math.isfinite(each)]
+    middle = (min(known) + max(known)) / 2 if known else 0.0
+    alone = len(set(known)) < 2
+    return ["top center" if alone else "top right" if each <= middle else "top left" for each in heights]
 
 
 def _model_label(entry: Entry) -> str:
     return short_model(entry.row.model)
 
 
-def _points(entries: Sequence[Entry], name: str, colour: str) -> dict[str, Any]:
+def _points(
+    entries: Sequence[Entry], name: str, colour: str, named: Sequence[Entry], sides: Mapping[int, str]
+) -> dict[str, Any]:
     x, y = [entry.row.j_per_audio_s or 0.0 for entry in entries], [_wer(entry) or 0.0 for entry in entries]
     return {
         "type": "scatter",
-        "mode": "markers",
+        "mode": "markers+text",
+        "text": [_point_name(entry) if entry in named else "" for entry in entries],
+        "textposition": [sides[id(entry)] for entry in entries],
+        "textfont": {"size": 11},
+        "cliponaxis": False,
         "name": name,
         "x": x,
         "y": y,
@@ -347,7 +377,15 @@ def _energy_axis(energies: Sequence[float], *, room: bool = False) -> dict[str, 
     if len(positive) < len(energies) or not positive or max(positive) / min(positive) <= LOG_FROM:
         return {**title, "rangemode": "tozero"}
     ends = [math.log10(min(positive)) - 0.3, math.log10(max(positive)) + 0.3]
-    return {**title, "type": "log", "dtick": "D2", **({"range": ends} if room else {})}
+    return {**title, "type": "log", **_log_ticks(ends[0], ends[1]), **({"range": ends} if room else {})}
+
+
+def _log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Whole numbers at 1, 2 and 5, or over two decades at 1 alone: plotly's own short labels (`5`, `0.1`, `2`) mislead."""
+    steps = (1, 2, 5) if high - low <= 2 else (1,)
+    decades = range(math.floor(low) - 1, math.ceil(high) + 2)
+    values = [float(f"{step}e{decade}") for decade in decades for step in steps]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values]}
 
 
 def _wer(entry: Entry) -> float | None:

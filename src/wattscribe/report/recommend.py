@@ -106,7 +106,7 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
     parts = [f"WER {percent_text(row.wer)} % {interval_text(row.wer_ci95, 100)}".strip()]
     if row.j_per_audio_s is not None:
         parts.append(f"{number(row.j_per_audio_s)} J per second of audio ({row.energy_evidence})")
-    parts.append(f"RTF {number(row.rtf)}")
+    parts.append(f"real-time factor {number(row.rtf)}")
     parts.append(f"{bytes_text(row.peak_memory_bytes)} of memory")
     text = f"{hearing.name}: take {entry.group.label}. {why}. It has {', '.join(parts)}."
     if limits.max_wer is not None and row.wer_ci95 is not None and row.wer_ci95[1] > limits.max_wer:

@@ -71,7 +71,12 @@ def _summary(seen: View, found: Sequence[Hearing], limits: Limits) -> Section:
     if advice:
         blocks.append(Markup("<h3>Recommendation</h3>"))
     blocks += [Words(lines=[each.text], tone="good" if each.entry else "warn") for each in advice]
-    return Section(id="summary", title="In short", blocks=blocks)
+    lead = (
+        "WER is the word error rate: the share of words that are wrong. Square brackets hold 95 % intervals."
+        if found
+        else ""
+    )
+    return Section(id="summary", title="In short", blocks=blocks, lead=lead)
 
 
 def _study_figures(found: Sequence[Hearing]) -> Section:
@@ -97,7 +102,7 @@ def _findings(seen: View, found: Sequence[Hearing]) -> Section:
         blocks += [Markup("<h3>What a lower precision saves</h3>"), Words(lines=steps, as_list=True)]
     pair = noise_pair(found)
     if pair is not None:
-        blocks.append(Markup("<h3>What {} adds to the WER</h3>").format(pair[1].name))
+        blocks.append(Markup("<h3>What {} adds to the WER</h3>").format(sentences.noise_name(*pair)))
         blocks.append(Words(lines=sentences.noise_sentences(*pair), as_list=True))
     ranks = sentences.correlation_sentences(correlations(found, seed=seed))
     if ranks:
@@ -121,7 +126,8 @@ def _power(seen: View, found: Sequence[Hearing]) -> Section:
     if traces is not None:
         blocks.append(traces)
     else:
-        blocks.append(Words(lines=["No power was sampled, so there is no trace to draw."]))
+        how = "wattscribe meters says which sensors there are, and what would make them readable"
+        blocks.append(Words(lines=[f"No power was sampled, so there is no trace to draw: {how}."]))
     return Section(id="power", title="Where the joules come from", blocks=blocks)
 
 

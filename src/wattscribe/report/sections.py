@@ -20,7 +20,6 @@ UNANSWERED_SHOWN = 20
 
 HEADER = (
     "Recognizer",
-    "Precision",
     "Heard",
     "Utt.",
     "WER %",
@@ -34,25 +33,28 @@ HEADER = (
     "Evidence",
 )
 TITLES = {
-    2: "Condition and corpus",
-    3: "Utterances with an answer, of all that were heard",
-    4: "Word error rate with its 95 % interval",
-    6: "Real-time factor: seconds of work per second of audio",
-    7: "Time for one utterance: median, and below it the 99th percentile",
-    8: "Peak resident memory of the worker above its empty self; on a GPU the GPU's memory below it",
-    9: "Gross joules per second of audio with its 95 % interval",
-    10: "Gross joules for one pass over the corpus",
-    11: "Mean power while transcribing",
+    0: "Model, and below it its precision and settings",
+    1: "Condition and corpus",
+    2: "Utterances with an answer, of all that were heard",
+    3: "Word error rate with its 95 % interval",
+    5: "Real-time factor: seconds of work per second of audio",
+    6: "Time for one utterance: median, and below it the 99th percentile",
+    7: "Peak resident memory of the worker above its empty self; on a GPU the GPU's memory below it",
+    8: "Gross joules per second of audio with its 95 % interval",
+    9: "Gross joules for one pass over the corpus",
+    10: "Mean power while transcribing",
 }
 
 
 def table_section(seen: View) -> Section:
     """Every row, sortable."""
     table = Table(
-        caption="Press a heading to sort. Measured energy is gross. Figures of different evidence must not be compared.",
+        caption="WER and CER: words and characters that are wrong. RTF: seconds of work per second of audio, below 1 keeps up "
+        "with speech. Latency: the median, and the 99th percentile below it. Energy is gross, idle included where it was "
+        "measured; figures of different evidence must not be compared. Press a heading to sort.",
         header=HEADER,
         rows=[_row(row) for row in seen.rows],
-        numeric=frozenset(range(3, 12)),
+        numeric=frozenset(range(2, 11)),
         titles=TITLES,
     )
     scaled = scaling_sentences(seen.rows)
@@ -63,13 +65,14 @@ def table_section(seen: View) -> Section:
 def _row(row: Row) -> list[Cell]:
     asked = row.precision_ok is not False
     return [
-        Cell(text=short_model(row.model), sort=row.model, title=row.model, note=_settings(row)),
         Cell(
-            text=row.precision,
-            sort=row.precision,
-            note="" if asked else "not as requested",
+            text=short_model(row.model),
+            sort=f"{row.model} {row.precision}",
+            title=f"{row.model} {row.precision}" + (f": {row.precision_reason}" if row.precision_reason else ""),
+            note=", ".join(
+                each for each in (row.precision, "" if asked else "not as requested", _settings(row)) if each
+            ),
             warn=not asked,
-            title=row.precision_reason or "",
         ),
         Cell(text=row.condition, sort=f"{row.corpus} {row.condition}", title=row.corpus, note=short_corpus(row.corpus)),
         Cell(
@@ -140,12 +143,20 @@ def energy_table(seen: View) -> Table | None:
                 _figure(row.energy_net_j, number(row.energy_net_j), row.energy_net_ci95_j),
                 _text(row.energy_evidence),
                 _text(row.energy_covers or MISSING),
-                Cell(text=row.energy_reason or MISSING, sort=row.energy_reason, warn=row.energy_reason is not None),
+                _to_know(row),
             ]
             for row in known
         ],
         numeric=frozenset({2, 3, 4}),
     )
+
+
+def _to_know(row: Row) -> Cell:
+    """A warning for a measured figure; for a modelled one what was multiplied, its sources on hovering."""
+    reason = row.energy_reason
+    if reason is None or row.energy_evidence != "modelled":
+        return Cell(text=reason or MISSING, sort=reason, warn=reason is not None)
+    return Cell(text=reason.removeprefix("modelled: ").partition(" (")[0], sort=reason, title=reason)
 
 
 def pair_table(tests: Sequence[PairTest]) -> Table:
@@ -250,40 +261,52 @@ def _text(text: str) -> Cell:
     return Cell(text=text, sort=text)
 
 
+DELAYS = {
+    "first_partial_p50_s": "First partial",
+    "emission_delay_p50_s": "Delay p50",
+    "emission_delay_p99_s": "Delay p99",
+    "segment_compute_p50_s": "Segment p50",
+    "segment_compute_p99_s": "Segment p99",
+    "finalisation_p50_s": "Final p50",
+    "finalisation_p99_s": "Final p99",
+    "partials": "Partials",
+    "partials_revised": "Revised",
+}
+INVOCATIONS = {
+    "encoder_calls_per_audio_s": "Encoder /s",
+    "predictor_calls_per_audio_s": "Predictor /s",
+    "joiner_calls_per_audio_s": "Joiner /s",
+    "blank_share": "Blank share",
+}
+
+
 def streaming_table(seen: View) -> Table | None:
-    """Latency and invocations of streaming recognizers; None where nothing streamed."""
-    rows = [row for row in seen.rows if row.finalisation_p50_s is not None or row.joiner_calls_per_audio_s is not None]
-    if not rows:
+    """Latency and invocations of streaming recognizers, as far as they were asked for; None where nothing streamed."""
+    delays = [row for row in seen.rows if row.finalisation_p50_s is not None]
+    calls = [row for row in seen.rows if row.joiner_calls_per_audio_s is not None]
+    if not delays and not calls:
         return None
-    names = (
-        "first_partial_p50_s",
-        "emission_delay_p50_s",
-        "emission_delay_p99_s",
-        "segment_compute_p50_s",
-        "segment_compute_p99_s",
-        "finalisation_p50_s",
-        "finalisation_p99_s",
-        "partials",
-        "partials_revised",
-        "encoder_calls_per_audio_s",
-        "predictor_calls_per_audio_s",
-        "joiner_calls_per_audio_s",
-        "blank_share",
-    )
-    short = ("First partial", "Delay p50", "Delay p99", "Segment p50", "Segment p99", "Final p50", "Final p99")
-    counts = ("Partials", "Revised", "Encoder /s", "Predictor /s", "Joiner /s", "Blank share")
+    columns = {**(DELAYS if delays else {}), **(INVOCATIONS if calls else {})}
+    words = [
+        "Delays in seconds against a simulated real-time clock: p50 is the median, p99 the 99th percentile; a partial is text "
+        "before the end."
+        if delays
+        else "Delays were not measured: bench --latency measures them.",
+        *(["Invocations of each component per second of audio; a blank is a step without a token."] if calls else []),
+    ]
     return Table(
-        caption="Times in seconds against a simulated real-time clock; invocations per second of audio.",
-        header=("Recognizer", "Condition", *short, *counts),
+        caption=" ".join(words),
+        header=("Recognizer", "Condition", *columns.values()),
         rows=[
             [
                 Cell(text=f"{short_model(row.model)} {row.precision}", sort=row.model, note=short_corpus(row.corpus)),
                 Cell(text=row.condition, sort=row.condition),
-                *(Cell(text=number(getattr(row, name)), sort=getattr(row, name)) for name in names),
+                *(Cell(text=number(getattr(row, name)), sort=getattr(row, name)) for name in columns),
             ]
-            for row in rows
+            for row in seen.rows
+            if row in delays or row in calls
         ],
-        numeric=frozenset(range(2, 2 + len(names))),
+        numeric=frozenset(range(2, 2 + len(columns))),
     )
 
 

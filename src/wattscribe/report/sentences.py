@@ -29,6 +29,10 @@ NAMED_ONE_BY_ONE = 3
 """More rows than this with the same warning share one sentence; the table marks each."""
 
 
+LONG_S = 120.0
+"""From here on a length is given in minutes."""
+
+
 def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
     """What was measured and who came out best in what, in a few sentences."""
     recognizers = {entry.group.label for each in all_hearings for entry in each.entries}
@@ -53,8 +57,9 @@ def _heard(all_hearings: Sequence[Hearing]) -> str:
     corpora = list(dict.fromkeys(short_corpus(each.corpus) for each in all_hearings))
     conditions = list(dict.fromkeys(each.condition.name for each in all_hearings))
     most = max((entry.row.utterances for each in all_hearings for entry in each.entries), default=0)
-    minutes = max((entry.row.audio_s or 0.0 for each in all_hearings for entry in each.entries), default=0.0) / 60
-    what = f"up to {plural(most, 'utterance')} ({number(minutes)} min) of {_and(corpora)}"
+    seconds = max((entry.row.audio_s or 0.0 for each in all_hearings for entry in each.entries), default=0.0)
+    length = f"{number(seconds)} s" if seconds < LONG_S else f"{number(seconds / 60)} min"
+    what = f"up to {plural(most, 'utterance')} ({length}) of {_and(corpora)}"
     return what + (f" under {plural(len(conditions), 'condition')}: {_and(conditions)}" if len(conditions) > 1 else "")
 
 
@@ -88,10 +93,21 @@ def _noise_sentence(quiet: Hearing, loud: Hearing) -> str:
     changes = [(entry, change) for entry in quiet.scored if (change := _noise_change(entry, loud))]
     (least, low), (most, high) = (chosen(changes, key=lambda each: each[1].difference) for chosen in (min, max))
     one = f"{100 * low.difference:+.1f} points {interval_text(low.ci95, 100)} for {least.group.label}"
+    where = (
+        f"On {short_corpus(quiet.corpus)}, {loud.condition.name}"
+        if quiet.corpus == loud.corpus
+        else sentence(loud.name)
+    )
+    what = f"{where} changes the WER against {quiet.condition.name if quiet.corpus == loud.corpus else quiet.name} by"
     if least is most:
-        return f"Against {quiet.name}, {loud.name} changes the WER by {one}."
+        return f"{what} {one}."
     other = f"{100 * high.difference:+.1f} points {interval_text(high.ci95, 100)} for {most.group.label}"
-    return f"Against {quiet.name}, {loud.name} changes the WER by {one} to {other}."
+    return f"{what} {one}, and by {other}." if len(changes) == 2 else f"{what} {one} at least, to {other} at most."
+
+
+def noise_name(quiet: Hearing, loud: Hearing) -> str:
+    """What came on top of the quiet speech: `white@10dB on librispeech/dev-clean`, or the noisy corpus by its name."""
+    return f"{loud.condition.name} on {short_corpus(loud.corpus)}" if quiet.corpus == loud.corpus else loud.name
 
 
 def noise_sentences(quiet: Hearing, loud: Hearing) -> list[str]:
@@ -253,7 +269,8 @@ def evidence_sentences(seen: View) -> list[str]:
             found.setdefault((row.energy_evidence, row.energy_covers), row.energy_reason)
     lines = []
     for (evidence, covers), reason in found.items():
-        lines.append(f"{sentence(evidence)}: {covers}." + (f" For the first row: {reason}." if reason else ""))
+        instance = "" if reason is None else f" For the first row: {reason.removeprefix(f'{evidence}: ')}."
+        lines.append(f"{sentence(evidence)}: {covers}.{instance}")
         if evidence == "modelled":
             lines.append(
                 "A modelled interval is the stated range of the model's constants, not the spread of a measurement."
@@ -277,7 +294,7 @@ def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
     found = [
         (
             f"{percent_text(best.row.wer)} %",
-            f"lowest WER, {bases[0].name}",
+            f"lowest word error rate (WER), {bases[0].name}",
             f"{best.group.label} {interval_text(best.row.wer_ci95, 100)}",
         )
     ]
@@ -289,9 +306,15 @@ def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
     quick = [entry for entry in scored if entry.row.rtf]
     if quick:
         fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
-        found.append((f"{number(fastest.row.rtf)}", "lowest real-time factor", fastest.group.label))
+        found.append(
+            (
+                f"{number(fastest.row.rtf)}",
+                "lowest real-time factor: seconds of work per second of audio",
+                fastest.group.label,
+            )
+        )
     small = [entry for entry in scored if entry.row.peak_memory_bytes]
     if small:
         least = min(small, key=lambda entry: entry.row.peak_memory_bytes or 0)
-        found.append((bytes_text(least.row.peak_memory_bytes), "least memory", least.group.label))
+        found.append((bytes_text(least.row.peak_memory_bytes), "least peak memory", least.group.label))
     return found

@@ -39,7 +39,8 @@ def spearman(
     if len(x) != len(y):
         raise InputError(f"{len(x)} values stand against {len(y)}")
     if len(x) < FEWEST_MODELS:
-        raise InputError(f"a rank correlation needs {FEWEST_MODELS} models or more, there are {len(x)}")
+        there = "there is 1" if len(x) == 1 else f"there are {len(x)}"
+        raise InputError(f"a rank correlation needs {FEWEST_MODELS} models or more, {there}")
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         raise InputError("a rank correlation needs values that differ")
     rank_x, rank_y = ranks(x), ranks(y)

@@ -23,6 +23,31 @@
     return merged;
   };
 
+  // --- names under bars: broken into lines where they fit, upright where they do not ----------------------------------
+  const LETTER_PX = 7.4;
+  const LINE_PX = 17;
+  const broken = (text, width) => {
+    const lines = [""];
+    for (const part of text.split(/(?<=[-:/ _,])/)) {
+      if (lines[lines.length - 1] && (lines[lines.length - 1] + part).length > width) lines.push("");
+      lines[lines.length - 1] += part;
+    }
+    return lines;
+  };
+  const fitNames = (place, data, layout) => {
+    const bars = data.filter((trace) => trace.type === "bar" && trace.x.every((name) => typeof name === "string"));
+    const names = [...new Set(bars.flatMap((trace) => trace.x))];
+    if (!names.length) return 0;
+    const width = Math.floor((place.clientWidth - 80) / names.length / LETTER_PX);
+    const lines = new Map(names.map((name) => [name, broken(name, width)]));
+    const longest = Math.max(...[...lines.values()].flat().map((line) => line.length));
+    const upright = longest > width;
+    for (const key of ["xaxis", "xaxis2"]) if (layout[key]) layout[key].tickangle = upright ? -90 : 0;
+    if (upright) return LETTER_PX * Math.max(...names.map((name) => name.length)) - 60;
+    for (const trace of bars) trace.x = trace.x.map((name) => lines.get(name).join("<br>"));
+    return LINE_PX * (Math.max(...[...lines.values()].map((each) => each.length)) - 1);
+  };
+
   const draw = (id) => {
     const place = document.getElementById(id);
     const { data, layout } = figures[id];
@@ -31,7 +56,11 @@
     for (const trace of copy) {
       if (trace.type === "bar" && trace.error_y) trace.error_y.color = colour("--soft");
     }
-    window.Plotly.react(place, copy, themed(layout), { responsive: true, displaylogo: false, displayModeBar: false });
+    const finished = themed(layout);
+    place.dataset.height ??= place.clientHeight;
+    const more = fitNames(place, copy, finished);
+    place.style.height = `${Number(place.dataset.height) + Math.max(0, more)}px`;
+    window.Plotly.react(place, copy, finished, { responsive: true, displaylogo: false, displayModeBar: false });
   };
   const shown = (id) => document.getElementById(id).closest("[hidden]") === null;
   const drawAll = () => Object.keys(figures).filter(shown).forEach(draw);
@@ -77,5 +106,6 @@
   if (window.Plotly) {
     drawAll();
     dark.addEventListener("change", drawAll);
+    window.matchMedia("(max-width: 600px)").addEventListener("change", drawAll);
   }
 })();
