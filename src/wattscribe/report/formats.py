@@ -69,7 +69,7 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
     notes = markdown_notes(made, facts)
     said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
     said += sensor_sentences(seen)
-    notes += [f"- {_cell(each)}" for each in said]
+    notes += [f"- {_inline(each)}" for each in said]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 
 
@@ -168,9 +168,14 @@ def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
+def _inline(text: str) -> str:
+    """Text on one line that is not taken for HTML; a command in it can be copied as it is."""
+    return " ".join(text.replace("<", "&lt;").split())
+
+
 def _cell(text: str) -> str:
-    """Text that stays inside its Markdown cell and is not taken for HTML."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
+    """The same, inside its Markdown cell."""
+    return _inline(text.replace("|", "\\|"))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
