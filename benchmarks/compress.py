@@ -1,9 +1,11 @@
-"""`make bench-compress`: what compression reaches on the real zipformer, and on the reference transducer where there is one.
+"""`make bench-compress`: what compression reaches on the shipped reference transducer and on the real zipformer.
 
-python -m benchmarks.compress [--reduced] [--shared FOLDER] [--reference FOLDER] [--out FOLDER]
+python -m benchmarks.compress [--reduced] [--part NAME]… [--shared FOLDER] [--cache FOLDER] [--out FOLDER]
 
-Full: targeted, uniform and global strategies, three seeds, wearable and phone; about two hours on 2 cores. Reduced: the
-kept recipe of the repository carried out anew on a quarter of the speech; under ten minutes.
+Parts: zipformer, reference (dense float32, dense int8 and the kept recipes in turn over 3,400 test utterances), phone, digits,
+seeds, strategies (targeted, uniform, global, search). All of them take under two hours on two cores. Reduced: the same recipes on a
+tenth of the speech, without seeds and strategies; under ten minutes.
+What was decoded is kept in the cache by the contents of models and speech: a run that is stopped goes on.
 """
 
 from __future__ import annotations
@@ -12,146 +14,222 @@ import argparse
 import datetime
 import json
 import platform
-import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import compress_reference as reference
 from wattscribe.compress import outcome
-from wattscribe.compress.outcome import Compression
 from wattscribe.compress.run import Options, compress_model
 from wattscribe.errors import WattscribeError
 
 RESULTS = Path(__file__).parent / "results"
 RECIPE = RESULTS / "compress-zipformer.recipe.toml"
 ZIPFORMER = "models/zipformer-gigaspeech-3.3m"
-ENERGY_BAR, WER_BAR = 0.60, 0.003
-"""Of the issue, for the zipformer against its directory as it is."""
+REDUCED = 0.1
+STRATEGIES = ("targeted", "uniform", "global", "search")
+FAST = ("zipformer", "reference", "digits", "phone")
 
 
-def options_of(shared: Path, **changes: Any) -> Options:
-    """Developed on the LibriSpeech chapter and LJSpeech, calibrated on unlabelled speech of other speakers."""
-    settings: dict[str, Any] = {
-        "data": (str(shared / "librispeech"), str(shared / "ljspeech")),
-        "unlabelled": (str(shared / "unlabelled"),),
-        "max_wer_increase": 100 * WER_BAR,
-        "cache": Path(tempfile.gettempdir()) / "wattscribe-bench-compress",
-    }
-    return Options(**{**settings, **changes})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Where everything is, and how much of it is used."""
+
+    shared: Path
+    cache: Path
+    out: Path
+    reduced: bool
+    dev: str
+    tests: tuple[str, ...]
+
+    @property
+    def limit(self) -> int | None:
+        """Utterances of each test set."""
+        return round(1200 * REDUCED) if self.reduced else None
+
+    @property
+    def recipes(self) -> dict[str, Path]:
+        return {f"result, {ms} ms": path for ms, path in reference.RECIPES.items() if path.is_file()}
 
 
-def runs(shared: Path, *, reduced: bool) -> list[tuple[str, Options]]:
-    """What is measured, by name."""
-    test = ("bundled", str(shared / "librispeech-noisy"))
-    if reduced:
-        small = options_of(shared, recipe=RECIPE, limit=20, calibration_s=60.0, probe_s=30.0)
-        return [("zipformer recipe (reduced)", small)]
-    found = [
-        (f"zipformer targeted seed {seed}", options_of(shared, seed=seed, test_data=test if seed == 0 else ()))
-        for seed in (0, 1, 2)
-    ]
-    found += [(f"zipformer {name}", options_of(shared, strategy=name)) for name in ("uniform", "global")]
-    found.append(("zipformer targeted phone", options_of(shared, device="phone")))
-    return found
-
-
-def row(name: str, found: Compression) -> dict[str, Any]:
-    """One line of the table."""
-    plain = outcome.to_json(found)
-    kept = (
-        "dev",
-        "test",
-        "baselines_mj_per_audio_s",
-        "fidelity_unlabelled",
-        "device",
-        "strategy",
-        "seed",
-        "notes",
-        "steps",
-    )
-    return {"name": name, **{key: plain[key] for key in kept}}
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: set by set, against the bar."""
-    lines = [
-        "| run | set | energy, mJ/s | saved | of nothing placed | WER, % | change (95 %) | bound | RTF | size, MB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for each in rows:
-        for part in ("dev", "test"):
-            found = each[part]
-            if found is None:
-                continue
-            low, high = (100 * value for value in found["wer_increase_ci95"])
-            none = 1 - found["energy_after_mj_per_audio_s"] / each["baselines_mj_per_audio_s"]["none"]
-            lines.append(
-                f"| {each['name']} | {part}, {found['utterances']} utterances | {found['energy_before_mj_per_audio_s']:.3f} → "
-                f"{found['energy_after_mj_per_audio_s']:.3f} | −{100 * found['energy_reduction']:.1f} % | −{100 * none:.1f} % | "
-                f"{100 * found['wer_before']:.2f} → {100 * found['wer_after']:.2f} | {100 * found['wer_increase']:+.2f} "
-                f"({low:+.2f} to {high:+.2f}) | {100 * found['wer_increase_upper95']:+.2f} | {found['rtf_cpu_before']:.4f} → "
-                f"{found['rtf_cpu_after']:.4f} | {found['size_before_bytes'] / 1e6:.2f} → {found['size_after_bytes'] / 1e6:.2f} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Against the bars of the issue, from the figures alone."""
-    lines = []
-    for each in rows:
-        dev = each["dev"]
-        held = dev["energy_reduction"] >= ENERGY_BAR and dev["wer_increase"] <= WER_BAR
-        held = held and dev["rtf_cpu_after"] <= dev["rtf_cpu_before"] * 1.02
-        proof = "proven" if dev["non_inferior"] else "not proven with this much speech"
+# --- parts --------------------------------------------------------------------------------------------------------------
+def on_reference(run: Run, device: str = "wearable") -> list[str]:
+    """Dense models and results in turn over the test sets: energy, WER, time."""
+    bench = reference.workbench(run.dev, device=device, cache=run.cache)
+    models = reference.dense()
+    models.update({name: reference.result(bench, path) for name, path in run.recipes.items()})
+    decoded: dict[str, list[Any]] = {name: [] for name in models}
+    for test in run.tests:
+        part = reference.whole([test], run.limit)
+        for name, each in reference.alternate(models, part, run.cache, print).items():
+            decoded[name].append(each)
+    speech = reference.whole(run.tests, run.limit)
+    joined = {name: reference.joined(each) for name, each in decoded.items()}
+    lines = reference.table(reference.heard(models, speech, joined, device), speech)
+    for test, number in zip(run.tests, range(len(run.tests)), strict=True):
+        part = reference.whole([test], run.limit)
+        found = reference.heard(models, part, {name: each[number] for name, each in decoded.items()}, device)
         lines.append(
-            f"- {each['name']}: −60 % energy, WER within 0.3, RTF no worse: {'met' if held else 'NOT met'}; "
-            f"non-inferiority at 95 %: {proof}."
+            f"- {Path(test).name}: " + "; ".join(f"{name} {100 * each.wer:.2f} %" for name, each in found.items())
         )
-    return "\n".join(lines) + "\n"
+    return [*lines, ""]
+
+
+def on_phone(run: Run) -> list[str]:
+    """The same decodes priced for a phone: 8 MB of local memory hold the int8 model, not the float32 one."""
+    return on_reference(run, "phone")
+
+
+def on_digits(run: Run) -> list[str]:
+    """Strings of spoken digits, every recording of four people once (docs/model-card.md)."""
+    from wattscribe.training.strings import leave_one_out
+
+    cache = run.cache / "digits"
+    speakers = leave_one_out(str(run.shared / "spoken-digits"), cache, print, strings=1)
+    bench = reference.workbench(run.dev, cache=run.cache)
+    models = reference.dense()
+    models.update({name: reference.result(bench, path) for name, path in run.recipes.items()})
+    speech = reference.whole([str(cache / each / "test") for each in speakers], 20 if run.reduced else None)
+    decoded = reference.alternate(models, speech, run.cache, print)
+    return reference.table(reference.heard(models, speech, decoded, "wearable"), speech)
+
+
+def on_seeds(run: Run) -> list[str]:
+    """The 640 ms recipe calibrated on three draws of speech: spread of energy and WER on the first test set."""
+    lines = ["| seed | energy, mJ/s | WER, % | change to fp32 |", "|---|---|---|---|"]
+    speech = reference.whole(run.tests[:1], 100 if run.reduced else 300)
+    models = {"dense fp32": reference.dense()["dense fp32"]}
+    for seed in (0, 1, 2):
+        bench = reference.workbench(run.dev, seed=seed, cache=run.cache, shuffled=True)
+        models[f"seed {seed}"] = reference.result(bench, reference.RECIPES[640])
+    found = reference.heard(models, speech, reference.alternate(models, speech, run.cache, print), "wearable")
+    for seed in (0, 1, 2):
+        each = found[f"seed {seed}"]
+        change = 100 * (each.wer - found["dense fp32"].wer)
+        lines.append(f"| {seed} | {each.energy_mj:.4f} | {100 * each.wer:.2f} | {change:+.2f} |")
+    return [*lines, ""]
+
+
+def on_strategies(run: Run) -> list[str]:
+    """Each strategy by itself, post-training, segments of 640 ms, on the development speech."""
+    lines = [
+        "| strategy | energy, mJ/s | saved | WER on dev, % | change | recipes tried |",
+        "|---|---|---|---|---|---|",
+    ]
+    fronts = {}
+    for name in STRATEGIES:
+        found = strategy(run, name)
+        if found is None:
+            lines.append(f"| {name} | failed | | | | |")
+            continue
+        dev, tried = found["dev"], found["tried"]
+        fronts[name] = [(each["energy_mj_per_audio_s"], each["wer"]) for each in tried if each["on"] == "full"]
+        lines.append(
+            f"| {name} | {dev['energy_after_mj_per_audio_s']:.3f} | −{100 * dev['energy_reduction']:.1f} % | "
+            f"{100 * dev['wer_after']:.2f} | {100 * dev['wer_increase']:+.2f} | {len(tried)} |"
+        )
+    return [*lines, "", *(f"- front of {name}: {_points(points)}" for name, points in fronts.items()), ""]
+
+
+def _points(points: Sequence[tuple[float, float]]) -> str:
+    return "; ".join(f"{energy:.3f} mJ {100 * wer:.2f} %" for energy, wer in sorted(points))
+
+
+def strategy(run: Run, name: str) -> dict[str, Any] | None:
+    """result.json of one strategy's run, kept in the cache."""
+    kept = run.cache / f"strategy-{name}-{reference.digest()}.json"
+    if not kept.is_file():
+        options = Options(
+            data=(run.dev,), max_wer_increase=100 * reference.LIMIT, strategy=name, limit=60 if run.reduced else 120,
+            max_latency_ms=640, cache=run.cache, trials=20, calibration_s=100.0, probe_s=60.0,
+            storage=run.cache / "search.journal",
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
+            try:
+                found = compress_model(reference.SHIPPED, Path(folder) / "out", options)
+            except WattscribeError as error:
+                print(f"{name}: {error}")
+                return None
+        kept.write_text(json.dumps(outcome.to_json(found)), encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return loaded
+
+
+def on_zipformer(run: Run) -> list[str]:
+    """The kept recipe carried out anew on the real zipformer, against its directory as it is."""
+    data = run.shared
+    options = Options(
+        data=(str(data / "librispeech"), str(data / "ljspeech")), unlabelled=(str(data / "unlabelled"),), recipe=RECIPE,
+        test_data=() if run.reduced else ("bundled", str(data / "librispeech-noisy")), max_wer_increase=100 * reference.LIMIT,
+        limit=20 if run.reduced else None, cache=run.cache, calibration_s=60.0 if run.reduced else 180.0,
+        probe_s=30.0 if run.reduced else 110.0,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
+        found = compress_model(data / ZIPFORMER, Path(folder) / "out", options)
+    return ["```", *outcome.lines(found), "```", ""]
+
+
+PARTS: dict[str, Callable[[Run], list[str]]] = {
+    "zipformer": on_zipformer,
+    "reference": on_reference,
+    "phone": on_phone,
+    "digits": on_digits,
+    "seeds": on_seeds,
+    "strategies": on_strategies,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print, write `compress-*.json` and `.md`."""
+    """Run the parts, print, write `compress-figures.md` (or `compress-reduced.md`)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compress", description=__doc__.splitlines()[0])
-    parser.add_argument("--reduced", action="store_true", help="one run on a part of the speech, under ten minutes")
+    parser.add_argument("--reduced", action="store_true", help="a tenth of the speech, under ten minutes")
+    parser.add_argument("--part", action="append", choices=sorted(PARTS), help="only this part; may be repeated")
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    parser.add_argument("--reference", type=Path, help="an exported reference transducer (encoder, decoder, joiner)")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "wattscribe" / "bench-compress")
     parser.add_argument("--out", type=Path, default=RESULTS)
     chosen = parser.parse_args(arguments)
-    models = [("zipformer", chosen.shared / ZIPFORMER)]
-    if chosen.reference is not None:
-        models.append(("reference", chosen.reference))
-    if not models[0][1].is_dir():
-        print(f"the model is not here: {models[0][1]}; give --shared", file=sys.stderr)
+    if not (chosen.shared / ZIPFORMER).is_dir():
+        print(f"the model is not here: {chosen.shared / ZIPFORMER}; give --shared")
         return 2
-    rows = []
-    for name, options in runs(chosen.shared, reduced=chosen.reduced):
-        for model, path in models:
-            label = name.replace("zipformer", model)
-            print(f"== {label}", flush=True)
-            with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
-                try:
-                    found = compress_model(path, Path(folder) / "out", options)
-                except WattscribeError as error:
-                    print(f"{label}: {error}", file=sys.stderr)
-                    continue
-            rows.append(row(label, found))
-            print("\n".join(outcome.lines(found)), flush=True)
-    return write(rows, chosen.out, reduced=chosen.reduced)
+    dev, tests = reference.speech_sets(chosen.cache / "speech", chosen.shared / "text")
+    run = Run(
+        shared=chosen.shared, cache=chosen.cache, out=chosen.out, reduced=chosen.reduced, dev=dev, tests=tuple(tests)
+    )
+    for name in chosen.part or (FAST if chosen.reduced else tuple(PARTS)):
+        print(f"== {name}", flush=True)
+        lines = PARTS[name](run)
+        print("\n".join(lines), flush=True)
+        write(run, name, lines)
+    return 0
 
 
-def write(rows: Sequence[Mapping[str, Any]], out: Path, *, reduced: bool) -> int:
-    """The files, and 0 where every run gave figures."""
-    out.mkdir(parents=True, exist_ok=True)
-    name = "compress-reduced" if reduced else "compress-zipformer"
-    command = "python -m benchmarks.compress" + (" --reduced" if reduced else "")
-    head = f"`{command}`, {datetime.date.today().isoformat()}, {platform.machine()}, one thread.\n\n"
-    (out / f"{name}.json").write_text(json.dumps(list(rows), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / f"{name}.md").write_text("# Compression\n\n" + head + table(rows) + "\n" + verdict(rows), encoding="utf-8")
-    print(table(rows))
-    print(verdict(rows))
-    return 0 if rows else 1
+def write(run: Run, part: str, lines: Sequence[str]) -> None:
+    """Each part's figures in a file of its own section, so that one part can be run again by itself."""
+    run.out.mkdir(parents=True, exist_ok=True)
+    path = run.out / ("compress-reduced.md" if run.reduced else "compress-figures.md")
+    sections = _sections(path)
+    command = f"python -m benchmarks.compress{' --reduced' if run.reduced else ''} --part {part}"
+    head = f"`{command}`, {datetime.date.today().isoformat()}, {platform.machine()}, one thread."
+    sections[part] = [head, "", *lines]
+    text = ["# Compression: figures", "", "Written by the commands that each section names.", ""]
+    for name in PARTS:
+        if name in sections:
+            text += [f"## {name}", "", *sections[name]]
+    path.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+
+
+def _sections(path: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    current: list[str] = []
+    for line in lines:
+        if line.startswith("## "):
+            current = found.setdefault(line[3:], [])
+        elif current or line:
+            current.append(line)
+    return {name: [*lines, ""] for name, lines in found.items()}
 
 
 if __name__ == "__main__":

@@ -161,11 +161,13 @@ class _Recorder:
         self._net = net
         self.feeds: list[Feeds] = []
 
-    def run(self, outputs: list[str], feeds: Feeds) -> Any:
+    def run(self, outputs: list[str], feeds: Feeds, options: Any = None) -> Any:
         self.feeds.append({name: np.array(value) for name, value in feeds.items()})
         return self._net.run(outputs, feeds)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # the runtime would go past the recorder to the session inside
+            raise AttributeError(name)
         return getattr(self._net, name)
 
 

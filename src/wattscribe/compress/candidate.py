@@ -98,12 +98,12 @@ def proto(data: bytes) -> Any:
     return onnx.load_model_from_string(data)
 
 
-def read_candidate(directory: str | Path) -> Candidate:
-    """The directory as it is: float files where there are some, decoded frame by frame, nothing placed.
+def read_candidate(directory: str | Path, precision: str | None = None) -> Candidate:
+    """The directory as it is: float files where there are some, or those of `precision`; frame by frame, nothing placed.
 
     Raises InputError and ModelError for a directory that is no transducer or that is 4-bit already.
     """
-    files = find_files(directory)
+    files = find_files(directory, precision)
     networks = {name: path.read_bytes() for (_, path), name in zip(files.components, COMPONENTS, strict=True)}
     for (_, path), name in zip(files.components, COMPONENTS, strict=True):
         if list(path.parent.glob(f"{path.name}.data")):

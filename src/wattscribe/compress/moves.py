@@ -58,7 +58,7 @@ def moves(candidate: Candidate) -> list[Move]:
             found += _convolutions(component, index)
             found += [each for keep in KEEPS for each in _width(component, model, keep)]
             found += _rank(component, maps)
-        found += _forms(component, maps)
+        found += _forms(component, maps, index)
         if component == "predictor":
             found.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
         found.append(_move(f"rest:{component}", component, Step(lever="fp16", component=component)))
@@ -96,10 +96,10 @@ def _rank_of(index: Index, output: str) -> int:
     return 0 if weight is None else int(weight.ndim)
 
 
-def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
+def _forms(component: str, maps: Mapping[str, Linear], index: Index) -> list[Move]:
     """How the maps' weights are stored: by family of maps in the encoder, all together elsewhere."""
     found = []
-    for family, names in families(component, maps).items():
+    for family, names in families(component, maps, index).items():
         slot = f"form:{component}:{family}"
         tensors = tuple(names) if component == "encoder" else ()
         if any(maps[name].form == "float" for name in names):
@@ -115,15 +115,27 @@ def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
     return found
 
 
-def families(component: str, maps: Mapping[str, Linear]) -> dict[str, list[str]]:
-    """Maps of one kind: `/feed_forward1/in_proj_3/MatMul_output_0` is of `feed_forward1/in_proj`. Small maps are left out."""
+def families(component: str, maps: Mapping[str, Linear], index: Index) -> dict[str, list[str]]:
+    """Maps of one kind: `/feed_forward1/in_proj_3/MatMul_output_0` is of `feed_forward1/in_proj`. Small maps are left out.
+
+    Where the exporter numbered its values (`val_300`), the bias that is added says what a map is.
+    """
     if component != "encoder":
         return {"all": list(maps)} if maps else {}
     found: dict[str, list[str]] = {}
     for name, each in maps.items():
         if each.weight.size >= 4096:
-            found.setdefault(_family(name), []).append(name)
+            found.setdefault(_family(_said(each, index)), []).append(name)
     return found
+
+
+def _said(linear: Linear, index: Index) -> str:
+    """The map's own name, or `a/b/c` for the bias `a.b.c.bias` behind a map without one."""
+    if "/" in linear.name:
+        return linear.name
+    added = index.only_user(linear.output, "Add")
+    names = [] if added is None else [name for name in added.input if index.array(name) is not None]
+    return names[0].removesuffix(".bias").replace(".", "/") if names else linear.name
 
 
 def _family(name: str) -> str:
@@ -132,7 +144,7 @@ def _family(name: str) -> str:
     for known in ("feed_forward", "self_attn", "conv"):
         if any(part.startswith(known) for part in kept):
             return known
-    return "/".join(kept[-1:]) or "other"
+    return "/".join(kept[-2:] if "blocks" in kept[-3:-2] else kept[-1:]) or "other"
 
 
 def _width(component: str, model: object, keep: float) -> list[Move]:

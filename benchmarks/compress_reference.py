@@ -1,0 +1,219 @@
+"""What compression reaches on the shipped reference transducer: dense models and results in turn over one test set.
+
+Texts, counts and seconds are kept in the cache by what the models hold, a hundred utterances at a time: a run that is stopped
+goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wattscribe import records
+from wattscribe.compress.calibrate import Calibration
+from wattscribe.compress.candidate import Candidate, read_candidate
+from wattscribe.compress.lift import lifted
+from wattscribe.compress.measure import Decoded, Measurer, listen
+from wattscribe.compress.recipe import read_recipe
+from wattscribe.compress.run import Options, make_bench
+from wattscribe.compress.speech import SpeechSet, read_speech
+from wattscribe.compress.workbench import Workbench
+from wattscribe.energy import devices
+from wattscribe.scoring import ErrorCounts, PairedResult, count_errors, paired_bootstrap
+from wattscribe.streaming import open_transducer
+from wattscribe.training.prepare import KNOWN, TEST_SETS, UNKNOWN_ESPEAK, SpokenSet, speak_set
+from wattscribe.training.texts import read_sentences
+from wattscribe.units import SAMPLE_RATE_HZ
+
+SHIPPED = Path(__file__).resolve().parents[1] / "src" / "wattscribe" / "models" / "reference"
+RESULTS = Path(__file__).parent / "results"
+RECIPES = {640: RESULTS / "compress-reference-640.recipe.toml", 1280: RESULTS / "compress-reference-1280.recipe.toml"}
+"""By the milliseconds of audio that a call of the encoder waits for; the model as it was trained waits for 320."""
+DEV = SpokenSet(name="dev-compress", split="dev", voices=(*KNOWN, *UNKNOWN_ESPEAK), count=300, varied=True)
+CHUNK = 100
+CALIBRATED = 40
+"""Utterances of a draw: as much speech as the development set's first three minutes."""
+LIMIT = 0.003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """One model over a whole set."""
+
+    candidate: Candidate
+    decoded: Decoded
+    errors: ErrorCounts
+    energy_mj: float
+    energy_ci95_mj: tuple[float, float]
+
+    @property
+    def rtf(self) -> float:
+        return self.decoded.cpu_s / self.decoded.audio_s
+
+    @property
+    def wer(self) -> float:
+        return float(self.errors.wer or 0.0)
+
+
+# --- speech -------------------------------------------------------------------------------------------------------------
+def speech_sets(cache: Path, text: Path, say: Callable[[str], None] = print) -> tuple[str, list[str]]:
+    """The development set's folder and the test sets' (3,400 utterances), made once. Their sentences and voices follow from
+    their names; no sentence of dev or test is in the training text, no voice of `test-rms` and `test-espeak` either."""
+    sentences = read_sentences([text])
+    for spoken in (DEV, *TEST_SETS):
+        speak_set(cache, spoken, sentences, say)
+    return str(cache / DEV.name), [str(cache / each.name) for each in TEST_SETS]
+
+
+# --- models -------------------------------------------------------------------------------------------------------------
+def dense(folder: Path = SHIPPED) -> dict[str, Candidate]:
+    """The model in float32 and its int8 export, frame by frame, weights in their best placement by component."""
+    return {
+        "dense fp32": replace(lifted(read_candidate(folder)), placement="component"),
+        "dense int8": replace(read_candidate(folder, "int8"), placement="component"),
+    }
+
+
+def workbench(dev: str, *, device: str = "wearable", model: Path = SHIPPED, seed: int = 0, limit: int | None = None,
+              cache: Path | None = None, shuffled: bool = False) -> Workbench:  # fmt: skip
+    """For carrying recipes out: calibrated on the development speech, labels aside; `shuffled`, on a draw of it by the seed."""
+    options = Options(data=(dev,), device=device, max_wer_increase=100 * LIMIT, seed=seed, limit=limit, cache=cache)
+    bench = make_bench(lifted(read_candidate(model)), options, print)
+    if shuffled:
+        bench.calibration = Calibration(bench.original, bench.dev.part(CALIBRATED, seed=seed))
+    return bench
+
+
+def digest(folder: Path = SHIPPED) -> str:
+    """Of the shipped model: what was measured on another one is measured again."""
+    return lifted(read_candidate(folder)).digest
+
+
+def result(bench: Workbench, recipe: Path) -> Candidate:
+    """The model after the kept steps of a recipe."""
+    return bench.build(read_recipe(recipe).steps)
+
+
+# --- measuring ----------------------------------------------------------------------------------------------------------
+def alternate(
+    models: Mapping[str, Candidate], speech: SpeechSet, cache: Path, say: Callable[[str], None]
+) -> dict[str, Decoded]:
+    """Every utterance by one model and at once by the next; who begins changes with every utterance."""
+    parts: dict[str, list[Decoded]] = {name: [] for name in models}
+    for start in range(0, len(speech), CHUNK):
+        chunk = speech.of(range(start, min(start + CHUNK, len(speech))), speech.name)
+        path = cache / f"{_key(models, chunk)}.json"
+        if not path.is_file():
+            made = _in_turn(models, chunk)
+            cache.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps({name: records.to_json(each) for name, each in made.items()}), encoding="utf-8")
+            part.replace(path)
+            say(f"{speech.name}: {start + len(chunk)} of {len(speech)}")
+        for name, value in json.loads(path.read_text(encoding="utf-8")).items():
+            parts[name].append(records.from_json(Decoded, value))
+    return {name: joined(each) for name, each in parts.items()}
+
+
+def _key(models: Mapping[str, Candidate], chunk: SpeechSet) -> str:
+    said = [
+        *(f"{name} {each.digest} {each.decoding}" for name, each in models.items()),
+        *chunk.ids,
+        f"{chunk.audio_s:.6f}",
+    ]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:24]
+
+
+def _in_turn(models: Mapping[str, Candidate], chunk: SpeechSet) -> dict[str, Decoded]:
+    opened = {}
+    for name, each in models.items():
+        with each.directory() as folder:
+            opened[name] = open_transducer(folder, frame_by_frame=each.decoding == "frame-by-frame")
+        listen(opened[name], chunk.audio[0])
+    names = list(opened)
+    answers: dict[str, list[records.Transcript]] = {name: [] for name in names}
+    wall, cpu = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    for number, audio in enumerate(chunk.audio):
+        turn = number % len(names)
+        for name in [*names[turn:], *names[:turn]]:
+            started, spent = time.perf_counter(), time.process_time()
+            answers[name].append(listen(opened[name], audio))
+            wall[name] += time.perf_counter() - started
+            cpu[name] += time.process_time() - spent
+    return {
+        name: Decoded(
+            texts=tuple(each.text for each in answers[name]),
+            counts=tuple(each.counts or records.Counts() for each in answers[name]),
+            audio_s=sum(map(len, chunk.audio)) / SAMPLE_RATE_HZ, wall_s=wall[name], cpu_s=cpu[name],
+        )
+        for name in names
+    }  # fmt: skip
+
+
+def joined(parts: Sequence[Decoded]) -> Decoded:
+    """Several sets as one."""
+    return Decoded(
+        texts=tuple(text for each in parts for text in each.texts),
+        counts=tuple(count for each in parts for count in each.counts),
+        audio_s=sum(each.audio_s for each in parts), wall_s=sum(each.wall_s for each in parts),
+        cpu_s=sum(each.cpu_s for each in parts),
+    )  # fmt: skip
+
+
+def heard(
+    models: Mapping[str, Candidate], speech: SpeechSet, decoded: Mapping[str, Decoded], device: str
+) -> dict[str, Heard]:
+    """Energy at each model's own counts, and its word errors."""
+    measurer = Measurer(devices.load(device))
+    found = {}
+    for name, candidate in models.items():
+        power = measurer.energy(candidate, decoded[name].total, decoded[name].audio_s, draws=200).total_w
+        found[name] = Heard(
+            candidate=candidate, decoded=decoded[name], errors=count_errors(speech.references, decoded[name].texts),
+            energy_mj=1e3 * power.value, energy_ci95_mj=(1e3 * power.ci95[0], 1e3 * power.ci95[1]),
+        )  # fmt: skip
+    return found
+
+
+def compared(found: Mapping[str, Heard], speech: SpeechSet, against: str, name: str) -> PairedResult:
+    """WER of `name` less that of `against`: paired, speakers drawn whole."""
+    return paired_bootstrap(found[against].errors, found[name].errors, speech.speakers, resamples=4000, seed=0)
+
+
+def whole(specs: Sequence[str], limit: int | None = None) -> SpeechSet:
+    """Several sets as one."""
+    return read_speech(specs, limit=limit)
+
+
+# --- tables -------------------------------------------------------------------------------------------------------------
+def table(found: Mapping[str, Heard], speech: SpeechSet) -> list[str]:
+    """Markdown: one line a model, each against dense float32 and dense int8."""
+    lines = [
+        f"{len(speech)} utterances, {len(set(speech.speakers))} speakers, {speech.audio_s / 3600:.2f} h, "
+        f"{int(found['dense fp32'].errors.words.sum())} words.",
+        "",
+        "| model | latency of a call | energy, mJ/s (95 %) | of fp32 | of int8 | WER, % | change to fp32 (95 %) | bound | RTF | "
+        "of fp32 | of int8 | size, MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    first, second = found["dense fp32"], found["dense int8"]
+    for name, each in found.items():
+        paired = compared(found, speech, "dense fp32", name)
+        low, high = (100 * value for value in paired.ci95)
+        spread = f"{each.energy_ci95_mj[0]:.3f} to {each.energy_ci95_mj[1]:.3f}"
+        cells = (
+            name, f"{320 * each.candidate.segments} ms", f"{each.energy_mj:.3f} ({spread})",
+            _less(each.energy_mj, first.energy_mj), _less(each.energy_mj, second.energy_mj), f"{100 * each.wer:.2f}",
+            f"{100 * paired.difference:+.2f} ({low:+.2f} to {high:+.2f})", f"{100 * paired.upper95:+.2f}", f"{each.rtf:.5f}",
+            _less(each.rtf, first.rtf), _less(each.rtf, second.rtf), f"{each.candidate.size_bytes / 1e6:.2f}",
+        )  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _less(value: float, base: float) -> str:
+    return f"{100 * (value / base - 1):+.1f} %".replace("-", "−")
