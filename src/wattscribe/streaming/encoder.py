@@ -211,6 +211,7 @@ class Slot:
         )
         self._now = 0
         self._bindings = self._bind()
+        self._calls = [session.bound(self._net, binding) for binding in self._bindings]
 
     def _bind(self) -> tuple[Any, Any]:
         """Two bindings over the same buffers: from the first set of states into the second, and back."""
@@ -240,7 +241,7 @@ class Slot:
         if self._clock is not None:
             self._clock[0] = before
         with session.Running(self._encoder.path, "failed while running"):
-            self._net.run_with_iobinding(self._bindings[self._now])
+            self._calls[self._now]()
         self._now = 1 - self._now
         frames: Array = self._frames[0]
         return frames

@@ -13,6 +13,7 @@ from dataclasses import replace
 from wattscribe.streaming.editing import Editor, node
 from wattscribe.streaming.masks import never
 from wattscribe.streaming.onnxfile import Node, OnnxFile
+from wattscribe.streaming.reshaping import one_reshape, shifted, turned
 
 OPSET = 13
 """The rules write operators of this opset or later; older models run as they are."""
@@ -89,4 +90,7 @@ RULES: dict[str, Callable[[Editor, Node], int]] = {
     "positive": positive,
     "transposed_keys": transposed_keys,
     "masks": masks,
+    "shifted": shifted,
+    "one_reshape": one_reshape,
+    "turned": turned,
 }
