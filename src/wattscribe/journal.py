@@ -366,7 +366,7 @@ def _joined(parts: Sequence[tuple[PowerTrace, bytes, bytes]]) -> PowerTrace:
 
 
 def claim(run_dir: Path) -> Lock:
-    """Make the directory and keep every other writer out. Raises InputError that names the process which is writing there."""
+    """Make the directory and keep every other writer out. Raises InputError that names the one who is there."""
     make_directory(run_dir)
     return take_lock(run_dir)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wattscribe.records import Interval
+from wattscribe.report.axes import energy_axis
 from wattscribe.report.findings import Entry, Hearing, base_hearings, counterpart, noise_pair
 from wattscribe.report.groups import short_corpus, short_model
 from wattscribe.report.page import Figure
@@ -23,8 +24,6 @@ MANY_BUBBLES = 6
 NAME_WIDTH = 18
 """Characters in one line of a point's name."""
 DASHES = ("solid", "dash", "dot", "dashdot")
-LOG_FROM = 8.0
-"""An axis whose values span more than this factor is logarithmic."""
 RTF_SCALE = [[0, "#2b7a78"], [0.5, "#e3b23c"], [1, "#b3261e"]]
 """Colour of the real-time factor: calm where it keeps up, red where it does not."""
 
@@ -131,7 +130,7 @@ def bubbles(hearing: Hearing) -> list[Figure]:
                 f"{sentence(covers)}; {hearing.name}.",
                 traces=[trace],
                 layout={
-                    "xaxis": _energy_axis(energies, room=True),
+                    "xaxis": energy_axis(energies, room=True),
                     "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"},
                     "showlegend": False,
                     "margin": {"t": 40},
@@ -163,7 +162,7 @@ def pareto_front(hearing: Hearing) -> list[Figure]:
                 + f". {sentence(covers)}; {hearing.name}.",
                 traces=traces,
                 layout={
-                    "xaxis": _energy_axis(energies),
+                    "xaxis": energy_axis(energies),
                     "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"},
                     "hovermode": "closest",
                     "margin": {"t": 34},
@@ -368,24 +367,6 @@ def _error_bars(values: Sequence[float | None], intervals: Sequence[Interval | N
         "width": 3,
         "visible": any(each is not None for each in intervals),
     }
-
-
-def _energy_axis(energies: Sequence[float], *, room: bool = False) -> dict[str, Any]:
-    """`room`: space at both ends for the names of bubbles."""
-    title = {"title": {"text": "J per second of audio"}}
-    positive = [each for each in energies if each > 0]
-    if len(positive) < len(energies) or not positive or max(positive) / min(positive) <= LOG_FROM:
-        return {**title, "rangemode": "tozero"}
-    ends = [math.log10(min(positive)) - 0.3, math.log10(max(positive)) + 0.3]
-    return {**title, "type": "log", **_log_ticks(ends[0], ends[1]), **({"range": ends} if room else {})}
-
-
-def _log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Whole numbers at 1, 2 and 5, or over two decades at 1 alone: plotly's own short labels (`5`, `0.1`, `2`) mislead."""
-    steps = (1, 2, 5) if high - low <= 2 else (1,)
-    decades = range(math.floor(low) - 1, math.ceil(high) + 2)
-    values = [float(f"{step}e{decade}") for decade in decades for step in steps]
-    return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:g}" for value in values]}
 
 
 def _wer(entry: Entry) -> float | None:
