@@ -3,8 +3,8 @@
 python -m benchmarks.compress [--reduced] [--part NAME]… [--shared FOLDER] [--cache FOLDER] [--out FOLDER]
 
 Parts: zipformer, reference (dense float32, dense int8 and the kept recipes in turn over 3,400 test utterances), phone, digits,
-seeds, strategies (targeted, uniform, global, search). All of them take under two hours on two cores. Reduced: the same recipes on a
-tenth of the speech, without seeds and strategies; under ten minutes.
+seeds, strategies (targeted, uniform, global, search). All of them take under two hours on two cores. Reduced: the same recipes
+on a tenth of the speech, without seeds and strategies; under ten minutes.
 What was decoded is kept in the cache by the contents of models and speech: a run that is stopped goes on.
 """
 
@@ -57,9 +57,7 @@ class Run:
 # --- parts --------------------------------------------------------------------------------------------------------------
 def on_reference(run: Run, device: str = "wearable") -> list[str]:
     """Dense models and results in turn over the test sets: energy, WER, time."""
-    bench = reference.workbench(run.dev, device=device, cache=run.cache)
-    models = reference.dense()
-    models.update({name: reference.result(bench, path) for name, path in run.recipes.items()})
+    models = {**reference.dense(), **reference.results(run.recipes, run.dev, run.cache)}
     decoded: dict[str, list[Any]] = {name: [] for name in models}
     for test in run.tests:
         part = reference.whole([test], run.limit)
@@ -88,9 +86,7 @@ def on_digits(run: Run) -> list[str]:
 
     cache = run.cache / "digits"
     speakers = leave_one_out(str(run.shared / "spoken-digits"), cache, print, strings=1)
-    bench = reference.workbench(run.dev, cache=run.cache)
-    models = reference.dense()
-    models.update({name: reference.result(bench, path) for name, path in run.recipes.items()})
+    models = {**reference.dense(), **reference.results(run.recipes, run.dev, run.cache)}
     speech = reference.whole([str(cache / each / "test") for each in speakers], 20 if run.reduced else None)
     decoded = reference.alternate(models, speech, run.cache, print)
     return reference.table(reference.heard(models, speech, decoded, "wearable"), speech)

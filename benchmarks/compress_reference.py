@@ -15,7 +15,8 @@ from pathlib import Path
 
 from wattscribe import records
 from wattscribe.compress.calibrate import Calibration
-from wattscribe.compress.candidate import Candidate, read_candidate
+from wattscribe.compress.candidate import COMPONENTS, Candidate, proto, read_candidate
+from wattscribe.compress.levers import segments
 from wattscribe.compress.lift import lifted
 from wattscribe.compress.measure import Decoded, Measurer, listen
 from wattscribe.compress.recipe import read_recipe
@@ -96,6 +97,31 @@ def digest(folder: Path = SHIPPED) -> str:
 def result(bench: Workbench, recipe: Path) -> Candidate:
     """The model after the kept steps of a recipe."""
     return bench.build(read_recipe(recipe).steps)
+
+
+def results(recipes: Mapping[str, Path], dev: str, cache: Path) -> dict[str, Candidate]:
+    """Each recipe carried out on the shipped model; what was built for the same model, recipe and speech is read back."""
+    found: dict[str, Candidate] = {}
+    bench: Workbench | None = None
+    for name, recipe in recipes.items():
+        steps = read_recipe(recipe).steps
+        said = "\n".join([digest(), dev, *(step.key for step in steps)])
+        kept = cache / f"result-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        if not kept.is_dir():
+            bench = bench or workbench(dev, cache=cache)
+            made = bench.build(steps)
+            part = kept.with_suffix(".part")
+            part.mkdir(parents=True, exist_ok=True)
+            for component, network in made.networks.items():
+                (part / component).write_bytes(network)
+            part.rename(kept)
+        unit = "tensor" if any(step.options.get("unit") == "tensor" for step in steps) else "component"
+        encoder = proto((kept / "encoder").read_bytes())
+        found[name] = replace(
+            read_candidate(SHIPPED), networks={each: (kept / each).read_bytes() for each in COMPONENTS},
+            decoding="batched", placement=unit, segments=segments.joined(encoder),
+        )  # fmt: skip
+    return found
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------------

@@ -56,6 +56,14 @@ def test_indices_become_32_bit(parts):
     assert index.array("rows").dtype == np.int32
 
 
+def test_blockwise_of_some_maps_leaves_the_others_alone(parts):
+    after = linears(do(parts, "blockwise", "encoder", ("narrow",), bits=4, block=16, accuracy=4).model("encoder"))
+    before = linears(parts[0].model("encoder"))
+    assert {name for name, each in after.items() if each.form == "nbits"} == {"narrow"}
+    for name in set(before) - {"narrow"}:
+        assert np.array_equal(after[name].weight, before[name].weight)
+
+
 def test_constants_are_computed_once(parts):
     model = do(parts, "fold", "encoder").model("encoder")
     assert Index(model).array("six") == 6

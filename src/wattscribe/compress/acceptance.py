@@ -170,7 +170,9 @@ import kaldi_native_fbank, onnxruntime
 folder, frame_by_frame, samples = sys.argv[1], sys.argv[2] == "1", np.load(sys.argv[3])
 reset_peak()
 before = rss_bytes()
-open_transducer(folder, frame_by_frame=frame_by_frame).transcribe([samples])
+stream = open_transducer(folder, frame_by_frame=frame_by_frame).stream()
+stream.hear(samples)
+stream.finish()
 print(json.dumps({"before": before, "peak": peak_rss_bytes()}))
 """
 

@@ -149,7 +149,11 @@ class Calibration:
         if self._tail is None:
             recorders = {"predictor": _Recorder(transducer.predictor.net), "joiner": _Recorder(transducer.joiner.net)}
             transducer.predictor.net, transducer.joiner.net = recorders["predictor"], recorders["joiner"]
-            transducer.transcribe(self._speech.audio)
+            for audio in self._speech.audio:
+                stream = transducer.stream()
+                stream.hear(audio)
+                stream.finish()
+                stream.release()
             self._tail = {name: recorder.feeds for name, recorder in recorders.items()}
         return self._tail
 

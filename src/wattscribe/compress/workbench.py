@@ -11,7 +11,7 @@ from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import COMPONENTS, Candidate
 from wattscribe.compress.divergence import Divergence, Probe
 from wattscribe.compress.levers import LEVERS, apply
-from wattscribe.compress.measure import Measurement, Measurer, texts_equal
+from wattscribe.compress.measure import Measurement, Measurer, listen, texts_equal
 from wattscribe.compress.recipe import Done, Step
 from wattscribe.compress.speech import SpeechSet
 from wattscribe.errors import InputError
@@ -207,12 +207,12 @@ class Workbench:
                 for folder, each in ((one, before), (other, after))
             ]
             for model in models:
-                model.transcribe(speech[:1])
+                listen(model, speech[0])
             for _ in range(rounds):
                 for number, audio in enumerate(speech):
                     for times, model in zip(best, models, strict=True):
                         start = time.process_time()
-                        model.transcribe([audio])
+                        listen(model, audio)
                         spent = time.process_time() - start
                         times[number] = min(spent, times.get(number, spent))
         first, second = (sum(each.values()) for each in best)

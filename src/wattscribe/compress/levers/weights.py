@@ -85,11 +85,14 @@ def blockwise(
     names = [name for name in chosen(maps, tensors, component) if maps[name].form != "nbits"]
     if not names:
         raise InputError(f"the {component} has no linear map left for it", fix="Leave this step away")
-    nodes = make_float(model, [maps[name] for name in names])
+    nodes = set(make_float(model, [maps[name] for name in names]).values())
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
+    others = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.name not in nodes]
     with quiet(component):
         quantiser = MatMulNBitsQuantizer(
             model, bits=bits, block_size=block, is_symmetric=True, accuracy_level=int(options.get("accuracy", 4)),
-            nodes_to_include=list(nodes.values()), op_types_to_quantize=("MatMul",),
+            nodes_to_exclude=others, op_types_to_quantize=("MatMul",),
         )  # fmt: skip
         quantiser.process()
     made = quantiser.model.model
