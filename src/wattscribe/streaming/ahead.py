@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wattscribe.errors import ModelError
-from wattscribe.streaming import opening, session
+from wattscribe.streaming import opening, prepared, session
 from wattscribe.streaming.layout import Array
 from wattscribe.streaming.onnxfile import read_onnx
 from wattscribe.streaming.unroll import CannotUnroll, unroll
@@ -24,7 +24,7 @@ little less, and the last call of a file is emptier."""
 WORTH = 0.65
 """A call for eight takes the time of about five: with fewer segments left than that, they go one by one."""
 _PAYS_AFTER = 150
-"""Segments. Making it takes the time that about so many calls save."""
+"""Segments. Making it takes the time that about so many calls save; opening one that was kept, a quarter of it."""
 
 
 class Ahead:
@@ -68,12 +68,24 @@ class Lookahead:
     def get(self, segments: int) -> Ahead | None:
         """The rewritten encoder, once files of enough segments have come, `segments` now; None: one by one."""
         self._seen += segments
+        if self._made is None and self.refused is None and self._seen >= _PAYS_AFTER // 4:
+            self._made = _kept(self._encoder, self._threads)
         if self._made is None and self.refused is None and self._seen >= _PAYS_AFTER:
             try:
                 self._made = make(self._encoder, self._threads)
             except (CannotUnroll, ModelError) as error:
                 self.refused = str(error)
         return self._made
+
+
+def _kept(encoder: Encoder, threads: int) -> Ahead | None:
+    """The one that was made and tried on an earlier day."""
+    net = opening.kept(encoder.path, _place(encoder), threads)
+    return None if net is None else Ahead(encoder, net)
+
+
+def _place(encoder: Encoder) -> Path | None:
+    return prepared.place(encoder.path, f"encoder ahead {SEGMENTS}")
 
 
 def make(encoder: Encoder, threads: int) -> Ahead:
@@ -90,11 +102,13 @@ def make(encoder: Encoder, threads: int) -> Ahead:
             model, feeds_of(encoder, features[:1], 0, states), shape.states, shape.output, SEGMENTS, at_most=0.5
         )
         del model
-    made = Ahead(encoder, session.open_session(encoder.path, threads=threads, model=changed, optimised=False))
-    del changed
-    opening.give_back()
-    if not _same(encoder, made, features, states):
-        raise CannotUnroll("segments encoded together differ from those encoded one by one")
+    with prepared.writing(_place(encoder)) as new:
+        net = session.open_session(encoder.path, threads=threads, model=changed, optimised=False, saved=new)
+        del changed
+        opening.give_back()
+        made = Ahead(encoder, net)
+        if not _same(encoder, made, features, states):
+            raise CannotUnroll("segments encoded together differ from those encoded one by one")
     return made
 
 

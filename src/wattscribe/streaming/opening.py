@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from wattscribe.errors import ModelError
+from wattscribe.streaming import prepared
 from wattscribe.streaming.onnxfile import OnnxFile, read_onnx
 from wattscribe.streaming.rewrite import rewrite
 from wattscribe.streaming.rowwise import by_row
@@ -16,31 +19,60 @@ from wattscribe.streaming.session import open_session
 def open_encoder(path: Path, *, threads: int, rewriting: bool, saved: Path | None = None) -> tuple[Any, bool]:
     """The encoder's session, and whether streams that share a call leave one another alone (no scale taken over all).
 
-    `saved`: where to write the graph as onnxruntime runs it.
+    `saved`: where to write the graph as onnxruntime runs it, instead of taking one that was kept.
     """
-    changed, apart = _rewritten(path, rewriting)
+    target = prepared.place(path, "encoder") if rewriting and saved is None else None
+    net = kept(path, target, threads)
+    if net is not None:
+        return net, not _names(path, b"DynamicQuantize")
+    model = read_onnx(path)
+    apart, outside = not _quantises(model), external(model)
+    changed = _rewritten(model) if rewriting and not outside else None
+    del model
     give_back()
-    net = open_session(path, threads=threads, model=changed, saved=saved)
+    with prepared.writing(None if outside else target) as new:
+        net = open_session(path, threads=threads, model=changed, saved=saved or new)
     del changed
     give_back()
     return net, apart
 
 
-def _rewritten(path: Path, rewriting: bool) -> tuple[bytes | None, bool]:
-    model = read_onnx(path)
-    apart = not _quantises(model)
-    if rewriting and not external(model):
-        changed, applied = rewrite(model)
-        if any(applied.values()):
-            return changed, apart
-    return None, apart
+def kept(path: Path, target: Path | None, threads: int) -> Any:
+    """The session of a graph that was prepared before; None where there is none, or none that can be read."""
+    if target is None or not target.is_file():
+        return None
+    try:
+        return open_session(path, threads=threads, ready=target)
+    except ModelError:  # damaged: it is prepared again
+        target.unlink(missing_ok=True)
+        return None
+    finally:
+        give_back()
+
+
+def _rewritten(model: OnnxFile) -> bytes | None:
+    changed, applied = rewrite(model)
+    return changed if any(applied.values()) else None
 
 
 def open_rows(path: Path, *, threads: int) -> Any:
     """The session of a predictor or joiner; dynamic quantisation is done per row, so that rows can share a call."""
+    target = prepared.place(path, "rows")
+    net = kept(path, target, threads)
+    if net is not None:
+        return net
     model = read_onnx(path)
-    changed = None if external(model) else by_row(model)
-    return open_session(path, threads=threads, model=changed)
+    outside = external(model)
+    changed = None if outside else by_row(model)
+    del model
+    with prepared.writing(None if outside else target) as new:
+        return open_session(path, threads=threads, model=changed, saved=new)
+
+
+def _names(path: Path, operator: bytes) -> bool:
+    """Whether the file names an operator, without reading it into memory."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(operator) >= 0
 
 
 def give_back() -> None:

@@ -43,7 +43,12 @@ def shifted(editor: Editor, found: Node) -> int:
     """Relative positions: gathering along the last axis needs no matrix, so the shape need not change and change back."""
     sizes = _sizes(editor, found)
     gather = None if sizes is None else editor.maker(found.inputs[0], "GatherElements")
-    if sizes is None or gather is None or gather.attributes.get("axis") != 1 or editor.only_user(gather.outputs[0]) is None:
+    if (
+        sizes is None
+        or gather is None
+        or gather.attributes.get("axis") != 1
+        or editor.only_user(gather.outputs[0]) is None
+    ):
         return 0
     places, before = editor.constant(gather.inputs[1]), editor.maker(gather.inputs[0], "Reshape")
     flat = None if before is None else _sizes(editor, before)

@@ -12,9 +12,15 @@ from wattscribe.errors import ModelError
 
 
 def open_session(
-    path: Path, *, threads: int = 1, model: bytes | None = None, optimised: bool = True, saved: Path | None = None
+    path: Path,
+    *,
+    threads: int = 1,
+    model: bytes | None = None,
+    ready: Path | None = None,
+    optimised: bool = True,
+    saved: Path | None = None,
 ) -> Any:
-    """An InferenceSession for the file, or for `model`, its rewritten bytes.
+    """An InferenceSession for the file, for `model`, its rewritten bytes, or for `ready`, its graph as it was `saved` before.
 
     One thread per operator unless told otherwise; idle threads do not spin, so that a stream that waits for audio costs
     nothing; denormals count as zero (they slow recurrent states in silence). Raises ModelError.
@@ -28,14 +34,15 @@ def open_session(
     options.execution_order = (
         onnxruntime.ExecutionOrder.PRIORITY_BASED
     )  # neighbours in the graph run one after the other
-    if not optimised:
+    if not optimised or ready is not None:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if saved is not None:
         options.optimized_model_filepath = str(saved)
+        options.add_session_config_entry("session.save_model_format", "ORT" if saved.suffix == ".ort" else "ONNX")
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    source: bytes | str = str(path) if model is None else model
+    source: bytes | str = str(ready or path) if model is None else model
     with Running(path, "cannot be executed"):
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 

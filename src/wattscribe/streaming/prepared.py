@@ -1,0 +1,94 @@
+"""Graphs as onnxruntime runs them, kept from one start to the next: parsing, rewriting and optimising a model takes several times
+its size in memory, and most of the time that opening it takes.
+
+They lie in `$XDG_CACHE_HOME/wattscribe/graphs` (`~/.cache/…`), under the digest of everything on which they depend. The directory
+may be deleted at any time; where it cannot be written nothing is kept. `WATTSCRIBE_GRAPH_CACHE=off` keeps and reads nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+_VERSION = b"1"
+"""To be raised when a rewriting rule changes."""
+_KEPT = 24
+"""Files; the oldest go first."""
+_SMALLEST_BYTES, _LARGEST_BYTES = 1 << 18, 1 << 27
+"""Smaller graphs open at once; larger ones would fill the disk."""
+_CHUNK_BYTES = 1 << 16
+
+
+def place(model: Path, what: str) -> Path | None:
+    """Where the prepared graph of this file lies or is to lie; None: it is not kept."""
+    folder = directory()
+    if folder is None or not _SMALLEST_BYTES <= model.stat().st_size <= _LARGEST_BYTES:
+        return None
+    return folder / f"{_digest(model, what)}.ort"
+
+
+def directory() -> Path | None:
+    """The directory of prepared graphs; None where the environment forbids it."""
+    if os.environ.get("WATTSCRIBE_GRAPH_CACHE", "").lower() in ("off", "0", "no"):
+        return None
+    base = os.environ.get("XDG_CACHE_HOME")
+    with contextlib.suppress(RuntimeError):  # no home directory
+        return (Path(base) if base else Path.home() / ".cache") / "wattscribe" / "graphs"
+    return None
+
+
+def _digest(model: Path, what: str) -> str:
+    """Of the model's bytes, and of the software and the processor for which its graph is prepared."""
+    found = hashlib.sha256()
+    with model.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            found.update(chunk)
+    for part in (_VERSION, what.encode(), _machine().encode()):
+        found.update(len(part).to_bytes(8, "little") + part)
+    return found.hexdigest()[:40]
+
+
+@cache
+def _machine() -> str:
+    """onnxruntime's version and what its choice of operators depends on: the processor's instructions."""
+    import onnxruntime
+
+    flags = ""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{onnxruntime.__version__} {platform.machine()} {platform.processor()} {flags}"
+
+
+@contextmanager
+def writing(target: Path | None) -> Iterator[Path | None]:
+    """A file to write the graph to, which takes its place when it is whole; None where there is nowhere to write."""
+    if target is None:
+        yield None
+        return
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = tempfile.TemporaryDirectory(prefix="new-", dir=target.parent)
+    except OSError:
+        yield None
+        return
+    with folder as name:
+        new = Path(name) / target.name
+        yield new
+        with contextlib.suppress(OSError):
+            new.replace(target)
+            _prune(target.parent)
+
+
+def _prune(folder: Path) -> None:
+    """Drop the oldest files beyond those that are kept."""
+    found = sorted(folder.glob("*.ort"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in found[_KEPT:]:
+        path.unlink(missing_ok=True)
