@@ -1,6 +1,6 @@
 """The streaming runtime against sherpa-onnx on one model directory: text, joiner calls, speed, memory, an hour in a pipe.
 
-Run as `python -m benchmarks.streaming [--quick] [SECTION …]` (sections: text, speed, memory, pipe). It needs the recordings and
+Run as `python -m benchmarks.streaming [--quick] [SECTION …]` (sections: text, speed, memory, pipe, vad). It needs the recordings and
 the zipformer of `../shared/data`, and the extra `sherpa`. Speed is CPU time of one thread; both runtimes take turns on every
 utterance, and the ratio is the median over utterances of the ratio of their best of three: other work on the machine then
 meets both alike.
@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ import numpy as np  # noqa: E402
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 MODEL = SHARED / "models/zipformer-gigaspeech-3.3m"
 TAIL = np.zeros(12800, np.float32)
+SHIPPED = Path(__file__).resolve().parents[1] / "src/wattscribe/models/reference"
 LIVE_SAMPLES = 1600
 SUFFIXES = (".flac", ".wav", ".ogg")
 
@@ -38,12 +40,20 @@ def corpora() -> dict[str, list[Path]]:
     }
 
 
-def sherpa(decoding: str, joiner: str = "joiner.onnx", **options: Any) -> Any:
+def sherpa(
+    decoding: str,
+    joiner: str = "joiner.onnx",
+    *,
+    model: Path = MODEL,
+    encoder: str = "encoder.int8.onnx",
+    decoder: str = "decoder.onnx",
+    **options: Any,
+) -> Any:
     import sherpa_onnx
 
     return sherpa_onnx.OnlineRecognizer.from_transducer(
-        tokens=str(MODEL / "tokens.txt"), encoder=str(MODEL / "encoder.int8.onnx"), decoder=str(MODEL / "decoder.onnx"),
-        joiner=str(MODEL / joiner), num_threads=1,
+        tokens=str(model / "tokens.txt"), encoder=str(model / encoder), decoder=str(model / decoder),
+        joiner=str(model / joiner), num_threads=1,
         decoding_method="greedy_search" if decoding == "greedy" else "modified_beam_search", **options,
     )  # fmt: skip
 
@@ -62,84 +72,135 @@ def heard_by_sherpa(recognizer: Any, audio: np.ndarray, live: bool = False) -> A
     return recognizer.get_result_all(stream)
 
 
-def heard_live(transducer: Any, audio: np.ndarray) -> str:
+def transcript_live(transducer: Any, audio: np.ndarray) -> Any:
     stream = transducer.stream()
     for start in range(0, len(audio), LIVE_SAMPLES):
         stream.accept(audio[start : start + LIVE_SAMPLES])
-    text = stream.finish().text
+    heard = stream.finish()
     stream.release()
-    return text
+    return heard
+
+
+PARITY = (
+    ("greedy", "joiner.onnx", 0.0),
+    ("beam", "joiner.onnx", 0.0),
+    ("greedy", "joiner.int8.onnx", 0.0),
+    ("beam", "joiner.int8.onnx", 0.0),
+    ("beam", "joiner.onnx", 0.8),
+)
+"""Decoding, joiner file, blank penalty."""
 
 
 def text(quick: bool) -> dict[str, Any]:
     """Utterances whose text, and whose token times, equal sherpa-onnx's; joiner calls per second against frame by frame."""
-    from wattscribe.corpora.audio import read_audio
     from wattscribe.streaming import open_transducer
 
     found: dict[str, Any] = {}
-    for decoding, joiner in (("greedy", "joiner.onnx"), ("beam", "joiner.onnx"), ("greedy", "joiner.int8.onnx")):
-        theirs, ours = (
-            sherpa(decoding, joiner),
-            open_transducer(MODEL, decoding=decoding, precision="int8" if "int8" in joiner else None),
-        )
+    for decoding, joiner, penalty in PARITY:
+        theirs = sherpa(decoding, joiner, blank_penalty=penalty)
+        precision = "int8" if "int8" in joiner else None
+        ours = open_transducer(MODEL, decoding=decoding, precision=precision, blank_penalty=penalty)
+        ours.lookahead.get(10_000)  # as after some minutes of files: several segments per encoder call
         for name, files in corpora().items():
-            same = timed = calls = frames = 0
-            seconds = 0.0
-            chosen = files[::10] if quick else files
-            for path in chosen:
-                audio = read_audio(path)
-                expected, got = heard_by_sherpa(theirs, audio), ours.transcribe([audio])[0]
-                same += got.text == expected.text.strip()
-                starts = [token.start_s for token in got.tokens]
-                timed += len(starts) == len(expected.timestamps) and np.allclose(starts, expected.timestamps)
-                calls, frames = calls + got.counts.joiner_calls, frames + got.counts.frames
-                seconds += len(audio) / 16000
-            found[f"{decoding} {joiner} {name}"] = {
-                "utterances": len(chosen), "same_text": same, "same_times": int(timed),
-                "joiner_calls_per_s": round(calls / seconds, 2), "frames_per_s": round(frames / seconds, 2),
-                "fewer_joiner_calls_than_frame_by_frame": round(frames / calls, 2),
-            }  # fmt: skip
+            label = f"{decoding} {joiner}{f' blank penalty {penalty}' if penalty else ''} {name}"
+            found[label] = parity(theirs, ours, files[::10] if quick else files, live=decoding == "greedy")
+        found[f"{decoding} {joiner} {penalty} segments per encoder call refused"] = ours.lookahead.refused
+    return found
+
+
+def parity(theirs: Any, ours: Any, files: list[Path], live: bool) -> dict[str, Any]:
+    """One corpus: files, and where asked the live feed too."""
+    from wattscribe.corpora.audio import read_audio
+
+    same = timed = same_live = calls = live_calls = frames = 0
+    seconds = 0.0
+    for path in files:
+        audio = read_audio(path)
+        expected, got = heard_by_sherpa(theirs, audio), ours.transcribe([audio])[0]
+        same += got.text == expected.text.strip()
+        starts = [token.start_s for token in got.tokens]
+        timed += len(starts) == len(expected.timestamps) and np.allclose(starts, expected.timestamps)
+        calls, frames = calls + got.counts.joiner_calls, frames + got.counts.frames
+        seconds += len(audio) / 16000
+        if live:
+            heard = transcript_live(ours, audio)
+            same_live += heard.text == expected.text.strip()
+            live_calls += heard.counts.joiner_calls
+    found = {
+        "utterances": len(files), "same_text": same, "same_times": int(timed),
+        "joiner_calls_per_s": round(calls / seconds, 2), "frames_per_s": round(frames / seconds, 2),
+        "fewer_joiner_calls_than_frame_by_frame": round(frames / calls, 2),
+    }  # fmt: skip
+    if live:
+        found |= {"same_text_live": same_live, "fewer_joiner_calls_live": round(frames / live_calls, 2)}
     return found
 
 
 def speed(quick: bool) -> dict[str, Any]:
-    """CPU time against sherpa-onnx, 1 thread, the clean chapter; and what each measure contributes."""
+    """CPU time against sherpa-onnx, 1 thread, the clean chapter; and what each measure contributes. The shipped model too."""
+    from wattscribe.streaming import open_transducer
+
+    found = {"zipformer": timed(MODEL, "encoder.int8.onnx", "decoder.onnx", "joiner.onnx", None, quick, measures=True)}
+    for precision in ("fp16", "int8"):
+        files = [f"{part}.{precision}.onnx" for part in ("encoder", "decoder", "joiner")]
+        found[f"shipped {precision}"] = timed(SHIPPED, *files, precision, quick)
+    started = time.process_time()
+    open_transducer(MODEL)
+    found["opening_cpu_s_once_kept"] = round(time.process_time() - started, 3)
+    return found
+
+
+def timed(
+    model: Path, encoder: str, decoder: str, joiner: str, precision: str | None, quick: bool, measures: bool = False
+) -> dict[str, Any]:
+    """One model: sherpa-onnx and this runtime take turns on every utterance."""
     from wattscribe.corpora.audio import read_audio
     from wattscribe.streaming import open_transducer
 
-    theirs = sherpa("greedy")
-    ours = {
-        "full": open_transducer(MODEL),
-        "graph as exported": open_transducer(MODEL, rewriting=False),
-        "joiner frame by frame": open_transducer(MODEL, frame_by_frame=True),
-    }
+    theirs = sherpa("greedy", joiner, model=model, encoder=encoder, decoder=decoder)
+    ours = {"": open_transducer(model, precision=precision)}
+    if measures:
+        ours |= {
+            ", one segment per call": open_transducer(model),
+            ", graph as exported": open_transducer(model, rewriting=False),
+            ", joiner frame by frame": open_transducer(model, frame_by_frame=True),
+        }
+        ours[", one segment per call"].lookahead.refused = "for comparison"
+    for each in ours.values():
+        each.lookahead.get(10_000)
     runs: dict[str, Callable[[np.ndarray], Any]] = {
         "sherpa file": lambda audio: heard_by_sherpa(theirs, audio).text.strip(),
         "sherpa live": lambda audio: heard_by_sherpa(theirs, audio, live=True).text.strip(),
-        "file": lambda audio: ours["full"].transcribe([audio])[0].text,
-        "live": lambda audio: heard_live(ours["full"], audio),
-        "file, graph as exported": lambda audio: ours["graph as exported"].transcribe([audio])[0].text,
-        "file, joiner frame by frame": lambda audio: ours["joiner frame by frame"].transcribe([audio])[0].text,
+        "live": lambda audio: transcript_live(ours[""], audio).text,
     }
+    for name, transducer in ours.items():
+        runs[f"file{name}"] = lambda audio, transducer=transducer: transducer.transcribe([audio])[0].text
     audios = [read_audio(path) for path in corpora()["clean"][:: 5 if quick else 1]]
     taken: dict[str, list[float]] = {name: [] for name in runs}
+    same = 0
     for turn, audio in enumerate(audios):
         best = dict.fromkeys(runs, float("inf"))
+        texts = {}
         for repeat in range(3):
             for name in rotated(list(runs), turn + repeat):
                 started = time.process_time()
-                runs[name](audio)
+                texts[name] = runs[name](audio)
                 best[name] = min(best[name], time.process_time() - started)
+        same += len(set(texts.values())) == 1
         for name, value in best.items():
             taken[name].append(value)
-    seconds = sum(map(len, audios)) / 16000
-    pairs = [(n, "sherpa live" if n == "live" else "sherpa file") for n in runs if not n.startswith("sherpa")]
-    ratios = {a: np.array(taken[a]) / np.array(taken[b]) for a, b in pairs}
+    return ratios(taken, sum(map(len, audios)) / 16000) | {"same_text_everywhere": same}
+
+
+def ratios(taken: dict[str, list[float]], seconds: float) -> dict[str, Any]:
+    """The median over utterances of the ratio to sherpa-onnx in the same mode."""
+    pairs = [(n, "sherpa live" if n == "live" else "sherpa file") for n in taken if not n.startswith("sherpa")]
+    found = {a: np.array(taken[a]) / np.array(taken[b]) for a, b in pairs}
     return {
-        "utterances": len(audios),
+        "utterances": len(taken["live"]),
         "rtf": {name: round(sum(values) / seconds, 5) for name, values in taken.items()},
-        "ratio_to_sherpa": {name: round(float(np.median(values)), 4) for name, values in ratios.items()},
-        "ratio_quartiles": {n: [round(float(q), 4) for q in np.percentile(v, (25, 75))] for n, v in ratios.items()},
+        "ratio_to_sherpa": {name: round(float(np.median(values)), 4) for name, values in found.items()},
+        "ratio_quartiles": {n: [round(float(q), 4) for q in np.percentile(v, (25, 75))] for n, v in found.items()},
         "load_average": os.getloadavg(),
     }
 
@@ -154,31 +215,119 @@ import sys, resource
 import numpy, onnxruntime, kaldi_native_fbank, soundfile, soxr
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.sources import file_blocks
-before = int(next(l for l in open('/proc/self/status') if l.startswith('VmRSS')).split()[1])
-transducer = open_transducer(sys.argv[1])
-stream = transducer.stream()
-for block in file_blocks(sys.argv[2]):
-    stream.accept(block)
-stream.finish()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print((peak - before) * 1024, transducer.files.model_bytes)
+def now():
+    return {l.split(':')[0]: int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith(('VmRSS', 'RssAnon'))}
+before = now()
+if sys.argv[1] == 'least':
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    kept = [onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider']) for path in sys.argv[2:]]
+else:
+    transducer = open_transducer(sys.argv[2])
+    if sys.argv[1] == 'file':
+        transducer.lookahead.get(10000)
+    stream = transducer.stream()
+    for block in file_blocks(sys.argv[3]):
+        stream.accept(block) if sys.argv[1] == 'live' else stream.hear(block)
+    transducer.advance([stream], ahead=2)
+    stream.finish()
+peak, after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, now()
+print(peak - before['VmRSS'], after['VmRSS'] - before['VmRSS'], after['RssAnon'] - before['RssAnon'])
 """
+"""Imports, then what is to be measured; prints bytes above the imports: at the peak, at the end, and at the end without pages of
+files (shared libraries' code)."""
 
 
 def memory(quick: bool) -> dict[str, Any]:
-    """Peak resident memory above the imports, loading included, against the size of the model's files."""
-    path = str(corpora()["clean"][0])
+    """Resident memory above the imports against the size of the model's files, and what onnxruntime takes by itself."""
+    from wattscribe.streaming.files import find_files
+
+    path, files = str(corpora()["clean"][0]), find_files(MODEL)
+    models = [str(each) for _, each in files.components]
+    with tempfile.TemporaryDirectory() as cache:
+        smallest = Path(cache) / "smallest.onnx"
+        smallest.write_bytes(identity())
+        found = {
+            "live, first start": measured(cache, "live", str(MODEL), path),
+            "live": measured(cache, "live", str(MODEL), path),
+            "file, first start": measured(cache, "file", str(MODEL), path),
+            "file": measured(cache, "file", str(MODEL), path),
+            "onnxruntime with the smallest model": measured(cache, "least", str(smallest)),
+            "onnxruntime with the same files": measured(cache, "least", *models),
+        }
+    size = files.model_bytes
+    kept = found["live"]
+    return {
+        "above_import": found, "model_bytes": size, "ratio": round(kept["peak_bytes"] / size, 2),
+        "ratio_without_code_pages": round(kept["without_file_pages_bytes"] / size, 2),
+    }  # fmt: skip
+
+
+def measured(cache: str, *arguments: str) -> dict[str, int]:
+    """One process, with its prepared graphs in `cache`."""
     done = subprocess.run(
-        [sys.executable, "-c", _MEMORY, str(MODEL), path], capture_output=True, text=True, check=True, timeout=300
-    )
-    above, size = map(int, done.stdout.split())
-    return {"above_import_bytes": above, "model_bytes": size, "ratio": round(above / size, 2)}
+        [sys.executable, "-c", _MEMORY, *arguments], capture_output=True, text=True, check=True, timeout=300,
+        env={**os.environ, "XDG_CACHE_HOME": cache},
+    )  # fmt: skip
+    names = ("peak_bytes", "end_bytes", "without_file_pages_bytes")
+    return dict(zip(names, map(int, done.stdout.split()), strict=True))
+
+
+def identity() -> bytes:
+    """The smallest ONNX model: one output that is its input."""
+    from wattscribe.streaming import protobuf
+    from wattscribe.streaming.editing import node
+    from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, encode_node, encode_port
+
+    graph = protobuf.field(1, encode_node(node("Identity", ["a"], "b"))) + protobuf.field(2, "smallest")
+    graph += protobuf.field(INPUT, encode_port("a", "float32", (1,)))
+    graph += protobuf.field(OUTPUT, encode_port("b", "float32", (1,)))
+    return protobuf.field(1, 8) + protobuf.field(7, graph) + protobuf.field(8, protobuf.field(2, 13))
+
+
+def vad(quick: bool) -> dict[str, Any]:
+    """The chapter with pauses joined in: words and encoder calls with and without the gate."""
+    from wattscribe.corpora import open_corpus
+    from wattscribe.corpora.audio import read_audio
+    from wattscribe.scoring import count_errors, normaliser
+    from wattscribe.streaming import open_transducer
+    from wattscribe.streaming.transducer import whole
+    from wattscribe.streaming.vad import GatedStream
+
+    transducer, clean = open_transducer(MODEL), normaliser("whisper")
+    utterances = list(open_corpus(str(SHARED / "librispeech")))[:: 10 if quick else 1]
+    noise = np.random.default_rng(0)
+    pieces: list[np.ndarray] = []
+    for turn, utterance in enumerate(utterances):
+        pause = 16000 * (1, 2, 4, 8)[turn % 4]
+        audio = utterance.audio if hasattr(utterance, "audio") else read_audio(utterance.path)
+        pieces += [np.asarray(audio, np.float32), (noise.standard_normal(pause) * 1e-4).astype(np.float32)]
+    audio = np.concatenate(pieces)
+    reference = clean(" ".join(utterance.reference for utterance in utterances))
+    found: dict[str, Any] = {"audio_s": round(len(audio) / 16000, 1)}
+    for name, stream in (("without", transducer.stream()), ("with", GatedStream(transducer))):
+        for start in range(0, len(audio), LIVE_SAMPLES):
+            stream.accept(audio[start : start + LIVE_SAMPLES])
+        last = stream.finish()
+        text = (
+            " ".join([*(each.transcript.text for each in stream.ended), last.text])
+            if name == "with"
+            else whole(stream).text
+        )
+        errors = count_errors([reference], [clean(text)])
+        wrong = sum(int(np.sum(each)) for each in (errors.substitutions, errors.deletions, errors.insertions))
+        found[name] = {
+            "words": len(reference.split()), "word_errors": wrong, "wer": round(wrong / len(reference.split()), 4),
+            "encoder_calls": stream.counts.encoder_calls,
+        }  # fmt: skip
+        if name == "with":
+            found["skipped_s"] = round(stream.skipped_s, 1)
+    found["saved_encoder_calls"] = round(1 - found["with"]["encoder_calls"] / found["without"]["encoder_calls"], 3)
+    return found
 
 
 def pipe(quick: bool) -> dict[str, Any]:
     """An hour of speech through `transcribe -`: memory after each tenth, and the text against the file's."""
-    import tempfile
-
     import soundfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -235,7 +384,13 @@ def feed(process: subprocess.Popen[bytes], file: Path) -> list[int]:
     return resident
 
 
-SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {"text": text, "speed": speed, "memory": memory, "pipe": pipe}
+SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {
+    "text": text,
+    "speed": speed,
+    "memory": memory,
+    "pipe": pipe,
+    "vad": vad,
+}
 
 
 def main(arguments: list[str]) -> int:

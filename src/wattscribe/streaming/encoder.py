@@ -138,7 +138,12 @@ class Encoder:
         self.layout = replace(found, batchable=found.batchable and streams_apart)
         self._free: list[Slot] = []
         self._names = [self.layout.output, *(spec.output for spec in self.layout.states)]
-        probe = self._outputs(np.zeros((1, *self.segment_shape), np.float32), [0], self.initial_states())
+        probe = session.run_once(
+            net,
+            path,
+            self._names,
+            self._feeds(np.zeros((1, *self.segment_shape), np.float32), [0], self.initial_states()),
+        )
         if probe[0].ndim != 3 or probe[0].shape[0] != 1:
             raise ModelError(f"output {self.layout.output!r} has shape {list(probe[0].shape)}", where=path)
         for spec, value in zip(self.layout.states, probe[1:], strict=True):
@@ -178,7 +183,7 @@ class Encoder:
             for i, spec in enumerate(self.layout.states)
             if spec.batch_axis is not None
         )
-        outputs = self._outputs(features, before, stacked)
+        outputs = session.run(self.net, self.path, self._names, self._feeds(features, before, stacked))
         apart = [
             np.split(value, len(states), axis=spec.batch_axis)
             for spec, value in zip(self.layout.states, outputs[1:], strict=True)
@@ -186,13 +191,13 @@ class Encoder:
         ]
         return outputs[0], [tuple(np.ascontiguousarray(each[i]) for each in apart) for i in range(len(states))]
 
-    def _outputs(self, features: Features, before: Sequence[int], states: States) -> list[Array]:
+    def _feeds(self, features: Features, before: Sequence[int], states: States) -> dict[str, Array]:
         feeds: dict[str, Array] = {self.layout.audio.name: features}
         for port, values in ((self.layout.lengths, [features.shape[1]] * len(before)), (self.layout.clock, before)):
             if port is not None:
                 feeds[port.name] = np.array(values, dtype=port.dtype)
         feeds.update({spec.name: value for spec, value in zip(self.layout.states, states, strict=True)})
-        return session.run(self.net, self.path, self._names, feeds)
+        return feeds
 
 
 class Slot:

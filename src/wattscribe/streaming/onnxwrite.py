@@ -13,7 +13,7 @@ from wattscribe.streaming.onnxfile import DTYPES, Attribute, Node, OnnxFile, Ten
 
 _CODES = {name: code for code, (name, _) in DTYPES.items()}
 _NODE, _INITIALIZER = 1, 5
-INPUT, OUTPUT = 11, 12
+INPUT, OUTPUT, _SHAPES = 11, 12, 13
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 4, 6, 7, 8
 """AttributeProto.AttributeType."""
 
@@ -39,18 +39,28 @@ def to_bytes(
 ) -> bytes:
     """The model with other nodes, some weights added and those named in `dropped` left out.
 
+    Shapes that the file states of values stay where the value stays: some of onnxruntime's fusions, which change last bits, ask
+    for them.
+
     `ports`: inputs and outputs to have instead of the model's own, as (INPUT or OUTPUT, ValueInfoProto).
     """
     parts = [protobuf.field(_NODE, node.raw if node.raw is not None else encode_node(node)) for node in nodes]
+    made = {name for node in nodes for name in node.outputs}
     weights = iter(model.graph.initializers)
     for number, raw in model.graph.rest:
         if number == _INITIALIZER and next(weights).name in dropped:
             continue
-        if number != 13 and not (ports and number in (INPUT, OUTPUT)):  # 13: shapes of values that may be gone
+        stale = number in (INPUT, OUTPUT, _SHAPES) if ports else number == _SHAPES and _named(raw) not in made
+        if not stale:
             parts.append(protobuf.field(number, raw))
     parts += [protobuf.field(_INITIALIZER, encode_tensor(each)) for each in added]
     parts += [protobuf.field(number, each) for number, each in ports]
     return b"".join((*model.rest, protobuf.field(7, b"".join(parts))))
+
+
+def _named(message: memoryview) -> str:
+    """The name in a ValueInfoProto."""
+    return next((protobuf.text(value) for number, _, value in protobuf.fields(message) if number == 1), "")
 
 
 def encode_port(name: str, dtype: str = "", shape: Sequence[int | str] = ()) -> bytes:
