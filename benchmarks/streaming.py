@@ -1,7 +1,7 @@
 """The streaming runtime against sherpa-onnx on one model directory: text, joiner calls, speed, memory, an hour in a pipe.
 
-Run as `python -m benchmarks.streaming [--quick] [SECTION …]` (sections: text, speed, memory, pipe, vad). It needs the recordings and
-the zipformer of `../shared/data`, and the extra `sherpa`. Speed is CPU time of one thread; both runtimes take turns on every
+Run as `python -m benchmarks.streaming [--quick] [SECTION …]` (sections: text, speed, memory, pipe, vad). It needs the recordings
+and the zipformer of `../shared/data`, and the extra `sherpa`. Speed is CPU time of one thread; both runtimes take turns on every
 utterance, and the ratio is the median over utterances of the ratio of their best of three: other work on the machine then
 meets both alike.
 """
@@ -210,98 +210,23 @@ def rotated(names: list[str], by: int) -> list[str]:
     return names[by:] + names[:by]
 
 
-_MEMORY = """
-import sys, resource
-import numpy, onnxruntime, kaldi_native_fbank, soundfile, soxr
-from wattscribe.streaming import open_transducer
-from wattscribe.streaming.sources import file_blocks
-def now():
-    return {l.split(':')[0]: int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith(('VmRSS', 'RssAnon'))}
-before = now()
-if sys.argv[1] == 'least':
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    kept = [onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider']) for path in sys.argv[2:]]
-else:
-    transducer = open_transducer(sys.argv[2])
-    if sys.argv[1] == 'file':
-        transducer.lookahead.get(10000)
-    stream = transducer.stream()
-    for block in file_blocks(sys.argv[3]):
-        stream.accept(block) if sys.argv[1] == 'live' else stream.hear(block)
-    transducer.advance([stream], ahead=2)
-    stream.finish()
-peak, after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, now()
-print(peak - before['VmRSS'], after['VmRSS'] - before['VmRSS'], after['RssAnon'] - before['RssAnon'])
-"""
-"""Imports, then what is to be measured; prints bytes above the imports: at the peak, at the end, and at the end without pages of
-files (shared libraries' code)."""
-
-
-def memory(quick: bool) -> dict[str, Any]:
-    """Resident memory above the imports against the size of the model's files, and what onnxruntime takes by itself."""
-    from wattscribe.streaming.files import find_files
-
-    path, files = str(corpora()["clean"][0]), find_files(MODEL)
-    models = [str(each) for _, each in files.components]
-    with tempfile.TemporaryDirectory() as cache:
-        smallest = Path(cache) / "smallest.onnx"
-        smallest.write_bytes(identity())
-        found = {
-            "live, first start": measured(cache, "live", str(MODEL), path),
-            "live": measured(cache, "live", str(MODEL), path),
-            "file, first start": measured(cache, "file", str(MODEL), path),
-            "file": measured(cache, "file", str(MODEL), path),
-            "onnxruntime with the smallest model": measured(cache, "least", str(smallest)),
-            "onnxruntime with the same files": measured(cache, "least", *models),
-        }
-    size = files.model_bytes
-    kept = found["live"]
-    return {
-        "above_import": found, "model_bytes": size, "ratio": round(kept["peak_bytes"] / size, 2),
-        "ratio_without_code_pages": round(kept["without_file_pages_bytes"] / size, 2),
-    }  # fmt: skip
-
-
-def measured(cache: str, *arguments: str) -> dict[str, int]:
-    """One process, with its prepared graphs in `cache`."""
-    done = subprocess.run(
-        [sys.executable, "-c", _MEMORY, *arguments], capture_output=True, text=True, check=True, timeout=300,
-        env={**os.environ, "XDG_CACHE_HOME": cache},
-    )  # fmt: skip
-    names = ("peak_bytes", "end_bytes", "without_file_pages_bytes")
-    return dict(zip(names, map(int, done.stdout.split()), strict=True))
-
-
-def identity() -> bytes:
-    """The smallest ONNX model: one output that is its input."""
-    from wattscribe.streaming import protobuf
-    from wattscribe.streaming.editing import node
-    from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, encode_node, encode_port
-
-    graph = protobuf.field(1, encode_node(node("Identity", ["a"], "b"))) + protobuf.field(2, "smallest")
-    graph += protobuf.field(INPUT, encode_port("a", "float32", (1,)))
-    graph += protobuf.field(OUTPUT, encode_port("b", "float32", (1,)))
-    return protobuf.field(1, 8) + protobuf.field(7, graph) + protobuf.field(8, protobuf.field(2, 13))
-
-
 def vad(quick: bool) -> dict[str, Any]:
     """The chapter with pauses joined in: words and encoder calls with and without the gate."""
     from wattscribe.corpora import open_corpus
-    from wattscribe.corpora.audio import read_audio
+    from wattscribe.records import Utterance
     from wattscribe.scoring import count_errors, normaliser
     from wattscribe.streaming import open_transducer
     from wattscribe.streaming.transducer import whole
     from wattscribe.streaming.vad import GatedStream
 
     transducer, clean = open_transducer(MODEL), normaliser("whisper")
-    utterances = list(open_corpus(str(SHARED / "librispeech")))[:: 10 if quick else 1]
+    corpus = open_corpus(str(SHARED / "librispeech"))
+    utterances = [each for each in corpus if isinstance(each, Utterance)][:: 10 if quick else 1]
     noise = np.random.default_rng(0)
     pieces: list[np.ndarray] = []
     for turn, utterance in enumerate(utterances):
         pause = 16000 * (1, 2, 4, 8)[turn % 4]
-        audio = utterance.audio if hasattr(utterance, "audio") else read_audio(utterance.path)
-        pieces += [np.asarray(audio, np.float32), (noise.standard_normal(pause) * 1e-4).astype(np.float32)]
+        pieces += [corpus.audio(utterance), (noise.standard_normal(pause) * 1e-4).astype(np.float32)]
     audio = np.concatenate(pieces)
     reference = clean(" ".join(utterance.reference for utterance in utterances))
     found: dict[str, Any] = {"audio_s": round(len(audio) / 16000, 1)}
@@ -324,6 +249,13 @@ def vad(quick: bool) -> dict[str, Any]:
             found["skipped_s"] = round(stream.skipped_s, 1)
     found["saved_encoder_calls"] = round(1 - found["with"]["encoder_calls"] / found["without"]["encoder_calls"], 3)
     return found
+
+
+def memory(quick: bool) -> dict[str, Any]:
+    """Resident memory above the imports against the size of the model's files, and what onnxruntime takes by itself."""
+    from benchmarks import _memory
+
+    return _memory.memory(MODEL, corpora()["clean"][0])
 
 
 def pipe(quick: bool) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from onnx import helper, numpy_helper
 
 from tests.streaming import models
 from wattscribe.errors import InputError, ModelError
-from wattscribe.streaming import open_transducer
+from wattscribe.records import Transcript
+from wattscribe.streaming import open_transducer, opening, prepared
 from wattscribe.streaming.files import find_files, read_vocabulary
 from wattscribe.streaming.layout import Port, match_states
 from wattscribe.streaming.onnxfile import read_onnx
@@ -163,8 +164,11 @@ def test_the_rewritten_zipformer_gives_the_same_bits() -> None:
         assert all(np.array_equal(a, b) for a, b in zip(*answers, strict=True))
 
 
-def test_rows_quantised_by_themselves_do_not_change_one_another(tmp_path: Path) -> None:
-    onnx.save(models.joiner(np.random.default_rng(0), quantised=True), tmp_path / "joiner.onnx")
+@pytest.mark.parametrize("opset", [13, 17, 18, 20])
+def test_rows_quantised_by_themselves_do_not_change_one_another(tmp_path: Path, opset: int) -> None:
+    made = models.joiner(np.random.default_rng(0), quantised=True)
+    made.opset_import[0].version = opset
+    onnx.save(made, tmp_path / "joiner.onnx")
     changed = by_row(read_onnx(tmp_path / "joiner.onnx"))
     assert changed is not None
     options = onnxruntime.SessionOptions()
@@ -183,6 +187,49 @@ def test_rows_quantised_by_themselves_do_not_change_one_another(tmp_path: Path) 
     assert not np.array_equal(plain.run(None, stacked)[0], alone), "without it they do"
 
 
+# --- prepared graphs ------------------------------------------------------------------------------------------------
+def opened_twice(directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, Transcript]:
+    """Open with an empty store of prepared graphs; its directory, and what is transcribed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("WATTSCRIBE_GRAPH_CACHE", raising=False)
+    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
+    return tmp_path / "cache/wattscribe/graphs", open_transducer(directory).transcribe([models.sound(1, 16000)])[0]
+
+
+def test_a_prepared_graph_is_taken_instead_of_the_file(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, first = opened_twice(directory, monkeypatch, tmp_path)
+    assert len(list(folder.iterdir())) == 3
+    monkeypatch.setattr(opening, "read_onnx", None)
+    assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
+
+
+def test_a_damaged_or_foreign_prepared_graph_is_made_again(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, first = opened_twice(directory, monkeypatch, tmp_path)
+    for number, path in enumerate(folder.iterdir()):
+        path.write_bytes(b"" if number == 0 else path.read_bytes()[:-500])
+    assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
+    models.build(directory, seed=9)
+    open_transducer(directory)
+    assert len(list(folder.iterdir())) == 6, "another model, other graphs"
+
+
+def test_graphs_are_not_kept_where_that_is_forbidden_or_impossible(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    open_transducer(directory)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("WATTSCRIBE_GRAPH_CACHE", "off")
+    open_transducer(directory)
+    assert not (tmp_path / "cache").exists()
+
+
 # --- directories ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "joiner.onnx", "tokens.txt"])
 def test_a_missing_file_is_named(directory: Path, name: str) -> None:
@@ -190,6 +237,13 @@ def test_a_missing_file_is_named(directory: Path, name: str) -> None:
     with pytest.raises(ModelError) as caught:
         open_transducer(directory)
     one_line(caught.value, str(directory), name.split(".")[0], "missing")
+
+
+def test_the_blank_head_of_a_factorised_joiner_is_named_and_not_mistaken_for_the_joiner(directory: Path) -> None:
+    (directory / "joiner_blank.onnx").write_bytes((directory / "joiner.onnx").read_bytes())
+    files = find_files(directory)
+    assert files.joiner.name == "joiner.onnx"
+    assert any("joiner_blank" in note for note in files.notes)
 
 
 def test_no_directory_and_no_such_precision(tmp_path: Path, directory: Path) -> None:

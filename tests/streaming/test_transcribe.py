@@ -134,7 +134,15 @@ def test_bad_files(tmp_path: Path) -> None:
     (tmp_path / "empty.wav").write_bytes(b"")
     whole = wav(tmp_path / "whole.flac", models.sound(0, 60000)).read_bytes()
     (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
-    for name, fault in [("nan.wav", "NaN"), ("none.wav", "no audio"), ("empty.wav", "0 bytes"), ("cut.flac", "")]:
+    whole = wav(tmp_path / "whole.wav", models.sound(0, 60000)).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    soundfile.write(tmp_path / "whole.ogg", models.sound(0, 60000), 16000)
+    whole = (tmp_path / "whole.ogg").read_bytes()
+    (tmp_path / "cut.ogg").write_bytes(whole[: len(whole) // 2])
+    for name, fault in [
+        ("nan.wav", "NaN"), ("none.wav", "no audio"), ("empty.wav", "0 bytes"), ("cut.flac", ""),
+        ("cut.wav", "truncated"), ("cut.ogg", "truncated"),
+    ]:  # fmt: skip
         with pytest.raises(InputError) as caught:
             list(file_blocks(tmp_path / name))
         assert name in str(caught.value)

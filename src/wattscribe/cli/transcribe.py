@@ -127,14 +127,12 @@ def transcribe(
 
 
 def _blocks(name: str, mic: bool) -> Iterator[Samples]:
-    from wattscribe.corpora.containers import check_file
     from wattscribe.streaming import sources
 
     if mic:
         return sources.microphone_blocks()
     if name == "-":
         return sources.pcm_blocks(sys.stdin.buffer)
-    check_file(name)
     return sources.file_blocks(name)
 
 

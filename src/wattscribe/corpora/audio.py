@@ -11,7 +11,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from wattscribe.corpora import containers
+from wattscribe import containers
 from wattscribe.corpora.base import Audio
 from wattscribe.errors import InputError
 from wattscribe.units import SAMPLE_RATE_HZ

@@ -24,7 +24,7 @@ from wattscribe.onnxfile import BITS, Graph, Model, Node, Tensor
 
 Shape = tuple[int, ...]
 INT8_LEVEL = 4
-
+"""accuracy_level of MatMulNBits at which onnxruntime multiplies in int8 (ContribOperators.md); 1 or not set: float32."""
 _RECURRENT_WEIGHT = 2  # the position of R among the inputs of LSTM, GRU and RNN
 
 

@@ -12,6 +12,8 @@ COMPONENTS = ("encoder", "decoder", "joiner")
 """File name prefixes of sherpa-onnx's layout; its `decoder` is our predictor."""
 
 _MARKS: Mapping[str, tuple[str, ...]] = {"int8": (".int8.",), "fp16": (".fp16.",), "fp32": ()}
+_BLANK_HEAD = "joiner_blank"
+"""The small head of a factorised joiner by itself: joiner.onnx holds it too, and is what runs."""
 PRECISIONS = ("stored", *_MARKS)
 """`stored`: float files where there are some, else what there is."""
 
@@ -56,6 +58,8 @@ def find_files(directory: str | Path, precision: str | None = None) -> Transduce
         )
     notes: list[str] = []
     chosen = {component: _choose(folder, component, precision, notes) for component in COMPONENTS}
+    if any(folder.glob(f"{_BLANK_HEAD}*.onnx")):
+        notes.append(f"{_BLANK_HEAD}*.onnx is not used: every frame asks the whole joiner")
     tokens = folder / "tokens.txt"
     if not tokens.is_file():
         raise ModelError("tokens.txt is missing", where=folder, fix="Copy it from where the model was exported")
@@ -74,6 +78,8 @@ def _choose(folder: Path, component: str, precision: str, notes: list[str]) -> P
     """The component's file of that precision, else of the nearest one with a note."""
     found: dict[str, list[Path]] = {name: [] for name in _MARKS}
     for path in sorted(folder.glob(f"{component}*.onnx")):
+        if path.name.startswith(_BLANK_HEAD):
+            continue
         mark = next((name for name, marks in _MARKS.items() if any(m in path.name for m in marks)), "fp32")
         found[mark].append(path)
     order = {"int8": ("int8", "fp32", "fp16"), "fp16": ("fp16", "fp32", "int8")}.get(

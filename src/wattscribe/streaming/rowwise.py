@@ -15,6 +15,7 @@ from wattscribe.streaming.editing import Editor, node
 from wattscribe.streaming.onnxfile import Node, OnnxFile
 
 OPSET = 13
+_AXES_ARE_INPUT = 18
 
 
 def by_row(model: OnnxFile) -> bytes | None:
@@ -55,9 +56,9 @@ def _quantise(editor: Editor, quantise: Node) -> list[Node]:
         for part in ("low", "min", "high", "max", "range", "flat", "step", "from", "at", "div", "near", "sum", "cut")
     }
     return [
-        node("ReduceMin", [x], n["low"], axes=(-1,), keepdims=1),
+        _reduced(editor, "ReduceMin", x, n["low"]),
         node("Min", [n["low"], nothing], n["min"]),
-        node("ReduceMax", [x], n["high"], axes=(-1,), keepdims=1),
+        _reduced(editor, "ReduceMax", x, n["high"]),
         node("Max", [n["high"], nothing], n["max"]),
         node("Sub", [n["max"], n["min"]], n["range"]),
         node("Div", [n["range"], steps], n["step"]),
@@ -74,6 +75,13 @@ def _quantise(editor: Editor, quantise: Node) -> list[Node]:
         node("Clip", [n["sum"], nothing, steps], n["cut"]),
         node("Cast", [n["cut"]], values, to=2),
     ]
+
+
+def _reduced(editor: Editor, kind: str, x: str, output: str) -> Node:
+    """Over the last axis, which is an input from opset 18 on and was an attribute before."""
+    if editor.model.opsets.get("", 0) < _AXES_ARE_INPUT:
+        return node(kind, [x], output, axes=(-1,), keepdims=1)
+    return node(kind, [x, editor.add_constant(output, np.array([-1], np.int64))], output, keepdims=1)
 
 
 def _correct(editor: Editor, product: Node, zero: str) -> None:

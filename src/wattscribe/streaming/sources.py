@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from wattscribe.containers import check_file
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.streaming.features import Samples
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -29,6 +30,7 @@ def file_blocks(path: str | Path, block_s: float = 1.0) -> Iterator[Samples]:
         raise InputError("there is no such file", where=path, fix="Give a WAV, FLAC, OGG or MP3 file, or - for raw PCM")
     if file.stat().st_size == 0:
         raise InputError("the file is empty (0 bytes)", where=path)
+    check_file(file)
     try:
         with soundfile.SoundFile(file) as sound:
             yield from _decoded(sound, path, block_s)
