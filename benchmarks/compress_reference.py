@@ -233,13 +233,14 @@ def table(found: Mapping[str, Heard], speech: SpeechSet) -> list[str]:
         spread = f"{each.energy_ci95_mj[0]:.3f} to {each.energy_ci95_mj[1]:.3f}"
         cells = (
             name, f"{320 * each.candidate.segments} ms", f"{each.energy_mj:.3f} ({spread})",
-            _less(each.energy_mj, first.energy_mj), _less(each.energy_mj, second.energy_mj), f"{100 * each.wer:.2f}",
+            less(each.energy_mj, first.energy_mj), less(each.energy_mj, second.energy_mj), f"{100 * each.wer:.2f}",
             f"{100 * paired.difference:+.2f} ({low:+.2f} to {high:+.2f})", f"{100 * paired.upper95:+.2f}", f"{each.rtf:.5f}",
-            _less(each.rtf, first.rtf), _less(each.rtf, second.rtf), f"{each.candidate.size_bytes / 1e6:.2f}",
+            less(each.rtf, first.rtf), less(each.rtf, second.rtf), f"{each.candidate.size_bytes / 1e6:.2f}",
         )  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]
 
 
-def _less(value: float, base: float) -> str:
+def less(value: float, base: float) -> str:
+    """The change in per cent."""
     return f"{100 * (value / base - 1):+.1f} %".replace("-", "−")
