@@ -27,6 +27,7 @@ LOSSLESS = (
     Step(lever="narrow-indices", component="encoder"),
     Step(lever="fold", component="encoder"),
     Step(lever="fold", component="predictor"),
+    Step(lever="depthwise", component="encoder"),
 )
 NOTHING = 1e-9
 """Relative: sums of the same bytes in another order."""
@@ -155,7 +156,7 @@ class Workbench:
         """The lossless steps that apply and cost no energy, and why the others are left out."""
         offered: list[Step] = []
         left_out: list[Done] = []
-        steps = LOSSLESS if self.segments == 1 else (*LOSSLESS, joined(self.segments))
+        steps = LOSSLESS if self.segments == 1 else (*LOSSLESS[:3], joined(self.segments), *LOSSLESS[3:])
         for step in steps:
             try:
                 after = self.build([*offered, step])

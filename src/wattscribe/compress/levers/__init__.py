@@ -11,6 +11,7 @@ from wattscribe.compress.candidate import COMPONENTS, Candidate
 from wattscribe.compress.levers import (
     activation,
     convolution,
+    depthwise,
     factor,
     half,
     lookup,
@@ -80,6 +81,10 @@ LEVERS: Mapping[str, Lever] = {
         apply=_on_model(sharing.narrow_indices), lossless=True, says="constant 64-bit indices become 32-bit"
     ),
     "fold": Lever(apply=_on_model(sharing.fold), lossless=True, says="compute what depends on constants alone once"),
+    "depthwise": Lever(
+        apply=_on_model(depthwise.in_planes), lossless=True,
+        says="convolutions of one filter per channel written in two dimensions, for which onnxruntime has a faster kernel",
+    ),
     "short-softplus": Lever(
         apply=_on_model(activation.short_softplus), lossless=False,
         says="log(1 + exp x), spelled out in five to eight operators, becomes three or four: other last bits, fewer operators",

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from wattscribe.compress.calibrate import Calibration
+from wattscribe.compress.levers.agreement import agree
 from wattscribe.compress.levers.carried import Graph, carried
 from wattscribe.compress.levers.stacking import stackable
+from wattscribe.compress.levers.windows import widen
 from wattscribe.compress.linears import sweep
 from wattscribe.errors import InputError
 
@@ -27,7 +29,7 @@ KEY = "wattscribe_segments_per_call"
 def join(
     model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
 ) -> None:
-    """Options: count, how many segments one call takes (2 or more)."""
+    """Options: count, how many segments one call takes (2 or more); unroll, also where one long segment would do the same."""
     count = int(options.get("count", 2))
     if count < 2 or component != "encoder":
         raise InputError(f"{count} segments of the {component} cannot be joined", fix="Join 2 or more of the encoder")
@@ -37,10 +39,31 @@ def join(
     if not {"T", "decode_chunk_len"} <= set(told):
         raise InputError("the encoder does not state T and decode_chunk_len", fix="Leave this step away")
     taken, shift = int(told["T"].value), int(told["decode_chunk_len"].value)
-    unrolled = _Unrolled(graph=carried(model), count=count, taken=taken, shift=shift)
-    unrolled.write()
+    if options.get("unroll") or not _widened(model, count, taken, shift):
+        _Unrolled(graph=carried(model), count=count, taken=taken, shift=shift).write()
+        _tell(model, count, taken, shift)
+
+
+def _tell(model: Any, count: int, taken: int, shift: int) -> None:
+    """State the longer segment in the metadata."""
+    told = {each.key: each for each in model.metadata_props}
     told["T"].value, told["decode_chunk_len"].value = str(taken + (count - 1) * shift), str(count * shift)
     model.metadata_props.add(key=KEY, value=str(count))
+
+
+def _widened(model: Any, count: int, taken: int, shift: int) -> bool:
+    """Make one long segment of them, where that can be done and answers as the original does; else leave the model alone."""
+    tried = type(model)()
+    tried.CopyFrom(model)
+    try:
+        widen(carried(tried), count, taken, shift)
+    except InputError:
+        return False
+    _tell(tried, count, taken, shift)
+    if not agree(model, tried, count):
+        return False
+    model.CopyFrom(tried)
+    return True
 
 
 def joined(model: Any) -> int:

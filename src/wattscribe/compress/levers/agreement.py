@@ -1,0 +1,68 @@
+"""Whether an encoder of longer segments answers as the original does, segment after segment: both hear the same noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.streaming.encoder import EncoderLayout, read_layout
+from wattscribe.streaming.session import open_session, run
+
+Array = NDArray[Any]
+CALLS = 3
+"""Of the longer one: the first from empty states, the others from states that it left."""
+SMALL = 1e-3
+"""Of the largest value: rounding in another order moves a millionth, a wrong key or state much more than this."""
+_STREAMS = 2
+
+
+def agree(original: Any, longer: Any, count: int) -> bool:
+    """Frames and states of both after each call, to a thousandth of their largest value."""
+    first, second = _Encoder(original), _Encoder(longer)
+    generator = np.random.default_rng(5)
+    streams = first.streams
+    step = first.layout.segment_frames
+    for call in range(CALLS):
+        noise = generator.standard_normal((streams, count * step, first.layout.feature_dim)).astype(np.float32)
+        frames = [first.call(noise[:, at * step : (at + 1) * step], (call * count + at) * step) for at in range(count)]
+        if not _close(np.concatenate(frames, axis=1), second.call(noise, call * count * step)):
+            return False
+        if not all(_close(first.states[name], second.states[name]) for name in first.states):
+            return False
+    return True
+
+
+def _close(first: Array, second: Array) -> bool:
+    if first.shape != second.shape:
+        return False
+    return float(np.abs(first - second).max(initial=0)) <= SMALL * float(np.abs(first).max(initial=1e-6))
+
+
+class _Encoder:
+    """A graph with the states that its calls left."""
+
+    def __init__(self, model: Any) -> None:
+        self.path = Path("encoder.onnx")
+        self.net = open_session(self.path, model=model.SerializeToString())
+        self.layout: EncoderLayout = read_layout(self.net, self.path)
+        self.streams = _STREAMS if self.layout.batchable else 1
+        self.states: dict[str, Array] = {}
+        for spec in self.layout.states:
+            shape = list(spec.shape)
+            if spec.batch_axis is not None:
+                shape[spec.batch_axis] = self.streams
+            self.states[spec.name] = np.zeros(shape, spec.dtype)
+
+    def call(self, audio: Array, clock: int) -> Array:
+        layout = self.layout
+        feeds = {layout.audio.name: audio, **self.states}
+        for port, value in ((layout.lengths, audio.shape[1]), (layout.clock, clock)):
+            if port is not None:
+                feeds[port.name] = np.full(self.streams, value, port.dtype)
+        outputs = {each.name: each.output for each in layout.states}
+        frames, *left = run(self.net, self.path, [layout.output, *outputs.values()], feeds)
+        self.states = dict(zip(outputs, left, strict=True))
+        return np.asarray(frames)
