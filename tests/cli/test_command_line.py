@@ -135,4 +135,4 @@ NEGATIVES_THAT_MEAN_SOMETHING = {"--no-clean", "--no-endpoints", "--no-require-p
 def test_no_flag_is_offered_that_means_nothing(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([*verb.split(), "--help"])
     offered = set(re.findall(r"--(?:no|empty)-[a-z-]+", capsys.readouterr().out))
-    assert offered <= NEGATIVES_THAT_MEAN_SOMETHING | ({"--no-overwrite"} if verb == "compress" else set())
+    assert offered <= NEGATIVES_THAT_MEAN_SOMETHING

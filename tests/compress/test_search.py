@@ -78,6 +78,30 @@ def test_a_killed_search_goes_on_where_it_stopped(world):
     assert {number: after[number] for number in before} == before
 
 
+def test_two_processes_share_a_journal_and_one_may_be_killed(world):
+    journal = world[0] / "shared.journal"
+    wanted = 10
+    killed, other = start(world, journal, wanted), start(world, journal, wanted)
+    deadline = time.monotonic() + 200
+    seen = 0
+    while seen < 1 and time.monotonic() < deadline:
+        seen += killed.stdout.readline().strip().startswith("recipe")
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    said, _ = other.communicate(timeout=250)
+    assert other.returncode == 0
+    numbers = {trial.number for trial in finished(journal)}
+    mine = {
+        int(line.split()[1].rstrip(":"))
+        for line in said.splitlines()
+        if "mJ/s, divergence" in line and "recipe" in line
+    }
+    assert len(numbers) >= wanted
+    assert seen
+    assert not numbers <= mine, "what the killed process finished counts"
+    assert len({str(sorted(trial.params.items())) for trial in finished(journal)}) > wanted // 2
+
+
 def test_the_search_answers_with_the_cheapest_recipe_that_holds(world):
     _, model, dev = world
     options = Options(data=(str(dev),), unlabelled=(str(dev),), max_wer_increase=30.0, calibration_s=4.0, probe_s=2.0)

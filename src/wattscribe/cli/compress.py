@@ -36,7 +36,7 @@ def compress(
     trials: int = 60,
     require_proof: bool = False,
     cache: Path | None = None,
-    overwrite: bool = False,
+    overwrite: Annotated[bool, cyclopts.Parameter(negative=())] = False,
 ) -> int:
     """Compress MODEL for a device and write the result with its recipe, figures and report.
 

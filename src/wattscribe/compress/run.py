@@ -15,7 +15,7 @@ from wattscribe.compress.divergence import Probe
 from wattscribe.compress.lift import lifted
 from wattscribe.compress.measure import Measurer
 from wattscribe.compress.outcome import Compression
-from wattscribe.compress.recipe import Done, Recipe, Step, read_recipe
+from wattscribe.compress.recipe import Done, Recipe, Step, Value, read_recipe
 from wattscribe.compress.speech import SpeechSet, read_speech, read_unlabelled
 from wattscribe.compress.strategies import GlobalMagnitude, Outcome, Strategy, Targeted, Uniform
 from wattscribe.compress.workbench import Workbench, with_baseline_placement
@@ -80,7 +80,8 @@ def compress_model(
     if options.train_config is not None:
         from wattscribe.compress.dense.tune import prune_and_tune
 
-        dense, original = prune_and_tune(Path(model), options.train_config, say=say)
+        read_speech(options.data, limit=1)  # what is wrong with it is said before the training, not after
+        dense, original = prune_and_tune(Path(model), options.train_config, cache=options.cache, say=say)
         bench = make_bench(original, options, say)
         bench.against = dense
     else:
@@ -190,10 +191,16 @@ def finish(bench: Workbench, made: Outcome, options: Options, *, model: str) -> 
         say("acceptance: once on the test set")
         speech = read_speech(options.test_data, limit=options.limit)
         test = accept(bench.measurer, baseline, result, speech, bench.limit, seed=options.seed)
+    calibration: dict[str, Value | list[str]] = {
+        "unlabelled": list(options.unlabelled),
+        "seconds": options.calibration_s,
+        "data": list(options.data),
+    }
+    if options.train_config is not None:
+        calibration["train_config"] = str(options.train_config)
     recipe = Recipe(
         model=Path(model).name, device=bench.measurer.device.name, strategy=made.strategy, seed=options.seed,
-        calibration={"unlabelled": list(options.unlabelled), "seconds": options.calibration_s, "data": list(options.data)},
-        done=made.done,
+        calibration=calibration, done=made.done,
     )  # fmt: skip
     return Compression(
         original=baseline, result=result, recipe=recipe, evidence=bench.measurer.device.evidence, dev=dev, test=test,

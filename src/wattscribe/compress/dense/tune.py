@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from wattscribe.compress.dense.surgery import Cut
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
 from wattscribe.training.augment import NONE
-from wattscribe.training.checkpoint import load_model
+from wattscribe.training.checkpoint import load_model, save_model
 from wattscribe.training.data import Batch, Changes, SpeechData
 from wattscribe.training.export import export
 from wattscribe.training.model import TransducerModel
@@ -59,17 +60,42 @@ def read_config(path: Path) -> TuneConfig:
 
 
 def prune_and_tune(
-    checkpoint: Path, config: Path, *, say: Callable[[str], None] = lambda _: None
+    checkpoint: Path, config: Path, *, cache: Path | None = None, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Candidate, Candidate]:
-    """(dense export, pruned and fine-tuned export). Raises InputError and TrainingError."""
-    from wattscribe.training.experiment import read_experiment, training_data
-
+    """(dense export, pruned and fine-tuned export). With `cache` the tuned checkpoint is kept there, under a name that follows
+    from everything that it was made of, and found again. Raises InputError and TrainingError."""
     wanted = read_config(config)
     folder = checkpoint / "model" if (checkpoint / "model").is_dir() else checkpoint
     model, vocabulary = load_model(folder)
-    data = training_data(read_experiment((config.parent / wanted.experiment).resolve()), vocabulary)
-    student = tune(model, data, wanted, say=say)
+    experiment = (config.parent / wanted.experiment).expanduser().resolve()
+    kept = None if cache is None else cache / f"tuned-{_name(folder, config, experiment)}"
+    if kept is not None and (kept / "model.json").is_file():
+        say(f"pruned and fine-tuned before: {kept}")
+        student, _ = load_model(kept)
+    else:
+        student = _tuned(model, vocabulary, experiment, wanted, say)
+        if kept is not None:
+            save_model(kept, student, vocabulary, {"cut": str(wanted.cut), "steps": wanted.steps})
     return exported(model, vocabulary), exported(student, vocabulary)
+
+
+def _tuned(
+    model: TransducerModel, vocabulary: Vocabulary, experiment: Path, wanted: TuneConfig, say: Callable[[str], None]
+) -> TransducerModel:
+    from wattscribe.training.experiment import read_experiment, training_data
+
+    return tune(model, training_data(read_experiment(experiment), vocabulary), wanted, say=say)
+
+
+def _name(folder: Path, *files: Path) -> str:
+    """Of a checkpoint and the files that say what is done to it. Raises InputError for one that is not there."""
+    found = hashlib.sha256()
+    for path in (folder / "model.safetensors", folder / "model.json", *files):
+        try:
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+    return found.hexdigest()[:16]
 
 
 def tune(
