@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from wattscribe.errors import ModelError
 from wattscribe.streaming import opening, prepared, session
 from wattscribe.streaming.layout import Array
 from wattscribe.streaming.onnxfile import read_onnx
+from wattscribe.streaming.trial import feeds_of, noise
 from wattscribe.streaming.unroll import CannotUnroll, unroll
 
 if TYPE_CHECKING:
@@ -41,18 +41,6 @@ class Ahead:
         feeds = feeds_of(self._encoder, self.features, first, states)
         frames, *after = session.run(self._net, self._encoder.path, self._names, feeds)
         return frames, tuple(after)
-
-
-def feeds_of(encoder: Encoder, features: Array, first: int, states: Sequence[Array]) -> dict[str, Array]:
-    """The encoder's inputs for features [N, T, mels] of the segments from `first` on."""
-    shape, count = encoder.layout, len(features)
-    feeds: dict[str, Array] = {shape.audio.name: features}
-    if shape.lengths is not None:
-        feeds[shape.lengths.name] = np.full(count, shape.segment_frames, shape.lengths.dtype)
-    if shape.clock is not None:
-        feeds[shape.clock.name] = (np.arange(first, first + count) * shape.shift_frames).astype(shape.clock.dtype)
-    feeds.update({spec.name: value for spec, value in zip(shape.states, states, strict=True)})
-    return feeds
 
 
 class Lookahead:
@@ -85,16 +73,18 @@ def _kept(encoder: Encoder, threads: int) -> Ahead | None:
 
 
 def _place(encoder: Encoder) -> Path | None:
-    return prepared.place(encoder.path, f"encoder ahead {SEGMENTS}")
+    return prepared.place(encoder.path, f"encoder ahead {SEGMENTS} of {'any' if encoder.layout.batchable else 'one'}")
 
 
 def make(encoder: Encoder, threads: int) -> Ahead:
     """Rewrite the graph as onnxruntime has optimised it, and try it. Raises CannotUnroll or ModelError."""
     shape = encoder.layout
-    features, states = _noise(encoder)
+    features, states = noise(encoder, SEGMENTS)
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
         optimised = Path(folder) / "encoder.onnx"
-        opening.open_encoder(encoder.path, threads=threads, rewriting=True, saved=optimised)
+        opening.open_encoder(
+            encoder.path, threads=threads, rewriting=True, alone=not encoder.layout.batchable, saved=optimised
+        )
         model = read_onnx(optimised)
         if opening.external(model):
             raise CannotUnroll("its weights lie in a file beside it")
@@ -110,17 +100,6 @@ def make(encoder: Encoder, threads: int) -> Ahead:
         if not _same(encoder, made, features, states):
             raise CannotUnroll("segments encoded together differ from those encoded one by one")
     return made
-
-
-def _noise(encoder: Encoder) -> tuple[Array, States]:
-    """Features and states that make every path of the graph work."""
-    noise = np.random.default_rng(0)
-    features = noise.standard_normal((SEGMENTS, *encoder.segment_shape)).astype(np.float32)
-    states = [
-        noise.standard_normal(spec.shape).astype(spec.dtype) if spec.dtype.startswith("float") else spec.zeros()
-        for spec in encoder.layout.states
-    ]
-    return features, tuple(states)
 
 
 def _same(encoder: Encoder, made: Ahead, features: Array, states: States) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,13 +103,18 @@ class Editor:
         """Put one node in another's place."""
         self.replace(old, [new])
 
-    def to_bytes(self) -> bytes:
-        """The model without what nothing needs any more."""
+    def append(self, new: Node) -> None:
+        """One more node at the end."""
+        self._places.append([new])
+        self._enter(len(self._places) - 1, new)
+
+    def to_bytes(self, ports: Sequence[tuple[int, bytes]] = ()) -> bytes:
+        """The model without what nothing needs any more; `ports` as `onnxwrite.to_bytes` takes them."""
         kept = live_nodes(self.nodes(), self.outputs)
         used = {name for node in kept for name in node.inputs} | inner_names(kept) | self.outputs
         dropped = frozenset(name for name in self._weights if name not in used)
         added = [each for name, each in self._added.items() if name in used]
-        return to_bytes(self.model, kept, added, dropped)
+        return to_bytes(self.model, kept, added, dropped, ports)
 
 
 def live_nodes(nodes: list[Node], outputs: set[str]) -> list[Node]:

@@ -97,30 +97,28 @@ class Greedy:
         live[0].tally.joiner_calls += self._joiner.calls(len(scores))
         if self._blank_penalty:
             scores[:, BLANK] -= self._blank_penalty
-        best = scores.argmax(axis=1)
-        emits = best != BLANK
-        if self._unknown_id is not None:
-            emits &= best != self._unknown_id
+        best: list[int] = scores.argmax(axis=1).tolist()
         emitted, start = [], 0
         for each, n in zip(live, counts, strict=True):
             each.tally.joiner_rows += n
-            if self._consume(each, emits[start : start + n], best[start : start + n], scores[start : start + n]):
+            if self._consume(each, best[start : start + n], scores[start : start + n]):
                 emitted.append(each)
             start += n
         return emitted
 
-    def _consume(self, live: _Live, emits: NDArray[np.bool_], best: NDArray[np.intp], scores: Scores) -> bool:
+    def _consume(self, live: _Live, best: Sequence[int], scores: Scores) -> bool:
         """Take the blanks up to the first token, and the token; True where there was one."""
-        first = int(emits.argmax()) if emits.any() else len(emits)
+        unknown = self._unknown_id
+        first = next((i for i, token in enumerate(best) if token != BLANK and token != unknown), len(best))
         live.tally.blanks += first
         live.trailing += first
         live.position += first
-        if first == len(emits):
+        if first == len(best):
             live.tally.frames += first
             return False
-        live.tokens.append(int(best[first]))
+        live.tokens.append(best[first])
         live.emitted_at.append(live.offset + live.position)
-        live.probabilities.append(log_softmax_at(scores[first], int(best[first])))
+        live.probabilities.append(best_log_softmax(scores[first], best[first]))
         live.trailing = 0
         live.position += 1
         live.tally.frames += first + 1
@@ -152,7 +150,6 @@ class Greedy:
         )
 
 
-def log_softmax_at(scores: Scores, token: int) -> float:
-    """Natural log-probability of one token under the scores of one row."""
-    top = float(scores.max())
-    return float(scores[token]) - top - float(np.log(np.exp(scores - top).sum()))
+def best_log_softmax(scores: Scores, best: int) -> float:
+    """Natural log-probability of the best token under the scores of one row."""
+    return -float(np.log(np.exp(scores - scores[best]).sum()))

@@ -13,7 +13,7 @@ from wattscribe.streaming.onnxfile import DTYPES, Attribute, Node, OnnxFile, Ten
 
 _CODES = {name: code for code, (name, _) in DTYPES.items()}
 _NODE, _INITIALIZER = 1, 5
-INPUT, OUTPUT, _SHAPES = 11, 12, 13
+INPUT, OUTPUT, SHAPE = 11, 12, 13
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 4, 6, 7, 8
 """AttributeProto.AttributeType."""
 
@@ -50,7 +50,7 @@ def to_bytes(
     for number, raw in model.graph.rest:
         if number == _INITIALIZER and next(weights).name in dropped:
             continue
-        stale = number in (INPUT, OUTPUT, _SHAPES) if ports else number == _SHAPES and _named(raw) not in made
+        stale = number in (INPUT, OUTPUT, SHAPE) if ports else number == SHAPE and named(raw) not in made
         if not stale:
             parts.append(protobuf.field(number, raw))
     parts += [protobuf.field(_INITIALIZER, encode_tensor(each)) for each in added]
@@ -58,7 +58,7 @@ def to_bytes(
     return b"".join((*model.rest, protobuf.field(7, b"".join(parts))))
 
 
-def _named(message: memoryview) -> str:
+def named(message: memoryview) -> str:
     """The name in a ValueInfoProto."""
     return next((protobuf.text(value) for number, _, value in protobuf.fields(message) if number == 1), "")
 

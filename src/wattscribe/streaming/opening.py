@@ -10,24 +10,32 @@ from typing import Any
 
 from wattscribe.errors import ModelError
 from wattscribe.streaming import prepared
-from wattscribe.streaming.onnxfile import OnnxFile, read_onnx
+from wattscribe.streaming.encoder import Encoder
+from wattscribe.streaming.onnxfile import OnnxFile, parse_onnx, read_onnx
 from wattscribe.streaming.rewrite import rewrite
 from wattscribe.streaming.rowwise import by_row
 from wattscribe.streaming.session import open_session
+from wattscribe.streaming.single import single
+from wattscribe.streaming.trial import feeds_of, noise
 
 
-def open_encoder(path: Path, *, threads: int, rewriting: bool, saved: Path | None = None) -> tuple[Any, bool]:
+def open_encoder(
+    path: Path, *, threads: int, rewriting: bool, alone: bool = True, saved: Path | None = None
+) -> tuple[Any, bool]:
     """The encoder's session, and whether streams that share a call leave one another alone (no scale taken over all).
 
+    `alone`: no streams are to share calls, as they never can where there is such a scale; the graph is for one stream then.
     `saved`: where to write the graph as onnxruntime runs it, instead of taking one that was kept.
     """
-    target = prepared.place(path, "encoder") if rewriting and saved is None else None
+    apart = not _names(path, b"DynamicQuantize")
+    alone = alone or not apart
+    target = prepared.place(path, f"encoder of {'one' if alone else 'any'}") if rewriting and saved is None else None
     net = kept(path, target, threads)
     if net is not None:
-        return net, not _names(path, b"DynamicQuantize")
+        return net, apart
     model = read_onnx(path)
-    apart, outside = not _quantises(model), external(model)
-    changed = _rewritten(model) if rewriting and not outside else None
+    outside = external(model)
+    changed = _rewritten(model, alone) if rewriting and not outside else None
     del model
     give_back()
     with prepared.writing(None if outside else target) as new:
@@ -50,20 +58,29 @@ def kept(path: Path, target: Path | None, threads: int) -> Any:
         give_back()
 
 
-def _rewritten(model: OnnxFile) -> bytes | None:
-    changed, applied = rewrite(model)
-    return changed if any(applied.values()) else None
+def _rewritten(model: OnnxFile, alone: bool) -> bytes | None:
+    """The changed graph; None where no rule applies."""
+    one = _for_one(model) if alone else None
+    changed, applied = rewrite(model if one is None else parse_onnx(one, model.path))
+    return changed if one is not None or any(applied.values()) else None
 
 
-def open_rows(path: Path, *, threads: int) -> Any:
-    """The session of a predictor or joiner; dynamic quantisation is done per row, so that rows can share a call."""
-    target = prepared.place(path, "rows")
+def _for_one(model: OnnxFile) -> bytes | None:
+    encoder = Encoder(open_session(model.path, optimised=False), model.path)
+    features, states = noise(encoder, 1)
+    feeds = feeds_of(encoder, features, 0, states)
+    return single(model, feeds, encoder.layout.states)
+
+
+def open_rows(path: Path, *, threads: int, many: bool = True) -> Any:
+    """The session of a predictor or joiner; `many` rows can share a call, since each is quantised by itself."""
+    target = prepared.place(path, "rows" if many else "one row")
     net = kept(path, target, threads)
     if net is not None:
         return net
     model = read_onnx(path)
     outside = external(model)
-    changed = None if outside else by_row(model)
+    changed = by_row(model) if many and not outside else None
     del model
     with prepared.writing(None if outside else target) as new:
         return open_session(path, threads=threads, model=changed, saved=new)
@@ -86,10 +103,6 @@ def give_back() -> None:
 def _trim() -> Any:
     """glibc's malloc_trim; None where the C library is another one."""
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
-
-
-def _quantises(model: OnnxFile) -> bool:
-    return any(node.op_type.startswith("DynamicQuantize") for node in model.graph.walk())
 
 
 def external(model: OnnxFile) -> bool:

@@ -75,10 +75,12 @@ class Transducer:
         self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
-        self.encoder = _encoder(files.encoder, threads, rewriting)
+        self.encoder = _encoder(files.encoder, threads, rewriting, alone=batch_size == 1)
         self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
-        self.predictor = Predictor(open_rows(files.predictor, threads=threads), files.predictor)
-        self.joiner = Joiner(open_rows(files.joiner, threads=threads), files.joiner)
+        many = batch_size > 1 or self.decoding.method != "greedy"
+        self.predictor = Predictor(open_rows(files.predictor, threads=threads, many=many), files.predictor)
+        many = many or not self.decoding.frame_by_frame
+        self.joiner = Joiner(open_rows(files.joiner, threads=threads, many=many), files.joiner)
         self._check()
         self.batch_size = batch_size if self.encoder.layout.batchable else 1
         self.frame_s = self.encoder.layout.shift_frames * FRAME_SHIFT_S / self.encoder.frames
@@ -221,15 +223,15 @@ def whole(stream: Stream) -> Transcript:
     )
 
 
-def _encoder(path: Path, threads: int, rewriting: bool) -> Encoder:
+def _encoder(path: Path, threads: int, rewriting: bool, alone: bool) -> Encoder:
     """The encoder, of its rewritten graph; as it was exported, should the rewritten one not run."""
-    net, apart = open_encoder(path, threads=threads, rewriting=rewriting)
+    net, apart = open_encoder(path, threads=threads, rewriting=rewriting, alone=alone)
     try:
         return Encoder(net, path, streams_apart=apart)
     except ModelError:
         if not rewriting:
             raise
-    return _encoder(path, threads, rewriting=False)
+    return _encoder(path, threads, rewriting=False, alone=alone)
 
 
 def open_transducer(

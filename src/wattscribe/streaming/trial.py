@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from wattscribe.streaming import session
 from wattscribe.streaming.onnxfile import OnnxFile
 from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, encode_port, to_bytes
+
+if TYPE_CHECKING:
+    from wattscribe.streaming.encoder import Encoder, States
 
 Array = NDArray[Any]
 _RANDOM = ("RandomNormal", "RandomUniform", "Multinomial", "Bernoulli", "Dropout")
@@ -46,3 +49,26 @@ class Trial:
                 fixed.update({name: self.values[name] for name in node.outputs if name})
         self.values.update(fixed)
         return fixed
+
+
+def feeds_of(encoder: Encoder, features: Array, first: int, states: Sequence[Array]) -> dict[str, Array]:
+    """The encoder's inputs for features [N, T, mels] of the segments from `first` on."""
+    shape, count = encoder.layout, len(features)
+    feeds: dict[str, Array] = {shape.audio.name: features}
+    if shape.lengths is not None:
+        feeds[shape.lengths.name] = np.full(count, shape.segment_frames, shape.lengths.dtype)
+    if shape.clock is not None:
+        feeds[shape.clock.name] = (np.arange(first, first + count) * shape.shift_frames).astype(shape.clock.dtype)
+    feeds.update({spec.name: value for spec, value in zip(shape.states, states, strict=True)})
+    return feeds
+
+
+def noise(encoder: Encoder, segments: int) -> tuple[Array, States]:
+    """Features and states that make every path of the graph work."""
+    noise = np.random.default_rng(0)
+    features = noise.standard_normal((segments, *encoder.segment_shape)).astype(np.float32)
+    states = [
+        noise.standard_normal(spec.shape).astype(spec.dtype) if spec.dtype.startswith("float") else spec.zeros()
+        for spec in encoder.layout.states
+    ]
+    return features, tuple(states)
