@@ -136,6 +136,8 @@ def write(found: Compression, out: Path, *, overwrite: bool = False) -> Path:
         if out.exists():
             shutil.rmtree(out)
         part.rename(out)
+    except InputError as error:
+        raise InputError(error.what, where=out, fix=error.fix) from error
     except OSError as error:
         raise InputError(
             f"the result cannot be written: {error.strerror}", where=out, fix="Free some space or choose another -o"

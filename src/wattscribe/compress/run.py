@@ -23,6 +23,7 @@ from wattscribe.energy import devices
 from wattscribe.energy.placement import Unit
 from wattscribe.errors import InputError
 from wattscribe.scoring import count_errors
+from wattscribe.streaming import open_transducer
 
 STRATEGIES = ("targeted", "uniform", "global", "search")
 CALIBRATION_S = 180.0
@@ -86,6 +87,7 @@ def compress_model(
         bench.against = dense
     else:
         stored = read_candidate(model)
+        open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
         bench = make_bench(lifted(stored), options, say)
         bench.against = stored if bench.original is not stored else None
     bench.segments = _segments(bench, options)
