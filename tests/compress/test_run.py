@@ -160,7 +160,7 @@ def test_a_state_that_nothing_feeds_is_refused(world, options, tmp_path):
     model = onnx.load(path)
     model.graph.input.append(onnx.helper.make_tensor_value_info("mystery", onnx.TensorProto.FLOAT, ["N", 3, 7]))
     onnx.save(model, path)
-    with pytest.raises(ModelError, match="odd.*mystery"):
+    with pytest.raises(ModelError, match=r"odd.*mystery"):
         compress_model(tmp_path / "odd", tmp_path / "out", options, say=lambda _: None)
     assert not (tmp_path / "out").exists()
 

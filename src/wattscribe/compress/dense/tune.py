@@ -6,7 +6,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +68,7 @@ def prune_and_tune(
     folder = checkpoint / "model" if (checkpoint / "model").is_dir() else checkpoint
     model, vocabulary = load_model(folder)
     experiment = (config.parent / wanted.experiment).expanduser().resolve()
-    kept = None if cache is None else cache / f"tuned-{_name(folder, config, experiment)}"
+    kept = None if cache is None else cache / f"tuned-{_name(folder, experiment, replace(wanted, experiment=''))}"
     if kept is not None and (kept / "model.json").is_file():
         say(f"pruned and fine-tuned before: {kept}")
         student, _ = load_model(kept)
@@ -87,10 +87,10 @@ def _tuned(
     return tune(model, training_data(read_experiment(experiment), vocabulary), wanted, say=say)
 
 
-def _name(folder: Path, *files: Path) -> str:
-    """Of a checkpoint and the files that say what is done to it. Raises InputError for one that is not there."""
-    found = hashlib.sha256()
-    for path in (folder / "model.safetensors", folder / "model.json", *files):
+def _name(folder: Path, experiment: Path, wanted: TuneConfig) -> str:
+    """Of a checkpoint and all that says what is done to it. Raises InputError for a file that is not there."""
+    found = hashlib.sha256(repr(wanted).encode())
+    for path in (folder / "model.safetensors", folder / "model.json", experiment):
         try:
             found.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as error:
