@@ -110,7 +110,7 @@ def checked(samples: object) -> Samples:
     if array.ndim != 1 or array.dtype.kind != "f":
         raise InputError(f"samples have shape {array.shape} and type {array.dtype}", fix="Give one channel of float32")
     array = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(array).all():
+    if not np.isfinite(np.dot(array, array)) and not np.isfinite(array).all():  # the first is a tenth of the second
         where = int(np.flatnonzero(~np.isfinite(array))[0])
         raise InputError(f"sample {where} is {array[where]}, not a number", fix="Check how the audio was decoded")
     return array

@@ -35,7 +35,7 @@ def open_encoder(
         return net, apart
     model = read_onnx(path)
     outside = external(model)
-    changed = _rewritten(model, alone) if rewriting and not outside else None
+    changed = _rewritten(model, alone, apart) if rewriting and not outside else None
     del model
     give_back()
     with prepared.writing(None if outside else target) as new:
@@ -58,10 +58,10 @@ def kept(path: Path, target: Path | None, threads: int) -> Any:
         give_back()
 
 
-def _rewritten(model: OnnxFile, alone: bool) -> bytes | None:
+def _rewritten(model: OnnxFile, alone: bool, apart: bool) -> bytes | None:
     """The changed graph; None where no rule applies."""
     one = _for_one(model) if alone else None
-    changed, applied = rewrite(model if one is None else parse_onnx(one, model.path))
+    changed, applied = rewrite(model if one is None else parse_onnx(one, model.path), alone=alone and not apart)
     return changed if one is not None or any(applied.values()) else None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wattscribe.streaming.editing import Editor, node
+from wattscribe.streaming.heads import heads
 from wattscribe.streaming.masks import never
 from wattscribe.streaming.onnxfile import Node, OnnxFile
 from wattscribe.streaming.reshaping import one_reshape, shifted, turned
@@ -20,12 +21,14 @@ OPSET = 13
 MICROSOFT = "com.microsoft"
 
 
-def rewrite(model: OnnxFile, rules: tuple[str, ...] | None = None) -> tuple[bytes, dict[str, int]]:
-    """The rewritten model's bytes and how often each rule was applied."""
+def rewrite(
+    model: OnnxFile, rules: tuple[str, ...] | None = None, *, alone: bool = False
+) -> tuple[bytes, dict[str, int]]:
+    """The rewritten model's bytes and how often each rule was applied; `alone`: it is quantised, for one stream."""
     editor = Editor(model)
     applied: dict[str, int] = {}
     if model.opsets.get("", 0) >= OPSET:
-        for name, rule in RULES.items():
+        for name, rule in (RULES | (FOR_ONE if alone else {})).items():
             if rules is None or name in rules:
                 applied[name] = sum(rule(editor, each) for each in editor.nodes())
     return editor.to_bytes(), applied
@@ -94,3 +97,4 @@ RULES: dict[str, Callable[[Editor, Node], int]] = {
     "one_reshape": one_reshape,
     "turned": turned,
 }
+FOR_ONE: dict[str, Callable[[Editor, Node], int]] = {"heads": heads}

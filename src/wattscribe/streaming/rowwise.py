@@ -50,11 +50,9 @@ def _quantise(editor: Editor, quantise: Node) -> list[Node]:
     x, (values, scale, zero) = quantise.inputs[0], quantise.outputs
     nothing = editor.add_constant(x, np.array(0, np.float32))
     steps = editor.add_constant(x, np.array(255, np.float32))
-    one = editor.add_constant(x, np.array(1, np.float32))
-    n = {
-        part: f"{values}/{part}"
-        for part in ("low", "min", "high", "max", "range", "flat", "step", "from", "at", "div", "near", "sum", "cut")
-    }
+    least = editor.add_constant(x, np.array(np.finfo(np.float32).tiny))
+    parts = ("low", "min", "high", "max", "range", "step", "from", "div", "near", "sum", "cut")
+    n = {part: f"{values}/{part}" for part in parts}
     return [
         _reduced(editor, "ReduceMin", x, n["low"]),
         node("Min", [n["low"], nothing], n["min"]),
@@ -62,16 +60,13 @@ def _quantise(editor: Editor, quantise: Node) -> list[Node]:
         node("Max", [n["high"], nothing], n["max"]),
         node("Sub", [n["max"], n["min"]], n["range"]),
         node("Div", [n["range"], steps], n["step"]),
-        node("Equal", [n["range"], nothing], n["flat"]),
-        node("Where", [n["flat"], one, n["step"]], scale),
+        node("Max", [n["step"], least], scale),  # a row of zeros gives zeros at any scale
         node("Div", [n["min"], scale], n["from"]),
-        node("Neg", [n["from"]], n["at"]),
-        node("Clip", [n["at"], nothing, steps], f"{zero}/clip"),
-        node("Round", [f"{zero}/clip"], f"{zero}/float"),
-        node("Cast", [f"{zero}/float"], f"{zero}/int", to=6),
+        node("Round", [n["from"]], f"{zero}/below"),  # minus the zero point, which lies between 0 and 255
+        node("Cast", [f"{zero}/below"], f"{zero}/int", to=6),
         node("Div", [x, scale], n["div"]),
         node("Round", [n["div"]], n["near"]),
-        node("Add", [n["near"], f"{zero}/float"], n["sum"]),
+        node("Sub", [n["near"], f"{zero}/below"], n["sum"]),
         node("Clip", [n["sum"], nothing, steps], n["cut"]),
         node("Cast", [n["cut"]], values, to=2),
     ]
@@ -85,7 +80,7 @@ def _reduced(editor: Editor, kind: str, x: str, output: str) -> Node:
 
 
 def _correct(editor: Editor, product: Node, zero: str) -> None:
-    """Σ(a − zero)·b = Σa·b − zero·Σb: the product without a zero point, and each row's own correction."""
+    """Σ(a − zero)·b = Σa·b − zero·Σb: the product without a zero point, and each row's own correction; `zero` holds −zero."""
     weight = editor.constant(product.inputs[1])
     if weight is None:
         raise ValueError(f"the weight of {product.name!r} is not constant")
@@ -101,5 +96,5 @@ def _correct(editor: Editor, product: Node, zero: str) -> None:
     )
     editor.replace(
         product,
-        [bare, node("Mul", [zero, sums], f"{out}/shift"), node("Sub", [f"{out}/bare", f"{out}/shift"], out)],
+        [bare, node("Mul", [zero, sums], f"{out}/shift"), node("Add", [f"{out}/bare", f"{out}/shift"], out)],
     )

@@ -184,6 +184,11 @@ class Stream:
         )
 
     def _restore(self, saved: SavedStream) -> None:
+        if [each.shape for each in saved.states] != [each.shape for each in self._transducer.encoder.layout.states]:
+            raise InputError(
+                "the stream was saved from another model, or with another batch size",
+                fix="Open the model as it was then",
+            )
         self._source = FrameSource.restore(self._transducer.encoder.layout.feature_dim, saved.audio)
         self._overlap = len(saved.overlap)
         self._slot.features[0, : self._overlap] = saved.overlap

@@ -1,0 +1,77 @@
+"""The encoder for one stream: a state for each layer, heads read in place, and the bits of the graph as it was exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.streaming import models
+from tests.streaming.test_ahead import LAYERS, SHIPPED, layered
+from wattscribe.errors import InputError
+from wattscribe.streaming import open_transducer, opening
+from wattscribe.streaming.encoder import Encoder
+
+
+def pair(path: Path, *, alone: bool = True) -> tuple[Encoder, Encoder]:
+    """The rewritten encoder and the one that was exported."""
+    changed, apart = opening.open_encoder(path, threads=1, rewriting=True, alone=alone)
+    return Encoder(changed, path, streams_apart=apart), Encoder(
+        opening.open_encoder(path, threads=1, rewriting=False)[0], path
+    )
+
+
+def same_bits(one: Encoder, other: Encoder, calls: int = 6) -> None:
+    slots, rng = (one.slot(), other.slot()), np.random.default_rng(2)
+    for call in range(calls):
+        features = rng.standard_normal(one.segment_shape).astype(np.float32)
+        found = []
+        for slot in slots:
+            slot.features[0] = features
+            found.append(slot.run(call * one.layout.shift_frames).copy())
+        assert np.array_equal(*found)
+    flat = [np.sort(np.concatenate([state.ravel() for state in slot.states])) for slot in slots]
+    assert np.array_equal(*flat)
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_a_joined_state_becomes_a_state_for_each_layer(tmp_path: Path, quantised: bool) -> None:
+    path = layered(tmp_path / "encoder.onnx", seed=7, stacked=True, quantised=quantised)
+    one, other = pair(path)
+    assert {spec.name for spec in one.layout.states} == {"seen", *(f"cache/{n}" for n in range(LAYERS))}
+    assert len(other.layout.states) == 2
+    same_bits(one, other)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_the_shipped_encoder_moves_less_and_gives_the_same_bits(tmp_path: Path, precision: str) -> None:
+    path = SHIPPED / f"encoder.{precision}.onnx"
+    one, other = pair(path)
+    assert (len(one.layout.states), len(other.layout.states)) == (16, 2)
+    same_bits(one, other)
+    saved = {}
+    for rewriting in (True, False):
+        saved[rewriting] = tmp_path / f"{rewriting}.onnx"
+        opening.open_encoder(path, threads=1, rewriting=rewriting, saved=saved[rewriting])
+    turned = {
+        rewriting: sum(node.op_type == "Transpose" for node in onnx.load(file).graph.node)
+        for rewriting, file in saved.items()
+    }
+    layers, heads = 8, 3 if precision == "int8" else 0
+    assert turned[False] - turned[True] >= layers * (1 + heads)
+
+
+def test_streams_that_may_share_calls_keep_the_joined_state() -> None:
+    one, _ = pair(SHIPPED / "encoder.fp16.onnx", alone=False)
+    assert one.layout.batchable
+    assert len(one.layout.states) == 2
+
+
+def test_a_stream_saved_for_another_batch_size_is_refused() -> None:
+    alone, shared = (open_transducer(SHIPPED, precision="fp16", batch_size=size) for size in (1, 2))
+    stream = alone.stream()
+    stream.accept(models.sound(9000, 1))
+    with pytest.raises(InputError, match="another batch size"):
+        shared.stream(stream.save())
