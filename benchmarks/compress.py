@@ -3,8 +3,9 @@
 python -m benchmarks.compress [--reduced] [--part NAME]… [--shared FOLDER] [--cache FOLDER] [--out FOLDER]
 
 Parts: zipformer, reference (dense float32, dense int8 and the kept recipes in turn over 3,600 test utterances), phone, digits,
-seeds, fronts (targeted against uniform at equal WER), strategies (targeted, uniform, global, search). All of them take under two
-hours on two cores. Reduced: the recipes on a tenth of the speech, without the last three; under ten minutes.
+seeds, fronts (targeted against uniform at equal WER), strategies (targeted, uniform, global, search), tuned (both pruned and
+fine-tuned, where the checkpoint is: --checkpoint). All of them take under two hours on two cores. Reduced: the recipes on a tenth
+of the speech, without the last four; under ten minutes.
 What was decoded is kept in the cache by the contents of models and speech: a run that is stopped goes on.
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 
 from benchmarks import compress_fronts as fronts_of
 from benchmarks import compress_reference as reference
+from benchmarks import compress_tuned
 from wattscribe.compress import outcome
 from wattscribe.compress.run import Options, compress_model
 from wattscribe.errors import WattscribeError
@@ -44,6 +46,7 @@ class Run:
     reduced: bool
     dev: str
     tests: tuple[str, ...]
+    checkpoint: Path = compress_tuned.CHECKPOINT
 
     @property
     def limit(self) -> int | None:
@@ -94,13 +97,13 @@ def on_digits(run: Run) -> list[str]:
 
 
 def on_seeds(run: Run) -> list[str]:
-    """The 640 ms recipe calibrated on three draws of speech: spread of energy and WER on the first test set."""
+    """The 1280 ms recipe calibrated on three draws of speech: spread of energy and WER on the first test set."""
     lines = ["| seed | energy, mJ/s | WER, % | change to fp32 |", "|---|---|---|---|"]
     speech = reference.whole(run.tests[:1], 100 if run.reduced else 300)
     models = {"dense fp32": reference.dense()["dense fp32"]}
     for seed in (0, 1, 2):
         bench = reference.workbench(run.dev, seed=seed, cache=run.cache, shuffled=True)
-        models[f"seed {seed}"] = reference.result(bench, reference.RECIPES[640])
+        models[f"seed {seed}"] = reference.result(bench, reference.RECIPES[1280])
     found = reference.heard(models, speech, reference.alternate(models, speech, run.cache, print), "wearable")
     for seed in (0, 1, 2):
         each = found[f"seed {seed}"]
@@ -110,7 +113,7 @@ def on_seeds(run: Run) -> list[str]:
 
 
 def on_strategies(run: Run) -> list[str]:
-    """Each strategy by itself, post-training, segments of 640 ms, on the development speech."""
+    """Each strategy by itself, post-training, segments of 1280 ms, on the development speech."""
     lines = [
         "| strategy | energy, mJ/s | saved | WER on dev, % | change | recipes tried |",
         "|---|---|---|---|---|---|",
@@ -140,7 +143,7 @@ def strategy(run: Run, name: str) -> dict[str, Any] | None:
     if not kept.is_file():
         options = Options(
             data=(run.dev,), max_wer_increase=100 * reference.LIMIT, strategy=name, limit=60 if run.reduced else 120,
-            max_latency_ms=640, cache=run.cache, trials=20, calibration_s=100.0, probe_s=60.0,
+            max_latency_ms=1280, cache=run.cache, trials=20, calibration_s=100.0, probe_s=60.0,
             storage=run.cache / "search.journal",
         )  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
@@ -158,7 +161,7 @@ def on_fronts(run: Run) -> list[str]:
     """Targeted against uniform compression at equal WER, all in 8 bits, post-training.
 
     Uniform thins every map of every component to the same part of its weights; targeted thins where it harms least. Energy once
-    with the lossless levers for both (640 ms), once with none for uniform: frame by frame, 320 ms, best placement by component.
+    with the lossless levers for both (1280 ms), once with none for uniform: frame by frame, 320 ms, best placement by component.
     """
     bench = reference.workbench(run.dev, limit=40 if run.reduced else 150, cache=run.cache)
     fronts = {name: fronts_of.front(bench, chain) for name, chain in fronts_of.chains(bench).items()}
@@ -179,6 +182,16 @@ def on_fronts(run: Run) -> list[str]:
             f"{reference.less(mine, plain)} |"
         )
     return [*lines, "", f"{len(bench.dev)} development utterances, {bench.dev.audio_s:.0f} s.", ""]
+
+
+def on_tuned(run: Run) -> list[str]:
+    """Targeted and uniform pruning of the same depth, fine-tuned alike, on a third of the test speech."""
+    if not run.checkpoint.is_dir():
+        return [f"Left out: the checkpoint that the shipped model was exported from is not at {run.checkpoint}.", ""]
+    models = {**reference.dense(), **compress_tuned.tuned(run.checkpoint, run.dev, run.cache)}
+    speech = reference.whole(run.tests, 400)
+    decoded = reference.alternate(models, speech, run.cache, print)
+    return reference.table(reference.heard(models, speech, decoded, "wearable"), speech)
 
 
 def on_zipformer(run: Run) -> list[str]:
@@ -203,6 +216,7 @@ PARTS: dict[str, Callable[[Run], list[str]]] = {
     "seeds": on_seeds,
     "fronts": on_fronts,
     "strategies": on_strategies,
+    "tuned": on_tuned,
 }
 
 
@@ -214,13 +228,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "wattscribe" / "bench-compress")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--checkpoint", type=Path, default=compress_tuned.CHECKPOINT, help="for the part `tuned`")
     chosen = parser.parse_args(arguments)
     if not (chosen.shared / ZIPFORMER).is_dir():
         print(f"the model is not here: {chosen.shared / ZIPFORMER}; give --shared")
         return 2
     dev, tests = reference.speech_sets(chosen.cache / "speech", chosen.shared / "text")
     run = Run(
-        shared=chosen.shared, cache=chosen.cache, out=chosen.out, reduced=chosen.reduced, dev=dev, tests=tuple(tests)
+        shared=chosen.shared,
+        cache=chosen.cache,
+        out=chosen.out,
+        reduced=chosen.reduced,
+        dev=dev,
+        tests=tuple(tests),
+        checkpoint=chosen.checkpoint,
     )
     for name in chosen.part or (FAST if chosen.reduced else tuple(PARTS)):
         print(f"== {name}", flush=True)

@@ -43,7 +43,7 @@ def chains(bench: Workbench) -> dict[str, list[tuple[Step, ...]]]:
     }
 
 
-def front(bench: Workbench, chain: Sequence[tuple[Step, ...]], count: int = 2) -> list[Point]:
+def front(bench: Workbench, chain: Sequence[tuple[Step, ...]], count: int = 4) -> list[Point]:
     """Decoded with segments joined, which changes the text no more than a last bit of 8-bit inputs does."""
     base = bench.measure(bench.original).wer
     found = []

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wattscribe import records
+from wattscribe.compress import levers
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import COMPONENTS, Candidate, proto, read_candidate
 from wattscribe.compress.levers import segments
@@ -105,7 +106,7 @@ def results(recipes: Mapping[str, Path], dev: str, cache: Path) -> dict[str, Can
     bench: Workbench | None = None
     for name, recipe in recipes.items():
         steps = read_recipe(recipe).steps
-        said = "\n".join([digest(), dev, *(step.key for step in steps)])
+        said = "\n".join([digest(), dev, _code(), *(step.key for step in steps)])
         kept = cache / f"result-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
         if not kept.is_dir():
             bench = bench or workbench(dev, cache=cache)
@@ -122,6 +123,14 @@ def results(recipes: Mapping[str, Path], dev: str, cache: Path) -> dict[str, Can
             decoding="batched", placement=unit, segments=segments.joined(encoder),
         )  # fmt: skip
     return found
+
+
+def _code() -> str:
+    """Of the levers: what another version of them made is made again."""
+    found = hashlib.sha256()
+    for path in sorted(Path(levers.__file__).parent.glob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()[:16]
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,35 @@
+"""Targeted against uniform pruning with fine-tuning: the same size, the same 400 steps of distillation, then the kept recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks import compress_reference as reference
+from wattscribe.compress.candidate import Candidate
+from wattscribe.compress.dense.tune import prune_and_tune
+from wattscribe.compress.recipe import read_recipe
+from wattscribe.compress.run import Options, make_bench
+
+CONFIGS = {name: Path(__file__).parent / "tune" / f"{name}.toml" for name in ("targeted", "uniform")}
+CHECKPOINT = Path.home() / ".cache" / "wattscribe" / "reference-next"
+"""What the shipped model was exported from: `wattscribe train recipes/continue.toml`. It is not shipped."""
+
+
+def tuned(checkpoint: Path, dev: str, cache: Path, say: Callable[[str], None] = print) -> dict[str, Candidate]:
+    """Both pruned, fine-tuned, in 8 bits with the lossless levers (1280 ms); and uniform without those, frame by frame."""
+    steps = read_recipe(reference.RECIPES[1280]).steps
+    stored = tuple(each for each in steps if each.lever in ("int8", "lookup-int8"))
+    found: dict[str, Candidate] = {}
+    for name, config in CONFIGS.items():
+        _, pruned = prune_and_tune(checkpoint, config, cache=cache, say=say)
+        bench = make_bench(pruned, Options(data=(dev,), cache=cache, max_wer_increase=100 * reference.LIMIT), say)
+        found[f"{name}, fine-tuned, 1280 ms"] = bench.build(steps)
+        if name == "uniform":
+            plain = bench.build(stored)
+            found["uniform, fine-tuned, no lever"] = replace(plain, placement="component", decoding="frame-by-frame")
+    return found
+
+
+__all__ = ["CHECKPOINT", "CONFIGS", "tuned"]
