@@ -258,7 +258,8 @@ def write(run: Run, part: str, lines: Sequence[str]) -> None:
     sections = _sections(path)
     command = f"python -m benchmarks.compress{' --reduced' if run.reduced else ''} --part {part}"
     head = f"`{command}`, {datetime.date.today().isoformat()}, {platform.machine()}, one thread."
-    sections[part] = [head, "", *lines]
+    said = "\n".join(lines).replace(f"{run.shared}/", "").strip("\n").split("\n")
+    sections[part] = [head, "", *said, ""]
     text = ["# Compression: figures", "", "Written by the commands that each section names.", ""]
     for name in PARTS:
         if name in sections:
@@ -275,7 +276,7 @@ def _sections(path: Path) -> dict[str, list[str]]:
             current = found.setdefault(line[3:], [])
         elif current or line:
             current.append(line)
-    return {name: [*lines, ""] for name, lines in found.items()}
+    return {name: "\n".join(lines).strip("\n").split("\n") + [""] for name, lines in found.items()}
 
 
 if __name__ == "__main__":
