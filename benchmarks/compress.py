@@ -276,7 +276,7 @@ def _sections(path: Path) -> dict[str, list[str]]:
             current = found.setdefault(line[3:], [])
         elif current or line:
             current.append(line)
-    return {name: "\n".join(lines).strip("\n").split("\n") + [""] for name, lines in found.items()}
+    return {name: [*"\n".join(lines).strip("\n").split("\n"), ""] for name, lines in found.items()}
 
 
 if __name__ == "__main__":
