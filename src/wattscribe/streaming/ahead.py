@@ -10,8 +10,10 @@ import numpy as np
 
 from wattscribe.errors import ModelError
 from wattscribe.streaming import opening, prepared, session
+from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.layout import Array
-from wattscribe.streaming.onnxfile import read_onnx
+from wattscribe.streaming.naming import shortened
+from wattscribe.streaming.onnxfile import parse_onnx, read_onnx
 from wattscribe.streaming.trial import feeds_of, noise
 from wattscribe.streaming.unroll import CannotUnroll, unroll
 
@@ -92,10 +94,11 @@ def make(encoder: Encoder, threads: int) -> Ahead:
             model, feeds_of(encoder, features[:1], 0, states), shape.states, shape.output, SEGMENTS, at_most=0.5
         )
         del model
+    changed = shortened(parse_onnx(changed, encoder.path)) or changed
     with prepared.writing(_place(encoder)) as new:
         net = session.open_session(encoder.path, threads=threads, model=changed, optimised=False, saved=new)
         del changed
-        opening.give_back()
+        give_back()
         made = Ahead(encoder, net)
         if not _same(encoder, made, features, states):
             raise CannotUnroll("segments encoded together differ from those encoded one by one")

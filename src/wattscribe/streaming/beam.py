@@ -45,11 +45,12 @@ class Beam:
         beam: int = 4,
         blank_penalty: float = 0.0,
         frame_by_frame: bool = False,
+        predict_anew: bool = False,
         context_graph: ContextGraph | None = None,
     ) -> None:
         self._predictor, self._joiner = predictor, joiner
         self._unknown_id, self._beam, self._blank_penalty = unknown_id, beam, blank_penalty
-        self._frame_by_frame = frame_by_frame
+        self._frame_by_frame, self._predict_anew = frame_by_frame, predict_anew
         self._graph = context_graph
 
     def start(self) -> Decoded:
@@ -98,11 +99,12 @@ class Beam:
         return replace(decoded, hypotheses=tuple(merged.values()))
 
     def _predict(self, live: Sequence[Sequence[_Branch]], tallies: Sequence[Tally]) -> None:
-        """One predictor call for every hypothesis that has grown."""
-        owners = [index for index, branches in enumerate(live) for b in branches if b.hypothesis.vector is None]
+        """One predictor call for every hypothesis that has grown; for all of them where they share its scale."""
+        anew = self._predict_anew
+        owners = [index for index, branches in enumerate(live) for b in branches if anew or b.hypothesis.vector is None]
         if not owners:
             return
-        grown = [branch for branches in live for branch in branches if branch.hypothesis.vector is None]
+        grown = [branch for branches in live for branch in branches if anew or branch.hypothesis.vector is None]
         context = self._predictor.context
         vectors, states = self._predictor.run(
             [branch.hypothesis.tokens[-context:] for branch in grown], [branch.hypothesis.states for branch in grown]

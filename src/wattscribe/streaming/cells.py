@@ -84,6 +84,14 @@ def cells(wires: Wires, trial: Trial, states: Sequence[StateSpec], feeds: Mappin
     return found
 
 
+def parts(wires: Wires, name: str) -> int:
+    """Into how many values an input is taken apart before anything is computed with it."""
+    users = [wires.nodes[index] for index in wires.users.get(name, ())]
+    if not users or any(node.op_type not in _MOVES or node.inputs[0] != name for node in users):
+        return 1
+    return sum(parts(wires, output) for node in users for output in node.outputs)
+
+
 def _starts(wires: Wires, trial: Trial, name: str) -> list[str]:
     """Where the moving ends and the computing begins."""
     users = [wires.nodes[index] for index in wires.users.get(name, ())]

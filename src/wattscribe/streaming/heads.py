@@ -58,7 +58,13 @@ def _rows(editor: Editor, name: str) -> tuple[str, tuple[int, ...]] | None:
         return None
     before = editor.maker(turned.inputs[0], "Reshape")
     sizes = None if before is None else editor.constant(before.inputs[1])
-    if before is None or sizes is None or sizes.size != 4 or int(sizes[0]) not in (-1, 1) or (sizes[1:] < 1).any():
+    if (
+        before is None
+        or sizes is None
+        or sizes.size != 4
+        or int(sizes[0]) not in (-1, 1)
+        or min(int(each) for each in sizes[1:]) < 1
+    ):
         return None
     return before.inputs[0], tuple(int(each) for each in sizes[1:])
 

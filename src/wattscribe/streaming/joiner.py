@@ -19,9 +19,12 @@ _TOLERANCE = 1e-4
 
 
 class Joiner:
-    """A loaded joiner: inputs encoder_out [N, D] and decoder_out [N, D], output logit [N, V]."""
+    """A loaded joiner: inputs encoder_out [N, D] and decoder_out [N, D], output logit [N, V].
 
-    def __init__(self, net: Any, path: Path) -> None:
+    `one_scale`: rows of a call are to change one another through the scale that they share.
+    """
+
+    def __init__(self, net: Any, path: Path, *, one_scale: bool = False) -> None:
         inputs, outputs = layout.ports(net.get_inputs(), path), layout.ports(net.get_outputs(), path)
         if len(inputs) != 2 or any(p.dtype != "float32" for p in inputs):
             names = ", ".join(p.name for p in inputs)
@@ -34,7 +37,7 @@ class Joiner:
         self._predictor = by_name.get("decoder_out", inputs[1])
         self._rank = len(self._encoder.shape)
         self._names = [outputs[0].name]
-        self._together = True
+        self._together, self._one_scale = True, one_scale
         metadata = net.get_modelmeta().custom_metadata_map
         self.dim = layout.number(metadata, "joiner_dim", path)
 
@@ -52,7 +55,7 @@ class Joiner:
             np.sin(np.arange(3 * n, dtype=np.float32) ** 1.5).reshape(3, n) for n in (encoder[1], predictor[1])
         )
         apart = np.concatenate([self._ask(frames[i : i + 1], vectors[i : i + 1]) for i in range(3)])
-        self._together = bool(np.allclose(self._ask(frames, vectors), apart, atol=_TOLERANCE))
+        self._together = self._one_scale or np.allclose(self._ask(frames, vectors), apart, atol=_TOLERANCE)
         return int(apart.shape[1])
 
     def run_one(self, frames: Array, vector: Array) -> Scores:

@@ -12,7 +12,7 @@ from wattscribe.streaming import protobuf
 from wattscribe.streaming.onnxfile import DTYPES, Attribute, Node, OnnxFile, Tensor
 
 _CODES = {name: code for code, (name, _) in DTYPES.items()}
-_NODE, _INITIALIZER = 1, 5
+NODE, INITIALIZER = 1, 5
 INPUT, OUTPUT, SHAPE = 11, 12, 13
 _FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS = 1, 2, 3, 4, 6, 7, 8
 """AttributeProto.AttributeType."""
@@ -44,16 +44,16 @@ def to_bytes(
 
     `ports`: inputs and outputs to have instead of the model's own, as (INPUT or OUTPUT, ValueInfoProto).
     """
-    parts = [protobuf.field(_NODE, node.raw if node.raw is not None else encode_node(node)) for node in nodes]
+    parts = [protobuf.field(NODE, node.raw if node.raw is not None else encode_node(node)) for node in nodes]
     made = {name for node in nodes for name in node.outputs}
     weights = iter(model.graph.initializers)
     for number, raw in model.graph.rest:
-        if number == _INITIALIZER and next(weights).name in dropped:
+        if number == INITIALIZER and next(weights).name in dropped:
             continue
         stale = number in (INPUT, OUTPUT, SHAPE) if ports else number == SHAPE and named(raw) not in made
         if not stale:
             parts.append(protobuf.field(number, raw))
-    parts += [protobuf.field(_INITIALIZER, encode_tensor(each)) for each in added]
+    parts += [protobuf.field(INITIALIZER, encode_tensor(each)) for each in added]
     parts += [protobuf.field(number, each) for number, each in ports]
     return b"".join((*model.rest, protobuf.field(7, b"".join(parts))))
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import ModelError
 from wattscribe.streaming import prepared
+from wattscribe.streaming.cells import Wires, parts
 from wattscribe.streaming.encoder import Encoder
+from wattscribe.streaming.giving import give_back
+from wattscribe.streaming.naming import shortened
 from wattscribe.streaming.onnxfile import OnnxFile, parse_onnx, read_onnx
 from wattscribe.streaming.rewrite import rewrite
 from wattscribe.streaming.rowwise import by_row
@@ -27,7 +28,7 @@ def open_encoder(
     `alone`: no streams are to share calls, as they never can where there is such a scale; the graph is for one stream then.
     `saved`: where to write the graph as onnxruntime runs it, instead of taking one that was kept.
     """
-    apart = not _names(path, b"DynamicQuantize")
+    apart = not takes_one_scale(path)
     alone = alone or not apart
     target = prepared.place(path, f"encoder of {'one' if alone else 'any'}") if rewriting and saved is None else None
     net = kept(path, target, threads)
@@ -62,10 +63,16 @@ def _rewritten(model: OnnxFile, alone: bool, apart: bool) -> bytes | None:
     """The changed graph; None where no rule applies."""
     one = _for_one(model) if alone else None
     changed, applied = rewrite(model if one is None else parse_onnx(one, model.path), alone=alone and not apart)
-    return changed if one is not None or any(applied.values()) else None
+    if one is None and not any(applied.values()):
+        return None
+    return shortened(parse_onnx(changed, model.path)) or changed
 
 
 def _for_one(model: OnnxFile) -> bytes | None:
+    """The encoder with a state for each layer; None where its states are so already."""
+    wires = Wires(model)
+    if all(parts(wires, each.name) == 1 for each in model.graph.inputs):
+        return None
     encoder = Encoder(open_session(model.path, optimised=False), model.path)
     features, states = noise(encoder, 1)
     feeds = feeds_of(encoder, features, 0, states)
@@ -86,23 +93,10 @@ def open_rows(path: Path, *, threads: int, many: bool = True) -> Any:
         return open_session(path, threads=threads, model=changed, saved=new)
 
 
-def _names(path: Path, operator: bytes) -> bool:
-    """Whether the file names an operator, without reading it into memory."""
+def takes_one_scale(path: Path) -> bool:
+    """Whether the model quantises dynamically: rows of a call then share a scale. Found without reading the file into memory."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(operator) >= 0
-
-
-def give_back() -> None:
-    """Return what parsing and loading freed to the system: glibc keeps it otherwise, several times the model's size."""
-    trim = _trim()
-    if trim is not None:
-        trim(0)
-
-
-@cache
-def _trim() -> Any:
-    """glibc's malloc_trim; None where the C library is another one."""
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)
+        return data.find(b"DynamicQuantize") >= 0
 
 
 def external(model: OnnxFile) -> bool:

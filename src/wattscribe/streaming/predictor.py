@@ -26,7 +26,7 @@ class Predictor:
     Stateless: input y [N, context] → [N, D]. Recurrent: y [N, 1] and states, each fed by an output.
     """
 
-    def __init__(self, net: Any, path: Path) -> None:
+    def __init__(self, net: Any, path: Path, *, one_scale: bool = False) -> None:
         metadata: Mapping[str, str] = net.get_modelmeta().custom_metadata_map
         inputs, outputs = layout.ports(net.get_inputs(), path), layout.ports(net.get_outputs(), path)
         tokens = next((p for p in inputs if len(p.shape) == 2 and p.dtype in ("int64", "int32")), None)
@@ -49,7 +49,7 @@ class Predictor:
         probe, _ = self._ask([self.blank_context()], [self.initial_states()])
         self.dim = int(probe.shape[1])
         self._together = True
-        self._together = self._leaves_rows_alone()
+        self._together = one_scale or self._leaves_rows_alone()
 
     def _context(self, metadata: Mapping[str, str]) -> int:
         stated, fixed = layout.number(metadata, "context_size", self.path), self._tokens.shape[1]

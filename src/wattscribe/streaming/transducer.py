@@ -17,9 +17,10 @@ from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.endpoint import Endpointing
 from wattscribe.streaming.features import FRAME_SHIFT_S, Samples
 from wattscribe.streaming.files import TransducerFiles, Vocabulary, find_files, read_vocabulary
+from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
-from wattscribe.streaming.opening import open_encoder, open_rows
+from wattscribe.streaming.opening import open_encoder, open_rows, takes_one_scale
 from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
 
@@ -75,16 +76,31 @@ class Transducer:
         self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
+        give_back()
         self.encoder = _encoder(files.encoder, threads, rewriting, alone=batch_size == 1)
         self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
-        many = batch_size > 1 or self.decoding.method != "greedy"
-        self.predictor = Predictor(open_rows(files.predictor, threads=threads, many=many), files.predictor)
-        many = many or not self.decoding.frame_by_frame
-        self.joiner = Joiner(open_rows(files.joiner, threads=threads, many=many), files.joiner)
+        self._open_rows(threads, batch_size)
         self._check()
         self.batch_size = batch_size if self.encoder.layout.batchable else 1
         self.frame_s = self.encoder.layout.shift_frames * FRAME_SHIFT_S / self.encoder.frames
         self.decoder = self._decoder()
+        give_back()
+
+    def _open_rows(self, threads: int, batch_size: int) -> None:
+        """Predictor and joiner.
+
+        In sherpa-onnx the hypotheses of a beam share the scale of a dynamic quantisation, so they do here. Greedily decoded
+        frames share none: each is asked with its own, and the predictor is only ever asked for one row.
+        """
+        files, beam, alone = self.files, self.decoding.method == "beam", batch_size == 1
+        scaled = {path: beam and alone and takes_one_scale(path) for path in (files.predictor, files.joiner)}
+        self.joint_scale = scaled[files.joiner]
+        net = open_rows(files.predictor, threads=threads, many=not alone)
+        self.predictor = Predictor(net, files.predictor, one_scale=scaled[files.predictor])
+        self.predict_anew = scaled[files.predictor] and not self.predictor.states
+        many = not alone or not (self.joint_scale or self.decoding.frame_by_frame)
+        net = open_rows(files.joiner, threads=threads, many=many)
+        self.joiner = Joiner(net, files.joiner, one_scale=self.joint_scale)
 
     def _check(self) -> None:
         """Do the three networks and the vocabulary belong together? Raises ModelError."""
@@ -119,7 +135,8 @@ class Transducer:
             unknown_id=self.vocabulary.unknown_id,
             beam=chosen.beam,
             blank_penalty=chosen.blank_penalty,
-            frame_by_frame=chosen.frame_by_frame,
+            frame_by_frame=chosen.frame_by_frame or self.joint_scale,
+            predict_anew=self.predict_anew,
             context_graph=ContextGraph(chosen.phrases, chosen.phrase_score) if chosen.phrases else None,
         )
 
