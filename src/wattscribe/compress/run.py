@@ -78,13 +78,9 @@ def compress_model(
     """Compress an exported transducer post-training and write OUT. Raises InputError and ModelError; OUT is then absent."""
     check(options)
     outcome.check_target(Path(out), overwrite=overwrite)
+    trained = ""
     if options.train_config is not None:
-        from wattscribe.compress.dense.tune import prune_and_tune
-
-        read_speech(options.data, limit=1)  # what is wrong with it is said before the training, not after
-        dense, original = prune_and_tune(Path(model), options.train_config, cache=options.cache, say=say)
-        bench = make_bench(original, options, say)
-        bench.against = dense
+        bench, trained = _from_checkpoint(Path(model), options.train_config, options, say)
     else:
         stored = read_candidate(model)
         open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
@@ -92,9 +88,32 @@ def compress_model(
         bench.against = stored if bench.original is not stored else None
     bench.segments = _segments(bench, options)
     made = _carry_out(bench, options) if options.recipe is not None else _search(bench, options)
-    found = finish(bench, made, options, model=str(model))
+    found = finish(bench, made, options, model=str(model), trained=trained)
     outcome.write(found, Path(out), overwrite=overwrite)
     return found
+
+
+def _from_checkpoint(
+    checkpoint: Path, config: Path, options: Options, say: Callable[[str], None]
+) -> tuple[Workbench, str]:
+    """A bench of the pruned and fine-tuned model, or of the dense one where pruning alone breaks the limit; and what was done."""
+    from wattscribe.compress.dense.tune import prune_and_tune
+
+    read_speech(options.data, limit=1)  # what is wrong with it is said before the training, not after
+    dense, pruned = prune_and_tune(checkpoint, config, cache=options.cache, say=say)
+    bench = make_bench(pruned, options, say)
+    bench.against = dense
+    added = bench.measure(pruned).wer - bench.measure(dense).wer
+    held = added <= bench.limit
+    trained = (
+        f"pruned and fine-tuned by {config.name}: {dense.size_bytes / 1e6:.2f} → {pruned.size_bytes / 1e6:.2f} MB, "
+        f"WER {100 * added:+.2f} points; "
+        + ("kept" if held else f"reverted, the limit is {100 * bench.limit:g}: the dense model goes on")
+    )
+    say(trained)
+    if held:
+        return bench, trained
+    return make_bench(dense, options, lambda _: None), trained
 
 
 def make_bench(original: Candidate, options: Options, say: Callable[[str], None]) -> Workbench:
@@ -180,8 +199,8 @@ def _carry_out(bench: Workbench, options: Options) -> Outcome:
     return Outcome(strategy=f"recipe {options.recipe.name}", done=tuple(done))
 
 
-def finish(bench: Workbench, made: Outcome, options: Options, *, model: str) -> Compression:
-    """Acceptance on the whole development set, then once on the test set."""
+def finish(bench: Workbench, made: Outcome, options: Options, *, model: str, trained: str = "") -> Compression:
+    """Acceptance on the whole development set, then once on the test set; `trained` says what happened before."""
     made, notes = _proven(bench, made, options)
     result = bench.build(made.steps)
     baseline = with_baseline_placement(bench.reference)
@@ -199,7 +218,8 @@ def finish(bench: Workbench, made: Outcome, options: Options, *, model: str) -> 
         "data": list(options.data),
     }
     if options.train_config is not None:
-        calibration["train_config"] = str(options.train_config)
+        calibration |= {"train_config": str(options.train_config), "trained": trained}
+        notes.append(trained[:1].upper() + trained[1:] + ".")
     recipe = Recipe(
         model=Path(model).name, device=bench.measurer.device.name, strategy=made.strategy, seed=options.seed,
         calibration=calibration, done=made.done,

@@ -22,6 +22,7 @@ from wattscribe.training.checkpoint import load_model, save_model
 from wattscribe.training.data import Batch, Changes, SpeechData
 from wattscribe.training.export import export
 from wattscribe.training.model import TransducerModel
+from wattscribe.training.objective import Weights
 from wattscribe.training.tokens import Vocabulary
 
 
@@ -80,11 +81,15 @@ def prune_and_tune(
 
 
 def _tuned(
-    model: TransducerModel, vocabulary: Vocabulary, experiment: Path, wanted: TuneConfig, say: Callable[[str], None]
+    model: TransducerModel, vocabulary: Vocabulary, path: Path, wanted: TuneConfig, say: Callable[[str], None]
 ) -> TransducerModel:
+    """With the losses of the training's last phase: a model for one token a frame must not learn another lattice."""
     from wattscribe.training.experiment import read_experiment, training_data
 
-    return tune(model, training_data(read_experiment(experiment), vocabulary), wanted, say=say)
+    experiment = read_experiment(path)
+    phases = experiment.training.phases
+    weights = replace(phases[-1], teacher=0.0) if phases else None
+    return tune(model, training_data(experiment, vocabulary), wanted, weights=weights, say=say)
 
 
 def _name(folder: Path, experiment: Path, wanted: TuneConfig) -> str:
@@ -99,12 +104,13 @@ def _name(folder: Path, experiment: Path, wanted: TuneConfig) -> str:
 
 
 def tune(
-    model: TransducerModel, data: SpeechData, wanted: TuneConfig, *, say: Callable[[str], None] = lambda _: None
-) -> TransducerModel:
-    """The smaller model, distilled from `model`, which is not changed."""
+    model: TransducerModel, data: SpeechData, wanted: TuneConfig, *, weights: Weights | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> TransducerModel:  # fmt: skip
+    """The smaller model, distilled from `model`, which is not changed. `weights`: of the losses, as training had them."""
     shaped = surgery.to_stateless(model) if wanted.stateless else model
     if wanted.scores == "adam":
-        found = scores.moments(shaped, list(_batches(data, wanted, wanted.score_batches)))
+        found = scores.moments(shaped, list(_batches(data, wanted, wanted.score_batches)), weights)
     else:
         found = scores.magnitude(shaped)
     student = surgery.prune(shaped, wanted.cut, found)
@@ -113,7 +119,7 @@ def tune(
     say(f"{surgery.parameters(model)} weights → {surgery.parameters(student)}; {wanted.steps} steps of fine-tuning")
     distil.distil(
         student, model, _batches(data, wanted, wanted.steps), steps=wanted.steps, rate=wanted.rate,
-        share=wanted.teacher_share, say=say,
+        share=wanted.teacher_share, weights=weights, say=say,
     )  # fmt: skip
     return student
 
