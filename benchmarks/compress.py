@@ -85,7 +85,11 @@ def on_phone(run: Run) -> list[str]:
 
 
 def on_digits(run: Run) -> list[str]:
-    """Strings of spoken digits, every recording of four people once (docs/model-card.md)."""
+    """Strings of spoken digits, every recording of four people once (docs/model-card.md).
+
+    The model was never trained on strings of digits. Words are counted as spoken: the Whisper normaliser makes one number of
+    a string.
+    """
     from wattscribe.training.strings import leave_one_out
 
     cache = run.cache / "digits"
@@ -93,7 +97,7 @@ def on_digits(run: Run) -> list[str]:
     models = {**reference.dense(), **reference.results(run.recipes, run.dev, run.cache)}
     speech = reference.whole([str(cache / each / "test") for each in speakers], 20 if run.reduced else None)
     decoded = reference.alternate(models, speech, run.cache, print)
-    return reference.table(reference.heard(models, speech, decoded, "wearable"), speech)
+    return reference.table(reference.heard(models, speech, decoded, "wearable", rule="basic"), speech)
 
 
 def on_seeds(run: Run) -> list[str]:

@@ -200,15 +200,20 @@ def joined(parts: Sequence[Decoded]) -> Decoded:
 
 
 def heard(
-    models: Mapping[str, Candidate], speech: SpeechSet, decoded: Mapping[str, Decoded], device: str
+    models: Mapping[str, Candidate],
+    speech: SpeechSet,
+    decoded: Mapping[str, Decoded],
+    device: str,
+    rule: str = "whisper",
 ) -> dict[str, Heard]:
-    """Energy at each model's own counts, and its word errors."""
+    """Energy at each model's own counts, and its word errors after normalising by `rule`."""
     measurer = Measurer(devices.load(device))
     found = {}
     for name, candidate in models.items():
         power = measurer.energy(candidate, decoded[name].total, decoded[name].audio_s, draws=200).total_w
         found[name] = Heard(
-            candidate=candidate, decoded=decoded[name], errors=count_errors(speech.references, decoded[name].texts),
+            candidate=candidate, decoded=decoded[name],
+            errors=count_errors(speech.references, decoded[name].texts, rule=rule),
             energy_mj=1e3 * power.value, energy_ci95_mj=(1e3 * power.ci95[0], 1e3 * power.ci95[1]),
         )  # fmt: skip
     return found
