@@ -1,13 +1,15 @@
 """The streaming runtime against sherpa-onnx on one model directory: text, joiner calls, speed, memory, an hour in a pipe.
 
-Run as `python -m benchmarks.streaming [--quick] [SECTION …]` (sections: text, speed, memory, pipe, vad). It needs the recordings
-and the zipformer of `../shared/data`, and the extra `sherpa`. Speed is CPU time of one thread; both runtimes take turns on every
+Run as `python -m benchmarks.streaming [--quick] [--keep] [SECTION …]` (sections: text, speed, memory, pipe, vad; `--keep` puts
+each where `make bench` does, beside the others). It needs the recordings and the zipformer of `../shared/data`, and the
+extra `sherpa`. Speed is CPU time of one thread; both runtimes take turns on every
 utterance, and the ratio is the median over utterances of the ratio of their best of three: other work on the machine then
 meets both alike.
 """
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import subprocess
@@ -164,7 +166,7 @@ def parity(theirs: Any, ours: Any, files: list[Path], live: bool) -> dict[str, A
 
 
 def speed(quick: bool) -> dict[str, Any]:
-    """CPU time against sherpa-onnx, 1 thread, the clean chapter; and what each measure contributes. The shipped model too."""
+    """CPU time against sherpa-onnx, 1 thread, half of the clean chapter; what each measure adds; the shipped model too."""
     from wattscribe.streaming import open_transducer
 
     found = {"zipformer": timed(MODEL, "encoder.int8.onnx", "decoder.onnx", "joiner.onnx", None, quick, measures=True)}
@@ -202,7 +204,7 @@ def timed(
     }
     for name, transducer in ours.items():
         runs[f"file{name}"] = lambda audio, transducer=transducer: transducer.transcribe([audio])[0].text
-    audios = [read_audio(path) for path in corpora()["clean"][:: 5 if quick else 1]]
+    audios = [read_audio(path) for path in corpora()["clean"][:: 5 if quick else 2]]
     taken: dict[str, list[float]] = {name: [] for name in runs}
     same = 0
     for turn, audio in enumerate(audios):
@@ -358,8 +360,28 @@ def main(arguments: list[str]) -> int:
         return 0
     quick = "--quick" in arguments
     names = [name for name in arguments if name in SECTIONS] or list(SECTIONS)
-    print(json.dumps({name: SECTIONS[name](quick) for name in names}))
+    found = {}
+    for name in names:
+        found[name] = SECTIONS[name](quick)
+        if "--keep" in arguments:
+            keep(name, found[name], arguments)
+    print(json.dumps(found))
     return 0
+
+
+def keep(section: str, found: dict[str, Any], arguments: list[str]) -> None:
+    """Put one section's result beside the others in `results/streaming.json`, with what it holds for."""
+    from benchmarks.__main__ import RESULTS, machine
+
+    path = RESULTS / "streaming.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    options = [each for each in arguments if each.startswith("--")]
+    command = " ".join(["python -m benchmarks.streaming", *options, section])
+    record["result"][section] = found
+    record.setdefault("sections", {})[section] = {"date": now, "command": command}
+    record |= {"date": now, "command": "sections run one by one, as `sections` says", "machine": machine()}
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -40,7 +40,12 @@ def open_encoder(
     del model
     give_back()
     with prepared.writing(None if outside else target) as new:
-        net = open_session(path, threads=threads, model=changed, saved=saved or new)
+        try:
+            net = open_session(path, threads=threads, model=changed, saved=saved or new)
+        except ModelError:
+            if changed is None:
+                raise
+            net = open_session(path, threads=threads)  # runs, or says by the file's own names why not
     del changed
     give_back()
     return net, apart

@@ -81,6 +81,7 @@ def _one_line(message: str) -> str:
     message = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", message)
     message = re.sub(r"\S*/onnxruntime/\S+\.(cc|h):\d+ ", "", message)
     message = re.sub(r"(onnxruntime::|\(anonymous namespace\)::)?\S*\(.*?\) ?(?=\S+ was false)", "", message)
+    message = re.sub(r' : \(".*?\) -> \(.*?\) ?,', ":", message)  # the node's values, which can be a screen long
     return " ".join(message.split()).rstrip(". ")[:400]
 
 

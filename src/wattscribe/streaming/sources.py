@@ -29,7 +29,7 @@ def file_blocks(path: str | Path, block_s: float = 1.0) -> Iterator[Samples]:
     if not file.is_file():
         raise InputError("there is no such file", where=path, fix="Give a WAV, FLAC, OGG or MP3 file, or - for raw PCM")
     if file.stat().st_size == 0:
-        raise InputError("the file is empty (0 bytes)", where=path)
+        raise InputError("the file is empty (0 bytes)", where=path, fix="Copy or record it again")
     check_file(file)
     try:
         with soundfile.SoundFile(file) as sound:
@@ -52,11 +52,15 @@ def _decoded(sound: object, path: str | Path, block_s: float) -> Iterator[Sample
     for block in sound.blocks(blocksize=round(rate * block_s), dtype="float32", always_2d=True):
         mono = np.ascontiguousarray(block.mean(axis=1) if block.shape[1] > 1 else block[:, 0])
         if not np.isfinite(mono).all():
-            raise InputError(f"holds NaN or infinity in the second from {heard / rate:.0f} s", where=path)
+            raise InputError(
+                f"holds NaN or infinity in the second from {heard / rate:.0f} s",
+                where=path,
+                fix="Convert it again, for instance to 16-bit samples",
+            )
         heard += len(mono)
         yield mono if resampler is None else resampler.resample_chunk(mono)
     if heard == 0:
-        raise InputError("holds no audio (0 samples)", where=path)
+        raise InputError("holds no audio (0 samples)", where=path, fix="Record it again")
     if heard < sound.frames:
         raise InputError(f"is truncated: {heard} of {sound.frames} samples", where=path, fix="Copy or record it again")
     if resampler is not None:
