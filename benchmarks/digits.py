@@ -41,12 +41,13 @@ def main() -> int:
 
     spoken_digits(cache, say)
     speakers = leave_one_out(str(SHARED / "spoken-digits"), cache, say)
+    synthetic = [each for each in recipe.sources if Path(each.folder).name != "train"]
     found = {}
     for left_out in speakers:
         model, vocabulary = load_model(start)
         test = SpeechData([Source(folder=str(cache / left_out / "test"))], vocabulary, longest_s=60)
-        folders = [cache / name / "train" for name in speakers if name != left_out] + [cache / "spoken"]
-        data = SpeechData([Source(folder=str(folder)) for folder in folders], vocabulary)
+        people = [Source(folder=str(cache / name / "train")) for name in speakers if name != left_out]
+        data = SpeechData([*people, *synthetic], vocabulary)
         before = dev_wer(model.eval(), vocabulary, test)
         fitted = fit(model, vocabulary, data, replace(recipe.training, devices=1), dev={left_out: test}, say=say)
         words = sum(len(entry.text.split()) for entry in test.entries)
