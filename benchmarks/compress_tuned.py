@@ -1,4 +1,4 @@
-"""Targeted against uniform pruning with fine-tuning: the same size, the same 400 steps of distillation, then the kept recipe."""
+"""Targeted against uniform pruning with fine-tuning: the same size, the same steps of distillation, then the kept recipe."""
 
 from __future__ import annotations
 

@@ -103,6 +103,18 @@ def test_the_report_draws_fronts_and_waterfall_without_network(made):
     assert "<script src" not in page
 
 
+def test_the_waterfall_ends_where_the_result_is(made):
+    found, out, _ = made
+    names, energies = zip(*found.course, strict=True)
+    assert names[0] == "original, nothing placed"
+    assert len(names) == 1 + len(found.recipe.steps)
+    assert energies[0] == pytest.approx(found.baselines_mj["none"])
+    page = (out / "report.html").read_text()
+    assert all(f'"{name}"' in page for name in (names[0], "result"))
+    assert energies[-1] == pytest.approx(found.dev.after.energy_mj_per_audio_s, rel=0.1)
+    assert json.loads((out / "result.json").read_text())["course"][-1]["energy_mj_per_audio_s"] == energies[-1]
+
+
 def test_uniform_and_global_leave_a_point_on_the_same_scale(world, options):
     bench = make_bench(read_candidate(world[1]), options, lambda _: None)
     lossless = bench.lossless()

@@ -38,6 +38,8 @@ class Compression:
     fidelity: Mapping[str, float]
     """On unlabelled audio that nothing was calibrated on: divergence and words that differ from the original's text."""
     machine: Mapping[str, Any]
+    course: tuple[tuple[str, float], ...] = ()
+    """Modelled energy, mJ per second of audio: the original with nothing placed, then after each kept step."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -64,6 +66,7 @@ def to_json(found: Compression) -> dict[str, Any]:
     plain["steps"] = [
         {"step": str(each.step), "kept": each.kept, "reason": each.reason, **each.numbers} for each in found.recipe.done
     ]
+    plain["course"] = [{"after": name, "energy_mj_per_audio_s": energy} for name, energy in found.course]
     plain["tried"] = [
         {"strategy": each.strategy, "energy_mj_per_audio_s": each.energy_mj, "size_bytes": each.size_bytes,
          "kl": each.kl, "wer": each.wer, "on": each.on, "steps": [str(step) for step in each.steps]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -227,7 +227,8 @@ def finish(bench: Workbench, made: Outcome, options: Options, *, model: str, tra
     return Compression(
         original=baseline, result=result, recipe=recipe, evidence=bench.measurer.device.evidence, dev=dev, test=test,
         limit=bench.limit, baselines_mj=baselines(bench), tried=tuple(bench.tried), sensitivities=made.sensitivities,
-        fidelity=fidelity(bench, result), machine=_machine(), notes=(*notes, *_notes(dev, test, bench.limit)),
+        fidelity=fidelity(bench, result), machine=_machine(), course=course(bench, made.steps),
+        notes=(*notes, *_notes(dev, test, bench.limit)),
     )  # fmt: skip
 
 
@@ -256,6 +257,21 @@ def baselines(bench: Workbench) -> Mapping[str, float]:
     """The original frame by frame under each placement."""
     units: dict[str, Unit | None] = {"none": None, "component": "component", "tensor": "tensor"}
     return {name: bench.energy_mj(replace(bench.reference, placement=unit)) for name, unit in units.items()}  # fmt: skip
+
+
+def course(bench: Workbench, steps: Sequence[Step]) -> tuple[tuple[str, float], ...]:
+    """What each kept step does to the energy, at the original's counts: the bars of the waterfall."""
+    reference = bench.reference
+    found = [("original, nothing placed", bench.energy_mj(replace(reference, placement=None)))]
+    if bench.original.digest != reference.digest:
+        larger = bench.original.size_bytes > reference.size_bytes
+        found.append(
+            ("in float32, to be changed" if larger else "pruned and fine-tuned", bench.energy_mj(bench.original))
+        )
+    for number, step in enumerate(steps, start=1):
+        energy = bench.energy_mj(bench.build(steps[:number]))
+        found.append((f"{number} {step.lever} {step.component}", energy))
+    return tuple(found)
 
 
 def fidelity(bench: Workbench, result: Candidate) -> Mapping[str, float]:

@@ -81,7 +81,7 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
             references.append(entry.reference)
             audio.append(corpus.audio(entry))
             heard += 1
-    name = " + ".join(specs)
+    name = " + ".join(Path(spec).name if Path(spec).expanduser().exists() else spec for spec in specs)
     if not any(reference.split() for reference in references):
         raise InputError(
             "no utterance has text, so word errors cannot be counted", where=name or "--data",

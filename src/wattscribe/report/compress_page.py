@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from wattscribe.compress.workbench import Tried
 
 
+UNSEEN = 1e-4
+"""Of the original's energy: a bar that nobody would see."""
+
+
 def html(found: Compression) -> str:
     """The page as HTML."""
     sections = [
@@ -139,19 +143,15 @@ def _against(found: Compression, tried: Sequence[Tried], key: str, factor: float
 
 # --- steps -------------------------------------------------------------------------------------------------------------
 def _waterfall(found: Compression) -> Figure:
-    """Energy from the original to the result; what steps save is as modelled at the original's counts."""
-    none = found.baselines_mj["none"]
-    x, y, kinds = ["original, nothing placed"], [none], ["absolute"]
-    seen: set[tuple[float, ...]] = set()
-    for each in found.recipe.done:
-        energy = each.numbers.get("energy_mj_per_audio_s")
-        saved = each.numbers.get("saved_mj")
-        if not each.kept or not isinstance(saved, float) or not isinstance(energy, float) or (energy, saved) in seen:
-            continue
-        seen.add((energy, saved))
-        x.append(f"{each.step.lever} {each.step.component} ({len(x)})")
-        y.append(-saved)
-        kinds.append("relative")
+    """Energy from the original to the result, modelled at the original's counts; steps that change nothing are left out."""
+    (start, before), *course = found.course
+    x, y, kinds = [start], [before], ["absolute"]
+    for name, energy in course:
+        if abs(energy - before) > UNSEEN * found.course[0][1]:
+            x.append(name)
+            y.append(energy - before)
+            kinds.append("relative")
+        before = energy
     x.append("result")
     y.append(0.0)
     kinds.append("total")
