@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from wattscribe.compress.dense import distil, scores, surgery
 from wattscribe.compress.dense.surgery import Cut
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
-from wattscribe.training.augment import NONE
+from wattscribe.training.augment import NONE, NoiseBank
 from wattscribe.training.checkpoint import load_model, save_model
 from wattscribe.training.data import Batch, Changes, SpeechData
 from wattscribe.training.export import export
@@ -83,13 +83,16 @@ def prune_and_tune(
 def _tuned(
     model: TransducerModel, vocabulary: Vocabulary, path: Path, wanted: TuneConfig, say: Callable[[str], None]
 ) -> TransducerModel:
-    """With the losses of the training's last phase: a model for one token a frame must not learn another lattice."""
+    """With the losses of the training's last phase, since a model for one token a frame must not learn another lattice; and with
+    its changes of sound, since the training speech as it is was heard too often already."""
     from wattscribe.training.experiment import read_experiment, training_data
 
     experiment = read_experiment(path)
-    phases = experiment.training.phases
-    weights = replace(phases[-1], teacher=0.0) if phases else None
-    return tune(model, training_data(experiment, vocabulary), wanted, weights=weights, say=say)
+    settings = experiment.training
+    weights = replace(settings.phases[-1], teacher=0.0) if settings.phases else None
+    noises = NoiseBank(settings.seed, folder=settings.noise)
+    changes = Changes(features=settings.augmentation, sound=settings.sound, noises=noises)
+    return tune(model, training_data(experiment, vocabulary), wanted, weights=weights, changes=changes, say=say)
 
 
 def _name(folder: Path, experiment: Path, wanted: TuneConfig) -> str:
@@ -105,12 +108,12 @@ def _name(folder: Path, experiment: Path, wanted: TuneConfig) -> str:
 
 def tune(
     model: TransducerModel, data: SpeechData, wanted: TuneConfig, *, weights: Weights | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    changes: Changes | None = None, say: Callable[[str], None] = lambda _: None,
 ) -> TransducerModel:  # fmt: skip
-    """The smaller model, distilled from `model`, which is not changed. `weights`: of the losses, as training had them."""
+    """The smaller model, distilled from `model`, which is not changed. `weights` of the losses, `changes` of the sound."""
     shaped = surgery.to_stateless(model) if wanted.stateless else model
     if wanted.scores == "adam":
-        found = scores.moments(shaped, list(_batches(data, wanted, wanted.score_batches)), weights)
+        found = scores.moments(shaped, list(_batches(data, wanted, wanted.score_batches, None)), weights)
     else:
         found = scores.magnitude(shaped)
     student = surgery.prune(shaped, wanted.cut, found)
@@ -118,7 +121,7 @@ def tune(
         student = surgery.factorise_blank(student, wanted.blank_width)
     say(f"{surgery.parameters(model)} weights → {surgery.parameters(student)}; {wanted.steps} steps of fine-tuning")
     distil.distil(
-        student, model, _batches(data, wanted, wanted.steps), steps=wanted.steps, rate=wanted.rate,
+        student, model, _batches(data, wanted, wanted.steps, changes), steps=wanted.steps, rate=wanted.rate,
         share=wanted.teacher_share, weights=weights, say=say,
     )  # fmt: skip
     return student
@@ -131,9 +134,9 @@ def exported(model: TransducerModel, vocabulary: Vocabulary) -> Candidate:
         return read_candidate(Path(folder) / "model")
 
 
-def _batches(data: SpeechData, wanted: TuneConfig, count: int) -> Iterator[Batch]:
-    """Epoch after epoch, as many as asked for, unchanged speech."""
-    changes: Any = Changes(features=NONE)
+def _batches(data: SpeechData, wanted: TuneConfig, count: int, changed: Changes | None) -> Iterator[Batch]:
+    """Epoch after epoch, as many as asked for; features as they are where no changes are given."""
+    changes = changed or Changes(features=NONE)
     rooms, epoch, given = changes.rooms(), 0, 0
     while given < count:
         plan = data.plan(wanted.seed, epoch, wanted.batch_s)
