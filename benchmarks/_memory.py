@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 _MEMORY = """
-import sys, resource
+import sys
 import numpy, onnxruntime, kaldi_native_fbank, soundfile, soxr
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.sources import file_blocks
 def now():
-    return {l.split(':')[0]: int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith(('VmRSS', 'RssAnon'))}
+    lines = [line.split() for line in open('/proc/self/status')]
+    return {each[0][:-1]: int(each[1]) * 1024 for each in lines if each[0] in ('VmRSS:', 'VmHWM:', 'RssAnon:')}
 before = now()
 if sys.argv[1] == 'least':
     options = onnxruntime.SessionOptions()
@@ -30,11 +31,11 @@ else:
         stream.accept(block) if sys.argv[1] == 'live' else stream.hear(block)
     transducer.advance([stream], ahead=2)
     stream.finish()
-peak, after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, now()
-print(peak - before['VmRSS'], after['VmRSS'] - before['VmRSS'], after['RssAnon'] - before['RssAnon'])
+after = now()
+print(after['VmHWM'] - before['VmRSS'], after['VmRSS'] - before['VmRSS'], after['RssAnon'] - before['RssAnon'])
 """
-"""Imports, then what is to be measured; prints bytes above the imports: at the peak, at the end, and at the end without pages of
-files (shared libraries' code)."""
+"""Imports, then what is to be measured; prints bytes above the imports: at the peak (VmHWM; ru_maxrss would hold the
+parent's, from before exec), at the end, and at the end without pages of files (shared libraries' code)."""
 
 
 def memory(model: Path, audio: Path) -> dict[str, Any]:
