@@ -75,7 +75,7 @@ def measured(cache: str, *arguments: str) -> dict[str, int]:
 
 def identity() -> bytes:
     """The smallest ONNX model: one output that is its input."""
-    from wattscribe.streaming import protobuf
+    from wattscribe import protobuf
     from wattscribe.streaming.editing import node
     from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, encode_node, encode_port
 

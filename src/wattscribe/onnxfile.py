@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wattscribe import protobuf
 from wattscribe.errors import ModelError
 
 # TensorProto.DataType → (name, bits per element); names are numpy's where numpy has the type.
@@ -151,103 +151,48 @@ def read_model(path: Path) -> Model:
         raise ModelError("the file is empty or cannot be read", where=path, fix="Copy the model again") from error
     try:
         model = _model(mapped, path)
-    except (struct.error, IndexError, UnicodeDecodeError, KeyError, _Malformed) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             "this is not a whole ONNX file", where=path, fix="Copy it again; a Git LFS pointer is not the model"
         ) from error
     return model
 
 
-# --- protobuf wire format -------------------------------------------------------------------------------------------
-class _Malformed(Exception):
-    """The bytes are no protobuf message of the kind expected."""
-
-
-def varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The base-128 number at `at`, and where the next item starts."""
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise _Malformed
-
-
-def fields(data: memoryview) -> Iterator[tuple[int, Any]]:
+# --- messages -------------------------------------------------------------------------------------------------------
+def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
     """(field number, value) of one message: int for varints, memoryview for everything else."""
-    at, end = 0, len(data)
-    while at < end:
-        key, at = varint(data, at)
-        number, wire = key >> 3, key & 7
-        value: Any
-        if wire == 0:
-            value, at = varint(data, at)
-        elif wire in (1, 2, 5):
-            if wire == 2:
-                size, at = varint(data, at)
-            else:
-                size = 8 if wire == 1 else 4
-            if at + size > end:
-                raise _Malformed
-            value, at = data[at : at + size], at + size
-        else:
-            raise _Malformed
-        if number == 0:
-            raise _Malformed
-        yield number, value
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _integers(value: Any) -> Iterator[int]:
-    """A repeated integer field, packed or not."""
-    if isinstance(value, int):
-        yield _signed(value)
-        return
-    at = 0
-    while at < len(value):
-        item, at = varint(value, at)
-        yield _signed(item)
-
-
-def _text(value: memoryview) -> str:
-    return bytes(value).decode("utf-8")
+    return ((number, value) for number, _, value in protobuf.fields(data))
 
 
 def _pair(data: memoryview) -> tuple[str, str]:
-    found = {number: _text(value) for number, value in fields(data) if number in (1, 2)}
+    found = {number: protobuf.text(value) for number, value in _fields(data) if number in (1, 2)}
     return found.get(1, ""), found.get(2, "")
 
 
-# --- messages -------------------------------------------------------------------------------------------------------
 def _model(data: memoryview, path: Path) -> Model:
     metadata: dict[str, str] = {}
     opsets: dict[str, int] = {}
     functions: list[str] = []
     ir_version, producer, graph = 0, "", None
-    for number, value in fields(data):
+    for number, value in _fields(data):
         if number == 1:
             ir_version = value
         elif number == 2:
-            producer = _text(value)
+            producer = protobuf.text(value)
         elif number == 7:
             graph = _graph(value, path.parent)
         elif number == 8:
-            opset = dict(fields(value))
-            opsets[_text(opset[1]) if 1 in opset else ""] = opset.get(2, 0)
+            opset = dict(_fields(value))
+            opsets[protobuf.text(opset[1]) if 1 in opset else ""] = opset.get(2, 0)
         elif number == 14:
             key, text = _pair(value)
             metadata[key] = text
         elif number == 25:
-            functions.append(next((_text(item) for field_number, item in fields(value) if field_number == 1), ""))
+            functions.append(
+                next((protobuf.text(item) for field_number, item in _fields(value) if field_number == 1), "")
+            )
     if graph is None or not opsets:
-        raise _Malformed
+        raise protobuf.WireError("it holds no graph")
     return Model(
         path=path,
         ir_version=ir_version,
@@ -266,11 +211,11 @@ def _graph(data: memoryview, folder: Path) -> Graph:
     inputs: list[Value] = []
     outputs: list[Value] = []
     values: dict[str, Value] = {}
-    for number, value in fields(data):
+    for number, value in _fields(data):
         if number == 1:
             nodes.append(_node(value, folder))
         elif number == 2:
-            name = _text(value)
+            name = protobuf.text(value)
         elif number == 5:
             tensor = _tensor(value, folder)
             initializers[tensor.name] = tensor
@@ -298,16 +243,16 @@ def _node(data: memoryview, folder: Path) -> Node:
     outputs: list[str] = []
     texts = {3: "", 4: "", 7: ""}
     attributes: dict[str, Any] = {}
-    for number, value in fields(data):
+    for number, value in _fields(data):
         if number == 1:
-            inputs.append(_text(value))
+            inputs.append(protobuf.text(value))
         elif number == 2:
-            outputs.append(_text(value))
+            outputs.append(protobuf.text(value))
         elif number == 5:
             key, item = _attribute(value, folder)
             attributes[key] = item
         elif number in texts:
-            texts[number] = _text(value)
+            texts[number] = protobuf.text(value)
     return Node(
         name=texts[3],
         op_type=texts[4],
@@ -319,17 +264,18 @@ def _node(data: memoryview, folder: Path) -> Node:
 
 
 def _attribute(data: memoryview, folder: Path) -> tuple[str, Any]:
-    name, kind, single = "", None, None
+    name, kind = "", None
+    single: Any = None
     many: list[Any] = []
-    for number, value in fields(data):
+    for number, value in _fields(data):
         if number == 1:
-            name = _text(value)
+            name = protobuf.text(value)
         elif number == 20:
             kind = value
         elif number == 2:
-            single = struct.unpack("<f", value)[0]
+            single = protobuf.floats(value)[0]
         elif number == 3:
-            single = _signed(value)
+            single = protobuf.signed(value)
         elif number == 4:
             single = bytes(value).decode("utf-8", errors="replace")
         elif number == 5:
@@ -339,7 +285,7 @@ def _attribute(data: memoryview, folder: Path) -> tuple[str, Any]:
         elif number == 7:
             many.extend(np.frombuffer(value, dtype="<f4").tolist())
         elif number == 8:
-            many.extend(_integers(value))
+            many.extend(protobuf.integers(value))
         elif number == 9:
             many.append(bytes(value).decode("utf-8", errors="replace"))
         elif number == 10:
@@ -356,17 +302,17 @@ def _tensor(data: memoryview, folder: Path) -> Tensor:
     name, kind, raw = "", 1, None
     typed: list[Any] = []
     external: dict[str, str] = {}
-    for number, value in fields(data):
+    for number, value in _fields(data):
         if number == 1:
-            dims.extend(_integers(value))
+            dims.extend(protobuf.integers(value))
         elif number == 2:
             kind = value
         elif number in _TYPED_FIELDS:
             typed.extend(np.frombuffer(value, dtype=_TYPED_FIELDS[number]).tolist())
         elif number in (5, 7, 11):
-            typed.extend(_integers(value))
+            typed.extend(protobuf.integers(value))
         elif number == 8:
-            name = _text(value)
+            name = protobuf.text(value)
         elif number == 9:
             raw = value
         elif number == 13:
@@ -396,11 +342,11 @@ def _location(external: Mapping[str, str], folder: Path, tensor: str) -> tuple[P
 
 def _value(data: memoryview) -> Value:
     name, dtype, shape = "", None, None
-    for number, value in fields(data):
+    for number, value in _fields(data):
         if number == 1:
-            name = _text(value)
+            name = protobuf.text(value)
         elif number == 2:
-            tensor_type = next((item for key, item in fields(value) if key == 1), None)
+            tensor_type = next((item for key, item in _fields(value) if key == 1), None)
             if tensor_type is not None:
                 dtype, shape = _tensor_type(tensor_type)
     return Value(name=name, dtype=dtype, shape=shape)
@@ -408,16 +354,16 @@ def _value(data: memoryview) -> Value:
 
 def _tensor_type(data: memoryview) -> tuple[str | None, tuple[int | str | None, ...] | None]:
     dtype, shape = None, None
-    for number, value in fields(data):
+    for number, value in _fields(data):
         if number == 1 and value in DTYPES:
             dtype = DTYPES[value][0]
         elif number == 2:
-            shape = tuple(_dimension(item) for key, item in fields(value) if key == 1)
+            shape = tuple(_dimension(item) for key, item in _fields(value) if key == 1)
     return dtype, shape
 
 
 def _dimension(data: memoryview) -> int | str | None:
-    found = dict(fields(data))
+    found = dict(_fields(data))
     if 1 in found:
-        return _signed(found[1])
-    return _text(found[2]) if 2 in found else None
+        return protobuf.signed(found[1])
+    return protobuf.text(found[2]) if 2 in found else None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wattscribe.onnxfile import Graph, Model, Node, fields
+from wattscribe.onnxfile import Graph, Model, Node
+from wattscribe.protobuf import field, fields, text, view
 
 _NODE, _ATTRIBUTE, _NAME, _SUBGRAPH, _SUBGRAPHS, _GRAPH = 1, 5, 3, 6, 11, 7
 
@@ -43,51 +44,37 @@ def executable(model: Model) -> str | bytes:
     return b"".join(_model(memoryview(model.path.read_bytes())))
 
 
-def _model(data: memoryview) -> Iterator[bytes | memoryview]:
-    for number, value in fields(data):
-        yield from _field(number, b"".join(_graph(value, "")) if number == _GRAPH else value)
+# Fixed-width fields would be written back with another wire type: none of the messages rewritten here holds one.
+def _model(data: memoryview) -> Iterator[bytes]:
+    for number, _, value in fields(data):
+        yield field(number, _graph(view(value), "") if number == _GRAPH else value)
 
 
-def _graph(data: memoryview, path: str) -> Iterator[bytes | memoryview]:
+def _graph(data: memoryview, path: str) -> bytes:
+    parts: list[bytes] = []
     index = 0
-    for number, value in fields(data):
+    for number, _, value in fields(data):
         if number == _NODE:
             here = f"{path}{index}"
-            value = b"".join([*_node(value, here), *_field(_NAME, here.encode())])
+            value = memoryview(_node(view(value), here) + field(_NAME, here))
             index += 1
-        yield from _field(number, value)
+        parts.append(field(number, value))
+    return b"".join(parts)
 
 
-def _node(data: memoryview, path: str) -> Iterator[bytes | memoryview]:
-    for number, value in fields(data):
-        yield from _field(number, _attribute(value, path) if number == _ATTRIBUTE else value)
+def _node(data: memoryview, path: str) -> bytes:
+    return b"".join(
+        field(number, _attribute(view(value), path) if number == _ATTRIBUTE else value)
+        for number, _, value in fields(data)
+    )
 
 
 def _attribute(data: memoryview, path: str) -> bytes | memoryview:
-    parts = list(fields(data))
+    parts = [(number, value) for number, _, value in fields(data)]
     if not any(number in (_SUBGRAPH, _SUBGRAPHS) for number, _ in parts):
         return data
-    name = next((bytes(value).decode() for number, value in parts if number == 1), "")
-    rewritten: list[bytes | memoryview] = []
-    for number, value in parts:
-        inner = number in (_SUBGRAPH, _SUBGRAPHS)
-        rewritten.extend(_field(number, b"".join(_graph(value, f"{path}/{name}/")) if inner else value))
-    return b"".join(rewritten)
-
-
-def _field(number: int, value: int | bytes | memoryview) -> Iterator[bytes | memoryview]:
-    """One field as protobuf writes it; none of the messages rewritten here holds fixed-width fields."""
-    if isinstance(value, int):
-        yield _varint(number << 3) + _varint(value)
-        return
-    yield _varint(number << 3 | 2) + _varint(len(value))
-    yield value
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    name = next((text(value) for number, value in parts if number == 1), "")
+    return b"".join(
+        field(number, _graph(view(value), f"{path}/{name}/") if number in (_SUBGRAPH, _SUBGRAPHS) else value)
+        for number, value in parts
+    )

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wattscribe.onnxfile import DTYPES
 from wattscribe.recognizers.audit import BITS, Facts, judge
 from wattscribe.recognizers.onnx_header import read_header
 from wattscribe.records import PrecisionAudit, RecognizerSpec
-from wattscribe.streaming.onnxfile import DTYPES, Graph, Node, Tensor
+from wattscribe.streaming.onnxfile import Graph, Node, Tensor
 
 _PRODUCTS = {
     "MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU", "RNN", "Gather", "FusedMatMul", "FusedConv", "FusedGemm",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 
-from wattscribe.streaming import protobuf
+from wattscribe import protobuf
 from wattscribe.streaming.editing import inner_names
 from wattscribe.streaming.onnxfile import OnnxFile
 from wattscribe.streaming.onnxwrite import INITIALIZER, INPUT, NODE, OUTPUT, SHAPE, encode_node, encode_tensor, named

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.streaming import protobuf
-from wattscribe.streaming.onnxfile import DTYPES, Attribute, Node, OnnxFile, Tensor
+from wattscribe import protobuf
+from wattscribe.onnxfile import DTYPES
+from wattscribe.streaming.onnxfile import Attribute, Node, OnnxFile, Tensor
 
 _CODES = {name: code for code, (name, _) in DTYPES.items()}
 NODE, INITIALIZER = 1, 5
