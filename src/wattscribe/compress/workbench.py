@@ -13,6 +13,7 @@ from wattscribe.compress.divergence import Divergence, Probe
 from wattscribe.compress.levers import LEVERS, apply
 from wattscribe.compress.measure import Measurement, Measurer, listen, texts_equal
 from wattscribe.compress.recipe import Done, Step
+from wattscribe.compress.shelf import Shelf
 from wattscribe.compress.speech import SpeechSet
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
@@ -68,8 +69,8 @@ class Workbench:
     seed: int = 0
     say: Callable[[str], None] = lambda _: None
     tried: list[Tried] = field(default_factory=list)
-    _built: dict[tuple[str, ...], Candidate] = field(default_factory=dict)
-    _pieces: dict[tuple[str, tuple[str, ...]], bytes] = field(default_factory=dict)
+    _built: Shelf[tuple[str, ...], Candidate] = field(default_factory=lambda: Shelf(lambda each: each.size_bytes))
+    _pieces: Shelf[tuple[str, tuple[str, ...]], bytes] = field(default_factory=lambda: Shelf(len))
     _counts: dict[tuple[str, int], tuple[Counts, float]] = field(default_factory=dict)
     segments: int = 1
     """Segments of the encoder that fit the latency: as many are joined in one call."""
@@ -85,20 +86,17 @@ class Workbench:
         key = tuple(step.key for step in steps)
         if not key:
             return self.original
-        if key not in self._built:
-            before = self.build(steps[:-1])
-            self._built[key] = self._apply(before, steps)
-        return self._built[key]
+        return self._built.get(key, lambda: self._apply(self.build(steps[:-1]), steps))
 
     def _apply(self, before: Candidate, steps: Sequence[Step]) -> Candidate:
         last = steps[-1]
         if last.component not in COMPONENTS or last.lever in ("prune-width", "segments"):
             return apply(before, last, self.calibration)
         chain = tuple(each.key for each in steps if _touches(each, last.component))
-        piece = (last.component, chain)
-        if piece not in self._pieces:
-            self._pieces[piece] = apply(before, last, self.calibration).networks[last.component]
-        return before.with_bytes(last.component, self._pieces[piece])
+        made = self._pieces.get(
+            (last.component, chain), lambda: apply(before, last, self.calibration).networks[last.component]
+        )
+        return before.with_bytes(last.component, made)
 
     # --- measuring --------------------------------------------------------------------------------------------------
     def energy_mj(self, candidate: Candidate) -> float:
