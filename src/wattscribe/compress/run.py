@@ -193,9 +193,10 @@ def _carry_out(bench: Workbench, options: Options) -> Outcome:
     for each in recipe.done:
         if each.kept:
             steps.append(each.step)
-            bench.build(steps)
-            bench.say(f"{each.step}")
-            done.append(Done(step=each.step, kept=True, reason=each.reason, numbers=each.numbers))
+            energy = bench.energy_mj(bench.build(steps))
+            bench.say(f"{each.step}: {energy:.4f} mJ/s")
+            numbers = {**each.numbers, "energy_mj_per_audio_s": energy}
+            done.append(Done(step=each.step, kept=True, reason=each.reason, numbers=numbers))
     return Outcome(strategy=f"recipe {options.recipe.name}", done=tuple(done))
 
 
