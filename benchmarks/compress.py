@@ -193,7 +193,7 @@ def on_tuned(run: Run) -> list[str]:
     if not run.checkpoint.is_dir():
         return [f"Left out: the checkpoint that the shipped model was exported from is not at {run.checkpoint}.", ""]
     models = {**reference.dense(), **compress_tuned.tuned(run.checkpoint, run.dev, run.cache)}
-    speech = reference.whole(run.tests, 400)
+    speech = reference.whole(run.tests, 20 if run.reduced else 400)
     decoded = reference.alternate(models, speech, run.cache, print)
     return reference.table(reference.heard(models, speech, decoded, "wearable"), speech)
 
