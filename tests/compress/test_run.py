@@ -103,6 +103,23 @@ def test_the_report_draws_fronts_and_waterfall_without_network(made):
     assert "<script src" not in page
 
 
+def test_the_page_draws_the_recipes_of_other_runs_beside(made, world, options, tmp_path):
+    _, out, _ = made
+    other = tmp_path / "other"
+    again = replace(options, recipe=out / "recipe.toml", strategy="uniform", beside=(out,))
+    found = compress_model(world[1], other, again, say=lambda _: None)
+    assert {each.strategy for each in found.beside} == {"targeted"}
+    assert len(found.beside) == len(json.loads((out / "result.json").read_text())["tried"])
+    assert "targeted: Pareto front" in (other / "report.html").read_text()
+    for wrong, said in ((tmp_path, "result.json cannot be read"), (other, "is for")):
+        asked = replace(again, beside=(wrong,), device="phone")
+        with pytest.raises(InputError, match=said):
+            compress_model(world[1], tmp_path / "third", asked, say=lambda _: None)
+    with pytest.raises(InputError, match="utterances"):
+        compress_model(world[1], tmp_path / "third", replace(again, limit=2), say=lambda _: None)
+    assert not (tmp_path / "third").exists()
+
+
 def test_the_waterfall_ends_where_the_result_is(made):
     found, out, _ = made
     names, energies = zip(*found.course, strict=True)

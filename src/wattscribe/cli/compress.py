@@ -34,6 +34,7 @@ def compress(
     limit: int | None = None,
     storage: Path | None = None,
     trials: int = 60,
+    beside: Annotated[list[Path] | None, cyclopts.Parameter(negative=(), consume_multiple=False)] = None,
     require_proof: bool = False,
     cache: Path | None = None,
     overwrite: Annotated[bool, cyclopts.Parameter(negative=())] = False,
@@ -72,6 +73,9 @@ def compress(
         Journal file of the search: resumes after an interruption, shared by several processes.
     trials
         Recipes that the search looks at.
+    beside
+        What another run wrote on the same data, for instance with another strategy: its recipes and its front are drawn on this
+        run's page; may be given several times.
     require_proof
         Take steps back until non-inferiority is proven on the development set.
     cache
@@ -96,6 +100,7 @@ def compress(
         cache=cache,
         storage=storage,
         trials=trials,
+        beside=tuple(beside or ()),
         require_proof=require_proof,
         train_config=train_config,
     )

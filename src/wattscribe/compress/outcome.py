@@ -38,6 +38,8 @@ class Compression:
     fidelity: Mapping[str, float]
     """On unlabelled audio that nothing was calibrated on: divergence and words that differ from the original's text."""
     machine: Mapping[str, Any]
+    beside: tuple[Tried, ...] = ()
+    """What other runs tried on the same speech: drawn on the page, kept out of result.json."""
     course: tuple[tuple[str, float], ...] = ()
     """Modelled energy, mJ per second of audio: the original with nothing placed, then after each kept step."""
     notes: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any
 
 from wattscribe.compress import outcome
 from wattscribe.compress.acceptance import Acceptance, accept
+from wattscribe.compress.beside import read_beside
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import Candidate, read_candidate
 from wattscribe.compress.divergence import Probe
@@ -53,6 +54,8 @@ class Options:
     calibration_s: float = CALIBRATION_S
     probe_s: float = PROBE_S
     require_proof: bool = False
+    beside: tuple[Path, ...] = ()
+    """What other runs wrote on the same speech: their recipes and fronts are drawn on this one's page."""
     train_config: Path | None = None
     """With it MODEL is a folder that `wattscribe train` wrote: pruned and fine-tuned first."""
 
@@ -87,8 +90,9 @@ def compress_model(
         bench = make_bench(lifted(stored), options, say)
         bench.against = stored if bench.original is not stored else None
     bench.segments = _segments(bench, options)
+    others = read_beside(options.beside, bench.dev, bench.measurer.device.name, options.strategy)
     made = _carry_out(bench, options) if options.recipe is not None else _search(bench, options)
-    found = finish(bench, made, options, model=str(model), trained=trained)
+    found = replace(finish(bench, made, options, model=str(model), trained=trained), beside=others)
     outcome.write(found, Path(out), overwrite=overwrite)
     return found
 

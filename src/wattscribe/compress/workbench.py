@@ -43,7 +43,7 @@ class Tried:
     """One recipe that was measured; `wer` None: only its energy and its divergence are known."""
 
     strategy: str
-    steps: tuple[Step, ...]
+    steps: tuple[Step | str, ...]
     energy_mj: float
     size_bytes: int
     kl: float | None = None

@@ -99,11 +99,12 @@ def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _recipes(found: Compression) -> list[Block]:
-    measured = [each for each in found.tried if each.wer is not None]
+    everything = [*found.tried, *found.beside]
+    measured = [each for each in everything if each.wer is not None]
     blocks: list[Block] = []
     if measured:
         blocks.append(_against(found, measured, "wer", 100.0, "WER, %", "energy-wer"))
-    near = [each for each in found.tried if each.kl is not None]
+    near = [each for each in everything if each.kl is not None]
     if near:
         blocks.append(_against(found, near, "kl", 1.0, "divergence from the original, nat per frame", "energy-kl"))
     return blocks

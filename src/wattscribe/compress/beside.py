@@ -1,0 +1,53 @@
+"""Recipes that other runs of `compress` tried on the same speech, to be drawn in one picture with this run's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wattscribe.compress.speech import SpeechSet
+from wattscribe.compress.workbench import Tried
+from wattscribe.errors import InputError
+
+AGAIN = "Give the directory that wattscribe compress wrote with the same --data, --limit and --device"
+
+
+def read_beside(folders: Sequence[Path], dev: SpeechSet, device: str, strategy: str) -> tuple[Tried, ...]:
+    """What is in the folders' result.json; a run of the same strategy is named by its folder.
+
+    Raises InputError where there is none, and where its WER or energy is of other speech or another device.
+    """
+    found: list[Tried] = []
+    for folder in folders:
+        result = _read(folder)
+        on = result["dev"]
+        if result["device"] != device:
+            raise InputError(f"its energy is for {result['device']}, not {device}", where=folder, fix=AGAIN)
+        if on["utterances"] != len(dev) or abs(on["audio_s"] - dev.audio_s) > 0.01:
+            raise InputError(
+                f"its {on['utterances']} utterances, {on['audio_s']:.0f} s, are not the {len(dev)} of --data",
+                where=folder, fix=AGAIN,
+            )  # fmt: skip
+        name = f"{result['strategy']} ({folder.name})" if result["strategy"] == strategy else result["strategy"]
+        found += (
+            Tried(
+                strategy=name, steps=tuple(each["steps"]), energy_mj=each["energy_mj_per_audio_s"],
+                size_bytes=each["size_bytes"], kl=each["kl"], wer=each["wer"], on=each["on"],
+            )
+            for each in result["tried"]
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"result.json cannot be read: {error.strerror}", where=folder, fix=AGAIN) from error
+    except ValueError as error:
+        raise InputError("result.json is not JSON", where=folder, fix=AGAIN) from error
+    if not isinstance(read, dict) or not {"dev", "device", "strategy", "tried"} <= read.keys():
+        raise InputError("result.json is no result of wattscribe compress", where=folder, fix=AGAIN)
+    return read
