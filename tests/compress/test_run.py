@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.streaming import models
 from wattscribe.cli import main
 from wattscribe.compress import outcome
 from wattscribe.compress.candidate import read_candidate
+from wattscribe.compress.levers import apply
 from wattscribe.compress.recipe import Done, Recipe, Step, read_recipe, to_toml
 from wattscribe.compress.run import Options, compress_model, make_bench
 from wattscribe.compress.strategies import GlobalMagnitude, Targeted, Uniform
@@ -101,6 +103,19 @@ def test_the_report_draws_fronts_and_waterfall_without_network(made):
     for wanted in ("waterfall", "energy-wer", "What each lever does by itself"):
         assert wanted in page
     assert "<script src" not in page
+
+
+def test_a_model_given_in_16_bits_is_never_given_back_in_32(world, options, tmp_path):
+    _, model, _, _ = world
+    halved = apply(read_candidate(model), Step(lever="fp16", component="all"), None)
+    given = tmp_path / "given"
+    with halved.directory() as folder:
+        shutil.copytree(folder, given)
+    strict = replace(options, strategy="global", max_wer_increase=0.0, test_data=())
+    found = compress_model(given, tmp_path / "out", strict, say=lambda _: None)
+    assert {each.component for each in found.recipe.steps if each.lever == "fp16"} == {"encoder", "predictor", "joiner"}
+    assert found.result.size_bytes < 1.2 * found.original.size_bytes
+    assert found.dev.energy_reduction > 0
 
 
 def test_the_page_draws_the_recipes_of_other_runs_beside(made, world, options, tmp_path):

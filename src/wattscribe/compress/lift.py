@@ -45,6 +45,7 @@ def _drop_casts(model: Any) -> None:
     del model.graph.value_info[:]
     typed = shape_inference.infer_shapes(model).graph
     kinds = {each.name: each.type.tensor_type.elem_type for each in (*typed.input, *typed.output, *typed.value_info)}
+    kinds |= {each.name: each.data_type for each in model.graph.initializer}
     outputs = {each.name for each in model.graph.output}
     instead: dict[str, str] = {}
     kept = []

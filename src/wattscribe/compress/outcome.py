@@ -171,7 +171,7 @@ def lines(found: Compression) -> Sequence[str]:
         if each is not None:
             low, high = each.wer_increase_ci95
             made.append(
-                f"{each.on}: energy -{100 * each.energy_reduction:.1f} % ({found.evidence}), WER "
+                f"{each.on}: energy {-100 * each.energy_reduction:+.1f} % ({found.evidence}), WER "
                 f"{100 * each.wer_increase:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f}; one-sided bound "
                 f"{100 * each.wer_increase_upper95:+.2f}), "
                 f"{'non-inferior' if each.non_inferior else 'non-inferiority not proven'} within {100 * each.limit:g}"

@@ -39,7 +39,7 @@ def _tiles(found: Compression) -> list[tuple[str, str, str]]:
     low, high = dev.wer_increase_ci95
     saved = 100 * (1 - dev.after.rtf_cpu / dev.before.rtf_cpu) if dev.before.rtf_cpu else 0.0
     return [
-        (f"−{100 * dev.energy_reduction:.1f} %", "energy",
+        (f"{-100 * dev.energy_reduction:+.1f} %".replace("-", "−"), "energy",
          f"{dev.before.energy_mj_per_audio_s:.3g} → {dev.after.energy_mj_per_audio_s:.3g} mJ per second of audio"),
         (f"{100 * dev.wer_increase:+.2f}", "points of WER", f"95 %: {100 * low:+.2f} to {100 * high:+.2f}"),
         (f"{-saved:+.0f} %", "time", f"RTF {dev.before.rtf_cpu:.4f} → {dev.after.rtf_cpu:.4f}, processor time"),
