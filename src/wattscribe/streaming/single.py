@@ -60,7 +60,8 @@ class _Single:
             return
         before, after = f"{cell.state.name}/{index}", f"new_{cell.state.name}/{index}"
         self._editor.use_instead(cell.start, before)
-        self._editor.append(self._leaving(cell, after))
+        untouched = cell.end == cell.start  # a memory that the layer has no use for
+        self._editor.append(node("Identity", [before], after) if untouched else self._leaving(cell, after))
         self._states.append((before, after, cell.start))
 
     def _leaving(self, cell: Cell, name: str) -> Node:
