@@ -13,6 +13,7 @@ from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Decoding, Rates
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
+from wattscribe.models import locate
 from wattscribe.records import Counts, Rejected
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -76,7 +77,7 @@ def workload_of(
         from wattscribe.energy.hf import workload_of as of_transformers
 
         return of_transformers(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
-    path = Path(model.removeprefix("onnx:").removeprefix("sherpa:")).expanduser()
+    path = locate(model.removeprefix("onnx:").removeprefix("sherpa:"))
     workload = files.workload_of(path, precision=precision, segment_s=_seconds(chunk_ms))
     fixed = workload.segment_s
     if chunk_ms is not None and fixed is not None and abs(fixed - chunk_ms / 1000) > 1e-6:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from wattscribe.errors import InputError, MissingExtraError, ModelError, WattscribeError
+from wattscribe.models import REFERENCE
 from wattscribe.recognizers import RUNTIMES, open_recognizer, parse_model
 from wattscribe.records import RecognizerSpec, from_json, to_json
 
@@ -31,6 +32,19 @@ def test_a_spec_carries_what_was_written():
 )
 def test_default_precision_is_the_runtimes_own(runtime: str, expected: str):
     assert parse_model(f"{runtime}:en-us").precision == expected
+
+
+@pytest.mark.parametrize("text", ["reference", "onnx:reference"])
+def test_the_shipped_model_has_a_name(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    found = parse_model(text, precision="int8")
+    assert (found.runtime, found.model, found.precision) == ("onnx", str(REFERENCE), "int8")
+
+
+def test_a_directory_of_the_shipped_models_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reference").mkdir()
+    assert parse_model("onnx:reference").model == "reference"
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def read_candidate(directory: str | Path, precision: str | None = None) -> Candi
         _refuse_4_bit(networks[name], path)
     extras = {
         path.name: path.read_bytes()
-        for path in sorted(Path(directory).iterdir())
+        for path in sorted(files.directory.iterdir())
         if path.is_file() and path.suffix.lower() in (".md", ".model") and path.stat().st_size < 4_000_000
     }
     return Candidate(networks=networks, tokens=files.tokens.read_bytes(), extras=extras, placement=None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from wattscribe.errors import InputError
+from wattscribe.models import SHIPPED, locate
 from wattscribe.recognizers.detect import runtime_of
 from wattscribe.recognizers.registry import RUNTIMES, RuntimeEntry
 from wattscribe.records import RecognizerSpec, Runtime
@@ -21,7 +22,7 @@ def parse_model(
     batch_size: int = 1,
     options: Mapping[str, str] | None = None,
 ) -> RecognizerSpec:
-    """Read `runtime:model`, `runtime:model?option=value&…` or a local directory.
+    """Read `runtime:model`, `runtime:model?option=value&…` or a local directory; `reference` is the shipped model's.
 
     `precision` None takes the runtime's default: fp32, or `stored` where the directory decides. Options given in the text
     win over `options`. Raises InputError for an unknown runtime, precision, device or option and for a missing directory.
@@ -30,6 +31,7 @@ def parse_model(
     runtime, model = _split(name)
     entry = RUNTIMES[runtime]
     if entry.directory:
+        model = str(locate(model)) if model in SHIPPED else model
         _require_directory(model)
     elif runtime != "fake" and not model:
         raise InputError("no model is named", where=text, fix=f"Write {runtime}:MODEL, where MODEL is {entry.model}")
@@ -73,7 +75,7 @@ def _split(text: str) -> tuple[str, str]:
     runtime, colon, model = text.partition(":")
     if colon and runtime in RUNTIMES:
         return runtime, model
-    path = Path(text).expanduser()
+    path = locate(text)
     if path.is_dir():
         return runtime_of(path), text
     if _looks_like_path(text):

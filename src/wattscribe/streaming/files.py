@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattscribe.errors import InputError, ModelError
+from wattscribe.models import locate
 
 COMPONENTS = ("encoder", "decoder", "joiner")
 """File name prefixes of sherpa-onnx's layout; its `decoder` is our predictor."""
@@ -51,7 +52,7 @@ def find_files(directory: str | Path, precision: str | None = None) -> Transduce
         raise InputError(
             f"there is no precision {precision!r}", where=directory, fix="One of: " + ", ".join(PRECISIONS)
         )
-    folder = Path(directory).expanduser()
+    folder = locate(directory)
     if not folder.is_dir():
         raise InputError(
             "there is no such directory", where=directory, fix="Give the directory that holds encoder*.onnx"
