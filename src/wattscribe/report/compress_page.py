@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from wattscribe.report.figures import COLOURS
 from wattscribe.report.page import Block, Cell, Figure, Section, Table, Words, render
 
 if TYPE_CHECKING:
@@ -112,17 +114,18 @@ def _recipes(found: Compression) -> list[Block]:
 
 def _against(found: Compression, tried: Sequence[Tried], key: str, factor: float, axis: str, identity: str) -> Figure:
     traces: list[dict[str, Any]] = []
-    for strategy in dict.fromkeys(each.strategy for each in tried):
+    for strategy, colour in zip(dict.fromkeys(each.strategy for each in tried), cycle(COLOURS), strict=False):
         mine = [each for each in tried if each.strategy == strategy]
         x = [each.energy_mj for each in mine]
         y = [factor * float(getattr(each, key)) for each in mine]
         names = ["<br>".join(str(step) for step in each.steps[-3:]) for each in mine]
-        traces.append({"type": "scatter", "mode": "markers", "name": strategy, "x": x, "y": y, "text": names})
+        traces.append({"type": "scatter", "mode": "markers", "name": strategy, "x": x, "y": y, "text": names,
+                       "marker": {"color": colour}})  # fmt: skip
         edge = front(list(zip(x, y, strict=True)))
         if len(edge) > 1:
             traces.append(
                 {"type": "scatter", "mode": "lines", "name": f"{strategy}: Pareto front", "x": [e for e, _ in edge],
-                 "y": [w for _, w in edge], "line": {"dash": "dot"}}
+                 "y": [w for _, w in edge], "line": {"dash": "dot", "color": colour}}
             )  # fmt: skip
     if key == "wer":
         marks = (("original", found.dev.before), ("result", found.dev.after))
