@@ -13,8 +13,8 @@ from wattscribe.compress.recipe import read_recipe
 from wattscribe.compress.run import Options, make_bench
 
 CONFIGS = {name: Path(__file__).parent / "tune" / f"{name}.toml" for name in ("targeted", "uniform")}
-CHECKPOINT = Path.home() / ".cache" / "wattscribe" / "reference-next"
-"""What the shipped model was exported from: `wattscribe train recipes/continue.toml`. It is not shipped."""
+CHECKPOINT = Path.home() / ".cache" / "wattscribe" / "reference-voices"
+"""What the shipped model was exported from: `wattscribe train recipes/voices.toml`. It is not shipped."""
 
 
 def tuned(checkpoint: Path, dev: str, cache: Path, say: Callable[[str], None] = print) -> dict[str, Candidate]:

@@ -94,10 +94,10 @@ class Piper:
         """A name and 16 kHz samples, at another pace and with other intonation each time."""
         clauses = espeak(text, "en-us").splitlines()
         said = unicodedata.normalize("NFD", ", ".join(" ".join(clause.split()) for clause in clauses if clause.strip()))
-        ids = list(self.phonemes["^"])
+        ids = self.phonemes["^"] + self.phonemes["_"]
         for each in said + ".":
-            ids += self.phonemes["_"] + self.phonemes.get(each, [])
-        ids += self.phonemes["_"] + self.phonemes["$"]
+            ids += self.phonemes[each] + self.phonemes["_"] if each in self.phonemes else []
+        ids += self.phonemes["$"]
         scales = (rng.uniform(0.4, 0.9), rng.uniform(0.8, 1.3), rng.uniform(0.5, 1.1))
         samples = self.session.run(
             None,
