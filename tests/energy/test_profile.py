@@ -18,6 +18,7 @@ from wattscribe.energy.placement import place
 from wattscribe.energy.profile import build
 from wattscribe.energy.rates import counted
 from wattscribe.errors import InputError
+from wattscribe.models import REFERENCE
 from wattscribe.records import Counts
 
 ARCH = ["profile", "arch:emformer-rnnt-base", "--vocab", "4097", "--decoding", "frame-by-frame"]
@@ -243,3 +244,12 @@ def test_transformers_models_from_their_configuration(family: str, tmp_path: Pat
     token = 2 * (4 * width**2 + 2 * width**2 + 2 * width * inner + 2 * frames * width + 2 * 2 * width) + 1000 * width
     assert found.component("decoder").total_macs == pytest.approx(token, rel=0.01)
     assert hf.workload_of(str(tmp_path), precision="int8").size_bytes < 0.3 * found.size_bytes
+
+
+def test_the_shipped_model_is_profiled_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    by_name = run_json(capsys, "profile", "reference")
+    by_path = run_json(capsys, "profile", str(REFERENCE))
+    assert by_name["components"] == by_path["components"]

@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from tests.streaming import models
 from wattscribe.errors import InputError, ModelError
+from wattscribe.models import REFERENCE
 from wattscribe.records import Transcript
 from wattscribe.streaming import open_transducer, opening, prepared
 from wattscribe.streaming.files import find_files, read_vocabulary
@@ -434,3 +435,11 @@ def test_options_out_of_range(directory: Path, options: dict) -> None:
     with pytest.raises(InputError) as caught:
         open_transducer(directory, **options)
     one_line(caught.value, *(str(value) for value in options.values() if value == value))
+
+
+def test_the_shipped_model_is_found_by_its_name_unless_a_directory_here_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_files("reference", "int8").directory == REFERENCE
+    (tmp_path / "reference").mkdir()
+    with pytest.raises(ModelError, match="encoder"):
+        find_files("reference")
