@@ -27,6 +27,7 @@ from benchmarks import compress_tuned
 from wattscribe.compress import outcome
 from wattscribe.compress.run import Options, compress_model
 from wattscribe.errors import WattscribeError
+from wattscribe.models import REFERENCE
 
 RESULTS = Path(__file__).parent / "results"
 RECIPE = RESULTS / "compress-zipformer.recipe.toml"
@@ -152,7 +153,7 @@ def strategy(run: Run, name: str) -> dict[str, Any] | None:
         )  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
             try:
-                found = compress_model(reference.SHIPPED, Path(folder) / "out", options)
+                found = compress_model(REFERENCE, Path(folder) / "out", options)
             except WattscribeError as error:
                 print(f"{name}: {error}")
                 return None

@@ -25,13 +25,13 @@ from wattscribe.compress.run import Options, make_bench
 from wattscribe.compress.speech import SpeechSet, read_speech
 from wattscribe.compress.workbench import Workbench
 from wattscribe.energy import devices
+from wattscribe.models import REFERENCE
 from wattscribe.scoring import ErrorCounts, PairedResult, count_errors, paired_bootstrap
 from wattscribe.streaming import open_transducer
 from wattscribe.training.prepare import KNOWN, TEST_SETS, UNKNOWN_ESPEAK, SpokenSet, speak_set
 from wattscribe.training.texts import read_sentences
 from wattscribe.units import SAMPLE_RATE_HZ
 
-SHIPPED = Path(__file__).resolve().parents[1] / "src" / "wattscribe" / "models" / "reference"
 RESULTS = Path(__file__).parent / "results"
 RECIPES = {640: RESULTS / "compress-reference-640.recipe.toml", 1280: RESULTS / "compress-reference-1280.recipe.toml"}
 """By the milliseconds of audio that a call of the encoder waits for; the model as it was trained waits for 320."""
@@ -72,7 +72,7 @@ def speech_sets(cache: Path, text: Path, say: Callable[[str], None] = print) -> 
 
 
 # --- models -------------------------------------------------------------------------------------------------------------
-def dense(folder: Path = SHIPPED) -> dict[str, Candidate]:
+def dense(folder: Path = REFERENCE) -> dict[str, Candidate]:
     """The model in float32 and its int8 export, frame by frame, weights in their best placement by component."""
     return {
         "dense fp32": replace(lifted(read_candidate(folder)), placement="component"),
@@ -80,7 +80,7 @@ def dense(folder: Path = SHIPPED) -> dict[str, Candidate]:
     }
 
 
-def workbench(dev: str, *, device: str = "wearable", model: Path = SHIPPED, seed: int = 0, limit: int | None = None,
+def workbench(dev: str, *, device: str = "wearable", model: Path = REFERENCE, seed: int = 0, limit: int | None = None,
               cache: Path | None = None, shuffled: bool = False) -> Workbench:  # fmt: skip
     """For carrying recipes out: calibrated on the development speech, labels aside; `shuffled`, on a draw of it by the seed."""
     options = Options(data=(dev,), device=device, max_wer_increase=100 * LIMIT, seed=seed, limit=limit, cache=cache)
@@ -90,7 +90,7 @@ def workbench(dev: str, *, device: str = "wearable", model: Path = SHIPPED, seed
     return bench
 
 
-def digest(folder: Path = SHIPPED) -> str:
+def digest(folder: Path = REFERENCE) -> str:
     """Of the shipped model: what was measured on another one is measured again."""
     return lifted(read_candidate(folder)).digest
 
@@ -119,7 +119,7 @@ def results(recipes: Mapping[str, Path], dev: str, cache: Path) -> dict[str, Can
         unit = "tensor" if any(step.options.get("unit") == "tensor" for step in steps) else "component"
         encoder = proto((kept / "encoder").read_bytes())
         found[name] = replace(
-            read_candidate(SHIPPED), networks={each: (kept / each).read_bytes() for each in COMPONENTS},
+            read_candidate(REFERENCE), networks={each: (kept / each).read_bytes() for each in COMPONENTS},
             decoding="batched", placement=unit, segments=segments.joined(encoder),
         )  # fmt: skip
     return found

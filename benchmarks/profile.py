@@ -18,11 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from wattscribe.models import REFERENCE
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", HERE.parent.parent / "shared")) / "data"
 ZIPFORMER = SHARED / "models" / "zipformer-gigaspeech-3.3m"
-REFERENCE = HERE.parent / "src/wattscribe/models/reference"
 CHAPTER = SHARED / "librispeech" / "dev-clean"
 ARCH = "arch:emformer-rnnt-base"
 LIMIT_S, LIMIT_BYTES = 10.0, 1.5e9

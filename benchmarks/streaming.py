@@ -25,10 +25,11 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from wattscribe.models import REFERENCE  # noqa: E402
+
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 MODEL = SHARED / "models/zipformer-gigaspeech-3.3m"
 TAIL = np.zeros(12800, np.float32)
-SHIPPED = Path(__file__).resolve().parents[1] / "src/wattscribe/models/reference"
 LIVE_SAMPLES = 1600
 SUFFIXES = (".flac", ".wav", ".ogg")
 
@@ -117,9 +118,9 @@ def shipped_text(quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for precision in ("fp16", "int8"):
         encoder, decoder, joiner = (f"{part}.{precision}.onnx" for part in ("encoder", "decoder", "joiner"))
-        theirs = sherpa("greedy", joiner, model=SHIPPED, encoder=encoder, decoder=decoder)
-        ours = open_transducer(SHIPPED, precision=precision)
-        exported = open_transducer(SHIPPED, precision=precision, rewriting=False)
+        theirs = sherpa("greedy", joiner, model=REFERENCE, encoder=encoder, decoder=decoder)
+        ours = open_transducer(REFERENCE, precision=precision)
+        exported = open_transducer(REFERENCE, precision=precision, rewriting=False)
         ours.lookahead.get(10_000)
         for name, files in corpora().items():
             some = files[::10] if quick else files
@@ -172,7 +173,7 @@ def speed(quick: bool) -> dict[str, Any]:
     found = {"zipformer": timed(MODEL, "encoder.int8.onnx", "decoder.onnx", "joiner.onnx", None, quick, measures=True)}
     for precision in ("fp16", "int8"):
         files = [f"{part}.{precision}.onnx" for part in ("encoder", "decoder", "joiner")]
-        found[f"shipped {precision}"] = timed(SHIPPED, *files, precision, quick)
+        found[f"shipped {precision}"] = timed(REFERENCE, *files, precision, quick)
     started = time.process_time()
     open_transducer(MODEL)
     found["opening_cpu_s_once_kept"] = round(time.process_time() - started, 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +16,8 @@ from wattscribe.compress.recipe import Step
 from wattscribe.compress.run import Options, compress_model
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError
+from wattscribe.models import REFERENCE
 from wattscribe.streaming import open_transducer
-
-REFERENCE = Path(__file__).resolve().parents[2] / "src/wattscribe/models/reference"
 
 
 @pytest.fixture(scope="module")

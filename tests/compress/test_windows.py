@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -20,8 +19,7 @@ from wattscribe.compress.levers.segments import joined
 from wattscribe.compress.lift import lifted
 from wattscribe.compress.recipe import Step
 from wattscribe.errors import InputError
-
-REFERENCE = Path(__file__).resolve().parents[2] / "src/wattscribe/models/reference"
+from wattscribe.models import REFERENCE
 
 
 @pytest.fixture(scope="module")

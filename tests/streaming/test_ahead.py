@@ -13,6 +13,7 @@ from onnx import helper
 from tests.streaming import models
 from tests.streaming.test_decoding import folder
 from wattscribe.corpora.audio import read_audio
+from wattscribe.models import REFERENCE
 from wattscribe.streaming import Endpointing, Transducer, ahead, open_transducer, unroll
 from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.endpoint import EndpointRule
@@ -20,7 +21,6 @@ from wattscribe.streaming.onnxfile import read_onnx
 from wattscribe.streaming.session import open_session
 
 LEFT, LAYERS, HEADS, CHUNK = 5, 3, 2, models.FRAMES
-SHIPPED = Path(ahead.__file__).parents[1] / "models" / "reference"
 
 
 def layered(path: Path, *, seed: int, stacked: bool, quantised: bool = True, extra: str = "") -> Path:
@@ -253,7 +253,7 @@ def test_what_it_cannot_take_apart_is_refused(tmp_path: Path) -> None:
 def test_real_encoders_are_encoded_ahead(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The zipformer, and the shipped model at both its precisions."""
     monkeypatch.setattr(ahead, "_PAYS_AFTER", 0)
-    where = SHIPPED if precision else models.ZIPFORMER
+    where = REFERENCE if precision else models.ZIPFORMER
     fast = open_transducer(where, precision=precision or None)
     slow = one_by_one(open_transducer(where, precision=precision or None))
     path = sorted((models.ZIPFORMER.parents[1] / "librispeech").rglob("*.flac"))[5]
