@@ -9,8 +9,9 @@ import onnx
 import pytest
 
 from tests.streaming import models
-from tests.streaming.test_ahead import LAYERS, SHIPPED, layered
+from tests.streaming.test_ahead import LAYERS, layered
 from wattscribe.errors import InputError
+from wattscribe.models import REFERENCE
 from wattscribe.streaming import open_transducer, opening
 from wattscribe.streaming.encoder import Encoder
 
@@ -47,7 +48,7 @@ def test_a_joined_state_becomes_a_state_for_each_layer(tmp_path: Path, quantised
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
 def test_the_shipped_encoder_moves_less_and_gives_the_same_bits(tmp_path: Path, precision: str) -> None:
-    path = SHIPPED / f"encoder.{precision}.onnx"
+    path = REFERENCE / f"encoder.{precision}.onnx"
     one, other = pair(path)
     assert (len(one.layout.states), len(other.layout.states)) == (16, 2)
     same_bits(one, other)
@@ -64,13 +65,13 @@ def test_the_shipped_encoder_moves_less_and_gives_the_same_bits(tmp_path: Path, 
 
 
 def test_streams_that_may_share_calls_keep_the_joined_state() -> None:
-    one, _ = pair(SHIPPED / "encoder.fp16.onnx", alone=False)
+    one, _ = pair(REFERENCE / "encoder.fp16.onnx", alone=False)
     assert one.layout.batchable
     assert len(one.layout.states) == 2
 
 
 def test_a_stream_saved_for_another_batch_size_is_refused() -> None:
-    alone, shared = (open_transducer(SHIPPED, precision="fp16", batch_size=size) for size in (1, 2))
+    alone, shared = (open_transducer(REFERENCE, precision="fp16", batch_size=size) for size in (1, 2))
     stream = alone.stream()
     stream.accept(models.sound(9000, 1))
     with pytest.raises(InputError, match="another batch size"):
