@@ -96,8 +96,8 @@ class Editor:
 
     def use_instead(self, old: str, new: str) -> None:
         """Every user of `old` takes `new`."""
-        for node in list(self.users.get(old, [])):
-            self.replace_same(node, rewired(node, {old: new}))
+        while users := self.users.get(old):  # a node that takes it twice stands there twice
+            self.replace_same(users[0], rewired(users[0], {old: new}))
 
     def replace_same(self, old: Node, new: Node) -> None:
         """Put one node in another's place."""

@@ -129,7 +129,7 @@ def _segment(audio: Port, metadata: Mapping[str, str], path: Path) -> tuple[int,
 
 
 class Encoder:
-    """A loaded encoder. `frames` is what it emits per segment, found by one trial run."""
+    """A loaded encoder. `frames` is what it emits per segment: what its graph states, or a trial run shows."""
 
     def __init__(self, net: Any, path: Path, *, streams_apart: bool = True) -> None:
         self.net = net
@@ -138,22 +138,31 @@ class Encoder:
         self.layout = replace(found, batchable=found.batchable and streams_apart)
         self._free: list[Slot] = []
         self._names = [self.layout.output, *(spec.output for spec in self.layout.states)]
-        probe = session.run_once(
-            net,
-            path,
-            self._names,
-            self._feeds(np.zeros((1, *self.segment_shape), np.float32), [0], self.initial_states()),
-        )
+        self.frames, self.dim = self._stated() or self._tried()
+        self.release(Slot(self).settled())
+
+    def _stated(self) -> tuple[int, int] | None:
+        """Frames and width, where the graph states the shapes of all its outputs and they are those of its states."""
+        shapes = {port.name: tuple(port.shape) for port in self.net.get_outputs()}
+        first = shapes[self.layout.output]
+        sizes = [size for size in first if isinstance(size, int)]
+        same = all(shapes[spec.output] == spec.shape for spec in self.layout.states)
+        return (sizes[1], sizes[2]) if same and len(first) == len(sizes) == 3 and sizes[0] == 1 else None
+
+    def _tried(self) -> tuple[int, int]:
+        """Frames and width of a trial run. Raises ModelError where a state changes its shape."""
+        features = np.zeros((1, *self.segment_shape), np.float32)
+        probe = session.run(self.net, self.path, self._names, self._feeds(features, [0], self.initial_states()))
         if probe[0].ndim != 3 or probe[0].shape[0] != 1:
-            raise ModelError(f"output {self.layout.output!r} has shape {list(probe[0].shape)}", where=path)
+            raise ModelError(f"output {self.layout.output!r} has shape {list(probe[0].shape)}", where=self.path)
         for spec, value in zip(self.layout.states, probe[1:], strict=True):
             if value.shape != spec.shape:
                 raise ModelError(
                     f"state {spec.name!r} {list(spec.shape)} comes back as {list(value.shape)}",
-                    where=path,
+                    where=self.path,
                     fix="Export the state with the same shape going in and out",
                 )
-        self.frames, self.dim = int(probe[0].shape[1]), int(probe[0].shape[2])
+        return int(probe[0].shape[1]), int(probe[0].shape[2])
 
     @property
     def segment_shape(self) -> tuple[int, int]:
@@ -240,6 +249,11 @@ class Slot:
                 binding.bind_ortvalue_input(spec.name, source)
                 binding.bind_ortvalue_output(spec.output, target)
         return bindings
+
+    def settled(self) -> Slot:
+        """After one run that leaves the session no more memory than it needs."""
+        session.run_and_shrink(self._net, self._bindings[self._now], self._encoder.path)
+        return self
 
     def run(self, before: int) -> Array:
         """Encode what lies in `features`; `before` feature frames came earlier. Returns [F, D], valid until the next run."""

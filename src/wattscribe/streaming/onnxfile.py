@@ -163,6 +163,14 @@ def parse_onnx(data: bytes, path: Path) -> OnnxFile:
     return OnnxFile(path=path, graph=graph, opsets=opsets, metadata=metadata, rest=tuple(rest))
 
 
+def shapes(model: OnnxFile) -> dict[str, tuple[int | str | None, ...]]:
+    """The shapes that the file states: of inputs, outputs, weights and inner values; symbols and unknown sizes as they stand."""
+    graph = model.graph
+    stated = [_value_info(raw) for number, raw in graph.rest if number == 13]
+    found = {each.name: each.shape for each in (*stated, *graph.inputs, *graph.outputs)}
+    return found | {each.name: each.shape for each in graph.initializers}
+
+
 def _not_onnx(path: Path, reason: str) -> ModelError:
     return ModelError(f"is not an ONNX model ({reason})", where=path, fix="Export or download the file again")
 

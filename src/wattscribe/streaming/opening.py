@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from wattscribe.streaming.rowwise import by_row
 from wattscribe.streaming.session import open_session
 from wattscribe.streaming.single import single
 from wattscribe.streaming.trial import feeds_of, noise
+from wattscribe.streaming.trimming import trimmed
 
 
 def open_encoder(
@@ -41,7 +43,11 @@ def open_encoder(
     give_back()
     with prepared.writing(None if outside else target) as new:
         try:
-            net = open_session(path, threads=threads, model=changed, saved=saved or new)
+            if changed is not None and alone:
+                changed = _trimmed(changed, path, threads)
+                net = open_session(path, threads=threads, model=changed, optimised=False, saved=saved or new)
+            else:
+                net = open_session(path, threads=threads, model=changed, saved=saved or new)
         except ModelError:
             if changed is None:
                 raise
@@ -64,13 +70,22 @@ def kept(path: Path, target: Path | None, threads: int) -> Any:
         give_back()
 
 
-def _rewritten(model: OnnxFile, alone: bool, apart: bool) -> bytes | None:
-    """The changed graph; None where no rule applies."""
+def _rewritten(model: OnnxFile, alone: bool, apart: bool) -> bytes:
+    """The changed graph."""
     one = _for_one(model) if alone else None
-    changed, applied = rewrite(model if one is None else parse_onnx(one, model.path), alone=alone and not apart)
-    if one is None and not any(applied.values()):
-        return None
+    changed, _ = rewrite(model if one is None else parse_onnx(one, model.path), alone=alone and not apart)
     return shortened(parse_onnx(changed, model.path)) or changed
+
+
+def _trimmed(changed: bytes, path: Path, threads: int) -> bytes:
+    """The graph as onnxruntime optimises it, without what moves nothing."""
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
+        optimised = Path(folder) / "encoder.onnx"
+        open_session(path, threads=threads, model=changed, saved=optimised)
+        model = read_onnx(optimised)
+    give_back()
+    less = trimmed(model)
+    return shortened(parse_onnx(less, path)) or less
 
 
 def _for_one(model: OnnxFile) -> bytes | None:

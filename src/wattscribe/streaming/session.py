@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import ModelError
+from wattscribe.streaming.giving import give_back
 
 
 def open_session(
@@ -40,11 +41,35 @@ def open_session(
         options.optimized_model_filepath = str(saved)
         options.add_session_config_entry("session.save_model_format", "ORT" if saved.suffix == ".ort" else "ONNX")
     options.log_severity_level = 3
+    if _one_arena():
+        options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     source: bytes | str = str(ready or path) if model is None else model
     with Running(path, "cannot be executed"):
-        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            source, options, providers=["CPUExecutionProvider"], disabled_optimizers=_none_but_first_give_back()
+        )
+
+
+@cache
+def _one_arena() -> bool:
+    """Memory for all sessions, which grows by what is asked for; else each has its own, which doubles. False: not to be had."""
+    import onnxruntime as ort
+
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    by_need = 1
+    try:
+        ort.create_and_register_allocator(place, ort.OrtArenaCfg(0, by_need, -1, -1))
+    except _failures():
+        return False
+    return True
+
+
+def _none_but_first_give_back() -> Iterator[str]:
+    """No names. onnxruntime takes them between reading the graph and making its operators, when memory stands highest."""
+    give_back()
+    yield from ()
 
 
 class Running:
@@ -106,14 +131,18 @@ def bound(net: Any, binding: Any) -> Callable[[], None]:
     return partial(inner.run_with_iobinding, buffers, None)
 
 
-def run_once(session: Any, path: Path, outputs: list[str], feeds: Mapping[str, Any]) -> list[Any]:
-    """`run` for a trial: the buffers that it took are given back."""
+def run_and_shrink(net: Any, binding: Any, path: Path) -> None:
+    """A first run into bound buffers, after which only weights are kept.
+
+    It takes its memory piece by piece, later runs take theirs in one block: the pieces would stay beside it, and do where
+    onnxruntime allocates the outputs in between them.
+    """
     import onnxruntime
 
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     with Running(path, "failed while running"):
-        return session.run(outputs, feeds, options)  # type: ignore[no-any-return]
+        net.run_with_iobinding(binding, options)
 
 
 def run(session: Any, path: Path, outputs: list[str], feeds: Mapping[str, Any]) -> list[Any]:
