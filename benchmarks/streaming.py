@@ -9,6 +9,7 @@ meets both alike.
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
@@ -356,15 +357,21 @@ SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {
 
 
 def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"all of {', '.join(SECTIONS)} unless named")
+    parser.add_argument("--quick", action="store_true", help="fewer recordings")
+    parser.add_argument("--keep", action="store_true", help="put the results into results/streaming.json")
+    chosen = parser.parse_args(arguments)
+    unknown = [name for name in chosen.sections if name not in SECTIONS]
+    if unknown:
+        parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
     if not MODEL.is_dir():
         print(json.dumps({"skipped": "../shared/data is missing"}))
         return 0
-    quick = "--quick" in arguments
-    names = [name for name in arguments if name in SECTIONS] or list(SECTIONS)
     found = {}
-    for name in names:
-        found[name] = SECTIONS[name](quick)
-        if "--keep" in arguments:
+    for name in chosen.sections or SECTIONS:
+        found[name] = SECTIONS[name](chosen.quick)
+        if chosen.keep:
             keep(name, found[name], arguments)
     print(json.dumps(found))
     return 0

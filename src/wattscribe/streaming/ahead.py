@@ -102,6 +102,8 @@ def make(encoder: Encoder, threads: int) -> Ahead:
         made = Ahead(encoder, net)
         if not _same(encoder, made, features, states):
             raise CannotUnroll("segments encoded together differ from those encoded one by one")
+    encoder.release(encoder.slot().settled())
+    give_back()
     return made
 
 
