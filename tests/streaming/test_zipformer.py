@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks._memory import measured
 
 from tests.streaming import models
 from tests.streaming.test_decoding import alike
 from wattscribe.corpora.audio import read_audio
 from wattscribe.streaming import Endpointing, open_transducer
+from wattscribe.streaming.files import find_files
 
 pytestmark = [
     pytest.mark.data,
@@ -105,3 +108,13 @@ def test_directories_without_their_rewritten_graph_read_the_same() -> None:
     plain, rewritten = (open_transducer(models.ZIPFORMER, rewriting=flag) for flag in (False, True))
     audio = list(speech()[:3])
     assert plain.transcribe(audio) == rewritten.transcribe(audio)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
+def test_a_running_stream_keeps_little_more_than_the_weights(tmp_path: Path) -> None:
+    """Memory that is not pages of files, which does not depend on the machine's page cache; the peak stands in `make bench`."""
+    audio = sorted((SHARED / "librispeech").rglob("*.flac"))[0]
+    weights = sum(path.stat().st_size for _, path in find_files(models.ZIPFORMER).components)
+    for _ in range(2):  # the first start prepares the graph
+        found = measured(str(tmp_path), "live", str(models.ZIPFORMER), str(audio))
+    assert found["without_file_pages_bytes"] < 2.7 * weights
