@@ -15,6 +15,7 @@ from pathlib import Path
 
 from wattscribe import records
 from wattscribe.compress import levers
+from wattscribe.compress.acceptance import non_inferiority
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import COMPONENTS, Candidate, proto, read_candidate
 from wattscribe.compress.levers import segments
@@ -26,7 +27,7 @@ from wattscribe.compress.speech import SpeechSet, read_speech
 from wattscribe.compress.workbench import Workbench
 from wattscribe.energy import devices
 from wattscribe.models import REFERENCE
-from wattscribe.scoring import ErrorCounts, PairedResult, count_errors, paired_bootstrap
+from wattscribe.scoring import ErrorCounts, PairedResult, count_errors
 from wattscribe.streaming import open_transducer
 from wattscribe.training.prepare import KNOWN, TEST_SETS, UNKNOWN_ESPEAK, SpokenSet, speak_set
 from wattscribe.training.texts import read_sentences
@@ -220,8 +221,8 @@ def heard(
 
 
 def compared(found: Mapping[str, Heard], speech: SpeechSet, against: str, name: str) -> PairedResult:
-    """WER of `name` less that of `against`: paired, speakers drawn whole."""
-    return paired_bootstrap(found[against].errors, found[name].errors, speech.speakers, resamples=4000, seed=0)
+    """WER of `name` less that of `against`: paired, speakers drawn whole where there are enough."""
+    return non_inferiority(found[against].errors, found[name].errors, speech, seed=0)
 
 
 def whole(specs: Sequence[str], limit: int | None = None) -> SpeechSet:

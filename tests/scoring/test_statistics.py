@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from wattscribe import scoring
 from wattscribe.errors import InputError
 from wattscribe.scoring import ErrorCounts, count_errors, holm, mapsswe, paired_bootstrap, spearman, wer_interval
+from wattscribe.scoring.student import student_t
 
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
 OUTPUTS = SHARED / "recognizer-outputs"
@@ -96,10 +97,10 @@ def test_the_interval_is_that_of_the_normal_approximation() -> None:
 
 
 def test_speakers_are_drawn_whole() -> None:
-    """Two speakers, one always right and one always wrong: draws give 0, 1/2 or 1, so the interval is everything."""
+    """Two speakers, one always right and one always wrong: draws give 0, 1/2 or 1, widened by √2 · t(1) / z."""
     counts = made([0] * 50 + [10] * 50, [10] * 100)
     clustered = wer_interval(counts, ["a"] * 50 + ["b"] * 50)
-    assert clustered.ci95 == (0.0, 1.0)
+    assert clustered.ci95 == (0.0, pytest.approx(0.5 + 0.5 * math.sqrt(2) * 12.7062 / 1.95996, rel=1e-4))
     assert "2 speakers (few" in clustered.method
     alone = wer_interval(counts, ["a"] * 100)
     assert alone.ci95 is not None
@@ -147,6 +148,59 @@ def test_false_alarms_come_as_often_as_promised() -> None:
         one, other = generator.binomial(8, 0.15, size=(2, 80))
         found += paired_bootstrap(made(one.tolist(), [8] * 80), made(other.tolist(), [8] * 80), seed=seed).p < 0.05
     assert 4 <= found <= 30
+
+
+def drawn(speakers: int, effect: float, seed: int) -> tuple[ErrorCounts, ErrorCounts, list[str]]:
+    """60 utterances of 12 words; each speaker is harder for the second system by a normal draw around `effect`."""
+    generator = np.random.default_rng(seed)
+    of = np.arange(60) % speakers
+    harder = np.clip(0.15 + effect + generator.normal(0, 0.03, speakers)[of], 0, 1)
+    one, other = generator.binomial(12, 0.15, 60), generator.binomial(12, harder)
+    return made(one.tolist(), [12] * 60), made(other.tolist(), [12] * 60), [str(each) for each in of]
+
+
+@pytest.mark.parametrize("speakers", [2, 3, 5, 20])
+def test_few_speakers_claim_no_more_than_many(speakers: int) -> None:
+    """At most one claim in twenty is false: of a difference where there is none, and of an increase within its exact size."""
+    differs = within = 0
+    for seed in range(200):
+        one, other, of = drawn(speakers, 0.0, seed)
+        differs += paired_bootstrap(one, other, of, resamples=400, seed=seed).p < 0.05
+        one, other, of = drawn(speakers, 0.02, seed)
+        within += paired_bootstrap(one, other, of, resamples=400, seed=seed).upper95 <= 0.02
+    assert differs <= 20
+    assert within <= 20
+
+
+def test_below_the_fewest_speakers_utterances_are_drawn_and_the_method_says_so() -> None:
+    one, other, of = drawn(3, 0.0, 1)
+    alone = paired_bootstrap(one, other, of, fewest_speakers=5)
+    assert alone.upper95 == paired_bootstrap(one, other).upper95
+    assert "60 utterances (3 speakers: says nothing about other speakers)" in alone.method
+
+
+def test_one_utterance_shows_nothing() -> None:
+    one, other = made([1], [8]), made([4], [8])
+    interval = wer_interval(other)
+    assert (interval.rate, interval.ci95) == (0.5, None)
+    assert "one utterance" in interval.method
+    with pytest.raises(InputError, match="two utterances"):
+        paired_bootstrap(one, other)
+
+
+def test_the_same_difference_everywhere_is_not_proof() -> None:
+    """Two utterances or segments that agree: their signs would by chance in one case of two."""
+    one, other = made([0, 0], [8, 8]), made([3, 3], [8, 8])
+    assert paired_bootstrap(one, other).p >= 0.5
+    assert mapsswe(np.array([0.0, 0.0]), np.array([3.0, 3.0])).p == 0.5
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 40])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.975])
+def test_quantiles_of_t_agree_with_scipy(degrees: int, confidence: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert student_t(degrees, confidence) == pytest.approx(stats.t.ppf(confidence, degrees), rel=1.5e-3)
+    assert student_t(math.inf, confidence) == pytest.approx(stats.norm.ppf(confidence))
 
 
 def test_a_paired_test_refuses_other_utterances() -> None:

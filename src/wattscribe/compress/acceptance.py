@@ -19,11 +19,13 @@ from wattscribe.compress.measure import Measurer, listen
 from wattscribe.compress.speech import Audio, SpeechSet
 from wattscribe.errors import ModelError
 from wattscribe.records import Counts
-from wattscribe.scoring import count_errors, paired_bootstrap
+from wattscribe.scoring import ErrorCounts, PairedResult, count_errors, paired_bootstrap
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.transducer import Transducer
 from wattscribe.units import SAMPLE_RATE_HZ
 
+FEWEST_SPEAKERS = 5
+"""Below, an interval for other speakers is too wide to show anything: the verdict is then on these speakers, and says so."""
 LATENCY_UTTERANCES = 12
 MEMORY_UTTERANCES = 4
 
@@ -79,6 +81,11 @@ class _Pass:
     cpu_s: float = 0.0
 
 
+def non_inferiority(first: ErrorCounts, second: ErrorCounts, speech: SpeechSet, *, seed: int) -> PairedResult:
+    """The second model's WER against the first's: speakers drawn whole, where there are enough to speak for others."""
+    return paired_bootstrap(first, second, speech.speakers, fewest_speakers=FEWEST_SPEAKERS, resamples=4000, seed=seed)
+
+
 def accept(
     measurer: Measurer, original: Candidate, result: Candidate, speech: SpeechSet, limit: float, *, seed: int = 0
 ) -> Acceptance:
@@ -96,7 +103,7 @@ def accept(
             for folder, each in zip(folders, (original, result), strict=True)
         ]
     errors = [count_errors(speech.references, each.texts) for each in passes]
-    paired = paired_bootstrap(errors[0], errors[1], speech.speakers, resamples=4000, seed=seed)
+    paired = non_inferiority(errors[0], errors[1], speech, seed=seed)
     sides = []
     for candidate, made, wer, peak, partial in zip(
         (original, result), passes, (each.wer or 0.0 for each in errors), memory, partials, strict=True

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.compress import outcome
-from wattscribe.compress.acceptance import Acceptance, accept
+from wattscribe.compress.acceptance import Acceptance, accept, non_inferiority
 from wattscribe.compress.beside import read_beside
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import COMPONENTS, Candidate, read_candidate
@@ -264,15 +264,13 @@ def _proven(bench: Workbench, made: Outcome, options: Options) -> tuple[Outcome,
     """With `require_proof`, take the last kept steps back until non-inferiority is proven."""
     if not options.require_proof:
         return made, []
-    from wattscribe.scoring import paired_bootstrap
-
     base = bench.measure(bench.reference).errors
     done = list(made.done)
     notes: list[str] = []
     while True:
         steps = tuple(each.step for each in done if each.kept)
         errors = bench.measure(bench.build(steps)).errors
-        paired = paired_bootstrap(base, errors, bench.dev.speakers, resamples=4000, seed=options.seed)
+        paired = non_inferiority(base, errors, bench.dev, seed=options.seed)
         if paired.upper95 <= bench.limit or not steps:
             return Outcome(strategy=made.strategy, done=tuple(done), sensitivities=made.sensitivities), notes
         last = max(i for i, each in enumerate(done) if each.kept)

@@ -12,7 +12,7 @@ import numpy as np
 from wattscribe.errors import InputError
 from wattscribe.records import Interval
 from wattscribe.scoring.counting import ErrorCounts, Floats, Span
-from wattscribe.scoring.intervals import RESAMPLES, clusters, resampled
+from wattscribe.scoring.intervals import RESAMPLES, clusters, resampled, widening
 
 SEPARATING_WORDS = 2
 """Consecutive words that both systems have right end a segment, as in NIST's sc_stats."""
@@ -48,26 +48,35 @@ def paired_bootstrap(
     second: ErrorCounts,
     speakers: Sequence[str] | None = None,
     *,
+    fewest_speakers: int = 2,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> PairedResult:
     """Resample the same speakers for both and look at the difference of the WERs (Bisani & Ney 2004, by speaker).
 
-    The p-value is two-sided with one added to both counts, so that it is never below 1 / (resamples + 1) by chance alone.
+    Widened where there are few of them; below `fewest_speakers` utterances are drawn, which says nothing about others. The
+    p-value is two-sided with one added to both counts, so that it is never below 1 / (resamples + 1) by chance alone; n units
+    cannot show less than 2^(1 − n), the chance that all signs agree. Raises InputError for one utterance, or for other
+    utterances on both sides.
     """
     _check_paired(first, second)
-    groups = clusters(speakers, first.utterances)
+    groups = clusters(speakers, first.utterances, fewest=fewest_speakers)
+    if groups.count < 2:
+        raise InputError("a paired test needs two utterances or more, there is one", fix="Measure more utterances")
     columns = np.stack([groups.sums(second.errors - first.errors), groups.sums(first.words)], axis=1)
     totals = resampled(columns, resamples=resamples, seed=seed)
     totals = totals[totals[:, 1] > 0]
-    differences = totals[:, 0] / totals[:, 1]
-    low, upper, high = np.percentile(differences, [2.5, 95.0, 97.5])
-    tail = min(int(np.count_nonzero(differences <= 0)), int(np.count_nonzero(differences >= 0)))
+    difference = float(columns[:, 0].sum() / columns[:, 1].sum())
+    away = totals[:, 0] / totals[:, 1] - difference
+    two_sided, one_sided = (widening(groups.count, confidence) for confidence in (0.975, 0.95))
+    low, high = (difference + two_sided * np.percentile(away, [2.5, 97.5])).tolist()
+    draws = difference + two_sided * away
+    tail = min(int(np.count_nonzero(draws <= 0)), int(np.count_nonzero(draws >= 0)))
     return PairedResult(
-        difference=float(columns[:, 0].sum() / columns[:, 1].sum()),
-        ci95=(float(low), float(high)),
-        upper95=float(upper),
-        p=min(1.0, 2.0 * (tail + 1) / (len(differences) + 1)),
+        difference=difference,
+        ci95=(low, high),
+        upper95=float(difference + one_sided * np.percentile(away, 95.0)),
+        p=max(min(1.0, 2.0 * (tail + 1) / (len(draws) + 1)), 2.0 ** (1 - groups.count)),
         method=f"paired {groups.by}, {resamples} resamples",
     )
 
@@ -75,8 +84,8 @@ def paired_bootstrap(
 def mapsswe(first: Floats, second: Floats) -> MatchedPairs:
     """Matched pairs over segments (Gillick & Cox 1989): `first` and `second` are errors per segment, shape (segments,).
 
-    Two-sided normal test of the mean difference, with the sample standard deviation (n − 1). Raises InputError below two
-    segments or on unequal lengths.
+    Two-sided normal test of the mean difference, with the sample standard deviation (n − 1); n segments cannot show less than
+    2^(1 − n), the chance that all signs agree. Raises InputError below two segments or on unequal lengths.
     """
     if len(first) != len(second):
         raise InputError(f"{len(first)} segments stand against {len(second)}")
@@ -91,7 +100,7 @@ def mapsswe(first: Floats, second: Floats) -> MatchedPairs:
         difference=mean,
         ci95=(mean - 1.959964 * error, mean + 1.959964 * error),
         z=z,
-        p=math.erfc(abs(z) / math.sqrt(2.0)),
+        p=max(math.erfc(abs(z) / math.sqrt(2.0)), 2.0 ** (1 - count)),
         segments=count,
         method=f"matched pairs over {count} segments{few}",
     )
