@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from tests.streaming import models
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import REFERENCE
 from wattscribe.records import Transcript
-from wattscribe.streaming import open_transducer, opening, prepared
+from wattscribe.streaming import open_transducer, opening, prepared, session
 from wattscribe.streaming.files import find_files, read_vocabulary
 from wattscribe.streaming.layout import Port, match_states
 from wattscribe.streaming.onnxfile import read_onnx
@@ -201,7 +204,7 @@ def test_a_prepared_graph_is_taken_instead_of_the_file(
     directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder, first = opened_twice(directory, monkeypatch, tmp_path)
-    assert len(list(folder.iterdir())) == 3
+    assert len(list(folder.glob("*.ort"))) == 3
     monkeypatch.setattr(opening, "read_onnx", None)
     assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
 
@@ -210,12 +213,40 @@ def test_a_damaged_or_foreign_prepared_graph_is_made_again(
     directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder, first = opened_twice(directory, monkeypatch, tmp_path)
-    for number, path in enumerate(folder.iterdir()):
-        path.write_bytes(b"" if number == 0 else path.read_bytes()[:-500])
+    for number, path in enumerate(sorted(folder.glob("*.ort"))):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 64  # still a graph, with another weight or size
+        path.write_bytes([b"", data[:-500], data][number])
     assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
     models.build(directory, seed=9)
     open_transducer(directory)
-    assert len(list(folder.iterdir())) == 6, "another model, other graphs"
+    assert len(list(folder.glob("*.ort"))) == 6, "another model, other graphs"
+
+
+def test_a_changed_byte_of_a_prepared_graph_is_seen(directory: Path, monkeypatch, tmp_path: Path) -> None:
+    folder, first = opened_twice(directory, monkeypatch, tmp_path)
+    whole = {path: path.read_bytes() for path in folder.glob("*.ort")}
+    for path, data in whole.items():
+        path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+        assert not prepared.whole(path)
+        assert not path.exists()
+    assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="limits of file sizes are POSIX's")
+def test_a_full_disk_stops_nothing(directory: Path, tmp_path: Path) -> None:
+    """A limit of one block on the files that the process may write, as a quota would; and the start after it."""
+    script = (
+        "import resource, signal, sys; from wattscribe.streaming import open_transducer, prepared\n"
+        "prepared._SMALLEST_BYTES = 0; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512)); open_transducer(sys.argv[1]).stream()"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for code in (script, script.replace("512, 512", "-1, -1")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(directory)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_graphs_are_not_kept_where_that_is_forbidden_or_impossible(
@@ -320,11 +351,14 @@ def set_metadata(model: onnx.ModelProto, key: str, value: str | None) -> None:
         ("encoder.onnx", "decode_chunk_len", None, "metadata 'decode_chunk_len' is missing"),
         ("encoder.onnx", "decode_chunk_len", "x", "decode_chunk_len='x' is not a positive whole number"),
         ("encoder.onnx", "decode_chunk_len", "10", "decode_chunk_len=10 is more than T=9"),
+        ("encoder.onnx", "decode_chunk_len", "5", "decode_chunk_len=5 is no multiple of the 4 frames of a call"),
+        ("encoder.onnx", "decode_chunk_len", "²", "decode_chunk_len='²' is not a positive whole number"),
         ("encoder.onnx", "T", "12", "metadata says T=12, but its input 'x' takes 9 frames"),
         ("encoder.onnx", "feature", "whisper", "Whisper features"),
         ("decoder.onnx", "context_size", "3", "context_size=3, but its input 'y' takes 2 tokens"),
         ("decoder.onnx", "vocab_size", "99", "knows 99 tokens, but tokens.txt lists 15"),
         ("joiner.onnx", "joiner_dim", "many", "joiner_dim='many' is not"),
+        ("joiner.onnx", "joiner_dim", "99", "joiner_dim=99, but its input"),
     ],
 )
 def test_missing_or_wrong_metadata(directory: Path, file: str, key: str, value: str | None, fault: str) -> None:
@@ -389,6 +423,55 @@ def test_an_encoder_that_fails_while_running_names_the_node(directory: Path) -> 
     with pytest.raises(ModelError) as caught:
         open_transducer(directory)
     one_line(caught.value, "encoder.onnx", "failed while running", "the_reshape")
+
+
+def test_an_input_that_nothing_makes_is_named(directory: Path) -> None:
+    def spoil(model: onnx.ModelProto) -> None:
+        next(n for n in model.graph.node if n.op_type == "Tanh").input[0] = "nowhere"
+
+    edit(directory / "encoder.onnx", spoil)
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, "encoder.onnx", "nowhere")
+
+
+@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "joiner.onnx"])
+@pytest.mark.parametrize(("make", "fault"), [
+    (lambda path: path.write_bytes(b""), "is empty"),
+    (lambda path: path.mkdir(), "is not a file"),
+    (lambda path: path.symlink_to("gone"), "is a link to nothing"),
+])  # fmt: skip
+def test_what_only_looks_like_a_model_file(directory: Path, name: str, make, fault: str) -> None:
+    (directory / name).unlink()
+    make(directory / name)
+    with pytest.raises(ModelError) as caught:
+        open_transducer(directory)
+    one_line(caught.value, name, fault)
+
+
+@pytest.mark.parametrize(
+    ("message", "left"),
+    [
+        (
+            "Load model from a/encoder.onnx failed:/b/onnxruntime/core/graph/model_load_utils.h:48 void "
+            "onnxruntime::model_load_utils::ValidateOpsetForDomain(const std::unordered_map<std::string, int>&, "
+            "const onnxruntime::logging::Logger&, bool, const std::string&, int) ONNX Runtime supports opset 26.",
+            "ONNX Runtime supports opset 26",
+        ),
+        (
+            "Load model from a/encoder.onnx failed:/b/onnxruntime/core/graph/model.cc:181 onnxruntime::Model::Model("
+            "onnx::ModelProto&&, const onnxruntime::ModelOptions&) Unsupported model IR version: 99",
+            "Unsupported model IR version: 99",
+        ),
+        (
+            "running Gather node. Name:'' Status Message: virtual OrtValue* onnxruntime::IExecutionFrame::Output(int, "
+            "const onnxruntime::TensorShape*) The output has shape {1,8}",
+            "running Gather node. Name:'' Status Message: The output has shape {1,8}",
+        ),
+    ],
+)  # fmt: skip
+def test_messages_hold_no_cpp_signature(message: str, left: str) -> None:
+    assert session._one_line(message) == left
 
 
 def test_an_offline_encoder_is_not_taken_for_a_streaming_one(directory: Path) -> None:

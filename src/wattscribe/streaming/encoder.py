@@ -72,6 +72,12 @@ def read_layout(net: Any, path: Path) -> EncoderLayout:
     }
     lengths = extra.get("x_lens")
     clock = next((p for name, p in extra.items() if "processed" in name), None)
+    if clock is not None and "conformer" not in metadata.get("model_type", "conformer"):
+        raise ModelError(
+            f"state input {clock.name!r} {list(clock.shape)} is fed by no output",
+            where=path,
+            fix=f"Export it with an output new_{clock.name} of the same shape",
+        )
     states = [p for p in rest if p not in (lengths, clock)]
     if not states:
         raise ModelError(
@@ -139,6 +145,12 @@ class Encoder:
         self._free: list[Slot] = []
         self._names = [self.layout.output, *(spec.output for spec in self.layout.states)]
         self.frames, self.dim = self._stated() or self._tried()
+        if self.layout.shift_frames % self.frames:
+            raise ModelError(
+                f"metadata decode_chunk_len={self.layout.shift_frames} is no multiple of the {self.frames} frames of a call",
+                where=path,
+                fix="Export it again: its metadata belong to another one",
+            )
         self.release(Slot(self).settled())
 
     def _stated(self) -> tuple[int, int] | None:

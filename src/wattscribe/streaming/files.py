@@ -96,6 +96,7 @@ def _choose(folder: Path, component: str, precision: str, notes: list[str]) -> P
                 where=folder,
                 fix="Keep one of them in the directory",
             )
+        _check_file(found[name][0])
         if precision not in ("stored", name):
             notes.append(f"there is no {precision} {component}: {found[name][0].name} ({name}) runs")
         return found[name][0]
@@ -104,6 +105,15 @@ def _choose(folder: Path, component: str, precision: str, notes: list[str]) -> P
         where=folder,
         fix="A transducer needs encoder*.onnx, decoder*.onnx, joiner*.onnx",
     )
+
+
+def _check_file(path: Path) -> None:
+    wrong = (
+        "is a link to nothing" if not path.exists() else "is not a file" if not path.is_file()
+        else "is empty" if not path.stat().st_size else None
+    )  # fmt: skip
+    if wrong is not None:
+        raise ModelError(wrong, where=path, fix="Copy it again from where the model was exported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         if not line.strip():
             continue
         symbol, _, identity = line.rpartition(" ")
-        if not identity.strip().isdigit():
+        if not identity.strip().isdecimal():
             raise ModelError(
                 f"line {number} is not `symbol id`: {line[:40]!r}", where=path, fix="Copy it from the export"
             )

@@ -45,6 +45,12 @@ class Joiner:
         """Try one row; returns the vocabulary's size. Raises ModelError that names both files where widths differ."""
         for port, (file, width) in ((self._encoder, encoder), (self._predictor, predictor)):
             takes = port.shape[-1] if isinstance(port.shape[-1], int) else self.dim
+            if self.dim not in (None, takes):
+                raise ModelError(
+                    f"metadata says joiner_dim={self.dim}, but its input {port.name!r} takes {takes} values",
+                    where=self.path,
+                    fix="Export it again: its metadata belong to another one",
+                )
             if takes is not None and takes != width:
                 raise ModelError(
                     f"its input {port.name!r} takes {takes} values, but {file} gives {width}",

@@ -125,7 +125,7 @@ def _spec(port: Port, output: Port, batch: int | str, metadata: Mapping[str, str
             shape.append(1)
         elif isinstance(output.shape[index], int):
             shape.append(int(output.shape[index]))
-        elif metadata.get(size, "").isdigit():
+        elif metadata.get(size, "").isdecimal():
             shape.append(int(metadata[size]))
         else:
             raise ModelError(
@@ -141,7 +141,7 @@ def number(metadata: Mapping[str, str], key: str, path: Path) -> int | None:
     text = metadata.get(key)
     if text is None:
         return None
-    if not text.strip().isdigit() or int(text) < 1:
+    if not text.strip().isdecimal() or int(text) < 1:
         raise ModelError(
             f"metadata {key}={text!r} is not a positive whole number", where=path, fix="Export the model again"
         )

@@ -16,7 +16,7 @@ _INPUT, _OUTPUT, _NAME = 1, 2, 3
 
 
 def shortened(model: OnnxFile) -> bytes | None:
-    """The same graph, inputs and outputs as they were called; None where it holds inner graphs, which are only ever copied."""
+    """The same graph, inputs and outputs as they were called; None where it is broken or holds inner graphs, only ever copied."""
     graph = model.graph
     if any(inner_names([each]) for each in graph.nodes):
         return None
@@ -24,6 +24,8 @@ def shortened(model: OnnxFile) -> bytes | None:
     inner = [each.name for each in graph.initializers] + [name for each in graph.nodes for name in each.outputs]
     free = (name for name in map("{:x}".format, count()) if name not in fixed)
     names = {name: name for name in fixed} | {name: next(free) for name in dict.fromkeys(inner) if name not in fixed}
+    if any(name not in names for each in graph.nodes for name in each.inputs):
+        return None  # a broken graph: onnxruntime says by its own names what is missing
     return b"".join((*model.rest, protobuf.field(7, b"".join(_fields(model, names)))))
 
 

@@ -309,9 +309,12 @@ def _typed_data(typed: Mapping[int, Sequence[memoryview | int]], dtype: str) -> 
 def _external(entry: Mapping[str, str], path: Path, name: str) -> memoryview:
     location = entry.get("location", "")
     file = path.parent / location
-    inside = path.parent.resolve() in file.resolve().parents
-    if not location or not inside:
-        raise ModelError(f"weight {name!r} lies outside the model's directory ({location!r})", where=path)
+    if not location or Path(location).is_absolute() or ".." in Path(location).parts:
+        raise ModelError(
+            f"weight {name!r} lies outside the model's directory ({location!r})",
+            where=path,
+            fix="Export the model again with its weights beside it",
+        )
     if not file.is_file():
         raise ModelError(
             f"its weights {location!r} are missing",

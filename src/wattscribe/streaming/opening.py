@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import tempfile
 from pathlib import Path
@@ -41,30 +42,42 @@ def open_encoder(
     changed = _rewritten(model, alone, apart) if rewriting and not outside else None
     del model
     give_back()
-    with prepared.writing(None if outside else target) as new:
-        try:
-            if changed is not None and alone:
-                changed = _trimmed(changed, path, threads)
-                net = open_session(path, threads=threads, model=changed, optimised=False, saved=saved or new)
-            else:
-                net = open_session(path, threads=threads, model=changed, saved=saved or new)
-        except ModelError:
-            if changed is None:
-                raise
-            net = open_session(path, threads=threads)  # runs, or says by the file's own names why not
-    del changed
+    try:
+        less = _trimmed(changed, path, threads) if changed is not None and alone else None
+        net = _opened(path, None if outside else target, less or changed, threads, optimised=less is None, saved=saved)
+    except ModelError:
+        if changed is None:
+            raise
+        net = open_session(path, threads=threads)  # runs, or says by the file's own names why not
+    del changed, less
     give_back()
     return net, apart
 
 
+def _opened(
+    path: Path,
+    target: Path | None,
+    model: bytes | None,
+    threads: int,
+    *,
+    optimised: bool = True,
+    saved: Path | None = None,
+) -> Any:
+    """The session, its graph kept at `target`, or `saved`; it opens where nothing can be kept, on a full disk too."""
+    if saved is None and target is not None:
+        with prepared.writing(target) as new, contextlib.suppress(ModelError):
+            return open_session(path, threads=threads, model=model, optimised=optimised, saved=new)
+    return open_session(path, threads=threads, model=model, optimised=optimised, saved=saved)
+
+
 def kept(path: Path, target: Path | None, threads: int) -> Any:
     """The session of a graph that was prepared before; None where there is none, or none that can be read."""
-    if target is None or not target.is_file():
+    if target is None or not prepared.whole(target):
         return None
     try:
         return open_session(path, threads=threads, ready=target)
-    except ModelError:  # damaged: it is prepared again
-        target.unlink(missing_ok=True)
+    except ModelError:  # of another build of onnxruntime: it is prepared again
+        prepared.drop(target)
         return None
     finally:
         give_back()
@@ -77,12 +90,15 @@ def _rewritten(model: OnnxFile, alone: bool, apart: bool) -> bytes:
     return shortened(parse_onnx(changed, model.path)) or changed
 
 
-def _trimmed(changed: bytes, path: Path, threads: int) -> bytes:
-    """The graph as onnxruntime optimises it, without what moves nothing."""
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
-        optimised = Path(folder) / "encoder.onnx"
-        open_session(path, threads=threads, model=changed, saved=optimised)
-        model = read_onnx(optimised)
+def _trimmed(changed: bytes, path: Path, threads: int) -> bytes | None:
+    """The graph as onnxruntime optimises it, without what moves nothing; None where there is no place to write it to."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
+            optimised = Path(folder) / "encoder.onnx"
+            open_session(path, threads=threads, model=changed, saved=optimised)
+            model = read_onnx(optimised)
+    except (OSError, ModelError):
+        return None
     give_back()
     less = trimmed(model)
     return shortened(parse_onnx(less, path)) or less
@@ -109,8 +125,7 @@ def open_rows(path: Path, *, threads: int, many: bool = True) -> Any:
     outside = external(model)
     changed = by_row(model) if many and not outside else None
     del model
-    with prepared.writing(None if outside else target) as new:
-        return open_session(path, threads=threads, model=changed, saved=new)
+    return _opened(path, None if outside else target, changed, threads)
 
 
 def takes_one_scale(path: Path) -> bool:

@@ -2,7 +2,8 @@
 its size in memory, and most of the time that opening it takes.
 
 They lie in `$XDG_CACHE_HOME/wattscribe/graphs` (`~/.cache/…`), under the digest of everything on which they depend. The directory
-may be deleted at any time; where it cannot be written nothing is kept. `WATTSCRIBE_GRAPH_CACHE=off` keeps and reads nothing.
+may be deleted at any time; where it cannot be written nothing is kept. Beside each graph lies its checksum: a damaged one is
+prepared again. `WATTSCRIBE_GRAPH_CACHE=off` keeps and reads nothing.
 """
 
 from __future__ import annotations
@@ -44,12 +45,38 @@ def directory() -> Path | None:
     return None
 
 
-def _digest(model: Path, what: str) -> str:
-    """Of the model's bytes, and of the software and the processor for which its graph is prepared."""
+def whole(target: Path) -> bool:
+    """Whether the kept graph is there as it was written; one that is not is dropped."""
+    with contextlib.suppress(OSError):
+        if _checksum(target).read_text(encoding="ascii") == _hash(target).hexdigest():
+            return True
+    drop(target)
+    return False
+
+
+def drop(target: Path) -> None:
+    """Forget a kept graph, where that can be done."""
+    for path in (target, _checksum(target)):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _checksum(target: Path) -> Path:
+    return target.with_suffix(".sha256")
+
+
+def _hash(path: Path) -> hashlib._Hash:
+    """Of a file's bytes, read piece by piece."""
     found = hashlib.sha256()
-    with model.open("rb") as file:
+    with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             found.update(chunk)
+    return found
+
+
+def _digest(model: Path, what: str) -> str:
+    """Of the model's bytes, and of the software and the processor for which its graph is prepared."""
+    found = _hash(model)
     for part in (_VERSION, what.encode(), _machine().encode()):
         found.update(len(part).to_bytes(8, "little") + part)
     return found.hexdigest()[:40]
@@ -83,7 +110,10 @@ def writing(target: Path | None) -> Iterator[Path | None]:
         new = Path(name) / target.name
         yield new
         with contextlib.suppress(OSError):
+            checksum = _checksum(new)
+            checksum.write_text(_hash(new).hexdigest(), encoding="ascii")
             new.replace(target)
+            checksum.replace(_checksum(target))
             _prune(target.parent)
 
 
@@ -91,4 +121,4 @@ def _prune(folder: Path) -> None:
     """Drop the oldest files beyond those that are kept."""
     found = sorted(folder.glob("*.ort"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in found[_KEPT:]:
-        path.unlink(missing_ok=True)
+        drop(path)

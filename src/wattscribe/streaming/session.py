@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from wattscribe.errors import ModelError
@@ -98,19 +99,26 @@ def _failures() -> tuple[type[BaseException], ...]:
         "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "NoSuchFile", "NoModel",
         "RuntimeException", "EPFail", "EngineError", "NotFound",
     )  # fmt: skip
-    return tuple(getattr(state, name) for name in names if hasattr(state, name))
+    return (
+        RuntimeError,
+        *(getattr(state, name) for name in names if hasattr(state, name)),
+    )  # bound runs raise the first
 
 
 def _one_line(message: str) -> str:
     """onnxruntime's message without its prefix, build paths and line breaks."""
     message = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", message)
     message = re.sub(r"\S*/onnxruntime/\S+\.(cc|h):\d+ ", "", message)
+    message = re.sub(r"Load model from \S+ (failed:)?", "", message)
+    message = re.sub(r"(\w+[*&]? )*\bonnxruntime::\S*\(.*?\)( const)? (?=[A-Z])", "", message)  # a C++ signature
     message = re.sub(r"(onnxruntime::|\(anonymous namespace\)::)?\S*\(.*?\) ?(?=\S+ was false)", "", message)
     message = re.sub(r' : \(".*?\) -> \(.*?\) ?,', ":", message)  # the node's values, which can be a screen long
-    return " ".join(message.split()).rstrip(". ")[:400]
+    return shorten(message, 400, placeholder=" …").rstrip(". ")
 
 
 def _remedy(message: str) -> str:
+    if "No opset import for domain" in message or "is not a registered function" in message:
+        return "Export it with ONNX's own operators: those of other domains are not known here"
     if "Could not find an implementation" in message or "No Op registered" in message or "not a registered" in message:
         return "Export it with operators of the standard ONNX opset, or install a newer onnxruntime"
     if "opset" in message or "IR version" in message:
