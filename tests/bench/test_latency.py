@@ -82,8 +82,21 @@ def test_every_figure_by_hand() -> None:
     assert found.emission_delay_p50_s == pytest.approx(np.percentile(delays, 50))
     assert found.emission_delay_p99_s == pytest.approx(np.percentile(delays, 99))
     # Only pieces in which the encoder ran are segments.
-    assert found.segment_compute_p50_s == pytest.approx(np.percentile([0.01, 0.02, 0.25, 0.03], 50))
+    assert found.segment_compute_p50_s == pytest.approx(np.percentile([0.02, 0.25, 0.03], 50))
     assert found.finalisation_s == pytest.approx(0.63 - 0.5)
+
+
+def test_segments_of_a_recognizer_that_counts_only_those() -> None:
+    """As sherpa-onnx: no counts in the transcript, but the stream knows how often it decoded."""
+
+    class Counting(Scripted):
+        @property
+        def segments(self) -> int:
+            return [0, 1, 1, 2, 2][self.at]
+
+    stream = Counting([(0.001, text()), (0.02, text()), (0.001, text()), (0.03, text()), (0.001, text())])
+    _, found = hear(stream, np.zeros(int(0.4 * RATE_HZ), np.float32), stream.now_s)
+    assert found.segment_compute_p50_s == pytest.approx(0.025)
 
 
 def test_a_recognizer_that_keeps_up_never_waits_for_itself() -> None:

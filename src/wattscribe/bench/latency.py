@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wattscribe.recognizers.base import Audio, StreamingRecognizer
+from wattscribe.recognizers.base import Audio, Stream, StreamingRecognizer
 from wattscribe.records import StreamingLatency, Token, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -33,7 +33,7 @@ def hear(
         before_s = now_s()
         stream.accept(piece)
         partial = stream.partial()
-        watch.computed(now_s() - before_s, partial)
+        watch.computed(now_s() - before_s, partial, _segments(stream, partial))
     before_s = now_s()
     final = stream.finish()
     return final, watch.finished(now_s() - before_s, final, len(audio) / SAMPLE_RATE_HZ)
@@ -48,6 +48,7 @@ class _Watch:
     last: Transcript = field(default_factory=lambda: Transcript(text=""))
     emitted_s: list[float] = field(default_factory=list)
     """When each token of the current hypothesis was first shown."""
+    segments: int = 0
     segments_s: list[float] = field(default_factory=list)
     partials: int = 0
     revised: int = 0
@@ -55,10 +56,12 @@ class _Watch:
     def arrives(self, at_s: float) -> None:
         self.clock_s = max(self.clock_s, at_s)
 
-    def computed(self, compute_s: float, partial: Transcript) -> None:
+    def computed(self, compute_s: float, partial: Transcript, segments: int | None) -> None:
+        """One piece; `segments` so far, None where they are not counted: then each piece is taken for one."""
         self.clock_s += compute_s
-        if _ran_encoder(self.last, partial):
+        if segments is None or segments > self.segments:
             self.segments_s.append(compute_s)
+        self.segments = segments or 0
         if partial.text != self.last.text:
             self._shown(partial)
         self.last = partial
@@ -102,11 +105,10 @@ class _Watch:
         self.emitted_s = self.emitted_s[:kept] + [self.clock_s] * (len(tokens) - kept)
 
 
-def _ran_encoder(before: Transcript, after: Transcript) -> bool:
-    """Whether this piece completed a segment; a recognizer that counts nothing is taken to compute on every piece."""
-    if after.counts is None:
-        return True
-    return before.counts is None or after.counts.encoder_calls > before.counts.encoder_calls
+def _segments(stream: Stream, partial: Transcript) -> int | None:
+    """Segments decoded so far: our runtime counts them in the transcript, sherpa-onnx's streams by themselves."""
+    counted: int | None = getattr(stream, "segments", None)
+    return counted if partial.counts is None else partial.counts.encoder_calls
 
 
 def _percentile(values: list[float], percent: float) -> float | None:

@@ -76,6 +76,8 @@ class SherpaStream:
         self._spec = spec
         self._tail = np.zeros(tail_samples, np.float32)
         self._finished = False
+        self.segments = 0
+        """Calls of the encoder so far; the model counts nothing else."""
         self.raw = model.create_stream()
 
     def accept(self, samples: Audio) -> None:
@@ -109,6 +111,7 @@ class SherpaStream:
     def _decode(self) -> None:
         while self._model.is_ready(self.raw):
             self._model.decode_stream(self.raw)
+            self.segments += 1
 
 
 class OfflineSherpa(_Sherpa):
