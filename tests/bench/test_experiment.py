@@ -32,6 +32,11 @@ LEAST: dict[str, Any] = {"models": ["fake:a"], "data": ["bundled"]}
         ({"options": {"beam": 4}}, ["options.beam", "string", "4"]),
         ({"normaliser": "kaldi"}, ["normaliser", "whisper", "basic", "none"]),
         ({"timeout_s": 0}, ["timeout_s", "greater than 0"]),
+        ({"sample_rate_hz": 5000.0}, ["sample_rate_hz", "less than or equal to 1000"]),
+        ({"noise": ["white"], "snr": [5.0, 10, 5]}, ["snr lists 5.0 twice", "leave one out"]),
+        ({"noise": ["white", "white"], "snr": [5.0]}, ["noise lists 'white' twice"]),
+        ({"rir": ["hall", "hall"]}, ["rir lists 'hall' twice"]),
+        ({"conditions": [{"rir": "hall"}], "rir": ["hall"]}, ["room:hall", "leave one out"]),
     ],
 )
 def test_a_mistake_is_named(keys: dict[str, Any], words: list[str]) -> None:
@@ -124,7 +129,7 @@ def test_not_toml(tmp_path: Path, text: str) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"cannot be read: No such file .*docs/bench.md"):
         load(tmp_path / "none.toml")
 
 

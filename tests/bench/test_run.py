@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.bench.conftest import write_corpus
-from wattscribe.bench.experiment import Experiment
-from wattscribe.bench.runner import LOG_NAME, REPORT_NAME, SPOOL_DIRECTORY, run
-from wattscribe.errors import InputError
+from tests.bench.conftest import write_corpus, write_speech
+from wattscribe.bench.experiment import Experiment, check
+from wattscribe.bench.runner import LOG_NAME, REPORT_NAME, SPOOL_DIRECTORY, recorded_experiment, run
+from wattscribe.cli import main
+from wattscribe.errors import InputError, MeterError, WattscribeError
 from wattscribe.journal import read_run
+from wattscribe.meters import Channel
 from wattscribe.records import RunFacts, TrialFacts
+from wattscribe.report import write_html
 
 Make = Callable[..., Experiment]
 
@@ -60,8 +65,6 @@ def test_a_trial_records_what_it_took(experiment: Make, corpus: Path, tmp_path: 
 def test_speech_is_not_charged_to_the_recognizer(tmp_path: Path) -> None:
     """A corpus of 30 MB does not appear in the memory of a recognizer that holds one utterance at a time."""
     import soundfile
-
-    from wattscribe.bench.experiment import check
 
     write_corpus(tmp_path / "c", utterances=8)
     for path in (tmp_path / "c").glob("*.wav"):
@@ -130,8 +133,6 @@ def test_chatter_does_not_reach_the_pipe(experiment: Make, tmp_path: Path) -> No
 
 
 def test_bad_inputs_are_recorded_and_the_rest_is_measured(tmp_path: Path) -> None:
-    from wattscribe.bench.experiment import check
-
     folder = write_corpus(tmp_path / "c", utterances=3)
     lines = (folder / "manifest.jsonl").read_text(encoding="utf-8")
     (folder / "empty.wav").write_bytes(b"")
@@ -155,8 +156,6 @@ def test_bad_inputs_are_recorded_and_the_rest_is_measured(tmp_path: Path) -> Non
 
 
 def test_a_corpus_without_anything_usable_fails_its_trials_only(tmp_path: Path, corpus: Path) -> None:
-    from wattscribe.bench.experiment import check
-
     empty = tmp_path / "e"
     empty.mkdir()
     (empty / "manifest.jsonl").write_text('{"audio_filepath": "no.wav", "text": "x"}\n', encoding="utf-8")
@@ -199,11 +198,62 @@ def test_existing_run(experiment: Make, tmp_path: Path) -> None:
     assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
+BAD_LINES = {
+    "line 4": rb'{"audio_filepath": "u0.wav", "text": "x", "id": "half \ud800"}',
+    "text": rb'{"audio_filepath": "u0.wav", "text": "half \udfff", "id": "text"}',
+    "speaker": rb'{"audio_filepath": "u0.wav", "text": "x", "speaker": "\ud83d", "id": "speaker"}',
+    "path": rb'{"audio_filepath": "\ud800.wav", "text": "x", "id": "path"}',
+    "line 8": b'{"audio_filepath": "u0.wav", "text": "x", "duration": ' + b"1" * 5000 + b"}",
+    "offset": b'{"audio_filepath": "u0.wav", "text": "x", "offset": 1e308, "duration": 1, "id": "offset"}',
+    "integer": b'{"audio_filepath": "u0.wav", "text": "x", "offset": 1' + b"0" * 400 + b', "id": "integer"}',
+    "long": b'{"audio_filepath": "' + b"a" * 5000 + b'.wav", "text": "x", "id": "long"}',
+}
+
+
+def test_a_bad_line_costs_itself_alone(tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path / "c", utterances=3)
+    with (folder / "manifest.jsonl").open("ab") as lines:
+        lines.write(b"\n".join(BAD_LINES.values()) + b"\n")
+    facts = measure(check({"models": ["fake:a?text=x"], "data": [str(folder)]}), tmp_path / "r")
+    assert [trial.status for trial in facts.trials] == ["done"]
+    assert [each.id for each in facts.trials[0].utterances] == ["u0", "u1", "u2"]
+    assert [each.id for each in facts.rejected] == list(BAD_LINES)
+    assert all(each.reason for each in facts.rejected)
+    write_html(facts, tmp_path / "page.html")
+
+
+def test_a_file_name_need_not_be_unicode(tmp_path: Path) -> None:
+    """LibriSpeech's layout: a stray recording, and a damaged one in a folder, whose names are not UTF-8."""
+    chapter = tmp_path / "c" / "chapter"
+    chapter.mkdir(parents=True)
+    write_speech(chapter / "1-2-0000.wav", 0.3, 0)
+    (chapter / "1-2-0001.wav").write_bytes(b"")
+    (chapter / os.fsdecode(b"\xff.wav")).write_bytes(b"")
+    (chapter / "1-2.trans.txt").write_text("1-2-0000 ONE\n1-2-0001 TWO\n", encoding="utf-8")
+    chapter.rename(tmp_path / "c" / os.fsdecode(b"b\xfcro"))
+    facts = measure(check({"models": ["fake:a?text=x"], "data": [str(tmp_path / "c")]}), tmp_path / "r")
+    assert [each.id for each in facts.trials[0].utterances] == ["1-2-0000"]
+    assert [(each.id, each.reason) for each in facts.rejected] == [
+        ("1-2-0001", "empty file (0 bytes)"),
+        ("\\udcff", "text missing"),
+    ]
+    write_html(facts, tmp_path / "page.html")
+
+
+def test_a_full_disk_is_told_as_one(experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_open = Path.open
+
+    def on_a_full_disk(path: Path, *arguments: Any, **options: Any) -> Any:
+        return real_open(Path("/dev/full") if path.suffix == ".f32" else path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", on_a_full_disk)
+    with pytest.raises(WattscribeError, match=r"cannot be written: No space left .*make room"):
+        run(experiment(), tmp_path / "r", meters=[])
+
+
 @pytest.mark.parametrize("slip", ["data", "noise", "strict", "model"])
 def test_a_slip_does_not_cost_the_old_run(slip: str, tmp_path: Path, corpus: Path) -> None:
     """--overwrite with a mistyped path: what was measured, its page and its log are still there."""
-    from wattscribe.bench.experiment import check
-
     out, keys = tmp_path / "r", {"models": ["fake:a?text=x"], "data": [str(corpus)]}
     before = measure(check(keys), out)
     (out / REPORT_NAME).write_text("page", encoding="utf-8")
@@ -225,9 +275,74 @@ def test_a_slip_does_not_cost_the_old_run(slip: str, tmp_path: Path, corpus: Pat
     assert not (out / REPORT_NAME).exists()
 
 
-def test_speech_that_cannot_be_prepared_leaves_the_directory_free(tmp_path: Path, corpus: Path) -> None:
-    from wattscribe.bench.experiment import check
+class Silenced:
+    """A sensor that went away between looking and opening, in a way of its own."""
 
+    name = "silenced"
+
+    def channels(self) -> list[Channel]:
+        raise MeterError("the rail is gone")
+
+    def read(self) -> list[float | None]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_sensor_that_cannot_be_sampled_does_not_cost_the_old_run(experiment: Make, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    before = measure(experiment(), out)
+    for overwrite, place in ((True, out), (False, tmp_path / "new")):
+        with pytest.raises(MeterError, match="the rail is gone"):
+            run(experiment(repeats=2), place, overwrite=overwrite, meters=[Silenced()])
+    assert read_run(out) == before
+    assert not (out / SPOOL_DIRECTORY).exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_of_an_older_version_that_could_not_be_now_is_refused_in_words(experiment: Make, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    run(experiment().model_copy(update={"sample_rate_hz": 5000.0}), out, meters=[])
+    with pytest.raises(InputError, match="sample_rate_hz"):
+        recorded_experiment(out)
+
+
+def test_a_resume_from_elsewhere_says_where_the_run_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also with --retry-failed: a refused resume leaves the failed trial's verdict as it was."""
+    write_corpus(tmp_path / "speech", utterances=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", "--model", "fake:a?fail_load=true", "--data", "speech", "--out", "r"]) == 1
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert main(["bench", "--out", "../r", "--resume", "--retry-failed"]) == 2
+    said = capsys.readouterr().err
+    assert f"speech: this path starts where the run began. Go on from there: cd {tmp_path}\n" in said
+    assert [trial.status for trial in read_run(tmp_path / "r").trials] == ["failed"]
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", "--out", "r", "--resume", "--retry-failed"]) == 1
+    (earlier,) = (read_run(tmp_path / "r").trials[0].surroundings or {})["earlier_failures"]
+    assert earlier["attempt"] == 1
+
+
+@pytest.mark.parametrize("change", ["gone", "other"])
+def test_a_refused_retry_keeps_the_verdicts(change: str, tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path / "c", utterances=2)
+    failing = check({"models": ["fake:a?fail_load=true"], "data": [str(folder)]})
+    before = measure(failing, tmp_path / "r")
+    if change == "gone":
+        folder.rename(tmp_path / "moved")
+    else:
+        write_speech(folder / "u0.wav", 1.0, 99)
+    with pytest.raises(InputError, match="no such file or folder" if change == "gone" else "changed since"):
+        run(failing, tmp_path / "r", resume=True, retry_failed=True, meters=[])
+    assert read_run(tmp_path / "r") == before
+
+
+def test_speech_that_cannot_be_prepared_leaves_the_directory_free(tmp_path: Path, corpus: Path) -> None:
     keys = {"models": ["fake:a?text=x"], "data": [str(corpus)]}
     with pytest.raises(InputError, match="no such noise folder"):
         run(check({**keys, "noise": [str(tmp_path / "rain")], "snr": [10.0]}), tmp_path / "r", meters=[])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -157,10 +158,13 @@ def test_a_part_is_cut_out(tmp_path: Path) -> None:
     write(tmp_path / "a.wav", tone(2.0), 16_000, "float.wav")
     whole = read_audio(tmp_path / "a.wav")
     np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", start_s=0.5, duration_s=0.25), whole[8000:12000])
-    with pytest.raises(InputError, match="beyond the end"):
+    with pytest.raises(InputError, match=r"from 1.9 s to 2.15 s lies beyond"):
         read_audio(tmp_path / "a.wav", start_s=1.9, duration_s=0.25)
     with pytest.raises(InputError, match="0 samples"):
         read_audio(tmp_path / "a.wav", start_s=1.0, duration_s=0.0)
+    for start_s, duration_s in ((1e308, 1e308), (1e308, None), (0.0, 1e308)):
+        with pytest.raises(InputError, match="beyond the end at 2 s"):
+            read_audio(tmp_path / "a.wav", start_s=start_s, duration_s=duration_s)
 
 
 def test_duration_and_finding(tmp_path: Path) -> None:
@@ -172,6 +176,7 @@ def test_duration_and_finding(tmp_path: Path) -> None:
     assert [duration_of(path) for path in find_audio(tmp_path)] == [0.5, 0.25]
     with pytest.raises(InputError, match="not audio"):
         duration_of(tmp_path / "a.txt")
+    assert duration_of((tmp_path / "c.wav").rename(tmp_path / os.fsdecode(b"\xff.wav"))) == 0.25
 
 
 def test_real_ogg_without_transcripts_is_readable(shared: Path) -> None:

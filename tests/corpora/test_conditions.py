@@ -241,7 +241,13 @@ def test_bad_impulse_responses(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     (tmp_path / "mute").mkdir()
     soundfile.write(tmp_path / "mute" / "a.wav", np.zeros(100), 16_000)
-    for folder, reason in (("none", "no impulse responses"), ("mute", "silent")):
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "a.flac").write_bytes(b"fLaC")
+    for folder, reason in (
+        ("none", "no impulse responses"),
+        ("mute", "silent"),
+        ("torn", r"a.flac: .*Mend it or take it out of the folder"),
+    ):
         with pytest.raises(InputError, match=reason):
             conditioned(open_corpus("bundled"), Condition(rir=str(tmp_path / folder)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,37 @@ def test_librispeech_rejects_what_cannot_be_used(chapter: Callable[..., Path]) -
     assert all(item.corpus == str(root) and item.where for item in bad)
     assert bad[0].where is not None
     assert bad[0].where.endswith("84-121.trans.txt:3")
+
+
+def test_a_usable_utterance_is_not_lost_to_a_bad_one_of_its_id(chapter: Callable[..., Path]) -> None:
+    root = chapter({"84-121-0000": "  "})
+    (root / "84" / "122").mkdir()
+    (root / "84" / "122" / "84-122.trans.txt").write_text("84-121-0000 NO AUDIO HERE\n", encoding="utf-8")
+    with (root / "84" / "121" / "84-121.trans.txt").open("a") as out:
+        out.write("84-121-0000 RIGHT\n84-121-0000 WRONG\n")
+    good, bad = split(open_corpus(str(root)))
+    assert [item.reference for item in good] == ["RIGHT"]
+    reasons = [item.reason.partition(",")[0] for item in bad]
+    assert reasons == ["text missing", "duplicate id", "missing file"]
+    assert "84-121.trans.txt:2" in bad[1].reason
+
+
+def test_a_transcript_that_cannot_be_read_costs_its_chapter_alone(chapter: Callable[..., Path]) -> None:
+    root = chapter(THREE)
+    (root / "84" / "122").mkdir()
+    (root / "84" / "122" / "84-122.trans.txt").mkdir()
+    good, bad = split(open_corpus(str(root)))
+    assert len(good) == 3
+    assert [(item.id, item.reason) for item in bad] == [
+        ("84-122.trans.txt", "the transcript cannot be read (Is a directory)")
+    ]
+
+
+def test_a_corpus_whose_name_is_not_unicode_is_refused(chapter: Callable[..., Path], tmp_path: Path) -> None:
+    chapter(THREE).rename(tmp_path / os.fsdecode(b"\xff"))
+    with pytest.raises(InputError, match="not UTF-8") as caught:
+        open_corpus(str(tmp_path / os.fsdecode(b"\xff")))
+    str(caught.value).encode()
 
 
 def test_librispeech_audio_is_the_file_named(chapter: Callable[..., Path]) -> None:
@@ -129,6 +161,18 @@ BAD_LINES: dict[str, object] = {
     "missing file": {"audio_filepath": "a/none.wav", "text": "x"},
     "duration is not": {"audio_filepath": "a/one.wav", "text": "x", "duration": "long"},
     "offset is not": {"audio_filepath": "a/one.wav", "text": "x", "offset": -1},
+    "offset is not a number of seconds": b'{"audio_filepath": "a/one.wav", "text": "x", "offset": 1'
+    + b"0" * 400
+    + b"}",
+    "duration is not a number of seconds": b'{"audio_filepath": "a/one.wav", "text": "x", "duration": NaN}',
+    "too many digits": b'{"audio_filepath": "a/one.wav", "text": "x", "duration": ' + b"1" * 5000 + b"}",
+    "id holds half a character": rb'{"audio_filepath": "a/one.wav", "text": "x", "id": "\ud800"}',
+    "text holds half a character": rb'{"audio_filepath": "a/one.wav", "text": "x \udfff"}',
+    "audio_filepath holds half a character": rb'{"audio_filepath": "\ud800.wav", "text": "x"}',
+    "speaker holds half a character": rb'{"audio_filepath": "a/one.wav", "text": "x", "speaker": "\ud800"}',
+    "offset holds half a character": rb'{"audio_filepath": "a/one.wav", "text": "x", "offset": "\ud800"}',
+    "cannot be read (File name too long)": {"audio_filepath": "a" * 5000 + ".wav", "text": "x"},
+    "not a file": {"audio_filepath": "a", "text": "x"},
     "sha256 is not": {"audio_filepath": "a/one.wav", "text": "x", "sha256": "abc"},
 }
 
@@ -143,6 +187,8 @@ def test_a_bad_line_is_rejected_and_the_others_stay(sounds: Path, reason: str) -
     assert reason in bad[0].reason
     assert bad[0].where == f"{path}:2"
     assert bad[0].id
+    bad[0].id.encode()
+    bad[0].reason.encode()
 
 
 def test_no_text_at_all_and_null_text_are_missing(sounds: Path) -> None:
@@ -158,6 +204,16 @@ def test_of_two_equal_ids_the_first_is_used(sounds: Path) -> None:
     good, bad = split(open_corpus(str(manifest(sounds, first, {**first, "text": "wrong"}))))
     assert [item.reference for item in good] == ["right"]
     assert [(item.id, item.reason) for item in bad] == [("x", "duplicate id, first in line 1")]
+
+
+@pytest.mark.parametrize("reason", ["text missing", "missing file", "offset is not", "sha256 is not"])
+def test_a_usable_line_is_not_lost_to_a_bad_one_of_its_id(sounds: Path, reason: str) -> None:
+    bad_line = {**BAD_LINES[reason], "id": "x"} if isinstance(BAD_LINES[reason], dict) else {}
+    good_line = {"audio_filepath": "three.flac", "text": "right", "id": "x"}
+    good, bad = split(open_corpus(str(manifest(sounds, bad_line, good_line, good_line))))
+    assert [item.reference for item in good] == ["right"]
+    assert [item.reason.split(":")[0] for item in bad] == [bad[0].reason.split(":")[0], "duplicate id, first in line 2"]
+    assert reason in bad[0].reason
 
 
 def test_the_checksum_is_verified(sounds: Path) -> None:
@@ -222,7 +278,7 @@ def saved(sounds: Path) -> Path:
         "audio": [{"bytes": (sounds / file).read_bytes(), "path": file} for file in files],
         "text": ["three", "stereo", "", "broken", "copy"],
         "speaker_id": [5, 6, 6, 6, 6],
-        "id": ["u3", "us", "u1", "ub", "u3"],
+        "id": ["u3", "us", "ub", "ub", "u3"],
     }
     test = datasets.Dataset.from_dict(table).cast_column("audio", datasets.Audio(decode=False))
     train = test.select([0]).remove_columns(["id", "speaker_id"]).rename_column("text", "sentence")
@@ -241,7 +297,7 @@ def test_a_saved_dataset(saved: Path) -> None:
         ("ub", "6", "broken"),
     ]
     assert [(item.id, item.reason, item.where) for item in bad] == [
-        ("u1", "text missing", f"{spec} row 2"),
+        ("ub", "text missing", f"{spec} row 2"),
         ("u3", "duplicate id, first in row 0", f"{spec} row 4"),
     ]
     expected, _ = soundfile.read(saved.parent / "three.flac", dtype="float32")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wattscribe.errors import InputError
-from wattscribe.meters.sampler import DEFAULT_RATE_HZ
+from wattscribe.meters.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
 from wattscribe.records import Condition
 
 if sys.version_info >= (3, 11):
@@ -89,7 +89,7 @@ class Experiment(_Strict):
     cooldown_limit_s: float = Field(default=60.0, ge=0)
     cooldown_band: float = Field(default=0.05, gt=0)
     """Idle power has returned when it is within this share of the run's first baseline."""
-    sample_rate_hz: float = Field(default=DEFAULT_RATE_HZ, gt=0)
+    sample_rate_hz: float = Field(default=DEFAULT_RATE_HZ, gt=0, le=MAX_RATE_HZ)
     mark: bool = False
     """Load pulses before the first trial and after the last, to which an external meter's recording is aligned."""
     mark_unit_s: float = Field(default=1.0, gt=0)
@@ -104,10 +104,16 @@ class Experiment(_Strict):
             raise ValueError("noise and snr belong together: noise names what is mixed in, snr lists how loud, in dB")
         if not self.all_conditions():
             raise ValueError("there is no condition: clean is false and no noise, rir, longform_minutes or conditions")
+        for key, values in (("noise", self.noise), ("snr", self.snr), ("rir", self.rir)):
+            again = [value for at, value in enumerate(values) if value in values[:at]]
+            if again:
+                raise ValueError(f"{key} lists {again[0]!r} twice: leave one out")
         names = [condition.name for condition in self.all_conditions()]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"two conditions would both be called {twice[0]!r}: give the folders different names")
+            raise ValueError(
+                f"two conditions would both be called {twice[0]!r}: leave one out, or give the folders different names"
+            )
         return self
 
     def all_conditions(self) -> list[Condition]:
@@ -130,7 +136,8 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"the experiment cannot be read: {error.strerror}", where=path) from error
+        fix = "Name a TOML file such as docs/bench.md shows, or say the experiment by flags: --model and --data"
+        raise InputError(f"the experiment cannot be read: {error.strerror}", where=path, fix=fix) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"this is not TOML: {error}", where=path) from error
     return check(_override(_relocate(values, Path(path).parent), overrides or {}), where=path)

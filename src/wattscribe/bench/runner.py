@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wattscribe.bench import marks as marking
 from wattscribe.bench.attempt import Attempt, Limits
-from wattscribe.bench.experiment import Experiment, differences
+from wattscribe.bench.experiment import BUILT_IN_CORPORA, BUILT_IN_NOISE, Experiment, check, differences
 from wattscribe.bench.plan import plan
 from wattscribe.bench.power import Power
 from wattscribe.bench.progress import Silent, Watcher
 from wattscribe.bench.spool import Key, Spool, discard, key_of, spool_all
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.journal import Journal, claim, holds_run
+from wattscribe.journal import Journal, claim, holds_run, read_run
 from wattscribe.journal_file import run_exists
 from wattscribe.lock import Lock
 from wattscribe.meters import Clock, Host, Meter, MonotonicClock, open_meters, probe
@@ -30,6 +30,8 @@ MAX_KILLS = 3
 SPOOL_DIRECTORY = "spool"
 LOG_NAME = "worker.log"
 REPORT_NAME = "report.html"
+DIRECTORY_NOTE = "directory"
+"""Where the run began: there its relative paths start."""
 
 
 def run(
@@ -56,44 +58,41 @@ def run(
         raise InputError("--resume and --overwrite exclude each other", where=out_dir, fix="Choose one")
     if retry_failed and not resume:
         raise InputError("--retry-failed goes on with a run", where=out_dir, fix="Add --resume")
-    trials = plan(experiment)
     host = host or Host.of_root(Path("/"))
     watcher = watcher or Silent()
-    if resume:
-        journal, spools = _go_on(experiment, out_dir, watcher, retry_failed=retry_failed)
-    else:
-        journal, spools = _begin(experiment, out_dir, trials, host, watcher, overwrite=overwrite)
-    opened = open_meters(host=host) if meters is None else list(meters)
-    power = Power.of(
-        opened,
-        clock=clock or MonotonicClock(),
-        rate_hz=experiment.sample_rate_hz,
-        idle_s=experiment.idle_s,
-        limit_s=experiment.cooldown_limit_s,
-        band=experiment.cooldown_band,
-        first_idle_w=journal.noted("first_idle_w") or {},
-        recorded_elsewhere=experiment.mark,
-    )
-    try:
-        for spool in spools.values():
-            _record(journal, spool)
-        power.start()
-        _Run(experiment, journal, spools, power, watcher, out_dir, host, _next_marks(experiment, journal)).all_trials()
-    finally:
-        power.stop()
-        if meters is None:
-            for meter in opened:
-                meter.close()
-        discard(out_dir / SPOOL_DIRECTORY)
-        journal.close()
+    with _opened(meters, host) as opened:
+        power = Power.of(
+            opened,
+            clock=clock or MonotonicClock(),
+            rate_hz=experiment.sample_rate_hz,
+            idle_s=experiment.idle_s,
+            limit_s=experiment.cooldown_limit_s,
+            band=experiment.cooldown_band,
+            recorded_elsewhere=experiment.mark,
+        )
+        if resume:
+            journal, spools = _go_on(experiment, out_dir, watcher, retry_failed=retry_failed)
+        else:
+            journal, spools = _begin(experiment, out_dir, host, watcher, overwrite=overwrite)
+        try:
+            for spool in spools.values():
+                _record(journal, spool)
+            if retry_failed:
+                journal.set_aside_failed()
+            power.first_idle_w = journal.noted("first_idle_w") or {}
+            power.start()
+            marks = _next_marks(experiment, journal)
+            _Run(experiment, journal, spools, power, watcher, out_dir, host, marks).all_trials()
+        finally:
+            power.stop()
+            discard(out_dir / SPOOL_DIRECTORY)
+            journal.close()
     return out_dir
 
 
 def recorded_experiment(out_dir: Path) -> Experiment:
     """The experiment with which a run began, for `--resume` without one."""
-    from wattscribe.journal import read_run
-
-    return Experiment.model_validate(dict(read_run(out_dir).experiment))
+    return check(read_run(out_dir).experiment, where=out_dir)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +181,20 @@ class _Run:
             self.journal.note("first_idle_w", self.power.first_idle_w)
 
 
+@contextlib.contextmanager
+def _opened(meters: Sequence[Meter] | None, host: Host) -> Iterator[Sequence[Meter]]:
+    """The meters handed in, which stay open, or all of the host's, closed in the end."""
+    if meters is not None:
+        yield meters
+        return
+    own = open_meters(host=host)
+    try:
+        yield own
+    finally:
+        for meter in own:
+            meter.close()
+
+
 def _next_marks(experiment: Experiment, journal: Journal) -> Marks | None:
     """The marks of this stretch of the run, their pulses still to come; None where none are asked for."""
     if not experiment.mark:
@@ -191,9 +204,10 @@ def _next_marks(experiment: Experiment, journal: Journal) -> Marks | None:
 
 
 def _begin(
-    experiment: Experiment, out_dir: Path, trials: Sequence[Trial], host: Host, watcher: Watcher, *, overwrite: bool
+    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, overwrite: bool
 ) -> tuple[Journal, Mapping[Key, Spool]]:
     """A new run. All its speech is prepared first, so that what cannot be measured replaces no run that was measured."""
+    trials = plan(experiment)
     was_there = out_dir.is_dir()
     lock = claim(out_dir)
     try:
@@ -217,6 +231,8 @@ def _begin(
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt("Nothing was measured yet; begin again with the same command") from None
         raise
+    with contextlib.suppress(OSError):  # it may have been removed under us
+        journal.note(DIRECTORY_NOTE, str(Path.cwd()))
     for name in (LOG_NAME, REPORT_NAME):
         (out_dir / name).unlink(missing_ok=True)
     return journal, spools
@@ -236,7 +252,7 @@ def _leave(out_dir: Path, lock: Lock, *, was_there: bool) -> None:
 def _go_on(
     experiment: Experiment, out_dir: Path, watcher: Watcher, *, retry_failed: bool
 ) -> tuple[Journal, Mapping[Key, Spool]]:
-    """A run that was broken off, with the speech of the trials that have no verdict yet."""
+    """A run that was broken off, with the speech of the trials that have no verdict yet, or a failed one to be tried again."""
     journal = Journal.resume(out_dir)
     try:
         changed = differences(journal.experiment(), experiment)
@@ -246,13 +262,29 @@ def _go_on(
                 where=out_dir,
                 fix="Go on with --resume alone, or start anew with --overwrite",
             )
+        trials = journal.unfinished()
         if retry_failed:
-            journal.set_aside_failed()
-        return journal, _prepare(journal.unfinished(), experiment, out_dir, watcher)
+            trials += [each.trial for each in read_run(out_dir).trials if each.status == "failed"]
+        _check_place(trials, journal.noted(DIRECTORY_NOTE))
+        plan(experiment)
+        return journal, _prepare(trials, experiment, out_dir, watcher)
     except BaseException:
         discard(out_dir / SPOOL_DIRECTORY)
         journal.close()
         raise
+
+
+def _check_place(trials: Sequence[Trial], began: str | None) -> None:
+    """Raises InputError where a path of the run leads somewhere only from the directory `began`."""
+    if began is None:
+        return
+    built_in = (None, *BUILT_IN_CORPORA, *BUILT_IN_NOISE)
+    for trial in trials:
+        for path in (trial.recognizer.model, trial.corpus, trial.condition.noise, trial.condition.rir):
+            if path not in built_in and not Path(path).exists() and Path(began, path).exists():
+                raise InputError(
+                    "this path starts where the run began", where=path, fix=f"Go on from there: cd {began}"
+                )
 
 
 def _prepare(trials: Sequence[Trial], experiment: Experiment, out_dir: Path, watcher: Watcher) -> Mapping[Key, Spool]:

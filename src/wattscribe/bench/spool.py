@@ -7,18 +7,19 @@ them; a worker reads one batch at a time into a buffer of its own. Decision 010 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from wattscribe.corpora import conditioned, open_corpus
-from wattscribe.corpora.base import Audio, Corpus
+from wattscribe.corpora.base import Audio, Corpus, spelt_out
 from wattscribe.corpora.conditions import ConditionedCorpus
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import Condition, Rejected, Trial, Utterance
@@ -104,25 +105,20 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
     rejected: list[Rejected] = []
     ids: set[str] = set()
     digest = hashlib.sha256()
-    try:
-        with path.open("wb") as file:
-            for entry in corpus:
-                if trial.limit is not None and len(pieces) >= trial.limit:
-                    break
-                piece = _prepare(corpus, entry, ids, file, digest)
-                if isinstance(piece, Rejected):
-                    piece = replace(piece, corpus=trial.corpus)
-                    _stop_if(strict, piece)
-                    rejected.append(piece)
-                else:
-                    pieces.append(piece)
-                    heard(label, piece.audio_s)
-    except OSError as error:
-        raise WattscribeError(
-            f"the prepared speech cannot be written: {error.strerror or error}",
-            where=path.parent,
-            fix="It needs 64 kB per second of audio and condition: make room, or choose an --out on a larger disk",
-        ) from error
+    with _disk_errors(path.parent):
+        file = path.open("wb", buffering=0)
+    with file:
+        for entry in corpus:
+            if trial.limit is not None and len(pieces) >= trial.limit:
+                break
+            piece = _prepare(corpus, entry, ids, file, digest)
+            if isinstance(piece, Rejected):
+                piece = _recordable(piece, trial.corpus)
+                _stop_if(strict, piece)
+                rejected.append(piece)
+            else:
+                pieces.append(piece)
+                heard(label, piece.audio_s)
     return Spool(
         corpus=trial.corpus,
         condition=trial.condition,
@@ -134,7 +130,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
 
 
 def _prepare(
-    corpus: Corpus, entry: Utterance | Rejected, ids: set[str], file: BinaryIO, digest: hashlib._Hash
+    corpus: Corpus, entry: Utterance | Rejected, ids: set[str], file: FileIO, digest: hashlib._Hash
 ) -> Piece | Rejected:
     """Write one utterance's samples behind those that are there, or say why it cannot be used."""
     if isinstance(entry, Rejected):
@@ -147,10 +143,13 @@ def _prepare(
     except InputError as error:
         return Rejected(corpus=corpus.name, id=entry.id, reason=error.what, where=error.where or entry.source)
     ids.add(entry.id)
-    offset = file.tell()
-    file.write(samples.tobytes())
+    offset, data = file.tell(), samples.tobytes()
+    with _disk_errors(Path(file.name).parent):
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]
     digest.update(json.dumps([entry.id, entry.speaker, entry.reference, samples.size]).encode("utf-8"))
-    digest.update(samples.tobytes())
+    digest.update(data)
     return Piece(utterance=entry, offset_bytes=offset, samples=samples.size, scale=scale)
 
 
@@ -160,6 +159,25 @@ def _hear(corpus: Corpus, utterance: Utterance) -> tuple[Audio, float]:
         heard = corpus.hear(utterance)
         return heard.samples, heard.scale
     return corpus.audio(utterance), 1.0
+
+
+def _recordable(rejected: Rejected, corpus: str) -> Rejected:
+    """As journal and page can hold it: a file's name need not be Unicode."""
+    where = None if rejected.where is None else spelt_out(rejected.where)
+    return Rejected(corpus=corpus, id=spelt_out(rejected.id), reason=spelt_out(rejected.reason), where=where)
+
+
+@contextlib.contextmanager
+def _disk_errors(directory: Path) -> Iterator[None]:
+    """Writing alone: what cannot be read is no matter of the disk under --out."""
+    try:
+        yield
+    except OSError as error:
+        raise WattscribeError(
+            f"the prepared speech cannot be written: {error.strerror or error}",
+            where=directory,
+            fix="It needs 64 kB per second of audio and condition: make room, or choose an --out on a larger disk",
+        ) from error
 
 
 def _stop_if(strict: bool, rejected: Rejected) -> None:

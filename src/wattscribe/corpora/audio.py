@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +83,18 @@ def duration_of(path: str | Path) -> float:
     if path.stat().st_size == 0:
         raise InputError("empty file (0 bytes)", where=path)
     try:
-        return float(soundfile.info(str(path)).duration)
+        return float(soundfile.info(os.fsencode(path)).duration)
     except soundfile.LibsndfileError as error:
         raise InputError(f"not audio ({_reason(error)})", where=path) from error
+
+
+@contextlib.contextmanager
+def mended_by(fix: str) -> Iterator[None]:
+    """Errors about a recording that is no speech, with what to do about it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.what, where=error.where, fix=fix) from error
 
 
 def find_audio(folder: Path) -> list[Path]:
@@ -134,11 +146,13 @@ def _cut(
 ) -> NDArray[np.float64]:
     if start_s == 0.0 and duration_s is None:
         return mono
-    first = round(start_s * rate_hz)
-    last = len(mono) if duration_s is None else first + math.floor(duration_s * rate_hz + 0.5)
+    beyond = 2 * len(mono) + rate_hz  # no part ends there; 1e308 s is no count of samples
+    first = round(min(start_s * rate_hz, beyond))
+    last = len(mono) if duration_s is None else first + math.floor(min(duration_s * rate_hz, beyond) + 0.5)
     if first >= len(mono) or last > len(mono) + rate_hz // 100:
+        end = "" if duration_s is None else f" to {start_s + duration_s:g} s"
         raise InputError(
-            f"the part from {start_s:g} s to {last / rate_hz:g} s lies beyond the end at {len(mono) / rate_hz:g} s",
+            f"the part from {start_s:g} s{end} lies beyond the end at {len(mono) / rate_hz:g} s",
             where=where,
         )
     if last <= first:

@@ -14,6 +14,11 @@ Audio = NDArray[np.float32]
 """Mono, 16 kHz, shape (samples,), in [-1, 1]."""
 
 
+def spelt_out(text: str) -> str:
+    """The text as UTF-8 can hold it: half a character, from a JSON escape or a file's name, becomes its code (`\\ud800`)."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class Corpus(Protocol):
     """Speech with references. Listing is cheap; audio is read one utterance at a time."""
 

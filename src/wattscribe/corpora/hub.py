@@ -57,11 +57,11 @@ class HubCorpus:
         id_ = self._value(values, "id") or str(row)
         reference = self._value(values, "text")
         where = f"{self.name} row {row}"
-        if id_ in seen:
-            return Rejected(corpus=self.name, id=id_, reason=f"duplicate id, first in row {seen[id_]}", where=where)
-        seen[id_] = row
         if not reference:
             return Rejected(corpus=self.name, id=id_, reason="text missing", where=where)
+        first = seen.setdefault(id_, row)
+        if first != row:
+            return Rejected(corpus=self.name, id=id_, reason=f"duplicate id, first in row {first}", where=where)
         speaker = self._value(values, "speaker") or UNKNOWN_SPEAKER
         return Utterance(id=id_, speaker=speaker, reference=reference, source=f"{self.name}#{row}")
 

@@ -35,11 +35,16 @@ class LibriSpeechCorpus:
         return duration_of(utterance.source)
 
     def _chapter(self, transcript: Path, seen: dict[str, str]) -> Iterator[Utterance | Rejected]:
-        files = {
-            path.stem: path for path in sorted(transcript.parent.iterdir()) if path.suffix.lower() in AUDIO_SUFFIXES
-        }
+        try:
+            lines = transcript.read_bytes().splitlines()
+            beside = sorted(transcript.parent.iterdir())
+        except OSError as error:
+            reason = f"the transcript cannot be read ({error.strerror})"
+            yield Rejected(corpus=self.name, id=transcript.name, reason=reason, where=str(transcript))
+            return
+        files = {path.stem: path for path in beside if path.suffix.lower() in AUDIO_SUFFIXES}
         listed = set()
-        for number, line in enumerate(transcript.read_bytes().splitlines(), start=1):
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             where = f"{transcript}:{number}"
@@ -55,16 +60,12 @@ class LibriSpeechCorpus:
                 yield Rejected(corpus=self.name, id=stem, reason="text missing", where=str(path))
 
     def _entry(self, id_: str, text: str, path: Path | None, where: str, seen: dict[str, str]) -> Utterance | Rejected:
-        reason = None
-        if id_ in seen:
-            reason = f"duplicate id, first at {seen[id_]}"
-        elif not text:
-            reason = "text missing"
-        elif path is None:
-            reason = "missing file"
-        seen.setdefault(id_, where)
-        if reason is not None or path is None:
-            return Rejected(corpus=self.name, id=id_, reason=reason or "missing file", where=where)
+        if not text or path is None:
+            reason = "missing file" if text else "text missing"
+            return Rejected(corpus=self.name, id=id_, reason=reason, where=where)
+        first = seen.setdefault(id_, where)
+        if first != where:
+            return Rejected(corpus=self.name, id=id_, reason=f"duplicate id, first at {first}", where=where)
         return Utterance(id=id_, speaker=id_.split("-", 1)[0], reference=text, source=str(path))
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
+import stat
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from wattscribe.corpora.audio import decode_audio
-from wattscribe.corpora.base import Audio
+from wattscribe.corpora.base import Audio, spelt_out
 from wattscribe.errors import InputError
 from wattscribe.records import Rejected, Utterance
 
@@ -53,7 +54,7 @@ class ManifestCorpus:
         self._entries: dict[str, Entry] | None = None
 
     def __iter__(self) -> Iterator[Utterance | Rejected]:
-        """In the order of the lines. Of two entries with one id the first is used, the second rejected."""
+        """In the order of the lines. Of two usable entries with one id the first is used, the second rejected."""
         for item in self._list():
             yield item.utterance if isinstance(item, Entry) else item
 
@@ -87,28 +88,28 @@ class ManifestCorpus:
         seen: dict[str, int] = {}
         for number, value in parsed:
             try:
-                yield self._item(value, names, seen, number)
+                item = self._item(value, names)
+                first = seen.setdefault(item.utterance.id, number)
+                if first != number:
+                    raise _BadLineError(f"duplicate id, first in line {first}", item.utterance.id)
+                yield item
             except _BadLineError as bad:
                 where = f"{self.path}:{number}"
                 yield Rejected(corpus=self.name, id=bad.id or f"line {number}", reason=str(bad), where=where)
 
-    def _item(self, value: Any, names: dict[str, str], seen: dict[str, int], number: int) -> Entry:
+    def _item(self, value: Any, names: dict[str, str]) -> Entry:
         if isinstance(value, _BadLineError):
             raise value
         source = _text(value, "audio_filepath")
         id_ = _id(value, names)
-        if id_ is not None:
-            if id_ in seen:
-                raise _BadLineError(f"duplicate id, first in line {seen[id_]}", id_)
-            seen[id_] = number
+        _check_text(value, id_)
         if not source or id_ is None:
             raise _BadLineError("audio_filepath missing", id_)
         reference = _text(value, "text")
         if not reference:
             raise _BadLineError("text missing", id_)
         path = self.path.parent / source
-        if not path.is_file():
-            raise _BadLineError(f"missing file: {path}", id_)
+        _check_file(path, id_)
         offset_s, duration_s = _seconds(value, "offset", id_), _seconds(value, "duration", id_)
         return Entry(
             utterance=Utterance(
@@ -132,6 +133,8 @@ def _parse(line: bytes) -> Any:
         return _BadLineError("not UTF-8")
     except (json.JSONDecodeError, RecursionError) as error:
         return _BadLineError(f"broken JSON: {error}")
+    except ValueError:  # Python reads no integer of more than 4,300 digits
+        return _BadLineError("a number has too many digits")
     return value if isinstance(value, dict) else _BadLineError("broken JSON: not an object")
 
 
@@ -141,6 +144,26 @@ def _text(value: dict[str, Any], key: str) -> str:
     if isinstance(item, bool) or not isinstance(item, (str, int, float)):
         return ""
     return str(item).strip()
+
+
+def _check_text(value: dict[str, Any], id_: str | None) -> None:
+    """JSON may escape half a character (`\\ud800`), which neither journal nor page could hold."""
+    for key in ("id", "audio_filepath", "text", "speaker", "offset"):
+        text = _text(value, key)
+        if spelt_out(text) != text:
+            whole = id_ is not None and spelt_out(id_) == id_
+            raise _BadLineError(f"{key} holds half a character (a lone surrogate)", id_ if whole else None)
+
+
+def _check_file(path: Path, id_: str) -> None:
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: the name holds NUL
+        raise _BadLineError(f"missing file: {path}", id_) from error
+    except OSError as error:
+        raise _BadLineError(f"audio_filepath cannot be read ({error.strerror})", id_) from error
+    if not regular:
+        raise _BadLineError(f"not a file: {path}", id_)
 
 
 def _id(value: dict[str, Any], names: dict[str, str]) -> str | None:
@@ -169,7 +192,7 @@ def _seconds(value: dict[str, Any], key: str, id_: str) -> float | None:
     item = value.get(key)
     if item is None:
         return None
-    if isinstance(item, bool) or not isinstance(item, (int, float)) or not math.isfinite(item) or item < 0:
+    if isinstance(item, bool) or not isinstance(item, (int, float)) or not 0 <= item <= sys.float_info.max:
         raise _BadLineError(f"{key} is not a number of seconds", id_)
     return float(item)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.corpora.activity import Mask, power
-from wattscribe.corpora.audio import AUDIO_SUFFIXES, duration_of, find_audio, read_audio
+from wattscribe.corpora.audio import AUDIO_SUFFIXES, duration_of, find_audio, mended_by, read_audio
 from wattscribe.corpora.base import Audio
 from wattscribe.corpora.draws import Draws
 from wattscribe.errors import InputError
@@ -90,9 +90,11 @@ class Recordings:
         if not self.files:
             suffixes = " ".join(AUDIO_SUFFIXES)
             raise InputError("this folder holds no audio to use as noise", where=folder, fix=f"Looked for {suffixes}")
-        for path in self.files:
-            _check(path)
-        if not any(_load(path)[1] > 0.0 for path in self.files):
+        with mended_by("Mend it or take it out of the noise folder"):
+            for path in self.files:
+                duration_of(path)
+            audible = any(_load(path)[1] > 0.0 for path in self.files)
+        if not audible:
             raise InputError(
                 "every noise recording here is silent", where=folder, fix="Name a folder with audible noise"
             )
@@ -127,14 +129,6 @@ class Recordings:
             offset=best[2],
             looped=len(samples) < len(mask),
         )
-
-
-def _check(path: Path) -> None:
-    """Raises InputError that says what to do about a recording that cannot be noise."""
-    try:
-        duration_of(path)
-    except InputError as error:
-        raise InputError(error.what, where=error.where, fix="Mend it or take it out of the noise folder") from error
 
 
 def cut(samples: NDArray[np.floating], offset: int, count: int) -> NDArray[np.float64]:

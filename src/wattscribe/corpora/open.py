@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wattscribe.corpora.base import Corpus
+from wattscribe.corpora.base import Corpus, spelt_out
 from wattscribe.corpora.librispeech import LibriSpeechCorpus, is_librispeech
 from wattscribe.corpora.manifest import ManifestCorpus
 from wattscribe.errors import InputError
@@ -23,6 +23,8 @@ def open_corpus(spec: str) -> Corpus:
 
     Raises InputError, which says what was looked for, when the spec is none of these.
     """
+    if spelt_out(spec) != spec:
+        raise InputError("this name is not UTF-8", where=repr(spec), fix="Rename it, or name a link to it")
     if spec == BUNDLED:
         return ManifestCorpus(BUNDLED_DIRECTORY / MANIFEST, name=BUNDLED)
     if spec.startswith("hub:"):
