@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.journal import FILE_NAME, LOCK_NAME, Heard, Journal, read_run
+from wattscribe.journal_file import make_directory
 from wattscribe.records import (
     Condition,
     Counts,
@@ -240,6 +241,12 @@ def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
     for out in (tmp_path / "taken", tmp_path / "taken" / "r"):
         with pytest.raises(InputError, match="this is a file"):
             create(out)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="/proc takes no new directory, and is Linux's")
+def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"/proc/run: this directory cannot be made: .* Choose another --out"):
+        make_directory(Path("/proc/run"))
 
 
 def test_changed_speech_is_refused(tmp_path: Path) -> None:

@@ -115,14 +115,17 @@ def run_exists(run_dir: Path) -> InputError:
 
 
 def make_directory(path: Path) -> None:
-    """The run directory with its parents. Raises InputError where a file is in the way."""
-    with readable_errors(path):
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError) as error:
-            raise InputError(
-                "this is a file, and a run needs a directory", where=error.filename or path, fix="Choose another --out"
-            ) from error
+    """The run directory with its parents. Raises InputError where a file is in the way, or it may not be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            "this is a file, and a run needs a directory", where=error.filename or path, fix="Choose another --out"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"this directory cannot be made: {error.strerror}", where=path, fix="Choose another --out"
+        ) from error
 
 
 def remove_file(path: Path) -> None:
