@@ -180,6 +180,14 @@ def test_one_mark_is_enough_for_a_short_run_and_says_so(marked_facts: RunFacts, 
         api.attach(run_dir, path, max_error_s=0.002)
 
 
+@pytest.mark.parametrize("limit_s", [float("nan"), float("inf"), 0.0, -1.0])
+def test_an_impossible_limit_of_the_clock_s_error_is_refused(
+    limit_s: float, marked_facts: RunFacts, run_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="--max-error"):
+        api.attach(run_dir, recorded(marked_facts, tmp_path / "power.csv"), max_error_s=limit_s)
+
+
 def test_part_of_the_run_is_part_of_the_trials(marked_facts: RunFacts, run_dir: Path, tmp_path: Path) -> None:
     span, last = span_of(marked_facts), marked_facts.trials[-1].window
     assert last is not None

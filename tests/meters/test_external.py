@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,51 @@ def test_columns_can_be_named_and_wrong_names_are_listed(tmp_path: Path) -> None
         read_csv(path, {"power": "chan9"})
 
 
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("power (kW)", 1e-3),
+        ("Power (\N{GREEK SMALL LETTER MU}W)", 1e6),
+        ("Power (\N{MICRO SIGN}W)", 1e6),
+        ("power_\N{GREEK SMALL LETTER MU}w", 1e6),
+        ("Power [nW]", 1e9),
+        ("Power (Watts)", 1.0),
+        ("Power (milliwatts)", 1e3),
+        ("Power (average) (mW)", 1e3),
+        ("P/mW", 1e3),
+        ("mW", 1e3),
+        ("power_total", 1.0),
+    ],
+)
+def test_a_unit_s_prefix_is_read(name: str, factor: float, tmp_path: Path) -> None:
+    path = tmp_path / "units.csv"
+    path.write_text(f"time_s,{name}\n0,{9 * factor}\n1,{9 * factor}\n", encoding="utf-8")
+    assert read_csv(path).power_w == pytest.approx([9.0, 9.0])
+
+
+def test_a_micro_sign_in_windows_own_encoding_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "windows.csv"
+    path.write_bytes("Time (s),Power (\N{MICRO SIGN}W)\n0,9e6\n1,9e6\n".encode("cp1252"))
+    assert read_csv(path).power_w == pytest.approx([9.0, 9.0])
+
+
+def test_units_in_a_line_of_their_own_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "scope.csv", "Time,Power\n(ms),mW\n0,9000\n10,9000\n")
+    recording = read_csv(path)
+    assert recording.power_w == pytest.approx([9.0, 9.0])
+    assert recording.spacing_s == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("name", ["power (dBm)", "Power [hp]", "Power (\N{REPLACEMENT CHARACTER}W)", "power (mA)"])
+def test_a_unit_that_cannot_be_read_is_refused_and_can_be_said(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text(f"time_s,{name}\n0,9000\n1,9000\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"--unit power=") as caught:
+        read_csv(path, {"power": name})
+    assert "odd.csv" in str(caught.value)
+    assert read_csv(path, {"power": name}, {"power": "mW"}).power_w == pytest.approx([9.0, 9.0])
+
+
 def test_a_few_unreadable_lines_are_left_out_and_counted(tmp_path: Path) -> None:
     lines = [f"{i},5.0" for i in range(300)]
     lines[100] = "OVERFLOW,"
@@ -107,6 +154,14 @@ def test_correlation_finds_the_offset_against_our_own_rail(shift_s: float) -> No
     assert alignment.offset_s == pytest.approx(START_S - 6 + shift_s, abs=0.03)
     assert alignment.correlation > 0.95
     assert alignment.residual_s < 0.1
+
+
+def test_correlation_leaves_out_where_a_counter_was_set_back() -> None:
+    load = irregular_load()
+    ours = record(load, rate_hz=20, duration_s=50, update_interval_s=0.01, kind="energy")
+    powers = [math.nan if index == 300 else power for index, power in enumerate(ours.power_w)]
+    alignment = by_correlation(recorded_by(load, START_S - 6, 1.0, 0.01, 70.0), replace(ours, power_w=tuple(powers)))
+    assert alignment.offset_s == pytest.approx(START_S - 6, abs=0.05)
 
 
 def test_correlation_finds_the_drift() -> None:

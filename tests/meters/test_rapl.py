@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.meters.boards import found, opened, values
-from wattscribe.meters import open_meters, window
-from wattscribe.records import PowerTrace
+from wattscribe.meters import Sampler, open_meters, window
+from wattscribe.records import PowerTrace, Window
 from wattscribe.testing import (
     FakeClock,
     FakeGpu,
@@ -29,7 +30,7 @@ def test_overlapping_domains_are_named_and_only_one_total_is_there(tmp_path: Pat
 
 
 def test_a_gpu_s_work_is_not_measured_at_psys(tmp_path: Path) -> None:
-    host = replace(sensor_trees.intel_laptop(tmp_path).host(), nvml=FakeNvml([FakeGpu()]))
+    host = replace(sensor_trees.intel_laptop(tmp_path).host(), nvml=FakeNvml([FakeGpu(), FakeGpu()]))
     traces = [
         PowerTrace(
             channel=f"{meter.name}.{channel.name}",
@@ -44,6 +45,7 @@ def test_a_gpu_s_work_is_not_measured_at_psys(tmp_path: Path) -> None:
         for channel in meter.channels()
     ]
     assert window.preferred(traces, "cuda:0").channel == "nvml.gpu0"
+    assert window.preferred(traces, "cuda:1").channel == "nvml.gpu1"
     assert window.preferred(traces, "cpu").channel == "rapl.psys"
 
 
@@ -112,7 +114,7 @@ def test_a_failed_read_is_not_a_wrap(error: int, tmp_path: Path) -> None:
     assert values(meter)["package-0"] == pytest.approx(3.0)
 
 
-def test_a_counter_that_was_set_back_is_a_failed_read_and_not_a_wrap(tmp_path: Path) -> None:
+def test_a_counter_that_was_set_back_is_neither_a_wrap_nor_a_failed_read(tmp_path: Path) -> None:
     """After a suspend the counter starts anew: as a wrap that would be hundreds of kilojoules."""
     tree, clock = sensor_trees.epyc(tmp_path), FakeClock()
     zone = "sys/class/powercap/intel-rapl:0/energy_uj"
@@ -120,10 +122,46 @@ def test_a_counter_that_was_set_back_is_a_failed_read_and_not_a_wrap(tmp_path: P
     meter = opened(tree, "rapl", clock)
     clock.advance(0.05)
     tree.write(zone, 1_000_000)
-    assert values(meter)["package-0"] is None
+    read = values(meter)
+    assert math.isnan(read["package-0"])
+    assert math.isnan(read["cpu"])
     clock.advance(0.05)
     tree.write(zone, 3_000_000)
     assert values(meter)["package-0"] == pytest.approx(2.0)
+
+
+def test_a_set_back_counter_is_said_for_the_sum_also_where_another_s_read_fails(tmp_path: Path) -> None:
+    tree, clock = sensor_trees.xeon(tmp_path), FakeClock()
+    tree.write("sys/class/powercap/intel-rapl:0/energy_uj", 100_000_000_000)
+    meter = opened(tree, "rapl", clock)
+    clock.advance(0.05)
+    tree.write("sys/class/powercap/intel-rapl:0/energy_uj", 1_000_000)
+    tree.files.fail("intel-rapl:1/energy_uj", errno.EIO, times=1)
+    read = values(meter)
+    assert read["package-1"] is None
+    assert math.isnan(read["cpu"])
+
+
+@pytest.mark.parametrize(("failing", "gap_s"), [(0, 0.2), (100, 5.2)], ids=["between two reads", "while reads fail"])
+def test_a_counter_that_was_set_back_leaves_a_gap_with_an_interval(failing: int, gap_s: float, tmp_path: Path) -> None:
+    """50 W throughout; the counter starts anew at the half."""
+    tree, clock = sensor_trees.epyc(tmp_path), FakeClock()
+    zone, drawn_uj = "sys/class/powercap/intel-rapl:0/energy_uj", 5_000_000_000
+    tree.write(zone, drawn_uj)
+    sampler = Sampler([opened(tree, "rapl", clock)], 20, clock)
+    start_s = clock.now_s()
+    for index in range(400):
+        drawn_uj = 0 if index == 200 else drawn_uj + 2_500_000
+        tree.write(zone, "" if 200 - failing < index <= 200 else drawn_uj)
+        sampler.read_once()
+        clock.sleep(0.05)
+    trace = next(each for each in sampler.drain() if each.channel == "rapl.cpu")
+    reading = window.energy(trace, Window(start_s=start_s + 2, end_s=start_s + 18))
+    assert reading.energy_j == pytest.approx(800.0, rel=1e-6)
+    low_j, high_j = reading.energy_ci95_j
+    assert high_j - low_j == pytest.approx(2 * 1.96 * gap_s * 50 / math.sqrt(3), rel=0.3)
+    assert "set back: a gap of" in reading.reason
+    assert "went on counting" not in reading.reason
 
 
 def test_a_virtual_machine_is_told_that_no_driver_will_help(tmp_path: Path) -> None:

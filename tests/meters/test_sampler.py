@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.meters.recording import START_S, record
+from tests.meters.recording import START_S, record, trace
 from wattscribe.errors import InputError, MeterError
 from wattscribe.meters import Channel, Sampler, join, window
 from wattscribe.meters.counter import CounterEdges
@@ -100,6 +100,34 @@ def test_a_meter_that_breaks_does_not_end_the_sampling_of_the_others(error: Exce
     step(sampler, clock, 5)
     broken, good = sampler.drain()
     assert (len(broken.failed_t_s), len(good.t_s)) == (5, 5)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), AttributeError("no such field")], ids=repr)
+def test_a_meter_with_a_mistake_ends_alone_and_says_why(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock(100.0)
+    wrong = ScriptedMeter([1.0] * 20 + [error] + [1.0] * 19, name="wrong")
+    sampler = Sampler([wrong, ScriptedMeter([1.0] * 40)], 20, clock)
+    step(sampler, clock, 40)
+    broken, good = sampler.drain()
+    assert (len(broken.t_s), len(broken.failed_t_s), len(good.t_s)) == (20, 20, 40)
+    assert wrong.reads == 21
+    assert sampler.errors() == {"wrong": f"{type(error).__name__}: {error}"}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"wrong broke and is read no more: {type(error).__name__}: {error}"
+    ]
+    reading = window.energy(broken, Window(start_s=100.2, end_s=101.7))
+    assert "ends 0.75 s before the window does (15 reads failed)" in reading.reason
+
+
+@pytest.mark.parametrize("answer", [None, "text", ["a"]], ids=repr)
+def test_an_answer_that_is_no_list_of_numbers_does_not_end_the_sampling(answer: object) -> None:
+    clock = FakeClock(100.0)
+    wrong = ScriptedMeter([], name="wrong")
+    wrong.read = lambda: answer  # type: ignore[assignment, method-assign, return-value]
+    sampler = Sampler([wrong, ScriptedMeter([1.0] * 5)], 20, clock)
+    step(sampler, clock, 5)
+    assert [len(each.t_s) for each in sampler.drain()] == [0, 5]
+    assert "wrong" in sampler.errors()
 
 
 def test_drain_hands_over_once_and_pieces_join_to_the_whole() -> None:
@@ -207,6 +235,18 @@ def test_energy_that_a_pause_of_reads_hid_arrives_with_the_next_update() -> None
     assert points[0][0] == pytest.approx(0.075)
 
 
+@pytest.mark.parametrize("told", [2.0, math.nan], ids=["falls", "says so"])
+def test_a_counter_that_was_set_back_starts_anew_with_an_unknown_power(told: float) -> None:
+    edges = CounterEdges(0.001)
+    values = [100.0, 101.0, 102.0, 103.0, told, 3.0, 4.0, 5.0]
+    points = [p for index, value in enumerate(values) for p in edges.see(0.1 * index, value)]
+    powers = [power for _, power in points]
+    assert powers[:3] == pytest.approx([10.0] * 3)
+    assert math.isnan(powers[3])
+    assert powers[4:] == pytest.approx([10.0] * len(powers[4:]))
+    assert len(powers) == (6 if told == 2.0 else 5)
+
+
 def test_a_counter_s_pieces_join_without_a_seam() -> None:
     load = loads.pulses(5.0, 13.0, start_s=START_S + 1, end_s=START_S + 5, period_s=0.5)
     clock = FakeClock(START_S)
@@ -236,6 +276,17 @@ def test_a_replay_measures_what_the_recording_measured_with_its_gaps() -> None:
     span = Window(start_s=START_S + 1.5, end_s=START_S + 4.5)
     moved = Window(start_s=5001.5, end_s=5004.5)
     assert window.energy(again, moved).energy_j == pytest.approx(window.energy(recorded, span).energy_j, rel=1e-6)
+
+
+def test_a_replay_of_a_counter_that_was_set_back_fails_where_its_power_is_unknown() -> None:
+    clock = FakeClock(0.0)
+    recorded = trace([0.0, 0.1, 0.2, 0.3], [5.0, 5.0, math.nan, 5.0], interval_means=True)
+    meter = ReplayMeter([recorded], clock)
+    played = []
+    for _ in range(3):
+        played += meter.read()
+        clock.advance(0.1)
+    assert played == [5.0, None, 5.0]
 
 
 def test_a_replay_that_has_ended_says_so_and_a_loop_goes_on() -> None:

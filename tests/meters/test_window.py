@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -233,6 +235,46 @@ def test_a_window_that_is_mostly_gap_is_unavailable() -> None:
     assert "more than half" in reading.reason
 
 
+def doubled_while_unread(gaps: list[tuple[float, float]], duration_s: float, averaging_s: float) -> PowerTrace:
+    """10 W where it is read, every 0.1 s, and 20 W where not."""
+    times = [0.1 * index for index in range(round(duration_s / 0.1))]
+    read = [t for t in times if not any(start_s < t < end_s for start_s, end_s in gaps)]
+    failed = tuple(sorted(set(times) - set(read)))
+    return trace(read, [10.0] * len(read), averaging_s=averaging_s, failed_t_s=failed, update_interval_s=0.1)
+
+
+@pytest.mark.parametrize("averaging_s", [0.1, 0.0], ids=["averaging", "instant"])
+def test_what_may_have_been_drawn_unseen_is_in_the_interval(averaging_s: float) -> None:
+    recorded = doubled_while_unread([(6.0, 10.0)], 20.0, averaging_s)
+    reading = window.energy(recorded, of(5.0, 15.0))
+    low_j, high_j = reading.energy_ci95_j
+    assert low_j < 140.0 < high_j
+    assert high_j - reading.energy_j == pytest.approx(1.96 * 4.0 * 10.0 / math.sqrt(3), rel=0.05)
+    assert "a gap of 4 s" in reading.reason
+    half_j = high_j - reading.energy_j
+    twice = window.energy(doubled_while_unread([(6, 8), (9, 11)], 20.0, averaging_s), of(5.0, 15.0))
+    assert twice.energy_ci95_j[1] - twice.energy_j == pytest.approx(half_j, rel=0.05)
+    assert "2 gaps of 4 s in all" in twice.reason
+
+
+def test_gaps_that_are_most_of_the_window_together_are_refused() -> None:
+    gaps = [(5.0 * index + 0.7, 5.0 * index + 5.0) for index in range(6)]
+    reading = window.energy(doubled_while_unread(gaps, 30.0, 0.1), of(5.0, 25.0))
+    assert reading.evidence == "unavailable"
+    assert re.search(r"4 gaps of 17\.\d s in all fill more than half", reading.reason)
+
+
+def test_an_average_that_does_not_fill_a_longer_step_leaves_power_unseen() -> None:
+    """One read of a sensor that averages 0.1 s is missing where the power rises by 2 W: half of 0.2 s is unseen."""
+    whole = grid([10.0] * 50 + [12.0] * 51, 0.1, averaging_s=0.1, update_interval_s=0.1)
+    lost = replace(whole, t_s=whole.t_s[:50] + whole.t_s[51:], power_w=whole.power_w[:50] + whole.power_w[51:])
+    for recorded, variance_j2 in ((whole, (0.1 * 2) ** 2 / 12), (lost, (0.2 * 2) ** 2 / 2)):
+        reading = window.energy(recorded, of(2.0, 8.0))
+        edges_j2 = (0.05 * 2) ** 2 / 3  # The alignment of samples: half a refresh.
+        half_j = reading.energy_ci95_j[1] - reading.energy_j
+        assert half_j == pytest.approx(1.96 * math.sqrt(variance_j2 + edges_j2), rel=1e-6)
+
+
 @pytest.mark.parametrize(("span", "words"), [(of(-1.0, 2.0), "begins 1 s after"), (of(1.0, 7.5), "ends")])
 def test_a_window_that_the_trace_does_not_cover_is_unavailable(span: Window, words: str) -> None:
     reading = window.energy(grid([5.0] * 101), span)
@@ -333,3 +375,22 @@ def test_the_total_stands_for_the_device_and_never_a_sum() -> None:
     assert window.preferred([gpu, cpu], "cpu") is cpu
     assert window.preferred([guess, part]) is part
     assert window.preferred([]) is None
+
+
+def test_a_numbered_gpu_is_never_answered_by_another_one() -> None:
+    busy = grid([150.0] * 10, channel="nvml.gpu0", covers="GPU board 0 (A), energy counter")
+    asked = grid([60.0] * 10, channel="nvml.gpu1", covers="GPU board 1 (A), energy counter")
+    cpu = grid([20.0] * 10, channel="rapl.cpu", covers="CPU: package-0 (not board, disk or GPU)")
+    jetson = grid([9.0] * 10, channel="ina3221.VDD_GPU", total=False, covers="GPU")
+    assert window.preferred([busy, asked], "cuda:1") is asked
+    assert window.preferred([asked, busy], "cuda:0") is busy
+    assert window.preferred([asked, busy], "cuda") is busy
+    assert window.preferred([busy], "cuda:1") is None
+    assert window.preferred([busy, cpu], "cuda:1") is cpu
+    assert window.preferred([jetson], "cuda:0") is jetson
+
+
+def test_a_trace_that_knows_no_power_stands_for_nothing() -> None:
+    unknown = grid([math.nan] * 3, interval_means=True)
+    assert window.preferred([unknown]) is None
+    assert "0 values" in window.energy(unknown, of(0.0, 0.1)).reason

@@ -54,7 +54,8 @@ def by_correlation(recording: Recording, reference: PowerTrace) -> Alignment:
     Both halves are aligned once more by themselves: their difference is the drift, and what then remains the residual.
     Raises MeterError where the signals are unlike or the load is periodic, so that several offsets fit.
     """
-    reference_t, reference_p = np.asarray(reference.t_s), np.asarray(reference.power_w)
+    known = np.isfinite(reference.power_w)
+    reference_t, reference_p = np.asarray(reference.t_s)[known], np.asarray(reference.power_w)[known]
     if reference_t.size < 8:
         raise MeterError(f"the reference has {reference_t.size} samples, which is too few", where=reference.channel)
     step_s = _step_s(recording, reference_t)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,6 +78,8 @@ def attach(
     Raises InputError for a run without marks or without finished trials, MeterError where the recording does not fit the run
     or its clock may be off by more than `max_error_s` (None: MAX_ERROR_S or one sample, whichever is more).
     """
+    if max_error_s is not None and not (math.isfinite(max_error_s) and max_error_s > 0):
+        raise InputError(f"--max-error must be a number of seconds above 0, not {max_error_s}")
     facts = read_run(run_dir)
     trials = [trial for trial in facts.trials if trial.status in ("done", "failed") and trial.window is not None]
     if not trials:

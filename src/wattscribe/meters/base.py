@@ -37,7 +37,8 @@ class Channel:
     name: str
     covers: str
     kind: Literal["power", "energy"]
-    """`power`: an instant or averaged reading in W. `energy`: a running counter in J, unwrapped by the meter."""
+    """`power`: an instant or averaged reading in W. `energy`: a running counter in J, unwrapped by the meter; a value below the
+    one before, or NaN, says that it was set back."""
     total: bool
     """True: may stand for the device. False: lies inside another rail or covers only a part; never added up."""
     update_interval_s: float

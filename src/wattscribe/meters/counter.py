@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -10,7 +11,8 @@ class CounterEdges:
     """Follows one counter. `see` returns the points (time, mean power since the point before) that a read completes.
 
     The power between two updates is exactly ΔE/Δt. A read that finds the old value says only that no update has come; a failed
-    read says nothing; in both cases the energy arrives with the next update.
+    read says nothing; in both cases the energy arrives with the next update. A counter that was set back (its value falls, or is
+    NaN) starts anew: the first point after that has NaN as its power, since what was drawn up to there is unknown.
     """
 
     update_interval_s: float
@@ -23,16 +25,15 @@ class CounterEdges:
     def see(self, t_s: float, value_j: float) -> list[tuple[float, float]]:
         """One good read: J at a time in s. A first value is only a start: when it was updated is not known."""
         last_read_s, self._read_s = self._read_s, t_s
-        if last_read_s is None:
-            self._edge_j = value_j
-            # A counter that is updated faster than it is read may be taken as updated now; else the first change is the start.
+        if last_read_s is None or not value_j >= self._edge_j:  # The first value, or the first after it was set back.
+            self._edge_s, self._edge_j = None, value_j
             return []
         if value_j == self._edge_j:
             return []
         edge_s = self._update_time_s(last_read_s, t_s)
         if self._edge_s is None:
             self._edge_s, self._edge_j = edge_s, value_j
-            return []
+            return [(edge_s, math.nan)] if self._started else []
         power_w = (value_j - self._edge_j) / (edge_s - self._edge_s)
         points = [(edge_s, power_w)] if self._started else [(self._edge_s, power_w), (edge_s, power_w)]
         self._started, self._edge_s, self._edge_j = True, edge_s, value_j

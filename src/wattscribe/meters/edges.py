@@ -96,7 +96,8 @@ def trim(signal: Signal, window: Window, edges: tuple[Edge, Edge]) -> tuple[Sign
     if np.count_nonzero(keep) < MIN_INSIDE + (1 if signal.interval_means else 0):
         kept = tuple(INTERPOLATED if edge.kind == "inside" else edge for edge in edges)
         return signal, (kept[0], kept[1])
-    return replace(signal, t_s=signal.t_s[keep], power_w=signal.power_w[keep]), edges
+    kept_signal = replace(signal, t_s=signal.t_s[keep], power_w=signal.power_w[keep], after_gap=signal.after_gap[keep])
+    return kept_signal, edges
 
 
 def window_energy_j(signal: Signal, window: Window, edges: tuple[Edge, Edge]) -> float:

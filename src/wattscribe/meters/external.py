@@ -20,18 +20,20 @@ from wattscribe.records import PowerTrace
 
 NAME = "external"
 COVERS = "whole device (external meter)"
-SCALES = {
-    "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9,
-    "w": 1.0, "mw": 1e-3, "uw": 1e-6, "µw": 1e-6,
-    "v": 1.0, "mv": 1e-3, "uv": 1e-6,
-    "a": 1.0, "ma": 1e-3, "ua": 1e-6, "µa": 1e-6, "na": 1e-9,
-}  # fmt: skip
-DIMENSIONS = {
-    "time": {"s", "sec", "seconds", "ms", "us", "µs", "ns"},
-    "power": {"w", "mw", "uw", "µw"},
-    "voltage": {"v", "mv", "uv"},
-    "current": {"a", "ma", "ua", "µa", "na"},
+SYMBOLS = {
+    "time": ("s", "sec", "second", "seconds"),
+    "power": ("w", "watt", "watts"),
+    "voltage": ("v", "volt", "volts"),
+    "current": ("a", "amp", "amps", "ampere", "amperes"),
 }
+PREFIXES = {
+    "": 1.0, "n": 1e-9, "nano": 1e-9, "u": 1e-6, "μ": 1e-6, "micro": 1e-6, "m": 1e-3, "milli": 1e-3, "k": 1e3, "kilo": 1e3
+}  # fmt: skip
+UNITS = {
+    quantity: {prefix + symbol: factor for prefix, factor in PREFIXES.items() for symbol in symbols}
+    for quantity, symbols in SYMBOLS.items()
+}
+"""Quantity → unit → factor to SI. Case-folded, which makes the micro sign the Greek letter; no device draws megawatts."""
 WORDS = {
     "time": ("time", "timestamp", "t", "seconds", "elapsed"),
     "power": ("power", "watt", "watts", "p"),
@@ -74,13 +76,10 @@ def read_csv(path: Path, columns: Mapping[str, str] | None = None, units: Mappin
 
     `columns` names them where the header is unclear: {'time': 'Timestamp', 'power': 'Ch1'} or 'current' and 'voltage';
     `units` says what the header leaves out: {'power': 'mW'}.
-    Up to 1 % of unreadable lines are left out and counted. Raises InputError with file and line.
+    A unit that cannot be read is refused, never taken for SI. Up to 1 % of unreadable lines are left out and counted.
+    Raises InputError with file and line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise InputError(f"cannot read the recording: {error.strerror}", where=path) from None
-    numbered = _rows(text)
+    numbered = _rows(_text(path))
     rows = [row for _, row in numbered]
     header_at = next(
         (i for i, row in enumerate(rows) if sum(not _is_number(cell) and cell != "" for cell in row) >= 2), None
@@ -89,9 +88,11 @@ def read_csv(path: Path, columns: Mapping[str, str] | None = None, units: Mappin
         raise InputError("the recording has no header line with column names", where=path, fix="Add: time_s,power_w")
     header = rows[header_at]
     chosen = _choose(header, columns or {}, path)
-    scale = _scales(header, chosen, units or {}, path)
-    times, powers, lines = _values(numbered[header_at + 1 :], chosen, scale)
-    bad = len(rows) - header_at - 1 - len(times)
+    named = _with_units_below(header, rows[header_at + 1 : header_at + 2])
+    scale = _scales(named, chosen, units or {}, path)
+    first = header_at + (1 if named is header else 2)
+    times, powers, lines = _values(numbered[first:], chosen, scale)
+    bad = len(rows) - first - len(times)
     if len(times) < 2:
         raise InputError(f"the recording has {len(times)} samples", where=path)
     if bad > MAX_BAD_SHARE * (len(times) + bad):
@@ -104,6 +105,18 @@ def read_csv(path: Path, columns: Mapping[str, str] | None = None, units: Mappin
         line = lines[int(backwards[0]) + 1]
         raise InputError(f"time does not advance at line {line}", where=path, fix="Is it the time column?")
     return Recording(name=path.stem, t_s=t_s, power_w=np.asarray(powers), skipped_lines=bad)
+
+
+def _text(path: Path) -> str:
+    """UTF-8, else what programs on Windows write, whose µ is another byte."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the recording: {error.strerror}", where=path) from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
 
 
 def _rows(text: str) -> list[tuple[int, list[str]]]:
@@ -157,32 +170,67 @@ def _choose(header: list[str], columns: Mapping[str, str], path: Path) -> dict[s
 
 def _means(cell: str, quantity: str) -> bool:
     unit = _unit(cell)
-    words = re.split(r"[^a-zµ]+", cell.lower())
-    if unit in DIMENSIONS[quantity]:
+    if unit in UNITS[quantity]:
         return True
-    other_unit = any(unit in units for name, units in DIMENSIONS.items() if name != quantity)
-    return not other_unit and any(word in words for word in WORDS[quantity])
+    words = re.findall(r"[^\W\d_]+", cell.casefold())
+    return not _is_known(unit) and any(word in words for word in WORDS[quantity])
+
+
+def _is_known(unit: str) -> bool:
+    return any(unit in units for units in UNITS.values())
 
 
 def _unit(cell: str) -> str:
-    """The unit in brackets or after an underscore or blank: `Main(mA)`, `time_ms`, `Power [W]`."""
-    match = re.search(r"[\[(]\s*([a-zA-Zµ]+)\s*[\])]", cell) or re.search(r"[_ ]([a-zA-Zµ]+)$", cell.strip())
-    unit = match.group(1).lower() if match else ""
-    return unit if unit in SCALES else ""
+    """The unit in brackets or behind the name: `Main(mA)`, `time_ms`, `Power [W]`, `I/mA`; '' where there is none.
+
+    What stands in brackets is a unit, be it one that we know or not; a last word is one only where we know it.
+    """
+    cell = cell.casefold().strip()
+    bracketed: list[str] = [each.strip() for each in re.findall(r"[\[(]([^\])]*)[\])]", cell)]
+    if bracketed:
+        return next((unit for unit in bracketed if _is_known(unit)), bracketed[-1])
+    last = re.search(r"(?:^|[\W_])([^\W\d_]+)$", cell)
+    return last[1] if last and _is_known(last[1]) else ""
+
+
+def _with_units_below(header: list[str], below: list[list[str]]) -> list[str]:
+    """Some exports name the units in a line of their own: `Time,Power` over `s,mW`. The header itself where there is none."""
+    if not below or len(below[0]) != len(header) or any(_is_number(cell) or not cell for cell in below[0]):
+        return header
+    return [f"{name} ({unit.strip('()[]')})" for name, unit in zip(header, below[0], strict=True)]
 
 
 def _scales(header: list[str], chosen: Mapping[str, int], units: Mapping[str, str], path: Path) -> dict[str, float]:
-    """Quantity → factor to SI: from the unit that was given, else from the header's, else 1."""
+    """Quantity → factor to SI: from the unit that was given, else from the header's, else 1. Raises InputError."""
     for quantity, unit in units.items():
-        if unit.lower() not in DIMENSIONS.get(quantity, ()):
-            known = "; ".join(f"{name}: {', '.join(sorted(each))}" for name, each in DIMENSIONS.items())
-            raise InputError(f"{unit!r} is no unit of {quantity}", where=path, fix=f"Known are: {known}")
+        if unit.casefold() not in UNITS.get(quantity, ()):
+            raise InputError(f"{unit!r} is no unit of {quantity}", where=path, fix=f"Known are: {_known()}")
         if quantity not in chosen:
             raise InputError(f"the unit of {quantity} was given, but no such column is read", where=path)
     return {
-        quantity: SCALES[units[quantity].lower()] if quantity in units else SCALES.get(_unit(header[index]), 1.0)
+        quantity: UNITS[quantity][units[quantity].casefold()]
+        if quantity in units
+        else _scale(header[index], quantity, path)
         for quantity, index in chosen.items()
     }
+
+
+def _scale(cell: str, quantity: str, path: Path) -> float:
+    unit = _unit(cell)
+    if unit and unit not in UNITS[quantity]:
+        raise InputError(
+            f"{unit!r} in the header {cell!r} is no unit of {quantity} that can be read",
+            where=path,
+            fix=f"Say it: --unit {quantity}=UNIT; known are: {_known()}",
+        )
+    return UNITS[quantity].get(unit, 1.0)
+
+
+def _known() -> str:
+    return "; ".join(
+        f"{quantity}: {', '.join(prefix + symbols[0] for prefix in ('', 'm', 'u', 'n', 'k'))}"
+        for quantity, symbols in SYMBOLS.items()
+    )
 
 
 def _values(

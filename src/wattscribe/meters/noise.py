@@ -1,4 +1,4 @@
-"""How far a window's energy may be off: sampling, edges and the sensor's step, each as a variance in J²."""
+"""How far a window's energy may be off: sampling, gaps, edges and the sensor's step, each as a variance in J²."""
 
 from __future__ import annotations
 
@@ -19,26 +19,36 @@ class Uncertainty:
     sampling_j2: float
     edges_j2: float
     quantisation_j2: float
+    gaps_j2: float = 0.0
     clock_j2: float = 0.0
 
     @property
     def variance_j2(self) -> float:
-        return self.sampling_j2 + self.edges_j2 + self.quantisation_j2 + self.clock_j2
+        return self.sampling_j2 + self.edges_j2 + self.quantisation_j2 + self.gaps_j2 + self.clock_j2
 
 
 def energy_uncertainty(
     signal: Signal, window: Window, edges: tuple[Edge, Edge], resolution_w: float | None
 ) -> Uncertainty:
-    """Variance of the window's energy but for the clock's part; the reasons for each term are in docs/window.md."""
+    """Variance of the window's energy but for gaps and clock; the reasons for each term are in docs/window.md."""
     inside = (signal.t_s >= window.start_s) & (signal.t_s <= window.end_s)
-    t_s, power_w = signal.t_s[inside], signal.power_w[inside]
+    power_w = signal.power_w[inside]
     return Uncertainty(
-        sampling_j2=_sampling_j2(signal, t_s, power_w),
+        sampling_j2=_sampling_j2(signal, inside),
         edges_j2=_edge_j2(signal, window.start_s, edges[0], power_w, first=True)
         + _edge_j2(signal, window.end_s, edges[1], power_w, first=False)
         + _alignment_j2(signal, window, edges),
         quantisation_j2=_quantisation_j2(power_w, window.duration_s, resolution_w),
     )
+
+
+def gaps_j2(signal: Signal, window: Window, edges: tuple[Edge, Edge]) -> float:
+    """Unseen power may be off from the line that bridges it by as much as the highest power in the trace, up or down.
+
+    All gaps count as one error: reads fail for a reason, and this may be the load. `signal` holds all samples, as for the clock.
+    """
+    unseen_s = float(signal.gaps_s(window.start_s - edges[0].beyond_s, window.end_s + edges[1].beyond_s).sum())
+    return (unseen_s * float(np.abs(signal.power_w).max())) ** 2 / 3
 
 
 def clock_j2(signal: Signal, window: Window, edges: tuple[Edge, Edge], clock_error_s: float) -> float:
@@ -54,20 +64,18 @@ def clock_j2(signal: Signal, window: Window, edges: tuple[Edge, Edge], clock_err
     return float(max((early_j - here_j) ** 2, (late_j - here_j) ** 2))
 
 
-def _sampling_j2(signal: Signal, t_s: np.ndarray, power_w: np.ndarray) -> float:
+def _sampling_j2(signal: Signal, inside: np.ndarray) -> float:
     """Instant values: what happened between two of them is unseen; the successive differences say how much it may be.
 
-    Values that average over all the time between them see everything; only the moment of a change is known to a read.
+    Where an average fills the time between two values, only the moment of a change is unknown. Gaps are left to `gaps_j2`.
     """
-    if len(t_s) < 2:
-        return 0.0
-    steps_w = np.diff(power_w)
     if signal.interval_means:
         return 0.0
+    widths_s = np.diff(signal.t_s[inside])
+    steps_w = np.diff(signal.power_w[inside]) * ~signal.after_gap[inside][1:]
     if signal.resolved:
-        return float(np.sum((signal.spacing_s * steps_w) ** 2) / 12)
-    widths_s = np.maximum(np.diff(t_s), signal.hold_s)
-    return float(np.sum((widths_s * steps_w) ** 2) / 2)
+        return float(np.sum((widths_s * steps_w) ** 2 / np.where(signal.sees(widths_s), 12, 2)))
+    return float(np.sum((np.maximum(widths_s, signal.hold_s) * steps_w) ** 2) / 2)
 
 
 def _edge_j2(signal: Signal, edge_s: float, edge: Edge, power_w: np.ndarray, *, first: bool) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class _Zone:
 
 
 class _Counter:
-    """One domain's energy in J since the first read: never falls, and a failed read changes nothing."""
+    """One domain's energy in J since the first read: a failed read changes nothing, NaN says that it was set back."""
 
     def __init__(self, files: SensorFiles, zone: _Zone, clock: Clock) -> None:
         self.file = ValueFile(files, zone.path / "energy_uj")
@@ -58,7 +59,7 @@ class _Counter:
         if step_uj < 0:
             step_uj += self._range_uj or 0.0
             if step_uj < 0 or j_from_uj(step_uj) > MAX_DOMAIN_W * max(elapsed_s, UPDATE_S):
-                return None  # The counter was set back (suspend, driver reload): this step is unknown, not a wrap.
+                return math.nan  # Suspended, or the driver loaded anew: this step is unknown, not a wrap.
         self._sum_uj += step_uj
         return j_from_uj(self._sum_uj)
 
@@ -100,14 +101,19 @@ class RaplMeter:
         if all(counter.file.gone for counter in self._counters):
             raise MeterError("the RAPL domains are gone", where=CLASS)
         if self._summed:
-            parts = [values[index] for index in self._summed]
-            known = [part for part in parts if part is not None]
-            values.append(sum(known) if len(known) == len(parts) else None)
+            values.append(_sum_j([values[index] for index in self._summed]))
         return values
 
     def close(self) -> None:
         for counter in self._counters:
             counter.file.close()
+
+
+def _sum_j(parts_j: Sequence[float | None]) -> float | None:
+    """None where one part's read failed; NaN where one was set back, also if another's read failed: it is said only once."""
+    known_j = [part_j for part_j in parts_j if part_j is not None]
+    total_j = sum(known_j)
+    return total_j if len(known_j) == len(parts_j) or math.isnan(total_j) else None
 
 
 def _channel(name: str, covers: str, *, total: bool) -> Channel:

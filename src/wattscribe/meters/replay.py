@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -69,7 +70,8 @@ class ReplayMeter:
 def _value_at(trace: PowerTrace, t_s: float) -> float | None:
     index = bisect_right(trace.t_s, t_s + 1e-9) - 1
     if trace.interval_means:  # The mean up to the next point holds now.
-        return trace.power_w[min(index + 1, len(trace.t_s) - 1)] if trace.t_s and index >= 0 else None
+        power_w = trace.power_w[min(index + 1, len(trace.t_s) - 1)] if trace.t_s and index >= 0 else math.nan
+        return None if math.isnan(power_w) else power_w
     if index < 0:
         return None
     failed = bisect_right(trace.failed_t_s, t_s + 1e-9) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from wattscribe.records import PowerTrace
 
 MAX_RATE_HZ = 1000.0
 DEFAULT_RATE_HZ = 20.0
+_LOG = logging.getLogger(__name__)
 
 
 class _ChannelLog:
@@ -60,7 +62,7 @@ class _ChannelLog:
 class _MeterLog:
     """One meter with its channels and its own pace."""
 
-    __slots__ = ("channels", "due_s", "error", "failures", "logs", "meter", "period_s", "reads")
+    __slots__ = ("broken", "channels", "due_s", "error", "failures", "logs", "meter", "period_s", "reads")
 
     def __init__(self, meter: Meter, period_s: float) -> None:
         self.meter = meter
@@ -70,22 +72,31 @@ class _MeterLog:
         self.reads = 0
         self.failures = [0] * len(self.logs)
         self.error: str | None = None
+        self.broken = False
 
     def read(self, clock: Clock) -> None:
         """One round. The stamp is the middle of the read: a sensor behind a slow bus answers somewhere within it."""
         before_s = clock.now_s()
-        values: Sequence[float | None]
-        try:
-            values = self.meter.read()
-        except (MeterError, OSError, ValueError) as error:  # One broken sensor must not end the sampling of the others.
-            self.error = str(error)
-            values = [None] * len(self.logs)
+        values = self._values()
         middle_s = (before_s + clock.now_s()) / 2
         self.reads += 1
         for index, log in enumerate(self.logs):
             value = values[index] if index < len(values) else None
             self.failures[index] += value is None
             log.add(middle_s, value)
+
+    def _values(self) -> list[float | None]:
+        """What the meter says; nothing where it fails. One broken sensor must not end the sampling of the others."""
+        if not self.broken:
+            try:
+                return [None if value is None else float(value) for value in self.meter.read()]
+            except (MeterError, OSError, ValueError) as error:
+                self.error = str(error)
+            except Exception as error:  # noqa: BLE001 - no failing sensor but a mistake in the meter: it is asked no more
+                self.broken = True
+                self.error = f"{type(error).__name__}: {error}"
+                _LOG.warning("%s broke and is read no more: %s", self.meter.name, self.error)
+        return [None] * len(self.logs)
 
 
 class Sampler:
@@ -148,7 +159,7 @@ class Sampler:
             }
 
     def errors(self) -> dict[str, str]:
-        """The last error of each meter that could not be read at all."""
+        """The last error of each meter that could not be read at all; one that broke is read no more."""
         with self._lock:
             return {meter.meter.name: meter.error for meter in self._meters if meter.error is not None}
 

@@ -12,6 +12,7 @@ from wattscribe.errors import InputError
 from wattscribe.records import PowerTrace
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 MIN_CHANGES = 8
 """Changes of value that must be seen before a hold is believed: fewer cannot tell a slow sensor from a calm load."""
@@ -24,10 +25,12 @@ MIN_ON_GRID = 0.8
 """The share of changes that must lie a whole number of refreshes apart, to within one read."""
 MIN_HOLD_SAMPLES = 1.5
 """A hold shorter than this many sample spacings cannot be told from a change at every read."""
-
-
 RESOLVED_SHARE = 0.9
 """A sensor that averages over this share of the time between its values has seen everything: nominal times are rounded."""
+GAP_SPACINGS = 3.0
+"""Samples further apart than this many ordinary spacings leave a gap."""
+GAP_UPDATES = 1.5
+"""And further apart than this many nominal refreshes: reads in between would have brought nothing new."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +51,27 @@ class Signal:
     lag_s: float
     margin_s: float
     """Samples nearer than this to a change of load may contain both sides of it."""
+    after_gap: Bools
+    """Per sample: True where the time since the one before is unseen, because reads failed or a counter was set back."""
 
     @property
     def resolved(self) -> bool:
-        """True where every stretch of time is inside some value (averages and counters): nothing happens unseen."""
-        return self.interval_means or (self.averaging_s > 0 and self.averaging_s >= RESOLVED_SHARE * self.update_s)
+        """True where every stretch of time is inside some value (averages and counters): but for gaps, nothing happens unseen."""
+        return self.interval_means or bool(self.sees(self.update_s))
+
+    def sees(self, width_s: Floats | float) -> Bools:
+        """Whether the sensor's averages fill the time between two samples so far apart, in s."""
+        return np.asarray((self.averaging_s > 0) & (self.averaging_s >= RESOLVED_SHARE * np.asarray(width_s)))
+
+    def gaps_s(self, start_s: float, end_s: float) -> Floats:
+        """The unseen stretches within a span, each in s."""
+        inside_s = overlaps_s(self.t_s, start_s, end_s)
+        return inside_s[self.after_gap[1:] & (inside_s > 0)]
+
+
+def overlaps_s(t_s: Floats, start_s: float, end_s: float) -> Floats:
+    """How much of the time between each two neighbours lies within a span, in s; below 0 where none does."""
+    return np.asarray(np.minimum(t_s[1:], end_s) - np.maximum(t_s[:-1], start_s), dtype=np.float64)
 
 
 def join(traces: Iterable[PowerTrace]) -> list[PowerTrace]:
@@ -81,11 +100,13 @@ def _joined(parts: list[PowerTrace]) -> PowerTrace:
 def of_trace(trace: PowerTrace) -> Signal:
     """Prepare a trace. Raises InputError for unequal lengths or times that run backwards."""
     t_s, power_w = _arrays(trace)
+    power_w, set_back = _bridged(power_w)
     spacing_s = _median_spacing(t_s)
     averaging_s = trace.averaging_s or 0.0
     if trace.interval_means:
         hold_s, lag_s, margin_s = trace.update_interval_s, 0.0, 0.0
         update_s = max(trace.update_interval_s, spacing_s)
+        after_gap = set_back
     else:
         seen_s = held_interval_s(t_s, power_w)
         hold_s = seen_s if seen_s is not None else _nominal_hold_s(t_s, power_w, trace.update_interval_s, spacing_s)
@@ -94,6 +115,7 @@ def of_trace(trace: PowerTrace) -> Signal:
         lag_s = 0.0 if trace.averaging_s is None else (averaging_s + hold_s) / 2
         held = trace.averaging_s is not None or hold_s > MIN_HOLD_SAMPLES * spacing_s
         margin_s = averaging_s / 2 + (hold_s / 2 if held else 0.0)
+        after_gap = np.diff(t_s, prepend=t_s[:1]) > longest_step_s(spacing_s, trace.update_interval_s)
     return Signal(
         t_s=t_s - lag_s,
         power_w=power_w,
@@ -104,7 +126,13 @@ def of_trace(trace: PowerTrace) -> Signal:
         averaging_s=averaging_s,
         lag_s=lag_s,
         margin_s=margin_s,
+        after_gap=after_gap,
     )
+
+
+def longest_step_s(spacing_s: float, nominal_s: float) -> float:
+    """Samples further apart than this leave a gap."""
+    return max(GAP_SPACINGS * spacing_s, GAP_UPDATES * nominal_s) * (1 + 1e-6)
 
 
 def _arrays(trace: PowerTrace) -> tuple[Floats, Floats]:
@@ -116,7 +144,8 @@ def _arrays(trace: PowerTrace) -> tuple[Floats, Floats]:
         )
     t_s = np.asarray(trace.t_s, dtype=np.float64)
     power_w = np.asarray(trace.power_w, dtype=np.float64)
-    good = np.isfinite(t_s) & np.isfinite(power_w)
+    known = np.isfinite(power_w)
+    good = np.isfinite(t_s) & (known | (trace.interval_means and known.any()))
     t_s, power_w = t_s[good], power_w[good]
     backwards = np.flatnonzero(np.diff(t_s) < 0)
     if backwards.size:
@@ -126,6 +155,16 @@ def _arrays(trace: PowerTrace) -> tuple[Floats, Floats]:
             fix="Join pieces of a trace with wattscribe.meters.join",
         )
     return t_s, power_w
+
+
+def _bridged(power_w: Floats) -> tuple[Floats, Bools]:
+    """A counter that was set back leaves one mean power unknown: its neighbours' stands for it, marked as a gap."""
+    unknown = ~np.isfinite(power_w)
+    if not unknown.any():
+        return power_w, unknown
+    bridged = power_w.copy()
+    bridged[unknown] = np.interp(np.flatnonzero(unknown), np.flatnonzero(~unknown), power_w[~unknown])
+    return bridged, unknown
 
 
 def _median_spacing(t_s: Floats) -> float:

@@ -6,6 +6,7 @@ The method and its formulas are in docs/window.md.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -16,21 +17,21 @@ from wattscribe.errors import InputError, MeterError, WindowTooShortError
 from wattscribe.meters import edges as edge_rules
 from wattscribe.meters import signal as signals
 from wattscribe.meters.edges import Edge, IdlePower
-from wattscribe.meters.noise import Uncertainty, clock_j2, energy_uncertainty
+from wattscribe.meters.noise import Uncertainty, clock_j2, energy_uncertainty, gaps_j2
 from wattscribe.meters.signal import Signal
 from wattscribe.records import PowerTrace, Reading, Window
 
 MIN_UPDATES = 2
 """A window that holds fewer sensor updates than this says nothing about itself: it is refused."""
 MAX_GAP_SHARE = 0.5
-"""A window with a longer gap than this share of it is unavailable: most of the figure would be a guess."""
-GAP_SPACINGS = 3.0
-"""Samples further apart than this many ordinary spacings leave a gap."""
+"""A window of which more than this share is unseen is unavailable: most of the figure would be a guess."""
 Z95 = 1.96
 """The normal deviate of a 95 % interval."""
 
 ATTACHED = "external."
 """How the channels of attached recordings begin (`meters.external`)."""
+_NUMBERED_GPU = re.compile(r"GPU board (\d+) ")
+"""How `meters.nvml` begins what a trace covers."""
 
 Edges = Literal["auto", "interpolated", "load"]
 
@@ -117,26 +118,35 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
     """The one trace that stands for the device, never a sum of traces.
 
     A recording of the whole device that somebody attached comes first, then a meter of the whole device; then the GPU's for a
-    `cuda` device and the CPU's for any other; then the rail that covers most of what computes. A modelled trace is taken only
-    where nothing is measured.
+    `cuda` device and the CPU's for any other; then the rail that covers most of what computes. `cuda:1` is never answered by
+    another numbered GPU than 1. A modelled trace is taken only where nothing is measured.
     """
-    filled = [trace for trace in traces if trace.t_s and trace.evidence != "unavailable"]
+    filled = [
+        trace
+        for trace in traces
+        if trace.evidence != "unavailable" and np.isfinite(trace.power_w).any() and not _is_another_gpu(trace, device)
+    ]
     if not filled:
         return None
     wanted = "GPU" if device.startswith("cuda") else "CPU"
 
     def rank(trace: PowerTrace) -> tuple[bool, bool, bool, bool, float]:
         part = trace.covers.startswith(("GPU", "CPU"))
-        mean_w = sum(trace.power_w) / len(trace.power_w)
         return (
             trace.evidence == "modelled",
             not (trace.total and trace.channel.startswith(ATTACHED)),
             not (trace.total and (not part or trace.covers.startswith(wanted))),
             wanted not in trace.covers,
-            -mean_w,
+            -float(np.nanmean(trace.power_w)),
         )
 
     return min(filled, key=rank)
+
+
+def _is_another_gpu(trace: PowerTrace, device: str) -> bool:
+    kind, _, index = device.partition(":")
+    numbered = _NUMBERED_GPU.match(trace.covers)
+    return numbered is not None and kind == "cuda" and index not in ("", numbered[1])
 
 
 # --- one window -----------------------------------------------------------------------------------------------------
@@ -155,7 +165,11 @@ def _measure(
     uncertainty = energy_uncertainty(trimmed, window, used, trace.resolution_w)
     return _Measured(
         energy_j=edge_rules.window_energy_j(trimmed, window, used),
-        uncertainty=replace(uncertainty, clock_j2=clock_j2(signal, window, used, trace.clock_error_s)),
+        uncertainty=replace(
+            uncertainty,
+            gaps_j2=gaps_j2(signal, window, used),
+            clock_j2=clock_j2(signal, window, used, trace.clock_error_s),
+        ),
         samples=inside,
         note=note,
     )
@@ -200,34 +214,43 @@ def _refuse_unanswerable(trace: PowerTrace, signal: Signal, window: Window) -> i
     slack_s = signal.update_s + signal.lag_s + signal.averaging_s / 2
     late_s, early_s = float(signal.t_s[0]) - window.start_s, window.end_s - float(signal.t_s[-1])
     if late_s > slack_s:
-        raise MeterError(f"the trace begins {late_s:.3g} s after the window does", where=trace.channel)
+        failed = _failed(trace, window.start_s, window.start_s + late_s)
+        raise MeterError(f"the trace begins {late_s:.3g} s after the window does ({failed})", where=trace.channel)
     if early_s > slack_s:
-        raise MeterError(f"the trace ends {early_s:.3g} s before the window does", where=trace.channel)
+        failed = _failed(trace, window.end_s - early_s, window.end_s)
+        raise MeterError(f"the trace ends {early_s:.3g} s before the window does ({failed})", where=trace.channel)
     if inside < MIN_UPDATES:
         raise WindowTooShortError(f"the window holds {inside} samples of the sensor", where=trace.channel)
     return inside
 
 
+def _failed(trace: PowerTrace, start_s: float, end_s: float) -> str:
+    """How many reads failed in a span, in words."""
+    return f"{sum(start_s <= t <= end_s for t in trace.failed_t_s)} reads failed"
+
+
 def _gap_note(trace: PowerTrace, signal: Signal, window: Window) -> str | None:
-    """Words for reads that failed inside the window; raises where too little is left."""
-    starts, ends = signal.t_s[:-1], signal.t_s[1:]
-    overlap_s = np.minimum(ends, window.end_s) - np.maximum(starts, window.start_s)
-    longest_s = float(overlap_s.max(initial=0.0))
-    failed = sum(window.start_s <= t <= window.end_s for t in trace.failed_t_s)
-    is_gap = longest_s > GAP_SPACINGS * signal.spacing_s and longest_s > 1.5 * trace.update_interval_s
+    """Words for what was not seen of the window; raises where too little is left."""
+    half_s = MAX_GAP_SHARE * window.duration_s
+    gaps_s = signal.gaps_s(window.start_s, window.end_s)
+    set_back = "the counter was set back: " if signal.interval_means and gaps_s.size else ""
     if signal.interval_means:  # A counter goes on counting while it cannot be read: a gap loses detail, not energy.
-        is_gap = is_gap and longest_s > MAX_GAP_SHARE * window.duration_s
-    if is_gap and longest_s > MAX_GAP_SHARE * window.duration_s:
+        steps_s = signals.overlaps_s(signal.t_s, window.start_s, window.end_s)
+        unread_s = steps_s[steps_s > max(half_s, signals.longest_step_s(signal.spacing_s, trace.update_interval_s))]
+        gaps_s = unread_s if unread_s.size else gaps_s
+    failed = _failed(trace, window.start_s, window.end_s)
+    if not gaps_s.size:
+        went_on = "; the counter went on counting" if signal.interval_means else ""
+        return None if failed.startswith("0 ") else f"{failed} inside the window{went_on}"
+    unseen_s = float(gaps_s.sum())
+    one = gaps_s.size == 1
+    words = set_back + (f"a gap of {unseen_s:.3g} s" if one else f"{gaps_s.size} gaps of {unseen_s:.3g} s in all")
+    if unseen_s > half_s:
         raise MeterError(
-            f"a gap of {longest_s:.3g} s fills more than half of the window of {window.duration_s:.3g} s "
-            f"({failed} reads failed)",
+            f"{words} fill{'s' if one else ''} more than half of the window of {window.duration_s:.3g} s ({failed})",
             where=trace.channel,
         )
-    if is_gap:
-        return f"a gap of {longest_s:.3g} s inside the window ({failed} reads failed)"
-    if failed and signal.interval_means:
-        return f"{failed} reads failed inside the window; the counter went on counting"
-    return f"{failed} reads failed inside the window" if failed else None
+    return f"{words} inside the window ({failed})"
 
 
 # --- idle -----------------------------------------------------------------------------------------------------------
