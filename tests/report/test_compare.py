@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from wattscribe.cli import main
-from wattscribe.records import RunFacts, UtteranceResult
+from wattscribe.records import Heard, RunFacts, TrialFacts, UtteranceResult
 from wattscribe.report.compare import compare, in_words
 from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 
@@ -144,6 +144,79 @@ def test_one_recognizer_each_stand_against_each_other() -> None:
     renamed = replace(base.trials[0].trial.recognizer, model="tiny-compressed", precision="int8")
     fresh = edited(base, trial=replace(base.trials[0].trial, recognizer=renamed))
     assert compare(base, fresh).accepted
+
+
+def named(facts: RunFacts, name: str, number: str) -> tuple[TrialFacts, ...]:
+    """The run's trials as those of a model of this name."""
+    trials = []
+    for each in facts.trials:
+        spec = replace(each.trial.recognizer, model=name)
+        trials.append(replace(each, trial=replace(each.trial, id=each.trial.id + number, recognizer=spec)))
+    return tuple(trials)
+
+
+def together(*trials: TrialFacts) -> RunFacts:
+    return replace(run(), trials=trials)
+
+
+def test_models_in_directories_of_one_name_stand_each_against_its_own() -> None:
+    good, bad = run(), worse(run(), 1.0)
+    base = together(*named(good, "P/m", "p"), *named(good, "Q/m", "q"))
+    collapsed = together(*named(bad, "P/m", "p"), *named(good, "Q/m", "q"))
+    result = compare(base, collapsed)
+    assert [each.name.partition(" ")[0] for each in result.verdicts] == ["fake:P/m", "fake:Q/m"]
+    assert [bool(each.reasons) for each in result.verdicts] == [True, False]
+    assert result.reasons[0].startswith("fake:P/m fp32")
+    mixed = together(*named(good, "P/m", "p"), *named(bad, "Q/m", "q"))
+    assert compare(mixed, mixed).accepted
+
+
+def test_a_short_name_stands_for_a_model_only_where_it_is_the_only_one() -> None:
+    good = run()
+    base = together(*named(good, "here/one", "1"), *named(good, "here/two", "2"))
+    moved = together(*named(good, "there/one", "1"), *named(good, "there/two", "2"))
+    assert compare(base, moved).accepted
+    twice = together(*named(good, "there/one", "1"), *named(good, "else/one", "2"), *named(good, "here/two", "3"))
+    assert "the new run has no fake:one fp32" in compare(base, twice).reasons[0]
+
+
+def test_a_run_with_a_repeat_that_crashed_is_refused() -> None:
+    whole = run(Shape(utterances=40, speakers=20, repeats=2))
+    broken = replace(whole.trials[1], status="failed", reason="ended with SIGSEGV", utterances=())
+    part = replace(whole, trials=(whole.trials[0], broken))
+    for base, new, name in ((whole, part, "new"), (part, whole, "base")):
+        result = compare(base, new, max_energy_increase=9.0)
+        assert not result.accepted
+        assert f"1 of 2 trials of the {name} run did not finish: ended with SIGSEGV" in result.reasons[0]
+    assert compare(whole, whole, max_energy_increase=9.0).accepted
+
+
+def test_other_audio_under_the_same_names_is_refused() -> None:
+    base = run()
+    heard = Heard(corpus="bundled", condition="clean", digest="a", utterances=400, audio_s=2000.0)
+    one = replace(base, heard=(heard,))
+    other = replace(base, heard=(replace(heard, digest="b"),), seed=1)
+    assert compare(one, one).accepted
+    assert compare(one, base).accepted, "an older run did not record it"
+    (reason,) = compare(one, other).reasons
+    assert "the audio differs under the same names" in reason
+    assert "seed 0 in the base run, 1 in the new one" in reason
+
+
+def test_other_text_rules_are_refused_by_name() -> None:
+    base = run()
+    plain = replace(base, experiment={**base.experiment, "normaliser": "none"})
+    (reason,) = compare(base, plain).reasons
+    assert "whisper in the base run, none in the new one" in reason
+    assert "--normaliser whisper" in reason
+
+
+def test_a_single_utterance_is_not_judged() -> None:
+    alone = run(Shape(utterances=1))
+    result = compare(alone, alone)
+    assert not result.accepted
+    assert "WER is not judged" in result.reasons[0]
+    assert "two utterances" in result.reasons[0]
 
 
 def test_an_empty_base_accepts_nothing() -> None:

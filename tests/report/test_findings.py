@@ -9,6 +9,7 @@ import pytest
 from wattscribe.errors import InputError
 from wattscribe.records import Condition, RunFacts
 from wattscribe.report import figures, sentences
+from wattscribe.report.cost import NOTHING, Energy
 from wattscribe.report.findings import (
     Hearing,
     Limits,
@@ -22,6 +23,7 @@ from wattscribe.report.findings import (
 from wattscribe.report.power_figures import power_traces, thinned
 from wattscribe.report.quantities import bytes_of, fraction_of_percent
 from wattscribe.report.recommend import pareto, recommend
+from wattscribe.report.relative import energy_ratio
 from wattscribe.report.table import view
 from wattscribe.report.words import bytes_text, count_text, interval_text, number, p_text
 from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Model, Shape, made_up_run
@@ -56,6 +58,42 @@ def test_modelled_ratios_do_not_carry_the_range_of_watts_per_core() -> None:
     assert step.ratio.ci95 is not None
     assert step.ratio.ci95[1] / step.ratio.ci95[0] < 1.05
     assert "constants held fixed" in step.ratio.method
+
+
+def test_an_interval_that_ends_at_zero_is_not_taken_for_a_narrow_one() -> None:
+    """6.43 ± 22.72 J, cut off at 0: the ratio of 4 is as uncertain as the upper side says."""
+
+    def energy(joules: float, interval: tuple[float, float]) -> Energy:
+        return replace(NOTHING, energy_j=joules, ci95_j=interval, evidence="measured", covers="module total")
+
+    new = energy(25.72, (25.7, 25.8))
+    cut, whole = (energy_ratio(energy(6.43, (low, 29.15)), new) for low in (0.0, -16.29))
+    assert cut is not None
+    assert whole is not None
+    assert cut.ci95 == pytest.approx(whole.ci95)
+    assert cut.ci95 == pytest.approx((0.117, 137), rel=0.01)
+    assert cut.p == pytest.approx(0.44, abs=0.01)
+
+
+def test_what_a_single_utterance_cannot_show_is_not_claimed() -> None:
+    facts = made_up_run(models=MODELS[:2], precisions=("fp32", "int8"), shape=Shape(utterances=1, words=60))
+    found = heard(facts)
+    assert pair_tests(found) == []
+    assert all(step.wer_change is None for step in precision_steps(found))
+    assert sentences.summary(view(facts), found)
+    (advice,) = recommend(found[0], Limits())
+    assert "worse in the paired test" not in advice.text
+
+
+def test_models_of_one_directory_name_are_two_recognizers() -> None:
+    facts = made_up_run(
+        models=(replace(MODELS[0], name="a/m"), replace(MODELS[1], name="b/m")),
+        precisions=("fp32",),
+        conditions=(CLEAN,),
+    )
+    found = heard(facts)
+    assert sentences.summary(view(facts), found)[0].startswith("2 recognizers heard")
+    assert set(figures.wer_bars(found).traces[0]["x"]) == {"fake:a/m fp32", "fake:b/m fp32"}  # type: ignore[union-attr]
 
 
 def test_correlations_of_a_known_order() -> None:

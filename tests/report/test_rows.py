@@ -176,6 +176,52 @@ def test_rejected_inputs_are_counted_per_corpus() -> None:
     assert only_row(replace(facts, rejected=left_out))["rejected"] == 1
 
 
+def test_rejected_inputs_are_counted_where_they_were_left_out() -> None:
+    """Two entries of one id are two inputs; what was heard clean and left out in noise counts in noise only."""
+    facts = made_up_run(models=TINY, precisions=("fp32",), conditions=(CLEAN, NOISY[0]), shape=Shape(utterances=5))
+    quiet, loud = facts.trials
+    loud = replace(loud, utterances=loud.utterances[:-1])
+    silent = loud.utterances[0].id, quiet.utterances[-1].id
+    left_out = [Rejected(corpus="bundled", id="x", reason=why) for why in ("text missing", "duplicate id")]
+    left_out.append(Rejected(corpus="bundled", id=silent[0], reason="duplicate id"))
+    left_out.append(Rejected(corpus="bundled", id=silent[1], reason="the speech is silent"))
+    facts = replace(facts, trials=(quiet, loud), rejected=tuple(left_out))
+    assert [row["rejected"] for row in report.rows(facts)] == [3, 4]
+    text = report.to_markdown(facts)
+    assert "3 of bundled, clean; 4 of bundled, rain@20dB" in text
+    assert "the speech is silent (under rain@20dB)" in text
+    alone = replace(facts, trials=(quiet,), rejected=tuple(left_out[:3]))
+    assert only_row(alone)["rejected"] == 3
+    assert "- 3 inputs rejected, excluded from the score:" in report.to_markdown(alone)
+
+
+def test_recognizers_that_share_a_short_name_are_told_apart() -> None:
+    facts = one()
+    (trial,) = facts.trials
+
+    def labels(*specs: dict[str, object]) -> list[object]:
+        made = [replace(trial.trial.recognizer, **spec) for spec in specs]  # type: ignore[arg-type]
+        trials = tuple(replace(trial, trial=replace(trial.trial, recognizer=spec)) for spec in made)
+        return [row["model_label"] for row in report.rows(replace(facts, trials=trials))]
+
+    assert labels({"model": "/x/a/m"}) == ["fake:m"]
+    assert labels({"model": "/x/a/m"}, {"model": "/x/b/m/"}, {"model": "/x/n"}) == ["fake:a/m", "fake:b/m", "fake:n"]
+    assert labels({"model": "/x/a/m"}, {"model": "/y/a/m"}) == ["fake:x/a/m", "fake:y/a/m"]
+    assert labels({"model": "m"}, {"model": "p/m"}) == ["fake:m", "fake:p/m"]
+    assert labels({"model": "m"}, {"model": "m", "threads": 4}) == ["fake:m", "fake:m (4 threads)"]
+    assert labels({"model": "m"}, {"model": "m", "precision": "int8"}) == ["fake:m", "fake:m"]
+
+
+def test_an_interval_of_times_does_not_reach_below_zero() -> None:
+    facts = made_up_run(models=TINY, precisions=("fp32",), conditions=(CLEAN,), shape=Shape(repeats=2))
+    first, second = facts.trials
+    slow = tuple(replace(u, end_s=u.start_s + 3 * (u.end_s - u.start_s)) for u in second.utterances)
+    slow = tuple(replace(u, start_s=u.start_s + 100 * i, end_s=u.end_s + 100 * i) for i, u in enumerate(slow))
+    row = only_row(replace(facts, trials=(first, replace(second, utterances=slow))))
+    low, high = row["rtf_ci95"]  # type: ignore[misc]
+    assert low == 0.0 < row["rtf"] < high
+
+
 def test_precision_not_as_requested_is_flagged_everywhere() -> None:
     liar = replace(MODELS[0], ran_as_asked=False)
     facts = made_up_run(models=(liar,), precisions=("int8",), conditions=(CLEAN,))
@@ -251,6 +297,23 @@ def test_parquet_holds_the_same_rows(tmp_path: Path) -> None:
     table = parquet.read_table(tmp_path / "rows.parquet")
     assert table.schema.metadata[b"wattscribe.schema"] == b"1"
     assert table.column("wer").to_pylist() == [row["wer"] for row in report.rows(facts)]
+
+
+def test_parquet_columns_have_the_same_types_whatever_a_run_holds(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    full = made_up_run(precisions=("fp32", "int8"), conditions=(CLEAN, NOISY[3]), shape=Shape(repeats=2))
+    bare = one(traces=(), cpu_s=None, audit=None)
+    schemas = []
+    for index, facts in enumerate((full, bare, replace(bare, trials=()))):
+        report.to_parquet(facts, tmp_path / f"{index}.parquet")
+        schemas.append(parquet.read_schema(tmp_path / f"{index}.parquet"))
+    assert schemas[0] == schemas[1] == schemas[2]
+    kinds = {name: str(schemas[0].field(name).type) for name in schemas[0].names}
+    assert "null" not in kinds.values()
+    assert (kinds["snr_db"], kinds["wer_ci95_low"], kinds["words"]) == ("double", "double", "int64")
+    assert (kinds["precision_ok"], kinds["options"], kinds["energy_evidence"]) == ("bool", "string", "string")
+    assert report.to_csv(bare).splitlines()[0].split(",") == schemas[0].names
 
 
 def test_json_stays_strict_when_a_figure_is_not_finite() -> None:

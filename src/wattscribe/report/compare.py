@@ -7,15 +7,17 @@ too, and the reason says so. The burden of proof is on the new run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from wattscribe.errors import InputError
 from wattscribe.records import Interval, RunFacts
 from wattscribe.report.findings import Entry, Hearing, hearings
 from wattscribe.report.groups import short_corpus, short_model, take
 from wattscribe.report.relative import Z95, Ratio, energy_ratio
-from wattscribe.report.table import view
+from wattscribe.report.table import View, view
 from wattscribe.report.words import number, percent_text, plural
 from wattscribe.scoring import PairedResult, paired_bootstrap
 
@@ -36,6 +38,8 @@ class Verdict:
     """One recognizer on one corpus under one condition, base against new; `reasons` is empty when it is accepted."""
 
     model: str
+    model_label: str
+    """Short, but long enough to tell the new run's recognizers apart."""
     precision: str
     corpus: str
     condition: str
@@ -60,7 +64,7 @@ class Verdict:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{short_model(self.model)} {self.precision}, {short_corpus(self.corpus)}, {self.condition}"
+        return f"{self.model_label} {self.precision}, {short_corpus(self.corpus)}, {self.condition}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +94,9 @@ def compare(
     With a `device` the energy of transducers is modelled on it. Without an energy limit 3 % holds where both runs have
     joules; with one, missing joules are a reason to refuse.
     """
-    pairs, reasons, notes = _pair_up(hearings(view(base, device=device)), hearings(view(new, device=device)))
-    verdicts = tuple(_judge(old, fresh, max_wer_increase, max_energy_increase, seed=base.seed) for old, fresh in pairs)
+    old, fresh = view(base, device=device), view(new, device=device)
+    pairs, reasons, notes = _pair_up(hearings(old), hearings(fresh))
+    verdicts = tuple(_judge(each, old, fresh, max_wer_increase, max_energy_increase) for each in pairs)
     reasons += [f"{each.name}: {reason}" for each in verdicts for reason in each.reasons]
     return Comparison(
         accepted=not reasons and bool(verdicts),
@@ -116,43 +121,58 @@ def in_words(result: Comparison) -> str:
 
 
 # --- which row stands against which ----------------------------------------------------------------------------------
+T = TypeVar("T")
+
+
 def _pair_up(base: Sequence[Hearing], new: Sequence[Hearing]) -> tuple[list[tuple[Entry, Entry]], list[str], list[str]]:
+    """By whole names, or by short ones where the runs were made in different places."""
     pairs: list[tuple[Entry, Entry]] = []
     reasons, notes = [], []
-    for hearing in base:
-        there = _same_place(hearing, new)
-        if there is None:
+    there = dict(_matched(base, new, lambda each: (each.corpus, each.condition), _place))
+    for at, hearing in enumerate(base):
+        if at not in there:
             heard = ", ".join(sorted({_place_name(each) for each in new})) or "nothing"
             reasons.append(f"the new run did not hear {_place_name(hearing)}; it heard {heard}")
             continue
-        found, missing = _same_recognizers(hearing.entries, there.entries)
-        pairs += found
+        old, fresh = hearing.entries, new[there[at]].entries
+        found = dict(_same_recognizers(old, fresh))
+        pairs += [(old[one], fresh[other]) for one, other in found.items()]
+        missing = [entry for index, entry in enumerate(old) if index not in found]
         reasons += [f"the new run has no {_recognizer(entry)} on {_place_name(hearing)}" for entry in missing]
-        matched = {id(fresh) for _, fresh in found}
-        extra = [entry for entry in there.entries if id(entry) not in matched]
-        notes += [f"{_recognizer(entry)} on {_place_name(there)} is new and not compared" for entry in extra]
+        extra = [entry for index, entry in enumerate(fresh) if index not in found.values()]
+        notes += [f"{_recognizer(entry)} on {_place_name(hearing)} is new and not compared" for entry in extra]
     return pairs, reasons, notes
 
 
-def _same_recognizers(base: Sequence[Entry], new: Sequence[Entry]) -> tuple[list[tuple[Entry, Entry]], list[Entry]]:
+def _same_recognizers(base: Sequence[Entry], new: Sequence[Entry]) -> list[tuple[int, int]]:
     """By model, precision and settings; where each run has just one recognizer, they stand against each other."""
     if len(base) == len(new) == 1:
-        return [(base[0], new[0])], []
-    fresh = {_recognizer_key(entry): entry for entry in new}
-    found = [(entry, fresh[_recognizer_key(entry)]) for entry in base if _recognizer_key(entry) in fresh]
-    return found, [entry for entry in base if _recognizer_key(entry) not in fresh]
+        return [(0, 0)]
+
+    def key(entry: Entry, model: str) -> tuple[str, ...]:
+        row = entry.row
+        options = str(sorted(row.options.items()))
+        return (model, row.precision, row.device, str(row.threads), str(row.batch_size), options)
+
+    return _matched(
+        base, new, lambda each: key(each, each.row.model), lambda each: key(each, short_model(each.row.model))
+    )
 
 
-def _recognizer_key(entry: Entry) -> tuple[str, ...]:
-    row = entry.row
-    options = str(sorted(row.options.items()))
-    return (short_model(row.model), row.precision, row.device, str(row.threads), str(row.batch_size), options)
-
-
-def _same_place(hearing: Hearing, others: Sequence[Hearing]) -> Hearing | None:
-    """The same corpus by its whole name, or by its last two parts where the runs were made in different places."""
-    exact = [each for each in others if (each.corpus, each.condition.name) == (hearing.corpus, hearing.condition.name)]
-    return next(iter([*exact, *(each for each in others if _place(each) == _place(hearing))]), None)
+def _matched(
+    base: Sequence[T], new: Sequence[T], whole: Callable[[T], Hashable], short: Callable[[T], Hashable]
+) -> list[tuple[int, int]]:
+    """Places (in base, in new) of what has one whole name; of the rest, of what has one short name that is unique in both."""
+    by_whole, by_short = ({name(each): at for at, each in enumerate(new)} for name in (whole, short))
+    here, there = (Counter(map(short, each)) for each in (base, new))
+    found = []
+    for at, each in enumerate(base):
+        other = by_whole.get(whole(each))
+        if other is None and here[short(each)] == there[short(each)] == 1:
+            other = by_short[short(each)]
+        if other is not None:
+            found.append((at, other))
+    return found
 
 
 def _place(hearing: Hearing) -> tuple[str, str]:
@@ -164,22 +184,28 @@ def _place_name(hearing: Hearing) -> str:
 
 
 def _recognizer(entry: Entry) -> str:
-    return f"{short_model(entry.row.model)} {entry.row.precision}"
+    return f"{entry.row.model_label} {entry.row.precision}"
 
 
 # --- one verdict -----------------------------------------------------------------------------------------------------
 def _judge(
-    base: Entry, new: Entry, max_wer_increase: float, max_energy_increase: float | None, *, seed: int
+    pair: tuple[Entry, Entry],
+    base_view: View,
+    new_view: View,
+    max_wer_increase: float,
+    max_energy_increase: float | None,
 ) -> Verdict:
-    reasons = _not_comparable(base, new)
+    base, new = pair
+    seed = base_view.facts.seed
+    reasons = _unscored("base", base) or _unscored("new", new)
+    reasons = reasons or _other_words(base, new, base_view, new_view)
     notes: list[str] = []
     if base.row.precision_ok is not False and new.row.precision_ok is False:
         reasons.append(f"the new run is not at the precision that was asked for: {new.row.precision_reason}")
     change: PairedResult | None = None
     ratio: Ratio | None = None
     if not reasons:
-        change = _wer_change(base, new, seed)
-        reasons += _wer_reasons(change, max_wer_increase, base)
+        change, reasons = _wer_change(base, new, max_wer_increase, seed)
         ratio = energy_ratio(base.energy, new.energy, seed=seed)
         found, noted = _energy_reasons(base, new, ratio, max_energy_increase)
         reasons += found
@@ -187,6 +213,7 @@ def _judge(
     upper = _upper95(ratio)
     return Verdict(
         model=new.row.model,
+        model_label=new.row.model_label,
         precision=new.row.precision,
         corpus=new.row.corpus,
         condition=new.row.condition,
@@ -209,17 +236,29 @@ def _judge(
     )
 
 
-def _not_comparable(base: Entry, new: Entry) -> list[str]:
-    for name, entry in (("base", base), ("new", new)):
-        if entry.group.scored is None:
-            return [f"the {name} run has no finished trial: {entry.row.status}, {entry.row.reason or 'not run yet'}"]
-        if entry.row.wer is None:
-            return [f"the {name} run has no reference words to score"]
-    if base.group.scored is None or new.group.scored is None:
-        return []
+def _unscored(name: str, entry: Entry) -> list[str]:
+    """Why a row says nothing, or only what the trials say that did not crash."""
+    row, trials = entry.row, entry.group.trials
+    if row.status != "done":
+        why = row.reason or "not run yet"
+        return [
+            f"{len(trials) - row.repeats} of {plural(len(trials), 'trial')} of the {name} run did not finish: {why}"
+        ]
+    return [f"the {name} run has no reference words to score"] if row.wer is None else []
+
+
+def _other_words(base: Entry, new: Entry, base_view: View, new_view: View) -> list[str]:
+    """Whether both heard and were scored on the same; all that differs, by name."""
+    if base.group.scored is None or new.group.scored is None:  # _unscored has refused these already
+        raise ValueError("both runs must be scored")
+    if base_view.normaliser != new_view.normaliser:
+        return [
+            f"the text rules differ: {base_view.normaliser} in the base run, {new_view.normaliser} in the new one; "
+            f"bench the new run with --normaliser {base_view.normaliser}"
+        ]
     old = dict(zip(base.group.scored.ids, base.group.scored.references, strict=True))
     fresh = dict(zip(new.group.scored.ids, new.group.scored.references, strict=True))
-    return [
+    found = [
         f"the utterances differ: {text} {_named(ids)}"
         for text, ids in (
             ("only the base run has", [key for key in old if key not in fresh]),
@@ -228,6 +267,19 @@ def _not_comparable(base: Entry, new: Entry) -> list[str]:
         )
         if ids
     ]
+    return found or _other_audio(base, new, base_view.facts.seed, new_view.facts.seed)
+
+
+def _other_audio(base: Entry, new: Entry, base_seed: int, new_seed: int) -> list[str]:
+    """Utterances of the same names and words whose samples differ; where a run did not record them, nothing is said."""
+    heard = (base.group.heard, new.group.heard)
+    if heard[0] is None or heard[1] is None or heard[0].digest == heard[1].digest:
+        return []
+    seeds = "" if base_seed == new_seed else f" (seed {base_seed} in the base run, {new_seed} in the new one)"
+    return [
+        f"the audio differs under the same names, or its order does{seeds}; bench both runs on the same files, in the same "
+        "order and with the same seed"
+    ]
 
 
 def _named(ids: Sequence[str]) -> str:
@@ -235,13 +287,18 @@ def _named(ids: Sequence[str]) -> str:
     return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _wer_change(base: Entry, new: Entry, seed: int) -> PairedResult:
-    if base.group.scored is None or new.group.scored is None:  # _not_comparable has refused these already
+def _wer_change(base: Entry, new: Entry, limit: float, seed: int) -> tuple[PairedResult | None, list[str]]:
+    """The paired test, and reasons to refuse."""
+    if base.group.scored is None or new.group.scored is None:  # _unscored has refused these already
         raise ValueError("both runs must be scored")
     old, fresh = base.group.scored, new.group.scored
     place = {key: index for index, key in enumerate(fresh.ids)}
     aligned = take(fresh.counts, [place[key] for key in old.ids])
-    return paired_bootstrap(old.counts, aligned, old.speakers, resamples=RESAMPLES, seed=seed)
+    try:
+        change = paired_bootstrap(old.counts, aligned, old.speakers, resamples=RESAMPLES, seed=seed)
+    except InputError as error:
+        return None, [f"WER is not judged: {error}"]
+    return change, _wer_reasons(change, limit, base)
 
 
 def _wer_reasons(change: PairedResult, limit: float, base: Entry) -> list[str]:

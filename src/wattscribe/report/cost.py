@@ -33,6 +33,7 @@ class Energy:
     idle_j: float | None
     net_j: float | None
     mean_power_w: float | None
+    """Over the window; None where the joules are modelled on a device on which there was no window."""
     evidence: Evidence
     covers: str
     reason: str | None
@@ -98,9 +99,8 @@ def energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
         return NOTHING
     if rule.device is not None:
         found = [device_reading(trial, rule.device) for trial in trials]
-        return replace(
-            _combined([reading for reading, _ in found]), per_utterance=_mean_of([each for _, each in found])
-        )
+        modelled = _combined([reading for reading, _ in found])  # the window is this machine's, not the device's
+        return replace(modelled, mean_power_w=None, per_utterance=_mean_of([each for _, each in found]))
     channel = rule.channel_of_device.get(trials[0].trial.recognizer.device)
     if channel is None and all(counted(trial) for trial in trials):
         return energy_of(trials, replace(rule, device=default_device()))
@@ -163,7 +163,7 @@ def _combined(readings: Sequence[Reading]) -> Energy:
 
 
 def _not_negative(interval: Interval | None) -> Interval | None:
-    """Gross energy cannot be negative, however few repeats there are."""
+    """Gross energy and time cannot be negative, however few repeats there are."""
     return None if interval is None else (max(0.0, interval[0]), interval[1])
 
 
@@ -219,7 +219,7 @@ def speed_of(trials: Sequence[TrialFacts]) -> Speed:
     return Speed(
         audio_s=sum(audio) / len(audio),
         rtf=sum(factors) / len(factors) if factors else None,
-        rtf_ci95=within_and_between(factors, [None] * len(factors)) if factors else None,
+        rtf_ci95=_not_negative(within_and_between(factors, [None] * len(factors))) if factors else None,
         latency_p50_s=p50,
         latency_p90_s=p90,
         latency_p99_s=p99,

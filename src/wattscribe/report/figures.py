@@ -10,7 +10,7 @@ from typing import Any
 from wattscribe.records import Interval
 from wattscribe.report.axes import energy_axis
 from wattscribe.report.findings import Entry, Hearing, base_hearings, counterpart, noise_pair
-from wattscribe.report.groups import short_corpus, short_model
+from wattscribe.report.groups import short_corpus
 from wattscribe.report.page import Figure
 from wattscribe.report.recommend import by_kind, pareto
 from wattscribe.report.words import bytes_text, interval_text, number, sentence
@@ -233,7 +233,7 @@ def _curves(
 ) -> list[dict[str, Any]]:
     first = clean or levels[0]
     traces = []
-    models = list(dict.fromkeys(_model_label(entry) for entry in first.entries))
+    models = list(dict.fromkeys(entry.row.model_label for entry in first.entries))
     precisions = list(dict.fromkeys(entry.row.precision for entry in first.entries))
     for entry in first.entries:
         path = [(_level(each), counterpart(entry, each)) for each in ([clean] if clean else []) + list(levels)]
@@ -250,7 +250,7 @@ def _curves(
                 "y": values,
                 "error_y": _error_bars(values, [interval(each) for _, each in there]),
                 "line": {
-                    "color": COLOURS[models.index(_model_label(entry)) % len(COLOURS)],
+                    "color": COLOURS[models.index(entry.row.model_label) % len(COLOURS)],
                     "dash": DASHES[precisions.index(entry.row.precision) % len(DASHES)],
                 },
             }
@@ -302,7 +302,7 @@ def _by_precision(
             {
                 "type": "bar",
                 "name": precision,
-                "x": [_model_label(entry) for entry in mine],
+                "x": [entry.row.model_label for entry in mine],
                 "y": values,
                 "error_y": _error_bars(values, [interval(entry) for entry in mine]),
                 "marker": {"color": COLOURS[index % len(COLOURS)]},
@@ -328,10 +328,6 @@ def _inwards(energies: Sequence[float]) -> list[str]:
     middle = (min(known) + max(known)) / 2 if known else 0.0
     alone = len(set(known)) < 2
     return ["top center" if alone else "top right" if each <= middle else "top left" for each in heights]
-
-
-def _model_label(entry: Entry) -> str:
-    return short_model(entry.row.model)
 
 
 def _points(

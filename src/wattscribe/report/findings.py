@@ -77,7 +77,6 @@ class Hearing:
 class PrecisionStep:
     """What a lower precision did to a model's energy."""
 
-    model: str
     hearing: Hearing
     base: Entry
     cheaper: Entry
@@ -139,12 +138,12 @@ def precision_steps(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[P
     """Energy ratios between the precisions of one model on the same speech, under each corpus's base condition."""
     found = []
     for hearing in base_hearings(all_hearings):
-        for key, entries in _by_model(hearing.entries).items():
+        for entries in _by_model(hearing.entries):
             by_precision = {precision_name(entry): entry for entry in entries}
             for base, cheaper in PRECISION_STEPS:
                 if base not in by_precision or cheaper not in by_precision:
                     continue
-                step = _step(key[0], hearing, by_precision[base], by_precision[cheaper], seed)
+                step = _step(hearing, by_precision[base], by_precision[cheaper], seed)
                 if step is not None:
                     found.append(step)
     return found
@@ -155,39 +154,42 @@ def precision_name(entry: Entry) -> str:
     return ALIASES.get(entry.row.precision, entry.row.precision)
 
 
-def _by_model(entries: Sequence[Entry]) -> dict[tuple[str, ...], list[Entry]]:
+def _by_model(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Entries that differ in nothing but precision."""
     found: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
         row = entry.row
         key = (row.model, row.device, str(row.threads), str(row.batch_size), str(sorted(row.options.items())))
         found.setdefault(key, []).append(entry)
-    return found
+    return list(found.values())
 
 
-def _step(model: str, hearing: Hearing, base: Entry, cheaper: Entry, seed: int) -> PrecisionStep | None:
+def _step(hearing: Hearing, base: Entry, cheaper: Entry, seed: int) -> PrecisionStep | None:
     ratio = energy_ratio(base.energy, cheaper.energy, seed=seed)
     if ratio is None:
         return None
     change = paired(base, cheaper, seed=seed)
     return PrecisionStep(
-        model=model, hearing=hearing, base=base, cheaper=cheaper, ratio=ratio, wer_change=change[0] if change else None
+        hearing=hearing, base=base, cheaper=cheaper, ratio=ratio, wer_change=change[0] if change else None
     )
 
 
 def paired(
     first: Entry, second: Entry, *, seed: int = 0, resamples: int = 1000
 ) -> tuple[PairedResult, MatchedPairs | None] | None:
-    """Both tests on the utterances that both heard; None where there are none or they hold no words."""
+    """Both tests on the utterances that both heard; None where they are too few to test or hold no words."""
     if first.group.scored is None or second.group.scored is None:
         return None
     common = on_common_utterances(first.group.scored, second.group.scored)
     if common is None or not common[0].words.sum():
         return None
     one, other, speakers = common
+    try:
+        bootstrap = paired_bootstrap(one, other, speakers, resamples=resamples, seed=seed)
+    except InputError:  # a single utterance
+        return None
     pieces = segments(one, other)
-    matched = mapsswe(*pieces) if len(pieces[0]) > 1 else None
-    return paired_bootstrap(one, other, speakers, resamples=resamples, seed=seed), matched
+    return bootstrap, mapsswe(*pieces) if len(pieces[0]) > 1 else None
 
 
 def pair_tests(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[PairTest]:

@@ -8,14 +8,15 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from wattscribe.errors import InputError, MissingExtraError
-from wattscribe.records import RunFacts
+from wattscribe.records import Interval, RunFacts
 from wattscribe.records import to_json as to_plain
-from wattscribe.report.groups import short_corpus, short_model
+from wattscribe.report.groups import rejected_under, short_corpus
 from wattscribe.report.sentences import recording_sentences, scaling_sentences, sensor_sentences, starved_sentences
-from wattscribe.report.table import SCHEMA, rows, view
+from wattscribe.report.table import SCHEMA, Row, View, rows, view
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from wattscribe.report.findings import Limits
 
 FORMATS = ("html", "md", "csv", "json", "parquet")
+REJECTED_SHOWN = 20
+"""Inputs that Markdown names; the rest is counted."""
 
 
 def to_json(facts: RunFacts, *, device: Device | None = None) -> str:
@@ -36,23 +39,39 @@ def to_csv(facts: RunFacts, *, device: Device | None = None) -> str:
     """One line per row; an interval becomes two columns `…_low` and `…_high`, nested values are JSON, missing is empty."""
     flat = [_flat(row) for row in finite(rows(facts, device=device))]
     text = io.StringIO()
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer = csv.DictWriter(text, list(column_types()), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _inert(value) for name, value in row.items()} for row in flat)
     return text.getvalue()
 
 
 def to_parquet(facts: RunFacts, path: Path, *, device: Device | None = None) -> None:
-    """The columns of CSV with their types; schema version in the file's metadata. Raises MissingExtraError."""
+    """The columns of CSV, of the same types whatever the run holds; schema version in the metadata. Raises MissingExtraError."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError("pyarrow", "parquet", needed_for="a report as Parquet") from error
-    table = pyarrow.Table.from_pylist([_flat(row) for row in finite(rows(facts, device=device))])
-    table = table.replace_schema_metadata({"wattscribe.schema": str(SCHEMA), "wattscribe.run": facts.name})
-    pyarrow.parquet.write_table(table, str(path))
+    types = {str: pyarrow.string(), bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64()}
+    schema = pyarrow.schema(
+        [(name, types[kind]) for name, kind in column_types().items()],
+        metadata={"wattscribe.schema": str(SCHEMA), "wattscribe.run": facts.name},
+    )
+    flat = [_flat(row) for row in finite(rows(facts, device=device))]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat, schema=schema), str(path))
+
+
+def column_types() -> dict[str, type]:
+    """The flat columns of schema 1 with what they hold: str, bool, int or float; any of them may be missing."""
+    found: dict[str, type] = {}
+    for name, hint in get_type_hints(Row).items():
+        parts = get_args(hint)
+        kind = next(each for each in parts if each is not NoneType) if NoneType in parts else hint
+        if kind == Interval:
+            found |= {f"{name}_low": float, f"{name}_high": float}
+        else:
+            found[name] = kind if kind in (bool, int, float) else str
+    return found
 
 
 def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
@@ -66,18 +85,18 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    notes = markdown_notes(made, facts)
+    notes = [*markdown_notes(made), *_rejected_notes(seen)]
     said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
     said += sensor_sentences(seen)
     notes += [f"- {_inline(each)}" for each in said]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 
 
-def markdown_notes(made: Sequence[dict[str, Any]], facts: RunFacts) -> list[str]:
+def markdown_notes(made: Sequence[dict[str, Any]]) -> list[str]:
     """What the table cannot hold, one line each."""
     notes = []
     for row in made:
-        name = f"{short_model(row['model'])} {row['precision']}, {short_corpus(row['corpus'])}, {row['condition']}"
+        name = f"{row['model_label']} {row['precision']}, {short_corpus(row['corpus'])}, {row['condition']}"
         if row["precision_ok"] is False:
             notes.append(f"- ! {name}: precision not as requested: {_cell(row['precision_reason'] or '')}")
         if row["status"] != "done":
@@ -95,12 +114,24 @@ def markdown_notes(made: Sequence[dict[str, Any]], facts: RunFacts) -> list[str]
         notes.append("- Figures of different evidence must not be compared.")
     unavailable = sorted({row["energy_reason"] or "" for row in made if row["energy_j"] is None and row["repeats"]})
     notes += [f"- energy unavailable: {_cell(each)}" for each in unavailable if each]
-    if facts.rejected:
-        notes.append(f"- {len(facts.rejected)} inputs rejected, excluded from the score:")
-        notes += [f"  - {_cell(each.id)}: {_cell(each.reason)}" for each in facts.rejected[:20]]
-        if len(facts.rejected) > 20:
-            notes.append(f"  - and {len(facts.rejected) - 20} more")
     return notes
+
+
+def _rejected_notes(seen: View) -> list[str]:
+    """How many inputs were left out, as in the rows, and why."""
+    left_out = rejected_under(seen.groups, seen.facts.rejected)
+    if not left_out:
+        return []
+    counts = {(row.corpus, row.condition): row.rejected for row in seen.rows}
+    total = f"{len(left_out)} inputs rejected, excluded from the score"
+    if any(count != len(left_out) for count in counts.values()):
+        total += ": " + "; ".join(f"{n} of {short_corpus(corpus)}, {name}" for (corpus, name), n in counts.items())
+    lines = [f"- {_cell(total)}:"]
+    for each, conditions in left_out[:REJECTED_SHOWN]:
+        where = f" (under {conditions})" if conditions else ""
+        lines.append(f"  - {_cell(each.id)}: {_cell(each.reason + where)}")
+    more = len(left_out) - REJECTED_SHOWN
+    return [*lines, f"  - and {more} more"] if more > 0 else lines
 
 
 def write(
@@ -181,7 +212,7 @@ def _cell(text: str) -> str:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     flag = " !" if row["precision_ok"] is False else ""
     return (
-        _cell(short_model(row["model"])),
+        _cell(row["model_label"]),
         _cell(row["precision"]) + flag,
         _cell(short_corpus(row["corpus"])),
         _cell(row["condition"]),

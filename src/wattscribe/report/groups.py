@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wattscribe.records import Condition, RecognizerSpec, RunFacts, TrialFacts, UtteranceResult, to_json
+from wattscribe.records import (
+    Condition,
+    Heard,
+    RecognizerSpec,
+    Rejected,
+    RunFacts,
+    TrialFacts,
+    UtteranceResult,
+    to_json,
+)
 from wattscribe.scoring import ErrorCounts, RateInterval, count_errors, mean_counts, wer_interval
 
 STORED = "stored"
@@ -36,10 +45,16 @@ class Group:
     """recognizer × corpus × condition with all its repeats; `scored` is None when no trial of it was finished."""
 
     recognizer: RecognizerSpec
+    model_label: str
+    """`runtime:model`, only as long as the run's recognizers need to be told apart."""
     corpus: str
     condition: Condition
     trials: tuple[TrialFacts, ...]
     scored: Scored | None
+    heard: Heard | None
+    """The prepared speech; None: not recorded."""
+    rejected: tuple[Rejected, ...]
+    """Inputs of the corpus that were left out under this condition."""
 
     @property
     def done(self) -> tuple[TrialFacts, ...]:
@@ -49,14 +64,46 @@ class Group:
     @property
     def label(self) -> str:
         """`runtime:model precision`, short enough for a figure; a model that comes in one precision only goes without."""
-        model, precision = short_model(self.recognizer.name), self.recognizer.precision
-        return model if precision == STORED else f"{model} {precision}"
+        precision = self.recognizer.precision
+        return self.model_label if precision == STORED else f"{self.model_label} {precision}"
 
 
-def short_model(name: str) -> str:
-    """`sherpa:/a/b/zipformer` → `sherpa:zipformer`; hub names keep their owner out."""
+def short_model(name: str, parts: int = 1) -> str:
+    """`sherpa:/a/b/zipformer` → `sherpa:zipformer`; hub names keep their owner out. `parts`: of the path, from its end."""
     runtime, _, model = name.partition(":")
-    return f"{runtime}:{model.rstrip('/').rsplit('/', 1)[-1]}" if model else name
+    return f"{runtime}:{'/'.join(model.rstrip('/').split('/')[-parts:])}" if model else name
+
+
+def settings_text(device: str, threads: int, batch_size: int, options: Mapping[str, str]) -> str:
+    """What is not as usual, after `cpu, 1 thread, batch 1`: `4 threads, beam=8`; empty where all is."""
+    parts = [] if device == "cpu" else [device]
+    parts += [f"{threads} threads"] if threads != 1 else []
+    parts += [f"batch {batch_size}"] if batch_size != 1 else []
+    return ", ".join([*parts, *(f"{key}={value}" for key, value in options.items())])
+
+
+def _model_labels(specs: Sequence[RecognizerSpec]) -> list[str]:
+    """Each model's shortest name in this run; with its settings where nothing else tells two recognizers apart."""
+    names = {spec.name for spec in specs}
+    short = [_shortest(spec.name, names) for spec in specs]
+    shown = [(label, spec.precision) for label, spec in zip(short, specs, strict=True)]
+    settings = [settings_text(spec.device, spec.threads, spec.batch_size, spec.options) for spec in specs]
+    apart = {
+        one: len({said for other, said in zip(shown, settings, strict=True) if other == one}) > 1 for one in set(shown)
+    }
+    return [
+        f"{each[0]} ({said})" if apart[each] and said else each[0] for each, said in zip(shown, settings, strict=True)
+    ]
+
+
+def _shortest(name: str, names: Iterable[str]) -> str:
+    """The shortest tail of a model's path that no other name ends in; the whole name where there is none."""
+    others = [other for other in names if other != name]
+    tails = (short_model(name, parts) for parts in range(1, name.count("/") + 2))
+    return next(
+        (tail for parts, tail in enumerate(tails, 1) if all(short_model(other, parts) != tail for other in others)),
+        name,
+    )
 
 
 def short_corpus(name: str) -> str:
@@ -71,7 +118,12 @@ def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000
         trial = each.trial
         key = json.dumps([to_json(trial.recognizer), trial.corpus, to_json(trial.condition)], sort_keys=True)
         found.setdefault(key, []).append(each)
-    made = [_group(trials, normaliser, resamples, facts.seed) for trials in found.values()]
+    labels = _model_labels([trials[0].trial.recognizer for trials in found.values()])
+    left_out = _left_out(facts)
+    made = [
+        _group(trials, label, facts, left_out, normaliser, resamples)
+        for trials, label in zip(found.values(), labels, strict=True)
+    ]
     return tuple(sorted(made, key=lambda each: _order(each, facts)))
 
 
@@ -105,16 +157,59 @@ def _place(names: Sequence[object], name: str) -> int:
     return names.index(name) if name in names else len(names)
 
 
-def _group(trials: Sequence[TrialFacts], normaliser: str, resamples: int, seed: int) -> Group:
+def _group(
+    trials: Sequence[TrialFacts],
+    label: str,
+    facts: RunFacts,
+    left_out: Mapping[tuple[str, str], tuple[Rejected, ...]],
+    normaliser: str,
+    resamples: int,
+) -> Group:
     first = trials[0].trial
     done = [trial for trial in trials if trial.status == "done"]
+    where = (first.corpus, first.condition.name)
     return Group(
         recognizer=first.recognizer,
+        model_label=label,
         corpus=first.corpus,
         condition=first.condition,
         trials=tuple(trials),
-        scored=score([trial.utterances for trial in done], normaliser, resamples, seed) if done else None,
+        scored=score([trial.utterances for trial in done], normaliser, resamples, facts.seed) if done else None,
+        heard=next((each for each in facts.heard if (each.corpus, each.condition) == where), None),
+        rejected=left_out.get(where, ()),
     )
+
+
+def _left_out(facts: RunFacts) -> dict[tuple[str, str], tuple[Rejected, ...]]:
+    """Inputs that were left out, by corpus and condition.
+
+    The facts keep them per corpus, but what was heard tells more: an input that was heard under one condition and not under
+    another was left out under the other only. (A second input of one id is left out wherever the first is heard.)
+    """
+    heard: dict[tuple[str, str], set[str]] = {}
+    for each in facts.trials:
+        ids = heard.setdefault((each.trial.corpus, each.trial.condition.name), set())
+        if each.status == "done":  # others may have stopped on their way
+            ids.update(result.id for result in each.utterances)
+    found = {}
+    for (corpus, condition), here in heard.items():
+        others = [ids for (name, _), ids in heard.items() if name == corpus and ids & here]
+        elsewhere = set[str]().union(*(here - ids for ids in others))
+        found[corpus, condition] = tuple(e for e in facts.rejected if e.corpus == corpus and e.id not in elsewhere)
+    return found
+
+
+def rejected_under(groups: Sequence[Group], rejected: Sequence[Rejected]) -> list[tuple[Rejected, str]]:
+    """Each input that was left out, and under which conditions; empty: under every one."""
+    conditions: dict[str, dict[str, set[Rejected]]] = {}
+    for each in groups:
+        conditions.setdefault(each.corpus, {}).setdefault(each.condition.name, set(each.rejected))
+    found = []
+    for entry in rejected:
+        there = conditions.get(entry.corpus, {})
+        names = [name for name, left_out in there.items() if entry in left_out]
+        found.append((entry, "" if len(names) == len(there) else ", ".join(names)))
+    return found
 
 
 def score(

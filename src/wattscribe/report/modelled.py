@@ -62,7 +62,7 @@ def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str
     total = sum((counts for counts, _ in done.values()), Counts())
     audio_s = sum(seconds for _, seconds in done.values())
     placement = of_counts(workload, total, audio_s, device, draws=0).placement
-    reading = on_device(workload, total, audio_s, device, window_s=audio_s, placement=placement)
+    reading = on_device(workload, total, audio_s, device, placement=placement)
     shares = {
         key: modelled_utterance_j(workload, counts, seconds, device, placement=placement)
         for key, (counts, seconds) in done.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wattscribe.report.findings import Entry, Hearing, Limits, paired
@@ -44,9 +44,10 @@ def recommend(hearing: Hearing, limits: Limits) -> list[Advice]:
         return [
             Advice(hearing=hearing, entry=None, text=f"{hearing.name}: nothing was scored, nothing is recommended.")
         ]
-    kept = [entry for entry in scored if not misses(entry, limits)]
+    broken = _misses(scored, limits)
+    kept = [entry for entry, misses in zip(scored, broken, strict=True) if not misses]
     if not kept:
-        return [Advice(hearing=hearing, entry=None, text=_none_qualifies(hearing, limits))]
+        return [Advice(hearing=hearing, entry=None, text=_none_qualifies(hearing, broken))]
     kinds = by_kind(kept)
     if not kinds:
         fastest = min(kept, key=lambda entry: entry.row.rtf or float("inf"))
@@ -61,18 +62,32 @@ def recommend(hearing: Hearing, limits: Limits) -> list[Advice]:
     return advice
 
 
-def misses(entry: Entry, limits: Limits) -> list[str]:
-    """Which limits an entry breaks, or cannot be shown to keep, in words."""
-    row = entry.row
-    found = []
-    if limits.max_wer is not None and (row.wer is None or row.wer > limits.max_wer):
-        found.append(f"WER {percent_text(row.wer)} % over {percent_text(limits.max_wer)} %")
-    if limits.max_watts is not None and (row.mean_power_w is None or row.mean_power_w > limits.max_watts):
-        found.append(f"{number(row.mean_power_w)} W over {number(limits.max_watts)} W")
-    memory = row.peak_memory_bytes
-    if limits.max_memory_bytes is not None and (memory is None or memory > limits.max_memory_bytes):
-        found.append(f"{bytes_text(memory)} over {bytes_text(limits.max_memory_bytes)}")
-    return found
+def _misses(entries: Sequence[Entry], limits: Limits) -> list[list[str]]:
+    """For each entry which limits it breaks, or cannot be shown to keep, in words.
+
+    Watts mean one thing for all of them: those of the window, or where no entry has a window, because all are modelled on a
+    device, those of keeping up with speech (joules per second of audio).
+    """
+    streaming = all(entry.row.mean_power_w is None for entry in entries)
+    return [
+        [
+            *_over("WER", entry.row.wer, limits.max_wer, lambda each: f"{percent_text(each)} %"),
+            *_over(
+                "power",
+                entry.row.j_per_audio_s if streaming else entry.row.mean_power_w,
+                limits.max_watts,
+                lambda each: f"{number(each)} W",
+            ),
+            *_over("memory", entry.row.peak_memory_bytes, limits.max_memory_bytes, bytes_text),
+        ]
+        for entry in entries
+    ]
+
+
+def _over(what: str, value: float | None, limit: float | None, text: Callable[[float], str]) -> list[str]:
+    if limit is None or (value is not None and value <= limit):
+        return []
+    return [f"{what} is not known" if value is None else f"{what} {text(value)} over {text(limit)}"]
 
 
 def _cheapest(entries: Sequence[Entry], limits: Limits) -> tuple[Entry, str]:
@@ -89,7 +104,9 @@ def _cheapest(entries: Sequence[Entry], limits: Limits) -> tuple[Entry, str]:
     if chosen is best and cost(best) <= min(map(cost, entries)):
         return best, "It has the lowest WER and takes the least energy"
     if chosen is best:
-        return best, "It has the lowest WER, and every cheaper one is worse in the paired test"
+        if all(paired(best, entry) for entry in entries if cost(entry) < cost(best)):
+            return best, "It has the lowest WER, and every cheaper one is worse in the paired test"
+        return best, "It has the lowest WER, and too few utterances were heard to tell whether a cheaper one is as good"
     result = paired(best, chosen)
     gap = "" if result is None else f": {100 * result[0].difference:+.2f} points {interval_text(result[0].ci95, 100)}"
     alike_to = f"those whose WER cannot be told from the best, {best.group.label} (paired test{gap})"
@@ -116,7 +133,9 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
     return text
 
 
-def _none_qualifies(hearing: Hearing, limits: Limits) -> str:
-    nearest = min(hearing.scored, key=lambda entry: (len(misses(entry, limits)), entry.row.wer or 0.0))
-    broken = "; ".join(misses(nearest, limits))
-    return f"{hearing.name}: no recognizer keeps the limits. The nearest, {nearest.group.label}, breaks: {broken}."
+def _none_qualifies(hearing: Hearing, broken: Sequence[Sequence[str]]) -> str:
+    nearest, misses = min(
+        zip(hearing.scored, broken, strict=True), key=lambda each: (len(each[1]), each[0].row.wer or 0.0)
+    )
+    what = "; ".join(misses)
+    return f"{hearing.name}: no recognizer keeps the limits. The nearest, {nearest.group.label}, breaks: {what}."

@@ -52,11 +52,11 @@ def energy_ratio(base: Energy, new: Energy, *, seed: int = 0) -> Ratio | None:
 
 
 def _error_of_both(base: Energy, new: Energy) -> tuple[float | None, str]:
-    """Standard error of the log ratio from the two 95 % intervals."""
+    """Standard error of the log ratio from the two 95 % intervals, of each its wider side: the lower one may end at zero."""
     if base.ci95_j is None or new.ci95_j is None or base.energy_j is None or new.energy_j is None:
         return None, "one figure has no interval"
     parts = [
-        (interval[1] - interval[0]) / 2 / Z95 / value
+        max(value - interval[0], interval[1] - value) / Z95 / value
         for interval, value in ((base.ci95_j, base.energy_j), (new.ci95_j, new.energy_j))
     ]
     return math.hypot(*parts), "log ratio, both intervals taken as independent"

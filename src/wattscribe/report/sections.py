@@ -10,7 +10,7 @@ from markupsafe import Markup
 from wattscribe.records import Interval
 from wattscribe.report.cost import STARVED_SHARE
 from wattscribe.report.findings import PairTest
-from wattscribe.report.groups import short_corpus, short_model
+from wattscribe.report.groups import rejected_under, settings_text, short_corpus
 from wattscribe.report.page import Cell, Section, Table, Words
 from wattscribe.report.sentences import scaling_sentences
 from wattscribe.report.table import Row, View
@@ -42,7 +42,7 @@ TITLES = {
     7: "Peak resident memory of the worker above its empty self; on a GPU the GPU's memory below it",
     8: "Gross joules per second of audio with its 95 % interval",
     9: "Gross joules for one pass over the corpus",
-    10: "Mean power while transcribing",
+    10: "Mean power while transcribing; not known where the joules are modelled on another device",
 }
 
 
@@ -66,7 +66,7 @@ def _row(row: Row) -> list[Cell]:
     asked = row.precision_ok is not False
     return [
         Cell(
-            text=short_model(row.model),
+            text=row.model_label,
             sort=f"{row.model} {row.precision}",
             title=f"{row.model} {row.precision}" + (f": {row.precision_reason}" if row.precision_reason else ""),
             note=", ".join(
@@ -114,10 +114,7 @@ def _rtf(row: Row) -> Cell:
 
 
 def _settings(row: Row) -> str:
-    parts = [] if row.device == "cpu" else [row.device]
-    parts += [f"{row.threads} threads"] if row.threads != 1 else []
-    parts += [f"batch {row.batch_size}"] if row.batch_size != 1 else []
-    return ", ".join([*parts, *(f"{key}={value}" for key, value in row.options.items())])
+    return settings_text(row.device, row.threads, row.batch_size, row.options)
 
 
 def _figure(
@@ -136,7 +133,7 @@ def energy_table(seen: View) -> Table | None:
         header=("Recognizer", "Heard", "Gross J", "Idle J", "Net J", "Evidence", "What it covers", "To know"),
         rows=[
             [
-                Cell(text=f"{short_model(row.model)} {row.precision}", sort=row.model, note=_settings(row)),
+                Cell(text=f"{row.model_label} {row.precision}", sort=row.model, note=_settings(row)),
                 Cell(text=row.condition, sort=f"{row.corpus} {row.condition}", note=short_corpus(row.corpus)),
                 _figure(row.energy_j, number(row.energy_j), row.energy_ci95_j),
                 _figure(row.energy_idle_j, number(row.energy_idle_j)),
@@ -208,16 +205,17 @@ def rejected_table(seen: View) -> Table | None:
     if not seen.facts.rejected:
         return None
     return Table(
-        caption="Left out of every score.",
-        header=("Input", "Reason", "Where", "Corpus"),
+        caption="Left out of the score.",
+        header=("Input", "Reason", "Where", "Corpus", "Under"),
         rows=[
             [
                 Cell(text=each.id, sort=each.id),
                 Cell(text=each.reason, sort=each.reason),
                 Cell(text=each.where or MISSING, sort=each.where),
                 Cell(text=short_corpus(each.corpus), sort=each.corpus),
+                _text(conditions or "every condition"),
             ]
-            for each in seen.facts.rejected
+            for each, conditions in rejected_under(seen.groups, seen.facts.rejected)
         ],
     )
 
@@ -299,7 +297,7 @@ def streaming_table(seen: View) -> Table | None:
         header=("Recognizer", "Condition", *columns.values()),
         rows=[
             [
-                Cell(text=f"{short_model(row.model)} {row.precision}", sort=row.model, note=short_corpus(row.corpus)),
+                Cell(text=f"{row.model_label} {row.precision}", sort=row.model, note=short_corpus(row.corpus)),
                 Cell(text=row.condition, sort=row.condition),
                 *(Cell(text=number(getattr(row, name)), sort=getattr(row, name)) for name in columns),
             ]

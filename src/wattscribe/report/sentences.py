@@ -19,7 +19,7 @@ from wattscribe.report.findings import (
     paired,
     precision_name,
 )
-from wattscribe.report.groups import short_corpus, short_model
+from wattscribe.report.groups import short_corpus
 from wattscribe.report.recommend import by_kind
 from wattscribe.report.table import Row, View
 from wattscribe.report.words import bytes_text, interval_text, number, p_text, percent_text, plural, sentence
@@ -42,10 +42,10 @@ def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
         lines += _bests(hearing)
     noise = noise_pair(all_hearings)
     if noise is not None:
-        lines.append(_noise_sentence(*noise))
+        lines += _noise_sentence(*noise)
     if seen.facts.rejected:
         lines.append(
-            f"Left out of every score because they could not be used: {plural(len(seen.facts.rejected), 'input')}."
+            f"Left out of the score because they could not be used: {plural(len(seen.facts.rejected), 'input')}, named below."
         )
     failed = [row for row in seen.rows if row.status != "done"]
     if failed:
@@ -73,13 +73,14 @@ def _bests(hearing: Hearing) -> list[str]:
     if not scored:
         return []
     best = min(scored, key=lambda entry: entry.row.wer or 0.0)
-    found = [(best, f"the lowest WER, {percent_text(best.row.wer)} % {interval_text(best.row.wer_ci95, 100)}")]
+    lowest = f"the lowest WER, {percent_text(best.row.wer)} % {interval_text(best.row.wer_ci95, 100)}"
+    found = [(best, lowest.strip())]
     for (evidence, _), entries in by_kind(scored).items():
         least = min(entries, key=lambda entry: entry.row.j_per_audio_s or 0.0)
         joules = (
             f"{number(least.row.j_per_audio_s)} J per second of audio {interval_text(least.row.j_per_audio_s_ci95)}"
         )
-        found.append((least, f"the least energy ({evidence}), {joules}"))
+        found.append((least, f"the least energy ({evidence}), {joules.strip()}"))
     quick = [entry for entry in scored if entry.row.rtf is not None]
     if quick:
         fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
@@ -89,8 +90,11 @@ def _bests(hearing: Hearing) -> list[str]:
     return [f"On {hearing.name} {'; '.join(clauses)}."]
 
 
-def _noise_sentence(quiet: Hearing, loud: Hearing) -> str:
+def _noise_sentence(quiet: Hearing, loud: Hearing) -> list[str]:
+    """One sentence, or none where no change could be tested."""
     changes = [(entry, change) for entry in quiet.scored if (change := _noise_change(entry, loud))]
+    if not changes:
+        return []
     (least, low), (most, high) = (chosen(changes, key=lambda each: each[1].difference) for chosen in (min, max))
     one = f"{100 * low.difference:+.1f} points {interval_text(low.ci95, 100)} for {least.group.label}"
     where = (
@@ -100,9 +104,9 @@ def _noise_sentence(quiet: Hearing, loud: Hearing) -> str:
     )
     what = f"{where} changes the WER against {quiet.condition.name if quiet.corpus == loud.corpus else quiet.name} by"
     if least is most:
-        return f"{what} {one}."
+        return [f"{what} {one}."]
     other = f"{100 * high.difference:+.1f} points {interval_text(high.ci95, 100)} for {most.group.label}"
-    return f"{what} {one}, and by {other}." if len(changes) == 2 else f"{what} {one} at least, to {other} at most."
+    return [f"{what} {one}, and by {other}." if len(changes) == 2 else f"{what} {one} at least, to {other} at most."]
 
 
 def noise_name(quiet: Hearing, loud: Hearing) -> str:
@@ -137,7 +141,7 @@ def _precision_sentence(step: PrecisionStep) -> str:
     interval = f" {interval_text(ratio.ci95)}" if ratio.ci95 else ""
     test = f", {p_text(ratio.p)}" if ratio.p is not None else ", no interval"
     names = f"{precision_name(step.cheaper)}/{precision_name(step.base)}"
-    text = f"{short_model(step.model)}, {names}: energy ratio {number(ratio.value)}{interval}{test} ({ratio.method})"
+    text = f"{step.base.row.model_label}, {names}: energy ratio {number(ratio.value)}{interval}{test} ({ratio.method})"
     if step.wer_change is not None:
         change = step.wer_change
         text += f"; WER {100 * change.difference:+.2f} points {interval_text(change.ci95, 100)}, {p_text(change.p)}"
@@ -178,7 +182,7 @@ def flag_sentences(seen: View) -> list[str]:
     found: dict[str, str] = {}
     for row in seen.rows:
         if row.precision_ok is False:
-            name = f"{short_model(row.model)} {row.precision}"
+            name = f"{row.model_label} {row.precision}"
             found[name] = f"{name}: precision not as requested: {row.precision_reason or 'no reason recorded'}"
     return [*found.values(), *starved_sentences(seen.rows)]
 
@@ -193,7 +197,7 @@ def starved_sentences(rows: Sequence[Row]) -> list[str]:
             f"{100 * worst:.0f} % of the time at worst; their times and energies are upper bounds."
         ]
     return [
-        f"{short_model(row.model)} {row.precision}, {short_corpus(row.corpus)}, {row.condition}: it stood ready and waited for "
+        f"{row.model_label} {row.precision}, {short_corpus(row.corpus)}, {row.condition}: it stood ready and waited for "
         f"a core that other work had, {number(row.starved_s)} s in a pass and {100 * (row.starved_share or 0.0):.0f} % of its "
         "time at worst; its times and energies are upper bounds."
         for row in starved

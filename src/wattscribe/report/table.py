@@ -100,6 +100,7 @@ class Row:
     joiner_calls_per_audio_s: float | None
     tokens_per_audio_s: float | None
     blank_share: float | None
+    model_label: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,7 @@ def view(
     text_rule = normaliser or _recorded_normaliser(facts)
     groups = group(facts, normaliser=text_rule, resamples=resamples)
     energies = tuple(energy_of(each.done, rule) for each in groups)
-    made = tuple(_row(each, energy, facts) for each, energy in zip(groups, energies, strict=True))
+    made = tuple(_row(each, energy) for each, energy in zip(groups, energies, strict=True))
     return View(facts=facts, normaliser=text_rule, groups=groups, energies=energies, rows=made)
 
 
@@ -140,10 +141,10 @@ def _recorded_normaliser(facts: RunFacts) -> str:
     return name if isinstance(name, str) else "whisper"
 
 
-def _row(each: Group, energy: Energy, facts: RunFacts) -> Row:
+def _row(each: Group, energy: Energy) -> Row:
     columns: dict[str, Any] = {
         **_identity(each),
-        **_state(each, facts),
+        **_state(each),
         **_score(each),
         **_speed_and_memory(each.done),
         **_audit(each),
@@ -158,6 +159,7 @@ def _identity(each: Group) -> dict[str, Any]:
     spec = each.recognizer
     return {
         "model": spec.name,
+        "model_label": each.model_label,
         "precision": spec.precision,
         "device": spec.device,
         "threads": spec.threads,
@@ -169,13 +171,11 @@ def _identity(each: Group) -> dict[str, Any]:
     }
 
 
-def _state(each: Group, facts: RunFacts) -> dict[str, Any]:
+def _state(each: Group) -> dict[str, Any]:
     statuses = {trial.status for trial in each.trials}
     status = next(iter(statuses)) if len(statuses) == 1 else "partial" if statuses & {"done", "failed"} else "running"
     reasons = dict.fromkeys(trial.reason for trial in each.trials if trial.reason)
     heard = {result.id: result for trial in each.trials for result in trial.utterances}
-    where = (each.corpus, each.condition.name)
-    prepared = next((entry for entry in facts.heard if (entry.corpus, entry.condition) == where), None)
     unanswered = {r.id for trial in each.trials for r in trial.utterances if r.hypothesis is None}
     return {
         "status": status,
@@ -183,10 +183,10 @@ def _state(each: Group, facts: RunFacts) -> dict[str, Any]:
         "repeats": len(each.done),
         "utterances": len(each.scored.ids) if each.scored else len(heard),
         "failed": each.scored.failed if each.scored else len(unanswered),
-        "rejected": len({entry.id for entry in facts.rejected if entry.corpus == each.corpus}),
+        "rejected": len(each.rejected),
         "speakers": len({result.speaker for result in heard.values()}),
-        "scaled_utterances": prepared.scaled_utterances if prepared else None,
-        "scale_min": prepared.scale_min if prepared else None,
+        "scaled_utterances": each.heard.scaled_utterances if each.heard else None,
+        "scale_min": each.heard.scale_min if each.heard else None,
     }
 
 
