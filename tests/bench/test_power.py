@@ -160,3 +160,19 @@ def test_a_run_with_a_meter(experiment: Callable[..., Experiment], tmp_path: Pat
         assert trial.surroundings["cooldown"]["reached"] is True
     with Journal.resume(tmp_path / "r") as journal:
         assert journal.noted("first_idle_w") == {"board.in": pytest.approx(4.0)}
+
+
+def test_a_sensor_that_broke_is_told_in_its_trial(experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    clock = MonotonicClock()
+    began_s = clock.now_s()
+
+    def power_w(now_s: float) -> float:
+        if now_s > began_s + 0.3:
+            raise RuntimeError("cable")
+        return 4.0
+
+    plan = experiment(models=["fake:a?text=x&latency=0.2"], idle_s=0.3, sample_rate_hz=50.0)
+    (trial,) = read_run(run(plan, tmp_path / "r", meters=[Board(power_w, clock)], clock=clock)).trials
+    assert trial.status == "done"
+    assert trial.surroundings is not None
+    assert "cable" in trial.surroundings["sensor_errors"]["board"]

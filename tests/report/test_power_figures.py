@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
-from wattscribe.report.power_figures import _line, thinned
-from wattscribe.testing import made_up_run
+from wattscribe.report.power_figures import thinned
 
 
 def test_an_unknown_sample_hides_no_peak() -> None:

@@ -80,6 +80,8 @@ class Attempt:
             idle_after = self.power.rest()
         self._write()
         around = {**(self.facts.surroundings or {}), "attempt": self.number, "cooldown": to_json(cooldown)}
+        if errors := self.power.errors():
+            around["sensor_errors"] = errors
         self.facts = replace(self.facts, idle_before=idle_before, idle_after=idle_after, surroundings=around)
         return verdict
 

@@ -64,6 +64,10 @@ class Power:
         if self.sampler is not None:
             self.sampler.stop()
 
+    def errors(self) -> dict[str, str]:
+        """Why sensors cannot be read, by sensor."""
+        return self.sampler.errors() if self.sampler is not None else {}
+
     def forget(self) -> None:
         """Drop what was sampled between two trials."""
         self._collect()

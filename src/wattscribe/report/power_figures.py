@@ -82,7 +82,7 @@ def _line(trace: PowerTrace, zero_s: float, budget: int) -> dict[str, Any]:
         "mode": "lines",
         "name": f"{trace.channel} ({trace.covers})",
         "x": [round(float(each), 4) for each in times],
-        "y": [round(float(each), 5) for each in powers],
+        "y": [None if np.isnan(each) else round(float(each), 5) for each in powers],
         "line": {"width": 1.4},
     }
 
@@ -96,6 +96,7 @@ def thinned(
     keep: set[int] = {0, len(times) - 1}
     for stretch in np.array_split(np.arange(len(times)), max(1, (budget - 2) // 2)):
         values = powers[stretch]
-        keep.update((int(stretch[np.argmin(values)]), int(stretch[np.argmax(values)])))
+        if not np.isnan(values).all():  # NaN: a counter was set back
+            keep.update((int(stretch[np.nanargmin(values)]), int(stretch[np.nanargmax(values)])))
     chosen = np.array(sorted(keep))
     return times[chosen], powers[chosen]
