@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wattscribe.errors import WattscribeError
 
 VERBS = {
     "bench": "measure any recognizer × precision × corpus × noise on this device",
@@ -38,6 +44,48 @@ def usage() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    verb = arguments[0] if arguments and arguments[0] in VERBS else ""
+    try:
+        status = _run(arguments)
+        if sys.stdout is not None:  # as it is where standard output is closed
+            sys.stdout.flush()
+        return status
+    except (KeyboardInterrupt, ImportError) as error:
+        interruption = _interruption(error)
+        if interruption is None:
+            raise
+        kept = "What is finished is kept; go on with --resume" if verb == "bench" else ""
+        hint = next(iter(interruption.args), kept)
+        print(f"{_command(verb)}: interrupted{f'. {hint}' if hint else ''}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        _mute()
+        return 141
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        if error.filename is None:
+            _mute()
+        print(f"{_command(verb)}: {error.filename or 'the output'}: {error.strerror}. Make room", file=sys.stderr)
+        return 1
+
+
+def tell(verb: str, error: WattscribeError) -> int:
+    """Print an error as its one line; returns the exit status that it asks for."""
+    print(f"{_command(verb)}: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _command(verb: str) -> str:
+    return f"wattscribe {verb}".rstrip()
+
+
+def _mute() -> None:
+    """Nothing more can be written: without this, Python tries again when it exits and says that it cannot."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
@@ -61,24 +109,23 @@ def run_verb(verb: str, arguments: list[str]) -> int:
 
     from wattscribe.errors import WattscribeError
 
-    app = import_module(f"wattscribe.cli.{verb}").app
-    app.suppress_keyboard_interrupt = False
     try:
+        app = import_module(f"wattscribe.cli.{verb}").app
+        app.suppress_keyboard_interrupt = False
         status = app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
     except CycloptsError as error:
         print(f"wattscribe {verb}: {_one_line(str(error))} See wattscribe {verb} --help", file=sys.stderr)
         return 2
     except WattscribeError as error:
-        print(f"wattscribe {verb}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt as interruption:
-        kept = "What is finished is kept; go on with --resume" if verb == "bench" else ""
-        hint = next(iter(interruption.args), kept)
-        print(f"wattscribe {verb}: interrupted{f'. {hint}' if hint else ''}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        return 141
+        return tell(verb, error)
     return status if isinstance(status, int) else 0
+
+
+def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C behind an error: a compiled module that it meets while loading says only that it could not be loaded."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 import cyclopts
 from cyclopts import Parameter
 
+from wattscribe.cli import tell
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Transcript, to_json
 
@@ -26,6 +27,10 @@ app = cyclopts.App(
     name="wattscribe transcribe",
     help="Text as it is recognised: audio files, raw 16 kHz 16-bit mono PCM on standard input (-), or the microphone.",
 )
+
+
+MAX_TAIL_S = 60.0
+"""More silence than any segment is long; it is decoded at once, so it takes memory."""
 
 
 class Listener(Protocol):
@@ -88,7 +93,7 @@ def transcribe(
     threads
         Threads of one operator.
     tail_s
-        Seconds of silence appended at the end.
+        Seconds of silence appended at the end, at most 60.
     endpoints
         Start a new line after a pause, or after 20 s.
     """
@@ -101,6 +106,8 @@ def transcribe(
         raise InputError("nothing to transcribe" if not mic else "both files and --mic", fix="Give FILE…, - or --mic")
     if threads < 1:
         raise InputError(f"threads is {threads}", fix="It must be 1 or more")
+    if not 0 <= tail_s <= MAX_TAIL_S:
+        raise InputError(f"tail_s is {tail_s:g}", fix=f"It must lie between 0 and {MAX_TAIL_S:g} s")
     transducer = open_transducer(
         model.removeprefix("onnx:"),
         precision=precision,
@@ -115,15 +122,19 @@ def transcribe(
     for note in transducer.files.notes:
         print(f"wattscribe transcribe: note: {note}", file=sys.stderr)
     names = ["microphone"] if mic else list(sources)
+    status = 0
     with Interrupts() as interrupts:
         for name in names:
             printer = _Printer(
                 name=name, json_lines=json_lines, live=decoding == "greedy" and not json_lines, titled=len(names) > 1
             )
-            _one(_blocks(name, mic), _listener(transducer, vad), printer, interrupts)
+            try:
+                _one(_blocks(name, mic), _listener(transducer, vad), printer, interrupts)
+            except InputError as error:
+                status = tell("transcribe", error)
             if interrupts.asked:
                 break
-    return 0
+    return status
 
 
 def _blocks(name: str, mic: bool) -> Iterator[Samples]:
@@ -132,6 +143,8 @@ def _blocks(name: str, mic: bool) -> Iterator[Samples]:
     if mic:
         return sources.microphone_blocks()
     if name == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed", fix="Pipe raw 16 kHz 16-bit mono PCM into it")
         return sources.pcm_blocks(sys.stdin.buffer)
     return sources.file_blocks(name)
 
@@ -143,14 +156,21 @@ def _listener(transducer: Transducer, vad: bool) -> Listener:
 
 
 def _one(blocks: Iterator[Samples], listener: Listener, printer: _Printer, interrupts: Interrupts) -> None:
-    """Hear one source to its end or to Ctrl-C, printing what is recognised."""
-    printer.begin()
-    for block in interrupts.until_asked(blocks):
-        listener.accept(block)
+    """Hear one source to its end, to Ctrl-C or to a fault, printing what is recognised. The fault is raised after that."""
+    fault: InputError | None = None
+    try:
+        for block in interrupts.until_asked(blocks):
+            printer.begin()
+            listener.accept(block)
+            printer.show(listener)
+    except InputError as error:
+        fault = error
+    if fault is None or listener.heard_s:
+        listener.finish()
         printer.show(listener)
-    listener.finish()
-    printer.show(listener)
-    printer.end(listener)
+        printer.end(listener)
+    if fault is not None:
+        raise fault
 
 
 class Interrupts:
@@ -205,13 +225,15 @@ class _Printer:
     shown: str = ""
 
     def begin(self) -> None:
+        """Name the source, once."""
         if self.titled and not self.json_lines:
             print(f"{self.name}:", flush=True)
+        self.titled = False
 
     def show(self, listener: Listener) -> None:
         """Print what is new."""
         while listener.ended:
-            self._utterance(listener.ended.pop(0))
+            self._utterance(listener.ended.pop(0), listener.heard_s)
         if self.live:
             self._grow(listener.text)
 
@@ -220,19 +242,18 @@ class _Printer:
         last = listener.partial()
         if last.text:
             if self.json_lines:
-                times = [token.start_s for token in last.tokens]
-                self._line(last, times[0], listener.heard_s)
+                self._line(last, listener.heard_s, listener.heard_s)
             else:
                 self._grow(last.text)
                 print(flush=True)
         if self.json_lines:
             self._cost(listener)
 
-    def _utterance(self, ended: Ended) -> None:
+    def _utterance(self, ended: Ended, heard_s: float) -> None:
         text = ended.transcript.text
         if self.json_lines:
             if text:
-                self._line(ended.transcript, ended.start_s, ended.end_s)
+                self._line(ended.transcript, ended.end_s, heard_s)
         elif text:
             self._grow(text)
             print(flush=True)
@@ -243,10 +264,19 @@ class _Printer:
             print(text[len(self.shown) :], end="", flush=True)
             self.shown = text
 
-    def _line(self, transcript: Transcript, start_s: float, end_s: float) -> None:
-        tokens = [to_json(token) for token in transcript.tokens]
-        found = {"type": "utterance", "source": self.name, "start_s": round(start_s, 3), "end_s": round(end_s, 3)}
-        print(json.dumps({**found, "text": transcript.text, "tokens": tokens}, ensure_ascii=False), flush=True)
+    def _line(self, transcript: Transcript, end_s: float, heard_s: float) -> None:
+        """One utterance, from its first token."""
+        from wattscribe.streaming.vad import end_within
+
+        found = {
+            "type": "utterance",
+            "source": self.name,
+            "start_s": round(transcript.tokens[0].start_s, 3),
+            "end_s": round(end_within(end_s, transcript, heard_s), 3),
+            "text": transcript.text,
+            "tokens": [{**to_json(token), "start_s": round(token.start_s, 3)} for token in transcript.tokens],
+        }
+        print(json.dumps(found, ensure_ascii=False), flush=True)
 
     def _cost(self, listener: Listener) -> None:
         found = {

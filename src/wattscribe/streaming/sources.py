@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from wattscribe.containers import check_file
+from wattscribe.containers import HEAD_BYTES, MAX_FRAMES, MP3_SLACK_FRAMES, check_file, format_of
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.streaming.features import Samples
 from wattscribe.units import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    import soundfile
 
 BLOCK_S = 0.1
 PCM_BYTES = 2
@@ -21,35 +24,37 @@ _READ_BYTES = 64 * 1024
 def file_blocks(path: str | Path, block_s: float = 1.0) -> Iterator[Samples]:
     """A WAV, FLAC, OGG or MP3 file of any rate and channel count as blocks of 16 kHz mono.
 
-    Raises InputError that names the file: missing, empty, truncated, not audio, NaN.
+    Raises InputError that names the file: missing or no file, empty, truncated, not audio, NaN. What is
+    whole before a fault is yielded first.
     """
     import soundfile
 
-    file = Path(path)
-    if not file.is_file():
-        raise InputError("there is no such file", where=path, fix="Give a WAV, FLAC, OGG or MP3 file, or - for raw PCM")
-    if file.stat().st_size == 0:
-        raise InputError("the file is empty (0 bytes)", where=path, fix="Copy or record it again")
-    check_file(file)
+    check_file(path)
     try:
-        with soundfile.SoundFile(file) as sound:
+        with soundfile.SoundFile(path) as sound:
             yield from _decoded(sound, path, block_s)
     except soundfile.LibsndfileError as error:
-        reason = str(error).rstrip(". ").rpartition(": ")[2]
-        raise InputError(f"is not readable audio ({reason})", where=path, fix="Convert it with sox or ffmpeg") from None
+        raise InputError(
+            f"is not readable audio ({_reason(error)})", where=path, fix="Convert it with sox or ffmpeg"
+        ) from None
 
 
-def _decoded(sound: object, path: str | Path, block_s: float) -> Iterator[Samples]:
-    import soundfile
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(". ").rpartition(": ")[2]
+
+
+def _decoded(sound: soundfile.SoundFile, path: str | Path, block_s: float) -> Iterator[Samples]:
     import soxr
 
-    if not isinstance(sound, soundfile.SoundFile):
-        raise TypeError("a SoundFile is needed")
+    if sound.frames > MAX_FRAMES:
+        raise InputError(
+            "the header does not say how long it is", where=path, fix="Re-encode it, for instance with sox"
+        )
     rate, heard = sound.samplerate, 0
     resampler = (
         None if rate == SAMPLE_RATE_HZ else soxr.ResampleStream(rate, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
     )
-    for block in sound.blocks(blocksize=round(rate * block_s), dtype="float32", always_2d=True):
+    for block in _read(sound, round(rate * block_s), path):
         mono = np.ascontiguousarray(block.mean(axis=1) if block.shape[1] > 1 else block[:, 0])
         if not np.isfinite(mono).all():
             raise InputError(
@@ -61,37 +66,62 @@ def _decoded(sound: object, path: str | Path, block_s: float) -> Iterator[Sample
         yield mono if resampler is None else resampler.resample_chunk(mono)
     if heard == 0:
         raise InputError("holds no audio (0 samples)", where=path, fix="Record it again")
-    if heard < sound.frames:
+    if heard + (MP3_SLACK_FRAMES if sound.format == "MP3" else 0) < sound.frames:
         raise InputError(f"is truncated: {heard} of {sound.frames} samples", where=path, fix="Copy or record it again")
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
+def _read(sound: soundfile.SoundFile, frames: int, path: str | Path) -> Iterator[Samples]:
+    """What `sound.blocks` does, which repeats its last block where a file ends before its header says."""
+    import soundfile
+
+    heard = 0
+    try:
+        while len(block := sound.read(frames, dtype="float32", always_2d=True)):
+            heard += len(block)
+            yield block
+    except soundfile.LibsndfileError as error:
+        raise InputError(
+            f"is truncated or damaged after {heard / sound.samplerate:.0f} s ({_reason(error)})",
+            where=path,
+            fix="Copy or record it again",
+        ) from None
+
+
 def pcm_blocks(pipe: BinaryIO, name: str = "standard input") -> Iterator[Samples]:
     """Raw 16 kHz, 16-bit little-endian mono PCM, as soon as it comes.
 
-    Raises InputError for a file with a header, half a sample at the end, or no audio at all.
+    Raises InputError for an audio file, no audio at all, or half a sample at the end, after the samples before it.
     """
-    rest, first = b"", True
-    read = getattr(pipe, "read1", pipe.read)
-    while data := read(_READ_BYTES):
-        if first and data[:4] in (b"RIFF", b"fLaC", b"OggS"):
-            raise InputError(
-                f"begins with {data[:4].decode()!r}: it is an audio file, not raw PCM",
-                where=name,
-                fix="Give the file's name, or pipe through: sox FILE -t raw -r 16000 -e signed -b 16 -c 1 -",
-            )
-        first = False
+    read: Callable[[int], bytes] = getattr(pipe, "read1", pipe.read)
+    data, rest = _head(read), b""
+    if not data:
+        raise InputError("holds no audio (0 bytes)", where=name, fix="Pipe raw 16 kHz 16-bit mono PCM into it")
+    if found := format_of(data):
+        raise InputError(
+            f"begins as {found} does: it is an audio file, not raw PCM",
+            where=name,
+            fix="Give the file's name, or pipe through: ffmpeg -i FILE -f s16le -ar 16000 -ac 1 -",
+        )
+    while data:
         data = rest + data
         whole = len(data) - len(data) % PCM_BYTES
         rest = data[whole:]
         yield np.frombuffer(data[:whole], dtype="<i2").astype(np.float32) / np.float32(32768)
-    if first:
-        raise InputError("holds no audio (0 bytes)", where=name, fix="Pipe raw 16 kHz 16-bit mono PCM into it")
+        data = read(_READ_BYTES)
     if rest:
         raise InputError(
             "ends in the middle of a 16-bit sample", where=name, fix="Pipe raw 16 kHz 16-bit mono PCM into it"
         )
+
+
+def _head(read: Callable[[int], bytes]) -> bytes:
+    """Enough to tell an audio file from raw samples (45 ms of them), or everything that comes."""
+    head = b""
+    while len(head) < HEAD_BYTES and (data := read(_READ_BYTES)):
+        head += data
+    return head
 
 
 def microphone_blocks(block_s: float = BLOCK_S) -> Iterator[Samples]:

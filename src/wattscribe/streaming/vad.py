@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wattscribe.errors import MissingExtraError
+from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.records import Counts, Token, Transcript
 from wattscribe.streaming.features import Samples, check_rate, checked
 from wattscribe.streaming.session import open_session
@@ -73,6 +73,12 @@ def model_path() -> Path:
     raise MissingExtraError("silero-vad", "vad", needed_for="--vad")
 
 
+def end_within(end_s: float, transcript: Transcript, heard_s: float) -> float:
+    """Where an utterance ends: in the audio, though the tail of silence is decoded too, and not before its last token starts."""
+    last_s = transcript.tokens[-1].start_s if transcript.tokens else 0.0
+    return max(min(end_s, heard_s), last_s)
+
+
 class GatedStream:
     """A stream that hears only speech. Each stretch of speech is an utterance of its own; times are those of the whole audio."""
 
@@ -90,6 +96,7 @@ class GatedStream:
         self._start_samples = 0
         self._silent_windows = 0
         self._counts = Counts()
+        self._finished = False
         self.samples = 0
         """Samples judged so far."""
         self.passed_samples = 0
@@ -99,6 +106,8 @@ class GatedStream:
     def accept(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
         """Hear any number of samples. Raises InputError."""
         check_rate(sample_rate_hz)
+        if self._finished:
+            raise InputError("the stream is finished", fix="Open another GatedStream")
         self._pending = np.concatenate([self._pending, checked(samples)])
         whole = len(self._pending) - len(self._pending) % WINDOW_SAMPLES
         for start in range(0, whole, WINDOW_SAMPLES):
@@ -108,8 +117,9 @@ class GatedStream:
     def finish(self) -> Transcript:
         """No more samples come: close the gate and return everything since the start that `ended` still holds."""
         if len(self._pending):
-            self._window(np.pad(self._pending, (0, WINDOW_SAMPLES - len(self._pending))))
+            self._window(self._pending)
             self._pending = self._pending[:0]
+        self._finished = True
         self._close()
         return self.partial()
 
@@ -129,7 +139,7 @@ class GatedStream:
 
     @property
     def heard_s(self) -> float:
-        return self.samples / SAMPLE_RATE_HZ
+        return (self.samples + len(self._pending)) / SAMPLE_RATE_HZ
 
     @property
     def skipped_s(self) -> float:
@@ -137,13 +147,15 @@ class GatedStream:
         return (self.samples - self.passed_samples) / SAMPLE_RATE_HZ
 
     def _window(self, window: Samples) -> None:
-        probability = self._detector.probability(window)
+        """Judge 512 samples, or the fewer that are left at the end, and hear them if the gate is open."""
+        missing = WINDOW_SAMPLES - len(window)
+        probability = self._detector.probability(np.pad(window, (0, missing)) if missing else window)
         self.samples += len(window)
         if self._stream is None:
             if probability < self._rule.open_at:
                 self._before.append(window)
                 return
-            self._open()
+            self._open(window)
         stream = self._stream
         if stream is None:
             return
@@ -152,12 +164,12 @@ class GatedStream:
         if self._silent_windows * WINDOW_SAMPLES >= self._rule.hang_over_s * SAMPLE_RATE_HZ:
             self._close()
 
-    def _open(self) -> None:
+    def _open(self, window: Samples) -> None:
         self._stream = self._transducer.stream()
         lead = sum(map(len, self._before))
-        self._start_samples = self.samples - WINDOW_SAMPLES - lead
-        for window in self._before:
-            self._hear(self._stream, window)
+        self._start_samples = self.samples - len(window) - lead
+        for before in self._before:
+            self._hear(self._stream, before)
         self._before.clear()
         self._silent_windows = 0
 
@@ -165,25 +177,29 @@ class GatedStream:
         stream.accept(window)
         self.passed_samples += len(window)
         while stream.ended:
-            self.ended.append(self._moved(stream.ended.pop(0)))
+            self.ended.append(self._moved(stream.ended.pop(0), stream.heard_s))
 
     def _close(self) -> None:
         if self._stream is None:
             return
-        self._stream.finish()
-        while self._stream.ended:
-            self.ended.append(self._moved(self._stream.ended.pop(0)))
-        last = self._stream.reset()
+        stream = self._stream
+        stream.finish()
+        while stream.ended:
+            self.ended.append(self._moved(stream.ended.pop(0), stream.heard_s))
+        last = stream.reset()
         if last.transcript.text:
-            self.ended.append(self._moved(last))
-        self._counts += self._stream.counts
-        self._stream.release()
+            self.ended.append(self._moved(last, stream.heard_s))
+        self._counts += stream.counts
+        stream.release()
         self._stream = None
 
-    def _moved(self, ended: Ended) -> Ended:
+    def _moved(self, ended: Ended, heard_s: float) -> Ended:
+        """An utterance of the running stream, which has heard so much, at its place in the whole audio."""
         offset_s = self._start_samples / SAMPLE_RATE_HZ
         return Ended(
-            transcript=self._shifted(ended.transcript), start_s=ended.start_s + offset_s, end_s=ended.end_s + offset_s
+            transcript=self._shifted(ended.transcript),
+            start_s=ended.start_s + offset_s,
+            end_s=end_within(ended.end_s, ended.transcript, heard_s) + offset_s,
         )
 
     def _shifted(self, transcript: Transcript) -> Transcript:
