@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +31,20 @@ _PAYS_AFTER = 150
 
 
 class Ahead:
-    """The encoder rewritten for `SEGMENTS` segments."""
+    """The encoder rewritten for `SEGMENTS` segments. It keeps nothing between calls, so streams may share it across threads."""
 
     def __init__(self, encoder: Encoder, net: Any) -> None:
         self._encoder, self._net = encoder, net
         shape = encoder.layout
         self._names = [f"{name}/out" for name in (shape.output, *(spec.output for spec in shape.states))]
-        self.features: Features = np.zeros((SEGMENTS, *encoder.segment_shape), np.float32)
 
-    def run(self, first: int, states: States) -> tuple[Array, States]:
-        """Encode the N segments in `features`, `first` of its stream and those after it → frames [N, F, D], the next states."""
-        feeds = feeds_of(self._encoder, self.features, first, states)
+    def room(self) -> Features:
+        """A place for the features of one call [SEGMENTS, T, mels]; segments that are not filled are zeros."""
+        return np.zeros((SEGMENTS, *self._encoder.segment_shape), np.float32)
+
+    def run(self, features: Features, first: int, states: States) -> tuple[Array, States]:
+        """Encode SEGMENTS segments, `first` of its stream and those after it → frames [SEGMENTS, F, D], the next states."""
+        feeds = feeds_of(self._encoder, features, first, states)
         frames, *after = session.run(self._net, self._encoder.path, self._names, feeds)
         return frames, tuple(after)
 
@@ -52,20 +56,29 @@ class Lookahead:
         self._encoder, self._threads = encoder, threads
         self._made: Ahead | None = None
         self._seen = 0
+        self._making = threading.Lock()
         self.refused: str | None = None if allowed else "the graph runs as it was exported"
         """Why this encoder takes one segment at a time."""
 
     def get(self, segments: int) -> Ahead | None:
-        """The rewritten encoder, once files of enough segments have come, `segments` now; None: one by one."""
-        self._seen += segments
-        if self._made is None and self.refused is None and self._seen >= _PAYS_AFTER // 4:
-            self._made = _kept(self._encoder, self._threads)
-        if self._made is None and self.refused is None and self._seen >= _PAYS_AFTER:
+        """The rewritten encoder, once files of enough segments have come, `segments` now; None: one by one.
+
+        While one thread makes it, the others go one by one.
+        """
+        if self._made is None and self.refused is None and self._making.acquire(blocking=False):
             try:
-                self._made = make(self._encoder, self._threads)
+                self._seen += segments
+                self._made = self._worth_it()
             except (CannotUnroll, ModelError) as error:
                 self.refused = str(error)
+            finally:
+                self._making.release()
         return self._made
+
+    def _worth_it(self) -> Ahead | None:
+        """Kept or made, where enough segments have come for either. Raises CannotUnroll or ModelError."""
+        kept = _kept(self._encoder, self._threads) if self._seen >= _PAYS_AFTER // 4 else None
+        return make(self._encoder, self._threads) if kept is None and self._seen >= _PAYS_AFTER else kept
 
 
 def _kept(encoder: Encoder, threads: int) -> Ahead | None:
@@ -112,8 +125,7 @@ def _same(encoder: Encoder, made: Ahead, features: Array, states: States) -> boo
     slot = encoder.slot()
     slot.states = after = states
     for first in (0, SEGMENTS):
-        made.features[...] = features
-        frames, after = made.run(first, after)
+        frames, after = made.run(features, first, after)
         for index, each in enumerate(features):
             slot.features[0] = each
             if not np.array_equal(slot.run((first + index) * encoder.layout.shift_frames), frames[index]):

@@ -54,10 +54,7 @@ class Beam:
         self._graph = context_graph
 
     def start(self) -> Decoded:
-        root = None if self._graph is None else self._graph.root
-        hypothesis = Hypothesis(
-            tokens=self._predictor.blank_context(), states=self._predictor.initial_states(), bias=root
-        )
+        hypothesis = Hypothesis(tokens=self._predictor.blank_context(), states=self._predictor.initial_states())
         return Decoded(hypotheses=(hypothesis,), context=self._predictor.context)
 
     def advance(self, decoded: Sequence[Decoded], frames: Sequence[Frames], tallies: Sequence[Tally]) -> list[Decoded]:
@@ -86,14 +83,12 @@ class Beam:
         if len(decoded.best().tokens) <= decoded.context:
             return replace(fresh, frame_offset=decoded.frame_offset)
         merged = {h.tokens: h for h in fresh.hypotheses}
-        root = None if self._graph is None else self._graph.root
         for each in decoded.hypotheses:
             short = Hypothesis(
                 tokens=each.tokens[-decoded.context :],
                 log_probability=each.log_probability,
                 vector=each.vector,
                 states=each.states,
-                bias=root,
             )
             _merge(merged, short)
         return replace(decoded, hypotheses=tuple(merged.values()))
@@ -162,7 +157,7 @@ class Beam:
         if token in (BLANK, self._unknown_id):
             return replace(before, log_probability=total, trailing_blanks=before.trailing_blanks + 1)
         state, bonus = before.bias, 0.0
-        if self._graph is not None and state is not None:
+        if self._graph is not None:
             bonus, state = self._graph.forward(state, token)
         return Hypothesis(
             tokens=(*before.tokens, token),

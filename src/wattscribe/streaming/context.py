@@ -10,72 +10,80 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+ROOT = 0
 
-@dataclass(slots=True, eq=False)
-class ContextState:
-    """One node of the graph."""
 
+@dataclass(slots=True)
+class _Node:
     score: float = 0.0
     """Bonus of the token that leads here."""
     node_score: float = 0.0
     """Bonus earned from the root to here."""
     output_score: float = 0.0
     is_end: bool = False
-    next: dict[int, ContextState] = field(default_factory=dict)
-    fail: ContextState | None = None
-    output: ContextState | None = None
+    next: dict[int, int] = field(default_factory=dict)
+    """Token → node."""
+    fail: int = ROOT
+    """The longest other beginning of a phrase that ends here."""
+    output: int = ROOT
+    """The longest phrase that ends within this one's; the root: none."""
 
 
 class ContextGraph:
-    """A graph over token sequences."""
+    """A graph over token sequences, none of them empty.
+
+    Its nodes are numbered, alike for the same phrases: a stream's place in it is a value.
+    """
 
     def __init__(self, phrases: Sequence[Sequence[int]], score: float = 1.5) -> None:
-        self.root = ContextState()
-        self.root.fail = self.root
+        self._nodes = [_Node()]
         for phrase in phrases:
             self._add(phrase, score)
         self._fill()
 
     def _add(self, phrase: Sequence[int], score: float) -> None:
-        node = self.root
+        node = self._nodes[ROOT]
         for token in phrase:
             if token not in node.next:
-                node.next[token] = ContextState(score=score, node_score=node.node_score + score)
-            node = node.next[token]
+                node.next[token] = len(self._nodes)
+                self._nodes.append(_Node(score=score, node_score=node.node_score + score))
+            node = self._nodes[node.next[token]]
         node.is_end = True
         node.output_score = node.node_score
 
     def _fill(self) -> None:
-        queue: deque[ContextState] = deque()
-        for node in self.root.next.values():
-            node.fail = self.root
-            queue.append(node)
+        nodes = self._nodes
+        queue = deque(nodes[ROOT].next.values())
         while queue:
-            current = queue.popleft()
-            for token, node in current.next.items():
-                fail = current.fail or self.root
-                while token not in fail.next and fail is not self.root:
-                    fail = fail.fail or self.root
-                node.fail = fail.next.get(token, self.root)
-                output: ContextState | None = node.fail
-                while output is not None and not output.is_end:
-                    output = None if output is self.root else output.fail
+            current = nodes[queue.popleft()]
+            for token, number in current.next.items():
+                node = nodes[number]
+                node.fail = output = self._fall(current.fail, token)
+                while output != ROOT and not nodes[output].is_end:
+                    output = nodes[output].fail
                 node.output = output
-                node.output_score += 0.0 if output is None else output.output_score
-                queue.append(node)
+                node.output_score += nodes[output].output_score
+                queue.append(number)
 
-    def forward(self, state: ContextState, token: int) -> tuple[float, ContextState]:
-        """(bonus of the token, next state)."""
-        if token in state.next:
-            node = state.next[token]
-            score = node.score
+    def _fall(self, number: int, token: int) -> int:
+        """The longest beginning of a phrase that ends with the token, at `number` or where that fails to."""
+        nodes = self._nodes
+        while token not in nodes[number].next and number != ROOT:
+            number = nodes[number].fail
+        return nodes[number].next.get(token, ROOT)
+
+    def forward(self, state: int, token: int) -> tuple[float, int]:
+        """(bonus of the token, next state); the first state is `ROOT`."""
+        nodes = self._nodes
+        before = nodes[state]
+        if token in before.next:
+            number = before.next[token]
+            score = nodes[number].score
         else:
-            fail = state.fail or self.root
-            while token not in fail.next and fail is not self.root:
-                fail = fail.fail or self.root
-            node = fail.next.get(token, self.root)
-            score = node.node_score - state.node_score
+            number = self._fall(before.fail, token)
+            score = nodes[number].node_score - before.node_score
+        node = nodes[number]
         if node.output_score == 0.0:
-            return score, node
-        final = node.node_score if node.is_end else (node.output.node_score if node.output else node.node_score)
-        return score + final - node.node_score, self.root
+            return score, number
+        finished = node if node.is_end or node.output == ROOT else nodes[node.output]
+        return score + finished.node_score - node.node_score, ROOT

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from wattscribe.streaming.features import FRAME_SHIFT_S
 
-SUBSAMPLING = 4
-"""Feature frames per encoder frame that sherpa-onnx's endpoint rules assume."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRule:
@@ -21,7 +18,11 @@ class EndpointRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpointing:
-    """An utterance ends when one rule holds. Defaults: sherpa-onnx endpoint.h."""
+    """An utterance ends when one rule holds. Defaults: sherpa-onnx endpoint.h.
+
+    Silence is counted in seconds of audio. sherpa-onnx takes every encoder frame for four feature frames, 40 ms: it waits
+    twice as long for the pause where frames are 80 ms.
+    """
 
     rules: tuple[EndpointRule, ...] = (
         EndpointRule(must_contain_speech=False, trailing_silence_s=2.4, utterance_s=0.0),
@@ -29,10 +30,10 @@ class Endpointing:
         EndpointRule(must_contain_speech=False, trailing_silence_s=0.0, utterance_s=20.0),
     )
 
-    def reached(self, *, feature_frames: int, trailing_blanks: int) -> bool:
-        """`feature_frames` since the last endpoint, `trailing_blanks` encoder frames without a token at its end."""
+    def reached(self, *, feature_frames: int, silent_frames: float) -> bool:
+        """`feature_frames` since the last endpoint, the last `silent_frames` of them without a token."""
         length_s = feature_frames * FRAME_SHIFT_S
-        silence_s = trailing_blanks * SUBSAMPLING * FRAME_SHIFT_S
+        silence_s = silent_frames * FRAME_SHIFT_S
         return any(
             (length_s > silence_s or not rule.must_contain_speech)
             and silence_s >= rule.trailing_silence_s

@@ -5,6 +5,8 @@ Options: k2-fsa/sherpa-onnx features.cc: no dither, snip_edges false, high_freq 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,6 +28,18 @@ def feature_frames(samples: int) -> int:
     return (samples + SHIFT_SAMPLES // 2) // SHIFT_SAMPLES
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedSource:
+    """What a source remembers."""
+
+    position: int
+    samples: int
+    frames: NDArray[np.float32]
+    """Computed and not taken yet."""
+    audio: Samples
+    """From the run-up to the first frame that is not computed yet to the last sample heard."""
+
+
 class FrameSource:
     """Samples in, feature frames out. `position` counts the frames taken."""
 
@@ -43,63 +57,80 @@ class FrameSource:
         self._first = 0
         """Absolute number of the fbank's frame 0; its audio starts at sample `_first` × 160."""
         self._popped = 0
-        self._recent: list[Samples] = []
-        self._recent_start = 0
-        """Absolute sample at which the kept audio begins."""
+        self._restored = np.zeros((0, feature_dim), np.float32)
+        """Frames that come before those of the fbank."""
+        self._recent: Samples = np.zeros(0, np.float32)
+        """The audio that a saved stream would need, which ends with the last sample heard."""
         self.samples = 0
         self.position = 0
 
     def accept(self, samples: Samples) -> None:
-        """Hear more samples; they are kept as long as a saved stream would need them."""
+        """Hear more samples; the array is the caller's again afterwards."""
         self._fbank.accept_waveform(
             SAMPLE_RATE_HZ, samples.data
         )  # a memoryview: read several times faster than an array
-        self._recent.append(samples)
         self.samples += len(samples)
-        self._forget()
+        kept = self._needed()
+        before, now = max(0, kept - len(samples)), min(kept, len(samples))
+        self._recent = np.concatenate([_last(self._recent, before), _last(samples, now)])
+
+    def _needed(self) -> int:
+        """Samples from the run-up to the next frame that is computed."""
+        return self.samples - max(0, self._computed - _LEFT_FRAMES) * SHIFT_SAMPLES
+
+    @property
+    def _computed(self) -> int:
+        """Frames since the start, taken or not."""
+        return self._first + int(self._fbank.num_frames_ready)
 
     @property
     def ready(self) -> int:
         """Frames that can be taken from `position` on."""
-        return self._first + int(self._fbank.num_frames_ready) - self.position
+        return self._computed - self.position
 
     def take(self, count: int, out: NDArray[np.float32]) -> None:
         """Write the next `count` frames to the rows of `out` and move on."""
+        old = min(count, len(self._restored))
+        if old:
+            out[:old], self._restored = self._restored[:old], self._restored[old:]
         fbank, start = self._fbank, self.position - self._first
         get = fbank.get_frame
-        for row in range(count):
+        for row in range(old, count):
             out[row] = get(start + row)
         self.position += count
-        fbank.pop(start + count - self._popped)
-        self._popped = start + count
+        if count > old:
+            fbank.pop(start + count - self._popped)
+            self._popped = start + count
 
     def finish(self) -> None:
         """No more samples come: the last frames, which reach beyond the end, become ready."""
         self._fbank.input_finished()
 
-    def _forget(self) -> None:
-        """Drop audio before the run-up to the next frame."""
-        needed = (self.position - _LEFT_FRAMES) * SHIFT_SAMPLES
-        while self._recent and self._recent_start + len(self._recent[0]) <= needed:
-            self._recent_start += len(self._recent.pop(0))
-
-    def save(self) -> tuple[int, int, Samples]:
-        """(position, samples heard, audio from the run-up to the next frame on): what `restore` needs."""
-        start = max(0, (self.position - _LEFT_FRAMES) * SHIFT_SAMPLES)
-        heard = np.concatenate([np.zeros(0, np.float32), *self._recent])
-        return self.position, self.samples, heard[start - self._recent_start :].copy()
+    def save(self) -> SavedSource:
+        """What `restore` needs."""
+        frames = np.empty((self.ready, self._restored.shape[1]), np.float32)
+        old = len(self._restored)
+        frames[:old] = self._restored
+        for row in range(old, len(frames)):
+            frames[row] = self._fbank.get_frame(self.position - self._first + row)
+        audio = _last(self._recent, self._needed())
+        return SavedSource(position=self.position, samples=self.samples, frames=frames, audio=audio)
 
     @classmethod
-    def restore(cls, feature_dim: int, saved: tuple[int, int, Samples]) -> FrameSource:
+    def restore(cls, saved: SavedSource) -> FrameSource:
         """A source that goes on with the same frames, bit for bit."""
-        source = cls(feature_dim)
-        position, samples, audio = saved
-        source._first = max(0, position - _LEFT_FRAMES)
-        source._recent_start = source.samples = samples - len(audio)
-        source.position = position
-        if len(audio):
-            source.accept(audio)
+        source = cls(saved.frames.shape[1])
+        source._first = max(0, saved.position + len(saved.frames) - _LEFT_FRAMES)
+        source._restored = saved.frames
+        source.samples = saved.samples - len(saved.audio)
+        source.position = saved.position
+        if len(saved.audio):
+            source.accept(saved.audio)
         return source
+
+
+def _last(samples: Samples, count: int) -> Samples:
+    return samples[len(samples) - count :]
 
 
 def checked(samples: object) -> Samples:

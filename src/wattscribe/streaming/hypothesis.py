@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.streaming.context import ContextState
 from wattscribe.streaming.layout import Array
 
 
@@ -27,8 +26,8 @@ class Hypothesis:
     """The predictor's output for these tokens."""
     states: tuple[Array, ...] = field(default=(), compare=False, repr=False)
     """A recurrent predictor's states before these tokens' last one was heard, or after it where `vector` is there."""
-    bias: ContextState | None = field(default=None, compare=False, repr=False)
-    """Where contextual biasing stands."""
+    bias: int = field(default=0, compare=False, repr=False)
+    """Where contextual biasing stands: a node of its graph, 0 the root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

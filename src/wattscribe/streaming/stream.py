@@ -16,6 +16,7 @@ from wattscribe.streaming.features import (
     SHIFT_SAMPLES,
     FrameSource,
     Samples,
+    SavedSource,
     check_rate,
     checked,
     feature_frames,
@@ -26,23 +27,7 @@ from wattscribe.units import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from wattscribe.streaming.ahead import Ahead
-    from wattscribe.streaming.transducer import Transducer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedStream:
-    """A stream as a value: whoever restores it goes on with the same text, bit for bit."""
-
-    audio: tuple[int, int, Samples]
-    overlap: Features
-    """Feature frames that the next segment shares with the last one."""
-    states: States
-    decoded: Decoded
-    counts: Counts
-    segments: int
-    utterance_start: int
-    real_samples: int | None
-    finished: bool
+    from wattscribe.streaming.transducer import Decoding, Transducer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +39,29 @@ class Ended:
     end_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedStream:
+    """A stream as a value: whoever restores it goes on with the same text, bit for bit."""
+
+    source: SavedSource
+    overlap: Features
+    """Feature frames that the next segment shares with the last one."""
+    states: States
+    decoding: Decoding
+    decoded: Decoded
+    ended: tuple[Ended, ...]
+    counts: Counts
+    segments: int
+    utterance_start: int
+    real_samples: int | None
+    finished: bool
+
+
 class Stream:
-    """Made by `Transducer.stream`. Text comes as it is recognised; `ended` collects utterances where endpointing is on."""
+    """Made by `Transducer.stream`. Text comes as it is recognised; `ended` collects utterances where endpointing is on.
+
+    Streams of one transducer may run in several threads, each stream in one at a time.
+    """
 
     def __init__(self, transducer: Transducer, saved: SavedStream | None = None) -> None:
         self._transducer = transducer
@@ -64,7 +70,8 @@ class Stream:
         self._source = FrameSource(layout.feature_dim)
         self._decoded = transducer.decoder.start()
         self._tally = Tally()
-        self._slot: Slot = transducer.encoder.slot()
+        self._slot: Slot | None = transducer.encoder.slot()
+        """None once it is released."""
         self._overlap = 0
         """Rows of the slot's features that are filled already."""
         self._segments = 0
@@ -87,6 +94,7 @@ class Stream:
     def hear(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
         """Take samples without decoding: for several streams that `Transducer.advance` then decodes together."""
         check_rate(sample_rate_hz)
+        self._check_open()
         if self._finished:
             raise InputError("the stream is finished", fix="Open another with stream()")
         heard = checked(samples)
@@ -100,11 +108,18 @@ class Stream:
         return self.partial()
 
     def release(self) -> None:
-        """Give the encoder's buffers to the next stream; only reading is allowed after it."""
-        self._transducer.encoder.release(self._slot)
+        """Give the encoder's buffers to the next stream; only reading is allowed after it. Idempotent."""
+        if self._slot is not None:
+            self._transducer.encoder.release(self._slot)
+            self._slot = None
+
+    def _check_open(self) -> None:
+        """Raises InputError once the stream is released."""
+        _ = self.slot
 
     def close(self) -> None:
         """Mark the end of the audio without decoding; idempotent."""
+        self._check_open()
         if self._finished:
             return
         self._real_samples = self._source.samples
@@ -155,7 +170,7 @@ class Stream:
         rules = self._transducer.endpointing
         return rules is not None and rules.reached(
             feature_frames=(self._decoded_segments - self._utterance_start) * self._shift,
-            trailing_blanks=self._decoded.best().trailing_blanks,
+            silent_frames=self._decoded.best().trailing_blanks * self._shift / self._transducer.encoder.frames,
         )
 
     def reset(self) -> Ended:
@@ -172,10 +187,12 @@ class Stream:
     def save(self) -> SavedStream:
         """A copy of everything that the stream remembers."""
         return SavedStream(
-            audio=self._source.save(),
-            overlap=self._slot.features[0, : self._overlap].copy(),
-            states=self._slot.states,
+            source=self._source.save(),
+            overlap=self.slot.features[0, : self._overlap].copy(),
+            states=self.slot.states,
+            decoding=self._transducer.decoding,
             decoded=self._decoded,
+            ended=tuple(self.ended),
             counts=self.counts,
             segments=self._segments,
             utterance_start=self._utterance_start,
@@ -189,11 +206,13 @@ class Stream:
                 "the stream was saved from another model, or with another batch size",
                 fix="Open the model as it was then",
             )
-        self._source = FrameSource.restore(self._transducer.encoder.layout.feature_dim, saved.audio)
+        self._transducer.decoding.check_saved(saved.decoding)
+        self._source = FrameSource.restore(saved.source)
         self._overlap = len(saved.overlap)
-        self._slot.features[0, : self._overlap] = saved.overlap
-        self._slot.states = saved.states
+        self.slot.features[0, : self._overlap] = saved.overlap
+        self.slot.states = saved.states
         self._decoded = saved.decoded
+        self.ended = list(saved.ended)
         self._tally = Tally.of(saved.counts)
         self._segments = self._decoded_segments = saved.segments
         self._utterance_start = saved.utterance_start
@@ -212,12 +231,12 @@ class Stream:
 
     def fill(self) -> None:
         """Put the next segment's features in place."""
-        rows = self._slot.features[0]
+        rows = self.slot.features[0]
         self._source.take(self._segment - self._overlap, rows[self._overlap :])
 
     def encode(self) -> Features:
         """Run the encoder on the features in place; valid until the next run."""
-        frames: Features = self._slot.run(self._segments * self._shift)[: self.kept()]
+        frames: Features = self.slot.run(self._segments * self._shift)[: self.kept()]
         self._tally.encoder_calls += 1
         self.encoded()
         return frames
@@ -236,21 +255,20 @@ class Stream:
 
     def encode_ahead(self, ahead: Ahead) -> list[Features]:
         """Run the encoder on as many of the next segments as are there, at most what it takes at once."""
-        rows, first = self._slot.features[0], self._segments
+        slot, features, first = self.slot, ahead.room(), self._segments
         kept = []
-        for place in ahead.features[: self.waiting()]:
+        for place in features[: self.waiting()]:
             self.fill()
-            place[...] = rows
+            place[...] = slot.features[0]
             kept.append(self.kept())
             self.encoded()
-        frames, states = ahead.run(first, self._slot.states)
-        self._slot.states = states
+        frames, slot.states = ahead.run(features, first, slot.states)
         self._tally.encoder_calls += len(kept)
         return [each[:count] for each, count in zip(frames, kept, strict=False)]
 
     def encoded(self) -> None:
         """Move on by one segment."""
-        rows = self._slot.features[0]
+        rows = self.slot.features[0]
         self._overlap = self._segment - self._shift
         rows[: self._overlap] = rows[self._shift :].copy()
         self._segments += 1
@@ -279,6 +297,9 @@ class Stream:
 
     @property
     def slot(self) -> Slot:
+        """The stream's place in the encoder. Raises InputError once it is released."""
+        if self._slot is None:
+            raise InputError("the stream is released", fix="Open another with stream()")
         return self._slot
 
     @property

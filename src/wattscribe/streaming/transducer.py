@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ class Decoding:
     blank_penalty: float = 0.0
     frame_by_frame: bool = False
     phrases: tuple[tuple[int, ...], ...] = ()
-    """Token sequences that beam search favours."""
+    """Token sequences that beam search favours, numbers as in tokens.txt."""
     phrase_score: float = 1.5
 
     def __post_init__(self) -> None:
@@ -55,6 +56,51 @@ class Decoding:
             raise InputError(f"blank_penalty is {self.blank_penalty}", fix="It must be 0 or more")
         if self.phrases and self.method != "beam":
             raise InputError("phrases need beam search", fix="Use decoding beam")
+        object.__setattr__(self, "phrases", tuple(_numbers(phrase) for phrase in self.phrases))
+
+    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Raises InputError for a phrase with a token that is never emitted: it would be favoured in vain."""
+        for phrase in self.phrases:
+            for token in phrase:
+                if not 0 < token < len(vocabulary) or token == vocabulary.unknown_id:
+                    raise InputError(
+                        f"phrase {phrase} holds {token}, which is never emitted",
+                        where=vocabulary.path,
+                        fix=f"Its tokens are 1 to {len(vocabulary) - 1}, the unknown one excepted",
+                    )
+
+    def check_saved(self, then: Decoding) -> None:
+        """Raises InputError where hypotheses that were saved from `then` mean nothing here."""
+        if then.method != self.method:
+            raise InputError(
+                f"the stream was saved from decoding {then.method}, but this transducer decodes {self.method}",
+                fix=f"Open the model with decoding {then.method}",
+            )
+        if (then.phrases, then.phrase_score) != (self.phrases, self.phrase_score):
+            raise InputError(
+                f"the stream was saved with {_favoured(then)}, but this transducer has {_favoured(self)}",
+                fix="Open the model with the phrases and the phrase_score of then",
+            )
+
+
+def _check_count(name: str, value: object) -> None:
+    """Raises InputError."""
+    if not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{name} is {value!r}", fix="It must be a whole number, 1 or more")
+
+
+def _numbers(phrase: object) -> tuple[int, ...]:
+    """A phrase as plain token numbers. Raises InputError for text, and for a phrase without tokens."""
+    tokens = tuple(phrase) if isinstance(phrase, Iterable) and not isinstance(phrase, str | bytes) else ()
+    if not tokens or not all(isinstance(token, Integral) for token in tokens):
+        raise InputError(f"phrase {phrase!r} is not a sequence of token numbers", fix="Look them up in tokens.txt")
+    return tuple(int(token) for token in tokens)
+
+
+def _favoured(decoding: Decoding) -> str:
+    phrases = decoding.phrases
+    shown = ", ".join(map(str, phrases[:3])) + (", …" if len(phrases) > 3 else "")
+    return f"phrases {shown} at {decoding.phrase_score}" if phrases else "no phrases"
 
 
 class Transducer:
@@ -73,9 +119,12 @@ class Transducer:
     ) -> None:
         if not 0 <= tail_s < float("inf"):
             raise InputError(f"tail_s is {tail_s}", fix="It must be 0 or more")
+        _check_count("threads", threads)
+        _check_count("batch_size", batch_size)
         self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
+        self.decoding.check_vocabulary(self.vocabulary)
         give_back()
         self.encoder = _encoder(files.encoder, threads, rewriting, alone=batch_size == 1)
         self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
@@ -146,12 +195,13 @@ class Transducer:
         return Stream(self, saved)
 
     def advance(self, streams: Sequence[Stream], *, ahead: int = 1) -> None:
-        """Decode every complete segment of the streams; they share calls where `batch_size` allows.
+        """Decode every complete segment of the streams, each once; they share calls where `batch_size` allows.
 
         `ahead` segments of a stream are encoded before they are decoded together: for audio that is all there. With endpoints
         it is one, since each segment may end the utterance. Where calls are not shared between streams, each stream's own
         segments share them (`lookahead`).
         """
+        streams = list(dict.fromkeys(streams))
         alone = ahead > 1 and self.batch_size == 1
         ahead = 1 if self.endpointing is not None else ahead
         for stream in streams if alone else ():
