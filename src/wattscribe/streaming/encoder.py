@@ -186,11 +186,12 @@ class Encoder:
 
     def slot(self) -> Slot:
         """Bound buffers for one stream, states zero: those of a stream that is done, where there are some."""
-        if self._free:
+        try:
             slot = self._free.pop()
-            slot.clear()
-            return slot
-        return Slot(self)
+        except IndexError:
+            return Slot(self)
+        slot.clear()
+        return slot
 
     def release(self, slot: Slot) -> None:
         """Take back the buffers of a stream that is done; a few are kept."""
