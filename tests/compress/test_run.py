@@ -171,6 +171,31 @@ def test_a_step_that_breaks_the_limit_is_reverted_and_reported(world, options):
     assert bench.measure(result).wer <= 0.0
 
 
+def test_uniform_and_global_report_what_they_took_back(world, options):
+    bench = make_bench(read_candidate(world[1]), options, lambda _: None)
+    bench.limit = -2.0  # nothing holds
+    for strategy in (Uniform(keeps=(0.7,)), GlobalMagnitude(keeps=(0.8,))):
+        found = strategy.run(bench, [])
+        assert found.done
+        assert not found.steps
+        assert all(f"{strategy.name}, " in each.reason and "reverted: WER" in each.reason for each in found.done)
+
+
+def test_global_goes_past_a_joiner_that_it_cannot_prune(world, options, monkeypatch):
+    original = read_candidate(world[1])
+    bench = make_bench(original, options, lambda _: None)
+    two = apply(original, Step(lever="low-rank", component="joiner", options={"keep": 0.5}), bench.calibration)
+    factorised = make_bench(two, options, lambda _: None)
+    found = GlobalMagnitude(keeps=(0.8,)).run(factorised, [])
+    assert any(each.step.lever == "prune-width" for each in found.done)
+    assert not any(each.step.component == "joiner" for each in found.done if each.step.lever == "prune-width")
+    nothing = [Step(lever="short-softplus", component="joiner")]
+    monkeypatch.setattr(GlobalMagnitude, "steps", staticmethod(lambda _bench, _keep: nothing))
+    (left,) = GlobalMagnitude(keeps=(0.8,)).run(bench, []).done
+    assert not left.kept
+    assert "not applicable" in left.reason
+
+
 # --- bad input ---------------------------------------------------------------------------------------------------------
 def test_bad_input_is_one_clear_line(world, options, tmp_path, capsys):
     _, model, dev, _ = world

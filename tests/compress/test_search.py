@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ import pytest
 
 from tests.compress import builders
 from wattscribe.compress.candidate import read_candidate
+from wattscribe.compress.recipe import Step
 from wattscribe.compress.run import Options, make_bench
-from wattscribe.compress.search import Search
+from wattscribe.compress.search import Search, _question
+from wattscribe.compress.workbench import joined
 
 optuna = pytest.importorskip("optuna")
 REPO = Path(__file__).resolve().parents[2]
@@ -114,3 +117,57 @@ def test_the_search_answers_with_the_cheapest_recipe_that_holds(world):
     full = [each for each in bench.tried if each.on == "full"]
     asked = [each for each in bench.tried if each.kl is not None and each.wer is None]
     assert len(full) < len(asked), "the cascade decodes few of what it asks cheaply"
+
+
+def bench_of(world, **changed):
+    _, model, dev = world
+    asked = {
+        "data": (str(dev),),
+        "unlabelled": (str(dev),),
+        "max_wer_increase": 30.0,
+        "calibration_s": 4.0,
+        "probe_s": 2.0,
+    }
+    return make_bench(read_candidate(model), Options(**{**asked, **changed}), lambda _: None)
+
+
+def test_a_resumed_search_reports_what_it_tried_before(world):
+    journal = world[0] / "resumed.journal"
+    first, again = bench_of(world), bench_of(world)
+    Search(storage=journal, trials=4).run(first, [])
+    Search(storage=journal, trials=5).run(again, [])
+
+    def asked(bench):
+        return [(each.steps, each.energy_mj, each.size_bytes, each.kl) for each in bench.tried if each.wer is None]
+
+    assert len(asked(first)) >= 2
+    assert asked(again)[: len(asked(first))] == asked(first)
+
+
+def test_another_question_is_another_study(world, tmp_path):
+    _, model, dev = world
+    other = builders.corpus(tmp_path / "other", model, count=4, first=20)
+    place = Step(lever="place", component="all")
+    names = [
+        _question(bench_of(world), []),
+        _question(bench_of(world, data=(str(other),)), []),
+        _question(bench_of(world, unlabelled=(str(other),)), []),
+        _question(bench_of(world), [place]),
+        _question(bench_of(world), [place, joined(2)]),
+        _question(bench_of(world, device="phone"), []),
+        _question(bench_of(world, seed=1), []),
+    ]
+    assert len(set(names)) == len(names)
+    assert _question(bench_of(world, max_wer_increase=1.0), []) == names[0], "the limit chooses among the answers"
+    renamed = tmp_path / "renamed"
+    shutil.copytree(dev, renamed)
+    assert _question(bench_of(world, data=(str(renamed),)), []) == names[0]
+
+
+def test_recipes_that_do_not_hold_are_in_the_outcome(world):
+    bench = bench_of(world, max_wer_increase=0.0)
+    bench.limit = -2.0  # nothing holds
+    found = Search(trials=4).run(bench, [])
+    assert found.done
+    assert not any(each.kept for each in found.done)
+    assert all("reverted: WER" in each.reason for each in found.done)

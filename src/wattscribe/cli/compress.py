@@ -24,10 +24,10 @@ def compress(
     data: Several = None,
     test_data: Several = None,
     unlabelled: Several = None,
-    device: str = "wearable",
+    device: str | None = None,
     max_wer_increase: float = 0.2,
     strategy: Literal["targeted", "uniform", "global", "search"] = "targeted",
-    seed: int = 0,
+    seed: int | None = None,
     max_latency_ms: float | None = None,
     train_config: Path | None = None,
     recipe: Path | None = None,
@@ -50,23 +50,23 @@ def compress(
     data
         Development speech with text; may be given several times.
     test_data
-        Speech with text that is looked at once, at the end.
+        Speech with text that is decoded once, at the end; none of it may be in --data.
     unlabelled
         Folders of audio without text for calibration; without it the development audio is used.
     device
-        A shipped profile (wattscribe devices) or a TOML file of your own.
+        A shipped profile (wattscribe devices) or a TOML file of your own; without it the recipe's, or wearable.
     max_wer_increase
         Points of WER that may be added.
     strategy
         targeted: where energy is saved for the least harm; uniform: evenly; global: one threshold; search: Optuna.
     seed
-        Of draws of audio, of the bootstrap and of the search.
+        Of draws of audio, of the bootstrap and of the search; without it the recipe's, or 0.
     max_latency_ms
         Refuse segments longer than this.
     train_config
         A TOML file for pruning and fine-tuning; MODEL is then a folder that wattscribe train wrote.
     recipe
-        Carry out the kept steps of this recipe.toml instead of looking for one.
+        Carry out the kept steps of this recipe.toml instead of looking for one; each is measured and proven anew.
     limit
         At most so many utterances of each corpus.
     storage
@@ -81,7 +81,7 @@ def compress(
     cache
         Keep decodes in this folder, so that another run need not repeat them.
     overwrite
-        Replace a directory that is there.
+        Replace a directory that an earlier run wrote.
     """
     from wattscribe.compress import outcome
     from wattscribe.compress.run import Options, compress_model

@@ -78,7 +78,7 @@ class Calibration:
     def __init__(self, original: Candidate, speech: SpeechSet) -> None:
         if not len(speech):
             raise InputError("there is no audio to calibrate on", fix="Give --unlabelled a folder of audio")
-        self._original, self._speech = original, speech
+        self._original, self.speech = original, speech
         self._moments: dict[str, dict[str, Moments]] = {}
         self._feeds: dict[str, list[Feeds]] = {}
         self._tail: dict[str, list[Feeds]] | None = None
@@ -113,7 +113,7 @@ class Calibration:
             net = open_session(path, model=model.SerializeToString())
             layout = read_layout(net, path)
             kept: list[Feeds] = []
-            for number, (feeds, _) in enumerate(_walk_encoder(net, path, layout, self._speech, [])):
+            for number, (feeds, _) in enumerate(_walk_encoder(net, path, layout, self.speech, [])):
                 _keep(kept, feeds, number)
             self._feeds[key] = kept
         return self._feeds[key]
@@ -136,7 +136,7 @@ class Calibration:
             path = folder / self._original.names()[component]
             session = open_session(path, model=_with_outputs(self._original.model(component), sources))
             if component == "encoder":
-                yield from _walk_encoder(session, path, transducer.encoder.layout, self._speech, sources)
+                yield from _walk_encoder(session, path, transducer.encoder.layout, self.speech, sources)
                 return
             given = set(sources) & {each.name for each in session.get_inputs()}
             wanted = [source for source in sources if source not in given]
@@ -149,7 +149,7 @@ class Calibration:
         if self._tail is None:
             recorders = {"predictor": _Recorder(transducer.predictor.net), "joiner": _Recorder(transducer.joiner.net)}
             transducer.predictor.net, transducer.joiner.net = recorders["predictor"], recorders["joiner"]
-            for audio in self._speech.audio:
+            for audio in self.speech.audio:
                 stream = transducer.stream()
                 stream.hear(audio)
                 stream.finish()

@@ -70,7 +70,7 @@ class Measurer:
     def decode(self, candidate: Candidate, speech: SpeechSet, decoding: Decoding | None = None) -> Decoded:
         """The candidate's text and counts on a set."""
         how = decoding or candidate.decoding
-        key = f"{candidate.digest}-{how}-live-{_name(speech)}"
+        key = f"{candidate.digest}-{how}-live-{speech.digest}"
         if key not in self._decoded:
             stored = self._read(key)
             if stored is None:
@@ -127,12 +127,6 @@ class Measurer:
         part = self._cache / f"{key}.json.part"
         part.write_text(json.dumps(records.to_json(decoded)), encoding="utf-8")
         part.replace(self._cache / f"{key}.json")
-
-
-def _name(speech: SpeechSet) -> str:
-    import hashlib
-
-    return hashlib.sha256("\n".join((*speech.ids, f"{speech.audio_s:.6f}")).encode()).hexdigest()[:12]
 
 
 def decode(folder: Path, speech: SpeechSet, decoding: Decoding) -> Decoded:

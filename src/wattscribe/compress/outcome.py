@@ -18,6 +18,8 @@ from wattscribe.compress.workbench import Tried
 from wattscribe.errors import InputError
 
 SCHEMA = 1
+WRITTEN = frozenset(("recipe.toml", "result.json"))
+"""In every directory that a run has written: only such a one may be replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +113,34 @@ def _figures(found: Acceptance) -> dict[str, Any]:
 
 
 def check_target(out: Path, *, overwrite: bool = False) -> None:
-    """Refuse before the work begins: a directory that is there, a parent that is not. Raises InputError."""
+    """Refuse before the work begins: what may not be replaced, where nothing can be written. Raises InputError."""
+    if out.is_symlink():
+        raise InputError("is a symbolic link", where=out, fix="Choose another -o")
+    if out.exists() and not (out.is_dir() and _ours(out)):
+        raise InputError("is there already and was not written by compress", where=out, fix="Choose another -o")
     if out.exists() and not overwrite:
         raise InputError("is there already", where=out, fix="Choose another -o, or give --overwrite")
     parent = out.absolute().parent
     if not parent.is_dir():
         raise InputError("its parent directory does not exist", where=out, fix="Create it, or choose another -o")
+    _beside(out).rmdir()
+
+
+def _ours(out: Path) -> bool:
+    """A directory that `write` made, or an empty one. It makes no folders: one with folders holds somebody's work."""
+    names = {each.name for each in out.iterdir()}
+    return not names or (names >= WRITTEN and not any(each.is_dir() for each in out.iterdir()))
+
+
+def _beside(out: Path) -> Path:
+    """A new directory next to OUT, to be renamed. Raises InputError where nothing can be written."""
+    parent = out.absolute().parent
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=parent))
+    except OSError as error:
+        raise InputError(
+            f"nothing can be written here: {error.strerror}", where=parent, fix="Choose another -o"
+        ) from error
 
 
 def write(found: Compression, out: Path, *, overwrite: bool = False) -> Path:
@@ -124,11 +148,7 @@ def write(found: Compression, out: Path, *, overwrite: bool = False) -> Path:
     from wattscribe.report.compress_page import html
 
     check_target(out, overwrite=overwrite)
-    parent = out.absolute().parent
-    try:
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=parent))
-    except OSError as error:
-        raise InputError(f"nothing can be written here: {error.strerror}", where=parent) from error
+    part = _beside(out)
     try:
         found.result.write(part)
         for name, text in (

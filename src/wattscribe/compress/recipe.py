@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wattscribe.errors import InputError
 
@@ -18,6 +19,7 @@ else:
 
 Value = str | int | float | bool
 SCHEMA = 1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,8 @@ class Recipe:
     seed: int
     calibration: Mapping[str, Value | list[str]]
     done: tuple[Done, ...]
+    again: tuple[str, ...] = ()
+    """The command that carries the file out again, to be read by people."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -70,8 +74,12 @@ class Recipe:
 
 def to_toml(recipe: Recipe) -> str:
     """The file's text. Strings are JSON strings, which TOML reads the same."""
+    again = (
+        shlex.join(recipe.again) if recipe.again else "wattscribe compress MODEL --recipe THIS_FILE --data DEV -o OUT"
+    )
     lines = [
-        "# Written by `wattscribe compress`. Run again: wattscribe compress MODEL --recipe THIS_FILE -o OUT",
+        "# Written by `wattscribe compress`. Run again: "
+        + "".join(each if each.isprintable() else "?" for each in again),
         f"schema = {SCHEMA}",
         f"model = {_value(recipe.model)}",
         f"device = {_value(recipe.device)}",
@@ -118,34 +126,54 @@ def read_recipe(path: Path) -> Recipe:
     steps = data.get("step", [])
     if not isinstance(steps, list) or not all(isinstance(each, dict) for each in steps):
         raise InputError("`step` is not a list of tables", where=path, fix="Write each step as [[step]]")
+    seed = _typed(data, "seed", int, 0, "", path)
+    if seed < 0:
+        raise InputError(f"seed is {seed}", where=path, fix="Give 0 or more")
     return Recipe(
-        model=str(data.get("model", "")), device=str(data.get("device", "wearable")),
-        strategy=str(data.get("strategy", "recipe")), seed=int(data.get("seed", 0)),
-        calibration=data.get("calibration", {}),
+        model=_typed(data, "model", str, "", "", path), device=_typed(data, "device", str, "wearable", "", path),
+        strategy=_typed(data, "strategy", str, "recipe", "", path), seed=seed,
+        calibration=_typed(data, "calibration", dict, {}, "", path),
         done=tuple(_done(each, number, path) for number, each in enumerate(steps, start=1)),
     )  # fmt: skip
 
 
+KINDS: Mapping[type, str] = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a table",
+}  # fmt: skip
+
+
+def _typed(table: Mapping[str, Any], key: str, kind: type[T], default: T, place: str, path: Path) -> T:
+    """The value of a key. Raises InputError for one of another kind; `place` says where in the file it stands."""
+    found = table.get(key, default)
+    if kind is float and type(found) is int:
+        found = float(found)
+    if type(found) is not kind:
+        raise InputError(f"{place}{key} is {found!r}", where=path, fix=f"It must be {KINDS[kind]}")
+    return found
+
+
 def _done(table: Mapping[str, Any], number: int, path: Path) -> Done:
+    place = f"step {number}: "
     for key in ("lever", "component"):
         if not isinstance(table.get(key), str):
             raise InputError(f"step {number} has no {key}", where=path, fix=f'Write {key} = "…"')
     from wattscribe.compress.levers import LEVERS
 
-    if table["lever"] not in LEVERS:
-        raise InputError(
-            f"step {number}: there is no lever {table['lever']!r}",
-            where=path,
-            fix=f"One of: {', '.join(sorted(LEVERS))}",
-        )
-    tensors = table.get("tensors", [])
-    if not isinstance(tensors, Sequence) or isinstance(tensors, str):
-        raise InputError(f"step {number}: tensors is not a list", where=path)
-    step = Step(
-        lever=table["lever"], component=table["component"], tensors=tuple(map(str, tensors)),
-        options=dict(table.get("options", {})),
-    )  # fmt: skip
+    lever = LEVERS.get(table["lever"])
+    if lever is None:
+        fix = f"One of: {', '.join(sorted(LEVERS))}"
+        raise InputError(f"{place}there is no lever {table['lever']!r}", where=path, fix=fix)
+    tensors = _typed(table, "tensors", list, [], place, path)
+    if not all(isinstance(each, str) for each in tensors):
+        raise InputError(f"{place}tensors are not all text", where=path, fix='Write tensors = ["…", "…"]')
+    options = _typed(table, "options", dict, {}, place, path)
+    for key in options:
+        if key not in lever.takes:
+            fix = f"It takes {', '.join(lever.takes) or 'none'}"
+            raise InputError(f"{place}{table['lever']} has no option {key!r}", where=path, fix=fix)
+    typed = {key: _typed(options, key, lever.takes[key], options[key], place, path) for key in options}
+    step = Step(lever=table["lever"], component=table["component"], tensors=tuple(tensors), options=typed)
     return Done(
-        step=step, kept=bool(table.get("kept", True)), reason=str(table.get("reason", "")),
-        numbers=dict(table.get("numbers", {})),
+        step=step, kept=_typed(table, "kept", bool, True, place, path), reason=_typed(table, "reason", str, "", place, path),
+        numbers=_typed(table, "numbers", dict, {}, place, path),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,99 +15,66 @@ from wattscribe.compress.candidate import COMPONENTS, Candidate, read_candidate
 from wattscribe.compress.divergence import Probe
 from wattscribe.compress.lift import lifted
 from wattscribe.compress.measure import Measurer
+from wattscribe.compress.options import Options, checked, command
 from wattscribe.compress.outcome import Compression
-from wattscribe.compress.recipe import Done, Recipe, Step, Value, read_recipe
-from wattscribe.compress.speech import SpeechSet, read_speech, read_unlabelled
+from wattscribe.compress.recipe import Done, Recipe, Step, Value
+from wattscribe.compress.replay import carry_out
+from wattscribe.compress.speech import SpeechSet, read_speech, read_unlabelled, read_unseen
 from wattscribe.compress.strategies import GlobalMagnitude, Outcome, Strategy, Targeted, Uniform, kept
-from wattscribe.compress.workbench import Workbench, with_baseline_placement
+from wattscribe.compress.workbench import NOTHING, Workbench, with_baseline_placement
 from wattscribe.energy import devices
 from wattscribe.energy.placement import Unit
 from wattscribe.errors import InputError
 from wattscribe.scoring import count_errors
 from wattscribe.streaming import open_transducer
 
-STRATEGIES = ("targeted", "uniform", "global", "search")
-CALIBRATION_S = 180.0
-PROBE_S = 110.0
+LARGER = 1.01
+"""Size ratio from which a result is called larger: rewritten graphs differ by some bytes."""
 SMALL = 40
 """Utterances of the small set that speed and the search look at."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What a user asks of a compression. `max_wer_increase` in points (0.2 is 0.2 % of the words)."""
-
-    device: str = "wearable"
-    data: tuple[str, ...] = ()
-    test_data: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
-    max_wer_increase: float = 0.2
-    strategy: str = "targeted"
-    seed: int = 0
-    max_latency_ms: float | None = None
-    limit: int | None = None
-    """Only so many utterances of each corpus."""
-    recipe: Path | None = None
-    cache: Path | None = None
-    storage: Path | None = None
-    trials: int = 60
-    calibration_s: float = CALIBRATION_S
-    probe_s: float = PROBE_S
-    require_proof: bool = False
-    beside: tuple[Path, ...] = ()
-    """What other runs wrote on the same speech: their recipes and fronts are drawn on this one's page."""
-    train_config: Path | None = None
-    """With it MODEL is a folder that `wattscribe train` wrote: pruned and fine-tuned first."""
-
-
-def check(options: Options) -> None:
-    """Everything that can be said before the work begins. Raises InputError."""
-    if not options.max_wer_increase >= 0:
-        raise InputError(
-            f"--max-wer-increase is {options.max_wer_increase:g}",
-            fix="Give the points of WER that may be added: 0 or more",
-        )
-    if not options.data:
-        raise InputError("there is no development text", fix="Give --data a corpus with references")
-    if options.strategy not in STRATEGIES:
-        raise InputError(f"there is no strategy {options.strategy!r}", fix="One of: " + ", ".join(STRATEGIES))
-    if options.limit is not None and options.limit < 1:
-        raise InputError(f"--limit is {options.limit}", fix="Give 1 or more")
 
 
 def compress_model(
     model: str | Path, out: str | Path, options: Options, *, overwrite: bool = False, say: Callable[[str], None] = print
 ) -> Compression:
     """Compress an exported transducer post-training and write OUT. Raises InputError and ModelError; OUT is then absent."""
-    check(options)
+    options, recipe = checked(options)
     outcome.check_target(Path(out), overwrite=overwrite)
-    trained = ""
-    if options.train_config is not None:
-        bench, trained = _from_checkpoint(Path(model), options.train_config, options, say)
-    else:
+    stored = None
+    if options.train_config is None:
         stored = read_candidate(model)
         open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
-        bench = make_bench(lifted(stored), options, say)
+    dev = read_speech(options.data, limit=options.limit)
+    test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+    others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
+    trained = ""
+    if options.train_config is not None:
+        bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
+    elif stored is not None:
+        bench = make_bench(lifted(stored), options, say, dev)
         bench.against = stored if bench.original is not stored else None
     bench.segments = _segments(bench, options)
-    others = read_beside(options.beside, bench.dev, bench.measurer.device.name, options.strategy)
-    made = _carry_out(bench, options) if options.recipe is not None else _search(bench, options)
-    if options.recipe is None and options.train_config is None and bench.against is not None:
+    if recipe is not None and options.recipe is not None:
+        made = carry_out(bench, recipe, options.recipe)
+    else:
+        made = _search(bench, options)
+    if options.train_config is None and bench.against is not None:
         made = _as_given(bench, made)
-    found = replace(finish(bench, made, options, model=str(model), trained=trained), beside=others)
+    found = finish(bench, made, options, test, model=str(model), trained=trained)
+    again = command(options, str(model), Path(out))
+    found = replace(found, beside=others, recipe=replace(found.recipe, again=again))
     outcome.write(found, Path(out), overwrite=overwrite)
     return found
 
 
 def _from_checkpoint(
-    checkpoint: Path, config: Path, options: Options, say: Callable[[str], None]
+    checkpoint: Path, config: Path, options: Options, dev: SpeechSet, say: Callable[[str], None]
 ) -> tuple[Workbench, str]:
     """A bench of the pruned and fine-tuned model, or of the dense one where pruning alone breaks the limit; and what was done."""
     from wattscribe.compress.dense.tune import prune_and_tune
 
-    read_speech(options.data, limit=1)  # what is wrong with it is said before the training, not after
     dense, pruned = prune_and_tune(checkpoint, config, cache=options.cache, say=say)
-    bench = make_bench(pruned, options, say)
+    bench = make_bench(pruned, options, say, dev)
     bench.against = dense
     added = bench.measure(pruned).wer - bench.measure(dense).wer
     held = added <= bench.limit
@@ -119,18 +86,21 @@ def _from_checkpoint(
     say(trained)
     if held:
         return bench, trained
-    return make_bench(dense, options, lambda _: None), trained
+    return make_bench(dense, options, lambda _: None, dev), trained
 
 
-def make_bench(original: Candidate, options: Options, say: Callable[[str], None]) -> Workbench:
-    """Read the speech and set the workbench up."""
-    device = devices.load(options.device)
-    dev = read_speech(options.data, limit=options.limit)
+def make_bench(
+    original: Candidate, options: Options, say: Callable[[str], None], dev: SpeechSet | None = None
+) -> Workbench:
+    """Read the speech that was not read yet and set the workbench up."""
+    device = devices.load(options.device_name)
+    if dev is None:
+        dev = read_speech(options.data, limit=options.limit)
     folders = options.unlabelled
     if folders:
-        calibration = read_unlabelled(folders, seconds=options.calibration_s, seed=options.seed + 1)
+        calibration = read_unlabelled(folders, seconds=options.calibration_s, seed=options.drawn + 1)
         heard = set(calibration.ids)
-        drawn = read_unlabelled(folders, seconds=options.calibration_s + 2 * options.probe_s, seed=options.seed + 2)
+        drawn = read_unlabelled(folders, seconds=options.calibration_s + 2 * options.probe_s, seed=options.drawn + 2)
         probe = drawn.of([i for i, each in enumerate(drawn.ids) if each not in heard], drawn.name)
         probe = _first_seconds(probe, options.probe_s)
     else:
@@ -140,9 +110,9 @@ def make_bench(original: Candidate, options: Options, say: Callable[[str], None]
         f"{probe.audio_s:.0f} s to compare"
     )
     return Workbench(
-        original=original, measurer=Measurer(device, cache=options.cache), dev=dev, small=dev.part(SMALL, seed=options.seed),
+        original=original, measurer=Measurer(device, cache=options.cache), dev=dev, small=dev.part(SMALL, seed=options.drawn),
         calibration=Calibration(original, calibration), probe=Probe(original, probe),
-        limit=options.max_wer_increase / 100, seed=options.seed, say=say,
+        limit=options.max_wer_increase / 100, seed=options.drawn, say=say,
     )  # fmt: skip
 
 
@@ -210,36 +180,20 @@ def _as_given(bench: Workbench, made: Outcome) -> Outcome:
     return replace(made, done=tuple(done))
 
 
-def _carry_out(bench: Workbench, options: Options) -> Outcome:
-    """The kept steps of a recipe, each measured again; nothing is chosen."""
-    if options.recipe is None:
-        raise InputError("there is no recipe to carry out")
-    recipe = read_recipe(options.recipe)
-    done: list[Done] = []
-    steps: list[Step] = []
-    for each in recipe.done:
-        if each.kept:
-            steps.append(each.step)
-            energy = bench.energy_mj(bench.build(steps))
-            bench.say(f"{each.step}: {energy:.4f} mJ/s")
-            numbers = {**each.numbers, "energy_mj_per_audio_s": energy}
-            done.append(Done(step=each.step, kept=True, reason=each.reason, numbers=numbers))
-    return Outcome(strategy=f"recipe {options.recipe.name}", done=tuple(done))
-
-
-def finish(bench: Workbench, made: Outcome, options: Options, *, model: str, trained: str = "") -> Compression:
-    """Acceptance on the whole development set, then once on the test set; `trained` says what happened before."""
+def finish(
+    bench: Workbench, made: Outcome, options: Options, speech: SpeechSet | None, *, model: str, trained: str = ""
+) -> Compression:
+    """Acceptance on the whole development set, then once on the test speech; `trained` says what happened before."""
     made, notes = _proven(bench, made, options)
     result = bench.build(made.steps)
     baseline = with_baseline_placement(bench.reference)
     say = bench.say
     say("acceptance: original and result in turn over the whole development set")
-    dev = accept(bench.measurer, baseline, result, bench.dev, bench.limit, seed=options.seed)
+    dev = accept(bench.measurer, baseline, result, bench.dev, bench.limit, seed=options.drawn)
     test = None
-    if options.test_data:
+    if speech is not None:
         say("acceptance: once on the test set")
-        speech = read_speech(options.test_data, limit=options.limit)
-        test = accept(bench.measurer, baseline, result, speech, bench.limit, seed=options.seed)
+        test = accept(bench.measurer, baseline, result, speech, bench.limit, seed=options.drawn)
     calibration: dict[str, Value | list[str]] = {
         "unlabelled": list(options.unlabelled),
         "seconds": options.calibration_s,
@@ -249,14 +203,14 @@ def finish(bench: Workbench, made: Outcome, options: Options, *, model: str, tra
         calibration |= {"train_config": str(options.train_config), "trained": trained}
         notes.append(trained[:1].upper() + trained[1:] + ".")
     recipe = Recipe(
-        model=Path(model).name, device=bench.measurer.device.name, strategy=made.strategy, seed=options.seed,
+        model=Path(model).name, device=bench.measurer.device.name, strategy=made.strategy, seed=options.drawn,
         calibration=calibration, done=made.done,
     )  # fmt: skip
     return Compression(
         original=baseline, result=result, recipe=recipe, evidence=bench.measurer.device.evidence, dev=dev, test=test,
         limit=bench.limit, baselines_mj=baselines(bench), tried=tuple(bench.tried), sensitivities=made.sensitivities,
         fidelity=fidelity(bench, result), machine=_machine(), course=course(bench, made.steps),
-        notes=(*notes, *_notes(dev, test, bench.limit)),
+        notes=(*made.notes, *notes, *_notes(dev, test, bench.limit, placed=result.placement is not None)),
     )  # fmt: skip
 
 
@@ -270,9 +224,9 @@ def _proven(bench: Workbench, made: Outcome, options: Options) -> tuple[Outcome,
     while True:
         steps = tuple(each.step for each in done if each.kept)
         errors = bench.measure(bench.build(steps)).errors
-        paired = non_inferiority(base, errors, bench.dev, seed=options.seed)
+        paired = non_inferiority(base, errors, bench.dev, seed=options.drawn)
         if paired.upper95 <= bench.limit or not steps:
-            return Outcome(strategy=made.strategy, done=tuple(done), sensitivities=made.sensitivities), notes
+            return replace(made, done=tuple(done)), notes
         last = max(i for i, each in enumerate(done) if each.kept)
         reason = f"reverted: non-inferiority not proven with it (bound {100 * paired.upper95:+.2f} points)"
         done[last] = replace(done[last], kept=False, reason=reason)
@@ -313,8 +267,13 @@ def fidelity(bench: Workbench, result: Candidate) -> Mapping[str, float]:
     }  # fmt: skip
 
 
-def _notes(dev: Acceptance, test: Acceptance | None, limit: float) -> list[str]:
+def _notes(dev: Acceptance, test: Acceptance | None, limit: float, *, placed: bool) -> list[str]:
     found = []
+    hint = (
+        ""
+        if placed
+        else "; the original's weights are in their best placement, the result's are not placed: add `place`"
+    )
     for each in (dev, test):
         if each is None:
             continue
@@ -329,6 +288,12 @@ def _notes(dev: Acceptance, test: Acceptance | None, limit: float) -> list[str]:
             )
         if each.after.rtf_cpu > each.before.rtf_cpu * 1.02:
             found.append(f"Slower on {each.on}: RTF {each.before.rtf_cpu:.4f} → {each.after.rtf_cpu:.4f}.")
+        before, after = each.before.energy_mj_per_audio_s, each.after.energy_mj_per_audio_s
+        if after > before * (1 + NOTHING):
+            found.append(f"It costs more energy on {each.on}: {before:.4f} → {after:.4f} mJ per second of audio{hint}.")
+    before, after = dev.before.size_bytes, dev.after.size_bytes
+    if after > before * LARGER:
+        found.append(f"It is larger: {before / 1e6:.2f} → {after / 1e6:.2f} MB.")
     return found
 
 
@@ -336,3 +301,6 @@ def _machine() -> dict[str, Any]:
     from wattscribe.meters.machine import describe
 
     return dict(describe())
+
+
+__all__ = ["Options", "compress_model", "finish", "make_bench"]

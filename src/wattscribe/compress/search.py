@@ -6,6 +6,7 @@ file holds every trial: a run that was killed goes on where it stopped, and seve
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from typing import Any
 
 from wattscribe.compress.moves import Move, moves, steps_of
 from wattscribe.compress.recipe import Done, Step
-from wattscribe.compress.strategies import MOST_KL, SMALL_SLACK, Outcome, judge, kept
-from wattscribe.compress.workbench import Workbench
+from wattscribe.compress.strategies import MOST_KL, SMALL_SLACK, Outcome, judge, kept, recorded
+from wattscribe.compress.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError
 
 NONE = "none"
+SIZE = "size_bytes"
+"""What a trial keeps of its candidate."""
 FULL_DECODES = 8
 """Recipes of the front that are decoded in full, from the least energy up."""
 
@@ -34,27 +37,18 @@ class Search:
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
         slots = by_slot(moves(bench.original))
-        study = self._study(bench)
+        study = self._study(bench, base)
         self._walk(study, bench, base, slots)
+        self._note_all(study, bench, base, slots)
         return Outcome(strategy=self.name, done=(*lossless, *self._choose(study, bench, base, slots)))
 
     # --- the search -------------------------------------------------------------------------------------------------
-    def _study(self, bench: Workbench) -> Any:
-        try:
-            import optuna
-            from optuna.storages import JournalStorage
-            from optuna.storages.journal import JournalFileBackend
-        except ImportError as error:
-            raise MissingExtraError("optuna", "compress", needed_for="--strategy search") from error
+    def _study(self, bench: Workbench, base: Sequence[Step]) -> Any:
+        optuna = _optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = None
-        if self.storage is not None:
-            if not self.storage.absolute().parent.is_dir():
-                raise InputError("its parent directory does not exist", where=self.storage, fix="Create it first")
-            storage = JournalStorage(JournalFileBackend(str(self.storage)))
         return optuna.create_study(
-            storage=storage,
-            study_name=f"{bench.original.digest}-{bench.measurer.device.name}-{bench.seed}",
+            storage=None if self.storage is None else open_journal(self.storage),
+            study_name=_question(bench, base),
             directions=["minimize", "minimize"],
             sampler=optuna.samplers.NSGAIISampler(seed=None if self.storage else bench.seed, population_size=20),
             load_if_exists=True,
@@ -93,15 +87,27 @@ class Search:
         if energy > bench.energy_mj(bench.build(base)) * 1.02:
             raise optuna.TrialPruned("costs more than no lossy step at all")
         kl = bench.kl(candidate).kl
-        bench.note(self.name, steps, candidate, kl=kl)
+        trial.set_user_attr(SIZE, candidate.size_bytes)
         bench.say(f"  recipe {trial.number}: {energy:.4f} mJ/s, divergence {kl:.2e}")
         return energy, kl
+
+    def _note_all(
+        self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
+    ) -> None:
+        """Every recipe that the journal knows, whichever process asked for it and before whichever interruption."""
+        from optuna.trial import TrialState
+
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            energy, kl = trial.values
+            steps = (*base, *steps_of(_chosen(slots, trial.params)))
+            size = trial.user_attrs[SIZE]
+            bench.tried.append(Tried(strategy=self.name, steps=steps, energy_mj=energy, size_bytes=size, kl=kl))
 
     # --- the choice -------------------------------------------------------------------------------------------------
     def _choose(
         self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
     ) -> list[Done]:
-        """The recipe of the front with the least energy whose text holds."""
+        """The recipe of the front with the least energy whose text holds, and those that did not."""
         reference = bench.measure(bench.reference, small=True).wer
         before = bench.build(base)
         front = sorted(
@@ -109,6 +115,7 @@ class Search:
         )
         decodes = 0
         seen: set[str] = set()
+        gone: list[Done] = []
         for trial in front:
             choices = _chosen(slots, trial.params)
             steps = (*base, *steps_of(choices))
@@ -119,16 +126,71 @@ class Search:
             small = bench.measure(candidate, small=True).wer
             bench.note(self.name, steps, candidate, kl=trial.values[1], wer=small, on="small")
             if small - reference > bench.limit + SMALL_SLACK:
-                bench.say(
-                    f"  recipe {trial.number}: WER {100 * (small - reference):+.2f} points on the small set, left"
+                reason = (
+                    f"recipe {trial.number}, reverted: WER {100 * (small - reference):+.2f} points on the small set"
+                )
+                bench.say(f"  {reason}")
+                gone += recorded(
+                    steps_of(choices), reason, {"wer": small, "wer_increase": small - reference}, good=False
                 )
                 continue
             decodes += 1
             reason, numbers = judge(bench, self.name, before, candidate, steps)
             bench.say(f"  recipe {trial.number}: {reason}")
-            if not reason.startswith("reverted"):
-                return [Done(step=step, kept=True, reason=reason, numbers=numbers) for step in steps_of(choices)]
-        return []
+            good = not reason.startswith("reverted")
+            now = recorded(steps_of(choices), f"recipe {trial.number}, {reason}", numbers, good=good)
+            if good:
+                return [*now, *gone]
+            gone += now
+        return gone
+
+
+def open_journal(path: Path) -> Any:
+    """The journal's storage. Raises InputError for a place where none can be and for a file that is none."""
+    _optuna()
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if not path.absolute().parent.is_dir():
+        raise InputError("its parent directory does not exist", where=path, fix="Create it first")
+    try:
+        with path.open("rb") as file:
+            first = file.readline()
+        if first and "op_code" not in json.loads(first):
+            raise ValueError("its first line is no entry of a journal")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=path, fix="Give --storage another file") from error
+    except (ValueError, TypeError) as error:
+        raise InputError("is no journal of a search", where=path, fix="Give --storage another file") from error
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}", where=path, fix="Give --storage another file"
+        ) from error
+    except (ValueError, KeyError, TypeError, AssertionError) as error:  # what Optuna says to lines that are not its own
+        raise InputError("holds lines that no search wrote", where=path, fix="Give --storage another file") from error
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError("optuna", "compress", needed_for="--strategy search") from error
+    return optuna
+
+
+def _question(bench: Workbench, base: Sequence[Step]) -> str:
+    """A study's name: model, device, seed, and a digest of all else that an answer depends on. The WER limit is not of it: it
+    chooses among the answers."""
+    asked = (
+        repr(bench.measurer.device), bench.dev.digest, bench.probe.speech.digest, bench.calibration.speech.digest,
+        *(step.key for step in base),
+    )  # fmt: skip
+    digest = hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]
+    return f"{bench.original.digest}-{bench.measurer.device.name}-{bench.seed}-{digest}"
 
 
 def by_slot(offered: Sequence[Move]) -> dict[str, list[Move]]:

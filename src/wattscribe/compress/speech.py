@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +22,7 @@ Audio = NDArray[np.float32]
 _SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SpeechSet:
     """Utterances with audio in memory (64 kB per second); `references` is empty for unlabelled audio."""
 
@@ -36,6 +38,16 @@ class SpeechSet:
     @property
     def audio_s(self) -> float:
         return sum(len(each) for each in self.audio) / SAMPLE_RATE_HZ
+
+    @cached_property
+    def sounds(self) -> tuple[str, ...]:
+        """A digest of each utterance's samples: what a decode depends on, whatever the file is called."""
+        return tuple(hashlib.sha256(each.tobytes()).hexdigest() for each in self.audio)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all samples in order."""
+        return hashlib.sha256("\n".join(self.sounds).encode()).hexdigest()[:20]
 
     def part(self, count: int, *, seed: int = 0) -> SpeechSet:
         """A seeded draw of utterances in their own order; the set itself where it is no larger."""
@@ -90,6 +102,19 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
     return SpeechSet(
         name=name, ids=tuple(ids), speakers=tuple(speakers), references=tuple(references), audio=tuple(audio)
     )
+
+
+def read_unseen(specs: Sequence[str], dev: SpeechSet, *, limit: int | None = None) -> SpeechSet:
+    """The test set. Raises InputError as `read_speech` does, and where some of it is development speech too."""
+    found = read_speech(specs, limit=limit)
+    known = set(dev.sounds)
+    seen = sum(each in known for each in found.sounds)
+    if seen:
+        raise InputError(
+            f"{seen} of its {len(found)} utterances are development speech too, so it is not unseen", where=found.name,
+            fix="Give --test-data other speech than --data",
+        )  # fmt: skip
+    return found
 
 
 def _is_cache(spec: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from wattscribe.compress.levers import LEVERS
 from wattscribe.compress.levers.width import pairs
 from wattscribe.compress.linears import Linear, linears
 from wattscribe.compress.moves import Move, moves, steps_of
-from wattscribe.compress.recipe import Done, Step
+from wattscribe.compress.recipe import Done, Step, Value
 from wattscribe.compress.workbench import SLOWER, Workbench
 from wattscribe.errors import InputError
 
@@ -49,6 +49,8 @@ class Outcome:
     strategy: str
     done: tuple[Done, ...]
     sensitivities: tuple[Sensitivity, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What whoever reads the result should know."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -67,6 +69,11 @@ class Strategy(Protocol):
 
 def kept(done: Sequence[Done]) -> tuple[Step, ...]:
     return tuple(each.step for each in done if each.kept)
+
+
+def recorded(steps: Sequence[Step], reason: str, numbers: Mapping[str, Value], *, good: bool) -> list[Done]:
+    """Steps that went together."""
+    return [Done(step=step, kept=good, reason=reason, numbers=numbers) for step in steps]
 
 
 def sensitivities(bench: Workbench, base: Sequence[Step], offered: Sequence[Move]) -> list[Sensitivity]:
@@ -218,7 +225,7 @@ def arranged(done: Sequence[Done], steps: Sequence[Step]) -> tuple[Done, ...]:
 
 def judge(
     bench: Workbench, strategy: str, before: Candidate, after: Candidate, steps: Sequence[Step], *, small: bool = False
-) -> tuple[str, dict[str, float]]:
+) -> tuple[str, dict[str, Value]]:
     """Measure a recipe against the limit and against the one before it: (reason, numbers). The reason of a step that must
     go begins with `reverted`."""
     base = bench.measure(bench.reference, small=small).wer
@@ -228,7 +235,7 @@ def judge(
     kl = bench.kl(after).kl
     bench.note(strategy, steps, after, kl=kl, wer=found.wer, on="small" if small else "full")
     energy, energy_before = bench.energy_mj(after), bench.energy_mj(before)
-    numbers = {
+    numbers: dict[str, Value] = {
         "energy_mj_per_audio_s": energy, "saved_mj": energy_before - energy, "wer": found.wer, "wer_increase": increase,
         "kl": kl, "size_bytes": after.size_bytes,
     }  # fmt: skip
@@ -243,6 +250,31 @@ def judge(
     return f"saves {energy_before - energy:.4f} mJ/s, WER {100 * increase:+.2f} points, time x{slower:.2f}", numbers
 
 
+def _as_far_as_it_goes(
+    name: str, bench: Workbench, lossless: Sequence[Done], levels: Iterable[tuple[str, Sequence[Step]]]
+) -> Outcome:
+    """The last of ever stronger recipes that holds; those that the model has nothing for, and the one that does not hold, are
+    recorded as well."""
+    base = kept(lossless)
+    best: list[Done] = []
+    gone: list[Done] = []
+    for level, made in levels:
+        steps = [*base, *made]
+        try:
+            after = bench.build(steps)
+        except InputError as error:
+            bench.say(f"{level}: {error.what}")
+            gone += recorded(made, f"{level}: not applicable: {error.what}", {}, good=False)
+            continue
+        reason, numbers = judge(bench, name, bench.build(base), after, steps)
+        bench.say(f"{level}: {reason}")
+        if reason.startswith("reverted"):
+            gone += recorded(made, f"{level}: {reason}", numbers, good=False)
+            break
+        best = recorded(made, reason, numbers, good=True)
+    return Outcome(strategy=name, done=(*lossless, *best, *gone))
+
+
 @dataclass(slots=True)
 class Uniform:
     """The same compression for every component: 8 bits everywhere, then every linear map to the same part of its weights."""
@@ -251,24 +283,8 @@ class Uniform:
     keeps: tuple[float, ...] = (0.9, 0.8, 0.7, 0.6, 0.5)
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
-        base = kept(lossless)
-        done, best = list(lossless), list(lossless)
-        for keep in (1.0, *self.keeps):
-            steps = [*base, *self.steps(bench, keep)]
-            try:
-                after = bench.build(steps)
-            except InputError as error:
-                bench.say(f"uniform {keep:g}: {error.what}")
-                continue
-            reason, numbers = judge(bench, self.name, bench.build(base), after, steps)
-            bench.say(f"uniform, {keep:g} of every map: {reason}")
-            good = not reason.startswith("reverted")
-            now = [Done(step=step, kept=good, reason=reason, numbers=numbers) for step in self.steps(bench, keep)]
-            if good:
-                best = [*lossless, *now]
-            else:
-                break
-        return Outcome(strategy=self.name, done=tuple(best if len(best) > len(done) else done))
+        levels = ((f"uniform, {keep:g} of every map", self.steps(bench, keep)) for keep in (1.0, *self.keeps))
+        return _as_far_as_it_goes(self.name, bench, lossless, levels)
 
     @staticmethod
     def steps(bench: Workbench, keep: float) -> list[Step]:
@@ -295,19 +311,8 @@ class GlobalMagnitude:
     keeps: tuple[float, ...] = (0.95, 0.9, 0.8, 0.7, 0.6)
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
-        base = kept(lossless)
-        best = list(lossless)
-        for keep in self.keeps:
-            made = self.steps(bench, keep)
-            if not made:
-                break
-            steps = [*base, *made]
-            reason, numbers = judge(bench, self.name, bench.build(base), bench.build(steps), steps)
-            bench.say(f"global, {keep:g} of all channels: {reason}")
-            if reason.startswith("reverted"):
-                break
-            best = [*lossless, *(Done(step=step, kept=True, reason=reason, numbers=numbers) for step in made)]
-        return Outcome(strategy=self.name, done=tuple(best))
+        levels = ((f"global, {keep:g} of all channels", self.steps(bench, keep)) for keep in self.keeps)
+        return _as_far_as_it_goes(self.name, bench, lossless, levels)
 
     @staticmethod
     def steps(bench: Workbench, keep: float) -> list[Step]:
@@ -332,8 +337,9 @@ def global_parts(bench: Workbench, keep: float) -> Mapping[str, float]:
         maps = linears(model)
         for first, second in pairs(model).items():
             scores[f"{component}:{first}"] = _scores(bench, component, maps[second])
-    for each in linears(bench.original.model("joiner")).values():
-        scores["joiner:"] = _scores(bench, "joiner", each)
+    joint = list(linears(bench.original.model("joiner")).values())
+    if len(joint) == 1:  # a factorised joiner's width is left as it is
+        scores["joiner:"] = _scores(bench, "joiner", joint[0])
     if not scores:
         return {}
     threshold = float(np.quantile(np.concatenate(list(scores.values())), 1 - keep))

@@ -1,5 +1,5 @@
 """Single weights set to zero, unstructured or N of M. The runtimes here have no sparse kernel, so no saving is claimed:
-what a sparse store would hold, its indices included, is reported by `stored_bytes`."""
+what a sparse store would hold, its indices included, is reported beside what is stored now."""
 
 from __future__ import annotations
 
@@ -60,6 +60,19 @@ def n_of_m(weight: Weights, n: int, m: int) -> NDArray[np.bool_]:
     order = np.argsort(np.argsort(-groups, axis=1, kind="stable"), axis=1)
     mask: NDArray[np.bool_] = (order < n).reshape(weight.shape)
     return mask
+
+
+def stores(before: Any, after: Any, tensors: Sequence[str], options: Mapping[str, Any]) -> Mapping[str, int]:
+    """Bytes of the step's maps: as they were, as they are now (float32, whatever they were), and in a sparse store."""
+    old, new = linears(before), linears(after)
+    n, m = (options.get("n", 2), options["m"]) if "m" in options else (None, None)
+    names = chosen(old, tensors, "model")
+    kept = [(new[name].weight.size, np.count_nonzero(new[name].weight)) for name in names]
+    return {
+        "maps_before_bytes": sum(old[name].stored_bytes for name in names),
+        "maps_after_bytes": sum(new[name].stored_bytes for name in names),
+        "sparse_store_bytes": sum(stored_bytes(size, int(count), 32, n=n, m=m) for size, count in kept),
+    }
 
 
 def stored_bytes(weights: int, kept: int, bits: int, *, n: int | None = None, m: int | None = None) -> int:
