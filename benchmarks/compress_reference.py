@@ -156,11 +156,7 @@ def alternate(
 
 
 def _key(models: Mapping[str, Candidate], chunk: SpeechSet) -> str:
-    said = [
-        *(f"{name} {each.digest} {each.decoding}" for name, each in models.items()),
-        *chunk.ids,
-        f"{chunk.audio_s:.6f}",
-    ]
+    said = [*(f"{name} {each.digest} {each.decoding}" for name, each in models.items()), chunk.digest]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:24]
 
 
