@@ -390,13 +390,28 @@ def _restore(kind: Any, value: Any) -> Any:
         options = [option for option in typing.get_args(kind) if option is not type(None)]
         return _restore(options[0], value)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(value, Mapping):
+            raise TypeError(f"a table is wanted, not {value!r}")
         hints = typing.get_type_hints(kind)
-        return kind(**{key: _restore(hints.get(key, Any), item) for key, item in value.items()})
+        if strange := [str(key) for key in value if key not in hints]:
+            raise TypeError(f"there is no {strange[0]} among {', '.join(hints)}")
+        return kind(**{key: _restore_field(key, hints.get(key, Any), item) for key, item in value.items()})
     if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"a list is wanted, not {value!r}")
         items = typing.get_args(kind)
         if len(items) == 2 and items[1] is Ellipsis:
             return tuple(_restore(items[0], item) for item in value)
-        return tuple(_restore(each, item) for each, item in zip(items, value, strict=True))
+        if len(value) != len(items):
+            raise TypeError(f"a list of {len(items)} is wanted, not {value!r}")
+        return tuple(map(_restore, items, value))
     if kind is float and isinstance(value, int):
         return float(value)
     return value
+
+
+def _restore_field(key: str, kind: Any, value: Any) -> Any:
+    try:
+        return _restore(kind, value)
+    except TypeError as error:
+        raise TypeError(f"{key}: {error}") from error

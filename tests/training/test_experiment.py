@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.training.conftest import SENTENCES
 from wattscribe.cli import main
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, ModelError
 from wattscribe.training import experiment, prepare, speech_cache
 from wattscribe.training.checkpoint import load_model
+from wattscribe.training.objective import TeacherHead
 
 RECIPE = """
 [model]
@@ -130,3 +134,178 @@ def test_unknown_fields_are_named(tmp_path):
     path.write_text("[speech]\ncache = 'x'\nflavour = 'sweet'\n")
     with pytest.raises(InputError, match="flavour"):
         experiment.read_experiment(path)
+
+
+# --- what a file may say ----------------------------------------------------------------------------------------------
+WRONG = {
+    "kind = \"characters\"|kind = \"words\"": "units.kind = 'words'. Give 'bpe' or 'characters'",
+    "predictor = { |predictor = { kind = \"gru\", ": "model.predictor.kind = 'gru'. Give 'stateless' or 'lstm'",
+    "predictor = { |predictor = { kind = \"lstm\", hidden = 0, ": "model.predictor.hidden = 0. Give a whole number from 1",
+    "blank_width = 4|blank_width = -3": "model.joiner.blank_width = -3. Give a whole number from 0",
+    "blank_width = 4|activation = \"gelu\"": "model.joiner.activation = 'gelu'. Give 'tanh' or 'relu'",
+    "width = 16|width = 64.5": "model.encoder.width = 64.5. Give a whole number from 1",
+    "width = 16|width = 16\nmels = 40": "model.encoder.mels = 40: speech has 80 bands. Give 80",
+    "width = 16|width = 16\ndropout = 3": "model.encoder.dropout = 3.0. Give a number from 0 to 1",
+    "layers = 2\n|layers = 0\n": "model.encoder.layers = (). Give a list of a table, at least one",
+    "[model]|[model]\npreset = \"reference\"": "model.preset = 'reference' stands beside model.encoder, model.joiner",
+    "batch_s = 20.0|batch_s = nan": "training.batch_s = nan. Give a number above 0",
+    "batch_s = 20.0|batch_s = 0": "training.batch_s = 0.0. Give a number above 0",
+    "batch_s = 20.0|batch_s = \"twenty\"": "training.batch_s = 'twenty'. Give a number above 0",
+    "precision = \"fp32\"|precision = \"fp16\"": "training.precision = 'fp16'. Give 'bf16' or 'fp32'",
+    "workers = 0|workers = 0\naccelerator = \"quantum\"": "training.accelerator = 'quantum'. Give 'cpu' or 'cuda' or 'auto'",
+    "workers = 0|workers = true": "training.workers = True. Give a whole number from 0",
+    "workers = 0|workers = 0\ndevices = 0": "training.devices = 0. Give a whole number from 1",
+    "workers = 0|workers = 0\nseed = -3": "training.seed = -3. Give a whole number from 0",
+    "log_every = 1|log_every = 0": "training.log_every = 0. Give a whole number from 1",
+    "steps = 2|steps = -3": "training.schedule.steps = -3. Give a whole number from 1",
+    "steps = 2|steps = \"2\"": "training.schedule.steps = '2'. Give a whole number from 1",
+    "steps = 2|steps = 2\npeak_rate = -1e-3": "training.schedule.peak_rate = -0.001. Give a number above 0",
+    "hours = 0.001|hours = nan": "speech.hours = nan. Give a number from 0",
+    "hours = 0.001|hours = 0.001\nprocesses = 0": "speech.processes = 0. Give a whole number from 1",
+    "[\"TEXT\"]|\"TEXT\"": "speech: text: a list is wanted, not '/",
+    "from_share = 0.5|band = 1": "training.phases.band = 1. Give at least 2 tokens a frame, or 0 for the whole lattice",
+    "from_share = 0.5|band = -1": "training.phases.band = -1. Give a whole number from 0",
+    "from_share = 0.5|ctc = 0\ntransducer = 0": "a phase in which no loss counts",
+    "workers = 0|workers = 0\naugmentation = { stretch = 2.0 }": "augmentation.stretch = 2.0. Give a number from 0 to 0.9",
+    "workers = 0|workers = 0\naugmentation = { snr_db = 5 }": "augmentation: snr_db: a list is wanted, not 5",
+    "workers = 0|workers = 0\naugmentation = { snr_db = [30, 5] }": "Give a list of 2: a number, the smaller first",
+    "workers = 0|workers = 0\nsound = { speed = [0, 0] }": "a number from 0.1 to 10, the smaller first",
+    "workers = 0|workers = 0\nsteeps = 1": "training: there is no steeps among seed, schedule",
+    "[units]|[[sources]]\nfolder = \"x\"\nrepeat = -1\n[units]": "sources.repeat = -1. Give a whole number from 0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_a_wrong_value_is_named_with_its_file_key_and_what_is_allowed(recipe, change):
+    before, after = change.split("|")
+    text = recipe.read_text()
+    before = before.replace("TEXT", str(recipe.parent / "text.txt"))
+    assert before in text
+    recipe.write_text(text.replace(before, after.replace("TEXT", str(recipe.parent / "text.txt")), 1))
+    with pytest.raises(InputError) as caught:
+        experiment.read_experiment(recipe)
+    assert str(caught.value).startswith(f"{recipe}: ")
+    assert WRONG[change] in str(caught.value)
+
+
+def test_no_phase_and_no_utf8_are_refused(recipe):
+    recipe.write_text(
+        re.sub(r"\[\[training.phases.*", "", recipe.read_text(), flags=re.S).replace("workers", "phases = []\nworkers")
+    )
+    with pytest.raises(InputError, match=r"training.phases = \(\). Give a list of a table, at least one"):
+        experiment.read_experiment(recipe)
+    recipe.write_bytes(b"\xff\xfe\x00abc")
+    with pytest.raises(InputError, match=r"cannot be read.*UTF-8"):
+        experiment.read_experiment(recipe)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("[dev]|[dev]\nother = \"/nope\"", "dev.other = '/nope': the speech folder holds no shards"),
+     ("[dev]|[[sources]]\nfolder = \"/nope\"\n[dev]", r"sources.folder\[0\] = '/nope'"),
+     ("[model]|start_from = \"/nope\"\n[model]", "no model.safetensors"),
+     ("workers = 0|workers = 0\nnoise = \"/nope\"", "training.noise = '/nope': the folder holds no audio"),
+     ("workers = 0|workers = 0\nsound = { rooms = \"/nope\" }", "training.sound.rooms = '/nope'"),
+     ("workers = 0|workers = 0\naccelerator = \"cuda\"\ndevices = 99", "torch finds"),
+     ("hours = 0.001|unlabelled = \"/nope\"\nteacher = \"/nope\"", "speech.unlabelled = '/nope'"),
+     ("hours = 0.001|teacher = \"/nope\"\ntaught_shards = 1", "no encoder.onnx"),
+     ("from_share = 0.5|teacher = 1.0", "no speech has its outputs")],
+)  # fmt: skip
+def test_what_is_not_there_is_said_before_anything_is_spoken(recipe, tmp_path, change, said):
+    recipe.write_text(recipe.read_text().replace(*change.split("|"), 1))
+    with pytest.raises((InputError, ModelError), match=said):
+        experiment.run(experiment.read_experiment(recipe), tmp_path / "out", say=lambda _: None)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("time_stack", [1, 2, 3, 5, 6, 7])
+def test_frames_that_no_teacher_fits_are_refused(recipe, time_stack):
+    text = recipe.read_text().replace("time_stack = 4", f"time_stack = {time_stack}")
+    recipe.write_text(text)
+    experiment.read_experiment(recipe)
+    recipe.write_text(text.replace("ctc = 1.0", "teacher = 1.0"))
+    with pytest.raises(InputError, match=f"time_stack = {time_stack}: a teacher's outputs come every 4 .*Give 4 or 8"):
+        experiment.read_experiment(recipe)
+    with pytest.raises(InputError, match="time_stack"):
+        TeacherHead(16, time_stack)
+
+
+# --- what was made before ---------------------------------------------------------------------------------------------
+def prepared(recipe: Path, **changes) -> list[str]:
+    said: list[str] = []
+    prepare.prepare(replace(experiment.read_experiment(recipe).speech, **changes), said.append, sets=SETS)
+    return said
+
+
+SETS = (prepare.SpokenSet(name="dev-espeak", split="dev", voices=prepare.UNKNOWN_ESPEAK[:1], count=1, varied=True),)
+
+
+def test_speech_of_another_text_seed_or_held_out_set_is_refused(recipe, tmp_path, monkeypatch):
+    prepared(recipe)
+    assert prepared(recipe) == []
+    (tmp_path / "other.txt").write_text("\n".join(SENTENCES[5:]))
+    for changes in ({"seed": 1}, {"text": (str(tmp_path / "other.txt"),)}):
+        with pytest.raises(
+            InputError, match=r"cache/train: this speech was made of another text, seed or held-out set"
+        ):
+            prepared(recipe, **changes)
+    with monkeypatch.context() as patched:
+        patched.setattr(prepare, "held_out_texts", lambda _: frozenset(SENTENCES[3:]))
+        with pytest.raises(InputError, match="another text, seed or held-out set"):
+            prepared(recipe)
+    digest = (tmp_path / "cache" / "train" / "made-of.txt").read_text()
+    (tmp_path / "cache" / "train" / "made-of.txt").unlink()
+    said = prepared(recipe)
+    assert len(said) == 1
+    assert "does not say of which text, seed or held-out set it is" in said[0]
+    assert (tmp_path / "cache" / "train" / "made-of.txt").read_text() == digest
+    assert prepared(recipe) == []
+
+
+def test_a_dev_set_of_another_text_is_refused(tmp_path):
+    said: list[str] = []
+    sentences = [f"{sentence} {word}" for sentence in SENTENCES for word in ("today", "again", "alone")]
+    for _ in range(2):
+        prepare.speak_set(tmp_path, SETS[0], sentences, said.append)
+    assert said == ["dev-espeak: 1 of 1"]
+    with pytest.raises(InputError, match="dev-espeak: this speech was made of another text or voices"):
+        prepare.speak_set(tmp_path, SETS[0], [f"{sentence} sir" for sentence in sentences], said.append)
+
+
+def test_other_units_are_refused_and_made_anew_with_fresh(recipe, tmp_path, capsys):
+    out, text = tmp_path / "out", recipe.read_text()
+    assert main(["train", str(recipe), "--out", str(out)]) == 0
+    recipe.write_text(text.replace('kind = "characters"', 'kind = "bpe"\nsize = 60'))
+    assert main(["train", str(recipe), "--out", str(out)]) == 2
+    assert "units = bpe of 60, but this training has characters" in capsys.readouterr().err
+    assert main(["train", str(recipe), "--out", str(out), "--fresh"]) == 0
+    assert len(load_model(out / "model")[1]) == 60
+    assert "resumed" not in capsys.readouterr().out
+    steps = [json.loads(line)["position"]["step"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert sorted(set(steps)) == [1, 2]
+    assert steps.count(1) == 1
+    recipe.write_text(text)
+    assert main(["train", str(recipe), "--out", str(out), "--fresh"]) == 0
+    assert load_model(out / "model")[1].bpe is None
+    (out / "vocabulary" / "tokens.txt").unlink()
+    recipe.write_text(text.replace('kind = "characters"', 'kind = "bpe"\nsize = 60'))
+    capsys.readouterr()
+    assert main(["train", str(recipe), "--out", str(out)]) == 2
+    assert "began with other units" in capsys.readouterr().err
+
+
+def test_speech_on_the_fly_alone(recipe, tmp_path):
+    recipe.write_text(recipe.read_text().replace("hours = 0.001", "hours = 0").replace('seen = "CACHE/train"', "")
+                      .replace(f'seen = "{tmp_path}/cache/train"', ""))  # fmt: skip
+    fitted = experiment.run(experiment.read_experiment(recipe), tmp_path / "out", say=lambda _: None)
+    assert fitted.position.step == 2
+    assert float(fitted.model.encoder.scale.std()) > 0  # statistics of what espeak-ng says
+    assert abs(float(fitted.model.encoder.mean.mean())) > 1
+
+
+def test_out_that_is_a_file_is_said(recipe, tmp_path, capsys):
+    (tmp_path / "out").write_text("precious")
+    assert main(["train", str(recipe), "--out", str(tmp_path / "out")]) != 0
+    error = capsys.readouterr().err.strip()
+    assert "a file stands where a folder is wanted" in error
+    assert "\n" not in error

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from tests.training.conftest import tiny_config
-from wattscribe.errors import InputError
+from wattscribe.cli import main
+from wattscribe.errors import InputError, TrainingError
+from wattscribe.training.checkpoint import save_model
 from wattscribe.training.config import EncoderConfig, JoinerConfig, LayerConfig, PredictorConfig, TransducerConfig
 from wattscribe.training.decode import greedy_transducer
 from wattscribe.training.export import cache_shape, export
@@ -222,3 +224,32 @@ def test_what_cannot_be_exported_is_said(vocabulary, tmp_path):
         export(build(tiny_config(30)), vocabulary, tmp_path)
     with pytest.raises(InputError, match="no precision 'int3'"):
         export(build(tiny_config(len(vocabulary))), vocabulary, tmp_path, precisions=("int3",))
+
+
+def test_an_export_to_a_file_is_said_without_advice_on_disks(vocabulary, tmp_path):
+    (tmp_path / "out").write_text("precious")
+    model = build(tiny_config(len(vocabulary)))
+    for place in (tmp_path / "out", tmp_path / "out" / "below"):
+        with pytest.raises(TrainingError, match="a file stands where a folder is wanted"):
+            export(model, vocabulary, place)
+
+
+def test_a_damaged_checkpoint_is_one_line(vocabulary, tmp_path, capsys):
+    save_model(tmp_path / "model", build(tiny_config(len(vocabulary))), vocabulary, {})
+    facts, tokens = tmp_path / "model" / "model.json", tmp_path / "model" / "tokens.txt"
+    whole = facts.read_text()
+
+    def said() -> str:
+        assert main(["export", str(tmp_path), "-o", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err.strip()
+        assert "\n" not in error
+        return error
+
+    for content in ("[]", "3", '{"model": []}', '{"model": {"encoder": 3}}', "{"):
+        facts.write_text(content)
+        assert str(facts.parent) in said()
+    facts.write_text(whole.replace('"kind": "stateless"', '"kind": "gru"'))
+    assert f"{facts}: model.predictor.kind = 'gru'" in said()
+    facts.write_text(whole)
+    tokens.write_bytes(b"\xff\xfe 0\n")
+    assert f"{tokens}: the vocabulary cannot be read" in said()

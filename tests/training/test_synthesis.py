@@ -12,6 +12,7 @@ import pytest
 from tests.training.conftest import SENTENCES
 from wattscribe.errors import InputError, TrainingError
 from wattscribe.training import augment, sound, speech_cache, synthesis
+from wattscribe.training.data import Source, SpeechData
 from wattscribe.training.features import SILENCE, log_mels
 from wattscribe.training.sound import Rooms, SoundChanges
 from wattscribe.training.synthesis import HELD_OUT_ESPEAK, TRAINING_ESPEAK, Voice, is_held_out, speak, vary
@@ -118,6 +119,23 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch):
     with pytest.raises(TrainingError, match="No space left"):
         speech_cache.write_utterances(tmp_path, 0, [("a", "b", "c", np.zeros(4000, np.float32))])
     assert not speech_cache.shards(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".npy", ".mels.npy"])
+def test_a_damaged_shard_is_named(spoken, vocabulary, tmp_path, suffix):
+    """Cut off within a line, at a line's end, or empty."""
+    for share in (0.0, 0.5, None):
+        for file in spoken.iterdir():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        path = tmp_path / f"shard-00000{suffix}"
+        whole = path.read_bytes()
+        path.write_bytes(whole[: whole[:-1].rfind(b"\n") + 1] if share is None else whole[: int(len(whole) * share)])
+        with pytest.raises(TrainingError, match=rf"shard-00000{suffix}.*is damaged. Remove shard-00000\.\*"):
+            SpeechData([Source(folder=str(tmp_path))], vocabulary)
+    path.unlink()
+    if suffix != ".jsonl":
+        with pytest.raises(TrainingError, match="damaged"):
+            speech_cache.shards(tmp_path)
 
 
 # --- changes ----------------------------------------------------------------------------------------------------------

@@ -142,17 +142,18 @@ def test_kill_9_leaves_a_whole_checkpoint(spoken, data, vocabulary, tmp_path):
 
 def test_a_diverging_loss_stops_with_step_and_checkpoint(data, vocabulary, tmp_path, monkeypatch):
     settings = replace(QUICK, save_every_s=0.0)
-    real = train._Run._step
+    real = train._Run._losses
 
     def poisoned(self, batch, weights):
         if self.position.step == 5:
             batch = batch._replace(mels=batch.mels * float("nan"))
         return real(self, batch, weights)
 
-    monkeypatch.setattr(train._Run, "_step", poisoned)
+    monkeypatch.setattr(train._Run, "_losses", poisoned)
     with pytest.raises(TrainingError, match=r"diverged at step 5 \(nan\); last good checkpoint: .*state\.pt"):
         fit(fresh(vocabulary), vocabulary, data, settings, out_dir=tmp_path)
-    assert checkpoint.load_state(tmp_path / "state.pt")["position"]["step"] == 5
+    # What step 5 began with was not shown to be good: the state is of the step before.
+    assert checkpoint.load_state(tmp_path / "state.pt")["position"]["step"] == 4
     assert all(torch.isfinite(t).all() for t in checkpoint.load_state(tmp_path / "state.pt")["model"].values())
 
 
@@ -162,6 +163,71 @@ def test_a_climbing_loss_is_divergence_but_a_new_phase_is_not():
     assert not any(watch.diverged(30.0, two) for _ in range(10))
     assert any(watch.diverged(90.0, two) for _ in range(10))
     assert watch.diverged(float("inf"), two)
+
+
+def test_an_early_or_short_climb_is_divergence_but_unlike_batches_are_not():
+    watch = DivergenceWatch()
+    assert [watch.diverged(loss, Weights()) for loss in (5.2, 35.0, 187.0)] == [False, False, True]
+    watch = DivergenceWatch()
+    assert not any(watch.diverged(loss, Weights()) for loss in (5.0, 5.1) * 3)
+    assert any(watch.diverged(5.0 + step, Weights()) for step in range(45))  # slowly, within the first fifty
+    watch = DivergenceWatch()
+    falling = [(20 * 0.97**step + 0.5) * (0.6 if step % 2 else 1.4) for step in range(200)]
+    assert not any(watch.diverged(loss, Weights()) or watch.rising for loss in falling)
+
+
+@pytest.mark.parametrize(("rate", "steps"), [(1e30, 12), (100.0, 160), (1e30, 1)])
+def test_a_run_that_diverges_early_leaves_no_model_and_no_state(data, vocabulary, tmp_path, rate, steps):
+    settings = replace(QUICK, schedule=Schedule(steps=steps, warmup_steps=1, peak_rate=rate), save_every_s=0.0)
+    with pytest.raises(TrainingError, match=r"diverged at step \d+ .*last good checkpoint: none"):
+        fit(fresh(vocabulary), vocabulary, data, settings, out_dir=tmp_path)
+    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_a_run_that_diverges_later_leaves_the_last_good_state(data, vocabulary, tmp_path):
+    """Saved after every step, it can be resumed at a lower rate."""
+    fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+    wild = replace(QUICK, schedule=Schedule(steps=40, warmup_steps=1, peak_rate=1e30), save_every_s=0.0)
+    with pytest.raises(TrainingError, match=r"last good checkpoint: .*state\.pt"):
+        fit(fresh(vocabulary), vocabulary, data, wild, out_dir=tmp_path)
+    assert checkpoint.load_state(tmp_path / "state.pt")["position"]["step"] == 8
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+    resumed = fit(fresh(vocabulary), vocabulary, data, replace(QUICK, schedule=Schedule(steps=10)), out_dir=tmp_path)
+    assert np.isfinite(resumed.losses).all()
+
+
+def test_a_rising_loss_is_not_kept(data, vocabulary, tmp_path, monkeypatch):
+    monkeypatch.setattr(DivergenceWatch, "rising", property(lambda watch: len(watch.losses) > 3))
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            fresh(vocabulary),
+            vocabulary,
+            data,
+            replace(QUICK, save_every_s=0.0, log_every=1),
+            out_dir=tmp_path,
+            say=Stop(6),
+        )
+    assert checkpoint.load_state(tmp_path / "state.pt")["position"]["step"] == 2
+
+
+def test_weights_that_are_not_finite_are_not_kept(data, vocabulary, tmp_path, monkeypatch):
+    """Also where no loss of now shows them: here the joiner, while only CTC is trained."""
+    model = fresh(vocabulary)
+    settings = replace(QUICK, phases=(Weights(transducer=0, ctc=1),))
+    with torch.no_grad():
+        model.joiner.out.weight[0, 0] = torch.nan
+    with pytest.raises(TrainingError, match="no longer finite at step 8; nothing was written"):
+        fit(model, vocabulary, data, settings, out_dir=tmp_path)
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_begun_anew_nothing_of_before_is_left(data, vocabulary, tmp_path):
+    fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
+    wild = replace(QUICK, schedule=Schedule(steps=40, warmup_steps=1, peak_rate=1e30))
+    with pytest.raises(TrainingError, match="last good checkpoint: none"):
+        fit(fresh(vocabulary), vocabulary, data, wild, out_dir=tmp_path, resume=False)
 
 
 def test_a_full_disk_is_said_and_the_old_checkpoint_stays(data, vocabulary, tmp_path, monkeypatch):
@@ -200,6 +266,22 @@ def test_broken_checkpoints_are_named(tmp_path):
     (tmp_path / "state.pt").write_bytes(pickle.dumps(Path("/tmp")))
     with pytest.raises(InputError, match="cannot be read"):
         checkpoint.load_state(tmp_path / "state.pt")
+    for content in (torch.zeros(3), {"model": {}}, [1, 2]):
+        torch.save(content, tmp_path / "state.pt")
+        with pytest.raises(InputError, match=r"state\.pt: this is no training state"):
+            checkpoint.load_state(tmp_path / "state.pt")
+
+
+def test_a_state_of_a_diverged_or_other_run_is_refused(data, vocabulary, tmp_path):
+    fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
+    state = checkpoint.load_state(tmp_path / "state.pt")
+    torch.save({**state, "position": {"where": 3}}, tmp_path / "state.pt")
+    with pytest.raises(InputError, match="of another training or damaged"):
+        fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
+    state["model"]["joiner.out.weight"][0, 0] = torch.inf
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(InputError, match="of a diverged run"):
+        fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
 
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):
@@ -208,8 +290,9 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
             return os.system, (f"touch {tmp_path / 'harm'}",)
 
     torch.save({"model": Evil()}, tmp_path / "state.pt")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read: it holds more than tensors") as caught:
         checkpoint.load_state(tmp_path / "state.pt")
+    assert "weights_only" not in str(caught.value)
     assert not (tmp_path / "harm").exists()
 
 

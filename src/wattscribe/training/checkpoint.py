@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wattscribe.errors import InputError, MissingExtraError, TrainingError
+from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.training.config import config_from_json, config_to_json
+from wattscribe.training.fields import at
 from wattscribe.training.model import TransducerModel, build
 from wattscribe.training.tokens import Vocabulary, load_vocabulary, save_vocabulary
+from wattscribe.training.writing import cannot_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +45,9 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise TrainingError(
-            "the disk is full: the checkpoint was not written" if full else f"cannot write: {error.strerror}",
-            where=path,
-            fix="Free some disk space, then resume: the checkpoint before it is whole" if full else None,
-        ) from error
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise cannot_write("the checkpoint", path, error, kept="the checkpoint before it is whole") from error
 
 
 def save_model(folder: Path, model: TransducerModel, vocabulary: Vocabulary, notes: Mapping[str, Any]) -> None:
@@ -57,7 +56,6 @@ def save_model(folder: Path, model: TransducerModel, vocabulary: Vocabulary, not
         from safetensors.torch import save
     except ImportError as error:
         raise MissingExtraError("safetensors", "train", needed_for="A checkpoint") from error
-    folder.mkdir(parents=True, exist_ok=True)
     save_vocabulary(vocabulary, folder)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     write_whole(folder / "model.safetensors", save(tensors))
@@ -77,10 +75,12 @@ def load_model(folder: Path) -> tuple[TransducerModel, Vocabulary]:
         if not file.is_file():
             raise InputError(f"no {file.name} here", where=folder, fix="Give a folder that `wattscribe train` wrote")
     try:
-        config = config_from_json(json.loads(facts.read_text(encoding="utf-8"))["model"])
+        with at(facts):
+            config = config_from_json(json.loads(facts.read_text(encoding="utf-8"))["model"])
         tensors = load_file(path)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"the checkpoint cannot be read: {error}", where=folder) from error
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise InputError(f"the checkpoint cannot be read: {_first_line(error)}", where=folder,
+                         fix="Give a folder that `wattscribe train` wrote") from error  # fmt: skip
     model = build(config)
     load_weights(model, tensors, folder)
     return model, load_vocabulary(folder)
@@ -113,15 +113,36 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     write_whole(path, content.getvalue())
 
 
+STATE = frozenset(("model", "average", "average_updates", "head", "optimisers", "position", "entries"))
+"""What a resumable state holds."""
+
+
 def load_state(path: Path) -> dict[str, Any]:
     """The resumable state, read with `weights_only=True`. Raises InputError."""
     import pickle
 
+    fix = "Remove it to start afresh"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"the training state cannot be read: {said}", where=path, fix="Remove it to start afresh"
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch's own line tells how to execute it all the same
+        raise InputError("the training state cannot be read: it holds more than tensors and plain data, or is cut off",
+                         where=path, fix=fix) from error  # fmt: skip
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        raise InputError(f"the training state cannot be read: {_first_line(error)}", where=path, fix=fix) from error
+    weights = state.get("model") if isinstance(state, dict) and state.keys() >= STATE else None
+    if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
+        raise InputError("this is no training state", where=path, fix=fix)
+    if not finite(weights):
+        raise InputError("the training state is of a diverged run: its weights are not finite", where=path, fix=fix)
     return dict(state)
+
+
+def finite(tensors: Mapping[str, Tensor]) -> bool:
+    """No weight is infinite or not a number."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,35 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from wattscribe.errors import InputError
 from wattscribe.records import from_json, to_json
+from wattscribe.training.fields import Count, Natural, Share, Some, Within, check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerConfig:
     """One encoder block. `conv_kernel` 0 leaves the convolution module out (a plain Emformer block)."""
 
-    heads: int = 4
-    head_width: int = 64
-    feed_forward: int = 1024
-    conv_kernel: int = 9
-    conv_width: int = 256
+    heads: Count = 4
+    head_width: Count = 64
+    feed_forward: Count = 1024
+    conv_kernel: Natural = 9
+    conv_width: Natural = 256
+
+    def __post_init__(self) -> None:
+        check(self, "model.encoder.layers")
+        if self.conv_kernel == 1 or (self.conv_kernel and not self.conv_width):
+            raise InputError(
+                f"model.encoder.layers: a convolution of kernel {self.conv_kernel} and width {self.conv_width}",
+                fix="Give a kernel of at least 2 and a width, or kernel 0",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderConfig:
     """An Emformer: frames below are encoder frames of `time_stack` × 10 ms."""
 
-    mels: int = 80
-    time_stack: int = 4
-    width: int = 256
-    segment: int = 8
-    left_context: int = 32
-    right_context: int = 0
-    layers: tuple[LayerConfig, ...] = (LayerConfig(),) * 8
-    dropout: float = 0.05
+    mels: Count = 80
+    time_stack: Annotated[int, Within(1, 8)] = 4
+    width: Count = 256
+    segment: Count = 8
+    left_context: Natural = 32
+    right_context: Natural = 0
+    layers: Annotated[tuple[LayerConfig, ...], Some()] = (LayerConfig(),) * 8
+    dropout: Share = 0.05
+
+    def __post_init__(self) -> None:
+        check(self, "model.encoder")
 
     @property
     def segment_frames(self) -> int:
@@ -50,60 +62,38 @@ class PredictorConfig:
     """`stateless`: embedding and a causal convolution over `context` tokens. `lstm`: `layers` of `hidden` cells."""
 
     kind: Literal["stateless", "lstm"] = "stateless"
-    embedding: int = 256
-    context: int = 2
-    hidden: int = 256
-    layers: int = 1
+    embedding: Count = 256
+    context: Count = 2
+    hidden: Count = 256
+    layers: Count = 1
+
+    def __post_init__(self) -> None:
+        check(self, "model.predictor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinerConfig:
     """Two projections to `width`, added, an activation, an output layer; `blank_width` > 0 gives blank its own small head."""
 
-    width: int = 256
+    width: Count = 256
     activation: Literal["tanh", "relu"] = "tanh"
-    blank_width: int = 0
+    blank_width: Natural = 0
+
+    def __post_init__(self) -> None:
+        check(self, "model.joiner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransducerConfig:
     """A whole transducer. Token 0 is blank."""
 
-    vocabulary: int = 500
+    vocabulary: Annotated[int, Within(2)] = 500
     encoder: EncoderConfig = EncoderConfig()
     predictor: PredictorConfig = PredictorConfig()
     joiner: JoinerConfig = JoinerConfig()
 
     def __post_init__(self) -> None:
-        check(self)
-
-
-def check(config: TransducerConfig) -> None:
-    """Refuse shapes that cannot be built, naming the field. Raises InputError."""
-    encoder = config.encoder
-    positive = {
-        "vocabulary": config.vocabulary - 1,
-        "encoder.mels": encoder.mels,
-        "encoder.width": encoder.width,
-        "encoder.segment": encoder.segment,
-        "encoder.layers": len(encoder.layers),
-        "predictor.embedding": config.predictor.embedding,
-        "predictor.context": config.predictor.context,
-        "joiner.width": config.joiner.width,
-    }
-    for index, layer in enumerate(encoder.layers):
-        place = f"encoder.layers[{index}]"
-        positive |= {f"{place}.heads": layer.heads, f"{place}.head_width": layer.head_width}
-        positive |= {f"{place}.feed_forward": layer.feed_forward}
-        if layer.conv_kernel < 0 or layer.conv_kernel == 1 or (layer.conv_kernel and layer.conv_width < 1):
-            raise InputError("the convolution needs a kernel of at least 2 and a width", where=place, fix="Or kernel 0")
-    for name, value in positive.items():
-        if value < 1:
-            raise InputError(f"{name} is too small", fix="Give a positive number")
-    if not 1 <= encoder.time_stack <= 8:
-        raise InputError(f"encoder.time_stack is {encoder.time_stack}", fix="Give 1 to 8 frames of 10 ms")
-    if encoder.left_context < 0 or encoder.right_context < 0:
-        raise InputError("a context of the encoder is negative", fix="Give 0 or more frames")
+        check(self, "model")
 
 
 def config_to_json(config: TransducerConfig) -> dict[str, Any]:
@@ -114,11 +104,11 @@ def config_to_json(config: TransducerConfig) -> dict[str, Any]:
 def config_from_json(value: Mapping[str, Any]) -> TransducerConfig:
     """Plain data → config; `encoder.layers` may be a count with the layer's fields beside it (`layer = {...}`).
 
-    Raises InputError on unknown fields and impossible values.
+    Raises InputError on unknown fields and impossible values, naming them.
     """
     data = {key: dict(item) if isinstance(item, Mapping) else item for key, item in value.items()}
     encoder = data.get("encoder")
-    if isinstance(encoder, dict) and isinstance(encoder.get("layers"), int):
+    if isinstance(encoder, dict) and type(encoder.get("layers")) is int:
         encoder["layers"] = [encoder.pop("layer", {})] * encoder["layers"]
     try:
         return from_json(TransducerConfig, data)

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wattscribe.errors import InputError, TrainingError
 from wattscribe.training.augment import Augmentation, Mels, NoiseBank, augment
 from wattscribe.training.features import FRAMES_PER_S, log_mels
+from wattscribe.training.fields import Count, Natural, check
 from wattscribe.training.sound import Rooms, SoundChanges, change
 from wattscribe.training.speech_cache import Shard, Spoken, shards
 from wattscribe.training.synthesis import TRAINING_ESPEAK, Voice, speak, vary
@@ -31,10 +33,13 @@ class Source:
     """A folder of shards and how it is used. `repeat`: times an utterance stands in one epoch."""
 
     folder: str
-    repeat: int = 1
-    first_shards: int | None = None
+    repeat: Natural = 1
+    first_shards: Count | None = None
     taught: bool = True
     """False leaves the teacher's outputs aside, so that this speech may be stretched."""
+
+    def __post_init__(self) -> None:
+        check(self, "sources")
 
 
 class Batch(NamedTuple):
@@ -74,10 +79,17 @@ class Changes:
         return Rooms(self.sound)
 
 
+def say_anew(text: str, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The text by some espeak-ng voice of training at some rate and pitch, 16 kHz."""
+    voice = Voice(engine="espeak", name=TRAINING_ESPEAK[int(rng.integers(len(TRAINING_ESPEAK)))])
+    return speak(text, vary(voice, random.Random(int(rng.integers(2**62)))))
+
+
 class SpeechData:
     """All utterances of the sources with their tokens, listed once.
 
-    Texts in `held_out` are left out. Raises InputError where a source has no shard and no utterance remains.
+    `unspoken` are sentences that `add_unspoken` takes. Texts in `held_out` are left out. Raises InputError where a source
+    has no shard or no utterance remains, and TrainingError naming a damaged shard.
     """
 
     def __init__(
@@ -88,6 +100,8 @@ class SpeechData:
         longest_s: float = 20.0,
         shortest_s: float = 0.4,
         held_out: frozenset[str] = frozenset(),
+        unspoken: Sequence[str] = (),
+        seed: int = 0,
     ) -> None:
         self.vocabulary = vocabulary
         self.shards: list[Shard] = []
@@ -100,8 +114,10 @@ class SpeechData:
                                  fix="Make them: wattscribe train CONFIG --prepare")  # fmt: skip
             for shard in found:
                 self._list(shard, source)
+        self.add_unspoken(unspoken, seed=seed)
         if not self.entries:
-            raise InputError("no utterance is left to train on", fix="Check lengths and held-out texts")
+            raise InputError("no utterance is left to train on",
+                             fix="Check speech.hours and on_the_fly, longest_s and held-out texts")  # fmt: skip
 
     def _list(self, shard: Shard, source: Source) -> None:
         taught = source.taught and shard.path.with_suffix(".teacher.npy").exists()
@@ -166,9 +182,7 @@ class SpeechData:
 
     def _heard(self, entry: Entry, changes: Changes, rooms: Rooms, rng: np.random.Generator) -> Mels:
         if entry.item is None or entry.shard is None:
-            voice = Voice(engine="espeak", name=TRAINING_ESPEAK[int(rng.integers(len(TRAINING_ESPEAK)))])
-            samples = speak(entry.text, vary(voice, random.Random(int(rng.integers(2**62)))))
-            return augment(log_mels(samples), changes.features, changes.noises, rng)
+            return augment(log_mels(say_anew(entry.text, rng)), changes.features, changes.noises, rng)
         shard, taught = self.shards[entry.shard], entry.taught_from is not None
         if not taught and rng.random() < changes.sound.share:
             mels = log_mels(change(shard.audio(entry.item), changes.sound, rooms, rng))
@@ -185,7 +199,7 @@ class SpeechData:
             if entry.taught_from is None or entry.shard is None:
                 parts.append(None)
                 continue
-            outputs = np.load(self.shards[entry.shard].path.with_suffix(".teacher.npy"), mmap_mode="r")
+            outputs = self.shards[entry.shard].taught()
             count = -(-entry.frames // FRAMES_PER_TEACHER_FRAME)
             parts.append(outputs[entry.taught_from : entry.taught_from + count].astype(np.float32))
         known = [part for part in parts if part is not None]

@@ -26,6 +26,7 @@ from wattscribe.training.joiner import Joiner
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.predictor import LstmPredictor, StatelessPredictor
 from wattscribe.training.tokens import Vocabulary
+from wattscribe.training.writing import cannot_write
 
 OPSET = 18
 OPSET_OF_ROWS = 17
@@ -175,8 +176,7 @@ def export(
             graph = graph if name == "encoder" else _older(graph)
             written += write_precisions(graph, directory, name, precisions)
     except OSError as error:
-        raise TrainingError(f"the export cannot be written: {error.strerror or error}", where=directory,
-                            fix="Free some disk space, then export again") from error  # fmt: skip
+        raise cannot_write("the export", directory, error) from error
     return [*written, directory / "tokens.txt"]
 
 

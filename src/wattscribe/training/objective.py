@@ -8,7 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from wattscribe.errors import InputError
 from wattscribe.training.data import Batch
+from wattscribe.training.fields import Natural, NotNegative, Share, check
 from wattscribe.training.loss import band_starts, banded_transducer_loss, ctc_loss
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.teacher import FRAMES_PER_TEACHER_FRAME
@@ -18,15 +20,22 @@ from wattscribe.training.teacher import FRAMES_PER_TEACHER_FRAME
 class Weights:
     """How much each loss counts from this share of the training on; `band` 0 takes the whole lattice."""
 
-    from_share: float = 0.0
-    transducer: float = 1.0
-    ctc: float = 0.3
-    middle_ctc: float = 0.0
+    from_share: Share = 0.0
+    transducer: NotNegative = 1.0
+    ctc: NotNegative = 0.3
+    middle_ctc: NotNegative = 0.0
     """CTC on the middle block (intermediate CTC, arXiv 2102.03216), with the same head."""
-    teacher: float = 0.0
-    band: int = 8
+    teacher: NotNegative = 0.0
+    band: Natural = 8
     one_per_frame: bool = False
     """Train for decoders that take at most one token a frame, as sherpa-onnx and our runtime do."""
+
+    def __post_init__(self) -> None:
+        check(self, "training.phases")
+        if self.band == 1:  # the first token's node alone: no path leads to the last one
+            raise InputError(
+                "training.phases.band = 1", fix="Give at least 2 tokens a frame, or 0 for the whole lattice"
+            )
 
 
 class Losses(NamedTuple):
@@ -38,6 +47,15 @@ class Losses(NamedTuple):
     teacher: Tensor
 
 
+def fits_teacher(time_stack: int) -> None:
+    """Refuse encoder frames that do not hold whole frames of a teacher: the two would drift apart. Raises InputError."""
+    if time_stack % FRAMES_PER_TEACHER_FRAME:
+        raise InputError(
+            f"model.encoder.time_stack = {time_stack}: a teacher's outputs come every {FRAMES_PER_TEACHER_FRAME} feature frames",
+            fix="Give 4 or 8, or training.phases without teacher",
+        )
+
+
 class TeacherHead(nn.Module):
     """Encoder frames → the teacher's outputs, standardised; only training uses it."""
 
@@ -46,6 +64,7 @@ class TeacherHead(nn.Module):
 
     def __init__(self, width: int, time_stack: int, teacher_width: int = 320, delay: int = 1) -> None:
         super().__init__()
+        fits_teacher(time_stack)
         self.per_frame = time_stack // FRAMES_PER_TEACHER_FRAME
         self.delay = delay
         """Encoder frames by which the student may answer later: at a segment's end it has no look-ahead."""

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from wattscribe.errors import InputError, TrainingError
+from wattscribe.errors import InputError
 from wattscribe.training.features import FRAMES_PER_S
+from wattscribe.training.fields import Count, Natural, NotNegative, check
 from wattscribe.training.sound import read_sound, sound_files
-from wattscribe.training.speech_cache import fill, shard_path, shards, write_shard, write_utterances
+from wattscribe.training.speech_cache import claim, fill, shard_path, shards, write_shard, write_utterances
 from wattscribe.training.synthesis import HELD_OUT_ESPEAK, HELD_OUT_FLITE, TRAINING_FLITE, Voice, vary
 from wattscribe.training.teacher import Teacher
 from wattscribe.training.texts import Split, pieces, plain, read_sentences, split_of, without
+from wattscribe.training.writing import cannot_write
 
 Say = Callable[[str], None]
 UTTERANCES_PER_SHARD = 240
@@ -29,21 +31,32 @@ class Speech:
 
     cache: str
     text: tuple[str, ...] = ()
-    hours: float = 10.0
+    hours: NotNegative = 10.0
     seed: int = 0
-    processes: int = 1
-    on_the_fly: int = 0
+    processes: Count = 1
+    on_the_fly: Natural = 0
     """Sentences of an epoch that espeak-ng speaks anew each time."""
     unlabelled: str | None = None
     """A folder of recordings without transcripts: the teacher's text and encoder outputs stand for them."""
     teacher: str | None = None
     """A streaming zipformer2 directory in sherpa-onnx layout."""
-    taught_shards: int = 0
+    taught_shards: Natural = 0
     """Spoken shards for which the teacher's outputs are made too."""
     held_out_corpora: tuple[str, ...] = ("bundled",)
     """Corpora whose sentences never occur in training."""
     held_out_text: tuple[str, ...] = ()
     """Text files of another training whose dev and test sentences must not occur in this one either."""
+
+    def __post_init__(self) -> None:
+        check(self, "speech")
+        if self.on_the_fly and not self.text:
+            raise InputError(
+                f"speech.on_the_fly = {self.on_the_fly}: there is no text to speak", fix="Give speech.text"
+            )
+        if self.unlabelled is not None and self.teacher is None:
+            raise InputError(
+                "recordings without transcripts need a teacher", fix="Give speech.teacher, a model directory"
+            )
 
     @property
     def folder(self) -> Path:
@@ -96,24 +109,31 @@ def training_sentences(speech: Speech) -> list[str]:
 
 
 def prepare(speech: Speech, say: Say, *, sets: Sequence[SpokenSet] = DEV_SETS) -> None:
-    """Make what is not there yet; a broken-off preparation goes on where it stood."""
+    """Make what is not there yet; a broken-off preparation goes on where it stood.
+
+    Teacher and recordings are looked at first, since speaking takes hours.
+    """
+    heard = speech.unlabelled is not None or speech.taught_shards
+    teacher = Teacher(Path(speech.teacher).expanduser()) if speech.teacher is not None and heard else None
+    recordings = [] if speech.unlabelled is None else sound_files(Path(speech.unlabelled).expanduser())
     if speech.text:
-        sentences = training_sentences(speech)
-        speak_hours(speech, sentences, say)
+        sentences = read_sentences([Path(path).expanduser() for path in speech.text])
+        speak_hours(speech, training_sentences(speech), say)
         for spoken in sets:
-            speak_set(speech.folder, spoken, read_sentences([Path(path).expanduser() for path in speech.text]), say)
-    if speech.unlabelled is not None:
-        if speech.teacher is None:
-            raise InputError(
-                "recordings without transcripts need a teacher", fix="Give speech.teacher, a model directory"
-            )
-        hear_unlabelled(speech, Teacher(Path(speech.teacher).expanduser()), say)
-    if speech.teacher is not None and speech.taught_shards:
-        teach_shards(speech, Teacher(Path(speech.teacher).expanduser()), say)
+            speak_set(speech.folder, spoken, sentences, say)
+    if teacher is not None and recordings:
+        hear_unlabelled(speech, recordings, teacher, say)
+    if teacher is not None and speech.taught_shards:
+        teach_shards(speech, teacher, say)
 
 
 def speak_hours(speech: Speech, sentences: Sequence[str], say: Say) -> None:
-    """Fill `CACHE/train` to the wanted hours, several processes side by side."""
+    """Fill `CACHE/train` to the wanted hours, several processes side by side. Raises InputError where it is other speech."""
+    if not speech.hours:
+        return
+    if not sentences:
+        raise InputError("no sentence is left to speak: dev, test and held-out corpora take all", fix="Give more text")
+    claim(speech.folder / "train", "text, seed or held-out set", [str(speech.seed), *sentences], say)
     folder = speech.folder / "train"
     hours, number = _hours(folder), 0
     with ProcessPoolExecutor(speech.processes, mp_context=get_context("spawn")) as pool:
@@ -143,9 +163,13 @@ def _hours(folder: Path) -> float:
 
 
 def speak_set(cache: Path, spoken: SpokenSet, sentences: Sequence[str], say: Say) -> None:
-    """A dev or test set in `CACHE/NAME`: its sentences and voices follow from its name alone."""
+    """A dev or test set in `CACHE/NAME`: its sentences and voices follow from its name and the text alone.
+
+    Raises InputError where the folder holds another text's.
+    """
     rng = random.Random(spoken.name)
     chosen = [sentence for sentence in sentences if split_of(sentence) == spoken.split]
+    claim(cache / spoken.name, "text or voices", [*map(repr, spoken.voices), str(spoken.varied), *chosen], say)
     rng.shuffle(chosen)
     items: list[tuple[str, Voice]] = []
     for sentence in chosen:
@@ -161,11 +185,12 @@ def speak_set(cache: Path, spoken: SpokenSet, sentences: Sequence[str], say: Say
             say(f"{spoken.name}: {min(start + UTTERANCES_PER_SHARD, len(items))} of {len(items)}")
 
 
-def hear_unlabelled(speech: Speech, teacher: Teacher, say: Say) -> None:
+def hear_unlabelled(speech: Speech, files: Sequence[Path], teacher: Teacher, say: Say) -> None:
     """Recordings into `CACHE/human` with the teacher's text and encoder outputs; files that do not decode are named."""
     folder = speech.folder / "human"
-    files = sound_files(Path(speech.unlabelled or "").expanduser())
+    files = list(files)
     random.Random(speech.seed).shuffle(files)
+    claim(folder, "set of recordings or seed", [file.name for file in files], say)
     for start in range(0, len(files), UTTERANCES_PER_SHARD):
         number = start // UTTERANCES_PER_SHARD
         path = shard_path(folder, number)
@@ -202,5 +227,4 @@ def _write_teacher(path: Path, outputs: Sequence[np.ndarray]) -> None:
         np.save(part, np.concatenate(outputs).astype(np.float16))
         part.rename(path.with_suffix(".teacher.npy"))
     except OSError as error:
-        raise TrainingError(f"the speech cache cannot be written: {error.strerror}", where=path.parent,
-                            fix="Free some disk space, then start again: whole shards are kept") from error  # fmt: skip
+        raise cannot_write("the speech cache", path.parent, error, kept="whole shards are kept") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import soundfile
@@ -12,23 +13,28 @@ import soxr
 from numpy.typing import NDArray
 
 from wattscribe.errors import InputError
+from wattscribe.training.fields import Positive, Rising, Share, Within, check
 from wattscribe.units import SAMPLE_RATE_HZ
 
 Audio = NDArray[np.float32]
+Speed = Annotated[float, Within(0.1, 10)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundChanges:
     """How often and how far the sound is changed before features are taken; `share` 0: features come from the cache."""
 
-    share: float = 0.0
+    share: Share = 0.0
     """Share of utterances that go this slower way."""
-    speed: tuple[float, float] = (0.9, 1.1)
-    room_share: float = 0.5
+    speed: Annotated[tuple[Speed, Speed], Rising()] = (0.9, 1.1)
+    room_share: Share = 0.5
     rooms: str | None = None
     """A folder of impulse responses; without it, decaying noise stands for a room."""
-    reverberation_s: tuple[float, float] = (0.1, 0.5)
+    reverberation_s: Annotated[tuple[Positive, Positive], Rising()] = (0.1, 0.5)
     """Time in which a made-up room's echo falls by 60 dB."""
+
+    def __post_init__(self) -> None:
+        check(self, "training.sound")
 
 
 class Rooms:

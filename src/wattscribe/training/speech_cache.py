@@ -7,11 +7,13 @@ holds follows from the seed and the number 12 alone, so several processes fill o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from wattscribe.records import from_json, to_json
 from wattscribe.training.features import log_mels
 from wattscribe.training.synthesis import TRAINING_ESPEAK, TRAINING_FLITE, Voice, is_held_out, speak, vary
 from wattscribe.training.texts import digit_string, pieces, plain
+from wattscribe.training.writing import cannot_write
 
 SENTENCES_PER_SHARD = 240
 """About 0.5 h of speech."""
@@ -50,14 +53,33 @@ class Shard:
 
     def audio(self, item: Spoken) -> NDArray[np.float32]:
         """The samples of one utterance, in [-1, 1]."""
-        mapped = np.load(self.path.with_suffix(".npy"), mmap_mode="r")
+        mapped = _mapped(self.path.with_suffix(".npy"))
         samples: NDArray[np.float32] = mapped[item.first_sample : item.first_sample + item.samples].astype(np.float32)
         return samples / np.float32(32768)
 
     def features(self, item: Spoken) -> NDArray[np.float16]:
         """The log-mels of one utterance, (frames, 80), float16 as stored."""
-        mapped = np.load(self.path.with_suffix(".mels.npy"), mmap_mode="r")
+        mapped = _mapped(self.path.with_suffix(".mels.npy"))
         return np.asarray(mapped[item.first_frame : item.first_frame + item.frames])
+
+    def taught(self) -> NDArray[np.float16]:
+        """The teacher's outputs for all utterances, one after the other."""
+        return _mapped(self.path.with_suffix(".teacher.npy"))
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """An array of a shard, not read yet. Raises TrainingError where the file is missing or cut off."""
+    try:
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(path) from error
+    return mapped
+
+
+def _damaged(path: Path) -> TrainingError:
+    shard = path.name.partition(".")[0]
+    return TrainingError("a shard of the speech is damaged", where=path, fix=f"Remove {shard}.* there, then start again: "
+                         "what this training can make is made anew")  # fmt: skip
 
 
 def plan_shard(sentences: Sequence[str], number: int, *, seed: int = 0) -> list[tuple[str, Voice]]:
@@ -134,8 +156,7 @@ def write_utterances(folder: Path, number: int, items: Sequence[tuple[str, str, 
         part.write_text(lines, encoding="utf-8")
         part.rename(path)
     except OSError as error:
-        raise TrainingError(f"the speech cache cannot be written: {error.strerror}", where=folder,
-                            fix="Free some disk space, then start again: whole shards are kept") from error  # fmt: skip
+        raise cannot_write("the speech cache", folder, error, kept="whole shards are kept") from error
     return path
 
 
@@ -154,9 +175,41 @@ def fill(folder: Path, sentences: Sequence[str], numbers: Sequence[int], *, seed
 
 
 def shards(folder: Path) -> list[Shard]:
-    """The whole shards of a cache, in order of their numbers."""
-    found = []
-    for path in sorted(folder.glob("shard-*.jsonl")):
+    """The whole shards of a cache, in order of their numbers. Raises TrainingError naming a damaged one."""
+    return [_read(path) for path in sorted(folder.glob("shard-*.jsonl"))]
+
+
+def _read(path: Path) -> Shard:
+    try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        found.append(Shard(path=path, utterances=tuple(from_json(Spoken, json.loads(line)) for line in lines)))
-    return found
+        shard = Shard(path=path, utterances=tuple(from_json(Spoken, json.loads(line)) for line in lines))
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(path) from error
+    last = max(shard.utterances, key=lambda item: item.first_sample, default=None)
+    ends = (0, 0) if last is None else (last.first_sample + last.samples, last.first_frame + last.frames)
+    for suffix, end in zip((".npy", ".mels.npy"), ends, strict=True):
+        if len(_mapped(path.with_suffix(suffix))) != end:
+            raise _damaged(path)
+    return shard
+
+
+def claim(folder: Path, source: str, what: Sequence[str], say: Callable[[str], None]) -> None:
+    """Keep beside the shards a digest of what they are made of, so that another text does not pass for this one's speech.
+
+    Shards of before digests were kept are taken over with a note. Raises InputError where the folder holds other speech.
+    """
+    path, digest = folder / "made-of.txt", hashlib.sha256("\n".join(what).encode()).hexdigest()
+    try:
+        kept = path.read_text(encoding="utf-8").strip() if path.exists() else None
+        if kept is None:
+            if next(folder.glob("shard-*.jsonl"), None) is not None:
+                say(f"{folder}: this speech does not say of which {source} it is; taken to be of these")
+            folder.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(".part")
+            part.write_text(digest + "\n", encoding="utf-8")
+            part.replace(path)
+    except OSError as error:
+        raise cannot_write("the speech cache", folder, error, kept="whole shards are kept") from error
+    if kept not in (None, digest):
+        raise InputError(f"this speech was made of another {source}", where=folder,
+                         fix="Give another speech.cache, or remove this folder to have it made anew")  # fmt: skip

@@ -61,7 +61,12 @@ def read_sentences(paths: Iterable[Path]) -> list[str]:
         for file in files:
             if not file.is_file():
                 raise InputError("no such text file", where=file)
-            lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+            try:
+                lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(
+                    f"the text cannot be read: {error}", where=file, fix="Give a text file in UTF-8"
+                ) from error
             found = [line for line in lines if spoken_only(line) and plain(line)]
             if not found:
                 raise InputError("the file holds no sentence", where=file, fix="Give one sentence of words a line")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.training.writing import cannot_write
 
 BLANK = "<blk>"
 UNKNOWN = "<unk>"
@@ -99,10 +100,15 @@ def characters(sentences: Iterable[str]) -> Vocabulary:
 
 def save_vocabulary(vocabulary: Vocabulary, folder: Path) -> None:
     """tokens.txt and, for BPE, bpe.model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    vocabulary.write_tokens(folder / "tokens.txt")
-    if vocabulary.bpe is not None:
-        (folder / "bpe.model").write_bytes(vocabulary.bpe)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        vocabulary.write_tokens(folder / "tokens.txt")
+        if vocabulary.bpe is not None:
+            (folder / "bpe.model").write_bytes(vocabulary.bpe)
+        else:
+            (folder / "bpe.model").unlink(missing_ok=True)  # of units that stood here before
+    except OSError as error:
+        raise cannot_write("the vocabulary", folder, error) from error
 
 
 def load_vocabulary(folder: Path) -> Vocabulary:
@@ -110,6 +116,11 @@ def load_vocabulary(folder: Path) -> Vocabulary:
     path = folder / "tokens.txt"
     if not path.is_file():
         raise InputError("the vocabulary has no tokens.txt", where=folder)
-    units = tuple(line.rsplit(" ", 1)[0] for line in path.read_text(encoding="utf-8").splitlines())
+    try:
+        units = tuple(line.rsplit(" ", 1)[0] for line in path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the vocabulary cannot be read: {error}", where=path, fix="Give a tokens.txt in UTF-8"
+        ) from error
     bpe = folder / "bpe.model"
     return Vocabulary(units=units, bpe=bpe.read_bytes() if bpe.is_file() else None)

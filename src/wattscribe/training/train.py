@@ -7,54 +7,64 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from wattscribe.errors import MissingExtraError, TrainingError
+from wattscribe.errors import InputError, MissingExtraError, TrainingError
 from wattscribe.records import to_json
 from wattscribe.scoring import count_errors
 from wattscribe.training.augment import NONE, Augmentation, NoiseBank
-from wattscribe.training.checkpoint import Position, load_state, load_weights, save_model, save_state
-from wattscribe.training.data import Batch, Changes, SpeechData
+from wattscribe.training.checkpoint import Position, finite, load_state, load_weights, save_model, save_state
+from wattscribe.training.data import Batch, Changes, SpeechData, say_anew
 from wattscribe.training.decode import greedy_ctc, greedy_transducer
-from wattscribe.training.features import SILENCE
+from wattscribe.training.features import SILENCE, log_mels
+from wattscribe.training.fields import Count, Natural, NotNegative, Positive, Seconds, Some, Within, check
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.objective import Losses, Objective, TeacherHead, Weights
 from wattscribe.training.schedule import DivergenceWatch, Schedule, weights_at
 from wattscribe.training.sound import SoundChanges
 from wattscribe.training.tokens import Vocabulary
+from wattscribe.training.writing import cannot_write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a model is trained, apart from the model and the speech."""
 
-    seed: int = 0
+    seed: Natural = 0
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=1000))
-    phases: tuple[Weights, ...] = (Weights(),)
+    phases: Annotated[tuple[Weights, ...], Some()] = (Weights(),)
     augmentation: Augmentation = field(default_factory=Augmentation)
     sound: SoundChanges = field(default_factory=SoundChanges)
     noise: str | None = None
     """A folder of recorded noise beside the made-up ones."""
-    batch_s: float = 100.0
-    precision: str = "bf16"
-    clip: float = 5.0
-    weight_decay: float = 0.01
+    batch_s: Positive = 100.0
+    precision: Literal["bf16", "fp32"] = "bf16"
+    clip: Positive = 5.0
+    weight_decay: NotNegative = 0.01
     muon: bool = False
     """Muon (orthogonalised momentum) for the encoder blocks' matrices, AdamW for the rest."""
-    average: float = 0.998
+    average: Annotated[float, Within(0, 0.999999)] = 0.998
     """Decay of the running average of weights, which is what dev sets and saved models use."""
-    workers: int = 1
-    devices: int = 1
-    accelerator: str = "cpu"
-    """`cpu`, `cuda`, `auto`: with several devices each takes every n-th batch and gradients are averaged."""
-    log_every: int = 20
-    save_every_s: float = 300.0
-    dev_every_s: float = 600.0
+    workers: Natural = 1
+    devices: Count = 1
+    accelerator: Literal["cpu", "cuda", "auto"] = "cpu"
+    """With several devices each takes every n-th batch and gradients are averaged."""
+    log_every: Count = 20
+    save_every_s: Seconds = 300.0
+    dev_every_s: Seconds = 600.0
+
+    def __post_init__(self) -> None:
+        check(self, "training")
+        for phase in self.phases:
+            if not (phase.transducer or phase.ctc or phase.middle_ctc or phase.teacher):
+                raise InputError(
+                    "training.phases: a phase in which no loss counts", fix="Weigh one of its losses above 0"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +150,23 @@ def fit(
 ) -> Fitted:
     """Train in place. With `out_dir`, the state is kept there and a run that broke off goes on where it stood.
 
-    Raises TrainingError where the loss diverges or the disk is full; the last whole checkpoint stays.
+    A state is kept only once the next batch's loss has shown that its weights are good. Raises TrainingError where the
+    loss diverges or the disk is full; the last whole checkpoint stays.
     """
     return _Run(model, vocabulary, data, settings, out_dir, dev or {}, head, say).go(resume=resume)
 
 
+def check_devices(settings: Settings) -> None:
+    """Refuse more GPUs than there are. Raises InputError."""
+    there = torch.cuda.device_count()
+    if settings.accelerator == "cuda" and there < settings.devices:
+        raise InputError(f"training.accelerator = 'cuda' with devices = {settings.devices}: torch finds {there} of them",
+                         fix="Give accelerator = 'cpu' or 'auto', or fewer devices")  # fmt: skip
+
+
 def launch(settings: Settings) -> Any:
     """Lightning Fabric over the wanted devices; with several it starts this command once more for each."""
+    check_devices(settings)
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies import DDPStrategy
@@ -184,17 +204,25 @@ class _Run:
         return None if self.out_dir is None else self.out_dir / "state.pt"
 
     def go(self, *, resume: bool) -> Fitted:
-        if resume and self.state_path is not None and self.state_path.exists():
-            self._load(self.state_path)
+        if self.state_path is not None and self.state_path.exists():
+            if resume:
+                self._load(self.state_path)
+            elif self.fabric.is_global_zero:
+                self._forget(self.state_path)
         settings, loader = self.settings, self._loader()
         saved = looked = clock = time.monotonic()
         recent: list[Losses] = []
+        due = False
         for epoch, number, batch in loader:
             self._agree()
             share = settings.schedule.share(self.position.step, self.position.elapsed_s)
+            found = self._losses(batch, weights_at(settings.phases, share))
             if share >= 1:
                 break
-            recent.append(self._step(batch, weights_at(settings.phases, share)))
+            if due and not self.watch.rising:
+                self._save()
+                saved, due = time.monotonic(), False
+            recent.append(self._step(found))
             now = time.monotonic()
             self.position = replace(
                 self.position, step=self.position.step + 1, epoch=epoch, batch=number,
@@ -205,9 +233,7 @@ class _Run:
             if self.position.step % settings.log_every == 0:
                 self._log(recent)
                 recent = []
-            if now - saved > settings.save_every_s:
-                self._save()
-                saved = time.monotonic()
+            due = now - saved > settings.save_every_s
             if now - looked > settings.dev_every_s:
                 self._look()
                 looked = clock = time.monotonic()  # looking is not training
@@ -228,28 +254,32 @@ class _Run:
             torch.distributed.broadcast(elapsed, 0)
             self.position = replace(self.position, elapsed_s=float(elapsed))
 
-    def _step(self, batch: Batch, weights: Weights) -> Losses:
+    def _losses(self, batch: Batch, weights: Weights) -> Losses:
+        """Of the batch by the weights of now, which are shown to be good by it. Raises TrainingError where they are not."""
         settings = self.settings
         torch.manual_seed(settings.seed + self.position.step)  # dropout too is a function of the step: resume is exact
         self.model.train()
-        rate = settings.schedule.rate(self.position.step, self.position.elapsed_s)
-        batch = self.fabric.to_device(batch)
         self.bare.weights = weights
-        found = self.objective(batch)
-        value = float(found.total.detach())
+        found: Losses = self.objective(self.fabric.to_device(batch))
+        # Of all devices together, so that all stop at one step.
+        value = float(self.fabric.all_reduce(found.total.detach(), reduce_op="mean"))
         if self.watch.diverged(value, weights):
             last = self.state_path if self.state_path is not None and self.state_path.exists() else "none"
             raise TrainingError(f"the loss diverged at step {self.position.step} ({value:.3g}); last good checkpoint: {last}",
-                                fix="Lower the learning rate, then resume")  # fmt: skip
+                                fix="Lower the learning rate, then start again")  # fmt: skip
+        return found
+
+    def _step(self, found: Losses) -> Losses:
+        rate = self.settings.schedule.rate(self.position.step, self.position.elapsed_s)
         self.fabric.backward(found.total)
-        nn.utils.clip_grad_norm_(self.objective.parameters(), settings.clip, error_if_nonfinite=False)
+        nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip, error_if_nonfinite=False)
         for group in self._groups():
             group["lr"] = rate
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.average.update(self.model)
-        self.history.append(value)
+        self.history.append(float(found.total.detach()))
         return Losses(*(part.detach() for part in found))
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -280,14 +310,21 @@ class _Run:
         return averaged
 
     def _note(self, facts: Mapping[str, Any]) -> None:
-        if self.out_dir is not None and self.fabric.is_global_zero:
+        if self.out_dir is None or not self.fabric.is_global_zero:
+            return
+        try:
             self.out_dir.mkdir(parents=True, exist_ok=True)
             with (self.out_dir / "log.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(facts) + "\n")
+        except OSError as error:
+            raise cannot_write("the log", self.out_dir, error) from error
 
     def _save(self) -> None:
         if self.out_dir is None or self.state_path is None or not self.fabric.is_global_zero:
             return
+        if not finite(self.model.state_dict()):
+            raise TrainingError(f"weights are no longer finite at step {self.position.step}; nothing was written",
+                                where=self.out_dir, fix="Lower the learning rate, then start again")  # fmt: skip
         state = {
             "model": self.model.state_dict(),
             "average": self.average.values,
@@ -301,9 +338,22 @@ class _Run:
         save_model(self.out_dir / "model", self.average.into(self.model), self.vocabulary, {"dev_wer": self.dev_wer,
                    "position": to_json(self.position), "settings": to_json(self.settings)})  # fmt: skip
 
+    def _forget(self, path: Path) -> None:
+        """Begin anew: what an earlier training left would be taken for this one's."""
+        for kept in (path, path.with_name("log.jsonl")):
+            kept.unlink(missing_ok=True)
+
     def _load(self, path: Path) -> None:
         state = load_state(path)
         load_weights(self.model, state["model"], path)
+        try:
+            self._take(state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise InputError("the training state is of another training or damaged", where=path,
+                             fix="Use the config that it was made with, or begin anew with --fresh") from error  # fmt: skip
+        self.say(f"resumed at step {self.position.step}")
+
+    def _take(self, state: Mapping[str, Any]) -> None:
         if self.head is not None and state["head"]:
             self.head.load_state_dict(state["head"])
         self.average.values = dict(state["average"])
@@ -318,7 +368,6 @@ class _Run:
         if state["entries"] != len(self.data.entries):
             # Other speech than before: this epoch's plan is no longer the same, so begin the next.
             self.position = replace(self.position, epoch=self.position.epoch + 1, batch=0)
-        self.say(f"resumed at step {self.position.step}")
 
 
 SILENT_FRAMES = 50
@@ -345,8 +394,12 @@ def dev_wer(model: TransducerModel, vocabulary: Vocabulary, data: SpeechData, *,
 
 
 def mel_statistics(data: SpeechData, count: int = 400) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each mel band over a spread of utterances."""
+    """Mean and deviation of each mel band over a spread of utterances: cached ones, or what is spoken if there are none."""
     cached = [(data.shards[e.shard], e.item) for e in data.entries if e.item is not None and e.shard is not None]
     chosen = cached[:: max(len(cached) // count, 1)]
-    mels = np.concatenate([shard.features(item).astype(np.float32) for shard, item in chosen])
+    features = [shard.features(item).astype(np.float32) for shard, item in chosen]
+    if not features:
+        rng = np.random.default_rng(0)
+        features = [log_mels(say_anew(e.text, rng)) for e in data.entries[:: max(len(data.entries) // count, 1)]]
+    mels = np.concatenate(features)
     return torch.from_numpy(mels.mean(0)), torch.from_numpy(mels.std(0))
