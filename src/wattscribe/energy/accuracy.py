@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import InputError
 from wattscribe.records import Interval
+from wattscribe.student import student_t
 
 Array = NDArray[np.float64]
 MB = 1e6
 LEAST_POINTS = 4
-T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-"""Student's t, two-sided 95 %, for 1 to 15 degrees of freedom; beyond, 1.96 + 2.4/dof is within 0.3 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +105,7 @@ def _law(a: float, b: float, c: float, sizes: Array, wers: Array) -> AccuracyLaw
     slopes = np.stack([sizes * bend, bend, np.ones_like(bend)], axis=1)
     variance = float(residual @ residual) / freedom
     deviation = np.sqrt(np.maximum(0.0, np.diag(np.linalg.pinv(slopes.T @ slopes)) * variance))
-    quantile = T975[freedom - 1] if freedom <= len(T975) else 1.96 + 2.4 / freedom
+    quantile = student_t(freedom, 0.975)
     a_half, b_half, c_half = (float(each) * quantile for each in deviation)
     spread = float(((wers - wers.mean()) ** 2).sum())
     return AccuracyLaw(

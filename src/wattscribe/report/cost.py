@@ -12,13 +12,10 @@ import numpy as np
 from wattscribe.meters import window as windows
 from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts
 from wattscribe.report.modelled import counted, default_device, device_reading, modelled_reading, unavailable
+from wattscribe.student import student_t
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
-
-T975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-"""Student's t, two-sided 95 %, for 1 to 15 degrees of freedom (any table of the distribution)."""
-
 
 STARVED_SHARE = 0.05
 """Whoever waited for a core for more than this share of the window has times and energies that are upper bounds."""
@@ -181,16 +178,8 @@ def within_and_between(values: Sequence[float], intervals: Sequence[Interval | N
     between = 0.0
     if len(values) > 1:
         spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
-        between = student_t(len(values) - 1) * spread / math.sqrt(len(values))
+        between = student_t(len(values) - 1, 0.975) * spread / math.sqrt(len(values))
     return mean - math.hypot(below, between), mean + math.hypot(above, between)
-
-
-def student_t(degrees: int) -> float:
-    """The two-sided 95 % quantile; above 15 degrees by Fisher's expansion in 1 / ν (Abramowitz & Stegun 26.7.5), to 0.001."""
-    if degrees <= len(T975):
-        return T975[degrees - 1]
-    z = 1.959964
-    return z + (z**3 + z) / (4 * degrees) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wattscribe.errors import InputError
 from wattscribe.records import Interval
 from wattscribe.scoring.counting import ErrorCounts, Floats
-from wattscribe.scoring.student import student_t
+from wattscribe.student import student_t
 
 RESAMPLES = 1000
 FEW_SPEAKERS = 10
