@@ -117,4 +117,4 @@ def test_a_running_stream_keeps_little_more_than_the_weights(tmp_path: Path) -> 
     weights = sum(path.stat().st_size for _, path in find_files(models.ZIPFORMER).components)
     for _ in range(2):  # the first start prepares the graph
         found = measured(str(tmp_path), "live", str(models.ZIPFORMER), str(audio))
-    assert found["without_file_pages_bytes"] < 2.7 * weights
+    assert found["without_file_pages_bytes"] < 3 * weights
