@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -19,8 +16,7 @@ from onnx import helper, numpy_helper
 from tests.streaming import models
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import REFERENCE
-from wattscribe.records import Transcript
-from wattscribe.streaming import open_transducer, opening, prepared, session
+from wattscribe.streaming import open_transducer, session
 from wattscribe.streaming.files import find_files, read_vocabulary
 from wattscribe.streaming.layout import Port, match_states
 from wattscribe.streaming.onnxfile import read_onnx
@@ -189,77 +185,6 @@ def test_rows_quantised_by_themselves_do_not_change_one_another(tmp_path: Path, 
     stacked = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
     assert np.array_equal(apart.run(None, stacked)[0], alone)
     assert not np.array_equal(plain.run(None, stacked)[0], alone), "without it they do"
-
-
-# --- prepared graphs ------------------------------------------------------------------------------------------------
-def opened_twice(directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Path, Transcript]:
-    """Open with an empty store of prepared graphs; its directory, and what is transcribed."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("WATTSCRIBE_GRAPH_CACHE", raising=False)
-    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
-    return tmp_path / "cache/wattscribe/graphs", open_transducer(directory).transcribe([models.sound(1, 16000)])[0]
-
-
-def test_a_prepared_graph_is_taken_instead_of_the_file(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    folder, first = opened_twice(directory, monkeypatch, tmp_path)
-    assert len(list(folder.glob("*.ort"))) == 3
-    monkeypatch.setattr(opening, "read_onnx", None)
-    assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
-
-
-def test_a_damaged_or_foreign_prepared_graph_is_made_again(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    folder, first = opened_twice(directory, monkeypatch, tmp_path)
-    for number, path in enumerate(sorted(folder.glob("*.ort"))):
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 64  # still a graph, with another weight or size
-        path.write_bytes([b"", data[:-500], data][number])
-    assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
-    models.build(directory, seed=9)
-    open_transducer(directory)
-    assert len(list(folder.glob("*.ort"))) == 6, "another model, other graphs"
-
-
-def test_a_changed_byte_of_a_prepared_graph_is_seen(directory: Path, monkeypatch, tmp_path: Path) -> None:
-    folder, first = opened_twice(directory, monkeypatch, tmp_path)
-    whole = {path: path.read_bytes() for path in folder.glob("*.ort")}
-    for path, data in whole.items():
-        path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
-        assert not prepared.whole(path)
-        assert not path.exists()
-    assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="limits of file sizes are POSIX's")
-def test_a_full_disk_stops_nothing(directory: Path, tmp_path: Path) -> None:
-    """A limit of one block on the files that the process may write, as a quota would; and the start after it."""
-    script = (
-        "import resource, signal, sys; from wattscribe.streaming import open_transducer, prepared\n"
-        "prepared._SMALLEST_BYTES = 0; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512)); open_transducer(sys.argv[1]).stream()"
-    )
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    for code in (script, script.replace("512, 512", "-1, -1")):
-        done = subprocess.run(
-            [sys.executable, "-c", code, str(directory)], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-
-
-def test_graphs_are_not_kept_where_that_is_forbidden_or_impossible(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    open_transducer(directory)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("WATTSCRIBE_GRAPH_CACHE", "off")
-    open_transducer(directory)
-    assert not (tmp_path / "cache").exists()
 
 
 # --- directories ----------------------------------------------------------------------------------------------------

@@ -99,10 +99,8 @@ def _failures() -> tuple[type[BaseException], ...]:
         "Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "NoSuchFile", "NoModel",
         "RuntimeException", "EPFail", "EngineError", "NotFound",
     )  # fmt: skip
-    return (
-        RuntimeError,
-        *(getattr(state, name) for name in names if hasattr(state, name)),
-    )  # bound runs raise the first
+    bound_runs = RuntimeError
+    return (bound_runs, *(getattr(state, name) for name in names if hasattr(state, name)))
 
 
 def _one_line(message: str) -> str:

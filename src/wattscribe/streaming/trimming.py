@@ -7,7 +7,6 @@ values under another shape. Each costs a call, and a few kilobytes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import accumulate
 
 import numpy as np
@@ -92,8 +91,7 @@ class _Trim:
     def _reshape(self, found: Node, name: str, shape: Shape) -> bool:
         if shape not in self._constants:
             self._constants[shape] = self.editor.add_constant("shape", np.array(shape, np.int64))
-        made = node("Reshape", [name, self._constants[shape]], found.outputs[0])
-        self.editor.replace_same(found, replace(made, name=found.name))
+        self.editor.replace_same(found, node("Reshape", [name, self._constants[shape]], found.outputs[0]))
         return True
 
     def _forward(self, found: Node) -> bool:
