@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-_VERSION = b"6"
+_VERSION = b"7"
 """To be raised when a rewriting rule changes."""
 _KEPT = 24
 """Files; the oldest go first."""

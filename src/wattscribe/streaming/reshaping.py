@@ -1,42 +1,13 @@
-"""Rules that spare operators which only give a value another shape; they move no bit of it."""
+"""A rule that spares operators which only give a value another shape; it moves no bit of it. See also `trimming`."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from wattscribe.streaming.editing import Editor, Values, node
 from wattscribe.streaming.onnxfile import Node
-
-
-def one_reshape(editor: Editor, found: Node) -> int:
-    """Two changes of shape in a row are the last one."""
-    sizes = _sizes(editor, found)
-    before = editor.maker(found.inputs[0], "Reshape", "Unsqueeze", "Squeeze") if sizes is not None else None
-    if sizes is None or before is None or 0 in sizes:
-        return 0
-    editor.replace_same(found, replace(found, inputs=(before.inputs[0], *found.inputs[1:]), raw=None))
-    return 1
-
-
-def turned(editor: Editor, found: Node) -> int:
-    """Transposing that only moves axes of size 1 is another shape."""
-    if found.op_type != "Transpose":
-        return 0
-    before = editor.maker(found.inputs[0], "Reshape")
-    sizes = None if before is None else _sizes(editor, before)
-    order = found.attributes.get("perm")
-    if before is None or sizes is None or 0 in sizes or not isinstance(order, tuple):
-        return 0
-    places = [int(place) for place in order]
-    long = [place for place in places if sizes[place] != 1]
-    if long != sorted(long):
-        return 0
-    shape = editor.add_constant(before.inputs[1], np.array([sizes[place] for place in places], np.int64))
-    editor.replace_same(found, node("Reshape", [before.inputs[0], shape], found.outputs[0]))
-    return 1
 
 
 def shifted(editor: Editor, found: Node) -> int:

@@ -14,7 +14,7 @@ from wattscribe.streaming.editing import Editor, node
 from wattscribe.streaming.heads import heads
 from wattscribe.streaming.masks import never
 from wattscribe.streaming.onnxfile import Node, OnnxFile
-from wattscribe.streaming.reshaping import one_reshape, shifted, turned
+from wattscribe.streaming.reshaping import shifted
 
 OPSET = 13
 """The rules write operators of this opset or later; older models run as they are."""
@@ -94,7 +94,5 @@ RULES: dict[str, Callable[[Editor, Node], int]] = {
     "transposed_keys": transposed_keys,
     "masks": masks,
     "shifted": shifted,
-    "one_reshape": one_reshape,
-    "turned": turned,
 }
 FOR_ONE: dict[str, Callable[[Editor, Node], int]] = {"heads": heads}

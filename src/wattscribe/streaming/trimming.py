@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 def trimmed(model: OnnxFile) -> bytes:
     """The optimised model with fewer operators."""
     trim = _Trim(model)
-    for rule in (trim.unchanged, trim.piece, trim.turned, trim.shaped):
+    for rule in (trim.turned, trim.shaped, trim.unchanged, trim.piece):
         trim.apply(rule)
     return trim.editor.to_bytes()
 
