@@ -110,7 +110,7 @@ def attach(
     recording: Path | str | None = None,
     *,
     tegrastats_log: Path | str | None = None,
-    interval_s: float = 1.0,
+    interval_s: float | None = None,
     covers: str | None = None,
     total: bool = True,
     columns: Mapping[str, str] | None = None,

@@ -18,6 +18,7 @@ KINDS = [
     "tegrastats",
     "nvml",
     "rapl",
+    "hwmon",
     "pmic",
     "battery",
     "external",

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from wattscribe.errors import InputError, MeterError
-from wattscribe.meters.base import Channel, Clock, Meter, MonotonicClock, PacedMeter
+from wattscribe.meters.base import Channel, Clock, DoubtfulMeter, Meter, MonotonicClock, PacedMeter
 from wattscribe.meters.counter import CounterEdges
 from wattscribe.records import PowerTrace
 
@@ -20,23 +20,31 @@ _LOG = logging.getLogger(__name__)
 class _ChannelLog:
     """What one channel said since the last drain. `update_interval_s` of the trace is at least the time between reads."""
 
-    __slots__ = ("_counter", "channel", "failed_s", "power_w", "t_s")
+    __slots__ = ("_counter", "channel", "failed_s", "impossible", "power_w", "t_s")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.t_s: list[float] = []
         self.power_w: list[float] = []
         self.failed_s: list[float] = []
-        self._counter = CounterEdges(channel.update_interval_s) if channel.kind == "energy" else None
+        self.impossible = 0
+        """Values that no such part can draw: left out, as failed reads and jumps are."""
+        is_counter = channel.kind == "energy"
+        self._counter = CounterEdges(channel.update_interval_s, channel.ceiling_w) if is_counter else None
 
     def add(self, t_s: float, value: float | None) -> None:
         if value is None:
             self.failed_s.append(t_s)
         elif self._counter is None:
+            if not self.channel.is_possible_w(value):
+                self.impossible += 1
+                self.failed_s.append(t_s)
+                return
             self.t_s.append(t_s)
             self.power_w.append(value)
         else:
             for edge_s, power_w in self._counter.see(t_s, value):
+                self.impossible += math.isnan(power_w)
                 self.t_s.append(edge_s)
                 self.power_w.append(power_w)
 
@@ -159,9 +167,17 @@ class Sampler:
             }
 
     def errors(self) -> dict[str, str]:
-        """The last error of each meter that could not be read at all; one that broke is read no more."""
+        """The last error of each meter that could not be read at all, what a meter says against its own values, and the
+        channels that showed what cannot be; one that broke is read no more."""
         with self._lock:
-            return {meter.meter.name: meter.error for meter in self._meters if meter.error is not None}
+            found = {meter.meter.name: meter.error for meter in self._meters if meter.error is not None}
+            for meter, names in zip(self._meters, self._names, strict=True):
+                for name, log in zip(names, meter.logs, strict=True):
+                    if log.impossible:
+                        found[name] = _in_words(log)
+                if isinstance(meter.meter, DoubtfulMeter):
+                    found.update(meter.meter.doubts())
+            return found
 
     def read_once(self) -> None:
         """Read every meter that is due now."""
@@ -183,6 +199,14 @@ class Sampler:
             wait_s = min(meter.due_s for meter in self._meters) - self._clock.now_s()
             if wait_s > 0:
                 self._wake.wait(wait_s)
+
+
+def _in_words(log: _ChannelLog) -> str:
+    ceiling_w = log.channel.ceiling_w
+    above = "" if ceiling_w is None else f" (it cannot draw more than {ceiling_w:.4g} W)"
+    if log.channel.kind == "energy":
+        return f"the counter jumped or was set back, {log.impossible} times{above}: what was drawn then is not known"
+    return f"{log.impossible} impossible values are left out{above}"
 
 
 def _next_deadline_s(due_s: float, period_s: float, now_s: float) -> float:

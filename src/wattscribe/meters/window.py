@@ -30,6 +30,8 @@ Z95 = 1.96
 
 ATTACHED = "external."
 """How the channels of attached recordings begin (`meters.external`)."""
+PSYS_SHARE = 0.98
+"""RAPL's psys and its packages are not read at one instant: psys lower by this share is no contradiction, lower still is."""
 _NUMBERED_GPU = re.compile(r"GPU board (\d+) ")
 """How `meters.nvml` begins what a trace covers."""
 
@@ -126,6 +128,7 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
         for trace in traces
         if trace.evidence != "unavailable" and np.isfinite(trace.power_w).any() and not _is_another_gpu(trace, device)
     ]
+    filled = _without_false_psys(filled)
     if not filled:
         return None
     wanted = "GPU" if device.startswith("cuda") else "CPU"
@@ -141,6 +144,15 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
         )
 
     return min(filled, key=rank)
+
+
+def _without_false_psys(traces: Sequence[PowerTrace]) -> list[PowerTrace]:
+    """psys holds the packages and their DRAM; one that shows less than they do is miswired, and the CPU's sum is the total."""
+    by_name = {trace.channel: trace for trace in traces}
+    psys, cpu = by_name.get("rapl.psys"), by_name.get("rapl.cpu")
+    if psys is None or cpu is None or np.nanmean(psys.power_w) >= PSYS_SHARE * np.nanmean(cpu.power_w):
+        return list(traces)
+    return [replace(cpu, total=True) if trace is cpu else trace for trace in traces if trace is not psys]
 
 
 def _is_another_gpu(trace: PowerTrace, device: str) -> bool:
@@ -233,7 +245,7 @@ def _gap_note(trace: PowerTrace, signal: Signal, window: Window) -> str | None:
     """Words for what was not seen of the window; raises where too little is left."""
     half_s = MAX_GAP_SHARE * window.duration_s
     gaps_s = signal.gaps_s(window.start_s, window.end_s)
-    set_back = "the counter was set back: " if signal.interval_means and gaps_s.size else ""
+    set_back = "the counter jumped or was set back: " if signal.interval_means and gaps_s.size else ""
     if signal.interval_means:  # A counter goes on counting while it cannot be read: a gap loses detail, not energy.
         steps_s = signals.overlaps_s(signal.t_s, window.start_s, window.end_s)
         unread_s = steps_s[steps_s > max(half_s, signals.longest_step_s(signal.spacing_s, trace.update_interval_s))]
