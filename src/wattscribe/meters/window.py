@@ -17,7 +17,7 @@ from wattscribe.errors import InputError, MeterError, WindowTooShortError
 from wattscribe.meters import edges as edge_rules
 from wattscribe.meters import signal as signals
 from wattscribe.meters.edges import Edge, IdlePower
-from wattscribe.meters.noise import Uncertainty, clock_j2, energy_uncertainty, gaps_j2
+from wattscribe.meters.noise import Z95, Uncertainty, clock_j2, energy_uncertainty, gaps_j2
 from wattscribe.meters.signal import Signal
 from wattscribe.records import PowerTrace, Reading, Window
 
@@ -25,8 +25,6 @@ MIN_UPDATES = 2
 """A window that holds fewer sensor updates than this says nothing about itself: it is refused."""
 MAX_GAP_SHARE = 0.5
 """A window of which more than this share is unseen is unavailable: most of the figure would be a guess."""
-Z95 = 1.96
-"""The normal deviate of a 95 % interval."""
 
 ATTACHED = "external."
 """How the channels of attached recordings begin (`meters.external`)."""
@@ -195,7 +193,7 @@ def _ways(edges: Edges, idle_windows: tuple[Window | None, Window | None]) -> tu
 
 
 def _edge(signal: Signal, window: Window, way: Edges, idle: IdlePower | None, *, first: bool) -> Edge:
-    if way == "interpolated":
+    if way == "interpolated" or not signal.lag_known:
         return edge_rules.INTERPOLATED
     if way == "load" and idle is None:
         return edge_rules.INSIDE
@@ -224,6 +222,8 @@ def _refuse_unanswerable(trace: PowerTrace, signal: Signal, window: Window) -> i
             fix="Measure more utterances in one window, or use a faster sensor",
         )
     slack_s = signal.update_s + signal.lag_s + signal.averaging_s / 2
+    if not signal.lag_known:  # What it has not shown yet may be anything.
+        slack_s = 2 * signal.spacing_s
     late_s, early_s = float(signal.t_s[0]) - window.start_s, window.end_s - float(signal.t_s[-1])
     if late_s > slack_s:
         failed = _failed(trace, window.start_s, window.start_s + late_s)
