@@ -83,7 +83,9 @@ def by_correlation(recording: Recording, reference: PowerTrace) -> Alignment:
     rate = 1 + drift if abs(drift) <= MAX_DRIFT else 1.0
     fitted_s = (first_s + second_s) / 2 - (rate - 1) * center_s if rate != 1.0 else offset_s
     misfit_s = abs((first_s + second_s) / 2 - offset_s)
-    if abs(drift) > MAX_QUARTZ_DRIFT + 2 * step_s / (second_t - first_t):  # A step somewhere between, nobody knows where.
+    if abs(drift) > MAX_QUARTZ_DRIFT + 2 * step_s / (
+        second_t - first_t
+    ):  # A step somewhere between, nobody knows where.
         misfit_s = max(misfit_s, abs(second_s - first_s) / 2)
     return Alignment(
         offset_s=fitted_s,

@@ -60,7 +60,7 @@ class BatteryMeter:
         return [f"{each.name}: {each.reason}" for each in self.batteries if each.source is None]
 
     def states(self) -> list[str | None]:
-        """Each battery's status; "Unknown" is told from the sign of its current and from the chargers, None where they say nothing."""
+        """Each battery's status; "Unknown" is told from its current's sign and the chargers, None where they say nothing."""
         return [self._state(each) for each in self.batteries]
 
     @property
@@ -198,7 +198,9 @@ def probe(host: Host) -> Probe:
 
 def _not_now(channels: tuple[Channel, ...], states: Sequence[str | None]) -> Probe:
     if None in states:
-        reason = "the battery's status is Unknown, and neither its current's sign nor a charger tells whether it discharges"
+        reason = (
+            "the battery's status is Unknown, and neither its current's sign nor a charger tells whether it discharges"
+        )
         return Probe(meter=NAME, available=False, reason=reason, channels=channels)
     return Probe(
         meter=NAME,

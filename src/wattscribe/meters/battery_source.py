@@ -122,7 +122,7 @@ _ERRORS = frozenset({-1, -5, -11, -19, -22, -61, -95})
 
 
 def _is_placeholder(value: float) -> bool:
-    """The largest and smallest integers of 16 and 32 bits, also in thousands, and the kernel's error codes stand for "unknown"."""
+    """The extreme integers of 16 and 32 bits, also in thousands, and the kernel's error codes stand for "unknown"."""
     return value in _ERRORS or abs(value) in _INTEGERS or abs(value) / 1e3 in _INTEGERS
 
 

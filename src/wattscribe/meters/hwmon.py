@@ -47,7 +47,7 @@ DRIVERS = {
     # The machine's own meter at its power supply; power1_average_interval tells its span, in ms.
     "power_meter": Driver(covers="whole machine (ACPI power meter {label})", ceiling_w=20_000.0, update_s=1.0),
 }
-"""Ceilings where the chip tells no cap: AMD's cards are rated up to 750 W (Instinct MI300X), Intel's up to 300 W (their makers)."""
+"""Ceilings where the chip tells no cap: AMD rates cards at up to 750 W (Instinct MI300X), Intel at up to 300 W."""
 ELSEWHERE = frozenset({"ina3221", "ina238", "ina3221x"})
 """Chips with a meter of their own."""
 

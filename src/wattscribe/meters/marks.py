@@ -193,8 +193,9 @@ def _refuse_steps(recording: Recording, own: Floats, ours: Floats, rate: float, 
     stepped_s = abs(1 - rate) * apart_s
     if stepped_s > MAX_QUARTZ_DRIFT * apart_s + unsure_s:
         raise MeterError(
-            f"the recorder's clock and this machine's went {stepped_s:.3g} s apart between the marks ({abs(1 / rate - 1) * 1e6:.0f} "
-            f"ppm; two quartz clocks differ by {MAX_QUARTZ_DRIFT * 1e6:.0f} at most): a clock was set, or samples were lost",
+            f"the recorder's clock and this machine's went {stepped_s:.3g} s apart between the marks "
+            f"({abs(1 / rate - 1) * 1e6:.0f} ppm; two quartz clocks differ by {MAX_QUARTZ_DRIFT * 1e6:.0f} at most): "
+            "a clock was set, or samples were lost",
             where=recording.name,
             fix="Record again with a steady clock, or cut the recording so that it holds one of the marks and the trials near it",
         )

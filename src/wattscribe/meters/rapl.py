@@ -118,7 +118,9 @@ class RaplMeter:
 
     def _psys_holds_all(self, clock: Clock) -> bool:
         """psys holds the packages, so it must count faster than they; where its wiring or its unit is wrong it does not."""
-        psys = [c for z, c, ok in zip(self._zones, self._counters, self._readable, strict=True) if z.name == "psys" and ok]
+        psys = [
+            c for z, c, ok in zip(self._zones, self._counters, self._readable, strict=True) if z.name == "psys" and ok
+        ]
         if not psys:
             return False
         parts = [self._counters[index] for index in self._summed if self._readable[index]]
@@ -150,9 +152,7 @@ def _sum_j(parts_j: Sequence[float | None]) -> float | None:
 
 
 def _channel(name: str, covers: str, most_w: float, *, total: bool) -> Channel:
-    return Channel(
-        name=name, covers=covers, kind="energy", total=total, update_interval_s=UPDATE_S, ceiling_w=most_w
-    )
+    return Channel(name=name, covers=covers, kind="energy", total=total, update_interval_s=UPDATE_S, ceiling_w=most_w)
 
 
 def ceiling_w(files: SensorFiles, zone: _Zone, cpu: str) -> float:

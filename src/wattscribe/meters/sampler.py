@@ -132,7 +132,7 @@ class Sampler:
         if not 0 < rate_hz <= MAX_RATE_HZ:
             raise InputError(f"the sampling rate must be above 0 and at most {MAX_RATE_HZ:g} Hz, not {rate_hz}")
         self.rate_hz = rate_hz
-        self._instants = random.Random(seed)  # noqa: S311 - when to look, no secret
+        self._instants = random.Random(seed)
         self._clock: Clock = clock if clock is not None else MonotonicClock()
         self._meters = [_MeterLog(meter, 1.0 / rate_hz) for meter in meters]
         self._names = _unique_names(meters)

@@ -6,6 +6,7 @@ word that cannot be read is left out: no line, however broken, raises an error.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def parse_line(line: str) -> TegrastatsLine:
 def rails_w(words: Sequence[str]) -> dict[str, float]:
     """The rails of a line's words. A value beyond what any rail can draw is left out, as a failed read."""
     found: dict[str, float] = {}
-    for name, value in zip(words, words[1:], strict=False):
+    for name, value in itertools.pairwise(words):
         match = _VALUES.fullmatch(value) if _NAME.fullmatch(name) and rails.is_rail(name) else None
         if match and abs(power_w := w_from_mw(float(match[1]))) <= MAX_RAIL_W:
             found[name] = power_w

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def _timeline(stamps: Floats, interval_s: float | None, where: str) -> Timeline:
     known = np.isfinite(stamps)
     if known.sum() < 2 or stamps[known][0] == stamps[known][-1]:
         step_s = DEFAULT_INTERVAL_S if interval_s is None else interval_s
-        return Timeline(t_s=np.arange(stamps.size) * step_s, interval_s=step_s)
+        return Timeline(t_s=np.arange(stamps.size, dtype=np.float64) * step_s, interval_s=step_s)
     index = np.flatnonzero(known)
     seconds = stamps[known] - stamps[known][0]
     _refuse_backwards(seconds, index, where)
@@ -141,7 +142,7 @@ def _timeline(stamps: Floats, interval_s: float | None, where: str) -> Timeline:
     shift_s = float(t_s[0])
     holes = tuple(
         Window(start_s=float(fitted[a[-1]]) - shift_s, end_s=float(fitted[b[0]]) - shift_s)
-        for a, b in zip(parts, parts[1:], strict=False)
+        for a, b in itertools.pairwise(parts)
     )
     return Timeline(t_s=t_s - shift_s, interval_s=step_s, holes=holes, stamped=True)
 
@@ -185,9 +186,7 @@ def _missing_s(timeline: Timeline) -> list[float]:
     """When the lines that are missing in the holes should have been written."""
     step_s = timeline.interval_s
     return [
-        hole.start_s + step_s * k
-        for hole in timeline.holes
-        for k in range(1, max(round(hole.duration_s / step_s), 1))
+        hole.start_s + step_s * k for hole in timeline.holes for k in range(1, max(round(hole.duration_s / step_s), 1))
     ]
 
 
