@@ -69,7 +69,15 @@ def test_a_sensor_that_is_off_has_no_temperature() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["CPU [x%@1,off]", "RAM " + "9" * 5000 + "/1MB", "VDD_IN " + "9" * 400 + "mW", "cpu@x@C", "GR3D_FREQ", "\ufffd", "CPU ["],
+    [
+        "CPU [x%@1,off]",
+        "RAM " + "9" * 5000 + "/1MB",
+        "VDD_IN " + "9" * 400 + "mW",
+        "cpu@x@C",
+        "GR3D_FREQ",
+        "\ufffd",
+        "CPU [",
+    ],
 )
 def test_a_broken_line_raises_nothing_and_has_no_rail(line: str) -> None:
     assert parse_line(line).rails_w == {}

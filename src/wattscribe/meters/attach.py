@@ -13,11 +13,10 @@ import numpy as np
 
 from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
-from wattscribe.meters import signal, window
+from wattscribe.meters import signal, tegrastats_log, window
 from wattscribe.meters.align import Alignment, by_correlation
 from wattscribe.meters.external import NAME, Recording
 from wattscribe.meters.marks import by_marks, possible_error_s
-from wattscribe.meters import tegrastats_log
 from wattscribe.records import AttachedRecording, Marks, PowerTrace, RunFacts, TrialFacts, Window
 
 MAX_ERROR_S = 0.05

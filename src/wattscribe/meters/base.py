@@ -10,7 +10,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 from wattscribe.records import Evidence
 
-
 MAX_OFFSET_W = 1.0
 MAX_OFFSET_SHARE = 0.01
 """How far below zero a sensor at rest is believed: Jetson Thor's VDD_GPU shows -0.4 W when the GPU is off (its own tegrastats);
