@@ -169,3 +169,19 @@ def test_a_power_that_lags_behind_a_step_is_no_contradiction() -> None:
 def test_the_limit_of_a_gpu_is_its_ceiling() -> None:
     (channel,) = NvmlMeter(FakeNvml([FakeGpu()]), FakeClock()).channels()
     assert channel.ceiling_w == pytest.approx(1400.0)
+
+
+def test_any_counter_that_jumps_above_its_ceiling_leaves_a_gap() -> None:
+    """Not only RAPL: the sampler judges every counter."""
+    clock = FakeClock(100.0)
+    channel = Channel(name="c", covers="board", kind="energy", total=True, update_interval_s=0.05, ceiling_w=100.0)
+    load = loads.Load(powers_w=(10.0, 50_000.0, 10.0), edges_s=(105.0, 105.05))
+    sampler = Sampler([SimulatedMeter(load, clock, kind="energy", declared=channel)], 20, clock)
+    for _ in range(200):
+        sampler.read_once()
+        clock.sleep(0.05)
+    (read,) = sampler.drain()
+    reading = window.energy(read, Window(start_s=101.0, end_s=109.0))
+    assert reading.energy_j == pytest.approx(80.0, rel=0.02)
+    assert "jumped" in reading.reason
+    assert "1 times" in sampler.errors()["simulated.c"]
