@@ -8,14 +8,17 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.records import PrecisionAudit, Transcript
+from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
 
 Audio = NDArray[np.float32]
 """Mono, 16 kHz, shape (samples,), in [-1, 1]."""
 
 
 class Recognizer(Protocol):
-    """A loaded model at a precision on a device. Constructing one loads it."""
+    """A loaded model at a precision on a device. Constructing one loads it.
+
+    An attribute `together` (int) says how many utterances it hears at once, where `batch_size` is not the answer.
+    """
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input, in order; returns only after the device has finished its queue."""
@@ -43,6 +46,24 @@ class Stream(Protocol):
 
     def finish(self) -> Transcript:
         """No more samples come: decode what remains and return the final transcript."""
+        ...
+
+
+def hears_together(recognizer: Recognizer, spec: RecognizerSpec) -> int:
+    """How many utterances share a call and its time: those of a batch, unless the adapter's `together` says fewer.
+
+    One for an adapter that hears them one after the other, so that each is timed by itself.
+    """
+    most: int | None = getattr(recognizer, "together", None)
+    return spec.batch_size if most is None else max(1, min(spec.batch_size, most))
+
+
+@runtime_checkable
+class SettlingRecognizer(Recognizer, Protocol):
+    """A recognizer that chooses by the amount of audio what it opens."""
+
+    def settle(self, audio_s: float) -> None:
+        """Open now what files of so many seconds in all will use, so that hearing them opens nothing; 0: no files."""
         ...
 
 
