@@ -57,11 +57,11 @@ def test_messages_come_back(text: str, number: float, flag: bool) -> None:
         partials=1,
         partials_revised=0,
     )
-    answer = Answer(id=text, text=text, counts=Counts(blanks=3) if flag else None, latency=latency)
+    answer = Answer(id=text, text=text, counts=Counts(blanks=3) if flag else None, latency=latency, language=text)
     for message in (
         Go(),
         Hello(baseline_bytes=None if flag else 5),
-        Loaded(load_s=number, streaming=flag),
+        Loaded(load_s=number, streaming=flag, batch_size=3),
         Warm(warmup_s=number),
         Begin(ids=(text, "b"), start_s=number),
         Answered(answers=(answer, answer), start_s=number, end_s=number, cpu_s=number),
