@@ -59,7 +59,9 @@ def test_first_and_second_run_are_measured_alike(
 ) -> None:
     first, opened = measured(speech, tmp_path / "first", live=live, precision=precision)
     kept = {path.name: path.stat().st_mtime for path in graphs.glob("*.sha256")}
-    assert len(kept) == (3 if live else 4), "files are heard with one encoder more"
+    assert len(kept) == (2 if live else 3), (
+        "its predictor is too small to be kept; files are heard with one encoder more"
+    )
     assert all(made < opened for made in kept.values()), "prepared inside the window"
     second, _ = measured(speech, tmp_path / "second", live=live, precision=precision)
     assert {path.name: path.stat().st_mtime for path in graphs.glob("*.sha256")} == kept
