@@ -44,7 +44,14 @@ from wattscribe.bench.protocol import (
 from wattscribe.errors import RecognizerError, WattscribeError
 from wattscribe.meters import memory
 from wattscribe.recognizers import open_recognizer
-from wattscribe.recognizers.base import Audio, Recognizer, SettlingRecognizer, StreamingRecognizer, hears_together
+from wattscribe.recognizers.base import (
+    Audio,
+    Recognizer,
+    SettlingRecognizer,
+    StreamingRecognizer,
+    hears_alone,
+    hears_together,
+)
 from wattscribe.records import StreamingLatency, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ, s_from_ns
 
@@ -75,7 +82,7 @@ class Worker:
         if isinstance(recognizer, SettlingRecognizer):
             recognizer.settle(0.0 if streaming else sum(place.samples for place in job.pieces) / SAMPLE_RATE_HZ)
         together = 1 if streaming else hears_together(recognizer, job.trial.recognizer)
-        batches = [job.pieces[start : start + together] for start in range(0, len(job.pieces), together)]
+        batches = _batches(job.pieces, together, recognizer)
         self._send(Loaded(load_s=time.monotonic() - before_s, streaming=streaming, batch_size=together))
         with contextlib.closing(recognizer), Path(job.spool).open("rb", buffering=0) as spool:
             self._warm_up(batches[: job.warmup], recognizer, spool, streaming)
@@ -180,6 +187,19 @@ class _Footprint:
             return own
         now = memory.gpu_used_bytes()
         return None if now is None else max(0, now - self._gpu_before)
+
+
+def _batches(pieces: Sequence[Place], together: int, recognizer: Recognizer) -> list[list[Place]]:
+    """At most `together` in order; what is heard alone shares its time with none."""
+    batches: list[list[Place]] = []
+    closed = True
+    for place in pieces:
+        alone = hears_alone(recognizer, place.samples)
+        if closed or alone or len(batches[-1]) == together:
+            batches.append([])
+        batches[-1].append(place)
+        closed = alone
+    return batches
 
 
 def _read(spool: BinaryIO, batch: Sequence[Place]) -> list[Audio]:

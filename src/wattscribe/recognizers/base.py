@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +17,8 @@ Audio = NDArray[np.float32]
 class Recognizer(Protocol):
     """A loaded model at a precision on a device. Constructing one loads it.
 
-    An attribute `together` (int) says how many utterances it hears at once, where `batch_size` is not the answer.
+    An attribute `together` (int) may say how many utterances it hears at once, where `batch_size` is not the answer; a method
+    `alone` (samples → bool) which audio it hears by itself.
     """
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
@@ -56,6 +57,12 @@ def hears_together(recognizer: Recognizer, spec: RecognizerSpec) -> int:
     """
     most: int | None = getattr(recognizer, "together", None)
     return spec.batch_size if most is None else max(1, min(spec.batch_size, most))
+
+
+def hears_alone(recognizer: Recognizer, samples: int) -> bool:
+    """Whether audio of this length is heard by itself whatever stands beside it, as an adapter's `alone` may say."""
+    alone: Callable[[int], bool] | None = getattr(recognizer, "alone", None)
+    return alone is not None and alone(samples)
 
 
 @runtime_checkable

@@ -75,7 +75,7 @@ class HfRecognizer:
         """Batches in order; a Whisper long form stands alone."""
         group: list[tuple[int, Audio]] = []
         for item in pieces:
-            if self._is_long(item[1]):
+            if self.alone(len(item[1])):
                 if group:
                     yield group
                 yield [item]
@@ -88,8 +88,9 @@ class HfRecognizer:
         if group:
             yield group
 
-    def _is_long(self, audio: Audio) -> bool:
-        return self._loaded.family == "whisper" and len(audio) > int(self._loaded.features.n_samples)
+    def alone(self, samples: int) -> bool:
+        """Whisper's long form goes one by one."""
+        return self._loaded.family == "whisper" and samples > int(self._loaded.features.n_samples)
 
     def _run(self, pieces: list[Audio]) -> list[Heard]:
         """Texts and languages of one batch; the device has finished when it returns, as its tokens are read on the CPU."""
@@ -154,7 +155,7 @@ class HfRecognizer:
         padded = [np.pad(piece, (0, max(0, PADDED_SAMPLES - len(piece)))) for piece in pieces]
         how: dict[str, Any] = {"padding": True}
         if self._loaded.family == "whisper":
-            long = self._is_long(pieces[0])
+            long = self.alone(len(pieces[0]))
             how = {"padding": "longest", "truncation": False} if long else {}
         found = self._loaded.features(
             padded if len(padded) > 1 else padded[0],
@@ -188,7 +189,7 @@ class HfRecognizer:
         if limit is not None:
             found["max_new_tokens"] = limit
         if family == "whisper":
-            found["return_timestamps"] = self._is_long(pieces[0])
+            found["return_timestamps"] = self.alone(len(pieces[0]))
         return found
 
     def _token_limit(self, longest_s: float) -> int | None:
