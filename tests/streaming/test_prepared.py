@@ -110,6 +110,7 @@ def test_what_files_will_use_is_decided_before_they_are_heard(
     assert bool(made) == (segments >= (37 if to_keep else 150))
     assert transducer.lookahead.refused is not None
     before = len(made)
+    transducer.lookahead.get(200)
     transducer.transcribe([models.sound(1, round(200 * shift_s * 16000))])
     assert len(made) == before
 
@@ -127,3 +128,16 @@ def test_what_was_used_last_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         prepared._prune(tmp_path)
         assert {path.stem for path in tmp_path.glob("*.ort")} == left
         assert {path.stem for path in tmp_path.glob("*.sha256")} == left
+
+
+def test_what_could_be_kept_and_is_not_was_refused_before(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever prepared this model found that it cannot be rewritten: trying again would take the memory of it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("WATTSCRIBE_GRAPH_CACHE", raising=False)
+    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
+    monkeypatch.setattr(ahead, "make", None)
+    transducer = open_transducer(directory)
+    transducer.settle(3600.0)
+    assert transducer.lookahead.get(1000) is None

@@ -70,9 +70,7 @@ class Lookahead:
         if self._made is None and self.refused is None and self._making.acquire(blocking=False):
             try:
                 self._seen += segments
-                self._made = self._worth_it()
-            except (CannotUnroll, ModelError) as error:
-                self.refused = str(error)
+                self._decide(opening=self._seen >= _PAYS_AFTER // _OPENING, making=self._seen >= _PAYS_AFTER)
             finally:
                 self._making.release()
         return self._made
@@ -80,17 +78,26 @@ class Lookahead:
     def settle(self, segments: int, *, to_keep: bool = False) -> None:
         """Decide now and for good, for files of so many segments in all: nothing is made or opened while they are heard.
 
-        `to_keep`: made as soon as opening it again will pay, for a process that is about to hear these files.
+        `to_keep`: made where opening it again will pay. Else it is only opened, for whoever can keep it has made it by then;
+        made where nothing is kept.
         """
-        if to_keep and self._made is None and segments >= _PAYS_AFTER // _OPENING:
-            self._seen = max(self._seen, _PAYS_AFTER)
-        if self.get(segments) is None and self.refused is None:
-            self.refused = f"{segments} segments are too few for it to pay"
+        with self._making:
+            pays = segments >= _PAYS_AFTER // _OPENING
+            if self._made is None and self.refused is None:
+                unkept = segments >= _PAYS_AFTER and _place(self._encoder) is None
+                self._decide(opening=pays, making=(to_keep and pays) or unkept)
+            if self._made is None and self.refused is None:
+                self.refused = f"none is kept, or {segments} segments are too few for it to pay"
 
-    def _worth_it(self) -> Ahead | None:
-        """Kept or made, where enough segments have come for either. Raises CannotUnroll or ModelError."""
-        kept = _kept(self._encoder, self._threads) if self._seen >= _PAYS_AFTER // _OPENING else None
-        return make(self._encoder, self._threads) if kept is None and self._seen >= _PAYS_AFTER else kept
+    def _decide(self, *, opening: bool, making: bool) -> None:
+        """Open the one that was kept, else make it; or note why not."""
+        try:
+            if opening:
+                self._made = _kept(self._encoder, self._threads)
+            if making and self._made is None:
+                self._made = make(self._encoder, self._threads)
+        except (CannotUnroll, ModelError) as error:
+            self.refused = str(error)
 
 
 def _kept(encoder: Encoder, threads: int) -> Ahead | None:
