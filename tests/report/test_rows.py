@@ -362,7 +362,7 @@ def test_a_first_start_is_a_figure_of_its_own() -> None:
     (trial,) = one().trials
     facts = one(prepare_s=2.5)
     assert only_row(facts)["prepare_s"] == 2.5
-    assert "its first start on this machine took 2.5 s once" in report.to_markdown(facts)
+    assert "its first start on this machine took 2.50 s once" in report.to_markdown(facts)
     assert only_row(one(prepare_s=0.0))["prepare_s"] == 0.0
     assert "first start" not in report.to_markdown(one(prepare_s=0.0))
     assert only_row(replace(one(), trials=(trial,)))["prepare_s"] is None

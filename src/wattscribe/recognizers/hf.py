@@ -126,7 +126,8 @@ class HfRecognizer:
             str(self._loaded.tokenizer.decode(row, skip_special_tokens=True, **extra))
             for row in sequences.cpu().tolist()
         ]
-        return list(zip(texts, languages or [None] * len(texts), strict=True))
+        said: Sequence[str | None] = languages or [None] * len(texts)
+        return list(zip(texts, said, strict=True))
 
     def _languages(self, inputs: dict[str, Any], count: int) -> list[str] | None:
         """Of each piece: as stated, or as a multilingual Whisper detects it in the first 30 s; None: the model has no choice."""
