@@ -117,6 +117,13 @@ def test_ct2_detects_or_is_told(ct2_model: Path, clips, stated: str | None, monk
     assert (told, found) == ([stated], [(stated or "cy", "ja")])
 
 
+def test_a_model_without_a_choice_says_so(checkpoint: Any, clips):
+    model = checkpoint("wav2vec2")
+    assert [language for language, _ in heard_as(model, clips[:1])] == [None]
+    with pytest.raises(InputError, match="no choice of languages"):
+        heard_as(model, clips[:1], language="de")
+
+
 @pytest.mark.parametrize("runtime", ["hf", "ct2", "sherpa"])
 def test_an_english_model_has_no_choice(runtime: str, request: pytest.FixtureRequest, clips):
     if runtime == "hf":
@@ -127,5 +134,5 @@ def test_an_english_model_has_no_choice(runtime: str, request: pytest.FixtureReq
         model = f"sherpa:{request.getfixturevalue('sherpa_model')('whisper')}"
     assert [language for language, _ in heard_as(model, clips[:1])] == [None]
     assert heard_as(model, clips[:1], language="en") == heard_as(model, clips[:1])
-    with pytest.raises(InputError, match="language=de, but this model knows English alone"):
+    with pytest.raises(InputError, match="language=de, but this model has no choice of languages"):
         heard_as(model, clips[:1], language="de")

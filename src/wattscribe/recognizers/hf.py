@@ -142,8 +142,9 @@ class HfRecognizer:
 
     @property
     def _multilingual(self) -> bool:
-        config = self._loaded.model.generation_config
-        return bool(self._loaded.family == "whisper" and getattr(config, "is_multilingual", False))
+        if self._loaded.family != "whisper":
+            return False
+        return bool(getattr(self._loaded.model.generation_config, "is_multilingual", False))
 
     def _stated_language(self) -> str | None:
         """By option, else by the checkpoint itself, as after fine-tuning; None: each utterance's is detected."""

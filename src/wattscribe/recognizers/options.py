@@ -47,7 +47,7 @@ def language(spec: RecognizerSpec, *, multilingual: bool) -> str | None:
         return None
     if not multilingual and stated not in ("en", "english"):
         raise InputError(
-            f"option language={stated}, but this model knows English alone",
+            f"option language={stated}, but this model has no choice of languages",
             where=spec.name,
             fix="Leave the option out, or take a multilingual model",
         )
