@@ -79,6 +79,7 @@ class Experiment(_Strict):
     limit: int | None = Field(default=None, ge=1)
     latency: bool = False
     timeout_s: float = Field(default=120.0, gt=0)
+    """For an utterance of up to 30 s; longer ones get more in proportion."""
     load_timeout_s: float = Field(default=600.0, gt=0)
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     """Address space that a worker may take beyond its empty self."""

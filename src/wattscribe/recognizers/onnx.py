@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from wattscribe.errors import RecognizerError
 from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
-from wattscribe.streaming import Transducer, open_transducer
+from wattscribe.streaming import Transducer, open_transducer, prepared
 from wattscribe.streaming.transducer import DECODINGS, TAIL_S
 
 
@@ -39,6 +40,15 @@ class OnnxRecognizer:
             raise RecognizerError("the recognizer is closed", where=self._spec.name, fix="Open it again")
         return self._transducer
 
+    @property
+    def together(self) -> int:
+        """One where the export is frozen to one stream."""
+        return self.transducer.batch_size
+
+    def settle(self, audio_s: float) -> None:
+        """Open the encoder of several segments now, where files of so many seconds will use it; else never."""
+        self.transducer.settle(audio_s)
+
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; up to `batch_size` of them share encoder calls where the export's batch is free."""
         return self.transducer.transcribe(batch)
@@ -55,3 +65,18 @@ class OnnxRecognizer:
 
     def close(self) -> None:
         self._transducer = None
+
+
+def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:
+    """Keep the graphs that `spec` runs for files of so many seconds in all, or for live audio (0).
+
+    Seconds that it took, 0 where they were there; None where none can be kept.
+    """
+    if not prepared.possible():
+        return None
+    before, start_s = prepared.written(), time.monotonic()
+    recognizer = OnnxRecognizer(spec)
+    recognizer.transducer.settle(audio_s, to_keep=True)
+    took_s = time.monotonic() - start_s
+    recognizer.close()
+    return took_s if prepared.written() != before else 0.0

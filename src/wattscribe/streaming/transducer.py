@@ -261,6 +261,14 @@ class Transducer:
         return [rows[:count] for rows, count in zip(frames, kept, strict=True)]
 
     # --- files ------------------------------------------------------------------------------------------------------
+    def settle(self, audio_s: float, *, to_keep: bool = False) -> None:
+        """Get ready for files of so many seconds in all: whatever `transcribe` uses for them is opened now, or never.
+
+        For whoever measures; without it, it is opened once enough audio has come. `to_keep`: only to have it kept on disk.
+        """
+        if self.batch_size == 1:
+            self.lookahead.settle(int(audio_s / (self.encoder.layout.shift_frames * FRAME_SHIFT_S)), to_keep=to_keep)
+
     def transcribe(self, batch: Iterable[Samples]) -> list[Transcript]:
         """The transcript of each piece of audio, in order; up to `batch_size` of them share encoder calls."""
         return list(self.transcribe_each(batch))
