@@ -31,8 +31,8 @@ RUN_SPREAD: dict[Quantity, float] = {
     "GPU memory": 0.005,
 }
 """Standard deviation between runs, as a fraction, that the repeats of one run do not show: other temperatures, another layout of
-the memory. Memory: what six runs of three repeats showed beyond their repeats. The others are assumed: there, on a shared
-machine, the load of other programs hid whatever is smaller; such load shows in the repeats themselves."""
+the memory. What six runs of three repeats showed beyond their repeats (docs/scoring.md): 1.1 % of the time without waiting (2.2 %
+of the processor time), 0.5 % of the memory. More on a machine whose load changes from run to run."""
 LATENCY_PERCENTILE = 90.0
 Z95_ONE_SIDED = 1.644854
 MANY_REPEATS = 30
@@ -86,7 +86,7 @@ def cost_changes(
     limits = limits_percent(gates)
     found = [_counted_energy(base, new, seed) if counted else _energy(base, new)]
     found += [
-        _change(CostChange(quantity=quantity, unit=unit), _per_trial(base, read), _per_trial(new, read))
+        change_of(CostChange(quantity=quantity, unit=unit), _per_trial(base, read), _per_trial(new, read))
         for quantity, unit, read in _TRIAL_COSTS
         if measured
     ]
@@ -125,7 +125,7 @@ def _energy(base: Entry, new: Entry) -> CostChange:
         )
         for energy in (one, other)
     ]
-    return _change(replace(empty, covers=f"{one.evidence}, {one.covers}"), *figures)
+    return change_of(replace(empty, covers=f"{one.evidence}, {one.covers}"), *figures)
 
 
 def _sensor_error(readings: Sequence[object]) -> float:
@@ -149,8 +149,14 @@ def _counted_energy(base: Entry, new: Entry, seed: int) -> CostChange:
 
 
 def _rtf(trial: TrialFacts) -> float | None:
+    """Without the time in which it was ready and other programs had the cores: their load is no property of a model.
+
+    On a busy machine this takes the spread between runs of one model from 30 % to 1 % (docs/scoring.md). The waiting of several
+    threads is taken as shared evenly.
+    """
     audio_s = sum(each.audio_s for each in trial.utterances)
-    return busy_s(trial) / audio_s if audio_s > 0 else None
+    waited_s = float((trial.surroundings or {}).get("starved_s") or 0.0) / trial.trial.recognizer.threads
+    return max(0.0, busy_s(trial) - waited_s) / audio_s if audio_s > 0 else None
 
 
 def _latency_s(trial: TrialFacts) -> float | None:
@@ -173,7 +179,7 @@ def _per_trial(entry: Entry, read: Callable[[TrialFacts], float | None]) -> Figu
 
 
 # --- how far it can be off -------------------------------------------------------------------------------------------
-def _change(empty: CostChange, base: Figures, new: Figures) -> CostChange:
+def change_of(empty: CostChange, base: Figures, new: Figures) -> CostChange:
     """The increase with its interval from the repeats of both, on the logarithm; without an interval where none repeats."""
     there = replace(empty, base=base.mean, new=new.mean)
     if base.mean is None or new.mean is None:
@@ -235,6 +241,8 @@ def _judged(change: CostChange, limit: float | None, busy: str) -> CostChange:
         missing = change.quantity == "energy" and change.increase_percent is None
         return replace(change, notes=(change.method or "no figure",) if missing else ())
     reason = _reason(change, limit)
+    if change.quantity == "latency" and busy:
+        reason = "latency is not judged"
     return replace(change, limit_percent=limit, reasons=(f"{reason}{busy}",) if reason else ())
 
 
@@ -261,12 +269,12 @@ def _advice(change: CostChange, limit: float) -> str:
     if count is None:
         return f"two runs differ by chance too much for that ({100 * RUN_SPREAD[change.quantity]:g} % each): raise the limit"
     if count > MANY_REPEATS:
-        return f"repeats of one run differ by {change.repeat_spread_percent:.0f} %: measure on an idle machine, or raise the limit"
+        return f"repeats differ by {change.repeat_spread_percent:.0f} %: measure on an idle machine, or raise the limit"
     return f"it takes about {count} repeats in each run"
 
 
 def _busy(base: Entry, new: Entry) -> str:
-    """Said beside a refusal when other programs took the cores."""
+    """Said beside a refusal when other programs took the cores: what one utterance waited is not known apart."""
     shares = {name: entry.row.starved_share or 0.0 for name, entry in (("base", base), ("new", new))}
     found = [
         f"the {name} run waited for a core {share:.0%} of its time"
