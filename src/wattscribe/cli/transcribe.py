@@ -63,7 +63,7 @@ def transcribe(
     frame_by_frame: Annotated[bool, Parameter(negative="")] = False,
     precision: Literal["stored", "fp32", "fp16", "int8"] = "stored",
     threads: int = 1,
-    tail_s: float = 0.8,
+    tail_s: float | None = None,
     endpoints: bool = True,
 ) -> int:
     """Transcribe with the streaming transducer in the directory MODEL.
@@ -93,7 +93,7 @@ def transcribe(
     threads
         Threads of one operator.
     tail_s
-        Seconds of silence appended at the end, at most 60.
+        Seconds of silence appended at the end, at most 60 (what the segments of the model need).
     endpoints
         Start a new line after a pause, or after 20 s.
     """
@@ -106,7 +106,7 @@ def transcribe(
         raise InputError("nothing to transcribe" if not mic else "both files and --mic", fix="Give FILE…, - or --mic")
     if threads < 1:
         raise InputError(f"threads is {threads}", fix="It must be 1 or more")
-    if not 0 <= tail_s <= MAX_TAIL_S:
+    if tail_s is not None and not 0 <= tail_s <= MAX_TAIL_S:
         raise InputError(f"tail_s is {tail_s:g}", fix=f"It must lie between 0 and {MAX_TAIL_S:g} s")
     transducer = open_transducer(
         model.removeprefix("onnx:"),

@@ -9,7 +9,7 @@ from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.streaming import Transducer, open_transducer
-from wattscribe.streaming.transducer import DECODINGS, TAIL_S
+from wattscribe.streaming.transducer import DECODINGS
 
 
 class OnnxRecognizer:
@@ -28,7 +28,7 @@ class OnnxRecognizer:
             beam=options.integer(spec, "beam", 4, minimum=1),
             blank_penalty=options.number(spec, "blank_penalty", 0.0),
             frame_by_frame=options.flag(spec, "frame_by_frame"),
-            tail_s=options.number(spec, "tail_s", TAIL_S),
+            tail_s=options.number(spec, "tail_s", 0.0) if "tail_s" in spec.options else None,
             batch_size=spec.batch_size,
         )
 

@@ -14,7 +14,7 @@ STORED = "stored"
 _DECODING = {
     "decoding": "greedy (default) or beam",
     "beam": "hypotheses kept by beam search (default 4)",
-    "tail_s": "seconds of silence appended to an utterance (default 0.8)",
+    "tail_s": "seconds of silence appended to an utterance (default: what its segments need, 0.8 or more)",
     "blank_penalty": "subtracted from the blank's score (default 0)",
 }
 _PARTS = {

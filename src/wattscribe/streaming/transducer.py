@@ -17,19 +17,16 @@ from wattscribe.streaming.context import ContextGraph
 from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.endpoint import Endpointing
 from wattscribe.streaming.features import FRAME_SHIFT_S, Samples
-from wattscribe.streaming.files import TransducerFiles, Vocabulary, find_files, read_vocabulary
+from wattscribe.streaming.files import TransducerFiles, find_files
 from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
 from wattscribe.streaming.opening import open_encoder, open_rows, takes_one_scale
 from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
+from wattscribe.streaming.vocabulary import Vocabulary, read_vocabulary
 
 DECODINGS = ("greedy", "beam")
-TAIL_S = 0.8
-"""Silence appended at the end of an utterance, so that its last segment is complete (MODEL.md of the zipformer)."""
-
-
 SEGMENTS_AHEAD = 2
 """Segments of a file that are decoded together: the joiner's calls fall by a fifth. With more its extra rows cost more time than
 the calls that they save (zipformer, 1 thread)."""
@@ -58,15 +55,15 @@ class Decoding:
             raise InputError("phrases need beam search", fix="Use decoding beam")
         object.__setattr__(self, "phrases", tuple(_numbers(phrase) for phrase in self.phrases))
 
-    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
-        """Raises InputError for a phrase with a token that is never emitted: it would be favoured in vain."""
+    def check_vocabulary(self, vocabulary: Vocabulary, scored: int) -> None:
+        """Raises InputError for a phrase with a token that is never emitted, of the `scored` ones: favoured in vain."""
         for phrase in self.phrases:
             for token in phrase:
-                if not 0 < token < len(vocabulary) or token == vocabulary.unknown_id:
+                if not 0 < token < scored or token == vocabulary.unknown_id:
                     raise InputError(
                         f"phrase {phrase} holds {token}, which is never emitted",
                         where=vocabulary.path,
-                        fix=f"Its tokens are 1 to {len(vocabulary) - 1}, the unknown one excepted",
+                        fix=f"Its tokens are 1 to {scored - 1}, the unknown one excepted",
                     )
 
     def check_saved(self, then: Decoding) -> None:
@@ -112,24 +109,25 @@ class Transducer:
         *,
         threads: int = 1,
         decoding: Decoding | None = None,
-        tail_s: float = TAIL_S,
+        tail_s: float | None = None,
         endpointing: Endpointing | None = None,
         batch_size: int = 1,
         rewriting: bool = True,
     ) -> None:
-        if not 0 <= tail_s < float("inf"):
+        if tail_s is not None and not 0 <= tail_s < float("inf"):
             raise InputError(f"tail_s is {tail_s}", fix="It must be 0 or more")
         _check_count("threads", threads)
         _check_count("batch_size", batch_size)
-        self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
+        self.files, self.endpointing = files, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
-        self.decoding.check_vocabulary(self.vocabulary)
         give_back()
         self.encoder = _encoder(files.encoder, threads, rewriting, alone=batch_size == 1)
+        self.tail_s = self.encoder.layout.tail_s if tail_s is None else tail_s
         self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
         self._open_rows(threads, batch_size)
-        self._check()
+        self.scored_tokens = self._check()
+        self.decoding.check_vocabulary(self.vocabulary, self.scored_tokens)
         self.batch_size = batch_size if self.encoder.layout.batchable else 1
         self.frame_s = self.encoder.layout.shift_frames * FRAME_SHIFT_S / self.encoder.frames
         self.decoder = self._decoder()
@@ -151,22 +149,26 @@ class Transducer:
         net = open_rows(files.joiner, threads=threads, many=many)
         self.joiner = Joiner(net, files.joiner, one_scale=self.joint_scale)
 
-    def _check(self) -> None:
-        """Do the three networks and the vocabulary belong together? Raises ModelError."""
+    def _check(self) -> int:
+        """Tokens that the joiner scores. Raises ModelError where networks or vocabulary belong to other models.
+
+        tokens.txt may list more: icefall adds disambiguation symbols (`#0` …) that no network knows.
+        """
         files = self.files
-        size = self.joiner.check_widths(
+        scored = self.joiner.check_widths(
             (files.encoder.name, self.encoder.dim), (files.predictor.name, self.predictor.dim)
         )
-        for what, value in (
-            (f"{files.joiner.name} scores", size),
-            (f"{files.predictor.name} knows", self.predictor.vocabulary),
-        ):
-            if value is not None and value != len(self.vocabulary):
-                raise ModelError(
-                    f"{what} {value} tokens, but tokens.txt lists {len(self.vocabulary)}",
-                    where=files.directory,
-                    fix="Take all files from one export",
-                )
+        listed, known = len(self.vocabulary), self.predictor.vocabulary
+        wrong = f"tokens.txt lists {listed}" if listed < scored else None
+        if known not in (None, scored):
+            wrong = f"{files.predictor.name} knows {known}"
+        if wrong is not None:
+            raise ModelError(
+                f"{files.joiner.name} scores {scored} tokens, but {wrong}",
+                where=files.directory,
+                fix="Take all files from one export",
+            )
+        return scored
 
     def _decoder(self) -> Greedy | Beam:
         chosen = self.decoding
@@ -310,14 +312,15 @@ def open_transducer(
     beam: int = 4,
     blank_penalty: float = 0.0,
     frame_by_frame: bool = False,
-    tail_s: float = TAIL_S,
+    tail_s: float | None = None,
     endpointing: Endpointing | None = None,
     batch_size: int = 1,
     rewriting: bool = True,
 ) -> Transducer:
     """Load an exported transducer. Raises ModelError (which file, what is wrong, what to do) and InputError (options).
 
-    `rewriting` False runs the encoder's graph as it was exported.
+    `tail_s`: silence appended to an utterance; None takes what the model's segments need. `rewriting` False runs the
+    encoder's graph as it was exported.
     """
     if isinstance(decoding, str):
         decoding = Decoding(method=decoding, beam=beam, blank_penalty=blank_penalty, frame_by_frame=frame_by_frame)
