@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wattscribe.energy import arch, devices, files, profile, rates
+from wattscribe.energy import arch, devices, profile, rates
 from wattscribe.energy.accuracy import AccuracyLaw
 from wattscribe.energy.breakdown import Activations
 from wattscribe.energy.placement import Unit
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Decoding, Rates
-from wattscribe.energy.workload import Workload
+from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload, of_directory
 from wattscribe.errors import InputError
 from wattscribe.models import locate
-from wattscribe.records import Counts, Rejected
+from wattscribe.records import Counts, Rejected, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from wattscribe.streaming import Transducer
+    from wattscribe.streaming.features import Samples
 
 
 def profile_model(
@@ -27,6 +32,9 @@ def profile_model(
     precision: str | None = None,
     local_memory_bytes: int | None = None,
     chunk_ms: float | None = None,
+    calls_per_s: float | None = None,
+    inputs: Mapping[str, float] | None = None,
+    dims: Mapping[str, int] | None = None,
     decoding: Decoding = "batched",
     beam: int = 1,
     frames_per_s: float | None = None,
@@ -46,7 +54,9 @@ def profile_model(
     chosen = devices.load(device)
     if local_memory_bytes is not None:
         chosen = chosen.with_local_memory(local_memory_bytes)
-    workload = workload_of(model, precision=precision, vocab=vocab, chunk_ms=chunk_ms)
+    workload = workload_of(
+        model, precision=precision, vocab=vocab, chunk_ms=chunk_ms, calls_per_s=calls_per_s, inputs=inputs, dims=dims
+    )
     if data is not None:
         if workload.kind != "transducer" or model.startswith((arch.PREFIX, "hf:")):
             raise InputError("rates can be counted on an exported transducer only", where=model, fix="State the rates")
@@ -66,9 +76,22 @@ def profile_model(
 
 
 def workload_of(
-    model: str, *, precision: str | None = None, vocab: int | None = None, chunk_ms: float | None = None
+    model: str,
+    *,
+    precision: str | None = None,
+    vocab: int | None = None,
+    chunk_ms: float | None = None,
+    calls_per_s: float | None = None,
+    inputs: Mapping[str, float] | None = None,
+    dims: Mapping[str, int] | None = None,
 ) -> Workload:
     """The workload of a model as the user names it. Raises InputError for options that the model fixes itself."""
+    made = model.startswith((arch.PREFIX, "hf:"))
+    for option, asked in (("--calls-per-s", calls_per_s), ("--input", inputs), ("--dim", dims)):
+        if made and asked:
+            raise InputError(
+                f"{option} is for exported graphs; this model's calls follow from its configuration", where=model
+            )
     if model.startswith(arch.PREFIX):
         return arch.of_arch(model, vocab=vocab, chunk_ms=chunk_ms, precision=precision or "fp32")
     if vocab is not None:
@@ -77,14 +100,14 @@ def workload_of(
         from wattscribe.energy.hf import workload_of as of_transformers
 
         return of_transformers(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
-    path = locate(model.removeprefix("onnx:").removeprefix("sherpa:"))
-    workload = files.workload_of(path, precision=precision, segment_s=_seconds(chunk_ms))
-    fixed = workload.segment_s
-    if chunk_ms is not None and fixed is not None and abs(fixed - chunk_ms / 1000) > 1e-6:
-        raise InputError(
-            f"the graph fixes segments of {1000 * fixed:g} ms", where=model, fix="Export it with another chunk length"
-        )
-    return workload
+    return of_directory(
+        locate(model.removeprefix("onnx:").removeprefix("sherpa:")),
+        precision=precision,
+        segment_s=_seconds(chunk_ms),
+        calls_per_s=calls_per_s,
+        values=inputs,
+        dims=dims,
+    )
 
 
 def _seconds(chunk_ms: float | None) -> float | None:
@@ -101,7 +124,10 @@ def decode(
     beam: int = 1,
     limit: int | None = None,
 ) -> Rates:
-    """Decode `data` and count: the rates of what really ran. Raises InputError where no utterance can be heard."""
+    """Decode `data` as a device hears it, segment by segment, and count: the rates of what really ran.
+
+    Raises InputError where no utterance can be heard.
+    """
     from wattscribe.corpora import open_corpus
     from wattscribe.streaming import open_transducer
 
@@ -120,7 +146,7 @@ def decode(
         if isinstance(entry, Rejected):
             continue
         audio = corpus.audio(entry)
-        transcript = transducer.transcribe([audio])[0]
+        transcript = _heard_live(transducer, audio)
         counts += transcript.counts or Counts()
         audio_s += len(audio) / SAMPLE_RATE_HZ
         words += len(transcript.text.split())
@@ -129,3 +155,14 @@ def decode(
         raise InputError("no utterance could be heard", where=data, fix="Look at `wattscribe bench` for the reasons")
     found = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
     return rates.with_beam(found, beam, f"counted: {heard} utterances, {audio_s:.1f} s of {data}")
+
+
+def _heard_live(transducer: Transducer, audio: Samples) -> Transcript:
+    """Fed a segment at a time: of a file that is all there, several segments would be decoded together."""
+    stream = transducer.stream()
+    step = round(transducer.encoder.layout.shift_frames * SAMPLE_RATE_HZ / FEATURE_FRAMES_PER_S)
+    for start in range(0, len(audio), step):
+        stream.accept(audio[start : start + step])
+    transcript = stream.finish()
+    stream.release()
+    return transcript

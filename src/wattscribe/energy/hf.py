@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.energy import torchcount
-from wattscribe.energy.files import DEFAULT_SEGMENT_S
+from wattscribe.energy.binding import DEFAULT_SEGMENT_S
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
 from wattscribe.errors import InputError, MissingExtraError, ModelError
 from wattscribe.units import SAMPLE_RATE_HZ
