@@ -92,7 +92,11 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         target="wattscribe.recognizers.onnx:OnnxRecognizer",
         model="a directory with an exported streaming transducer, run by wattscribe.streaming",
         precisions=(STORED, "fp32", "fp16", "int8"),
-        options={**_DECODING, "frame_by_frame": "true runs the joiner one frame at a time (default false)"},
+        options={
+            **_DECODING,
+            "phrases": "file of phrases that beam search favours, `TEXT` or `TEXT :SCORE` a line",
+            "frame_by_frame": "true runs the joiner one frame at a time (default false)",
+        },
         directory=True,
     ),
     "fake": RuntimeEntry(

@@ -87,6 +87,12 @@ def read_layout(net: Any, path: Path) -> EncoderLayout:
     audio = next((p for p in inputs if len(p.shape) == 3 and p.dtype == "float32"), None)
     if audio is None:
         raise ModelError("no input takes features [batch, frames, mels]", where=path, fix="Export a streaming encoder")
+    if any(p.name == "cache_last_channel" for p in inputs):
+        raise ModelError(
+            "is in NeMo's cache-aware layout, which this runtime does not take",
+            where=path,
+            fix="Run it with sherpa:DIRECTORY",
+        )
     rest = [p for p in inputs if p is not audio]
     names = {p.name for p in outputs}
     extra = {

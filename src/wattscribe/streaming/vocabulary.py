@@ -97,6 +97,11 @@ def _is_byte_level(symbols: Iterable[str]) -> bool:
     return highest == _HIGHEST_BYTE
 
 
+def byte_characters(text: str) -> str:
+    """The text as a byte-level BPE writes it, a character for each byte."""
+    return "".join(_BYTE_CHARACTERS[value] for value in text.encode())
+
+
 def _byte_level_text(symbols: str) -> bytes:
     """Bytes of joined byte-level symbols; `▁` is a space only behind printable ASCII, as sherpa-onnx writes Chinese."""
     found = bytearray()
