@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from wattscribe.energy import arch, devices, profile, rates
 from wattscribe.energy.accuracy import AccuracyLaw
@@ -13,7 +13,7 @@ from wattscribe.energy.placement import Unit
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Decoding, Rates
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload, of_directory
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
 from wattscribe.records import Counts, Rejected, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -49,7 +49,7 @@ def profile_model(
 ) -> Profile:
     """Profile an exported model, `hf:NAME` or `arch:NAME` on a device.
 
-    With `data` the rates are counted in a real decode of it (transducers), else stated. Raises InputError and ModelError.
+    With `data` the rates are counted in a real decode of it, else stated. Raises InputError and ModelError.
     """
     chosen = devices.load(device)
     if local_memory_bytes is not None:
@@ -58,8 +58,6 @@ def profile_model(
         model, precision=precision, vocab=vocab, chunk_ms=chunk_ms, calls_per_s=calls_per_s, inputs=inputs, dims=dims
     )
     if data is not None:
-        if workload.kind != "transducer" or model.startswith((arch.PREFIX, "hf:")):
-            raise InputError("rates can be counted on an exported transducer only", where=model, fix="State the rates")
         at = decode(model, data, workload, precision=precision, decoding=decoding, beam=beam, limit=limit)
     else:
         at = rates.stated(
@@ -100,13 +98,33 @@ def workload_of(
         from wattscribe.energy.hf import workload_of as of_transformers
 
         return of_transformers(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
+    path = locate(model.removeprefix("onnx:").removeprefix("sherpa:").removeprefix("ct2:"))
+    if path.is_dir() and not any(path.glob("*.onnx")):
+        return _of_other(path, precision, _seconds(chunk_ms))
     return of_directory(
-        locate(model.removeprefix("onnx:").removeprefix("sherpa:")),
+        path,
         precision=precision,
         segment_s=_seconds(chunk_ms),
         calls_per_s=calls_per_s,
         values=inputs,
         dims=dims,
+    )
+
+
+def _of_other(path: Path, precision: str | None, segment_s: float | None) -> Workload:
+    """A directory without ONNX files, told by what it holds as in the bench. Raises ModelError where nothing can count it."""
+    from wattscribe.energy import hf
+    from wattscribe.recognizers.ct2_file import whisper_sizes
+    from wattscribe.recognizers.detect import runtime_of
+
+    runtime = runtime_of(path)
+    if runtime == "hf":
+        return hf.workload_of(str(path), precision=precision or "fp32", segment_s=segment_s)
+    if runtime == "ct2":
+        sizes, stored = whisper_sizes(path / "model.bin")
+        return hf.whisper_of(path.name, precision=precision or stored, **sizes)
+    raise ModelError(
+        f"is run by {runtime}:, whose models cannot be counted", where=path, fix="Profile an ONNX export of it"
     )
 
 
@@ -126,18 +144,12 @@ def decode(
 ) -> Rates:
     """Decode `data` as a device hears it, segment by segment, and count: the rates of what really ran.
 
-    Raises InputError where no utterance can be heard.
+    Exported transducers and Transformers encoder–decoders can be counted. Raises InputError for other models, and where no
+    utterance can be heard.
     """
     from wattscribe.corpora import open_corpus
-    from wattscribe.streaming import open_transducer
 
-    transducer = open_transducer(
-        model.removeprefix("onnx:").removeprefix("sherpa:"),
-        precision=precision,
-        decoding="greedy" if beam == 1 else "beam",
-        beam=beam,
-        frame_by_frame=decoding == "frame-by-frame",
-    )
+    hear = _ear(model, workload, precision, decoding, beam)
     corpus = open_corpus(data)
     counts, audio_s, words, heard = Counts(), 0.0, 0, 0
     for entry in corpus:
@@ -146,7 +158,7 @@ def decode(
         if isinstance(entry, Rejected):
             continue
         audio = corpus.audio(entry)
-        transcript = _heard_live(transducer, audio)
+        transcript = hear(audio)
         counts += transcript.counts or Counts()
         audio_s += len(audio) / SAMPLE_RATE_HZ
         words += len(transcript.text.split())
@@ -155,6 +167,42 @@ def decode(
         raise InputError("no utterance could be heard", where=data, fix="Look at `wattscribe bench` for the reasons")
     found = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
     return rates.with_beam(found, beam, f"counted: {heard} utterances, {audio_s:.1f} s of {data}")
+
+
+def _ear(
+    model: str, workload: Workload, precision: str | None, decoding: Decoding, beam: int
+) -> Callable[[Samples], Transcript]:
+    """What hears one utterance and counts."""
+    if workload.kind == "transducer" and not model.startswith(arch.PREFIX):
+        from wattscribe.streaming import open_transducer
+
+        transducer = open_transducer(
+            model.removeprefix("onnx:").removeprefix("sherpa:"),
+            precision=precision,
+            decoding="greedy" if beam == 1 else "beam",
+            beam=beam,
+            frame_by_frame=decoding == "frame-by-frame",
+        )
+        return lambda audio: _heard_live(transducer, audio)
+    if workload.kind == "encoder-decoder" and _is_transformers(model):
+        from wattscribe.recognizers import open_recognizer, parse_model
+        from wattscribe.recognizers.hf import HfRecognizer
+        from wattscribe.recognizers.hf_count import transcribe_counted
+
+        if beam != 1:
+            raise InputError("Transformers models are decoded greedily here", where=model, fix="Leave out --beam")
+        spec = parse_model(model if model.startswith("hf:") else f"hf:{model}", precision=precision)
+        recognizer = cast(HfRecognizer, open_recognizer(spec))
+        return lambda audio: transcribe_counted(recognizer, audio)
+    raise InputError(
+        "rates can be counted on exported transducers and Transformers encoder–decoders",
+        where=model,
+        fix="State the rates",
+    )
+
+
+def _is_transformers(model: str) -> bool:
+    return model.startswith("hf:") or (Path(model) / "model.safetensors").is_file()
 
 
 def _heard_live(transducer: Transducer, audio: Samples) -> Transcript:

@@ -76,6 +76,22 @@ def test_a_beam_between_and_beyond_the_counted_ones() -> None:
     assert busy.calls_per_s == 25  # no more often than once a frame
 
 
+def test_a_decoder_takes_its_hypotheses_in_one_call_per_token() -> None:
+    whisper = Workload(
+        name="toy",
+        kind="encoder-decoder",
+        components=(component("encoder", [10]), component("decoder", [10])),
+        segment_s=30.0,
+    )
+    found = stated(whisper, tokens_per_s=4, beam=5).components
+    assert found == {
+        "encoder": Rate(calls_per_s=1 / 30, rows_per_s=1 / 30),
+        "decoder": Rate(calls_per_s=4, rows_per_s=20),
+    }
+    gate = Workload(name="toy", kind="ctc", components=(component("encoder", [10]),), segment_s=0.5)
+    assert stated(gate).components == {"encoder": Rate(calls_per_s=2, rows_per_s=2)}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -99,12 +99,12 @@ def stated(
     if workload.kind == "transducer":
         many = workload.symbols_per_frame == "many"
         rate["joiner"] = _joiner(per_s, tokens_per_s, segment_s, beam, decoding, many)
-    growth = _growth(beam)
-    calls = tokens_per_s * growth.predictor_calls
-    rate["predictor"] = Rate(
-        calls_per_s=calls if many else min(calls, per_s), rows_per_s=tokens_per_s * growth.predictor_rows
-    )
-    rate["decoder"] = rate["predictor"]
+        growth = _growth(beam)
+        calls = tokens_per_s * growth.predictor_calls
+        rate["predictor"] = Rate(
+            calls_per_s=calls if many else min(calls, per_s), rows_per_s=tokens_per_s * growth.predictor_rows
+        )
+    rate["decoder"] = Rate(calls_per_s=tokens_per_s, rows_per_s=tokens_per_s * beam)
     return Rates(
         components={each.name: rate.get(each.name, rate["encoder"]) for each in workload.components},
         source="stated",

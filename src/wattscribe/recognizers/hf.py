@@ -40,6 +40,12 @@ class HfRecognizer:
         self._max_new_tokens = options.integer(spec, "max_new_tokens", 0) or None
         self._loaded: Any = load(spec)
 
+    @property
+    def network(self) -> Any:
+        """The loaded torch module."""
+        require_open(self._loaded, self._spec)
+        return self._loaded.model
+
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input, `batch_size` pieces at a time; audio under 25 ms is answered with an empty text.
 
