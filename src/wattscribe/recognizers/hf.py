@@ -44,6 +44,12 @@ class HfRecognizer:
         self._loaded: Any = load(spec)
         self._language = self._stated_language()
 
+    @property
+    def network(self) -> Any:
+        """The loaded torch module."""
+        require_open(self._loaded, self._spec)
+        return self._loaded.model
+
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input, `batch_size` pieces at a time; audio under 25 ms is answered with an empty text.
 

@@ -10,13 +10,14 @@ from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.streaming import Transducer, open_transducer, prepared
-from wattscribe.streaming.transducer import DECODINGS, TAIL_S
+from wattscribe.streaming.phrases import read_phrases
+from wattscribe.streaming.transducer import DECODINGS
 
 
 class OnnxRecognizer:
     """A directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt; counts come with every transcript.
 
-    Options: `decoding`, `beam`, `tail_s`, `blank_penalty`, `frame_by_frame`.
+    Options: `decoding`, `beam`, `phrases`, `tail_s`, `blank_penalty`, `frame_by_frame`.
     """
 
     def __init__(self, spec: RecognizerSpec) -> None:
@@ -29,7 +30,8 @@ class OnnxRecognizer:
             beam=options.integer(spec, "beam", 4, minimum=1),
             blank_penalty=options.number(spec, "blank_penalty", 0.0),
             frame_by_frame=options.flag(spec, "frame_by_frame"),
-            tail_s=options.number(spec, "tail_s", TAIL_S),
+            phrases=read_phrases(spec.options["phrases"]) if "phrases" in spec.options else (),
+            tail_s=options.number(spec, "tail_s", 0.0) if "tail_s" in spec.options else None,
             batch_size=spec.batch_size,
         )
 

@@ -14,7 +14,7 @@ STORED = "stored"
 _DECODING = {
     "decoding": "greedy (default) or beam",
     "beam": "hypotheses kept by beam search (default 4)",
-    "tail_s": "seconds of silence appended to an utterance (default 0.8)",
+    "tail_s": "seconds of silence appended to an utterance (default: what its segments need, 0.8 or more)",
     "blank_penalty": "subtracted from the blank's score (default 0)",
 }
 _LANGUAGE = (
@@ -97,7 +97,11 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         target="wattscribe.recognizers.onnx:OnnxRecognizer",
         model="a directory with an exported streaming transducer, run by wattscribe.streaming",
         precisions=(STORED, "fp32", "fp16", "int8"),
-        options={**_DECODING, "frame_by_frame": "true runs the joiner one frame at a time (default false)"},
+        options={
+            **_DECODING,
+            "phrases": "file of phrases that beam search favours, `TEXT` or `TEXT :SCORE` a line",
+            "frame_by_frame": "true runs the joiner one frame at a time (default false)",
+        },
         directory=True,
         prepare="wattscribe.recognizers.onnx:prepare",
     ),

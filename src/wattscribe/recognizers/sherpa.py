@@ -17,9 +17,6 @@ from wattscribe.recognizers.sherpa_files import Layout, find_layout
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Token, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
 
-TAIL_S = 0.8
-"""Silence after an utterance, so that a streaming encoder's last segment is full (the models' own published setting)."""
-
 _ONE_BY_ONE = ("whisper", "moonshine", "moonshine v2", "offline wenet ctc")
 """Kinds whose batch sherpa-onnx hears one after the other (its csrc/offline-recognizer-*-impl.h)."""
 
@@ -58,7 +55,7 @@ class OnlineSherpa(_Sherpa):
 
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         super().__init__(spec, layout)
-        self._tail_samples = round(options.number(spec, "tail_s", TAIL_S) * SAMPLE_RATE_HZ)
+        self._tail_samples = round(options.number(spec, "tail_s", layout.tail_s) * SAMPLE_RATE_HZ)
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; `batch_size` streams advance together, fewer where the export is frozen to fewer."""
