@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import mmap
+import os
 import stat
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from wattscribe.containers import mpeg, riff
 from wattscribe.containers.media import MEDIA, Sound, media
-from wattscribe.containers.mended import AGAIN, Bytes, Mended
+from wattscribe.containers.mended import AGAIN, Bytes, Mend, Mended
 from wattscribe.containers.sphere import MAGIC, readable_sphere
 from wattscribe.errors import InputError
 
@@ -63,40 +66,73 @@ def opened(path: str | Path) -> Iterator[Sound]:
 
     Raises InputError unless there is a file with bytes in it that is whole and that a decoder takes.
     """
-    try:
-        found = Path(path).stat()
-        _check_kind(stat.S_IFMT(found.st_mode), path)
-        if found.st_size == 0:
-            raise InputError("the file is empty (0 bytes)", where=path, fix=AGAIN)
-        file = Path(path).open("rb")
-    except FileNotFoundError:
-        raise InputError("there is no such file", where=path, fix="Give an audio file, or - for raw PCM") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path, fix="Copy it to where it can be") from None
-    with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, decoding(data, path) as sound:
+    found = _checked(path)
+    name = os.fsencode(path)
+    mend = _mend_of(name, found.st_ino, found.st_size, found.st_mtime_ns)
+    if not isinstance(mend, Mend):
+        with media(path, path) if mend else _sound_file(name, path) as sound:
+            yield sound
+        return
+    with _mapped(name) as data, _sound_file(Mended(data, mend), path) as sound:
         yield sound
 
 
 @contextlib.contextmanager
-def decoding(data: Bytes, where: object) -> Iterator[Sound]:
+def decoding(data: bytes, where: object) -> Iterator[Sound]:
     """The same for bytes that are there already; `where` names them in errors."""
-    import soundfile
-
     if format_of(data) in MEDIA:
-        with media(data, where) as sound:
+        with media(io.BytesIO(data), where) as sound:
             yield sound
         return
-    source = readable(data, where) or Mended(data, head=b"", skip=0, end=len(data))
+    mend = readable(data, where)
+    with _sound_file(io.BytesIO(data) if mend is None else Mended(data, mend), where) as sound:
+        yield sound
+
+
+@lru_cache(maxsize=256)
+def _mend_of(name: bytes, _inode: int, _size: int, _changed_ns: int) -> Mend | bool | None:
+    """`readable` for a file, remembered: a recording is opened once per segment. True: it is for PyAV."""
+    path = os.fsdecode(name)
+    with _mapped(name) as data:
+        return True if format_of(data) in MEDIA else readable(data, path)
+
+
+@contextlib.contextmanager
+def _mapped(name: bytes) -> Iterator[Bytes]:
+    with Path(os.fsdecode(name)).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def _checked(path: str | Path) -> os.stat_result:
     try:
-        opened_file = soundfile.SoundFile(source)
+        found = Path(path).stat()
+        _check_kind(stat.S_IFMT(found.st_mode), path)
+        with Path(path).open("rb"):
+            pass
+    except FileNotFoundError:
+        raise InputError("there is no such file", where=path, fix="Give an audio file, or - for raw PCM") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path, fix="Copy it to where it can be") from None
+    if found.st_size == 0:
+        raise InputError("the file is empty (0 bytes)", where=path, fix=AGAIN)
+    return found
+
+
+@contextlib.contextmanager
+def _sound_file(source: bytes | io.IOBase, where: object) -> Iterator[Sound]:
+    import soundfile
+
+    try:
+        sound = soundfile.SoundFile(source)
     except soundfile.LibsndfileError as error:
         raise InputError(f"is not audio that can be read ({reason_of(error)})", where=where, fix=CONVERT) from None
-    with opened_file:
-        if opened_file.frames > MAX_FRAMES:
+    with sound:
+        sound.seekable = lambda: False  # else soundfile seeks after each read, on which libmpg123 loses its reservoir
+        if sound.frames > MAX_FRAMES:
             raise InputError(
                 "the header does not say how long it is", where=where, fix="Re-encode it, for instance with sox"
             )
-        yield opened_file
+        yield sound
 
 
 def reason_of(error: Exception) -> str:
@@ -132,7 +168,7 @@ def _adts_bytes(head: Bytes) -> int:
     return length if length > 7 else 0
 
 
-def readable(data: Bytes, where: object) -> Mended | None:
+def readable(data: Bytes, where: object) -> Mend | None:
     """What the decoder should read in place of these bytes; None: the bytes as they are.
 
     Raises InputError when they end before their own header, page or last frame says, or are in a coding no decoder here has.

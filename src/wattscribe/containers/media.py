@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.containers.mended import AGAIN, Bytes, Mended
+from wattscribe.containers.mended import AGAIN
 from wattscribe.errors import InputError, MissingExtraError
 
 MEDIA = ("M4A", "WebM", "AAC", "WMA", "AMR")
@@ -89,14 +90,14 @@ class MediaSound:
 
 
 @contextlib.contextmanager
-def media(data: Bytes, where: object) -> Iterator[Sound]:
+def media(source: str | Path | io.IOBase, where: object) -> Iterator[Sound]:
     """Open a file that FFmpeg knows. Raises MissingExtraError without PyAV, InputError for what it cannot read."""
     try:
         import av
     except ImportError:
         raise MissingExtraError("av", "media", needed_for=f"{where}: reading m4a, AAC or WebM") from None
     try:
-        container = av.open(io.BufferedReader(Mended(data, head=b"", skip=0, end=len(data))))
+        container = av.open(str(source) if isinstance(source, Path) else source)
     except av.FFmpegError as error:
         raise InputError(f"is not audio that can be read ({error.strerror})", where=where, fix=AGAIN) from None
     with container:

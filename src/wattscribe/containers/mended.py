@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import mmap
+from dataclasses import dataclass
 from typing import Any
 
 Bytes = bytes | mmap.mmap
@@ -11,13 +12,22 @@ Bytes = bytes | mmap.mmap
 AGAIN = "Copy or record it again"
 
 
-class Mended(io.RawIOBase):
-    """`head`, then the bytes of `data` from `skip` to `end`. The caller keeps `data` open as long as it reads."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mend:
+    """How to read a file: `head`, then its bytes from `skip` to `end`."""
 
-    def __init__(self, data: Bytes, *, head: bytes, skip: int, end: int) -> None:
+    head: bytes
+    skip: int
+    end: int
+
+
+class Mended(io.RawIOBase):
+    """A file read so. The caller keeps `data` open as long as it reads."""
+
+    def __init__(self, data: Bytes, mend: Mend) -> None:
         super().__init__()
-        self._data, self._head, self._skip = data, head, skip
-        self._size = len(head) + max(end - skip, 0)
+        self._data, self._head, self._skip = data, mend.head, mend.skip
+        self._size = len(mend.head) + max(mend.end - mend.skip, 0)
         self._at = 0
 
     def readable(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wattscribe.containers.mended import AGAIN, Bytes, Mended
+from wattscribe.containers.mended import AGAIN, Bytes, Mend
 from wattscribe.errors import InputError
 
 _SYNC, _SAME = 0xFFE00000, 0xFFFE0C00
@@ -30,6 +30,7 @@ _INFO_FRAMES = 0x01
 _VBRI_AT = 36
 """Offset of Fraunhofer's header in its frame: behind 32 bytes of side information, whatever the channels."""
 _NO_CRC, _PADDING, _BIT_RATE, _CHANNELS_MONO = 1 << 16, 1 << 9, 0xF << 12, 3
+_LENGTH_BITS = [bits << 12 | padding << 9 for bits in range(16) for padding in (0, 1)]
 RESYNC_BYTES = 1 << 16
 """How far junk between frames is searched for the next one. Our own limit; libmpg123 gives up after 1 KiB."""
 
@@ -99,7 +100,7 @@ def walk(data: Bytes) -> Frames | None:
     )
 
 
-def readable_mp3(data: Bytes, where: object) -> Mended | None:
+def readable_mp3(data: Bytes, where: object) -> Mend | None:
     """The audio with a header that names its length; None where it has a true one. Raises InputError when it is cut off."""
     frames = walk(data)
     if frames is None:
@@ -112,17 +113,14 @@ def readable_mp3(data: Bytes, where: object) -> Mended | None:
     if not frames.whole or frames.count == 0:
         raise InputError(f"truncated in the frame behind {frames.count} whole ones", where=where, fix=AGAIN)
     head = with_length(data, frames) if frames.layer == 3 else b""
-    return Mended(data, head=head, skip=frames.first, end=frames.end)
+    return Mend(head=head, skip=frames.first, end=frames.end)
 
 
 def with_length(data: Bytes, frames: Frames) -> bytes:
-    """A frame with a Xing header that names the true count, to stand before the first one (layer III only).
-
-    It is no shorter than that one: behind a shorter frame libmpg123 misses the first one's bit reservoir.
-    """
+    """A frame with a Xing header that names the true count, to stand before the first one (layer III only)."""
     header = int.from_bytes(data[frames.first : frames.first + 4], "big") | _NO_CRC
     side = _side_bytes(header)
-    for index in range(header >> 12 & 15, 15):
+    for index in range(1, 15):
         made = ((header & ~(_PADDING | _BIT_RATE)) | index << 12).to_bytes(4, "big")
         length = frame_bytes(made) or 0
         if length >= 4 + side + 16:
@@ -134,9 +132,12 @@ def with_length(data: Bytes, frames: Frames) -> bytes:
 
 def _count(data: Bytes, first: int, end: int, pattern: int) -> tuple[int, int]:
     """Frames from `first` on, and where they end: beyond `end` if the last one is cut off."""
+    stream = int.from_bytes(data[pattern : pattern + 4], "big") & _SAME
+    lengths = {bits: frame_bytes((stream | bits).to_bytes(4, "big")) for bits in _LENGTH_BITS}
     count, at, behind = 0, first, first
     while at < end:
-        length = frame_bytes(data, at) if alike(data, pattern, at) else None
+        header = int.from_bytes(data[at : at + 4], "big")
+        length = lengths[header & (_BIT_RATE | _PADDING)] if header & _SAME == stream else None
         if length is None:
             found = _next(data, behind_id3(data, at), min(end, at + RESYNC_BYTES), pattern)
             if found is None:

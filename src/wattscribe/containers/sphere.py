@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from wattscribe.containers.mended import AGAIN, Bytes, Mended
+from wattscribe.containers.mended import AGAIN, Bytes, Mend
 from wattscribe.errors import InputError
 
 MAGIC = b"NIST_1A\n"
@@ -16,7 +16,7 @@ _WAV_CODES = {"pcm": 1, "alaw": 6, "ulaw": 7, "mu-law": 7, "a-law": 6}
 _LONGEST_HEADER = 1 << 16
 
 
-def readable_sphere(data: Bytes, where: object) -> Mended:
+def readable_sphere(data: Bytes, where: object) -> Mend:
     """The samples under a WAV header. Raises InputError when truncated, compressed, or not a SPHERE header."""
     fields, start = _header(data, where)
     coding = fields.get("sample_coding", "pcm").lower()
@@ -25,7 +25,9 @@ def readable_sphere(data: Bytes, where: object) -> Mended:
             f"is compressed ({coding})", where=where, fix="Unpack it with NIST's tool: sph2pipe -f wav IN.sph OUT.wav"
         )
     if coding not in _WAV_CODES:
-        raise InputError(f"has an unknown sample coding {coding!r}", where=where, fix="Convert it: sph2pipe -f wav IN OUT")
+        raise InputError(
+            f"has an unknown sample coding {coding!r}", where=where, fix="Convert it: sph2pipe -f wav IN OUT"
+        )
     channels, rate_hz = _number(fields, "channel_count", where, 1), _number(fields, "sample_rate", where)
     width = _number(fields, "sample_n_bytes", where, 2 if _WAV_CODES[coding] == 1 else 1)
     size = _number(fields, "sample_count", where) * channels * width
@@ -38,7 +40,7 @@ def readable_sphere(data: Bytes, where: object) -> Mended:
         f"{order}HHIIHH", _WAV_CODES[coding], channels, rate_hz, rate_hz * channels * width, channels * width, 8 * width
     )
     head = magic + struct.pack(f"{order}I", 36 + size) + b"WAVEfmt " + struct.pack(f"{order}I", 16) + fmt
-    return Mended(data, head=head + b"data" + struct.pack(f"{order}I", size), skip=start, end=start + size)
+    return Mend(head=head + b"data" + struct.pack(f"{order}I", size), skip=start, end=start + size)
 
 
 def _header(data: Bytes, where: object) -> tuple[dict[str, str], int]:

@@ -164,7 +164,9 @@ def _read_blocks(sound: Sound, where: object, count: int | None, channel: Channe
     blocks: list[NDArray[np.float64]] = []
     total, alone, together = 0, 0.0, 0.0
     while count is None or total < count:
-        block = sound.read(BLOCK_FRAMES if count is None else min(BLOCK_FRAMES, count - total), "float64", always_2d=True)
+        block = sound.read(
+            BLOCK_FRAMES if count is None else min(BLOCK_FRAMES, count - total), "float64", always_2d=True
+        )
         if len(block) == 0:
             break
         total += len(block)
@@ -181,7 +183,7 @@ def _read_blocks(sound: Sound, where: object, count: int | None, channel: Channe
             f"the channels cancel each other out: their average is {10 * math.log10(alone / max(together, 1e-30)):.0f} dB "
             "weaker than they are",
             where=where,
-            fix="Choose one: \"channel\": 0 in a manifest, or sox IN.wav OUT.wav remix 1",
+            fix='Choose one: "channel": 0 in a manifest, or sox IN.wav OUT.wav remix 1',
         )
     return np.concatenate(blocks) if blocks else np.zeros(0)
 
