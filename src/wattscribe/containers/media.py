@@ -82,9 +82,9 @@ class MediaSound:
         try:
             for frame in self._container.decode(stream):
                 for planar in resampler.resample(frame):
-                    yield planar.to_ndarray().T
+                    yield np.asarray(planar.to_ndarray().T, dtype=np.float32)
             for planar in resampler.resample(None):
-                yield planar.to_ndarray().T
+                yield np.asarray(planar.to_ndarray().T, dtype=np.float32)
         except av.FFmpegError as error:
             raise InputError(f"is truncated or damaged ({error.strerror})", where=self._where, fix=AGAIN) from None
 

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -37,25 +38,34 @@ digits between machines then vanish instead of spreading."""
 
 BLOCK_FRAMES = 1 << 18
 
+OVERSHOOT_S = 0.01
+"""Lists round their times; a part may end so far beyond the recording's end."""
+
 CANCELLED = 0.02
 """Channels without relation keep all their power in N times their average's, equal ones N times it. Below this share (-17 dB)
 they stand against each other: one was recorded with its poles exchanged. Our own choice."""
 
 
 def read_audio(
-    path: str | Path, *, start_s: float = 0.0, duration_s: float | None = None, channel: Channel = None
+    path: str | Path,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    channel: Channel = None,
+    overshoot_s: float = OVERSHOOT_S,
 ) -> Audio:
     """Read a file as 16 kHz mono float32 in [-1, 1]: channels are averaged, other rates resampled by soxr (HQ).
 
     `start_s` and `duration_s` cut a part out, and only that is decoded; `channel` takes one, counted from 0, or the average
-    of some. A recording that exceeds full scale (float files, resampling overshoot) is scaled down to it, never clipped.
+    of some. A part may reach `overshoot_s` beyond the end. A recording that exceeds full scale (float files, resampling
+    overshoot) is scaled down to it, never clipped.
     Raises InputError when the file is missing, empty, truncated, not audio, holds no samples, NaN or infinity, is longer
     than `MAX_DURATION_S`, or when its channels cancel each other out.
     """
     path = Path(path)
     _check_file(path)
     with containers.opened(path) as sound:
-        return _read(sound, path, start_s, duration_s, channel)
+        return _read(sound, path, Part(start_s, duration_s, channel, overshoot_s))
 
 
 def decode_audio(
@@ -65,7 +75,7 @@ def decode_audio(
     if not data:
         raise InputError("empty file (0 bytes)", where=where)
     with containers.decoding(data, where) as sound:
-        return _read(sound, where, start_s, duration_s, channel)
+        return _read(sound, where, Part(start_s, duration_s, channel, OVERSHOOT_S))
 
 
 def resample(samples: NDArray[np.float64], rate_hz: int) -> NDArray[np.float64]:
@@ -127,9 +137,19 @@ def _check_file(path: Path) -> None:
         raise InputError("empty file (0 bytes)", where=path)
 
 
-def _read(sound: Sound, where: object, start_s: float, duration_s: float | None, channel: Channel) -> Audio:
+class Part(NamedTuple):
+    """What of a recording is heard."""
+
+    start_s: float
+    duration_s: float | None
+    channel: Channel
+    overshoot_s: float
+
+
+def _read(sound: Sound, where: object, part: Part) -> Audio:
     """Decode the part and average the channels; refuses a file that holds fewer frames than its header promises."""
     rate_hz, promised = sound.samplerate, sound.frames
+    start_s, duration_s = part.start_s, part.duration_s
     if promised > MAX_DURATION_S * rate_hz and duration_s is None:
         raise InputError(f"longer than {MAX_DURATION_S / 3600:g} h", where=where, fix="Split it")
     beyond = 2 * promised + rate_hz  # no part ends there; 1e308 s is no count of samples
@@ -138,14 +158,14 @@ def _read(sound: Sound, where: object, start_s: float, duration_s: float | None,
     try:
         if first and sound.seek(min(first, promised)) < first:
             raise _beyond(start_s, duration_s, promised / rate_hz, where)
-        mono = _read_blocks(sound, where, count, channel)
+        mono = _read_blocks(sound, where, count, part.channel)
     except soundfile.LibsndfileError as error:
         raise InputError(f"truncated or damaged ({containers.reason_of(error)})", where=where) from error
     slack = containers.MP3_SLACK_FRAMES if sound.format == "MP3" else 0
     held = first + len(mono)
     if held + slack < promised and (count is None or len(mono) < count):
         raise InputError(f"truncated: {held} of {promised} samples are there", where=where)
-    if count is not None and len(mono) < count - rate_hz // 100:
+    if count is not None and len(mono) < count - part.overshoot_s * rate_hz:
         raise _beyond(start_s, duration_s, held / rate_hz, where)
     if len(mono) == 0:
         if first and count != 0:
