@@ -139,14 +139,13 @@ def _recordings(path: Path) -> dict[str, Object]:
 def _objects(path: Path) -> Objects:
     """The objects of a list, one per line or as one array; there the number is the object's in the array."""
     data = read_bytes(path).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if data[:1] != b"[":
-        yield from (
-            (place, line if isinstance(line, BadEntryError) else parse(line)) for place, line in text_lines(path)
-        )
+    values = None
+    if data[:1] == b"[":
+        with contextlib.suppress(ValueError, RecursionError):  # then the lines say what is wrong with each
+            values = json.loads(data)
+    if values is None:
+        for place, line in text_lines(path):
+            yield place, line if isinstance(line, BadEntryError) else parse(line)
         return
-    try:
-        values = json.loads(data)
-    except ValueError as error:
-        raise InputError(f"broken JSON: {error}", where=path) from error
     for number, value in enumerate(values, start=1):
         yield Place(path, number), value if isinstance(value, dict) else BadEntryError("broken JSON: not an object")
