@@ -259,6 +259,15 @@ def test_lhotse_supervisions_with_their_recordings(tmp_path: Path) -> None:
         list(open_corpus(str(tmp_path / "x_recordings_test.jsonl.gz")))
 
 
+def test_lhotse_as_one_array(tmp_path: Path) -> None:
+    both = call(tmp_path / "call.wav")
+    cut = {"id": "c1", "start": 1.0, "duration": 0.5, "channel": 0, "recording": recording(both), "type": "Cut"}
+    cuts = [{**cut, "supervisions": [supervision("s1", 0.0, 0.5)]}, {**cut, "id": "c2", "supervisions": []}]
+    (tmp_path / "cuts.json").write_text(json.dumps(cuts, indent=2))
+    np.testing.assert_array_equal(heard(tmp_path)["c1"], part(both, 1.0, 1.5, 0))
+    assert rejected(tmp_path) == [("c2", "text missing", f"{tmp_path}/cuts.json:2")]
+
+
 def test_a_damaged_archive_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "cuts.jsonl.gz", supervision("s1", 0.5, 1.0))
     path.write_bytes(path.read_bytes()[:-12])

@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from wattscribe.containers import mpeg, riff
-from wattscribe.containers.media import MEDIA, Sound, media
+from wattscribe.containers.media import MEDIA, MEDIA_FORMAT, SLACK_S, Sound, media
 from wattscribe.containers.mended import AGAIN, Bytes, Mend, Mended
 from wattscribe.containers.sphere import MAGIC, readable_sphere
 from wattscribe.errors import InputError
 
-MP3_SLACK_FRAMES = 1152
+_MP3_SLACK_FRAMES = 1152
 """One MPEG layer III frame: encoders round their promised length to it."""
 
 CONVERT = "Convert it with sox or ffmpeg"
@@ -133,6 +133,13 @@ def _sound_file(source: bytes | io.IOBase, where: object) -> Iterator[Sound]:
                 "the header does not say how long it is", where=where, fix="Re-encode it, for instance with sox"
             )
         yield sound
+
+
+def slack_frames(sound: Sound) -> int:
+    """By how many samples a whole recording may be shorter than it promises."""
+    if sound.format == MEDIA_FORMAT:
+        return int(SLACK_S * sound.samplerate)
+    return _MP3_SLACK_FRAMES if sound.format == "MP3" else 0
 
 
 def reason_of(error: Exception) -> str:

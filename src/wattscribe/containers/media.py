@@ -17,6 +17,7 @@ from wattscribe.errors import InputError, MissingExtraError
 MEDIA = ("M4A", "WebM", "AAC", "WMA", "AMR")
 """What `format_of` calls formats that libsndfile does not read."""
 
+MEDIA_FORMAT = "media"
 SLACK_S = 0.1
 """A container's duration may be of its longest stream, and codecs round to their frames (AAC: 1024 samples, Opus: 20 ms)."""
 
@@ -43,7 +44,7 @@ class Sound(Protocol):
 class MediaSound:
     """The first audio stream of a file, decoded block by block; a Sound."""
 
-    format = "media"
+    format = MEDIA_FORMAT
 
     def __init__(self, container: Any, where: object) -> None:
         if not container.streams.audio:
@@ -52,7 +53,7 @@ class MediaSound:
         stream = container.streams.audio[0]
         self.samplerate = int(stream.rate)
         seconds = float(stream.duration * stream.time_base) if stream.duration else float(container.duration or 0) / 1e6
-        self.frames = max(int((seconds - SLACK_S) * self.samplerate), 0)
+        self.frames = int(seconds * self.samplerate)
         self._blocks = self._decoded(stream)
         self._rest = np.zeros((0, 1), dtype=np.float32)
 

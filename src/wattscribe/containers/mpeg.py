@@ -105,7 +105,7 @@ def readable_mp3(data: Bytes, where: object) -> Mend | None:
     frames = walk(data)
     if frames is None:
         start = behind_id3(data, 0)
-        if int.from_bytes(data[start : start + 2], "big") & 0xFFE6 == 0xFFE2 and data[start + 2] >> 4 == 0:
+        if int.from_bytes(data[start : start + 3], "big") & 0xFFE6F0 == 0xFFE200:
             raise InputError("does not say how long it is (free format)", where=where, fix="Re-encode it")
         return None
     if frames.promised is not None and frames.promised >= frames.count:

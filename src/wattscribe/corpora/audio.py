@@ -152,18 +152,18 @@ def _read(sound: Sound, where: object, part: Part) -> Audio:
     start_s, duration_s = part.start_s, part.duration_s
     if promised > MAX_DURATION_S * rate_hz and duration_s is None:
         raise InputError(f"longer than {MAX_DURATION_S / 3600:g} h", where=where, fix="Split it")
-    beyond = 2 * promised + rate_hz  # no part ends there; 1e308 s is no count of samples
+    end = promised or int(MAX_DURATION_S * rate_hz)  # a browser's recording promises nothing
+    beyond = 2 * end + rate_hz  # no part ends there; 1e308 s is no count of samples
     first = round(min(start_s * rate_hz, beyond))
     count = None if duration_s is None else math.floor(min(duration_s * rate_hz, beyond) + 0.5)
     try:
-        if first and sound.seek(min(first, promised)) < first:
+        if first and sound.seek(min(first, end)) < first:
             raise _beyond(start_s, duration_s, promised / rate_hz, where)
         mono = _read_blocks(sound, where, count, part.channel)
     except soundfile.LibsndfileError as error:
         raise InputError(f"truncated or damaged ({containers.reason_of(error)})", where=where) from error
-    slack = containers.MP3_SLACK_FRAMES if sound.format == "MP3" else 0
     held = first + len(mono)
-    if held + slack < promised and (count is None or len(mono) < count):
+    if held + containers.slack_frames(sound) < promised and (count is None or len(mono) < count):
         raise InputError(f"truncated: {held} of {promised} samples are there", where=where)
     if count is not None and len(mono) < count - part.overshoot_s * rate_hz:
         raise _beyond(start_s, duration_s, held / rate_hz, where)

@@ -6,6 +6,7 @@ icefall does; of one with several each supervision is an utterance. Only sources
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from wattscribe.containers import HEAD_BYTES, MP3_SLACK_FRAMES, format_of, opened, reason_of
+from wattscribe.containers import HEAD_BYTES, format_of, opened, reason_of, slack_frames
 from wattscribe.containers.media import Sound
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.streaming.features import Samples
@@ -48,7 +48,7 @@ def _decoded(sound: Sound, path: str | Path, block_s: float) -> Iterator[Samples
         yield mono if resampler is None else resampler.resample_chunk(mono)
     if heard == 0:
         raise InputError("holds no audio (0 samples)", where=path, fix="Record it again")
-    if heard + (MP3_SLACK_FRAMES if sound.format == "MP3" else 0) < sound.frames:
+    if heard + slack_frames(sound) < sound.frames:
         raise InputError(f"is truncated: {heard} of {sound.frames} samples", where=path, fix="Copy or record it again")
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
