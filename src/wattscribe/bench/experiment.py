@@ -95,7 +95,7 @@ class Experiment(_Strict):
     """Load pulses before the first trial and after the last, to which an external meter's recording is aligned."""
     mark_unit_s: float = Field(default=1.0, gt=0)
     """Length of the shortest pulse: at least four samples of that meter."""
-    normaliser: Literal["whisper", "basic", "none"] = "whisper"
+    normaliser: Literal["whisper", "basic", "characters", "none"] = "whisper"
     """The text rule by which the report scores the run."""
     strict: bool = False
 
