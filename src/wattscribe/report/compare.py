@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from wattscribe.errors import InputError
 from wattscribe.records import Interval, RunFacts
-from wattscribe.report.findings import Entry, Hearing, hearings
+from wattscribe.report.findings import Entry, Hearing, hearings, on_device
 from wattscribe.report.groups import short_corpus, short_model, take
 from wattscribe.report.relative import Z95, Ratio, energy_ratio
 from wattscribe.report.table import View, view
@@ -95,7 +95,8 @@ def compare(
     joules; with one, missing joules are a reason to refuse.
     """
     old, fresh = view(base, device=device), view(new, device=device)
-    pairs, reasons, notes = _pair_up(hearings(old), hearings(fresh))
+    found = [hearings(each) for each in (old, fresh)]
+    pairs, reasons, notes = _pair_up(*(map(on_device, found) if device else found))
     verdicts = tuple(_judge(each, old, fresh, max_wer_increase, max_energy_increase) for each in pairs)
     reasons += [f"{each.name}: {reason}" for each in verdicts for reason in each.reasons]
     return Comparison(

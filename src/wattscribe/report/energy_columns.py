@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from wattscribe.errors import InputError
 from wattscribe.records import Interval, TrialFacts
 from wattscribe.report.cost import Energy, mean
 from wattscribe.units import J_PER_WH
+
+
+def check_grid(gco2_per_kwh: float | None) -> None:
+    """Raises InputError for an intensity of the grid that is none; None: nothing is said about CO2."""
+    if gco2_per_kwh is not None and not (math.isfinite(gco2_per_kwh) and gco2_per_kwh >= 0):
+        raise InputError(
+            f"a grid cannot emit {gco2_per_kwh:g} g of CO2 per kWh",
+            fix="Give 0 or more, for instance --grid-gco2-per-kwh 400",
+        )
 
 
 def per_audio_s(energy: Energy, done: Sequence[TrialFacts]) -> tuple[float | None, Interval | None]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from wattscribe.errors import InputError
 from wattscribe.records import Counts, Evidence, Interval, RunFacts, StreamingLatency, TrialFacts, to_json
 from wattscribe.report.cost import (
     Energy,
@@ -21,7 +19,7 @@ from wattscribe.report.cost import (
     starved_s,
     starved_share,
 )
-from wattscribe.report.energy_columns import cpu_columns, device_columns, energy_columns, planning_columns
+from wattscribe.report.energy_columns import check_grid, cpu_columns, device_columns, energy_columns, planning_columns
 from wattscribe.report.groups import Group, group
 from wattscribe.report.modelled import DEFAULT_DEVICE
 
@@ -157,11 +155,7 @@ def view(
     `device`: the profile of the device columns. `grid_gco2_per_kwh`: grams of CO2 per kWh of the grid that feeds the machine;
     without it nothing is said about CO2. Raises InputError for an intensity that is none.
     """
-    if grid_gco2_per_kwh is not None and not (math.isfinite(grid_gco2_per_kwh) and grid_gco2_per_kwh >= 0):
-        raise InputError(
-            f"a grid cannot emit {grid_gco2_per_kwh:g} g of CO2 per kWh",
-            fix="Give 0 or more, for instance --grid-gco2-per-kwh 400",
-        )
+    check_grid(grid_gco2_per_kwh)
     rule = energy_rule(facts, device)
     text_rule = normaliser or _recorded_normaliser(facts)
     groups = group(facts, normaliser=text_rule, resamples=resamples)
