@@ -52,6 +52,17 @@ def test_each_thing_covered_has_a_column_of_its_own() -> None:
         assert [each.covers for each in own] == [row.energy_covers]
 
 
+def test_columns_of_one_short_name_keep_apart() -> None:
+    facts = two_meters(2)
+    one, two = facts.trials
+    named = replace(two, traces=tuple(replace(trace, covers="module total (meter B)") for trace in two.traces))
+    headers = [each.header for each in bases(view(replace(facts, trials=(one, named))).rows)]
+    assert len(set(headers)) == len(headers) == 3
+    assert "measured: module total (meter B)" in headers[1]
+    text = report.to_markdown(replace(facts, trials=(one, named)))
+    assert all(header in text for header in headers)
+
+
 def test_no_column_of_the_page_sorts_different_things_together() -> None:
     for facts in (two_meters(), beside_an_uncounted_one()):
         seen = view(facts)

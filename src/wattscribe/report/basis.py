@@ -39,21 +39,19 @@ class Basis:
             return row.cpu_j_per_audio_s, row.cpu_j_per_audio_s_ci95
         if self.prefix == "device_":
             return row.device_j_per_audio_s, row.device_j_per_audio_s_ci95
-        here = (row.energy_evidence, row.energy_covers) == (self.evidence, self.covers)
+        here = (row.energy_evidence, row.energy_covers or "") == (self.evidence, self.covers)
         return (row.j_per_audio_s, row.j_per_audio_s_ci95) if here else (None, None)
 
 
 def bases(rows: Sequence[Row]) -> list[Basis]:
     """Every basis on which some row has joules: the machine's own first, its CPU's where that is another, the device's."""
     own = dict.fromkeys((row.energy_evidence, row.energy_covers or "") for row in rows if row.j_per_audio_s is not None)
-    found = [
-        Basis(
-            evidence=evidence,
-            covers=covers,
-            header="J/s = Wh/h audio" if len(own) == 1 else f"J/s = Wh/h audio, {short_covers(covers)}",
-        )
-        for evidence, covers in own
-    ]
+    names = [energy_name(*kind) for kind in own]
+    found = []
+    for (evidence, covers), name in zip(own, names, strict=True):
+        full = name if names.count(name) == 1 else f"{evidence}: {covers}"
+        header = "J/s = Wh/h audio" if len(own) == 1 else f"J/s = Wh/h audio, {full}"
+        found.append(Basis(evidence=evidence, covers=covers, header=header))
     cpu = next((row.cpu_energy_covers for row in rows if row.cpu_j_per_audio_s is not None), None)
     if cpu is not None and ("modelled", cpu) not in own:
         found.append(Basis(evidence="modelled", covers=cpu, header="J/s = Wh/h audio, CPU modelled", prefix="cpu_"))
