@@ -11,6 +11,8 @@ from wattscribe.records import Interval, TrialFacts
 from wattscribe.report.cost import Energy, mean
 from wattscribe.units import J_PER_WH
 
+WH_PER_KWH = 1000.0
+
 
 def check_grid(gco2_per_kwh: float | None) -> None:
     """Raises InputError for an intensity of the grid that is none; None: nothing is said about CO2."""
@@ -36,18 +38,19 @@ def planning_columns(energy: Energy, done: Sequence[TrialFacts], grid_gco2_per_k
     """
     per_hour, interval = per_audio_s(energy, done)
     wh = None if energy.energy_j is None else energy.energy_j / J_PER_WH
-    grams_per_wh = None if grid_gco2_per_kwh is None else grid_gco2_per_kwh / 1e3
-    known = grams_per_wh is not None
+
+    def grams(value_wh: float | None) -> float | None:
+        return None if grid_gco2_per_kwh is None or value_wh is None else value_wh * grid_gco2_per_kwh / WH_PER_KWH
+
+    low, high = (grams(each) for each in interval or (None, None))
     return {
         "energy_wh": wh,
         "wh_per_audio_h": per_hour,
         "wh_per_audio_h_ci95": interval,
         "grid_gco2_per_kwh": grid_gco2_per_kwh,
-        "energy_gco2": wh * grams_per_wh if known and wh is not None else None,
-        "gco2_per_audio_h": per_hour * grams_per_wh if known and per_hour is not None else None,
-        "gco2_per_audio_h_ci95": (interval[0] * grams_per_wh, interval[1] * grams_per_wh)
-        if known and interval
-        else None,
+        "energy_gco2": grams(wh),
+        "gco2_per_audio_h": grams(per_hour),
+        "gco2_per_audio_h_ci95": None if low is None or high is None else (low, high),
     }
 
 
