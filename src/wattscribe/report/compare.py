@@ -14,7 +14,7 @@ from wattscribe.errors import InputError
 from wattscribe.records import RunFacts
 from wattscribe.report.cost_change import CostChange, cost_changes
 from wattscribe.report.error_change import ErrorChange, error_change
-from wattscribe.report.findings import Entry, hearings
+from wattscribe.report.findings import Entry, hearings, on_device
 from wattscribe.report.gates import Gates
 from wattscribe.report.groups import short_corpus
 from wattscribe.report.pairing import pair_up
@@ -76,7 +76,8 @@ def compare(base: RunFacts, new: RunFacts, gates: Gates | None = None, *, device
     """
     wanted = gates or Gates()
     old, fresh = view(base, device=device), view(new, device=device)
-    pairs, reasons, notes = pair_up(hearings(old), hearings(fresh))
+    found = [hearings(each) for each in (old, fresh)]
+    pairs, reasons, notes = pair_up(*(map(on_device, found) if device else found))
     verdicts = tuple(_judge(each, old, fresh, wanted, counted=device is not None) for each in pairs)
     reasons += [f"{each.name}: {reason}" for each in verdicts for reason in each.reasons]
     return Comparison(

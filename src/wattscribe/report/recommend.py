@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from wattscribe.report.basis import energy_name
 from wattscribe.report.findings import Entry, Hearing, Limits, paired
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
 
@@ -143,7 +144,9 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
     row = entry.row
     parts = [f"WER {percent_text(row.wer)} % {interval_text(row.wer_ci95, 100)}".strip()]
     if row.j_per_audio_s is not None:
-        parts.append(f"{number(row.j_per_audio_s)} J per second of audio ({row.energy_evidence})")
+        parts.append(
+            f"{number(row.j_per_audio_s)} J per second of audio ({energy_name(row.energy_evidence, row.energy_covers)})"
+        )
     parts.append(f"real-time factor {number(row.rtf)}")
     parts.append(f"{bytes_text(row.peak_memory_bytes)} of memory")
     text = f"{hearing.name}: take {entry.group.label}. {why}. It has {', '.join(parts)}."
