@@ -206,6 +206,12 @@ def test_what_phones_and_browsers_record(tmp_path: Path, name: str, codec: str, 
     assert len(np.concatenate(list(file_blocks(path)))) == pytest.approx(len(heard), abs=100)
 
 
+def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path) -> None:
+    whole = recorded(tmp_path / "x.m4a", "aac", 16_000).read_bytes()
+    assert whole.count(b"Lavf") == 1
+    assert len(decode_audio(whole.replace(b"Lavf", b"\xff\xe9\xe8L"), where="titled")) > 30_000
+
+
 def test_a_cut_m4a_is_refused(tmp_path: Path) -> None:
     whole = recorded(tmp_path / "x.m4a", "aac", 16_000).read_bytes()
     with pytest.raises(InputError, match=r"x.m4a: (is not audio|is truncated|truncated)"):

@@ -51,6 +51,8 @@ class MediaSound:
             raise InputError("holds no sound", where=where, fix="Give a file with an audio stream")
         self._container, self._where = container, where
         stream = container.streams.audio[0]
+        if not getattr(stream, "rate", None):
+            raise InputError("is damaged: its sound has no codec or no rate", where=where, fix=AGAIN)
         self.samplerate = int(stream.rate)
         seconds = float(stream.duration * stream.time_base) if stream.duration else float(container.duration or 0) / 1e6
         self.frames = int(seconds * self.samplerate)
@@ -70,6 +72,8 @@ class MediaSound:
         while held < frames and (block := next(self._blocks, None)) is not None:
             if held == 0:
                 parts = []
+            if parts and block.shape[1] != parts[0].shape[1]:
+                raise InputError("is damaged: its number of channels changes", where=self._where, fix=AGAIN)
             parts.append(block)
             held += len(block)
         joined = np.concatenate(parts)
@@ -98,7 +102,7 @@ def media(source: str | Path | io.IOBase, where: object) -> Iterator[Sound]:
     except ImportError:
         raise MissingExtraError("av", "media", needed_for=f"{where}: reading m4a, AAC or WebM") from None
     try:
-        container = av.open(str(source) if isinstance(source, Path) else source)
+        container = av.open(str(source) if isinstance(source, Path) else source, metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(f"is not audio that can be read ({error.strerror})", where=where, fix=AGAIN) from None
     with container:

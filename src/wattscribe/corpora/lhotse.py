@@ -113,7 +113,7 @@ def _source(recording: Object, channel: Channel, id_: str) -> tuple[str, Channel
     for source in sources:
         held = source.get("channels")
         channels = held if isinstance(held, list) else []
-        if wanted and not set(wanted) <= set(channels):
+        if any(each not in channels for each in wanted):
             continue
         if source.get("type") != "file" or not text_of(source, "source"):
             raise BadEntryError(f"its audio is of type {source.get('type')!r}, not a file: save it first", id_)
