@@ -15,7 +15,8 @@ from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE
 from wattscribe.records import Counts, RunFacts, StreamingLatency, TrialFacts, Window
 from wattscribe.report import formats, write_html
-from wattscribe.report.compare import compare, in_words
+from wattscribe.report.compare import compare
+from wattscribe.report.compare_words import in_words
 from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run
 
 Change = Callable[[TrialFacts], TrialFacts]
