@@ -211,7 +211,7 @@ def _by_name(layout: Layout, wishes: Wishes) -> Taken:
         many = amps if len(amps) > 1 else volts
         raise _unclear(layout, f"several columns may be the {'current' if many is amps else 'voltage'}: {_listed(layout, many)}")
     if amps:
-        return {"current": amps, **({"voltage": volts} if volts and not wishes.voltage else {})}
+        return {"current": amps, **({"voltage": volts} if len(volts) == 1 else {})}
     raise _unclear(layout, "no column is a power, or a voltage and a current, by its name")
 
 
@@ -292,12 +292,14 @@ def _first(layout: Layout, index: int) -> str:
 
 def _advances(layout: Layout, index: int) -> bool:
     column = [row[index] for row in layout.sample if index < len(row) and row[index]]
+    if len(layout.sample) < 2:
+        return bool(column)
     try:
         read = stamps.choose(column, None).read
         times = [read(cell) for cell in column[:200]]
     except ValueError:
         return False
-    return times[-1] > times[0]
+    return max(times) > times[0]
 
 
 # --- units ------------------------------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ def _scaled(layout: Layout, known: Format | None, taken: Taken, wishes: Wishes) 
         needs_voltage=value == "current" and "voltage" not in taken,
         columns=columns,
         units={key: units[key] for key in columns if units[key]},
-        notes=tuple(assumed),
+        notes=(*assumed, *([known.note] if known is not None and known.note and "time" not in wishes.units else [])),
     )
     if known is None or not format_fits:
         return replace(choice, channel=_channel(layout))
@@ -377,7 +379,7 @@ def _spelt(layout: Layout, index: int, unit: str) -> str:
 
 def _unclear(layout: Layout, what: str) -> InputError:
     return InputError(
-        what,
+        what if layout.named else f"the recording has no header with column names, and {what}",
         where=layout.path,
         fix=f"Name them: --time-column, --power-column, or --voltage-column and --current-column. {_columns(layout)}",
     )

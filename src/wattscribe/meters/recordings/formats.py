@@ -40,6 +40,8 @@ class Format:
     """A column that tells several devices in one file apart."""
     adds_up: bool = False
     """Whether those devices are apart, so that their powers may be added."""
+    note: str | None = None
+    """What the figures' reader should know."""
     remarks: str | None = None
     """Lines among the data that are none, by their beginning: marks, events."""
 
@@ -71,6 +73,7 @@ FORMATS: tuple[Format, ...] = (
         time=r"time\((?:ms|s)\)",
         pairs=((r"main voltage\(v\)", r"main\(ma\)"), (r"usb voltage\(v\)", r"usb\(ma\)"), ("-", r"aux\(ma\)")),
         units={"time": "s"},
+        note="this library writes seconds, whatever the header says; else say --unit time=ms",
     ),
     # Monsoon PowerTool, "export CSV"; as read by many public scripts.
     Format(
