@@ -138,16 +138,20 @@ def attach(
     if (recording is None) == (tegrastats_log is None):
         raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
     if tegrastats_log is not None:
-        if covers is not None or columns or units or not total or (voltage, channel, sample_rate_hz) != (None, None, None):
+        if (
+            covers is not None
+            or columns
+            or units
+            or not total
+            or (voltage, channel, sample_rate_hz) != (None, None, None)
+        ):
             raise InputError(
                 "a tegrastats log names its rails itself", where=tegrastats_log, fix="Leave these options out"
             )
         source = of_tegrastats(Path(tegrastats_log), interval_s=interval_s, name=name)
     else:
         paths = [Path(each) for each in ([recording] if isinstance(recording, Path | str) else recording or ())]
-        read = recordings.read(
-            paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz
-        )
+        read = recordings.read(paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz)
         source = of_recording(paths[0], read, covers=covers or recordings.COVERS, total=total, name=name)
     return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
 

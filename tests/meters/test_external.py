@@ -17,6 +17,7 @@ from wattscribe.meters.align import by_correlation
 from wattscribe.meters.external import Recording, read_csv
 from wattscribe.testing import loads
 
+
 def write(path: Path, text: str) -> Path:
     path.write_text(text)
     return path

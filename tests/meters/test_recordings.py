@@ -288,7 +288,7 @@ def test_columns_voltage_channel_and_rate_can_be_said(tmp_path: Path) -> None:
     assert read(path, {"power": "2"}).mean_w == pytest.approx(1.0)
     path.write_text("device,time,power_w\na,0,1\nb,0,2\na,1,1\nb,1,2\n")
     assert read(path, channel="b").mean_w == pytest.approx(2.0)
-    with pytest.raises(InputError, match="no device 'c'.*a, b"):
+    with pytest.raises(InputError, match=r"no device 'c'.*a, b"):
         read(path, channel="c")
     path.write_text("voltage,current\n5,1\n5,3\n5,2\n")
     assert read(path, sample_rate_hz=10.0).duration_s == pytest.approx(0.2)
@@ -350,7 +350,10 @@ def test_joulescope_s_means_give_its_own_energy(tmp_path: Path) -> None:
     energy_j = np.concatenate(([0.0], np.cumsum(np.array(power_w[1:]) * 0.5)))
     path = tmp_path / "js.csv"
     path.write_text(
-        lines("#time,current,voltage,power,charge,energy", *(f"{0.5 * i},1,1,{p},0,{energy_j[i]}" for i, p in enumerate(power_w)))
+        lines(
+            "#time,current,voltage,power,charge,energy",
+            *(f"{0.5 * i},1,1,{p},0,{energy_j[i]}" for i, p in enumerate(power_w)),
+        )
     )
     recording = read(path)
     assert recording.energy_j == pytest.approx(float(energy_j[-1]))
@@ -381,7 +384,9 @@ def test_equal_stamps_are_spread_over_their_packet(tmp_path: Path) -> None:
     packets = [0.0006 * i for i in range(200)] + [1.0 + 0.0006 * i for i in range(200)]
     path = tmp_path / "m.csv"
     path.write_text(
-        lines("Time(ms),Main(mA),Main Voltage(V),", *(f"{t!r},{1000.0 + 100 * j},5.0," for t in packets for j in range(3)))
+        lines(
+            "Time(ms),Main(mA),Main Voltage(V),", *(f"{t!r},{1000.0 + 100 * j},5.0," for t in packets for j in range(3))
+        )
     )
     recording = read(path)
     assert recording.samples == 1200
@@ -414,7 +419,10 @@ def test_a_cut_last_line_is_no_fault_of_a_short_file(tmp_path: Path) -> None:
 def test_placeholders_of_no_reading_are_counted_without_a_bound(tmp_path: Path) -> None:
     path = tmp_path / "gpu.csv"
     path.write_text(
-        lines("timestamp, power.draw [W]", *(NVIDIA.format(s=f"00:{i:02d}") + ("[N/A]" if i % 4 == 3 else "5.00 W") for i in range(40)))
+        lines(
+            "timestamp, power.draw [W]",
+            *(NVIDIA.format(s=f"00:{i:02d}") + ("[N/A]" if i % 4 == 3 else "5.00 W") for i in range(40)),
+        )
     )
     recording = read(path)
     assert recording.skipped_lines == 10
@@ -446,7 +454,11 @@ def test_many_samples_become_means_of_the_same_energy(tmp_path: Path, monkeypatc
         truth_j = np.trapezoid(power_w[first : last + 1], t_s[first : last + 1])
         inside = (recording.t_s >= t_s[first] - 1e-9) & (recording.t_s <= t_s[last] + 1e-9)
         part = Recording(
-            name="part", t_s=recording.t_s[inside], power_w=recording.power_w[inside], skipped_lines=0, interval_means=True
+            name="part",
+            t_s=recording.t_s[inside],
+            power_w=recording.power_w[inside],
+            skipped_lines=0,
+            interval_means=True,
         )
         assert float(part.steps_j().sum()) == pytest.approx(truth_j, rel=1e-3)
 

@@ -228,9 +228,12 @@ def _sentence(entry: dict[str, Any]) -> str:
     if entry["rails"]:
         return f"{entry['file']}: {figures}; rails: {', '.join(entry['rails'])}"
     columns = ", ".join(
-        f"{quantity} {name!r} in {entry['units'].get(quantity, 'no unit')}" for quantity, name in entry["columns"].items()
+        f"{quantity} {name!r} in {entry['units'].get(quantity, 'no unit')}"
+        for quantity, name in entry["columns"].items()
     )
-    gaps = f"; {entry['gaps']} gaps, {entry['gaps_s']:.4g} s together, are left out of the mean" if entry["gaps"] else ""
+    gaps = (
+        f"; {entry['gaps']} gaps, {entry['gaps_s']:.4g} s together, are left out of the mean" if entry["gaps"] else ""
+    )
     notes = "".join(f"\n  {note}" for note in entry["notes"])
     meter = entry["meter"] or "no known meter, the columns are taken by their names"
     return f"{entry['file']}: {meter}\n  {columns}\n  {figures}, {entry['energy_j']:.4g} J{gaps}{notes}"

@@ -65,9 +65,7 @@ def by_correlation(recording: Recording, reference: PowerTrace) -> Alignment:
     halves = []
     for part in (slice(0, middle), slice(middle, None)):
         try:
-            half_s, _ = _offset(
-                recorded_t, recorded_p, reference_t[part], reference_p[part], step_s, near=offset_s
-            )
+            half_s, _ = _offset(recorded_t, recorded_p, reference_t[part], reference_p[part], step_s, near=offset_s)
         except MeterError:
             continue
         halves.append((float(np.mean(reference_t[part])) - half_s, half_s))

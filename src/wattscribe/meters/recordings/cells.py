@@ -24,7 +24,10 @@ QUANTITIES = ("time", "power", "voltage", "current")
 """Those that a user can name; energy per interval is read from known meters only."""
 
 NO_READING = frozenset(
-    ("n/a", "[n/a]", "na", "[not supported]", "[unknown error]", "[gpu requires reset]", "unavailable", "unknown", "none", "null", "")
+    (
+        "n/a", "[n/a]", "na", "[not supported]", "[unknown error]", "[gpu requires reset]", "unavailable", "unknown", "none",
+        "null", "",
+    )
 )  # fmt: skip
 """What programs write where they had no reading: such a line is skipped and counted, but is no sign of a wrong column."""
 

@@ -25,8 +25,10 @@ NEVER = {
         "setpoint", "requested", "enforced", "default", "rated", "nominal", "threshold", "accumulated", "energy", "va", "var",
         "returned", "state", "good",
     ),
-    "voltage": ("max", "min", "maximum", "minimum", "peak", "limit", "set", "setpoint", "dp", "dn", "d", "data", "cc", "threshold",
-        "ref", "reference"),
+    "voltage": (
+        "max", "min", "maximum", "minimum", "peak", "limit", "set", "setpoint", "dp", "dn", "d", "data", "cc", "threshold",
+        "ref", "reference",
+    ),
     "current": ("max", "min", "maximum", "minimum", "peak", "limit", "set", "setpoint", "threshold", "accumulated", "record"),
 }  # fmt: skip
 """A column with such a word is something else: a limit, an extreme, another quantity."""
@@ -128,7 +130,9 @@ def holds_voltage_only(layout: Layout) -> bool:
     known = formats.recognise(layout)
     if known is not None:
         return known.meter == "Otii" and _otii_quantity(layout) == "voltage"
-    return bool(_candidates(layout, "voltage")) and not _candidates(layout, "power") and not _candidates(layout, "current")
+    return (
+        bool(_candidates(layout, "voltage")) and not _candidates(layout, "power") and not _candidates(layout, "current")
+    )
 
 
 # --- what was said ----------------------------------------------------------------------------------------------------
@@ -141,7 +145,9 @@ def _stated(layout: Layout, columns: Mapping[str, str | Sequence[str]]) -> Taken
         names = [given] if isinstance(given, str) else list(given)
         if quantity not in cells.QUANTITIES or (len(names) > 1 and quantity != "power"):
             raise InputError(
-                f"no single column of {quantity!r} is read", where=layout.path, fix=f"Known: {', '.join(cells.QUANTITIES)}"
+                f"no single column of {quantity!r} is read",
+                where=layout.path,
+                fix=f"Known: {', '.join(cells.QUANTITIES)}",
             )
         taken[quantity] = [_index(layout, name, quantity) for name in names]
     return taken
@@ -209,7 +215,9 @@ def _by_name(layout: Layout, wishes: Wishes) -> Taken:
     volts, amps = _candidates(layout, "voltage"), _candidates(layout, "current")
     if len(amps) > 1 or (len(volts) > 1 and amps and not wishes.voltage):
         many = amps if len(amps) > 1 else volts
-        raise _unclear(layout, f"several columns may be the {'current' if many is amps else 'voltage'}: {_listed(layout, many)}")
+        raise _unclear(
+            layout, f"several columns may be the {'current' if many is amps else 'voltage'}: {_listed(layout, many)}"
+        )
     if amps:
         return {"current": amps, **({"voltage": volts} if len(volts) == 1 else {})}
     raise _unclear(layout, "no column is a power, or a voltage and a current, by its name")
@@ -265,7 +273,11 @@ def _time(layout: Layout, known: Format | None) -> int:
         if found is not None:
             return found
     moving = [i for i in range(len(layout.header)) if _advances(layout, i)]
-    named = [i for i in moving if _means(layout.header[i], _unit_of(layout, i), "time") or _has(layout.header[i], WORDS["time"])]
+    named = [
+        i
+        for i in moving
+        if _means(layout.header[i], _unit_of(layout, i), "time") or _has(layout.header[i], WORDS["time"])
+    ]
     named = [i for i in named if not _has(layout.header[i], NEVER["time"])] or named
     dated = [i for i in moving if stamps.is_stamp(_first(layout, i))]
     for found_here in (named, dated):
@@ -306,7 +318,9 @@ def _advances(layout: Layout, index: int) -> bool:
 def _scaled(layout: Layout, known: Format | None, taken: Taken, wishes: Wishes) -> Choice:
     for quantity, unit in wishes.units.items():
         if unit.casefold() not in cells.UNITS.get(quantity, ()) or quantity not in cells.QUANTITIES:
-            raise InputError(f"{unit!r} is no unit of {quantity}", where=layout.path, fix=f"Known are: {cells.known_units()}")
+            raise InputError(
+                f"{unit!r} is no unit of {quantity}", where=layout.path, fix=f"Known are: {cells.known_units()}"
+            )
         if quantity not in taken:
             raise InputError(f"the unit of {quantity} was given, but no such column is read", where=layout.path)
     units: dict[str, str] = {}
@@ -326,7 +340,9 @@ def _scaled(layout: Layout, known: Format | None, taken: Taken, wishes: Wishes) 
     pair = [*factors[value], *factors.get("voltage", ())] if value == "current" else []
     terms = (tuple(pair),) if pair else tuple((each,) for each in factors[value])
     read = {"time", value} | ({"voltage"} if value == "current" else set())
-    columns = {key: " + ".join(layout.header[i] for i in taken[key]) for key in cells.SYMBOLS if key in taken and key in read}
+    columns = {
+        key: " + ".join(layout.header[i] for i in taken[key]) for key in cells.SYMBOLS if key in taken and key in read
+    }
     format_fits = known is not None and not _stated(layout, wishes.columns).keys() - {"time"}
     choice = Choice(
         meter=known.meter if known else None,
@@ -352,7 +368,7 @@ def _scaled(layout: Layout, known: Format | None, taken: Taken, wishes: Wishes) 
 
 
 def _unit(layout: Layout, known: Format | None, quantity: str, index: int, wishes: Wishes) -> tuple[str, bool]:
-    """The unit, and whether anybody said it. '' for a time whose numbers' size tells. Raises InputError for one that is unknown."""
+    """The unit, and whether anybody said it; '' for a time whose numbers' size tells. Raises InputError for an unknown one."""
     if quantity in wishes.units:
         return wishes.units[quantity], True
     if known is not None and quantity in known.units:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -138,7 +137,7 @@ def _expected(layout: Layout) -> int:
     rows = layout.sample[:50]
     characters = sum(len(cell) + 1 for row in rows for cell in row) / len(rows)
     wide = 2 if layout.encoding.startswith("utf-16") else 1
-    return round(os.path.getsize(layout.path) / (characters * wide))
+    return round(layout.path.stat().st_size / (characters * wide))
 
 
 # --- several devices in one file --------------------------------------------------------------------------------------
@@ -147,7 +146,9 @@ def _wanted(layout: Layout, choice: Choice, wishes: Wishes) -> list[str]:
     names = channel_names(layout, choice)
     if wishes.channel is not None:
         if wishes.channel not in names:
-            raise InputError(f"no device {wishes.channel!r} in the file", where=layout.path, fix=f"It has: {', '.join(names)}")
+            raise InputError(
+                f"no device {wishes.channel!r} in the file", where=layout.path, fix=f"It has: {', '.join(names)}"
+            )
         return [wishes.channel]
     if choice.adds_up or len(names) == 1:
         return names
@@ -162,7 +163,7 @@ def _wanted(layout: Layout, choice: Choice, wishes: Wishes) -> list[str]:
 
 
 def _several_at_once(layout: Layout, choice: Choice, clock: stamps.Stamps | None) -> bool:
-    """Whether samples of one stamp are of several devices. Raises InputError where those are stamped apart, so that nothing tells."""
+    """Whether samples of one stamp are of several devices. Raises InputError where those are stamped apart: nothing tells."""
     if clock is None or choice.time is None:
         return False
     times = [clock.read(row[choice.time]) for row in layout.sample[:200]]
@@ -209,7 +210,9 @@ def _refuse_bad(layout: Layout, choice: Choice, tally: Tally, points: Mapping[st
                 fix="Is it the time column, and one recording? Else cut the file there",
             )
         first = f", the first {tally.first[0][:60]!r}" if tally.first else ""
-        raise InputError(f"{bad} of {lines} lines hold no numbers{first}", where=layout.path, fix="Check the columns' names")
+        raise InputError(
+            f"{bad} of {lines} lines hold no numbers{first}", where=layout.path, fix="Check the columns' names"
+        )
     seen = sum(len(each.t_s) for each in points.values())
     if tally.read < 2 or seen < 2:
         raise InputError(f"the recording has {tally.read} samples", where=layout.path)

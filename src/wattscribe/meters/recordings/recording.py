@@ -70,7 +70,9 @@ class Recording:
             return float(np.average(self.power_w[1:][seen], weights=steps_s[seen]))
         longest_s = longest_step_s(self.spacing_s, 0.0)
         around_s = np.where(steps_s > longest_s, self.spacing_s, steps_s)
-        return float(np.average(self.power_w, weights=np.append(around_s[0], around_s) + np.append(around_s, around_s[-1])))
+        return float(
+            np.average(self.power_w, weights=np.append(around_s[0], around_s) + np.append(around_s, around_s[-1]))
+        )
 
     @property
     def energy_j(self) -> float:

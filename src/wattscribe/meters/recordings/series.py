@@ -43,7 +43,9 @@ class Series:
     devices, and added.
     """
 
-    def __init__(self, meaning: Meaning = "instant", *, energy: bool = False, adds_equal: bool = False, expected: int = 0) -> None:
+    def __init__(
+        self, meaning: Meaning = "instant", *, energy: bool = False, adds_equal: bool = False, expected: int = 0
+    ) -> None:
         """`expected`: about how many samples will come."""
         self._meaning, self._energy, self._expected = meaning, energy, expected
         self._adds_equal = adds_equal
@@ -151,8 +153,10 @@ class Series:
 
 
 def _held(t_s: Floats, value: Floats, *, energy: bool) -> tuple[Floats, Floats]:
-    """A value holds from its stamp to the next, of the last one nothing is known; Wh are spread over that time and an ordinary one
-    more. As means that end at each stamp."""
+    """As means that end at each stamp: a value holds from its stamp to the next, and of the last one nothing is known.
+
+    Wh belong to that time too; the last line's to an ordinary one.
+    """
     if energy:
         steps_s = np.diff(t_s)
         steps_s = np.append(steps_s, np.median(steps_s) if len(steps_s) else 1.0)

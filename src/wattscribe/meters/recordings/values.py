@@ -89,10 +89,10 @@ def _is_plain(layout: Layout, choice: Choice, stamps: Stamps | None) -> bool:
     """Whether every column that is read holds bare numbers as far as the sample shows."""
     if choice.channel is not None or (stamps is not None and stamps.factor is None) or layout.ptdaemon:
         return False
-    wanted = {index for term in choice.terms for index, _ in term} | ({choice.time} if choice.time is not None else set())
-    return all(
-        max(wanted) < len(row) and all(_is_bare(row[index]) for index in wanted) for row in layout.sample[:20]
+    wanted = {index for term in choice.terms for index, _ in term} | (
+        {choice.time} if choice.time is not None else set()
     )
+    return all(max(wanted) < len(row) and all(_is_bare(row[index]) for index in wanted) for row in layout.sample[:20])
 
 
 def _is_bare(cell: str) -> bool:
@@ -112,7 +112,9 @@ def _quick(lines: list[str], layout: Layout, choice: Choice, stamps: Stamps | No
             lines = [_QUOTED_COMMA.sub(r"\1.\2", line) for line in lines]
         else:
             lines = [line.replace(",", ".") for line in lines]
-    wanted = sorted({index for term in choice.terms for index, _ in term} | ({choice.time} if choice.time is not None else set()))
+    wanted = sorted(
+        {index for term in choice.terms for index, _ in term} | ({choice.time} if choice.time is not None else set())
+    )
     filled = len(lines) - sum(line.isspace() or line.startswith("#") for line in lines)
     if filled == 0:
         return np.empty(0), np.empty(0), None
