@@ -188,6 +188,47 @@ def test_an_impossible_limit_of_the_clock_s_error_is_refused(
         api.attach(run_dir, recorded(marked_facts, tmp_path / "power.csv"), max_error_s=limit_s)
 
 
+@pytest.mark.parametrize("step_s", [0.5, -0.5])
+def test_a_clock_that_was_set_between_the_marks_is_refused_or_in_the_interval(
+    step_s: float, marked_facts: RunFacts, run_dir: Path, tmp_path: Path
+) -> None:
+    """Half a second jumped over or lost looks like a drift of thousands of ppm, which no quartz clock has."""
+    times, powers = TRUTH.samples(load_of(marked_facts), span_of(marked_facts))
+    later = times > times[len(times) // 2]
+    kept = ~later | (times > times[len(times) // 2] + 0.5)
+    path = tmp_path / "power.csv"
+    stepped = (times + step_s * later)[kept]
+    path.write_text(
+        "\n".join(["time_s,power_w", *(f"{t:.6f},{p:.5f}" for t, p in zip(stepped, powers[kept], strict=True))])
+    )
+    with pytest.raises(MeterError, match=r"may be off by 0\.5.* jumped over or lost.*--max-error"):
+        api.attach(run_dir, path)
+    api.attach(run_dir, path, max_error_s=1.0)
+    truth = load_of(marked_facts)
+    for trial in read_run(run_dir).trials:
+        assert trial.window is not None
+        assert trial.traces[0].clock_error_s == pytest.approx(0.5, abs=0.1)
+        reading = measured_reading(trial, "external.power")
+        assert reading.energy_ci95_j is not None
+        assert reading.energy_ci95_j[0] <= truth.window_j(trial.window) <= reading.energy_ci95_j[1]
+
+
+def test_many_samples_a_trial_are_joined_to_the_same_energy(
+    marked_facts: RunFacts, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wattscribe.meters import attach
+    from wattscribe.meters.recordings import series
+
+    monkeypatch.setattr(series, "MOST_RAW", 10_000)
+    monkeypatch.setattr(attach, "MOST_SAMPLES", 500)
+    record = api.attach(run_dir, recorded(marked_facts, tmp_path / "power.csv", replace(TRUTH, rate_hz=5000.0)))
+    assert record.samples > 100_000
+    assert record.spacing_s == pytest.approx(0.001)
+    facts = read_run(run_dir)
+    assert all(trial.traces[0].interval_means and len(trial.traces[0].t_s) <= 501 for trial in facts.trials)
+    joules_are_right(run_dir, marked_facts, "external.power")
+
+
 def test_part_of_the_run_is_part_of_the_trials(marked_facts: RunFacts, run_dir: Path, tmp_path: Path) -> None:
     span, last = span_of(marked_facts), marked_facts.trials[-1].window
     assert last is not None

@@ -15,7 +15,7 @@ from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
 from wattscribe.meters import signal, window
 from wattscribe.meters.align import Alignment, by_correlation
-from wattscribe.meters.marks import by_marks, possible_error_s
+from wattscribe.meters.marks import by_marks, possible_error_s, step_s
 from wattscribe.meters.recordings import NAME, Recording
 from wattscribe.meters.signal import Floats
 from wattscribe.meters.tegrastats import read_log
@@ -129,9 +129,11 @@ def attach(
             fix="Record from before the first trial to after the last",
         )
     worst_s = max(possible_error_s(alignment, trial.window) for trial in covered if trial.window is not None)
+    jumped_s = step_s(alignment) if alignment.anchors_s else 0.0
     if worst_s > limit_s:
+        stepped = f", since about {jumped_s:.3g} s were jumped over or lost between the marks" if jumped_s else ""
         raise MeterError(
-            f"the recording's clock may be off by {worst_s:.3g} s, and {limit_s:.3g} s are allowed",
+            f"the recording's clock may be off by {worst_s:.3g} s{stepped}, and {limit_s:.3g} s are allowed",
             where=source.path,
             fix="Record both marks and faster, keep the machine quiet while it marks, or allow more: --max-error SECONDS",
         )

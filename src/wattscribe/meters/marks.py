@@ -25,6 +25,9 @@ COARSE_STEPS = 50
 SEARCH_SHARE = 0.4
 """An edge is looked for within this share of the shortest pulse or pause around its expected place."""
 CANDIDATES = 50
+PLAUSIBLE_DRIFT = 6e-4
+"""Two quartz clocks, one of which NTP may slew by up to 500 ppm (ntpd and chrony's `adjtime`). What looks like more is a clock
+that was set, or samples that were lost, at a time that nobody knows."""
 UNKNOWN_DRIFT = 1e-4
 """How far two quartz clocks may differ where nothing tells (two of ±50 ppm, the usual grade)."""
 
@@ -194,8 +197,17 @@ def _edge_s(recording: Recording, near_s: float, half_s: float, *, up: bool) -> 
 
 
 def possible_error_s(alignment: Alignment, window: Window) -> float:
-    """How far off a window may be on the aligned clock: the residual and, after one group only, what drift may have done."""
-    if alignment.drift_ppm is not None or not alignment.anchors_s:
+    """How far off a window may be on the aligned clock: the residual; after one group only, what drift may have done; where the
+    drift is none that clocks have, the whole step."""
+    if not alignment.anchors_s:
         return alignment.residual_s
+    if alignment.drift_ppm is not None:
+        return alignment.residual_s + step_s(alignment)
     far_s = max(min(abs(t - edge) for edge in alignment.anchors_s) for t in (window.start_s, window.end_s))
     return alignment.residual_s + UNKNOWN_DRIFT * far_s
+
+
+def step_s(alignment: Alignment) -> float:
+    """How much time was jumped over or lost between the marks; 0 where drift explains it."""
+    drift = abs(alignment.rate - 1)
+    return drift * (alignment.anchors_s[-1] - alignment.anchors_s[0]) if drift > PLAUSIBLE_DRIFT else 0.0

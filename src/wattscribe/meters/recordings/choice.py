@@ -12,10 +12,10 @@ from wattscribe.meters.recordings.formats import Format, Meaning
 from wattscribe.meters.recordings.layout import Layout
 
 WORDS = {
-    "time": ("time", "timestamp", "datetime", "date", "t", "seconds", "elapsed", "epoch"),
-    "power": ("power", "watt", "watts", "p"),
-    "voltage": ("voltage", "volt", "volts", "v", "u", "vbus"),
-    "current": ("current", "amp", "amps", "ampere", "amperes", "i", "ibus", "main", "intensity"),
+    "time": ("time", "timestamp", "datetime", "date", "t", "seconds", "elapsed", "epoch", "zeit"),
+    "power": ("power", "watt", "watts", "p", "leistung"),
+    "voltage": ("voltage", "volt", "volts", "v", "u", "vbus", "spannung"),
+    "current": ("current", "amp", "amps", "ampere", "amperes", "i", "ibus", "main", "intensity", "strom"),
 }
 """How columns are named, in lower case."""
 NEVER = {
@@ -390,7 +390,7 @@ def _unit(layout: Layout, known: Format | None, quantity: str, index: int, wishe
 def _spelt(layout: Layout, index: int, unit: str) -> str:
     """As the file writes it: `mA`, not `ma`."""
     found = re.findall(rf"(?<![^\W_]){re.escape(unit)}(?![^\W_])", layout.header[index], re.IGNORECASE)
-    return str(found[-1]) if found else unit
+    return str(found[-1]) if found else re.sub("[wva]$", lambda symbol: symbol[0].upper(), unit)
 
 
 def _unclear(layout: Layout, what: str) -> InputError:

@@ -169,7 +169,8 @@ def _several_at_once(layout: Layout, choice: Choice, clock: stamps.Stamps | None
     times = [clock.read(row[choice.time]) for row in layout.sample[:200]]
     steps = [later - earlier for earlier, later in pairwise(times) if later >= earlier]
     longest = max(steps, default=0.0)
-    if sum(0 < step < 0.1 * longest for step in steps) > 0.4 * len(steps):
+    within, between = (sum(0 < step < 0.1 * longest for step in steps), sum(step > 0.5 * longest for step in steps))
+    if within > 0.4 * len(steps) and between > 0.05 * len(steps):
         raise InputError(
             "the lines come in bursts: several devices, and no column that tells them apart",
             where=layout.path,
@@ -239,10 +240,10 @@ def _notes(choice: Choice, clock: stamps.Stamps | None, points: Mapping[str, Poi
         yield f"{repeated} samples had the stamp of the one before, and were spread evenly up to the next stamp"
     if len(points) > 1:
         yield f"{len(points)} devices added up: {', '.join(points)}"
-    if whole.added:
+    elif whole.added:
         yield f"{whole.added[0]} devices under each stamp, added up"
     elif any(points):
-        yield f"device: {next(iter(points))}" if len(points) == 1 else ""
+        yield f"device: {next(iter(points))}"
     if choice.meaning == "mean before":
         yield "each value is the mean since the stamp before"
     elif choice.meaning == "holds after":
