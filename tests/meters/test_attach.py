@@ -225,7 +225,7 @@ def test_many_samples_a_trial_are_joined_to_the_same_energy(
     assert record.samples > 100_000
     assert record.spacing_s == pytest.approx(0.001)
     facts = read_run(run_dir)
-    assert all(trial.traces[0].interval_means and len(trial.traces[0].t_s) <= 501 for trial in facts.trials)
+    assert all(len(trial.traces[0].t_s) <= 501 for trial in facts.trials)
     joules_are_right(run_dir, marked_facts, "external.power")
 
 

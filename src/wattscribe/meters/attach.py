@@ -218,14 +218,14 @@ def _part(rail: Rail, trial: TrialFacts, alignment: Alignment) -> PowerTrace:
     span = _span(trial)
     own_s = (np.array([span.start_s, span.end_s]) - alignment.offset_s) / alignment.rate
     first, last = (int(each) for each in np.searchsorted(rail.recording.t_s, own_s))
-    t_s, power_w, means = rail.recording.part(first, last, MOST_SAMPLES)
+    t_s, power_w = rail.recording.part(first, last, MOST_SAMPLES)
     failed = rail.failed_t_s[(rail.failed_t_s >= own_s[0]) & (rail.failed_t_s <= own_s[1])]
     return replace(
         rail.about,
         t_s=tuple(alignment.to_clock(t_s).tolist()),
         power_w=tuple(power_w.tolist()),
         failed_t_s=tuple(alignment.to_clock(failed).tolist()),
-        interval_means=means,
+        interval_means=rail.recording.interval_means,
         update_interval_s=rail.about.update_interval_s * alignment.rate,
         clock_error_s=possible_error_s(alignment, trial.window or span),
     )

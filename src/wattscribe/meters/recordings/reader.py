@@ -115,7 +115,7 @@ def _read(layout: Layout, choice: Choice, wishes: Wishes, volts: tuple[Floats, F
         meter=choice.meter,
         columns=choice.columns,
         units={**choice.units, **({"time": clock.unit} if clock is not None else {})},
-        samples_read=None if tally.read == len(whole.t_s) else tally.read,
+        samples_read=tally.read if whole.joined > 1 else None,
         notes=tuple(_notes(choice, clock, points, whole)),
     )
 
@@ -248,5 +248,5 @@ def _notes(choice: Choice, clock: stamps.Stamps | None, points: Mapping[str, Poi
         yield "each value is the mean since the stamp before"
     elif choice.meaning == "holds after":
         yield "each value holds until the next stamp"
-    elif whole.interval_means:
-        yield f"joined to means over {np.median(np.diff(whole.t_s)) * 1e3:.3g} ms"
+    elif whole.joined > 1:
+        yield f"{whole.joined} samples at a time joined to means over {np.median(np.diff(whole.t_s)) * 1e3:.3g} ms"

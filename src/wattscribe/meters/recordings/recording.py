@@ -29,7 +29,7 @@ class Recording:
     skipped_lines: int
     """Lines among the data that held no sample."""
     interval_means: bool = False
-    """A meter that writes means, a history of changes, or more samples than are kept: every stretch of time has its energy."""
+    """A meter that writes means, or a history of changes: every stretch of time has its energy."""
     meter: str | None = None
     """The kind that the header was recognised as; None: no known meter, the columns were taken by their names."""
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -100,14 +100,15 @@ class Recording:
             return self.t_s, self.power_w
         return (self.t_s[1:] + self.t_s[:-1]) / 2, self.known_w()[1:]
 
-    def part(self, first: int, last: int, most: int) -> tuple[Floats, Floats, bool]:
-        """Times, powers and whether these are means, of samples `first` to `last`, in at most about `most` of them."""
+    def part(self, first: int, last: int, most: int) -> tuple[Floats, Floats]:
+        """Times and powers of samples `first` to `last`, joined where they are more than `most`."""
         t_s, power_w = self.t_s[first:last], self.power_w[first:last]
         factor = -(-len(t_s) // most)
         if factor <= 1:
-            return t_s, power_w, self.interval_means
-        longest_s = longest_step_s(self.spacing_s, 0.0)
-        return (*coarser(t_s, power_w, factor, interval_means=self.interval_means, longest_s=longest_s), True)
+            return t_s, power_w
+        if self.interval_means:
+            return _coarser(t_s, power_w, factor)
+        return joined(t_s, power_w, factor, longest_step_s(self.spacing_s, 0.0))
 
     def trace(self, alignment: Alignment, *, covers: str = COVERS, total: bool = True) -> PowerTrace:
         """The recording on the machine's monotonic clock; `total` False: it covers a part only."""
@@ -141,17 +142,28 @@ class Recording:
         }
 
 
-def coarser(
-    t_s: Floats, power_w: Floats, factor: int, *, interval_means: bool, longest_s: float
-) -> tuple[Floats, Floats]:
-    """Every `factor`-th stamp with the mean power since the one before: the energy between any two of them is unchanged.
+def joined(t_s: Floats, power_w: Floats, factor: int, longest_s: float) -> tuple[Floats, Floats]:
+    """`factor` samples at a time as one: their mean power at the middle of their time, so that energy is kept.
 
-    A stretch with an unknown mean in it, or samples further apart than `longest_s`, is unknown (NaN). The last may be shorter.
+    Where samples are further apart than `longest_s` nothing is joined over the gap: those beside it are left out.
     """
     steps_s = np.diff(t_s)
-    steps_j = steps_s * ((power_w[1:] if interval_means else power_w[:-1]) + power_w[1:]) / 2
-    if not interval_means:
-        steps_j[steps_s > longest_s] = np.nan
+    steps_j = steps_s * (power_w[:-1] + power_w[1:]) / 2
+    steps_j[steps_s > longest_s] = np.nan
+    ends, means = _means(t_s, steps_j, factor)
+    middles = (ends[1:] + ends[:-1]) / 2
+    known = np.isfinite(means)
+    return middles[known], means[known]
+
+
+def _coarser(t_s: Floats, power_w: Floats, factor: int) -> tuple[Floats, Floats]:
+    """Means since the stamp before, over `factor` of these stretches; unknown where one of them is."""
+    ends, means = _means(t_s, np.diff(t_s) * power_w[1:], factor)
+    return ends, np.append(power_w[:1], means)
+
+
+def _means(t_s: Floats, steps_j: Floats, factor: int) -> tuple[Floats, Floats]:
+    """Every `factor`-th stamp, and the mean power between each two; the last stretch may be shorter."""
     starts = np.arange(0, len(steps_j), factor)
-    kept = t_s[np.append(starts, len(t_s) - 1)]
-    return kept, np.append(power_w[:1], np.add.reduceat(steps_j, starts) / np.diff(kept))
+    ends = t_s[np.append(starts, len(t_s) - 1)]
+    return ends, np.add.reduceat(steps_j, starts) / np.diff(ends)

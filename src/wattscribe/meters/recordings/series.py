@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattscribe.meters.recordings.formats import Meaning
-from wattscribe.meters.recordings.recording import coarser
+from wattscribe.meters.recordings.recording import joined
 from wattscribe.meters.signal import Floats, longest_step_s
 
 FINEST_S = 1e-3
@@ -24,6 +24,8 @@ class Points:
     t_s: Floats
     power_w: Floats
     interval_means: bool
+    joined: int
+    """How many neighbours became one; 1: none."""
     read: int
     backwards: int
     """Samples left out, since their stamp lies before one that was read already."""
@@ -84,15 +86,15 @@ class Series:
             each_s = self._each_s if self._each_s is not None else 0.0
             self._put(t_s + each_s * np.arange(count), power_w)
             self._repeated += count - 1 if each_s else 0
-        joined = self._joined or _Joined(1, means=False, longest_s=np.inf, expected=0)
-        kept_t, kept_w, means = joined.finish()
+        kept = self._joined or _Joined(1, longest_s=np.inf, expected=0)
+        kept_t, kept_w = kept.finish()
         if self._meaning == "holds after" and len(kept_t):
             kept_t, kept_w = _held(kept_t, kept_w, energy=self._energy)
-            means = True
         return Points(
             t_s=kept_t,
             power_w=kept_w,
-            interval_means=means,
+            interval_means=self._meaning != "instant",
+            joined=kept.factor,
             read=self._read - self._backwards,
             backwards=self._backwards,
             first_backwards=self._first_backwards,
@@ -146,7 +148,6 @@ class Series:
             factor = max(1, round(FINEST_S / spacing_s), -(-self._expected // MOST_POINTS))
         return _Joined(
             factor,
-            means=self._meaning == "mean before",
             longest_s=longest_step_s(spacing_s, 0.0),
             expected=self._expected // factor,
         )
@@ -165,36 +166,29 @@ def _held(t_s: Floats, value: Floats, *, energy: bool) -> tuple[Floats, Floats]:
 
 
 class _Joined:
-    """A growing series of which `factor` neighbours at a time become one mean."""
+    """A growing series of which `factor` neighbours at a time become one."""
 
-    def __init__(self, factor: int, *, means: bool, longest_s: float, expected: int) -> None:
-        self._factor, self._means, self._longest_s = factor, means, longest_s
+    def __init__(self, factor: int, *, longest_s: float, expected: int) -> None:
+        self.factor, self._longest_s = factor, longest_s
         self._kept = np.empty((2, max(expected * 11 // 10, 1 << 12)))
         self._count = 0
         self._tail: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
-        """From the last kept sample on, where neighbours are joined."""
+        """From the last sample on that ended a stretch, where neighbours are joined."""
 
     def add(self, t_s: Floats, power_w: Floats) -> None:
-        if self._factor == 1:
+        if self.factor == 1:
             self._append(t_s, power_w)
             return
-        if len(self._tail[0]) == 0:
-            self._append(t_s[:1], power_w[:1])
         t_s, power_w = np.concatenate((self._tail[0], t_s)), np.concatenate((self._tail[1], power_w))
-        used = (len(t_s) - 1) // self._factor * self._factor
+        used = (len(t_s) - 1) // self.factor * self.factor
         self._tail = (t_s[used:].copy(), power_w[used:].copy())
         if used:
-            self._append_joined(t_s[: used + 1], power_w[: used + 1])
+            self._append(*joined(t_s[: used + 1], power_w[: used + 1], self.factor, self._longest_s))
 
-    def finish(self) -> tuple[Floats, Floats, bool]:
+    def finish(self) -> tuple[Floats, Floats]:
         if len(self._tail[0]) > 1:
-            self._append_joined(*self._tail)
-        t_s, power_w = self._kept[0, : self._count], self._kept[1, : self._count]
-        return t_s, power_w, self._means or self._factor > 1
-
-    def _append_joined(self, t_s: Floats, power_w: Floats) -> None:
-        kept_t, kept_w = coarser(t_s, power_w, self._factor, interval_means=False, longest_s=self._longest_s)
-        self._append(kept_t[1:], kept_w[1:])
+            self._append(*joined(*self._tail, self.factor, self._longest_s))
+        return self._kept[0, : self._count], self._kept[1, : self._count]
 
     def _append(self, t_s: Floats, power_w: Floats) -> None:
         needed = self._count + len(t_s)
