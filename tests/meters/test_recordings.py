@@ -458,7 +458,11 @@ def test_many_samples_become_means_of_the_same_energy(tmp_path: Path, monkeypatc
         assert ours == pytest.approx(truth, abs=0.001)
 
 
-def test_a_part_of_many_samples_keeps_its_energy() -> None:
+@pytest.mark.parametrize("at_once", [7, 1 << 15])
+def test_a_part_of_many_samples_keeps_its_energy(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wattscribe.meters.recordings import recording
+
+    monkeypatch.setattr(recording, "PART_MEANS", at_once)
     t_s = np.arange(1001) / 100
     instants = Recording(name="r", t_s=t_s, power_w=5 + np.sin(t_s), skipped_lines=0)
     joined_t, joined_w = instants.part(0, 1001, 50)
@@ -468,3 +472,23 @@ def test_a_part_of_many_samples_keeps_its_energy() -> None:
     means = Recording(name="r", t_s=t_s, power_w=5 + np.sin(t_s), skipped_lines=0, interval_means=True)
     joined_t, joined_w = means.part(0, 1001, 50)
     assert float((np.diff(joined_t) * joined_w[1:]).sum()) == pytest.approx(float(means.steps_j().sum()))
+
+
+def test_a_long_file_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file alone is 4 MB, its samples as arrays 3.2 MB; it is read in blocks of 0.25 MB and kept as a fifth."""
+    import tracemalloc
+
+    from wattscribe.meters.recordings import series, values
+
+    monkeypatch.setattr(series, "MOST_RAW", 10_000)
+    monkeypatch.setattr(values, "BLOCK_BYTES", 1 << 18)
+    path = tmp_path / "m.csv"
+    path.write_text(lines("time_s,power_w", *(f"{i / 5000:.6f},{5 + i % 7:.7f}" for i in range(200_000))))
+    assert path.stat().st_size > 3.5e6
+    read(path)
+    tracemalloc.start()
+    try:
+        assert read(path).samples == 200_000
+        assert tracemalloc.get_traced_memory()[1] < 3.0e6
+    finally:
+        tracemalloc.stop()

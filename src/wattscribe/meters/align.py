@@ -20,7 +20,8 @@ RIVAL_SHARE = 0.97
 """A second peak as high as this share of the first, elsewhere, leaves the offset open: a periodic load."""
 MAX_DRIFT = 0.01
 """Clocks that differ by more than 1 % were matched at wrong edges."""
-MAX_POINTS = 1 << 20
+MAX_POINTS = 1 << 19
+"""Of a grid that is searched: its transforms stay below 100 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

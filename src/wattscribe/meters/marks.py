@@ -122,7 +122,8 @@ def _coarse(recording: Recording, shortest_s: float) -> tuple[Floats, Floats, fl
     edges_s = np.arange(t_s[0], t_s[-1], step_s)
     if edges_s.size < 8:
         raise MeterError(f"the recording is only {length_s:.3g} s long", where=recording.name)
-    joules = np.concatenate(([0.0], np.cumsum(recording.steps_j())))
+    joules = np.zeros(t_s.size)
+    np.cumsum(recording.steps_j(), out=joules[1:])
     return edges_s[:-1] + step_s / 2, np.diff(np.interp(edges_s, t_s, joules)) / step_s, step_s
 
 

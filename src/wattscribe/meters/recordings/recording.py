@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAME = "external"
 COVERS = "whole device (external meter)"
+PART_MEANS = 1 << 15
+"""Made at a time, to need little memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,8 @@ class Recording:
 
     @property
     def spacing_s(self) -> float:
-        """The ordinary distance of two samples here; that of the file may be shorter."""
-        return float(np.median(np.diff(self.t_s)))
+        """The ordinary distance of two samples here, by the first million; that of the file may be shorter."""
+        return float(np.median(np.diff(self.t_s[: 1 << 20])))
 
     @property
     def gaps_s(self) -> Floats:
@@ -82,8 +84,12 @@ class Recording:
     def steps_j(self) -> Floats:
         """Energy between each two stamps; an unknown mean has its neighbours'."""
         power_w = self.known_w()
-        left = power_w[1:] if self.interval_means else power_w[:-1]
-        return np.asarray(np.diff(self.t_s) * (left + power_w[1:]) / 2, dtype=np.float64)
+        if self.interval_means:
+            return np.diff(self.t_s) * power_w[1:]
+        steps_j = power_w[:-1] + power_w[1:]
+        steps_j *= np.diff(self.t_s)
+        steps_j /= 2
+        return steps_j
 
     def known_w(self) -> Floats:
         """Power without unknown stretches, for what only looks for a shape."""
@@ -108,7 +114,12 @@ class Recording:
             return t_s, power_w
         if self.interval_means:
             return _coarser(t_s, power_w, factor)
-        return joined(t_s, power_w, factor, longest_step_s(self.spacing_s, 0.0))
+        longest_s, at_once = longest_step_s(self.spacing_s, 0.0), factor * PART_MEANS
+        pieces = [
+            joined(t_s[at : at + at_once + 1], power_w[at : at + at_once + 1], factor, longest_s)
+            for at in range(0, len(t_s) - 1, at_once)
+        ]
+        return np.concatenate([each for each, _ in pieces]), np.concatenate([each for _, each in pieces])
 
     def trace(self, alignment: Alignment, *, covers: str = COVERS, total: bool = True) -> PowerTrace:
         """The recording on the machine's monotonic clock; `total` False: it covers a part only."""
