@@ -9,6 +9,7 @@ from wattscribe.energy import Component, WeightTensor, Workload, devices
 from wattscribe.records import Counts, RunFacts
 from wattscribe.report.compare import compare
 from wattscribe.report.findings import Limits, hearings
+from wattscribe.report.gates import Gates
 from wattscribe.report.recommend import recommend
 from wattscribe.report.table import view
 from wattscribe.testing.runs import CLEAN, MODELS, Shape, made_up_run
@@ -74,8 +75,10 @@ def test_other_recognizers_have_no_figure_on_a_device() -> None:
 
 def test_two_runs_compare_on_a_device() -> None:
     phone = devices.load("phone")
-    assert compare(transducer_run(140), transducer_run(140), device=phone, max_energy_increase=0.0).accepted
-    grown = compare(transducer_run(140), transducer_run(1400), device=phone)
+    wanted = Gates(max_error_increase_points=20.0, max_energy_increase_percent=0.0)
+    assert compare(transducer_run(140), transducer_run(140), wanted, device=phone).accepted
+    wanted = Gates(max_error_increase_points=20.0, max_energy_increase_percent=3.0)
+    grown = compare(transducer_run(140), transducer_run(1400), wanted, device=phone)
     assert not grown.accepted
     assert "energy rises by more than +3.0 %" in grown.reasons[0]
 

@@ -67,7 +67,9 @@ class Flags:
     latency: Annotated[bool | None, Parameter(group=HOW), Switch] = None
     """Feed streaming recognizers piece by piece and measure their delays."""
     timeout_s: Annotated[float | None, Parameter("--timeout", group=HOW)] = None
-    """Seconds after which an utterance without an answer ends its trial."""
+    """Seconds after which an utterance without an answer ends its trial; over 30 s of audio, so many per 30 s."""
+    load_timeout_s: Annotated[float | None, Parameter("--load-timeout", group=HOW)] = None
+    """The same for preparing, loading and warming up."""
     memory_limit_bytes: Annotated[int | None, Parameter("--memory-limit", group=HOW)] = None
     """Bytes of address space that a recognizer may take."""
     idle_s: Annotated[float | None, Parameter("--idle", group=HOW)] = None

@@ -77,7 +77,7 @@ def meters(
     json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
     recording: Files = None,
     tegrastats_log: Path | None = None,
-    interval_ms: float = 1000.0,
+    interval_ms: float | None = None,
     root: Path = Path("/"),
     reading: Reading | None = None,
 ) -> int:
@@ -92,7 +92,8 @@ def meters(
     tegrastats_log
         Also check a recorded tegrastats log: its rails.
     interval_ms
-        The interval at which that log was recorded.
+        The interval at which that log was recorded, where its lines carry no date: their stamps are the clock. 1000 unless
+        you say otherwise.
     root
         Look for sensors below this directory, for instance a copy of another board's /sys.
     """
@@ -102,7 +103,7 @@ def meters(
     probes = probe(root)
     read = (reading or Reading()).read(recording) if recording else None
     checked = [] if read is None or not recording else [_of_recording(recording[0], read)]
-    checked += [] if tegrastats_log is None else [_of_log(tegrastats_log, interval_ms / 1e3)]
+    checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
     if json_output:
         found = {"recording": checked[0]} if read is not None else {}
         print(json.dumps({"schema": SCHEMA, "meters": to_json(probes), **found, "recordings": checked}, indent=2))
@@ -119,7 +120,7 @@ def attach(
     /,
     *recording: Path,
     tegrastats_log: Path | None = None,
-    interval_ms: float = 1000.0,
+    interval_ms: float | None = None,
     covers: str | None = None,
     part: Annotated[bool, cyclopts.Parameter(negative=())] = False,
     by: Literal["edges", "correlation"] = "edges",
@@ -141,7 +142,7 @@ def attach(
     tegrastats_log
         Instead of a CSV, a log written with tegrastats --logfile.
     interval_ms
-        The interval at which that log was recorded.
+        The interval at which that log was recorded, where its lines carry no date: their stamps are the clock.
     covers
         What the meter measures, in your words: "whole board at the DC input".
     part
@@ -164,7 +165,7 @@ def attach(
         run,
         recording or None,
         tegrastats_log=tegrastats_log,
-        interval_s=interval_ms / 1e3,
+        interval_s=_interval_s(interval_ms),
         covers=covers,
         total=not part,
         columns=said.columns(),
@@ -198,25 +199,12 @@ def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
     return pairs
 
 
+def _interval_s(interval_ms: float | None) -> float | None:
+    return None if interval_ms is None else interval_ms / 1e3
+
+
 def _of_recording(path: Path, read: Recording) -> dict[str, Any]:
     return {"file": str(path), **read.facts(), "rails": []}
-
-
-def _of_log(log: Path, interval_s: float) -> dict[str, Any]:
-    """Raises InputError where it cannot be read."""
-    from wattscribe.meters.tegrastats import read_log
-
-    traces = read_log(log, interval_s=interval_s)
-    first = next((trace for trace in traces if trace.total), traces[0])
-    return {
-        "file": str(log),
-        "samples": len(first.t_s),
-        "duration_s": first.t_s[-1] - first.t_s[0],
-        "interval_s": interval_s,
-        "mean_w": sum(first.power_w) / len(first.power_w),
-        "skipped_lines": len(first.failed_t_s),
-        "rails": [trace.channel.partition(".")[2] for trace in traces],
-    }
 
 
 def _sentence(entry: dict[str, Any]) -> str:
@@ -226,7 +214,9 @@ def _sentence(entry: dict[str, Any]) -> str:
         f"mean {entry['mean_w']:.4g} W, {entry['skipped_lines']} lines skipped"
     )
     if entry["rails"]:
-        return f"{entry['file']}: {figures}; rails: {', '.join(entry['rails'])}"
+        notes = "".join(f"\nnote: {note}" for note in entry["notes"])
+        rails = f"rails: {', '.join(entry['rails'])}"
+        return f"{entry['file']}: {figures}; {rails}\nthe mean is that of {entry['mean_of']}{notes}"
     columns = ", ".join(
         f"{quantity} {name!r} in {entry['units'].get(quantity, 'no unit')}"
         for quantity, name in entry["columns"].items()
@@ -237,6 +227,25 @@ def _sentence(entry: dict[str, Any]) -> str:
     notes = "".join(f"\n  {note}" for note in entry["notes"])
     meter = entry["meter"] or "no known meter, the columns are taken by their names"
     return f"{entry['file']}: {meter}\n  {columns}\n  {figures}, {entry['energy_j']:.4g} J{gaps}{notes}"
+
+
+def _check_log(log: Path, interval_s: float | None) -> dict[str, Any]:
+    from wattscribe.meters import tegrastats_log
+
+    read = tegrastats_log.read(log, interval_s=interval_s)
+    first = read.first
+    rail = first.channel.partition(".")[2]
+    return {
+        "file": str(log),
+        "samples": len(first.t_s),
+        "duration_s": float(read.timeline.t_s[-1]),
+        "interval_s": read.timeline.interval_s,
+        "mean_w": sum(first.power_w) / len(first.power_w),
+        "mean_of": f"{rail}, {first.covers}",
+        "skipped_lines": len(read.timeline.t_s) - len(first.t_s),
+        "rails": [trace.channel.partition(".")[2] for trace in read.traces],
+        "notes": list(read.notes),
+    }
 
 
 def _print_table(probes: list[Probe]) -> None:

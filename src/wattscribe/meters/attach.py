@@ -13,12 +13,11 @@ import numpy as np
 
 from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
-from wattscribe.meters import signal, window
+from wattscribe.meters import signal, tegrastats_log, window
 from wattscribe.meters.align import Alignment, by_correlation
-from wattscribe.meters.marks import by_marks, possible_error_s, step_s
+from wattscribe.meters.marks import by_marks, possible_error_s
 from wattscribe.meters.recordings import NAME, Recording
 from wattscribe.meters.signal import Floats
-from wattscribe.meters.tegrastats import read_log
 from wattscribe.records import AttachedRecording, Marks, PowerTrace, RunFacts, TrialFacts, Window
 
 MAX_ERROR_S = 0.05
@@ -71,10 +70,10 @@ def of_recording(
     return Source(name=name or recording.name, path=path, recording=recording, rails=(rail,))
 
 
-def of_tegrastats(path: Path, *, interval_s: float, name: str | None = None) -> Source:
-    """A log that tegrastats wrote; its rails keep what they cover."""
-    traces = read_log(path, interval_s=interval_s)
-    first = next((trace for trace in traces if trace.total), max(traces, key=lambda each: sum(each.power_w)))
+def of_tegrastats(path: Path, *, interval_s: float | None = None, name: str | None = None) -> Source:
+    """A log that tegrastats wrote; its rails keep what they cover. `interval_s` counts only where its lines have no stamps."""
+    log = tegrastats_log.read(path, interval_s=interval_s)
+    traces, first = log.traces, log.first
     prefix = f"{NAME}.{name or path.stem}"
     rails = [_rail_of(each, f"{prefix}.{each.channel.partition('.')[2]}", path.stem) for each in traces]
     aligned = next(rail.recording for rail, trace in zip(rails, traces, strict=True) if trace is first)
@@ -129,11 +128,9 @@ def attach(
             fix="Record from before the first trial to after the last",
         )
     worst_s = max(possible_error_s(alignment, trial.window) for trial in covered if trial.window is not None)
-    jumped_s = step_s(alignment) if alignment.anchors_s else 0.0
     if worst_s > limit_s:
-        stepped = f", since about {jumped_s:.3g} s were jumped over or lost between the marks" if jumped_s else ""
         raise MeterError(
-            f"the recording's clock may be off by {worst_s:.3g} s{stepped}, and {limit_s:.3g} s are allowed",
+            f"the recording's clock may be off by {worst_s:.3g} s, and {limit_s:.3g} s are allowed",
             where=source.path,
             fix="Record both marks and faster, keep the machine quiet while it marks, or allow more: --max-error SECONDS",
         )

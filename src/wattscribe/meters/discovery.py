@@ -10,6 +10,7 @@ from wattscribe.errors import MeterError
 from wattscribe.meters import (
     battery,
     external,
+    hwmon,
     ina238,
     ina3221,
     ina3221_iio,
@@ -58,6 +59,7 @@ KINDS = (
     Kind(probe=tegrastats.probe, open_meter=tegrastats.open_meter, instead_of=JETSON_SENSORS),
     Kind(probe=nvml.probe, open_meter=nvml.open_meter),
     Kind(probe=rapl.probe, open_meter=rapl.open_meter),
+    Kind(probe=hwmon.probe, open_meter=hwmon.open_meter),
     Kind(probe=pmic.probe, open_meter=pmic.open_meter),
     Kind(probe=battery.probe, open_meter=battery.open_meter),
     Kind(probe=external.probe),

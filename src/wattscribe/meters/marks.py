@@ -13,7 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wattscribe.errors import InputError, MeterError
-from wattscribe.meters.align import MAX_DRIFT, MAX_POINTS, RIVAL_SHARE, Alignment, normalised_correlation
+from wattscribe.meters.align import (
+    MAX_DRIFT,
+    MAX_POINTS,
+    MAX_QUARTZ_DRIFT,
+    RIVAL_SHARE,
+    Alignment,
+    normalised_correlation,
+)
 from wattscribe.meters.recordings import Recording
 from wattscribe.meters.signal import Floats
 from wattscribe.records import Window
@@ -25,9 +32,6 @@ COARSE_STEPS = 50
 SEARCH_SHARE = 0.4
 """An edge is looked for within this share of the shortest pulse or pause around its expected place."""
 CANDIDATES = 50
-PLAUSIBLE_DRIFT = 6e-4
-"""Two quartz clocks, one of which NTP may slew by up to 500 ppm (ntpd and chrony's `adjtime`). What looks like more is a clock
-that was set, or samples that were lost, at a time that nobody knows."""
 UNKNOWN_DRIFT = 1e-4
 """How far two quartz clocks may differ where nothing tells (two of ±50 ppm, the usual grade)."""
 
@@ -164,6 +168,8 @@ def _fit(recording: Recording, found: Sequence[tuple[_Group, float]], shortest_s
     own, ours = np.asarray(recorded), np.asarray(monotonic)
     middle = float(own.mean())
     rate = float(np.polyfit(own - middle, ours, 1)[0]) if len(found) > 1 else 1.0
+    if len(found) > 1:
+        _refuse_steps(recording, own, ours, rate, sizes=[len(group.edges_s) for group, _ in found])
     offset_s = float(ours.mean()) - rate * middle
     misfit_s = float(np.sqrt(np.mean((offset_s + rate * own - ours) ** 2)))
     return Alignment(
@@ -174,6 +180,26 @@ def _fit(recording: Recording, found: Sequence[tuple[_Group, float]], shortest_s
         points=own.size if len(found) > 1 else 1,
         anchors_s=tuple(monotonic),
     )
+
+
+def _refuse_steps(recording: Recording, own: Floats, ours: Floats, rate: float, *, sizes: Sequence[int]) -> None:
+    """A line through both groups takes a clock that was set, or samples that were lost between them, for drift.
+
+    More than quartz can drift, and than the edges' own scatter explains, is refused: when the step came nobody knows.
+    """
+    cut = sizes[0]
+    apart_s = float(ours[cut:].mean() - ours[:cut].mean())
+    scatter_s = max(float(np.std(part)) for part in ((ours - own)[:cut], (ours - own)[cut:]))
+    unsure_s = 2 * max(scatter_s, recording.spacing_s / 2)
+    stepped_s = abs(1 - rate) * apart_s
+    if stepped_s > MAX_QUARTZ_DRIFT * apart_s + unsure_s:
+        raise MeterError(
+            f"the recorder's clock and this machine's went {stepped_s:.3g} s apart between the marks "
+            f"({abs(1 / rate - 1) * 1e6:.0f} ppm; two quartz clocks differ by {MAX_QUARTZ_DRIFT * 1e6:.0f} at most): "
+            "a clock was set, or samples were lost",
+            where=recording.name,
+            fix="Record again with a steady clock, or cut the recording so that it holds one of the marks and the trials near it",
+        )
 
 
 def _edge_s(recording: Recording, near_s: float, half_s: float, *, up: bool) -> float:
@@ -198,17 +224,8 @@ def _edge_s(recording: Recording, near_s: float, half_s: float, *, up: bool) -> 
 
 
 def possible_error_s(alignment: Alignment, window: Window) -> float:
-    """How far off a window may be on the aligned clock: the residual; after one group only, what drift may have done; where the
-    drift is none that clocks have, the whole step."""
-    if not alignment.anchors_s:
+    """How far off a window may be on the aligned clock: the residual and, after one group only, what drift may have done."""
+    if alignment.drift_ppm is not None or not alignment.anchors_s:
         return alignment.residual_s
-    if alignment.drift_ppm is not None:
-        return alignment.residual_s + step_s(alignment)
     far_s = max(min(abs(t - edge) for edge in alignment.anchors_s) for t in (window.start_s, window.end_s))
     return alignment.residual_s + UNKNOWN_DRIFT * far_s
-
-
-def step_s(alignment: Alignment) -> float:
-    """How much time was jumped over or lost between the marks; 0 where drift explains it."""
-    drift = abs(alignment.rate - 1)
-    return drift * (alignment.anchors_s[-1] - alignment.anchors_s[0]) if drift > PLAUSIBLE_DRIFT else 0.0

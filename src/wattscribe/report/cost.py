@@ -194,6 +194,7 @@ class Speed:
     latency_p99_s: float | None = None
     load_s: float | None = None
     warmup_s: float | None = None
+    prepare_s: float | None = None
 
 
 def speed_of(trials: Sequence[TrialFacts]) -> Speed:
@@ -214,6 +215,7 @@ def speed_of(trials: Sequence[TrialFacts]) -> Speed:
         latency_p99_s=p99,
         load_s=mean([trial.load_s for trial in trials]),
         warmup_s=mean([trial.warmup_s for trial in trials]),
+        prepare_s=max((trial.prepare_s for trial in trials if trial.prepare_s is not None), default=None),
     )
 
 

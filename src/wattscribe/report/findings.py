@@ -13,6 +13,7 @@ from wattscribe.report.groups import Group, on_common_utterances, short_corpus
 from wattscribe.report.relative import Ratio, energy_ratio
 from wattscribe.report.table import Row, View
 from wattscribe.scoring import (
+    FEWEST_SPEAKERS,
     MatchedPairs,
     PairedResult,
     RankCorrelation,
@@ -185,7 +186,9 @@ def paired(
         return None
     one, other, speakers = common
     try:
-        bootstrap = paired_bootstrap(one, other, speakers, resamples=resamples, seed=seed)
+        bootstrap = paired_bootstrap(
+            one, other, speakers, fewest_speakers=FEWEST_SPEAKERS, resamples=resamples, seed=seed
+        )
     except InputError:  # a single utterance
         return None
     pieces = segments(one, other)

@@ -15,8 +15,10 @@ from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.records import Interval, RunFacts
 from wattscribe.records import to_json as to_plain
 from wattscribe.report.groups import rejected_under, short_corpus
+from wattscribe.report.once import once_sentences
 from wattscribe.report.sentences import recording_sentences, scaling_sentences, sensor_sentences, starved_sentences
 from wattscribe.report.table import SCHEMA, Row, View, rows, view
+from wattscribe.report.text_rule import rule_sentences
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     notes = [*markdown_notes(made), *_rejected_notes(seen)]
     said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
-    said += sensor_sentences(seen)
+    said += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
     notes += [f"- {_inline(each)}" for each in said]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 

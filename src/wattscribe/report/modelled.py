@@ -57,7 +57,13 @@ def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str
     from wattscribe.energy.modelled import modelled_utterance_j, of_counts
     from wattscribe.energy.workload import as_workload
 
-    done = {result.id: (result.counts, result.audio_s) for result in trial.utterances if result.counts is not None}
+    done = {
+        result.id: (result.counts, result.audio_s)
+        for result in trial.utterances
+        if result.counts is not None and result.audio_s > 0
+    }
+    if not done:
+        return unavailable(trial, "no audio was heard"), {}
     workload = as_workload(trial.workload)
     total = sum((counts for counts, _ in done.values()), Counts())
     audio_s = sum(seconds for _, seconds in done.values())

@@ -24,6 +24,7 @@ from wattscribe.report.page import Block, Figure, Section, Words, render
 from wattscribe.report.power_figures import power_traces
 from wattscribe.report.recommend import recommend
 from wattscribe.report.table import View, view
+from wattscribe.report.text_rule import rule_sentences
 from wattscribe.report.worst import worst_utterances
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _machine(facts: RunFacts) -> str:
 
 
 def _summary(seen: View, found: Sequence[Hearing], limits: Limits) -> Section:
-    flags = [*sentences.flag_sentences(seen)]
+    flags = [*sentences.flag_sentences(seen), *rule_sentences(seen)]
     blocks: list[Block] = [Words(lines=sentences.summary(seen, found))]
     if flags:
         blocks.append(Words(lines=flags, tone="warn", as_list=True))

@@ -11,6 +11,7 @@ from wattscribe.records import Interval
 from wattscribe.report.cost import STARVED_SHARE
 from wattscribe.report.findings import PairTest
 from wattscribe.report.groups import rejected_under, settings_text, short_corpus
+from wattscribe.report.once import once_sentences
 from wattscribe.report.page import Cell, Section, Table, Words
 from wattscribe.report.sentences import scaling_sentences
 from wattscribe.report.table import Row, View
@@ -57,8 +58,8 @@ def table_section(seen: View) -> Section:
         numeric=frozenset(range(2, 11)),
         titles=TITLES,
     )
-    scaled = scaling_sentences(seen.rows)
-    notes = [Words(lines=scaled, as_list=True)] if scaled else []
+    said = [*scaling_sentences(seen.rows), *once_sentences(seen.rows)]
+    notes = [Words(lines=said, as_list=True)] if said else []
     return Section(id="table", title="All results", blocks=[table, *notes])
 
 

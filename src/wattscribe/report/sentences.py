@@ -172,7 +172,7 @@ def pair_sentence(tests: Sequence[PairTest]) -> str:
     verb = "differs" if differing == 1 else "differ"
     return (
         f"{differing} of {plural(len(tests), 'pair')} {verb} in WER at the 5 % level after Holm's correction for all pairs "
-        "(paired bootstrap by speaker, by utterance where there is one speaker). MAPSSWE is the matched-pairs test on "
+        "(paired by speaker, or by utterance below five speakers). MAPSSWE is the matched-pairs test on "
         "segments, not corrected."
     )
 

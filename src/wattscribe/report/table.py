@@ -19,6 +19,7 @@ from wattscribe.report.cost import (
     starved_share,
 )
 from wattscribe.report.groups import Group, group
+from wattscribe.report.once import languages_of
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
@@ -68,6 +69,8 @@ class Row:
     latency_p99_s: float | None
     load_s: float | None
     warmup_s: float | None
+    prepare_s: float | None
+    languages: dict[str, int] | None
     starved_s: float | None
     starved_share: float | None
     peak_memory_bytes: int | None
@@ -147,6 +150,7 @@ def _row(each: Group, energy: Energy) -> Row:
         **_state(each),
         **_score(each),
         **_speed_and_memory(each.done),
+        "languages": languages_of(each.trials),
         **_audit(each),
         **_energy(energy, each.done),
         **_streaming(each.done),
