@@ -119,42 +119,52 @@ def meters() -> list[Probe]:
 
 def attach(
     run: Path | str,
-    recording: Path | str | None = None,
+    recording: Path | str | Sequence[Path | str] | None = None,
     *,
     tegrastats_log: Path | str | None = None,
     interval_s: float | None = None,
     covers: str | None = None,
     total: bool = True,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     units: Mapping[str, str] | None = None,
+    voltage: float | str | Path | None = None,
+    channel: str | None = None,
+    sample_rate_hz: float | None = None,
     by: Literal["edges", "correlation"] = "edges",
     max_error_s: float | None = None,
     gain_error: float | None = None,
     name: str | None = None,
 ) -> AttachedRecording:
-    """Put an external meter's CSV, or a tegrastats log, beside a run's trials, on the run's clock (`wattscribe meters attach`).
+    """Put an external meter's file, or a tegrastats log, beside a run's trials, on the run's clock (`wattscribe meters attach`).
 
-    `covers` says what the meter measures; `total` False: a part only. `columns` and `units` by quantity: {'power': 'mW'}.
+    `covers` says what the meter measures; `total` False: a part only. How the file is read (two files, `columns`, `units`,
+    `voltage`, `channel`, `sample_rate_hz`): see `wattscribe.meters.recordings.read`.
     `gain_error` is the meter's own as a fraction, from its data sheet.
     Raises InputError and MeterError where the recording does not fit the run.
     """
     from wattscribe.errors import InputError
-    from wattscribe.meters import external
+    from wattscribe.meters import recordings
     from wattscribe.meters.attach import attach as attach_source
     from wattscribe.meters.attach import of_recording, of_tegrastats
 
     if (recording is None) == (tegrastats_log is None):
         raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
     if tegrastats_log is not None:
-        if covers is not None or columns or units or not total:
+        if (
+            covers is not None
+            or columns
+            or units
+            or not total
+            or (voltage, channel, sample_rate_hz) != (None, None, None)
+        ):
             raise InputError(
                 "a tegrastats log names its rails itself", where=tegrastats_log, fix="Leave these options out"
             )
         source = of_tegrastats(Path(tegrastats_log), interval_s=interval_s, name=name)
     else:
-        path = Path(str(recording))
-        read = external.read_csv(path, columns, units)
-        source = of_recording(path, read, covers=covers or external.COVERS, total=total, name=name)
+        paths = [Path(each) for each in ([recording] if isinstance(recording, Path | str) else recording or ())]
+        read = recordings.read(paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz)
+        source = of_recording(paths[0], read, covers=covers or recordings.COVERS, total=total, name=name)
     return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
 
 

@@ -188,6 +188,22 @@ def test_an_impossible_limit_of_the_clock_s_error_is_refused(
         api.attach(run_dir, recorded(marked_facts, tmp_path / "power.csv"), max_error_s=limit_s)
 
 
+def test_many_samples_a_trial_are_joined_to_the_same_energy(
+    marked_facts: RunFacts, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from wattscribe.meters import attach
+    from wattscribe.meters.recordings import series
+
+    monkeypatch.setattr(series, "MOST_RAW", 10_000)
+    monkeypatch.setattr(attach, "MOST_SAMPLES", 500)
+    record = api.attach(run_dir, recorded(marked_facts, tmp_path / "power.csv", replace(TRUTH, rate_hz=5000.0)))
+    assert record.samples > 100_000
+    assert record.spacing_s == pytest.approx(0.001)
+    facts = read_run(run_dir)
+    assert all(len(trial.traces[0].t_s) <= 501 for trial in facts.trials)
+    joules_are_right(run_dir, marked_facts, "external.power")
+
+
 def test_part_of_the_run_is_part_of_the_trials(marked_facts: RunFacts, run_dir: Path, tmp_path: Path) -> None:
     span, last = span_of(marked_facts), marked_facts.trials[-1].window
     assert last is not None

@@ -3,29 +3,83 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 
 from wattscribe.meters.base import Probe
 
+if TYPE_CHECKING:
+    from wattscribe.meters.recordings import Recording
+
 app = cyclopts.App(name="wattscribe meters", help="What can be measured on this machine, what cannot, and why.")
 
 Pairs = Annotated[list[str] | None, cyclopts.Parameter(negative=(), consume_multiple=False)]
 
+Files = Annotated[list[Path] | None, cyclopts.Parameter(negative=(), consume_multiple=False)]
+
 SCHEMA = 1
 """Of `--json`; documented in docs/meters.md."""
+
+
+@cyclopts.Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How a recording is read, where its header does not tell."""
+
+    column: Pairs = None
+    """QUANTITY=COLUMN where the header is unclear; quantities are time, power, voltage, current."""
+    time_column: str | None = None
+    """The time's, by name or number."""
+    power_column: Pairs = None
+    """The power's; given several times, they are added."""
+    voltage_column: str | None = None
+    """The voltage's, where no power is recorded."""
+    current_column: str | None = None
+    """The current's, where no power is recorded."""
+    unit: Pairs = None
+    """QUANTITY=UNIT where the header names none, for instance power=mW."""
+    voltage: str | None = None
+    """For a recording of the current alone: the supply's volts, or the file that holds them."""
+    channel: str | None = None
+    """One device of several in the file: a GPU's index, an entity of Home Assistant."""
+    sample_rate: float | None = None
+    """In Hz, for a file without times."""
+
+    def read(self, paths: list[Path]) -> Recording:
+        """Raises InputError where the file cannot be read so."""
+        from wattscribe.meters.recordings import read
+
+        return read(paths, self.columns(), **self.rest())
+
+    def columns(self) -> dict[str, str | list[str]]:
+        named = {"time": self.time_column, "voltage": self.voltage_column, "current": self.current_column}
+        return {
+            **_pairs(self.column, "--column"),
+            **{quantity: name for quantity, name in named.items() if name is not None},
+            **({"power": self.power_column} if self.power_column else {}),
+        }
+
+    def rest(self) -> dict[str, Any]:
+        return {
+            "units": _pairs(self.unit, "--unit"),
+            "voltage": self.voltage,
+            "channel": self.channel,
+            "sample_rate_hz": self.sample_rate,
+        }
 
 
 @app.default
 def meters(
     *,
     json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
-    recording: Path | None = None,
+    recording: Files = None,
     tegrastats_log: Path | None = None,
     interval_ms: float | None = None,
     root: Path = Path("/"),
+    reading: Reading | None = None,
 ) -> int:
     """List every kind of sensor.
 
@@ -34,7 +88,7 @@ def meters(
     json_output
         Print JSON (schema 1) instead of a table.
     recording
-        Also check an external meter's CSV: columns, rate, length.
+        Also check an external meter's file: which meter, columns, units, rate, length. Two files: its current and its voltage.
     tegrastats_log
         Also check a recorded tegrastats log: its rails.
     interval_ms
@@ -47,40 +101,33 @@ def meters(
     from wattscribe.records import to_json
 
     probes = probe(root)
-    checked = _check_files(recording, tegrastats_log, _interval_s(interval_ms))
+    read = (reading or Reading()).read(recording) if recording else None
+    checked = [] if read is None or not recording else [_of_recording(recording[0], read)]
+    checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
     if json_output:
-        print(json.dumps({"schema": SCHEMA, "meters": to_json(probes), "recordings": checked}, indent=2))
+        found = {"recording": checked[0]} if read is not None else {}
+        print(json.dumps({"schema": SCHEMA, "meters": to_json(probes), **found, "recordings": checked}, indent=2))
         return 0
     _print_table(probes)
     for entry in checked:
-        rails = f"; rails: {', '.join(entry['rails'])}" if entry["rails"] else ""
-        print(
-            f"\n{entry['file']}: {entry['samples']} samples over {entry['duration_s']:.4g} s, one every "
-            f"{entry['interval_s']:.4g} s, mean {entry['mean_w']:.4g} W, {entry['skipped_lines']} lines skipped{rails}"
-        )
-        if "mean_of" in entry:
-            print(f"the mean is that of {entry['mean_of']}")
-        for note in entry.get("notes", ()):
-            print(f"note: {note}")
+        print(f"\n{_sentence(entry)}")
     return 0
 
 
 @app.command
 def attach(
     run: Path,
-    recording: Path | None = None,
     /,
-    *,
+    *recording: Path,
     tegrastats_log: Path | None = None,
     interval_ms: float | None = None,
     covers: str | None = None,
     part: Annotated[bool, cyclopts.Parameter(negative=())] = False,
-    column: Pairs = None,
-    unit: Pairs = None,
     by: Literal["edges", "correlation"] = "edges",
     max_error: float | None = None,
     gain_error: str | None = None,
     name: str | None = None,
+    reading: Reading | None = None,
 ) -> None:
     """Put an external meter's recording beside the trials of a run, on the run's clock; reports then use it.
 
@@ -91,7 +138,7 @@ def attach(
     run
         The run's directory.
     recording
-        The meter's CSV: time and power, or time, voltage and current.
+        The meter's file: time and power, or time, voltage and current. Two files: its current and its voltage.
     tegrastats_log
         Instead of a CSV, a log written with tegrastats --logfile.
     interval_ms
@@ -100,10 +147,6 @@ def attach(
         What the meter measures, in your words: "whole board at the DC input".
     part
         It measures only a part of the device, so it must not stand for the whole.
-    column
-        QUANTITY=COLUMN where the header is unclear; quantities are time, power, voltage, current.
-    unit
-        QUANTITY=UNIT where the header names none, for instance power=mW.
     by
         edges: the run's marks. correlation: against a rail that the run measured itself.
     max_error
@@ -117,15 +160,16 @@ def attach(
     from wattscribe import api
     from wattscribe.report.quantities import fraction_of_percent
 
+    said = reading or Reading()
     record = api.attach(
         run,
-        recording,
+        recording or None,
         tegrastats_log=tegrastats_log,
         interval_s=_interval_s(interval_ms),
         covers=covers,
         total=not part,
-        columns=_pairs(column, "--column"),
-        units=_pairs(unit, "--unit"),
+        columns=said.columns(),
+        **said.rest(),
         by=by,
         max_error_s=max_error,
         gain_error=None if gain_error is None else fraction_of_percent(gain_error, flag="--gain-error"),
@@ -159,27 +203,30 @@ def _interval_s(interval_ms: float | None) -> float | None:
     return None if interval_ms is None else interval_ms / 1e3
 
 
-def _check_files(recording: Path | None, log: Path | None, interval_s: float | None) -> list[dict[str, Any]]:
-    """One entry per file; raises InputError where one cannot be read."""
-    entries: list[dict[str, Any]] = []
-    if recording is not None:
-        from wattscribe.meters.external import read_csv
+def _of_recording(path: Path, read: Recording) -> dict[str, Any]:
+    return {"file": str(path), **read.facts(), "rails": []}
 
-        read = read_csv(recording)
-        entries.append(
-            {
-                "file": str(recording),
-                "samples": len(read.t_s),
-                "duration_s": float(read.t_s[-1] - read.t_s[0]),
-                "interval_s": read.spacing_s,
-                "mean_w": float(read.power_w.mean()),
-                "skipped_lines": read.skipped_lines,
-                "rails": [],
-            }
-        )
-    if log is not None:
-        entries.append(_check_log(log, interval_s))
-    return entries
+
+def _sentence(entry: dict[str, Any]) -> str:
+    """What was read of a file, and of a recording from which columns."""
+    figures = (
+        f"{entry['samples']} samples over {entry['duration_s']:.4g} s, one every {entry['interval_s']:.4g} s, "
+        f"mean {entry['mean_w']:.4g} W, {entry['skipped_lines']} lines skipped"
+    )
+    if entry["rails"]:
+        notes = "".join(f"\nnote: {note}" for note in entry["notes"])
+        rails = f"rails: {', '.join(entry['rails'])}"
+        return f"{entry['file']}: {figures}; {rails}\nthe mean is that of {entry['mean_of']}{notes}"
+    columns = ", ".join(
+        f"{quantity} {name!r} in {entry['units'].get(quantity, 'no unit')}"
+        for quantity, name in entry["columns"].items()
+    )
+    gaps = (
+        f"; {entry['gaps']} gaps, {entry['gaps_s']:.4g} s together, are left out of the mean" if entry["gaps"] else ""
+    )
+    notes = "".join(f"\n  {note}" for note in entry["notes"])
+    meter = entry["meter"] or "no known meter, the columns are taken by their names"
+    return f"{entry['file']}: {meter}\n  {columns}\n  {figures}, {entry['energy_j']:.4g} J{gaps}{notes}"
 
 
 def _check_log(log: Path, interval_s: float | None) -> dict[str, Any]:

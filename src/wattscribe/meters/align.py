@@ -12,7 +12,7 @@ from wattscribe.meters.signal import Floats
 from wattscribe.records import PowerTrace
 
 if TYPE_CHECKING:
-    from wattscribe.meters.external import Recording
+    from wattscribe.meters.recordings import Recording
 
 MIN_CORRELATION = 0.5
 """Below this the two signals do not show the same load."""
@@ -23,7 +23,8 @@ MAX_DRIFT = 0.01
 MAX_QUARTZ_DRIFT = 2e-4
 """What two quartz clocks can differ by: ±100 ppm each, twice the usual grade (±50 ppm over temperature, as of an HC-49 crystal's
 data sheet). More is no drift: a clock was set between, or samples were lost."""
-MAX_POINTS = 1 << 20
+MAX_POINTS = 1 << 19
+"""Of a grid that is searched: its transforms stay below 100 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +63,13 @@ def by_correlation(recording: Recording, reference: PowerTrace) -> Alignment:
     if reference_t.size < 8:
         raise MeterError(f"the reference has {reference_t.size} samples, which is too few", where=reference.channel)
     step_s = _step_s(recording, reference_t)
-    offset_s, correlation = _offset(recording.t_s, recording.power_w, reference_t, reference_p, step_s)
+    recorded_t, recorded_p = recording.points()
+    offset_s, correlation = _offset(recorded_t, recorded_p, reference_t, reference_p, step_s)
     middle = reference_t.size // 2
     halves = []
     for part in (slice(0, middle), slice(middle, None)):
         try:
-            half_s, _ = _offset(
-                recording.t_s, recording.power_w, reference_t[part], reference_p[part], step_s, near=offset_s
-            )
+            half_s, _ = _offset(recorded_t, recorded_p, reference_t[part], reference_p[part], step_s, near=offset_s)
         except MeterError:
             continue
         halves.append((float(np.mean(reference_t[part])) - half_s, half_s))

@@ -8,7 +8,7 @@ Then every edge is timed by itself, and a straight line through all of them is t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from wattscribe.meters.align import (
     Alignment,
     normalised_correlation,
 )
-from wattscribe.meters.external import Recording
+from wattscribe.meters.recordings import Recording
 from wattscribe.meters.signal import Floats
 from wattscribe.records import Window
 
@@ -126,7 +126,8 @@ def _coarse(recording: Recording, shortest_s: float) -> tuple[Floats, Floats, fl
     edges_s = np.arange(t_s[0], t_s[-1], step_s)
     if edges_s.size < 8:
         raise MeterError(f"the recording is only {length_s:.3g} s long", where=recording.name)
-    joules = np.concatenate(([0.0], np.cumsum(np.diff(t_s) * (recording.power_w[1:] + recording.power_w[:-1]) / 2)))
+    joules = np.zeros(t_s.size)
+    np.cumsum(recording.steps_j(), out=joules[1:])
     return edges_s[:-1] + step_s / 2, np.diff(np.interp(edges_s, t_s, joules)) / step_s, step_s
 
 
@@ -207,14 +208,17 @@ def _edge_s(recording: Recording, near_s: float, half_s: float, *, up: bool) -> 
     That is as exact for a sensor that averages, and for noise, as for a clean step.
     """
     first, last = np.searchsorted(recording.t_s, (near_s - half_s, near_s + half_s))
-    t_s, power_w = recording.t_s[first:last], recording.power_w[first:last]
+    piece = replace(recording, t_s=recording.t_s[first:last], power_w=recording.power_w[first:last])
+    if not np.isfinite(piece.power_w).any():
+        return near_s
+    t_s, power_w = piece.t_s, piece.known_w()
     before, after = power_w[t_s < near_s - half_s / 2], power_w[t_s > near_s + half_s / 2]
     if before.size == 0 or after.size == 0:
         return near_s
     start_w, end_w = float(before.mean()), float(after.mean())
     if (end_w > start_w) != up or end_w == start_w:
         return near_s
-    joules = float(np.sum(np.diff(t_s) * (power_w[1:] + power_w[:-1]) / 2))
+    joules = float(np.sum(piece.steps_j()))
     length_s = float(t_s[-1] - t_s[0])
     return float(t_s[0]) + (end_w * length_s - joules) / (end_w - start_w)
 
