@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from wattscribe.as_found import as_found
 from wattscribe.energy import arch, devices, files, profile, rates
 from wattscribe.energy.accuracy import AccuracyLaw
 from wattscribe.energy.breakdown import Activations
@@ -18,6 +19,7 @@ from wattscribe.records import Counts, Rejected
 from wattscribe.units import SAMPLE_RATE_HZ
 
 
+@as_found()
 def profile_model(
     model: str,
     *,

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from wattscribe.as_found import TELEMETRY_OFF
 from wattscribe.bench.protocol import Message, decode, encode
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -31,7 +32,7 @@ class WorkerProcess:
         self._source, worker_out = os.pipe()
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
         # A file in the current directory must not stand in for a library (understood from Python 3.11 on).
-        environment.update(PYTHONSAFEPATH="1", TOKENIZERS_PARALLELISM="false")
+        environment.update(PYTHONSAFEPATH="1", TOKENIZERS_PARALLELISM="false", **TELEMETRY_OFF)
         self._oom_kills = _oom_kills()
         try:
             self._process = subprocess.Popen(
