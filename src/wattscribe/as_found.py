@@ -1,7 +1,7 @@
 """What this package does inside another program leaves that program's process as it was found.
 
-Libraries change the process that imports and calls them: filters of warnings, the root logger, `sys.path`, the environment, random
-states. They also report on their users. Every verb, and every opening of a recognizer, happens inside `as_found()`.
+Libraries change the process that imports and calls them: filters of warnings, the root logger, `sys.path`, the environment,
+random states. They also report on their users. Every verb, and every opening of a recognizer, happens inside `as_found()`.
 """
 
 from __future__ import annotations

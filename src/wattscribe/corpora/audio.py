@@ -14,7 +14,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from wattscribe import containers
+from wattscribe import containers, hushed
 from wattscribe.corpora.base import Audio
 from wattscribe.errors import InputError
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -83,7 +83,8 @@ def duration_of(path: str | Path) -> float:
     if path.stat().st_size == 0:
         raise InputError("empty file (0 bytes)", where=path)
     try:
-        return float(soundfile.info(os.fsencode(path)).duration)
+        with hushed.hushed():
+            return float(soundfile.info(os.fsencode(path)).duration)
     except soundfile.LibsndfileError as error:
         raise InputError(f"not audio ({_reason(error)})", where=path) from error
 
@@ -109,7 +110,7 @@ def _decode_mono(data: bytes, where: object) -> tuple[NDArray[np.float64], int]:
     """Decode whole and average the channels; refuses a file that holds fewer frames than its header promises."""
     containers.check_complete(data, where)
     try:
-        sound = soundfile.SoundFile(io.BytesIO(data))
+        sound = hushed.SoundFile(io.BytesIO(data))
     except soundfile.LibsndfileError as error:
         raise InputError(f"not audio ({_reason(error)})", where=where) from error
     with sound:

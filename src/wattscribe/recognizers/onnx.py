@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 from wattscribe.errors import RecognizerError
@@ -9,6 +10,7 @@ from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.streaming import Transducer, open_transducer
+from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.transducer import DECODINGS, TAIL_S
 
 
@@ -54,4 +56,8 @@ class OnnxRecognizer:
         return audit_onnx(self._spec, files, device="cpu")
 
     def close(self) -> None:
-        self._transducer = None
+        """Drop the transducer; what it had goes back to the system, where no stream of it is left."""
+        if self._transducer is not None:
+            self._transducer = None
+            gc.collect()  # buffers that wait for the next stream know the encoder that keeps them
+            give_back()

@@ -29,9 +29,11 @@ def file_blocks(path: str | Path, block_s: float = 1.0) -> Iterator[Samples]:
     """
     import soundfile
 
+    from wattscribe import hushed
+
     check_file(path)
     try:
-        with soundfile.SoundFile(path) as sound:
+        with hushed.SoundFile(path) as sound:
             yield from _decoded(sound, path, block_s)
     except soundfile.LibsndfileError as error:
         raise InputError(

@@ -1,7 +1,7 @@
-"""`python -m tests.leaves JOB`: what a verb or a recognizer changes in a process of its own, as JSON; and what keeps it awake.
+"""`python -m tests.process.leaves ORDER OUT`: what verbs and recognizers change in a process of their own, written to OUT as JSON.
 
-JOB is JSON: {"do": verb, …}. It is done once in a process that has imported nothing, and once more in one that has seeded its
-random states: what differs afterwards is printed, as [what, before, after] each.
+ORDER is JSON: `jobs`, done once in a process that has imported nothing and once more where random states, threads and the handling
+of errors are the program's own; `stay_s`, how long the process then lives on. OUT holds [run, what, before, after] of all that differs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def facts() -> Facts:
             logging.lastResort,
         ],
         "environment": dict(os.environ),
-        "working directory": os.getcwd(),
+        "working directory": Path.cwd(),
         "files in it": sorted(map(str, Path().iterdir())),
         "random": random.getstate(),
         "sys.path": list(sys.path),
@@ -84,8 +84,8 @@ def _torch(torch: Any) -> Facts:
     return {
         "torch threads": [torch.get_num_threads(), torch.get_num_interop_threads()],
         "torch random": torch.get_rng_state().tolist(),
-        "torch defaults": [torch.get_default_dtype(), torch.is_grad_enabled(), torch.backends.mkldnn.enabled,
-                           torch.are_deterministic_algorithms_enabled()],
+        "torch defaults": [str(torch.get_default_dtype()), torch.is_grad_enabled(), torch.backends.mkldnn.enabled,
+                           torch.are_deterministic_algorithms_enabled(), torch.initial_seed()],
         "torch engine": torch.backends.quantized.engine,
     }  # fmt: skip
 
@@ -99,7 +99,8 @@ _OF_LIBRARIES: Mapping[str, Callable[[Any], Facts]] = {
     "optuna": lambda optuna: {"optuna": optuna.logging.get_verbosity()},
     "datasets": lambda datasets: {"datasets": datasets.utils.logging.get_verbosity()},
 }  # fmt: skip
-AT_IMPORT: Facts = {"transformers": [logging.WARNING, True], "optuna": logging.INFO, "datasets": logging.WARNING}
+AT_IMPORT: Facts = {"transformers": [logging.WARNING, True], "optuna": logging.INFO, "datasets": logging.WARNING,
+                    "torch defaults": ["torch.float32", True, True, False, 67280421310721]}  # fmt: skip
 """What these libraries begin with, for those that the job itself imports."""
 
 
@@ -156,19 +157,20 @@ def seeded() -> None:
 
 
 def main() -> None:
-    job = json.loads(sys.argv[1])
-    out = Path(sys.argv[2])
-    found = []
-    if job["do"] == "recognize":
+    order = json.loads(sys.argv[1])
+    jobs = order["jobs"]
+    if any(job["do"] == "recognize" for job in jobs):
         import_module("numpy")  # whoever has samples has it
-    for run in job.get("runs", ("fresh", "seeded")):
+    found = []
+    for run in order.get("runs", ("fresh", "seeded")):
         if run == "seeded":
             seeded()
         before = facts()
-        do(job)
+        for job in jobs:
+            do(job)
         found += [(run, *each) for each in changes(before)]
-    out.write_text(json.dumps(found), encoding="utf-8")
-    time.sleep(job.get("stay_s", 0.0))
+    Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")
+    time.sleep(order.get("stay_s", 0.0))
 
 
 if __name__ == "__main__":
