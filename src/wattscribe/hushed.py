@@ -1,4 +1,4 @@
-"""Recordings read without the remarks that libmpg123 writes to standard error by itself: what cannot be read is raised as an error."""
+"""Recordings read without what libmpg123 writes to standard error by itself: what cannot be read is raised as an error."""
 
 from __future__ import annotations
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.shared import DATA
 from wattscribe import scoring
 from wattscribe.errors import InputError
 from wattscribe.scoring import ErrorCounts, count_errors, holm, mapsswe, paired_bootstrap, spearman, wer_interval
 from wattscribe.student import student_t
 
-SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
-OUTPUTS = SHARED / "recognizer-outputs"
+OUTPUTS = DATA / "recognizer-outputs"
 PUBLISHED = {"b1.rnnt_baseline": 3.65, "b2.b1+nnlm": 2.79, "s4.s3+nnlm.biasing_100": 2.28}
-needs_outputs = pytest.mark.skipif(not OUTPUTS.is_dir(), reason=f"{OUTPUTS} is missing: real recognizer outputs")
 
 
 def texts(name: str) -> dict[str, str]:
@@ -47,7 +44,6 @@ def made(errors: list[int], words: list[int]) -> ErrorCounts:
 
 
 @pytest.mark.data
-@needs_outputs
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_word_error_rates(name: str) -> None:
     counts, _ = system(name)
@@ -57,7 +53,6 @@ def test_published_word_error_rates(name: str) -> None:
 
 
 @pytest.mark.data
-@needs_outputs
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_half_width_agrees_with_kaldialign(name: str) -> None:
     kaldialign = pytest.importorskip("kaldialign")
@@ -72,7 +67,6 @@ def test_half_width_agrees_with_kaldialign(name: str) -> None:
 
 
 @pytest.mark.data
-@needs_outputs
 def test_both_tests_find_the_real_difference_and_speakers_widen_the_interval() -> None:
     (first, speakers), (second, _) = system("b1.rnnt_baseline"), system("s4.s3+nnlm.biasing_100")
     paired = paired_bootstrap(first, second, speakers)
