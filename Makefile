@@ -26,7 +26,7 @@ test: $(VENV)/.test
 
 # What needs the real data of ../shared, which `make test` skips where they are not; with an environment that is there already.
 test-data:
-	PYTHONPATH=src $(BIN)/python -m pytest -m data
+	PYTHONPATH=$(CURDIR)/src $(BIN)/python -m pytest -m data
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
