@@ -97,7 +97,7 @@ class _Shared:
             if isinstance(logger, logging.Logger) and name.partition(".")[0] in LIBRARIES:
                 own = logger.level != logging.NOTSET or name in LIBRARIES or name in _SAY_AT_IMPORT
                 if own and logger.level < logging.ERROR:
-                    self._levels.setdefault(logger, logger.level)
+                    self._levels[logger] = logger.level  # once more where its library has set it since
                     logger.setLevel(logging.ERROR)
 
     def _speak(self) -> None:
@@ -138,7 +138,7 @@ def _states() -> dict[str, Any]:
         found["random.setstate"] = random.getstate()
     if (drawn := sys.modules.get("numpy.random")) is not None:
         found["numpy.random.set_state"] = drawn.get_state()
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     if hasattr(torch, "get_rng_state"):  # else it is being imported
         found["torch.set_rng_state"] = torch.get_rng_state()
         found["torch.set_num_threads"] = torch.get_num_threads()
