@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check format bench bench-compress clean
+.PHONY: demo test test-data check format bench bench-compress clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,6 +24,10 @@ demo: $(VENV)/.base
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
+# What needs the real data of ../shared, which `make test` skips where they are not; with an environment that is there already.
+test-data:
+	PYTHONPATH=$(CURDIR)/src $(BIN)/python -m pytest -m data
+
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -40,5 +44,7 @@ bench: $(VENV)/.test
 bench-compress: $(VENV)/.test
 	$(BIN)/python -m benchmarks.compress
 
+# What was measured, in runs/, stays.
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

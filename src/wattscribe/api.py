@@ -1,10 +1,13 @@
-"""The verbs as functions, with the names that they have on the command line; each loads its rooms only when it is called."""
+"""The verbs as functions, with the names that they have on the command line; each loads its rooms only when it is called, and
+leaves the process as it found it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from wattscribe.as_found import as_found
 
 if TYPE_CHECKING:
     from wattscribe.bench.experiment import Experiment
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 
+@as_found()
 def bench(
     experiment: Experiment | Mapping[str, Any] | Path | str,
     out: Path | str,
@@ -57,6 +61,7 @@ def bench(
     return read_run(run(experiment, Path(out), resume=resume, overwrite=overwrite, retry_failed=retry_failed))
 
 
+@as_found()
 def report(
     run: Path | str, out: Path | str | None = None, *, format: Literal["html", "md", "csv", "json", "parquet"] = "html"
 ) -> Path | str:
@@ -73,6 +78,7 @@ def report(
     return text if text is not None else Path(str(out))
 
 
+@as_found()
 def compare(
     base: Path | str,
     new: Path | str,
@@ -110,6 +116,7 @@ def compare(
     return compare_runs(read_run(Path(base)), read_run(Path(new)), gates, device=profile)
 
 
+@as_found()
 def meters() -> list[Probe]:
     """What can be measured on this machine and what cannot, with the reason and the command that would mend it."""
     from wattscribe.meters import probe
@@ -117,6 +124,7 @@ def meters() -> list[Probe]:
     return probe()
 
 
+@as_found()
 def attach(
     run: Path | str,
     recording: Path | str | Sequence[Path | str] | None = None,
@@ -168,6 +176,7 @@ def attach(
     return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
 
 
+@as_found()
 def transcribe(
     model: str,
     audio: Sequence[Path | str],
@@ -203,6 +212,7 @@ def devices() -> list[str]:
     return names()
 
 
+@as_found()
 def calibrate(runs: Sequence[Path | str], *, seed: int = 0) -> Calibration:
     """Fit joules per byte, per operation and idle watts to the measured energies of runs. Raises InputError for too few."""
     from wattscribe.calibration import calibrate_runs
@@ -210,6 +220,7 @@ def calibrate(runs: Sequence[Path | str], *, seed: int = 0) -> Calibration:
     return calibrate_runs(runs, seed=seed)[0]
 
 
+@as_found()
 def profile(
     model: str,
     *,
@@ -243,6 +254,7 @@ def profile(
     )
 
 
+@as_found()
 def train(
     config: Path | str,
     out: Path | str,
@@ -256,19 +268,23 @@ def train(
     from wattscribe.training import experiment as experiments
 
     wanted = experiments.with_length(experiments.read_experiment(Path(config)), minutes=minutes, steps=steps)
-    return experiments.run(wanted, Path(out), resume=resume, say=say)
+    with as_found():  # torch is here now
+        return experiments.run(wanted, Path(out), resume=resume, say=say)
 
 
+@as_found()
 def export(checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str] = ("fp32", "int8")) -> list[Path]:
     """Write a trained transducer as ONNX in sherpa-onnx's layout, once per precision; the files written."""
     from wattscribe.training.checkpoint import load_model
     from wattscribe.training.export import export as write
 
     folder = Path(checkpoint)
-    model, vocabulary = load_model(folder / "model" if (folder / "model").is_dir() else folder)
-    return write(model, vocabulary, Path(out), precisions=tuple(precisions))
+    with as_found():  # torch is here now
+        model, vocabulary = load_model(folder / "model" if (folder / "model").is_dir() else folder)
+        return write(model, vocabulary, Path(out), precisions=tuple(precisions))
 
 
+@as_found()
 def compress(
     model: Path | str, out: Path | str, *, data: Sequence[str], overwrite: bool = False, **options: Any
 ) -> Compression:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from wattscribe.as_found import as_found
 from wattscribe.energy import arch, devices, profile, rates
 from wattscribe.energy.accuracy import AccuracyLaw
 from wattscribe.energy.breakdown import Activations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from wattscribe.streaming.features import Samples
 
 
+@as_found()
 def profile_model(
     model: str,
     *,

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
+from tests.shared import DATA
 from wattscribe import api
 from wattscribe.energy.workload import Workload
 from wattscribe.report import rows
 
-SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2].parent / "shared/data"))
-SPEECH = SHARED / "librispeech/dev-clean"
-MODEL = SHARED / "models/zipformer-gigaspeech-3.3m"
+SPEECH = DATA / "librispeech/dev-clean"
+MODEL = DATA / "models/zipformer-gigaspeech-3.3m"
 
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not (SPEECH.is_dir() and MODEL.is_dir()), reason=f"needs the recordings and models in {SHARED}"),
-]
+pytestmark = pytest.mark.data
 
 
 def test_a_transducer_brings_its_workload_and_counts(tmp_path: Path) -> None:
@@ -45,7 +41,7 @@ def test_noise_costs_words(tmp_path: Path) -> None:
     experiment = {
         "models": [f"sherpa:{MODEL}"],
         "data": [str(SPEECH)],
-        "noise": [str(SHARED / "noise/rain")],
+        "noise": [str(DATA / "noise/rain")],
         "snr": [0],
         "limit": 10,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
-
-SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The real recordings beside the project."""
-    if not SHARED.is_dir():
-        pytest.skip(f"{SHARED} is missing: real recordings are kept beside the project")
-    return SHARED
 
 
 def tone(seconds: float = 1.0, rate_hz: int = 16_000, hz: float = 440.0, level: float = 0.3) -> NDArray[np.float64]:

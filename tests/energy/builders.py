@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.shared import DATA
+from tests.shared import ZIPFORMER as ZIPFORMER
 from wattscribe.energy.devices import Device
 from wattscribe.energy.devices.profile import parse
 from wattscribe.energy.rates import Rate, Rates
 from wattscribe.energy.workload import Component, WeightTensor, Workload
 
-SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
-ZIPFORMER = SHARED / "models" / "zipformer-gigaspeech-3.3m"
-CHAPTER = SHARED / "librispeech" / "dev-clean"
-needs_zipformer = pytest.mark.skipif(not ZIPFORMER.is_dir(), reason=f"{ZIPFORMER} is not there")
+CHAPTER = DATA / "librispeech" / "dev-clean"
+needs_zipformer = pytest.mark.data
 
 
 def constant(value: float, unit: str, low: float | None = None, high: float | None = None) -> dict[str, Any]:

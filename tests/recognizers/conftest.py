@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,16 +81,6 @@ def ct2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("ct2") / "model"
     TransformersConverter(str(source), copy_files=["tokenizer.json", "preprocessor_config.json"]).convert(str(target))
     return target
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real recordings and models beside the project."""
-    named = os.environ.get("WATTSCRIBE_SHARED")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2].parent / "shared/data"
-    if not folder.is_dir():
-        pytest.skip(f"real recordings are not at {folder}")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ NAMES = (
                                     "offline nemo ctc", "whisper", "moonshine")),
 )  # fmt: skip
 STREAMING = {"fake", "onnx:real", "sherpa:real", "sherpa:online zipformer2 ctc"}
+PARAMS = [pytest.param(name, marks=pytest.mark.data if name.endswith(":real") else ()) for name in NAMES]
 Open = Callable[[], Recognizer]
 
 
@@ -32,7 +33,7 @@ def clips() -> list[Audio]:
     return [babble(0.9, 1), babble(0.7, 2)]
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=PARAMS)
 def opener(request: pytest.FixtureRequest) -> tuple[str, Open]:
     """The name, and a function that opens a fresh recognizer of it."""
     name = str(request.param)

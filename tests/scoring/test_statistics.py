@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.shared import DATA
 from wattscribe import scoring
 from wattscribe.errors import InputError
 from wattscribe.scoring import (
@@ -27,10 +26,8 @@ from wattscribe.scoring import (
 from wattscribe.scoring.bounds import events_upper, units_to_bound, units_to_show, unseen_rate
 from wattscribe.student import student_p, student_t
 
-SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
-OUTPUTS = SHARED / "recognizer-outputs"
+OUTPUTS = DATA / "recognizer-outputs"
 PUBLISHED = {"b1.rnnt_baseline": 3.65, "b2.b1+nnlm": 2.79, "s4.s3+nnlm.biasing_100": 2.28}
-needs_outputs = pytest.mark.skipif(not OUTPUTS.is_dir(), reason=f"{OUTPUTS} is missing: real recognizer outputs")
 
 
 def texts(name: str) -> dict[str, str]:
@@ -58,7 +55,6 @@ def made(errors: list[int], words: list[int]) -> ErrorCounts:
 
 
 @pytest.mark.data
-@needs_outputs
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_word_error_rates(name: str) -> None:
     counts, _ = system(name)
@@ -68,7 +64,6 @@ def test_published_word_error_rates(name: str) -> None:
 
 
 @pytest.mark.data
-@needs_outputs
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_half_width_agrees_with_kaldialign(name: str) -> None:
     kaldialign = pytest.importorskip("kaldialign")
@@ -83,7 +78,6 @@ def test_half_width_agrees_with_kaldialign(name: str) -> None:
 
 
 @pytest.mark.data
-@needs_outputs
 def test_both_tests_find_the_real_difference_and_speakers_widen_the_interval() -> None:
     (first, speakers), (second, _) = system("b1.rnnt_baseline"), system("s4.s3+nnlm.biasing_100")
     paired = paired_bootstrap(first, second, speakers)
@@ -224,7 +218,6 @@ def test_tails_of_t_agree_with_scipy(degrees: float, t: float) -> None:
 
 
 @pytest.mark.data
-@needs_outputs
 def test_the_p_value_agrees_with_kaldialigns_bootstrap() -> None:
     """Its share of draws in which the second is better, for two systems that 60 utterances hardly tell apart."""
     kaldialign = pytest.importorskip("kaldialign")

@@ -10,10 +10,11 @@ import onnx
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
+from tests.shared import ZIPFORMER as ZIPFORMER
+
 MELS, SEGMENT, SHIFT, STRIDE, DIM, VOCAB = 20, 9, 8, 2, 12, 15
 FRAMES = SHIFT // STRIDE
 LAYOUTS = ("lstm", "conformer", "zipformer", "zipformer2")
-ZIPFORMER = Path(__file__).resolve().parents[2].parent / "shared/data/models/zipformer-gigaspeech-3.3m"
 
 
 @dataclass(frozen=True)

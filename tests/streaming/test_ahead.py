@@ -167,7 +167,6 @@ def test_states_that_go_through_the_whole_network_are_carried_too(layout: str) -
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing")
 def test_the_real_zipformer_as_it_was_exported() -> None:
     compare(models.ZIPFORMER / "encoder.int8.onnx", 3)
 
@@ -248,7 +247,6 @@ def test_what_it_cannot_take_apart_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing")
 @pytest.mark.parametrize("precision", ["", "int8", "fp16"])
 def test_real_encoders_are_encoded_ahead(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The zipformer, and the shipped model at both its precisions."""

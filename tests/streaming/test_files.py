@@ -68,7 +68,6 @@ def test_it_reads_what_onnx_reads(directory: Path, name: str) -> None:
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing")
 @pytest.mark.parametrize("name", ["encoder.int8.onnx", "decoder.onnx", "joiner.int8.onnx"])
 def test_it_reads_the_real_zipformer(name: str) -> None:
     check_reading(models.ZIPFORMER / name)
@@ -142,7 +141,6 @@ def test_a_file_that_is_not_onnx(tmp_path: Path, content: bytes, fault: str) -> 
 
 # --- rewriting ------------------------------------------------------------------------------------------------------
 @pytest.mark.data
-@pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing")
 def test_the_rewritten_zipformer_gives_the_same_bits() -> None:
     path = models.ZIPFORMER / "encoder.int8.onnx"
     changed, applied = rewrite(read_onnx(path))

@@ -196,11 +196,10 @@ def test_a_missing_voice_detector_names_its_extra(monkeypatch: pytest.MonkeyPatc
         vad.model_path()
 
 
+@pytest.mark.data
 def test_silero_hears_speech_and_not_silence() -> None:
     if find_spec("silero_vad") is None:
         pytest.skip("the extra vad is not installed")
-    if not models.ZIPFORMER.is_dir():
-        pytest.skip("../shared/data is missing")
     detector = vad.VoiceDetector()
     silence = [detector.probability(np.zeros(512, np.float32)) for _ in range(30)]
     assert max(silence) < 0.2

@@ -15,10 +15,7 @@ from wattscribe.corpora.audio import read_audio
 from wattscribe.streaming import Endpointing, open_transducer
 from wattscribe.streaming.files import find_files
 
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not models.ZIPFORMER.is_dir(), reason="../shared/data is missing"),
-]
+pytestmark = pytest.mark.data
 SHARED = models.ZIPFORMER.parents[1]
 
 

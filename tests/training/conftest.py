@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -65,11 +64,3 @@ def tiny_config(vocabulary: int, **changes) -> TransducerConfig:
     encoder |= changes.pop("encoder", {})
     settings = {"predictor": PredictorConfig(embedding=12), "joiner": JoinerConfig(width=12), **changes}
     return TransducerConfig(vocabulary=vocabulary, encoder=EncoderConfig(**encoder), **settings)
-
-
-def shared_data() -> Path | None:
-    """The folder of real recordings and models, where it is there."""
-    named = os.environ.get("WATTSCRIBE_SHARED")
-    folder = Path(named) if named else Path(__file__).resolve().parents[2].parent / "shared"
-    folder = folder / "data" if (folder / "data").is_dir() else folder
-    return folder if folder.is_dir() else None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.conftest import SENTENCES, shared_data
+from tests.training.conftest import SENTENCES
 from wattscribe.errors import InputError
 from wattscribe.training import prepare, texts
 from wattscribe.training.prepare import DEV_SETS, TEST_SETS, Speech
@@ -98,13 +98,9 @@ def test_more_text_leaves_out_what_another_training_holds_out(tmp_path):
     assert prepare.training_sentences(more) == ["something else is said here"]
 
 
-@pytest.mark.data
-def test_dev_and_test_never_occur_in_the_reference_training():
-    folder = shared_data()
-    if folder is None:
-        pytest.skip("the shared data are not here")
-    speech = Speech(cache="unused", text=(str(folder / "text"),))
-    _check_split(speech, texts.read_sentences([folder / "text"]))
+def test_dev_and_test_never_occur_in_the_reference_training(shared):
+    speech = Speech(cache="unused", text=(str(shared / "text"),))
+    _check_split(speech, texts.read_sentences([shared / "text"]))
 
 
 def _check_split(speech: Speech, lines) -> None:

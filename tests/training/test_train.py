@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.conftest import SENTENCES, shared_data, tiny_config
+from tests.training.conftest import SENTENCES, tiny_config
 from wattscribe.errors import InputError, TrainingError
 from wattscribe.training import checkpoint, train
 from wattscribe.training.augment import NONE
@@ -380,16 +380,12 @@ def test_a_teacher_is_come_close_to(spoken, vocabulary, tmp_path):
     assert np.mean(losses[-5:]) < 0.35
 
 
-@pytest.mark.data
-def test_the_zipformer_teaches():
-    folder = shared_data()
-    if folder is None:
-        pytest.skip("the shared data are not here")
+def test_the_zipformer_teaches(shared):
     from wattscribe.training.sound import read_sound
     from wattscribe.training.teacher import Teacher
 
-    chapter = folder / "librispeech/dev-clean/3752/4944"
-    teacher = Teacher(folder / "models/zipformer-gigaspeech-3.3m")
+    chapter = shared / "librispeech/dev-clean/3752/4944"
+    teacher = Teacher(shared / "models/zipformer-gigaspeech-3.3m")
     text = next(chapter.glob("*.trans.txt")).read_text().splitlines()[2].split(" ", 1)
     samples = read_sound(chapter / f"{text[0]}.flac")
     taught = teacher.teach(samples)

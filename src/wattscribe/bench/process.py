@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from wattscribe.as_found import TELEMETRY_OFF
 from wattscribe.bench.protocol import Message, decode, encode
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -112,7 +113,7 @@ def worker_environment(threads: int) -> dict[str, str]:
     """What every process that runs a recognizer finds."""
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     # A file in the current directory must not stand in for a library (understood from Python 3.11 on).
-    return {**environment, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**environment, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false", **TELEMETRY_OFF}
 
 
 def die_with(parent: int) -> None:

@@ -107,12 +107,14 @@ def run_verb(verb: str, arguments: list[str]) -> int:
 
     from cyclopts import CycloptsError
 
+    from wattscribe.as_found import as_found
     from wattscribe.errors import WattscribeError
 
     try:
-        app = import_module(f"wattscribe.cli.{verb}").app
-        app.suppress_keyboard_interrupt = False
-        status = app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
+        with as_found():
+            app = import_module(f"wattscribe.cli.{verb}").app
+            app.suppress_keyboard_interrupt = False
+            status = app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
     except CycloptsError as error:
         print(f"wattscribe {verb}: {_one_line(str(error))} See wattscribe {verb} --help", file=sys.stderr)
         return 2

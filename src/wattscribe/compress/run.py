@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from wattscribe.as_found import as_found
 from wattscribe.compress import outcome
 from wattscribe.compress.acceptance import Acceptance, accept, non_inferiority
 from wattscribe.compress.beside import read_beside
@@ -34,6 +35,7 @@ SMALL = 40
 """Utterances of the small set that speed and the search look at."""
 
 
+@as_found()
 def compress_model(
     model: str | Path, out: str | Path, options: Options, *, overwrite: bool = False, say: Callable[[str], None] = print
 ) -> Compression:

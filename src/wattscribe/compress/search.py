@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wattscribe.as_found import as_found
 from wattscribe.compress.moves import Move, moves, steps_of
 from wattscribe.compress.recipe import Done, Step
 from wattscribe.compress.strategies import MOST_KL, SMALL_SLACK, Outcome, judge, kept, recorded
@@ -37,15 +38,15 @@ class Search:
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
         slots = by_slot(moves(bench.original))
-        study = self._study(bench, base)
-        self._walk(study, bench, base, slots)
-        self._note_all(study, bench, base, slots)
-        return Outcome(strategy=self.name, done=(*lossless, *self._choose(study, bench, base, slots)))
+        optuna = _optuna()
+        with as_found():  # Optuna is here now, and would tell of every trial
+            study = self._study(optuna, bench, base)
+            self._walk(study, bench, base, slots)
+            self._note_all(study, bench, base, slots)
+            return Outcome(strategy=self.name, done=(*lossless, *self._choose(study, bench, base, slots)))
 
     # --- the search -------------------------------------------------------------------------------------------------
-    def _study(self, bench: Workbench, base: Sequence[Step]) -> Any:
-        optuna = _optuna()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    def _study(self, optuna: Any, bench: Workbench, base: Sequence[Step]) -> Any:
         return optuna.create_study(
             storage=None if self.storage is None else open_journal(self.storage),
             study_name=_question(bench, base),

@@ -122,8 +122,10 @@ def _checked(path: str | Path) -> os.stat_result:
 def _sound_file(source: bytes | io.IOBase, where: object) -> Iterator[Sound]:
     import soundfile
 
+    from wattscribe import hushed
+
     try:
-        sound = soundfile.SoundFile(source)
+        sound = hushed.SoundFile(source)
     except soundfile.LibsndfileError as error:
         raise InputError(f"is not audio that can be read ({reason_of(error)})", where=where, fix=CONVERT) from None
     with sound:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from wattscribe.as_found import as_found
 from wattscribe.energy import torchcount
 from wattscribe.energy.binding import DEFAULT_SEGMENT_S
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
@@ -27,6 +28,11 @@ def workload_of(model: str, *, precision: str = "fp32", segment_s: float | None 
     if precision not in _DTYPES:
         raise InputError(f"there is no precision {precision!r}", fix=f"One of: {', '.join(_DTYPES)}")
     transformers, torch = _libraries()
+    with as_found():  # as both are once they are imported
+        return _workload(transformers, torch, model, precision, segment_s)
+
+
+def _workload(transformers: Any, torch: Any, model: str, precision: str, segment_s: float | None) -> Workload:
     try:
         config = transformers.AutoConfig.from_pretrained(model, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:

@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, cast
 
+from wattscribe.as_found import as_found
 from wattscribe.errors import MissingExtraError
 from wattscribe.recognizers.base import Audio, Recognizer, SettlingRecognizer, Stream, StreamingRecognizer
 from wattscribe.recognizers.naming import check, parse_model
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 
+@as_found()
 def open_recognizer(spec: RecognizerSpec) -> Recognizer:
     """Load the model that the spec names; a StreamingRecognizer where the runtime and the model can stream.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wattscribe.as_found import as_found
 from wattscribe.errors import ModelError, RecognizerError
 from wattscribe.recognizers import options
 from wattscribe.recognizers.audit import Facts, judge
@@ -65,6 +66,7 @@ class Ct2Recognizer:
         except (RuntimeError, OSError) as error:
             raise RecognizerError(f"faster-whisper cannot load it: {error}", where=self._spec.name) from error
 
+    @as_found()  # the voice detector imports its library when it is first used
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; audio under 25 ms is answered with an empty text."""
         require_open(self._model, self._spec)

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from wattscribe.as_found import as_found
 from wattscribe.errors import RecognizerError
 from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, require_open
-from wattscribe.recognizers.hf_load import load
+from wattscribe.recognizers.hf_load import load, threads
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -50,6 +51,7 @@ class HfRecognizer:
         require_open(self._loaded, self._spec)
         return self._loaded.model
 
+    @as_found()
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input, `batch_size` pieces at a time; audio under 25 ms is answered with an empty text.
 
@@ -103,7 +105,7 @@ class HfRecognizer:
         import torch
 
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), threads(self._spec.threads):
                 return self._decode(pieces)
         except torch.cuda.OutOfMemoryError as error:
             raise RecognizerError(
@@ -214,6 +216,7 @@ class HfRecognizer:
         )
         return MAX_NEW_TOKENS if places is None else min(MAX_NEW_TOKENS, places - PROMPT_TOKENS)
 
+    @as_found()
     def audit(self) -> PrecisionAudit:
         """Counts the weights, and the operators of one run over a second of noise."""
         from wattscribe.recognizers.torch_facts import audit_torch

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wattscribe.as_found import as_found
 from wattscribe.errors import ModelError, RecognizerError
 from wattscribe.recognizers.hf_quantise import quantise
 from wattscribe.records import RecognizerSpec
@@ -30,13 +33,42 @@ class Loaded:
 
 def load(spec: RecognizerSpec) -> Loaded:
     """Load `spec`. Raises ModelError for a directory without safetensors or without a speech-to-text head."""
+    import torch  # noqa: F401
+    import transformers  # noqa: F401
+
+    with as_found(), threads(spec.threads), _no_progress_bar():  # as both are once they are imported
+        return _load(spec)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads for torch's operators, which are a setting of the whole process."""
     import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
     import transformers
+
+    shown = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers.logging.enable_progress_bar()
+
+
+def _load(spec: RecognizerSpec) -> Loaded:
     from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 
-    transformers.logging.set_verbosity_error()  # the library's advice about generation would be printed per utterance
-    transformers.logging.disable_progress_bar()
-    torch.set_num_threads(spec.threads)
     _require_device(spec)
     path = Path(spec.model).expanduser()
     local = path.is_dir()

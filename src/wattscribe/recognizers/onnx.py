@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.streaming import Transducer, open_transducer, prepared
+from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.phrases import read_phrases
 from wattscribe.streaming.transducer import DECODINGS
 
@@ -66,7 +68,11 @@ class OnnxRecognizer:
         return audit_onnx(self._spec, files, device="cpu")
 
     def close(self) -> None:
-        self._transducer = None
+        """Drop the transducer; what it had goes back to the system, where no stream of it is left."""
+        if self._transducer is not None:
+            self._transducer = None
+            gc.collect()  # buffers that wait for the next stream know the encoder that keeps them
+            give_back()
 
 
 def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:

@@ -25,7 +25,7 @@ def open_session(
     """An InferenceSession for the file, for `model`, its rewritten bytes, or for `ready`, its graph as it was `saved` before.
 
     One thread per operator unless told otherwise; idle threads do not spin, so that a stream that waits for audio costs
-    nothing; denormals count as zero (they slow recurrent states in silence). Raises ModelError.
+    nothing. Denormals stay numbers: onnxruntime would set the calling thread's own arithmetic. Raises ModelError.
     """
     import onnxruntime
 
@@ -45,7 +45,6 @@ def open_session(
     if _one_arena():
         options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     source: bytes | str = str(ready or path) if model is None else model
     with Running(path, "cannot be executed"):
         return onnxruntime.InferenceSession(

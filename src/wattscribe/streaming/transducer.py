@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wattscribe.as_found import as_found
 from wattscribe.errors import InputError, ModelError
 from wattscribe.records import Transcript
 from wattscribe.streaming.ahead import SEGMENTS, WORTH, Lookahead
@@ -329,6 +330,7 @@ def _encoder(path: Path, threads: int, rewriting: bool, alone: bool) -> Encoder:
     return _encoder(path, threads, rewriting=False, alone=alone)
 
 
+@as_found()
 def open_transducer(
     directory: str | Path,
     *,
