@@ -20,6 +20,7 @@ from wattscribe.report.findings import (
     pair_tests,
     precision_steps,
 )
+from wattscribe.report.names import Names, names_of
 from wattscribe.report.page import Block, Figure, Section, Words, render
 from wattscribe.report.power_figures import power_traces
 from wattscribe.report.recommend import recommend
@@ -39,13 +40,14 @@ def run_page(facts: RunFacts, *, limits: Limits | None = None, device: Device | 
     """The page as HTML."""
     seen = view(facts, device=device)
     found = hearings(seen)
+    names = names_of(found)
     return render(
         facts.name,
         [
             _summary(seen, found, limits or Limits()),
             sections.table_section(seen),
-            _study_figures(found),
-            _noise(found),
+            _study_figures(found, names),
+            _noise(found, names),
             _findings(seen, found),
             _power(seen, found),
             _worst(seen, found),
@@ -79,19 +81,23 @@ def _summary(seen: View, found: Sequence[Hearing], limits: Limits) -> Section:
     return Section(id="summary", title="In short", blocks=blocks, lead=lead)
 
 
-def _study_figures(found: Sequence[Hearing]) -> Section:
-    drawn: list[Figure | None] = [figures.wer_bars(found)]
+def _study_figures(found: Sequence[Hearing], names: Names) -> Section:
+    drawn: list[Figure | None] = [figures.wer_bars(found, names)]
     bases = base_hearings(found)
     if bases:
         first = bases[0]
-        drawn += figures.energy_bars(first)
-        drawn += [figures.speed_and_memory_bars(first), *figures.bubbles(first), *figures.pareto_front(first)]
-    lead = "Word errors, energy, speed and memory of every recognizer. Press a name in a legend to hide it."
+        drawn += figures.energy_bars(first, names)
+        drawn.append(figures.speed_and_memory_bars(first, names))
+        drawn += [*figures.bubbles(first, names), *figures.pareto_front(first, names)]
+    lead = (
+        "Word errors, energy, speed and memory of every recognizer. Press a name in a legend to hide it, point at a mark for "
+        f"its figures. {names.sentence}"
+    )
     return Section(id="figures", title="Figures", lead=lead, blocks=[each for each in drawn if each is not None])
 
 
-def _noise(found: Sequence[Hearing]) -> Section:
-    return Section(id="noise", title="Against noise", blocks=figures.against_snr(found))
+def _noise(found: Sequence[Hearing], names: Names) -> Section:
+    return Section(id="noise", title="Against noise", blocks=figures.against_snr(found, names))
 
 
 def _findings(seen: View, found: Sequence[Hearing]) -> Section:
