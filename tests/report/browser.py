@@ -73,6 +73,10 @@ class Browser:
     def open(self, page: Path) -> None:
         self._call("POST", f"{self._session}/url", {"url": page.resolve().as_uri()})
 
+    def resize(self, width: int, height: int) -> None:
+        self._call("POST", f"{self._session}/window/rect", {"width": width, "height": height})
+        time.sleep(0.5)  # a page answers a new size when it has been still for a while
+
     def run(self, script: str) -> Any:
         """What a script's `return` gives."""
         return self._call("POST", f"{self._session}/execute/sync", {"script": script, "args": []})

@@ -356,3 +356,12 @@ def test_utterances_of_another_window_do_not_matter() -> None:
     assert only_row(one(traces=(longer,)))["energy_j"] == pytest.approx(only_row(facts)["energy_j"], rel=1e-3)
     assert isinstance(trial.window, Window)
     assert isinstance(trial.utterances[0], UtteranceResult)
+
+
+@pytest.mark.parametrize(("waited", "share"), [(0.25, 0.25), (3.0, 1.0)])
+def test_nobody_waits_for_more_than_all_of_the_time(waited: float, share: float) -> None:
+    """A runtime may keep more threads than it was asked for, each of them waiting."""
+    window = one().trials[0].window
+    assert window is not None
+    row = only_row(one(surroundings={"starved_s": waited * window.duration_s}))
+    assert row["starved_share"] == pytest.approx(share)

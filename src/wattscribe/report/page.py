@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from wattscribe import __version__
 from wattscribe.report.formats import finite
+from wattscribe.report.words import right_to_left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,13 +173,15 @@ def _titles(figures: Sequence[Figure]) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("wattscribe.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.tests["rtl"] = right_to_left
+    return made
 
 
 def _inline(name: str) -> Markup:
