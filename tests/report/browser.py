@@ -88,6 +88,13 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))
 
+    def picture(self, selector: str, path: Path) -> None:
+        """One element alone; a page that scrolls smoothly would still be moving."""
+        self.run("document.documentElement.style.scrollBehavior = 'auto'; return 0")
+        wanted = {"using": "css selector", "value": selector}
+        (element,) = self._call("POST", f"{self._session}/element", wanted).values()
+        path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/element/{element}/screenshot")))
+
     def _wait_until_up(self) -> None:
         for _ in range(200):
             try:
