@@ -264,14 +264,18 @@ def test_every_model_is_named_and_no_name_lies_on_anything(
 @pytest.mark.browser
 @needs_browser
 def test_names_find_new_places_when_the_window_or_the_choice_changes(tmp_path: Path) -> None:
-    write_html(chapter(whispers(4), ("fp32",)), tmp_path / "report.html")
+    write_html(chapter(whispers(8), ("fp32",)), tmp_path / "report.html")
     with Browser(tmp_path / "profile", width=1280, height=900) as browser:
         browser.open(tmp_path / "report.html")
         before = browser.run(NAMES)
-        browser.resize(700, 900)
+        browser.resize(560, 900)
         after = browser.run(NAMES)
-        assert [each["count"] for each in before] == [each["count"] for each in after] == [4, 4]
-        assert all(each == {**GOOD, "count": 4, "points": 4} for each in after)
+        browser.run("return Plotly.restyle('pareto-0', {visible: 'legendonly'}, [0]).then(() => 0)")
+        front = browser.run(NAMES)[1]
+        assert [each["count"] for each in before] == [each["count"] for each in after] == [8, 8]
+        assert all(each == {**GOOD, "count": 8, "points": 8} for each in after)
+        assert front == {**GOOD, "count": front["points"], "points": front["points"]}
+        assert 0 < front["points"] < 8
 
 
 @pytest.mark.browser
