@@ -77,25 +77,37 @@ def compare(
     base: Path | str,
     new: Path | str,
     *,
-    max_wer_increase: float = 0.002,
-    max_energy_increase: float | None = None,
+    metric: Literal["wer", "cer"] = "wer",
+    max_error_increase_points: float | None = None,
+    max_energy_increase_percent: float | None = None,
+    max_rtf_increase_percent: float | None = None,
+    max_latency_increase_percent: float | None = None,
+    max_memory_increase_percent: float | None = None,
+    across_machines: bool = False,
     device: Path | str | None = None,
 ) -> Comparison:
-    """Whether the run `new` is shown to be within the limits of the run `base`; both limits are fractions (0.002 is 0.2 points).
+    """Whether the run `new` is shown to be within the limits of the run `base`: points of the error rate (0.2 lets 3.65 % become
+    3.85 %), per cent of each cost. None: 0.2 points, or less than 1 where no word differs; a cost is reported, not judged.
 
-    `device`: compare what transducers would take on this device profile. Raises InputError for runs that cannot be compared.
+    `across_machines`: compare costs that were measured under other conditions too. `device`: compare what transducers would
+    take on this device profile. Raises InputError for runs that cannot be compared.
     """
     from wattscribe.energy import devices
     from wattscribe.journal import read_run
     from wattscribe.report.compare import compare as compare_runs
+    from wattscribe.report.gates import Gates
 
-    return compare_runs(
-        read_run(Path(base)),
-        read_run(Path(new)),
-        max_wer_increase=max_wer_increase,
-        max_energy_increase=max_energy_increase,
-        device=None if device is None else devices.load(device),
+    gates = Gates(
+        metric=metric,
+        max_error_increase_points=max_error_increase_points,
+        max_energy_increase_percent=max_energy_increase_percent,
+        max_rtf_increase_percent=max_rtf_increase_percent,
+        max_latency_increase_percent=max_latency_increase_percent,
+        max_memory_increase_percent=max_memory_increase_percent,
+        across_machines=across_machines,
     )
+    profile = None if device is None else devices.load(device)
+    return compare_runs(read_run(Path(base)), read_run(Path(new)), gates, device=profile)
 
 
 def meters() -> list[Probe]:
@@ -110,7 +122,7 @@ def attach(
     recording: Path | str | None = None,
     *,
     tegrastats_log: Path | str | None = None,
-    interval_s: float = 1.0,
+    interval_s: float | None = None,
     covers: str | None = None,
     total: bool = True,
     columns: Mapping[str, str] | None = None,

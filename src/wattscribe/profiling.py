@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from wattscribe.energy import arch, devices, files, profile, rates
+from wattscribe.energy import arch, devices, profile, rates
 from wattscribe.energy.accuracy import AccuracyLaw
 from wattscribe.energy.breakdown import Activations
 from wattscribe.energy.placement import Unit
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Decoding, Rates
-from wattscribe.energy.workload import Workload
-from wattscribe.errors import InputError
+from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload, of_directory
+from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
-from wattscribe.records import Counts, Rejected
+from wattscribe.records import Counts, Rejected, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from wattscribe.streaming import Transducer
+    from wattscribe.streaming.features import Samples
 
 
 def profile_model(
@@ -27,6 +32,9 @@ def profile_model(
     precision: str | None = None,
     local_memory_bytes: int | None = None,
     chunk_ms: float | None = None,
+    calls_per_s: float | None = None,
+    inputs: Mapping[str, float] | None = None,
+    dims: Mapping[str, int] | None = None,
     decoding: Decoding = "batched",
     beam: int = 1,
     frames_per_s: float | None = None,
@@ -41,15 +49,15 @@ def profile_model(
 ) -> Profile:
     """Profile an exported model, `hf:NAME` or `arch:NAME` on a device.
 
-    With `data` the rates are counted in a real decode of it (transducers), else stated. Raises InputError and ModelError.
+    With `data` the rates are counted in a real decode of it, else stated. Raises InputError and ModelError.
     """
     chosen = devices.load(device)
     if local_memory_bytes is not None:
         chosen = chosen.with_local_memory(local_memory_bytes)
-    workload = workload_of(model, precision=precision, vocab=vocab, chunk_ms=chunk_ms)
+    workload = workload_of(
+        model, precision=precision, vocab=vocab, chunk_ms=chunk_ms, calls_per_s=calls_per_s, inputs=inputs, dims=dims
+    )
     if data is not None:
-        if workload.kind != "transducer" or model.startswith((arch.PREFIX, "hf:")):
-            raise InputError("rates can be counted on an exported transducer only", where=model, fix="State the rates")
         at = decode(model, data, workload, precision=precision, decoding=decoding, beam=beam, limit=limit)
     else:
         at = rates.stated(
@@ -66,9 +74,22 @@ def profile_model(
 
 
 def workload_of(
-    model: str, *, precision: str | None = None, vocab: int | None = None, chunk_ms: float | None = None
+    model: str,
+    *,
+    precision: str | None = None,
+    vocab: int | None = None,
+    chunk_ms: float | None = None,
+    calls_per_s: float | None = None,
+    inputs: Mapping[str, float] | None = None,
+    dims: Mapping[str, int] | None = None,
 ) -> Workload:
     """The workload of a model as the user names it. Raises InputError for options that the model fixes itself."""
+    made = model.startswith((arch.PREFIX, "hf:"))
+    for option, asked in (("--calls-per-s", calls_per_s), ("--input", inputs), ("--dim", dims)):
+        if made and asked:
+            raise InputError(
+                f"{option} is for exported graphs; this model's calls follow from its configuration", where=model
+            )
     if model.startswith(arch.PREFIX):
         return arch.of_arch(model, vocab=vocab, chunk_ms=chunk_ms, precision=precision or "fp32")
     if vocab is not None:
@@ -77,14 +98,34 @@ def workload_of(
         from wattscribe.energy.hf import workload_of as of_transformers
 
         return of_transformers(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
-    path = locate(model.removeprefix("onnx:").removeprefix("sherpa:"))
-    workload = files.workload_of(path, precision=precision, segment_s=_seconds(chunk_ms))
-    fixed = workload.segment_s
-    if chunk_ms is not None and fixed is not None and abs(fixed - chunk_ms / 1000) > 1e-6:
-        raise InputError(
-            f"the graph fixes segments of {1000 * fixed:g} ms", where=model, fix="Export it with another chunk length"
-        )
-    return workload
+    path = locate(model.removeprefix("onnx:").removeprefix("sherpa:").removeprefix("ct2:"))
+    if path.is_dir() and not any(path.glob("*.onnx")):
+        return _of_other(path, precision, _seconds(chunk_ms))
+    return of_directory(
+        path,
+        precision=precision,
+        segment_s=_seconds(chunk_ms),
+        calls_per_s=calls_per_s,
+        values=inputs,
+        dims=dims,
+    )
+
+
+def _of_other(path: Path, precision: str | None, segment_s: float | None) -> Workload:
+    """A directory without ONNX files, told by what it holds as in the bench. Raises ModelError where nothing can count it."""
+    from wattscribe.energy import hf
+    from wattscribe.recognizers.ct2_file import whisper_sizes
+    from wattscribe.recognizers.detect import runtime_of
+
+    runtime = runtime_of(path)
+    if runtime == "hf":
+        return hf.workload_of(str(path), precision=precision or "fp32", segment_s=segment_s)
+    if runtime == "ct2":
+        sizes, stored = whisper_sizes(path / "model.bin")
+        return hf.whisper_of(path.name, precision=precision or stored, **sizes)
+    raise ModelError(
+        f"is run by {runtime}:, whose models cannot be counted", where=path, fix="Profile an ONNX export of it"
+    )
 
 
 def _seconds(chunk_ms: float | None) -> float | None:
@@ -101,17 +142,14 @@ def decode(
     beam: int = 1,
     limit: int | None = None,
 ) -> Rates:
-    """Decode `data` and count: the rates of what really ran. Raises InputError where no utterance can be heard."""
-    from wattscribe.corpora import open_corpus
-    from wattscribe.streaming import open_transducer
+    """Decode `data` as a device hears it, segment by segment, and count: the rates of what really ran.
 
-    transducer = open_transducer(
-        model.removeprefix("onnx:").removeprefix("sherpa:"),
-        precision=precision,
-        decoding="greedy" if beam == 1 else "beam",
-        beam=beam,
-        frame_by_frame=decoding == "frame-by-frame",
-    )
+    Exported transducers and Transformers encoder–decoders can be counted. Raises InputError for other models, and where no
+    utterance can be heard.
+    """
+    from wattscribe.corpora import open_corpus
+
+    hear = _ear(model, workload, precision, decoding, beam)
     corpus = open_corpus(data)
     counts, audio_s, words, heard = Counts(), 0.0, 0, 0
     for entry in corpus:
@@ -120,7 +158,7 @@ def decode(
         if isinstance(entry, Rejected):
             continue
         audio = corpus.audio(entry)
-        transcript = transducer.transcribe([audio])[0]
+        transcript = hear(audio)
         counts += transcript.counts or Counts()
         audio_s += len(audio) / SAMPLE_RATE_HZ
         words += len(transcript.text.split())
@@ -129,3 +167,50 @@ def decode(
         raise InputError("no utterance could be heard", where=data, fix="Look at `wattscribe bench` for the reasons")
     found = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
     return rates.with_beam(found, beam, f"counted: {heard} utterances, {audio_s:.1f} s of {data}")
+
+
+def _ear(
+    model: str, workload: Workload, precision: str | None, decoding: Decoding, beam: int
+) -> Callable[[Samples], Transcript]:
+    """What hears one utterance and counts."""
+    if workload.kind == "transducer" and not model.startswith(arch.PREFIX):
+        from wattscribe.streaming import open_transducer
+
+        transducer = open_transducer(
+            model.removeprefix("onnx:").removeprefix("sherpa:"),
+            precision=precision,
+            decoding="greedy" if beam == 1 else "beam",
+            beam=beam,
+            frame_by_frame=decoding == "frame-by-frame",
+        )
+        return lambda audio: _heard_live(transducer, audio)
+    if workload.kind == "encoder-decoder" and _is_transformers(model):
+        from wattscribe.recognizers import open_recognizer, parse_model
+        from wattscribe.recognizers.hf import HfRecognizer
+        from wattscribe.recognizers.hf_count import transcribe_counted
+
+        if beam != 1:
+            raise InputError("Transformers models are decoded greedily here", where=model, fix="Leave out --beam")
+        spec = parse_model(model if model.startswith("hf:") else f"hf:{model}", precision=precision)
+        recognizer = cast(HfRecognizer, open_recognizer(spec))
+        return lambda audio: transcribe_counted(recognizer, audio)
+    raise InputError(
+        "rates can be counted on exported transducers and Transformers encoder–decoders",
+        where=model,
+        fix="State the rates",
+    )
+
+
+def _is_transformers(model: str) -> bool:
+    return model.startswith("hf:") or (Path(model) / "model.safetensors").is_file()
+
+
+def _heard_live(transducer: Transducer, audio: Samples) -> Transcript:
+    """Fed a segment at a time: of a file that is all there, several segments would be decoded together."""
+    stream = transducer.stream()
+    step = round(transducer.encoder.layout.shift_frames * SAMPLE_RATE_HZ / FEATURE_FRAMES_PER_S)
+    for start in range(0, len(audio), step):
+        stream.accept(audio[start : start + step])
+    transcript = stream.finish()
+    stream.release()
+    return transcript

@@ -148,6 +148,8 @@ class Transcript:
     text: str
     tokens: tuple[Token, ...] = ()
     counts: Counts | None = None
+    language: str | None = None
+    """In which a multilingual model heard the audio, stated or detected. None: it has no choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +262,8 @@ class UtteranceResult:
     counts: Counts | None = None
     latency: StreamingLatency | None = None
     cpu_s: float | None = None
+    language: str | None = None
+    """As in Transcript."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +273,8 @@ class TrialFacts:
     trial: Trial
     status: TrialStatus
     reason: str | None = None
+    prepare_s: float | None = None
+    """Making what the runtime keeps on disk for later starts; 0: it was there. None: it keeps nothing."""
     load_s: float | None = None
     warmup_s: float | None = None
     cpu_s: float | None = None

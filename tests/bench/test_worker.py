@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wattscribe.bench import worker as worker_module
 from wattscribe.bench.plan import trial_of
 from wattscribe.bench.process import WorkerGoneError, WorkerProcess, exit_in_words, last_line
 from wattscribe.bench.protocol import (
@@ -57,11 +58,11 @@ def test_messages_come_back(text: str, number: float, flag: bool) -> None:
         partials=1,
         partials_revised=0,
     )
-    answer = Answer(id=text, text=text, counts=Counts(blanks=3) if flag else None, latency=latency)
+    answer = Answer(id=text, text=text, counts=Counts(blanks=3) if flag else None, latency=latency, language=text)
     for message in (
         Go(),
         Hello(baseline_bytes=None if flag else 5),
-        Loaded(load_s=number, streaming=flag),
+        Loaded(load_s=number, streaming=flag, batch_size=3),
         Warm(warmup_s=number),
         Begin(ids=(text, "b"), start_s=number),
         Answered(answers=(answer, answer), start_s=number, end_s=number, cpu_s=number),
@@ -110,6 +111,16 @@ def test_the_order_of_a_conversation(tmp_path: Path) -> None:
     times = [time_s for m in said if isinstance(m, Answered) for time_s in (m.start_s, m.end_s)]
     assert times == sorted(times)
     assert status == 0
+
+
+def test_what_is_heard_alone_shares_its_time_with_none() -> None:
+    class Recognizer:
+        def alone(self, samples: int) -> bool:
+            return samples > 30
+
+    places = [Place(id=str(n), offset_bytes=0, samples=n) for n in (1, 2, 3, 40, 41, 4, 5, 42, 6)]
+    batches = worker_module._batches(places, 2, Recognizer())  # type: ignore[arg-type]
+    assert [[place.samples for place in batch] for batch in batches] == [[1, 2], [3], [40], [41], [4, 5], [42], [6]]
 
 
 def test_a_worker_that_is_let_go_ends(tmp_path: Path) -> None:

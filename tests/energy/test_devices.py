@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from tests.energy.builders import constant, device_data
-from wattscribe.energy.devices import load, names
+from wattscribe.energy.arch import of_arch
+from wattscribe.energy.breakdown import analyse
+from wattscribe.energy.devices import Constant, Device, load, names
 from wattscribe.energy.devices.profile import parse, unit_factor
+from wattscribe.energy.rates import stated
 from wattscribe.errors import InputError
 
 REQUIRED = {
@@ -33,12 +36,75 @@ def test_the_required_profiles_are_shipped_with_ranges_and_sources() -> None:
     assert len(load("mcu-npu").tiers) == 1
 
 
+def constants(device: Device) -> list[tuple[str, Constant]]:
+    found = [("idle", device.idle), *([("limit", device.limit)] if device.limit else [])]
+    found += [
+        (f"{tier.name}.{key}", getattr(tier, key)) for tier in device.tiers for key in ("capacity", "read", "bandwidth")
+    ]
+    return found + [
+        (f"{name}.{key}", getattr(cost, key)) for name, cost in device.operations.items() for key in ("energy", "peak")
+    ]
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_shipped_constant_has_source_year_and_a_range(name: str) -> None:
+    for key, each in constants(load(name)):
+        assert each.low < each.high, key
+        assert each.year is not None, key
+        assert 2010 <= each.year <= 2030, key
+        assert each.on_silicon is not None, key
+        assert not (each.on_silicon and each.source.startswith(("assumed", "stated", "inferred"))), key
+
+
+@pytest.mark.parametrize(("name", "limit_w"), [("7w", 7.0), ("15w", 15.0), ("25w", 25.0)])
+def test_a_power_mode_is_not_left(name: str, limit_w: float) -> None:
+    """At its rates no tier and no dtype draws more than the mode's budget; nor does any draw of the constants."""
+    device = load(f"jetson-orin-nano-{name}")
+    idle_w = device.idle.si("power")[0]
+    for tier in device.tiers:
+        assert idle_w + tier.read_j_per_byte * tier.bandwidth.si("rate")[0] <= limit_w
+    for cost in device.operations.values():
+        assert idle_w + cost.energy.si("energy_per_mac")[0] * cost.peak.si("macs")[0] <= limit_w
+    made = of_arch("arch:emformer-rnnt-base", vocab=4097)
+    found = analyse(made, stated(made, decoding="frame-by-frame"), device)
+    assert found.total_w.value / found.busy <= limit_w + 1e-9
+
+
+def test_a_device_that_would_pass_its_limit_is_slowed_down() -> None:
+    free = load("jetson-orin-nano-7w").model_copy(update={"limit": None})
+    fast = free.tiers[1].model_copy(
+        update={"bandwidth": Constant(value=68, low=34, high=68, unit="GB/s", source="the peak")}
+    )
+    free = free.model_copy(update={"tiers": (free.tiers[0], fast)})
+    limited = free.model_copy(update={"limit": load("jetson-orin-nano-7w").limit})
+    made = of_arch("arch:emformer-rnnt-base", vocab=4097)
+    at = stated(made, decoding="frame-by-frame")
+    unlimited, held = (analyse(made, at, device, draws=0) for device in (free, limited))
+    assert unlimited.total_w.value / unlimited.busy > 20, "as the profile was before: 24 W in a mode of 7"
+    assert held.total_w.value / held.busy == pytest.approx(7.0, abs=0.1)
+    assert held.busy > unlimited.busy
+    with pytest.raises(InputError, match="limit must lie above idle"):
+        parse({**device_data(), "limit": constant(1e-6, "W")}, where=Path("mine.toml"))
+
+
 def test_the_reference_is_the_published_figures() -> None:
+    """Horowitz, ISSCC 2014: DRAM 1.3 to 2.6 nJ per 64 bit, 1 MB cache 100 pJ per 64 bit."""
     device = load("horowitz-45nm")
-    assert device.main.read_j_per_byte == pytest.approx(640e-12 / 4)
+    value, low, high = device.main.read.si("energy_per_byte")
+    assert (low, high) == (pytest.approx(1.3e-9 / 8), pytest.approx(2.6e-9 / 8))
+    assert value == pytest.approx((low * high) ** 0.5, rel=0.01)
+    assert device.local.read_j_per_byte == pytest.approx(100e-12 / 8)
     assert device.operation("int8")[1].energy.si("energy_per_mac")[0] == pytest.approx(0.23e-12)
     assert device.operation("float16")[1].energy.si("energy_per_mac")[0] == pytest.approx(1.5e-12)
     assert device.operation("float32")[1].energy.si("energy_per_mac")[0] == pytest.approx(4.6e-12)
+
+
+def test_a_microcontroller_takes_what_measured_parts_take() -> None:
+    """Not the adders' energy of 45 nm: 0.09 mJ for 1.4 ms at 117 MAC per cycle and 50 MHz; 41 to 128 pJ per cycle."""
+    device = load("mcu-npu")
+    int8, fp32 = (device.operation(name)[1].energy.si("energy_per_mac") for name in ("int8", "float32"))
+    assert 10 * 0.161e-12 < int8[1] < int8[0] < int8[2] == pytest.approx(0.09e-3 / (1.4e-3 * 117 * 50e6), rel=0.01)
+    assert 10 * 3.22e-12 < fp32[1] <= 41e-12 < fp32[0] < fp32[2]
 
 
 def test_units_become_si() -> None:

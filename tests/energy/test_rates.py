@@ -7,7 +7,7 @@ import pytest
 from tests.energy.builders import CHAPTER, ZIPFORMER, component, device, needs_zipformer, workload
 from wattscribe.energy import devices
 from wattscribe.energy.breakdown import analyse
-from wattscribe.energy.rates import Rate, counted, stated
+from wattscribe.energy.rates import Decoding, Rate, counted, stated
 from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
@@ -46,9 +46,9 @@ def test_stated_frame_by_frame() -> None:
     assert one.components["joiner"] == Rate(calls_per_s=25, rows_per_s=25)
     many = stated(transducer(symbols_per_frame="many"), tokens_per_s=4, decoding="frame-by-frame")
     assert many.components["joiner"] == Rate(calls_per_s=29, rows_per_s=29)
-    beam = stated(transducer(), tokens_per_s=4, decoding="frame-by-frame", beam=3)
-    assert beam.components["joiner"] == Rate(calls_per_s=75, rows_per_s=75)
-    assert beam.components["predictor"] == Rate(calls_per_s=12, rows_per_s=12)
+    beam = stated(transducer(), tokens_per_s=4, decoding="frame-by-frame", beam=4)
+    assert beam.components["joiner"] == Rate(calls_per_s=25, rows_per_s=25 * 3.51)  # one call for all live hypotheses
+    assert beam.components["predictor"] == Rate(calls_per_s=4 * 2.87, rows_per_s=4 * 4.7)
 
 
 def test_stated_batched() -> None:
@@ -56,9 +56,40 @@ def test_stated_batched() -> None:
     joiner = found.components["joiner"]
     assert joiner.calls_per_s == pytest.approx(3.125 + 4 * 7 / 8)  # a token on the last of 8 frames needs none
     assert joiner.rows_per_s == pytest.approx(25 + 4 * 3.5)  # a token is followed by 3.5 of 8 frames on average
-    beam = stated(transducer(), tokens_per_s=4, beam=3)
-    assert beam.components["joiner"] == Rate(calls_per_s=25, rows_per_s=75)
-    assert beam.components["predictor"] == Rate(calls_per_s=4, rows_per_s=12)
+    beam = stated(transducer(), tokens_per_s=4, beam=4)
+    asking, grown = 4 * 2.87, 4 * 4.7
+    joiner = beam.components["joiner"]
+    assert joiner.calls_per_s == pytest.approx(
+        asking + (25 - asking) / 8
+    )  # frames that ask anyway need no segment's call
+    assert joiner.rows_per_s == pytest.approx(grown * 4.5 + 25 * 3.51 - grown)
+    assert beam.components["predictor"] == Rate(calls_per_s=asking, rows_per_s=grown)
+
+
+def test_a_beam_between_and_beyond_the_counted_ones() -> None:
+    rows = [
+        stated(transducer(), tokens_per_s=4, beam=beam).components["predictor"].rows_per_s
+        for beam in (1, 2, 3, 4, 8, 16)
+    ]
+    assert rows == pytest.approx([4, 4 * 2.81, 2 * (2.81 + 4.7), 4 * 4.7, 4 * 9.37, 4 * 18.74])
+    busy = stated(transducer(), tokens_per_s=20, beam=8).components["predictor"]
+    assert busy.calls_per_s == 25  # no more often than once a frame
+
+
+def test_a_decoder_takes_its_hypotheses_in_one_call_per_token() -> None:
+    whisper = Workload(
+        name="toy",
+        kind="encoder-decoder",
+        components=(component("encoder", [10]), component("decoder", [10])),
+        segment_s=30.0,
+    )
+    found = stated(whisper, tokens_per_s=4, beam=5).components
+    assert found == {
+        "encoder": Rate(calls_per_s=1 / 30, rows_per_s=1 / 30),
+        "decoder": Rate(calls_per_s=4, rows_per_s=20),
+    }
+    gate = Workload(name="toy", kind="ctc", components=(component("encoder", [10]),), segment_s=0.5)
+    assert stated(gate).components == {"encoder": Rate(calls_per_s=2, rows_per_s=2)}
 
 
 @pytest.mark.parametrize(
@@ -122,5 +153,23 @@ def test_the_counted_invocations_of_a_real_decode_prove_it() -> None:
     sizes = small.component("joiner").call_bytes / made.component("joiner").call_bytes
     assert third / other == pytest.approx(sizes)
     assert sizes < 0.26
-    guess = stated(made, tokens_per_s=batched.tokens_per_s or 0.0, frames_per_s=batched.frames_per_s)
-    assert guess.components["joiner"].calls_per_s == pytest.approx(batched.components["joiner"].calls_per_s, rel=0.25)
+
+
+@needs_zipformer
+@pytest.mark.parametrize("beam", [1, 4])
+@pytest.mark.parametrize("decoding", ["batched", "frame-by-frame"])
+def test_what_is_stated_is_what_is_counted(beam: int, decoding: Decoding) -> None:
+    from wattscribe.profiling import decode
+
+    made = of_directory(ZIPFORMER)
+    found = decode(str(ZIPFORMER), str(CHAPTER), made, decoding=decoding, beam=beam, limit=25)
+    guess = stated(
+        made, tokens_per_s=found.tokens_per_s or 0.0, frames_per_s=found.frames_per_s, decoding=decoding, beam=beam,
+        chunk_ms=1000 * 8 / (found.frames_per_s or 0.0),
+    )  # fmt: skip
+    for name in ("encoder", "predictor", "joiner"):
+        assert guess.components[name].calls_per_s == pytest.approx(found.components[name].calls_per_s, rel=0.05), name
+        rows = found.components[name].rows_per_s
+        assert guess.components[name].rows_per_s == pytest.approx(
+            rows, rel=0.05 if beam > 1 or name != "joiner" else 0.15
+        )

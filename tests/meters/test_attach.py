@@ -337,3 +337,38 @@ def test_an_attached_recording_stands_for_the_device() -> None:
     board = replace(cpu, channel="external.power", covers="whole board")
     assert preferred([cpu, board], "cpu") is board
     assert preferred([cpu, replace(board, total=False)], "cpu") is cpu
+
+
+# --- clocks that step -------------------------------------------------------------------------------------------------
+def stepped(facts: RunFacts, step_s: float) -> Recording:
+    """The recorder's clock is set by `step_s` in the middle of the run."""
+    times, powers = TRUTH.samples(load_of(facts), span_of(facts))
+    times = np.where(np.arange(times.size) > times.size // 2, times + step_s, times)
+    kept = np.concatenate(([True], np.diff(np.maximum.accumulate(times)) > 0))
+    return Recording(name="stepped", t_s=times[kept], power_w=powers[kept], skipped_lines=0)
+
+
+@pytest.mark.parametrize("step_s", [0.5, -0.2, 0.1])
+def test_a_clock_that_was_set_between_the_marks_is_no_drift(marked_facts: RunFacts, step_s: float) -> None:
+    with pytest.raises(MeterError, match="a clock was set, or samples were lost") as refused:
+        by_marks(stepped(marked_facts, step_s), marked_facts.marks[0].groups)
+    said_s = float(refused.value.what.partition("went ")[2].partition(" s ")[0])
+    assert said_s == pytest.approx(abs(step_s), abs=0.02)
+
+
+def test_lost_samples_are_no_drift(marked_facts: RunFacts) -> None:
+    """A recorder that counts its samples has no time for those that it lost."""
+    times, powers = TRUTH.samples(load_of(marked_facts), span_of(marked_facts))
+    middle = times.size // 2
+    left = np.concatenate((powers[:middle], powers[middle + 150 :]))  # 0.3 s
+    recording = Recording(name="lossy", t_s=times[: left.size], power_w=left, skipped_lines=0)
+    with pytest.raises(MeterError, match="samples were lost"):
+        by_marks(recording, marked_facts.marks[0].groups)
+
+
+@pytest.mark.parametrize("drift_ppm", [-180.0, 0.0, 180.0])
+def test_what_quartz_can_drift_is_drift(marked_facts: RunFacts, drift_ppm: float) -> None:
+    recorder = replace(TRUTH, drift_ppm=drift_ppm)
+    times, powers = recorder.samples(load_of(marked_facts), span_of(marked_facts))
+    recording = Recording(name="steady", t_s=times, power_w=powers, skipped_lines=0)
+    assert by_marks(recording, marked_facts.marks[0].groups).drift_ppm == pytest.approx(drift_ppm, abs=15.0)

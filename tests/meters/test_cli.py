@@ -18,6 +18,7 @@ KINDS = [
     "tegrastats",
     "nvml",
     "rapl",
+    "hwmon",
     "pmic",
     "battery",
     "external",
@@ -34,9 +35,17 @@ def test_json_is_schema_1_with_every_kind(tmp_path: Path, capsys: pytest.Capture
     assert [row["meter"] for row in answer["meters"]] == KINDS
     row = answer["meters"][0]
     assert row["available"] is True
-    assert {"name", "covers", "kind", "total", "update_interval_s", "resolution", "evidence", "averaging_s"} == set(
-        row["channels"][0]
-    )
+    assert {
+        "name",
+        "covers",
+        "kind",
+        "total",
+        "update_interval_s",
+        "resolution",
+        "evidence",
+        "averaging_s",
+        "ceiling_w",
+    } == set(row["channels"][0])
     assert [channel["name"] for channel in row["channels"] if channel["total"]] == ["VDD_IN"]
 
 

@@ -164,12 +164,13 @@ def test_correlation_leaves_out_where_a_counter_was_set_back() -> None:
     assert alignment.offset_s == pytest.approx(START_S - 6, abs=0.05)
 
 
-def test_correlation_finds_the_drift() -> None:
+def test_correlation_finds_a_drift_that_no_quartz_has_and_says_how_unsure_it_is() -> None:
     load = irregular_load()
     ours = record(load, rate_hz=20, duration_s=60, update_interval_s=0.05, averaging_s=0.0)
     recording = recorded_by(load, START_S - 3, 1 / (1 + 3000e-6), 0.01, 70.0)
     alignment = by_correlation(recording, ours)
     assert alignment.drift_ppm == pytest.approx(3000, rel=0.25)
+    assert alignment.residual_s > 0.03
     middle_s = (START_S + 30 - (START_S - 3)) * (1 + 3000e-6)
     assert float(alignment.to_clock(np.array([middle_s]))[0]) == pytest.approx(START_S + 30, abs=0.05)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wattscribe.errors import InputError, MeterError
-from wattscribe.meters import Host, machine, memory, modelled
+from wattscribe.meters import Host, cores, discovery, machine, memory, modelled
 from wattscribe.meters.files import SensorFiles
 from wattscribe.testing import FakeGpu, FakeNvml, sensor_trees
 
@@ -147,7 +147,45 @@ def test_the_git_revision_tells_of_changes(tmp_path: Path) -> None:
     assert machine.git_revision(tmp_path) == f"{clean}+changes"
 
 
-# --- modelled ---------------------------------------------------------------------------------------------------------
+# --- the CPU's name ----------------------------------------------------------------------------------------------------
+def cpuinfo(tmp_path: Path, *blocks: str, machine_name: str = "") -> Host:
+    """A machine with this /proc/cpuinfo, one block per processor."""
+    (tmp_path / "proc/device-tree").mkdir(parents=True, exist_ok=True)
+    text = "\n\n".join(f"processor\t: {number}\n{block}" for number, block in enumerate(blocks))
+    (tmp_path / "proc/cpuinfo").write_text(text)
+    if machine_name:
+        (tmp_path / "proc/device-tree/model").write_text(f"{machine_name}\0")
+    return Host(files=SensorFiles(tmp_path))
+
+
+def core(implementer: str, part: str, model: str = "") -> str:
+    name = f"model name\t: {model}\n" if model else ""
+    return f"{name}BogoMIPS\t: 108.00\nCPU implementer\t: {implementer}\nCPU part\t: {part}"
+
+
+@pytest.mark.parametrize(
+    ("blocks", "name"),
+    [
+        ([core("0x41", "0xd08")] * 4, "Cortex-A72"),
+        ([core("0x41", "0xd03", "ARMv8 Processor rev 4 (v8l)")] * 4, "Cortex-A53"),
+        ([core("0x41", "0xd07", "ARMv8 Processor rev 1 (v8l)")] * 4, "Cortex-A57"),
+        ([core("0x41", "0xd08", "ARMv7 Processor rev 3 (v7l)")] * 4, "Cortex-A72"),
+        ([core("0x4e", "0x004", "ARMv8 Processor rev 0 (v8l)")] * 6, "Carmel"),
+        ([core("0x41", "0xd0c")] * 2, "Neoverse-N1"),
+        ([core("0x51", "0x001")] * 2, "Snapdragon Oryon"),
+        ([core("0x61", "0x023")] * 2, "Apple Firestorm-M1"),
+        ([core("0x61", "0x000")] * 2, "Apple part 0x000"),
+        ([core("0x48", "0xd01")], "Kunpeng-920"),
+        ([core("0x99", "0xd08")], "implementer 0x99 part 0xd08"),
+        ([core("0x41", "0xd05")] * 4 + [core("0x41", "0xd0b")] * 4, "4 × Cortex-A55 + 4 × Cortex-A76"),
+        (["model name\t: Intel(R) N100"] * 4, "Intel(R) N100"),
+    ],
+)
+def test_a_cpu_is_named_by_its_own_words_or_by_its_numbers(tmp_path: Path, blocks: list[str], name: str) -> None:
+    assert machine.cpu_name(cpuinfo(tmp_path, *blocks).files) == name
+
+
+# --- watts per core ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("cpu", "profile"),
     [
@@ -155,33 +193,99 @@ def test_the_git_revision_tells_of_changes(tmp_path: Path) -> None:
         ("Intel(R) Xeon(R) Gold 6248 CPU @ 2.50GHz", "server x86"),
         ("11th Gen Intel(R) Core(TM) i7-1185G7 @ 3.00GHz", "laptop or desktop x86"),
         ("AMD Ryzen 7 PRO 6850U with Radeon Graphics", "laptop or desktop x86"),
-        ("Cortex-A78AE", "Jetson Orin, Cortex-A78AE"),
-        ("Cortex-A76", "Raspberry Pi 5, Cortex-A76"),
-        ("Neoverse-N1", "unknown CPU"),
-        (None, "unknown CPU"),
+        ("Intel(R) Pentium(R) CPU G4400 @ 3.30GHz", "laptop or desktop x86"),
+        ("Intel(R) N100", "Intel N-series"),
+        ("Intel(R) Core(TM) i3-N305", "Intel N-series"),
+        ("Intel(R) Celeron(R) J4125 CPU @ 2.00GHz", "Intel N-series"),
+        ("Intel(R) Celeron(R) N5105 @ 2.00GHz", "Intel N-series"),
+        ("Intel(R) Atom(TM) x5-Z8350  CPU @ 1.44GHz", "Intel Atom"),
+        ("Cortex-A53", "Cortex-A53"),
+        ("Cortex-A57", "Cortex-A57"),
+        ("Cortex-A72", "Cortex-A72"),
+        ("Cortex-A76", "Cortex-A76"),
+        ("Cortex-A78AE", "Cortex-A78"),
+        ("Cortex-A78", "Cortex-A78"),
+        ("Carmel", "Carmel"),
+        ("Neoverse-N1", "Neoverse and other Arm servers"),
+        ("Neoverse-V2", "Neoverse and other Arm servers"),
+        ("Apple M2 Pro", "Apple silicon"),
+        ("VirtualApple @ 2.50GHz", "Apple silicon"),
+        ("Apple part 0x000", "Apple silicon"),
+        ("Snapdragon(R) X Elite - X1E80100 - Qualcomm(R) Oryon(TM) CPU", "Snapdragon X, Oryon"),
+        ("Qualcomm Technologies, Inc SM8250", "Snapdragon and Cortex-X"),
+        ("Snapdragon Kryo-4XX-Gold", "Snapdragon and Cortex-X"),
     ],
 )
-def test_the_cpu_s_name_chooses_the_profile(cpu: str | None, profile: str) -> None:
-    assert modelled.profile_for(cpu).name == profile
+def test_the_cpu_s_name_chooses_the_watts_per_core(cpu: str, profile: str) -> None:
+    found = cores.profile_for(cpu)
+    assert found is not None
+    assert found.name == profile
+
+
+@pytest.mark.parametrize("cpu", [None, "", "Quantum 9000", "QEMU Virtual CPU version 2.5+", "aarch64", "4 cores"])
+def test_an_unknown_cpu_has_no_watts_and_the_reading_says_why(cpu: str | None) -> None:
+    assert cores.profile_for(cpu) is None
+    reading = modelled.cpu_reading(10.0, 4.0, cpu_name=cpu)
+    assert reading.energy_j is None
+    assert reading.energy_ci95_j is None
+    assert reading.evidence == "unavailable"
+    assert "not in the table of watts per core" in str(reading.reason)
+    assert "wattscribe meters attach" in str(reading.reason)
+
+
+def test_the_machine_s_name_helps_where_the_cpu_s_tells_nothing() -> None:
+    """Journals of older versions hold `ARMv7 Processor rev 3 (v7l)`."""
+    for name, profile in (
+        ("Raspberry Pi 4 Model B Rev 1.4", "Cortex-A72"),
+        ("NVIDIA Jetson Xavier NX Developer Kit", "Carmel"),
+        ("NVIDIA Jetson Nano Developer Kit", "Cortex-A57"),
+        ("NVIDIA Jetson Orin Nano Developer Kit", "Cortex-A78"),
+    ):
+        found = cores.profile_for("ARMv7 Processor rev 3 (v7l)", name)
+        assert found is not None
+        assert found.name == profile
+    named = cores.profile_for("AMD EPYC", "Raspberry Pi 4 Model B")
+    assert named is not None
+    assert named.name == "server x86", "the CPU's own name comes first"
+
+
+def test_two_kinds_of_cores_span_both_and_an_unknown_kind_has_no_figure() -> None:
+    small, big = (cores.profile_for(name) for name in ("Cortex-A55", "Cortex-A76"))
+    both = cores.profile_for("4 × Cortex-A55 + 4 × Cortex-A76")
+    assert small is not None
+    assert big is not None
+    assert both is not None
+    assert (both.low_w, both.typical_w, both.high_w) == (small.low_w, big.typical_w, big.high_w)
+    assert cores.profile_for("4 × Cortex-A55 + 4 × Arm part 0xfff") is None
 
 
 def test_a_modelled_reading_says_so_with_range_and_source() -> None:
     reading = modelled.cpu_reading(10.0, 4.0, cpu_name="AMD EPYC 7543")
-    profile = modelled.profile_for("AMD EPYC 7543")
+    profile = cores.profile_for("AMD EPYC 7543")
+    assert profile is not None
     assert reading.evidence == "modelled"
     assert reading.energy_j == pytest.approx(10 * profile.typical_w)
     assert reading.energy_ci95_j == pytest.approx((10 * profile.low_w, 10 * profile.high_w))
     assert reading.idle_j is None
     assert reading.samples == 0
-    assert "modelled" in reading.reason
-    assert "inferred" in reading.reason
+    assert "modelled" in str(reading.reason)
+    assert "not measured on silicon: inferred" in str(reading.reason)
     with pytest.raises(InputError):
         modelled.cpu_reading(-1.0, 4.0)
 
 
-@pytest.mark.parametrize("profile", [*modelled.PROFILES, modelled.GENERIC], ids=lambda profile: profile.name)
-def test_every_profile_has_a_range_around_its_typical_value_and_a_source(profile: modelled.CoreProfile) -> None:
+@pytest.mark.parametrize("profile", cores.PROFILES, ids=lambda profile: profile.name)
+def test_every_profile_has_a_range_a_source_and_its_year(profile: cores.CoreProfile) -> None:
     assert 0 < profile.low_w < profile.typical_w < profile.high_w
-    assert profile.source
-    assert modelled.GENERIC.low_w <= profile.low_w
-    assert profile.high_w <= modelled.GENERIC.high_w
+    assert len(profile.source) > 20
+    assert 2010 <= profile.year <= 2030
+    assert not (profile.on_silicon and profile.source.startswith("inferred"))
+    assert profile.matches
+
+
+def test_meters_says_that_the_watts_are_not_known(tmp_path: Path) -> None:
+    known = discovery.probe(host=cpuinfo(tmp_path, core("0x41", "0xd08")))[-1]
+    unknown = discovery.probe(host=cpuinfo(tmp_path, core("0x99", "0xd08")))[-1]
+    assert (known.meter, known.available, unknown.available) == ("modelled", True, False)
+    assert "0.95 W per core" in known.reason
+    assert "implementer 0x99 part 0xd08" in unknown.reason

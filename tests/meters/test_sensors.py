@@ -30,6 +30,7 @@ KINDS = [
     "tegrastats",
     "nvml",
     "rapl",
+    "hwmon",
     "pmic",
     "battery",
     "external",

@@ -100,11 +100,20 @@ def _bytes_tokenizer(directory: Path) -> tuple[Path, Path]:
     return directory / "vocab.json", directory / "merges.txt"
 
 
-def whisper(directory: Path, *, layers: int = 2, places: int = 64, feed_forward: int = 256, hears_s: int = 6) -> None:
-    """English-only Whisper with the special tokens of the real one and 80 mels; it hears 6 s at once where that has 30."""
+def whisper(
+    directory: Path,
+    *,
+    layers: int = 2,
+    places: int = 64,
+    feed_forward: int = 256,
+    hears_s: int = 6,
+    languages: tuple[str, ...] = ("en",),
+) -> None:
+    """Whisper of one or several languages, with the real one's special tokens and 80 mels; it hears 6 s where that hears 30."""
     vocabulary, merges = _bytes_tokenizer(directory)
     special = [
-        "<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|startoflm|>",
+        "<|endoftext|>", "<|startoftranscript|>", *(f"<|{each}|>" for each in languages),
+        "<|translate|>", "<|transcribe|>", "<|startoflm|>",
         "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>",
     ]  # fmt: skip
     tokenizer = WhisperTokenizer(
@@ -131,7 +140,10 @@ def whisper(directory: Path, *, layers: int = 2, places: int = 64, feed_forward:
     generation._from_model_config = False  # a file of its own, as real checkpoints have
     generation.no_timestamps_token_id = ids["<|notimestamps|>"]
     generation.prev_sot_token_id = ids["<|startofprev|>"]
-    generation.is_multilingual = False
+    generation.is_multilingual = len(languages) > 1
+    if generation.is_multilingual:
+        generation.lang_to_id = {f"<|{each}|>": ids[f"<|{each}|>"] for each in languages}
+        generation.task_to_id = {task: ids[f"<|{task}|>"] for task in ("translate", "transcribe")}
     generation.decoder_start_token_id = ids["<|startoftranscript|>"]
     generation.max_length = 24
     generation.max_initial_timestamp_index = 50

@@ -251,8 +251,12 @@ def moonshine(directory: Path) -> None:
     tokens_file(directory, ["<unk>", "<s>", "</s>", *(LETTERS + "012")])
 
 
-def whisper(directory: Path) -> None:
+LANGUAGES = {"en": 36, "de": 27, "fr": 28}
+
+
+def whisper(directory: Path, *, languages: tuple[str, ...] = ("en",)) -> None:
     """One decoder layer whose caches are handed on; answers with letters until the decoder's positions run out."""
+    spoken = {each: LANGUAGES[each] for each in languages}
     layers, places, state, symbols = 1, 32, WIDTH, 40
     sot, eot, transcribe, translate, no_timestamps, no_speech = 30, 31, 32, 33, 34, 35
     save(
@@ -271,10 +275,11 @@ def whisper(directory: Path) -> None:
          *(_ints(n, v) for n, v in (("first", 0), ("last", 1 << 30), ("axis", 1), ("step", 2)))],
         {"model_type": "whisper-tiny.en", "n_mels": MELS, "n_audio_ctx": 1500, "n_audio_state": state, "n_audio_head": 1,
          "n_audio_layer": 1, "n_vocab": symbols, "n_text_ctx": places, "n_text_state": state, "n_text_head": 1,
-         "n_text_layer": layers, "sot_sequence": f"{sot}", "sot": sot, "eot": eot, "all_language_tokens": "36",
-         "all_language_codes": "en", "non_speech_tokens": "", "transcribe": transcribe, "translate": translate,
+         "n_text_layer": layers, "sot_sequence": f"{sot},36,{transcribe}" if len(spoken) > 1 else f"{sot}",
+         "sot": sot, "eot": eot, "all_language_tokens": ",".join(map(str, spoken.values())),
+         "all_language_codes": ",".join(spoken), "non_speech_tokens": "", "transcribe": transcribe, "translate": translate,
          "sot_prev": 37, "sot_lm": 38, "no_timestamps": no_timestamps, "no_speech": no_speech, "blank_id": 39,
-         "is_multilingual": 0, "sot_index": 0},
+         "is_multilingual": int(len(spoken) > 1), "sot_index": 0},
     )  # fmt: skip
     cache = [_value(name, FLOAT, layers, "N", places, state) for name in ("in_k", "in_v")]
     cross = [_value(name, FLOAT, layers, "N", "T2", state) for name in ("cross_k", "cross_v")]

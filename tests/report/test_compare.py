@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+import wattscribe.api
 from wattscribe.cli import main
 from wattscribe.records import Heard, RunFacts, TrialFacts, UtteranceResult
-from wattscribe.report.compare import compare, in_words
+from wattscribe.report.compare import compare
+from wattscribe.report.compare_words import in_words
+from wattscribe.report.gates import Gates
 from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 
 LARGE = Shape(utterances=400, speakers=40, words=20)
+REPEATED = Shape(utterances=100, speakers=10, words=20, repeats=3)
 
 
 def run(shape: Shape = LARGE, **changes: object) -> RunFacts:
@@ -38,15 +42,29 @@ def worse(facts: RunFacts, share: float) -> RunFacts:
 
 
 def hungrier(facts: RunFacts, factor: float) -> RunFacts:
-    traces = tuple(replace(t, power_w=tuple(w * factor for w in t.power_w)) for t in facts.trials[0].traces)
-    return edited(facts, traces=traces)
+    def fed(trial: TrialFacts) -> TrialFacts:
+        traces = (replace(t, power_w=tuple(w * factor for w in t.power_w)) for t in trial.traces)
+        return replace(trial, traces=tuple(traces))
+
+    return replace(facts, trials=tuple(map(fed, facts.trials)))
+
+
+def points(limit: float) -> Gates:
+    return Gates(max_error_increase_points=limit)
+
+
+def energy(limit: float) -> Gates:
+    return Gates(max_energy_increase_percent=limit)
 
 
 def test_a_run_is_accepted_against_itself() -> None:
     result = compare(run(), run())
     assert result.accepted
     assert result.reasons == ()
-    assert result.verdicts[0].wer_increase == 0.0
+    (verdict,) = result.verdicts
+    assert verdict.error is not None
+    assert verdict.error.increase_points == 0.0
+    assert verdict.error.increase_upper95_points == pytest.approx(100 * (1 - 0.05 ** (1 / verdict.error.words)))
     assert "is accepted against" in in_words(result)
 
 
@@ -59,46 +77,103 @@ def test_a_rise_over_the_limit_is_refused_with_its_figures() -> None:
 def test_a_small_rise_is_accepted_where_the_data_show_it() -> None:
     spoiled = worse(run(), 0.02)
     result = compare(run(), spoiled)
-    assert result.verdicts[0].wer_increase == pytest.approx(0.001, rel=0.01)
+    assert result.verdicts[0].error is not None
+    assert result.verdicts[0].error.increase_points == pytest.approx(0.1, rel=0.01)
     assert result.accepted
-    assert not compare(run(), spoiled, max_wer_increase=0.0005).accepted
+    assert not compare(run(), spoiled, points(0.05)).accepted
 
 
-def test_too_few_utterances_are_not_proof() -> None:
-    small = run(Shape(utterances=20, speakers=5))
-    result = compare(small, worse(small, 0.05), max_wer_increase=0.005)
-    assert result.verdicts[0].wer_increase == pytest.approx(1 / 240)
+def test_too_few_utterances_are_not_proof_and_it_says_how_many_are() -> None:
+    small = run(Shape(utterances=60, speakers=5))
+    result = compare(small, worse(small, 0.05), points(0.6))
+    (verdict,) = result.verdicts
+    assert verdict.error is not None
+    assert verdict.error.increase_points == pytest.approx(100 * 3 / 720)
+    assert verdict.error.words_needed is not None
+    assert verdict.error.words_needed > 720
+    assert "720 words are too few to tell, it takes about" in result.reasons[0]
+    more = run(Shape(utterances=verdict.error.words_needed // 12, speakers=5))
+    assert compare(more, more, points(0.6)).accepted
+
+
+def test_fifteen_equal_words_show_nothing_and_it_says_how_many_would() -> None:
+    """0.95 = 1 - (1 - 0.002)^n: 1,497 words without a difference show a rise below 0.2 points."""
+    tiny = run(Shape(utterances=2, words=8))
+    for wanted, takes in ((Gates(), "299"), (points(0.2), "1,497")):
+        result = compare(tiny, tiny, wanted)
+        assert not result.accepted
+        assert "16 words cannot show a rise of" in result.reasons[0]
+        assert f"it takes about {takes}" in result.reasons[0]
+    enough = run(Shape(utterances=1497, words=1, speakers=40))
+    assert compare(enough, enough, points(0.2)).accepted
+    assert not compare(enough, enough, points(0.19)).accepted
+
+
+def test_a_better_transcript_of_a_few_words_is_no_proof_either() -> None:
+    tiny = run(Shape(utterances=2, words=8))
+    result = compare(worse(tiny, 1.0), tiny, points(0.2))
+    assert "16 words cannot show" in result.reasons[0]
+
+
+def test_no_limit_of_zero_is_shown_by_equal_transcripts() -> None:
+    result = compare(run(), run(), points(0.0))
     assert not result.accepted
-    assert "too few to tell" in result.reasons[0]
+    assert "no number of words shows that" in result.reasons[0]
+    assert compare(worse(run(), 1.0), run(), points(0.0)).accepted, "better is shown to be no worse"
 
 
-def test_energy_is_judged_with_its_interval() -> None:
+def test_what_was_not_seen_is_bounded_by_words_and_by_speakers() -> None:
+    result = compare(run(), run())
+    (verdict,) = result.verdicts
+    assert verdict.error is not None
+    assert verdict.error.unseen_speakers_upper95_percent == pytest.approx(100 * (1 - 0.05 ** (1 / 40)))
+    assert f"nothing differs in {verdict.error.words:,} words of 40 speakers" in in_words(result)
+
+
+def test_character_errors_can_be_judged_instead() -> None:
     base = run()
-    assert compare(base, hungrier(base, 1.01), max_energy_increase=0.03).accepted
-    result = compare(base, hungrier(base, 1.10), max_energy_increase=0.03)
+    spoiled = worse(base, 0.05)
+    found = compare(base, spoiled, Gates(metric="cer", max_error_increase_points=0.8))
+    assert found.accepted
+    assert found.verdicts[0].error is not None
+    assert found.verdicts[0].error.metric == "cer"
+    assert 0.2 < found.verdicts[0].error.increase_points < 0.45
+    refused = compare(base, spoiled, Gates(metric="cer", max_error_increase_points=0.2))
+    assert "CER rises by more than +0.20 points" in refused.reasons[0]
+
+
+def test_energy_is_judged_where_it_is_asked_for_and_only_reported_else() -> None:
+    base = run(REPEATED)
+    assert compare(base, hungrier(base, 1.01), energy(5.0)).accepted
+    result = compare(base, hungrier(base, 1.10), energy(5.0))
     assert not result.accepted
-    assert result.verdicts[0].energy_increase == pytest.approx(0.10, abs=0.002)
-    assert "energy rises by more than +3.0 %" in result.reasons[0]
-    assert compare(base, hungrier(base, 0.5), max_energy_increase=0.0).accepted
+    (cost, *_) = result.verdicts[0].costs
+    assert cost.increase_percent == pytest.approx(10, abs=0.2)
+    assert "energy rises by more than +5.0 %" in result.reasons[0]
+    assert compare(base, hungrier(base, 0.5), energy(0.0)).accepted
+    unasked = compare(base, hungrier(base, 1.5))
+    assert unasked.accepted
+    assert "module total; not judged)" in in_words(unasked)
 
 
-def test_different_evidence_is_refused() -> None:
-    base = run()
+def test_different_evidence_is_noted_or_refused() -> None:
+    base = run(REPEATED)
     modelled = edited(base, traces=())
-    result = compare(base, modelled)
+    assert compare(base, modelled).accepted
+    assert "different evidence" in in_words(compare(base, modelled))
+    result = compare(base, modelled, energy(3.0))
     assert not result.accepted
-    assert "different evidence" in result.reasons[0]
     assert "measured (module total) against modelled" in result.reasons[0]
 
 
 def test_missing_energy_is_noted_or_refused() -> None:
     blind = edited(run(), traces=(), cpu_s=None)
     assert compare(blind, blind).accepted
-    assert "energy is not compared" in in_words(compare(blind, blind))
-    demanded = compare(blind, blind, max_energy_increase=0.03)
-    assert not demanded.accepted
-    assert "energy cannot be compared" in demanded.reasons[0]
-    assert not compare(run(), blind).accepted
+    assert "energy cannot be compared" in in_words(compare(blind, blind))
+    for base, new in ((blind, blind), (run(), blind), (blind, run())):
+        demanded = compare(base, new, energy(3.0))
+        assert not demanded.accepted
+        assert "energy cannot be compared" in demanded.reasons[0]
 
 
 def test_other_utterances_are_refused_and_named() -> None:
@@ -118,7 +193,7 @@ def test_the_order_of_utterances_does_not_matter() -> None:
 
 
 def test_what_is_missing_in_the_new_run_is_named() -> None:
-    base = made_up_run(models=MODELS[:2], precisions=("fp32",), conditions=(CLEAN, NOISY[0]))
+    base = made_up_run(models=MODELS[:2], precisions=("fp32",), conditions=(CLEAN, NOISY[0]), shape=LARGE)
     no_base = replace(base, trials=tuple(t for t in base.trials if t.trial.recognizer.model != "base"))
     assert "the new run has no fake:base fp32 on bundled, clean" in compare(base, no_base).reasons[0]
     quiet = replace(base, trials=tuple(t for t in base.trials if t.trial.condition == CLEAN))
@@ -182,13 +257,14 @@ def test_a_short_name_stands_for_a_model_only_where_it_is_the_only_one() -> None
 
 def test_a_run_with_a_repeat_that_crashed_is_refused() -> None:
     whole = run(Shape(utterances=40, speakers=20, repeats=2))
+    gates = Gates(max_error_increase_points=5.0, max_energy_increase_percent=50.0)
     broken = replace(whole.trials[1], status="failed", reason="ended with SIGSEGV", utterances=())
     part = replace(whole, trials=(whole.trials[0], broken))
     for base, new, name in ((whole, part, "new"), (part, whole, "base")):
-        result = compare(base, new, max_energy_increase=9.0)
+        result = compare(base, new, gates)
         assert not result.accepted
         assert f"1 of 2 trials of the {name} run did not finish: ended with SIGSEGV" in result.reasons[0]
-    assert compare(whole, whole, max_energy_increase=9.0).accepted
+    assert compare(whole, whole, gates).accepted
 
 
 def test_other_audio_under_the_same_names_is_refused() -> None:
@@ -224,16 +300,32 @@ def test_an_empty_base_accepts_nothing() -> None:
 
 
 def test_the_command_exits_0_or_1_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    base, new = store_run(run(), tmp_path / "base"), store_run(worse(run(), 1.0), tmp_path / "new")
-    assert main(["compare", str(base), str(base), "--max-wer-increase", "0.2", "--max-energy-increase", "3%"]) == 0
+    base, new = store_run(run(REPEATED), tmp_path / "base"), store_run(worse(run(REPEATED), 1.0), tmp_path / "new")
+    limits = ["--max-wer-increase", "0.2", "--max-energy-increase", "5%", "--max-memory-increase", "2%"]
+    assert main(["compare", str(base), str(base), *limits]) == 0
     capsys.readouterr()
-    assert (
-        main(["compare", str(base), str(new), "--max-wer-increase", "0.2", "--max-energy-increase", "3%", "--json"])
-        == 1
-    )
+    assert main(["compare", str(base), str(new), *limits, "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
-    assert answer["schema"] == 1
+    assert answer["schema"] == 2
     assert answer["accepted"] is False
+    assert answer["gates"]["max_error_increase_points"] == 0.2
+    assert answer["verdicts"][0]["error"]["increase_points"] == pytest.approx(5.0)
+    assert [each["quantity"] for each in answer["verdicts"][0]["costs"]][:2] == ["energy", "real-time factor"]
     assert "WER rises" in answer["reasons"][0]
     assert main(["compare", str(base), str(tmp_path / "nothing")]) == 2
     assert main(["compare", str(base), str(base), "--max-energy-increase", "much"]) == 2
+
+
+def test_a_limit_of_the_other_metric_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = str(store_run(run(), tmp_path / "base"))
+    assert main(["compare", base, base, "--metric", "cer", "--max-cer-increase", "0.3"]) == 0
+    capsys.readouterr()
+    assert main(["compare", base, base, "--max-cer-increase", "0.3"]) == 2
+    assert "--metric cer" in capsys.readouterr().err
+    assert main(["compare", base, base, "--metric", "cer", "--max-wer-increase", "0.3"]) == 2
+
+
+def test_the_function_takes_points_and_per_cent(tmp_path: Path) -> None:
+    base, new = store_run(run(), tmp_path / "base"), store_run(worse(run(), 0.1), tmp_path / "new")
+    assert wattscribe.api.compare(base, new, max_error_increase_points=1.0).accepted
+    assert not wattscribe.api.compare(base, new, max_error_increase_points=0.01).accepted

@@ -193,6 +193,43 @@ def test_when_none_qualifies_the_nearest_is_named(limits: Limits, broken: str) -
     assert broken in advice.text
 
 
+def test_the_nearest_is_whose_figure_lies_least_over_its_limit() -> None:
+    """The smallest model makes the most errors, and is the nearest to a limit of memory all the same."""
+    hearing = clean(made_up_run(precisions=("fp32",), conditions=(CLEAN,), shape=BIG))
+    (advice,) = recommend(hearing, Limits(max_memory_bytes=150e6))
+    assert "The nearest, fake:tiny fp32, breaks: memory 236 MB over 150 MB" in advice.text
+    (advice,) = recommend(hearing, Limits(max_memory_bytes=235e6, max_wer=0.001))
+    assert "The nearest, fake:medium" in advice.text, "14 times the memory is less far off than 40 times the errors"
+
+
+def test_a_model_with_as_many_errors_as_words_is_not_recommended() -> None:
+    useless = replace(MODELS[0], name="useless", word_errors=1.0, rtf=0.001)
+    both = made_up_run(
+        models=(useless, MODELS[1]), precisions=("fp32",), conditions=(CLEAN,), shape=Shape(utterances=2)
+    )
+    spoiled = tuple(
+        replace(t, utterances=tuple(replace(u, hypothesis="nothing of the kind " * 9) for u in t.utterances))
+        if t.trial.recognizer.model == "useless"
+        else t
+        for t in both.trials
+    )
+    (advice,) = recommend(clean(replace(both, trials=spoiled)), Limits())
+    assert advice.entry is not None
+    assert advice.entry.row.model == "fake:base"
+    alone = tuple(t for t in spoiled if t.trial.recognizer.model == "useless")
+    (advice,) = recommend(clean(replace(both, trials=alone)), Limits())
+    assert advice.entry is None
+    assert "none is recommended" in advice.text
+
+
+def test_thirty_pairs_of_a_run_that_differ_are_found() -> None:
+    rates = (0.001, 0.1, 0.3, 0.56)
+    models = tuple(replace(MODELS[0], name=f"m{rate}", word_errors=rate, noise_errors=0.0) for rate in rates)
+    tests = pair_tests(heard(made_up_run(models=models, precisions=("fp32",), shape=Shape(utterances=60))))
+    assert len(tests) == 30
+    assert sum(test.differs for test in tests) >= 28
+
+
 def test_figures_of_different_evidence_are_never_ranked_together() -> None:
     measured = made_up_run(models=MODELS[:2], precisions=("fp32",), conditions=(CLEAN,))
     strange = tuple(

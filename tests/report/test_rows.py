@@ -365,3 +365,25 @@ def test_nobody_waits_for_more_than_all_of_the_time(waited: float, share: float)
     assert window is not None
     row = only_row(one(surroundings={"starved_s": waited * window.duration_s}))
     assert row["starved_share"] == pytest.approx(share)
+
+
+def test_a_first_start_is_a_figure_of_its_own() -> None:
+    (trial,) = one().trials
+    facts = one(prepare_s=2.5)
+    assert only_row(facts)["prepare_s"] == 2.5
+    assert "its first start on this machine took 2.50 s once" in report.to_markdown(facts)
+    assert only_row(one(prepare_s=0.0))["prepare_s"] == 0.0
+    assert "first start" not in report.to_markdown(one(prepare_s=0.0))
+    assert only_row(replace(one(), trials=(trial,)))["prepare_s"] is None
+
+
+def test_the_languages_that_were_heard_are_counted() -> None:
+    (trial,) = one().trials
+    said = ["de", "en", "en", "en", "de", "en"]
+    utterances = tuple(replace(u, language=name) for u, name in zip(trial.utterances, said, strict=True))
+    facts = one(utterances=utterances)
+    assert only_row(facts)["languages"] == {"en": 4, "de": 2}
+    assert "heard as en (4 utterances), de (2 utterances)" in report.to_markdown(facts)
+    stated = replace(trial.trial, recognizer=replace(trial.trial.recognizer, options={"language": "en"}))
+    assert "heard as" not in report.to_markdown(one(utterances=utterances, trial=stated))
+    assert only_row(one())["languages"] is None

@@ -103,5 +103,5 @@ def test_text_rules(name: str, text: str, expected: str) -> None:
 
 
 def test_an_unknown_text_rule_names_the_known_ones() -> None:
-    with pytest.raises(InputError, match="whisper, basic, none"):
+    with pytest.raises(InputError, match="whisper, basic, characters, none"):
         normaliser("english")

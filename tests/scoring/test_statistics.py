@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from pathlib import Path
@@ -13,8 +14,18 @@ from hypothesis import strategies as st
 
 from wattscribe import scoring
 from wattscribe.errors import InputError
-from wattscribe.scoring import ErrorCounts, count_errors, holm, mapsswe, paired_bootstrap, spearman, wer_interval
-from wattscribe.student import student_t
+from wattscribe.scoring import (
+    FEWEST_SPEAKERS,
+    ErrorCounts,
+    count_errors,
+    holm,
+    mapsswe,
+    paired_bootstrap,
+    spearman,
+    wer_interval,
+)
+from wattscribe.scoring.bounds import events_upper, units_to_bound, units_to_show, unseen_rate
+from wattscribe.student import student_p, student_t
 
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2].parent / "shared")) / "data"
 OUTPUTS = SHARED / "recognizer-outputs"
@@ -135,10 +146,99 @@ def test_swapping_the_systems_turns_the_difference_round(pairs: list[tuple[int, 
     assert there.p == back.p
 
 
-def test_equal_systems_are_not_told_apart() -> None:
+def test_equal_systems_are_not_told_apart_and_not_proven_equal() -> None:
+    """No difference in 36 words: exactly 1 - 0.05^(1/36) one-sided, 1 - 0.025^(1/36) on both sides."""
     counts = made([1, 2, 0, 4], [9, 9, 9, 9])
     result = paired_bootstrap(counts, counts)
-    assert (result.difference, result.upper95, result.p) == (0.0, 0.0, 1.0)
+    assert (result.difference, result.p, result.differing_utterances) == (0.0, 1.0, 0)
+    assert result.upper95 == pytest.approx(1 - 0.05 ** (1 / 36))
+    assert result.ci95 == (pytest.approx(-(1 - 0.025 ** (1 / 36))), pytest.approx(1 - 0.025 ** (1 / 36)))
+    by_letters = paired_bootstrap(counts, counts, metric="cer")
+    assert by_letters.upper95 == pytest.approx(1 - 0.05 ** (5 / 36))
+
+
+def test_one_word_that_went_is_no_proof_that_none_came() -> None:
+    counts = made([1] + [0] * 99, [10] * 100)
+    better = paired_bootstrap(counts, made([0] * 100, [10] * 100))
+    assert better.upper95 == pytest.approx(1 - 0.05**0.001 - 0.001)
+
+
+def test_few_errors_are_bounded_as_poisson_says() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for count in (1, 2, 5, 20, 100):
+        exact = stats.chi2.ppf(0.95, 2 * (count + 1)) / 2
+        assert events_upper(count, 1e6) == pytest.approx(exact, rel=5e-3)
+    assert units_to_bound(0.002) == pytest.approx(math.log(0.05) / math.log(0.998))
+    assert unseen_rate(units_to_bound(0.002)) == pytest.approx(0.002)
+
+
+def test_a_limit_that_is_reached_exactly_is_accepted_once_in_twenty() -> None:
+    """Rare errors, 3,000 words: the second system makes 0.2 points more, which must not pass as below 0.2 points."""
+    generator = np.random.default_rng(11)
+    passed = 0
+    for seed in range(200):
+        one, other = generator.binomial(15, 0.0005, 200), generator.binomial(15, 0.0025, 200)
+        systems = made(one.tolist(), [15] * 200), made(other.tolist(), [15] * 200)
+        result = paired_bootstrap(*systems, resamples=400, seed=seed)
+        passed += result.upper95 <= 0.002
+    assert passed <= 20
+
+
+def test_the_proposed_number_of_words_shows_it_four_times_in_five() -> None:
+    generator = np.random.default_rng(5)
+
+    def drawn_pair(utterances: int) -> tuple[ErrorCounts, ErrorCounts]:
+        both = generator.binomial(10, 0.08, utterances)
+        one, other = (both + generator.binomial(10, 0.02, utterances) for _ in range(2))
+        return made(one.tolist(), [10] * utterances), made(other.tolist(), [10] * utterances)
+
+    pilot = paired_bootstrap(*drawn_pair(2000))
+    words = units_to_show(0.005, pilot.standard_error, pilot.places)
+    shown = [paired_bootstrap(*drawn_pair(round(words / 10)), resamples=200).upper95 <= 0.005 for _ in range(100)]
+    assert 0.68 <= sum(shown) / len(shown) <= 0.92
+
+
+@pytest.mark.parametrize(("speakers", "utterances"), [(3, 60), (6, 60), (40, 200)])
+def test_thirty_pairs_that_differ_are_found_to_differ(speakers: int, utterances: int) -> None:
+    """WER 0, 10, 30 and 56 % under five conditions: Holm's correction for 30 pairs hides none of them."""
+    generator = np.random.default_rng(2)
+    of = np.arange(utterances) % speakers
+    found = []
+    for _ in range(5):
+        harder = np.exp(generator.normal(0, 0.1, speakers))[of]
+        heard = [
+            made(generator.binomial(12, np.clip(rate * harder, 0, 1)).tolist(), [12] * utterances)
+            for rate in (0.0, 0.1, 0.3, 0.56)
+        ]
+        for one, other in itertools.combinations(heard, 2):
+            found.append(paired_bootstrap(one, other, [str(each) for each in of], fewest_speakers=FEWEST_SPEAKERS).p)
+    assert len(found) == 30
+    assert sum(p < 0.05 for p in holm(found)) >= 28
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 5, 39, 2619, math.inf])
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0, 2.5, 12.0, 60.0])
+def test_tails_of_t_agree_with_scipy(degrees: float, t: float) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    assert student_p(t, degrees) == pytest.approx(2 * stats.t.sf(t, degrees), rel=1e-6)
+
+
+@pytest.mark.data
+@needs_outputs
+def test_the_p_value_agrees_with_kaldialigns_bootstrap() -> None:
+    """Its share of draws in which the second is better, for two systems that 60 utterances hardly tell apart."""
+    kaldialign = pytest.importorskip("kaldialign")
+    reference, one, other = (texts(name) for name in ("ref", "b1.rnnt_baseline", "b2.b1+nnlm"))
+    keys = sorted(reference)[::44]
+    theirs = kaldialign.bootstrap_wer_ci(
+        *([each[key].split() for key in keys] for each in (reference, one, other)), replications=4000
+    )
+    first, second = (
+        count_errors([reference[k] for k in keys], [each[k] for k in keys], rule="none") for each in (one, other)
+    )
+    ours = paired_bootstrap(first, second)
+    share = 1 - ours.p / 2 if ours.difference < 0 else ours.p / 2
+    assert theirs["p_s2_improv_over_s1"] == pytest.approx(share, abs=0.02)
 
 
 def test_false_alarms_come_as_often_as_promised() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.streaming import models
 from wattscribe.records import Transcript
-from wattscribe.streaming import open_transducer, opening, prepared
+from wattscribe.streaming import ahead, open_transducer, opening, prepared
+from wattscribe.streaming.unroll import CannotUnroll
 
 
 @pytest.fixture
@@ -87,3 +88,56 @@ def test_graphs_are_not_kept_where_that_is_forbidden_or_impossible(
     monkeypatch.setenv("WATTSCRIBE_GRAPH_CACHE", "off")
     open_transducer(directory)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("to_keep", [False, True])
+@pytest.mark.parametrize("segments", [36, 37, 149, 150])
+def test_what_files_will_use_is_decided_before_they_are_heard(
+    segments: int, to_keep: bool, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made where it pays, a quarter as early where it is made to be kept, and never again; afterwards nothing is made."""
+    made: list[int] = []
+
+    def make(*_: object) -> None:
+        made.append(segments)
+        raise CannotUnroll("only counted here")
+
+    monkeypatch.setattr(ahead, "make", make)
+    monkeypatch.setenv("WATTSCRIBE_GRAPH_CACHE", "off")
+    transducer = open_transducer(directory)
+    shift_s = transducer.encoder.layout.shift_frames / 100
+    transducer.settle(segments * shift_s + shift_s / 2, to_keep=to_keep)
+    assert bool(made) == (segments >= (37 if to_keep else 150))
+    assert transducer.lookahead.refused is not None
+    before = len(made)
+    transducer.lookahead.get(200)
+    transducer.transcribe([models.sound(1, round(200 * shift_s * 16000))])
+    assert len(made) == before
+
+
+def test_what_was_used_last_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(prepared, "_KEPT", 2)
+    monkeypatch.setattr(prepared, "_KEPT_BYTES", 1 << 21)
+    for size_bytes, left in ((100, {"a", "b", "c", "d"}), (1 << 21, {"a", "d"})):
+        for age, name in enumerate("dcba"):
+            (tmp_path / f"{name}.ort").touch()
+            os.truncate(tmp_path / f"{name}.ort", size_bytes)
+            (tmp_path / f"{name}.sha256").write_text(prepared._hash(tmp_path / f"{name}.ort").hexdigest())
+            os.utime(tmp_path / f"{name}.ort", (1e9 + age, 1e9 + age))
+        assert prepared.whole(tmp_path / "d.ort"), "the oldest was used just now"
+        prepared._prune(tmp_path)
+        assert {path.stem for path in tmp_path.glob("*.ort")} == left
+        assert {path.stem for path in tmp_path.glob("*.sha256")} == left
+
+
+def test_what_could_be_kept_and_is_not_was_refused_before(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever prepared this model found that it cannot be rewritten: trying again would take the memory of it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("WATTSCRIBE_GRAPH_CACHE", raising=False)
+    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
+    monkeypatch.setattr(ahead, "make", None)
+    transducer = open_transducer(directory)
+    transducer.settle(3600.0)
+    assert transducer.lookahead.get(1000) is None

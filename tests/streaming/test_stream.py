@@ -243,9 +243,11 @@ def test_counts_below_one_are_refused(option: str, value: object) -> None:
         open_transducer(folder("lstm", 1), **{option: value})
 
 
-@pytest.mark.parametrize("phrases", ["GOD", ("GOD",), (b"GOD",), ((),), ((3,), ("▁a",)), (3, 4), ((3.0,),)])
-def test_phrases_that_are_not_token_numbers_are_refused(phrases: object) -> None:
-    with pytest.raises(InputError, match=r"is not a sequence of token numbers. Look them up in tokens.txt"):
+@pytest.mark.parametrize(
+    "phrases", ["GOD", b"GOD", 3, (b"GOD",), ((),), ((3,), ("▁a",)), (3, 4), ((3.0,),), ("",), ("GOD :x",)]
+)
+def test_what_is_no_phrase_is_refused(phrases: object) -> None:
+    with pytest.raises(InputError, match=r"phrases is|is neither text nor token numbers|is not a phrase"):
         Decoding(method="beam", phrases=phrases)
 
 

@@ -7,7 +7,7 @@ memory), or `killed` from outside, which says nothing about the recognizer: then
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -21,6 +21,10 @@ from wattscribe.records import Trial, TrialFacts, UtteranceResult, Window, to_js
 
 SIGKILL_STATUS = -9
 TICK_S = 0.25
+STATED_FOR_S = 30.0
+"""Seconds of audio for which the limit of an utterance is stated, Whisper's window; longer audio gets more in proportion."""
+UTTERANCE_OPTION = "--timeout (timeout_s)"
+LOAD_OPTION = "--load-timeout (load_timeout_s)"
 WRITE_INTERVAL_S = 1.0
 """Results and power samples go to the journal in transactions this far apart, so that writing costs next to nothing."""
 
@@ -33,8 +37,13 @@ class Limits:
 
     load_s: float
     utterance_s: float
+    """For audio of up to STATED_FOR_S."""
     memory_bytes: int | None
     warmup: int
+
+    def hearing_s(self, pieces: Iterable[Piece]) -> float:
+        """For these utterances together."""
+        return self.utterance_s * sum(max(1.0, piece.audio_s / STATED_FOR_S) for piece in pieces)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,11 +59,15 @@ class Attempt:
     log: Path
     heard: Callable[[float], None] = lambda _seconds: None
     """Told the seconds of audio of each utterance that is through."""
+    answered: int = 0
+    """Utterances that got an answer."""
     facts: TrialFacts = field(init=False)
     _pieces: Mapping[str, Piece] = field(init=False)
     _phase: str = "starting"
     _patience_s: float = 0.0
     _deadline_s: float = 0.0
+    _option: str = LOAD_OPTION
+    """What sets the limit of the present phase."""
     _batch: Begin | None = None
     _pending: list[UtteranceResult] = field(default_factory=list)
     _written: int = 0
@@ -110,7 +123,8 @@ class Attempt:
             if message is not None:
                 self._take(message, worker)
             elif time.monotonic() >= self._deadline_s:
-                return self._fail(f"no answer for {self._patience_s:g} s while {self._where()}: killed")
+                waited = f"no answer for {self._patience_s:g} s while {self._where()}{self._how_much()}: killed"
+                return self._fail(f"{waited}. Where it needs longer, raise {self._option}")
             self._write(at_most_every_s=WRITE_INTERVAL_S)
 
     def _job(self) -> Job:
@@ -129,8 +143,10 @@ class Attempt:
         if isinstance(message, Hello):
             self._enter("loading", self.limits.load_s)
         elif isinstance(message, Loaded):
-            self.facts = replace(self.facts, load_s=message.load_s)
-            self._enter("warming up", self.limits.load_s)
+            around = {**(self.facts.surroundings or {}), "batch_size": message.batch_size}
+            self.facts = replace(self.facts, load_s=message.load_s, surroundings=around)
+            first = self.spool.pieces[: self.limits.warmup * message.batch_size]
+            self._enter("warming up", self.limits.load_s + self.limits.hearing_s(first))
         elif isinstance(message, Warm):
             self.facts = replace(self.facts, warmup_s=message.warmup_s)
             self.power.settle()
@@ -138,23 +154,30 @@ class Attempt:
             self._enter("starting", self.limits.load_s)
         elif isinstance(message, Begin):
             self._batch = message
-            self._enter("hearing", self.limits.utterance_s * len(message.ids))
+            batch_s = self.limits.hearing_s(self._pieces[each] for each in message.ids)
+            self._enter("hearing", batch_s, UTTERANCE_OPTION)
         elif isinstance(message, Answered):
             self._answered(message)
             self._enter("finishing", self.limits.load_s)
         else:
             raise ValueError(f"{type(message).__name__} was not due")
 
-    def _enter(self, phase: str, patience_s: float) -> None:
-        self._phase, self._patience_s = phase, patience_s
+    def _enter(self, phase: str, patience_s: float, option: str = LOAD_OPTION) -> None:
+        self._phase, self._patience_s, self._option = phase, patience_s, option
         self._deadline_s = time.monotonic() + patience_s
 
     def _where(self) -> str:
         """What the worker was at, for a reason."""
         return f"hearing {', '.join(self._batch.ids)}" if self._batch is not None else self._phase
 
+    def _how_much(self) -> str:
+        """The audio in hand, which its limit depends on."""
+        heard_s = sum(self._pieces[each].audio_s for each in self._batch.ids) if self._batch is not None else 0.0
+        return f" ({heard_s:.3g} s of audio)" if heard_s else ""
+
     def _answered(self, message: Answered) -> None:
         self._batch = None
+        self.answered += len(message.answers)
         for answer in message.answers:
             piece = self._pieces[answer.id]
             result = UtteranceResult(
@@ -167,6 +190,7 @@ class Attempt:
                 end_s=message.end_s,
                 counts=answer.counts,
                 latency=answer.latency,
+                language=answer.language,
                 cpu_s=message.cpu_s / len(message.answers),
             )
             self._keep(result)

@@ -79,6 +79,7 @@ class Experiment(_Strict):
     limit: int | None = Field(default=None, ge=1)
     latency: bool = False
     timeout_s: float = Field(default=120.0, gt=0)
+    """For an utterance of up to 30 s; longer ones get more in proportion."""
     load_timeout_s: float = Field(default=600.0, gt=0)
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     """Address space that a worker may take beyond its empty self."""
@@ -94,7 +95,7 @@ class Experiment(_Strict):
     """Load pulses before the first trial and after the last, to which an external meter's recording is aligned."""
     mark_unit_s: float = Field(default=1.0, gt=0)
     """Length of the shortest pulse: at least four samples of that meter."""
-    normaliser: Literal["whisper", "basic", "none"] = "whisper"
+    normaliser: Literal["whisper", "basic", "characters", "none"] = "whisper"
     """The text rule by which the report scores the run."""
     strict: bool = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -19,6 +20,11 @@ EXIT_GRACE_S = 10.0
 LOG_TAIL_BYTES = 4096
 
 
+PR_SET_PDEATHSIG = 1
+"""<linux/prctl.h>: the signal that a process gets when its parent dies."""
+EXIT_ORPHANED = 4
+
+
 class WorkerGoneError(Exception):
     """The worker's pipe is at its end; not for users, the runner turns it into a reason."""
 
@@ -29,9 +35,6 @@ class WorkerProcess:
     def __init__(self, log: BinaryIO, threads: int) -> None:
         worker_in, self._sink = os.pipe()
         self._source, worker_out = os.pipe()
-        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
-        # A file in the current directory must not stand in for a library (understood from Python 3.11 on).
-        environment.update(PYTHONSAFEPATH="1", TOKENIZERS_PARALLELISM="false")
         self._oom_kills = _oom_kills()
         try:
             self._process = subprocess.Popen(
@@ -41,7 +44,7 @@ class WorkerProcess:
                 stderr=log,
                 pass_fds=(worker_in, worker_out),
                 start_new_session=True,
-                env=environment,
+                env=worker_environment(threads),
             )
         finally:
             os.close(worker_in)
@@ -103,6 +106,20 @@ class WorkerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
             self._process.kill()
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """What every process that runs a recognizer finds."""
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    # A file in the current directory must not stand in for a library (understood from Python 3.11 on).
+    return {**environment, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process with the runner, also while a library holds the interpreter."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(EXIT_ORPHANED)
 
 
 def exit_in_words(status: int) -> str:

@@ -50,6 +50,8 @@ class Loaded:
 
     load_s: float
     streaming: bool
+    batch_size: int
+    """Utterances that are given to it at once: at most as many as it hears together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ class Answer:
     text: str
     counts: Counts | None = None
     latency: StreamingLatency | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

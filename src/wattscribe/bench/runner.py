@@ -15,6 +15,8 @@ from wattscribe.bench.attempt import Attempt, Limits
 from wattscribe.bench.experiment import BUILT_IN_CORPORA, BUILT_IN_NOISE, Experiment, check, differences
 from wattscribe.bench.plan import plan
 from wattscribe.bench.power import Power
+from wattscribe.bench.preparation import Prepared, name_of, prepare_all
+from wattscribe.bench.previous import Previous
 from wattscribe.bench.progress import Silent, Watcher
 from wattscribe.bench.spool import Key, Spool, discard, key_of, spool_all
 from wattscribe.errors import InputError, WattscribeError
@@ -74,19 +76,21 @@ def run(
             journal, spools = _go_on(experiment, out_dir, watcher, retry_failed=retry_failed)
         else:
             journal, spools = _begin(experiment, out_dir, host, watcher, overwrite=overwrite)
-        try:
-            for spool in spools.values():
-                _record(journal, spool)
-            if retry_failed:
-                journal.set_aside_failed()
-            power.first_idle_w = journal.noted("first_idle_w") or {}
-            power.start()
-            marks = _next_marks(experiment, journal)
-            _Run(experiment, journal, spools, power, watcher, out_dir, host, marks).all_trials()
-        finally:
-            power.stop()
-            discard(out_dir / SPOOL_DIRECTORY)
-            journal.close()
+        with _or_put_back(out_dir, spools) as previous:
+            try:
+                for spool in spools.values():
+                    _record(journal, spool)
+                if retry_failed:
+                    journal.set_aside_failed()
+                power.first_idle_w = journal.noted("first_idle_w") or {}
+                prepared = _keep_ready(experiment, journal.unfinished(), spools, out_dir, watcher)
+                power.start()
+                marks = _next_marks(experiment, journal)
+                _Run(experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous).all_trials()
+            finally:
+                power.stop()
+                discard(out_dir / SPOOL_DIRECTORY)
+                journal.close()
     return out_dir
 
 
@@ -105,6 +109,8 @@ class _Run:
     out_dir: Path
     host: Host
     marks: Marks | None
+    prepared: Prepared
+    previous: Previous
 
     def all_trials(self) -> None:
         unfinished = self.journal.unfinished()
@@ -133,6 +139,8 @@ class _Run:
         for kills in range(1, MAX_KILLS + 1):
             attempt = self._attempt(trial, spool)
             verdict = attempt.run()
+            if attempt.answered:
+                self.previous.forget()
             self._note_first_idle()
             around = {**(attempt.facts.surroundings or {}), "after": _state(self.host), "kills": kills - 1}
             facts = replace(attempt.facts, surroundings=around)
@@ -168,7 +176,8 @@ class _Run:
             around["earlier_failures"] = earlier
         if note is not None:
             around["workload"] = note
-        attempt.facts = replace(attempt.facts, workload=workload, surroundings=around)
+        prepare_s = self.prepared.get(name_of(trial.recognizer))
+        attempt.facts = replace(attempt.facts, workload=workload, surroundings=around, prepare_s=prepare_s)
         return attempt
 
     def _give_up(self, trial: Trial, reason: str) -> TrialFacts:
@@ -214,6 +223,8 @@ def _begin(
         if holds_run(out_dir) and not overwrite:
             raise run_exists(out_dir)
         spools = _prepare(trials, experiment, out_dir, watcher)
+        if holds_run(out_dir):
+            _previous(out_dir).keep()
         journal = Journal.create(
             out_dir,
             name=out_dir.resolve().name,
@@ -227,15 +238,51 @@ def _begin(
             replace_old=overwrite,
         )
     except BaseException as error:
+        if (previous := _previous(out_dir)).kept:
+            previous.restore()
         _leave(out_dir, lock, was_there=was_there)
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt("Nothing was measured yet; begin again with the same command") from None
         raise
     with contextlib.suppress(OSError):  # it may have been removed under us
         journal.note(DIRECTORY_NOTE, str(Path.cwd()))
-    for name in (LOG_NAME, REPORT_NAME):
-        (out_dir / name).unlink(missing_ok=True)
     return journal, spools
+
+
+def _previous(out_dir: Path) -> Previous:
+    return Previous(out_dir, (LOG_NAME, REPORT_NAME))
+
+
+@contextlib.contextmanager
+def _or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previous]:
+    """Where the new run ends without having heard anything, the old one stands. Raises InputError that says why."""
+    previous = _previous(out_dir)
+    try:
+        yield previous
+    except BaseException as error:
+        if not previous.kept:
+            raise
+        _put_back(out_dir, previous)
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt("Nothing was measured yet: the run that was there stands") from None
+        raise
+    if previous.kept:
+        failed = [each.reason for each in read_run(out_dir).trials if each.status == "failed" and each.reason]
+        lost = [f"{each.id}: {each.reason}" for spool in spools.values() for each in spool.rejected]
+        _put_back(out_dir, previous)
+        raise InputError(
+            f"nothing was heard, so the run that was there stands: {'; '.join(dict.fromkeys([*failed, *lost[:3]]))}",
+            where=out_dir,
+            fix="Mend that, or choose another --out to keep the record of it",
+        )
+
+
+def _put_back(out_dir: Path, previous: Previous) -> None:
+    lock = claim(out_dir)
+    try:
+        previous.restore()
+    finally:
+        lock.release()
 
 
 def _leave(out_dir: Path, lock: Lock, *, was_there: bool) -> None:
@@ -290,6 +337,18 @@ def _check_place(trials: Sequence[Trial], began: str | None) -> None:
 def _prepare(trials: Sequence[Trial], experiment: Experiment, out_dir: Path, watcher: Watcher) -> Mapping[Key, Spool]:
     """Read and mix all speech that these trials will hear."""
     return spool_all(trials, out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared)
+
+
+def _keep_ready(
+    experiment: Experiment,
+    trials: Sequence[Trial],
+    spools: Mapping[Key, Spool],
+    out_dir: Path,
+    watcher: Watcher,
+) -> Prepared:
+    """What recognizers keep on disk for later starts is made now, so that no trial pays for it."""
+    heard = [trial for trial in trials if spools[key_of(trial)].pieces]
+    return prepare_all(heard, spools, log=out_dir / LOG_NAME, limit_s=experiment.load_timeout_s, watcher=watcher)
 
 
 def _record(journal: Journal, spool: Spool) -> None:

@@ -142,6 +142,10 @@ def _prepare(
         samples = np.ascontiguousarray(audio, dtype="<f4")
     except InputError as error:
         return Rejected(corpus=corpus.name, id=entry.id, reason=error.what, where=error.where or entry.source)
+    if not samples.size:  # one sample at 192 kHz, say, is none at 16 kHz
+        return Rejected(
+            corpus=corpus.name, id=entry.id, reason=f"holds 0 samples at {SAMPLE_RATE_HZ} Hz", where=entry.source
+        )
     ids.add(entry.id)
     offset, data = file.tell(), samples.tobytes()
     with _disk_errors(Path(file.name).parent):

@@ -8,13 +8,11 @@ journal stay with the runner.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import gc
 import os
 import queue
 import resource
-import signal
 import sys
 import threading
 import time
@@ -26,6 +24,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from wattscribe.bench.latency import hear
+from wattscribe.bench.process import EXIT_ORPHANED, die_with
 from wattscribe.bench.protocol import (
     Answer,
     Answered,
@@ -45,14 +44,18 @@ from wattscribe.bench.protocol import (
 from wattscribe.errors import RecognizerError, WattscribeError
 from wattscribe.meters import memory
 from wattscribe.recognizers import open_recognizer
-from wattscribe.recognizers.base import Audio, Recognizer, StreamingRecognizer
+from wattscribe.recognizers.base import (
+    Audio,
+    Recognizer,
+    SettlingRecognizer,
+    StreamingRecognizer,
+    hears_alone,
+    hears_together,
+)
 from wattscribe.records import StreamingLatency, Transcript
-from wattscribe.units import s_from_ns
+from wattscribe.units import SAMPLE_RATE_HZ, s_from_ns
 
-PR_SET_PDEATHSIG = 1
-"""<linux/prctl.h>: the signal that a process gets when its parent dies."""
 EXIT_FAILED = 3
-EXIT_ORPHANED = 4
 SAMPLE_BYTES = 4
 M = TypeVar("M", bound=Message)
 
@@ -76,11 +79,15 @@ class Worker:
         before_s = time.monotonic()
         recognizer = open_recognizer(job.trial.recognizer)
         streaming = job.trial.streaming_latency and isinstance(recognizer, StreamingRecognizer)
-        self._send(Loaded(load_s=time.monotonic() - before_s, streaming=streaming))
+        if isinstance(recognizer, SettlingRecognizer):
+            recognizer.settle(0.0 if streaming else sum(place.samples for place in job.pieces) / SAMPLE_RATE_HZ)
+        together = 1 if streaming else hears_together(recognizer, job.trial.recognizer)
+        batches = _batches(job.pieces, together, recognizer)
+        self._send(Loaded(load_s=time.monotonic() - before_s, streaming=streaming, batch_size=together))
         with contextlib.closing(recognizer), Path(job.spool).open("rb", buffering=0) as spool:
-            self._warm_up(job, recognizer, spool, streaming)
+            self._warm_up(batches[: job.warmup], recognizer, spool, streaming)
             self._receive(Go)
-            self._hear_all(job, recognizer, spool, streaming, footprint)
+            self._hear_all(batches, recognizer, spool, streaming, footprint)
 
     def report(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """`sys.excepthook`: tell the runner why, leave the traceback in the log, end."""
@@ -92,19 +99,26 @@ class Worker:
         sys.stderr.flush()
         os._exit(EXIT_FAILED)
 
-    def _warm_up(self, job: Job, recognizer: Recognizer, spool: BinaryIO, streaming: bool) -> None:
+    def _warm_up(
+        self, batches: Sequence[Sequence[Place]], recognizer: Recognizer, spool: BinaryIO, streaming: bool
+    ) -> None:
         before_s = time.monotonic()
-        for batch in _batches(job)[: job.warmup]:
+        for batch in batches:
             _transcribe(recognizer, _read(spool, batch), streaming)
         gc.collect()
         self._send(Warm(warmup_s=time.monotonic() - before_s))
 
     def _hear_all(
-        self, job: Job, recognizer: Recognizer, spool: BinaryIO, streaming: bool, footprint: _Footprint
+        self,
+        batches: Sequence[Sequence[Place]],
+        recognizer: Recognizer,
+        spool: BinaryIO,
+        streaming: bool,
+        footprint: _Footprint,
     ) -> None:
         starved_before_s = _starved_s()
         window_start_s, window_cpu_s = time.monotonic(), time.process_time()
-        for batch in _batches(job):
+        for batch in batches:
             audio = _read(spool, batch)
             self._send(Begin(ids=tuple(place.id for place in batch), start_s=time.monotonic()))
             cpu_s, start_s = time.process_time(), time.monotonic()
@@ -175,9 +189,17 @@ class _Footprint:
         return None if now is None else max(0, now - self._gpu_before)
 
 
-def _batches(job: Job) -> list[Sequence[Place]]:
-    size = job.trial.recognizer.batch_size
-    return [job.pieces[start : start + size] for start in range(0, len(job.pieces), size)]
+def _batches(pieces: Sequence[Place], together: int, recognizer: Recognizer) -> list[list[Place]]:
+    """At most `together` in order; what is heard alone shares its time with none."""
+    batches: list[list[Place]] = []
+    closed = True
+    for place in pieces:
+        alone = hears_alone(recognizer, place.samples)
+        if closed or alone or len(batches[-1]) == together:
+            batches.append([])
+        batches[-1].append(place)
+        closed = alone
+    return batches
 
 
 def _read(spool: BinaryIO, batch: Sequence[Place]) -> list[Audio]:
@@ -204,7 +226,7 @@ def _transcribe(
 
 
 def _named(place: Place, answer: Transcript, latency: StreamingLatency | None) -> Answer:
-    return Answer(id=place.id, text=answer.text, counts=answer.counts, latency=latency)
+    return Answer(id=place.id, text=answer.text, counts=answer.counts, latency=latency, language=answer.language)
 
 
 def _limit_memory(extra_bytes: int) -> None:
@@ -221,16 +243,9 @@ def _listen(source: BinaryIO, inbox: queue.SimpleQueue[Message]) -> None:
     os._exit(EXIT_ORPHANED)
 
 
-def _die_with(parent: int) -> None:
-    """Let the kernel kill this process with the runner, also while a library holds the interpreter."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(EXIT_ORPHANED)
-
-
 def main(arguments: Sequence[str]) -> None:
     source, sink, parent = (int(each) for each in arguments)
-    _die_with(parent)
+    die_with(parent)
     faulthandler.enable()
     worker = Worker(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
     sys.excepthook = worker.report

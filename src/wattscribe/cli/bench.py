@@ -67,7 +67,9 @@ class Flags:
     latency: Annotated[bool | None, Parameter(group=HOW), Switch] = None
     """Feed streaming recognizers piece by piece and measure their delays."""
     timeout_s: Annotated[float | None, Parameter("--timeout", group=HOW)] = None
-    """Seconds after which an utterance without an answer ends its trial."""
+    """Seconds after which an utterance without an answer ends its trial; over 30 s of audio, so many per 30 s."""
+    load_timeout_s: Annotated[float | None, Parameter("--load-timeout", group=HOW)] = None
+    """The same for preparing, loading and warming up."""
     memory_limit_bytes: Annotated[int | None, Parameter("--memory-limit", group=HOW)] = None
     """Bytes of address space that a recognizer may take."""
     idle_s: Annotated[float | None, Parameter("--idle", group=HOW)] = None
@@ -109,6 +111,7 @@ def bench(
     resume: Annotated[bool, Parameter(group=RUN), Switch] = False,
     retry_failed: Annotated[bool, Parameter(group=RUN), Switch] = False,
     overwrite: Annotated[bool, Parameter(group=RUN), Switch] = False,
+    grid_gco2_per_kwh: Annotated[float | None, Parameter(group=RUN)] = None,
 ) -> int:
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
 
@@ -127,11 +130,16 @@ def bench(
         With --resume: also measure trials again that failed; their earlier verdicts are kept and never count.
     overwrite
         Replace the run in --out, once the new one can begin.
+    grid_gco2_per_kwh
+        Grams of CO2 that the grid emits per kWh: table and page then show CO2 per hour of audio. Not part of the run.
     """
+    from wattscribe.report.energy_columns import check_grid
+
+    check_grid(grid_gco2_per_kwh)
     plan = _experiment(experiment, flags.given(), out, resume=resume)
     with _watcher() as watcher:
         run(plan, out, resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=watcher)
-    return _conclude(out)
+    return _conclude(out, grid_gco2_per_kwh)
 
 
 def _experiment(path: Path | None, flags: dict[str, Any], out: Path, *, resume: bool) -> Experiment:
@@ -154,14 +162,14 @@ def _watcher() -> Iterator[Watcher]:
         yield Silent()
 
 
-def _conclude(out: Path) -> int:
+def _conclude(out: Path, grid_gco2_per_kwh: float | None = None) -> int:
     """The table on standard output, the page beside the journal, the exit status."""
     from wattscribe.journal import read_run
     from wattscribe.report import to_markdown, write_html
 
     facts = read_run(out)
     page = out / REPORT_NAME
-    write_html(facts, page)
-    print(to_markdown(facts))
+    write_html(facts, page, grid_gco2_per_kwh=grid_gco2_per_kwh)
+    print(to_markdown(facts, grid_gco2_per_kwh=grid_gco2_per_kwh))
     print(f"report: {page}")
     return 0 if all(trial.status == "done" for trial in facts.trials) else 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 
 app = cyclopts.App(name="wattscribe compare", help="Accept or refuse a new run against a base run, for a CI pipeline.")
+
+Switch = cyclopts.Parameter(negative=())
 
 
 @app.default
@@ -16,10 +18,16 @@ def compare(
     new: Path,
     /,
     *,
-    max_wer_increase: str = "0.2",
+    metric: Literal["wer", "cer"] = "wer",
+    max_wer_increase: str | None = None,
+    max_cer_increase: str | None = None,
     max_energy_increase: str | None = None,
+    max_rtf_increase: str | None = None,
+    max_latency_increase: str | None = None,
+    max_memory_increase: str | None = None,
+    across_machines: Annotated[bool, Switch] = False,
     device: str | None = None,
-    json: Annotated[bool, cyclopts.Parameter(negative=())] = False,
+    json: Annotated[bool, Switch] = False,
 ) -> int:
     """Exit 0 when the new run is shown to be within the limits, 1 with the reason when it is not.
 
@@ -29,10 +37,23 @@ def compare(
         The run that is known to be good.
     new
         The run that would replace it, over the same utterances.
+    metric
+        Judge word or character errors; the other is left out.
     max_wer_increase
-        In points of WER: 0.2 lets 3.65 % become 3.85 %. Judged by the upper end of a one-sided 95 % interval.
+        In points: 0.2 lets 3.65 % become 3.85 %. Judged by the upper end of a one-sided 95 % interval. Unless given, 0.2; where
+        no word differs at all, what was not seen must be below 1 point.
+    max_cer_increase
+        The same for character errors, with --metric cer.
     max_energy_increase
-        In per cent of the base energy: 3%. Unless given, 3% holds where both runs have an energy figure.
+        In per cent of the base: 3%. Unless given, energy is reported and not judged. Needs repeats in the runs.
+    max_rtf_increase
+        The same for the real-time factor.
+    max_latency_increase
+        The same for the time per utterance that nine of ten stay below.
+    max_memory_increase
+        The same for the peak memory.
+    across_machines
+        Compare energy, time and memory of other machines, power modes, library versions or thread counts all the same.
     device
         Compare what transducers would take on this device: a profile's name or file (see wattscribe devices).
     json
@@ -40,25 +61,37 @@ def compare(
     """
     import json as encoder
 
+    from wattscribe.errors import InputError
     from wattscribe.journal import read_run
     from wattscribe.records import to_json
     from wattscribe.report.compare import compare as compare_runs
-    from wattscribe.report.compare import in_words
+    from wattscribe.report.compare_words import in_words
     from wattscribe.report.formats import finite
-    from wattscribe.report.quantities import fraction_of_percent
+    from wattscribe.report.gates import Gates
+    from wattscribe.report.quantities import percent_of
 
-    energy = max_energy_increase
+    points = {"wer": max_wer_increase, "cer": max_cer_increase}
+    other = "cer" if metric == "wer" else "wer"
+    if points[other] is not None:
+        raise InputError(f"--max-{other}-increase does nothing with --metric {metric}", fix=f"Add --metric {other}")
+
+    def limit(text: str | None, flag: str) -> float | None:
+        return None if text is None else percent_of(text, flag=flag)
+
+    gates = Gates(
+        metric=metric,
+        max_error_increase_points=limit(points[metric], f"--max-{metric}-increase"),
+        max_energy_increase_percent=limit(max_energy_increase, "--max-energy-increase"),
+        max_rtf_increase_percent=limit(max_rtf_increase, "--max-rtf-increase"),
+        max_latency_increase_percent=limit(max_latency_increase, "--max-latency-increase"),
+        max_memory_increase_percent=limit(max_memory_increase, "--max-memory-increase"),
+        across_machines=across_machines,
+    )
     profile = None
     if device is not None:
         from wattscribe.energy import devices
 
         profile = devices.load(device)
-    result = compare_runs(
-        read_run(base),
-        read_run(new),
-        max_wer_increase=fraction_of_percent(max_wer_increase, flag="--max-wer-increase"),
-        max_energy_increase=None if energy is None else fraction_of_percent(energy, flag="--max-energy-increase"),
-        device=profile,
-    )
-    print(encoder.dumps({"schema": 1, **finite(to_json(result))}, indent=1) if json else in_words(result))
+    result = compare_runs(read_run(base), read_run(new), gates, device=profile)
+    print(encoder.dumps({"schema": 2, **finite(to_json(result))}, indent=1) if json else in_words(result))
     return 0 if result.accepted else 1

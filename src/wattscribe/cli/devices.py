@@ -68,19 +68,21 @@ def _show(device: Device) -> None:
     console = Console(width=150)
     console.print(f"[bold]{escape(device.title)}[/bold] ({escape(device.name)}), {device.evidence}")
     console.print(escape(device.description.strip()))
-    table = Table("constant", "value", "range", "source", box=None)
+    table = Table("constant", "value", "range", "year", "on silicon", "source", box=None)
     for name, constant in _constants(device):
         table.add_row(
             name,
             f"{constant.value:g} {constant.unit}",
             f"{constant.low:g} to {constant.high:g}",
+            "–" if constant.year is None else str(constant.year),
+            {None: "–", True: "measured", False: "no"}[constant.on_silicon],
             escape(constant.source),
         )
     console.print(table)
 
 
 def _constants(device: Device) -> list[tuple[str, Constant]]:
-    found = [("idle", device.idle)]
+    found = [("idle", device.idle), *([("limit", device.limit)] if device.limit else [])]
     for tier in device.tiers:
         found += [(f"{tier.name}.{key}", getattr(tier, key)) for key in ("capacity", "read", "bandwidth")]
     for name, cost in device.operations.items():

@@ -24,7 +24,7 @@ def meters(
     json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
     recording: Path | None = None,
     tegrastats_log: Path | None = None,
-    interval_ms: float = 1000.0,
+    interval_ms: float | None = None,
     root: Path = Path("/"),
 ) -> int:
     """List every kind of sensor.
@@ -38,7 +38,8 @@ def meters(
     tegrastats_log
         Also check a recorded tegrastats log: its rails.
     interval_ms
-        The interval at which that log was recorded.
+        The interval at which that log was recorded, where its lines carry no date: their stamps are the clock. 1000 unless
+        you say otherwise.
     root
         Look for sensors below this directory, for instance a copy of another board's /sys.
     """
@@ -46,7 +47,7 @@ def meters(
     from wattscribe.records import to_json
 
     probes = probe(root)
-    checked = _check_files(recording, tegrastats_log, interval_ms / 1e3)
+    checked = _check_files(recording, tegrastats_log, _interval_s(interval_ms))
     if json_output:
         print(json.dumps({"schema": SCHEMA, "meters": to_json(probes), "recordings": checked}, indent=2))
         return 0
@@ -57,6 +58,10 @@ def meters(
             f"\n{entry['file']}: {entry['samples']} samples over {entry['duration_s']:.4g} s, one every "
             f"{entry['interval_s']:.4g} s, mean {entry['mean_w']:.4g} W, {entry['skipped_lines']} lines skipped{rails}"
         )
+        if "mean_of" in entry:
+            print(f"the mean is that of {entry['mean_of']}")
+        for note in entry.get("notes", ()):
+            print(f"note: {note}")
     return 0
 
 
@@ -67,7 +72,7 @@ def attach(
     /,
     *,
     tegrastats_log: Path | None = None,
-    interval_ms: float = 1000.0,
+    interval_ms: float | None = None,
     covers: str | None = None,
     part: Annotated[bool, cyclopts.Parameter(negative=())] = False,
     column: Pairs = None,
@@ -90,7 +95,7 @@ def attach(
     tegrastats_log
         Instead of a CSV, a log written with tegrastats --logfile.
     interval_ms
-        The interval at which that log was recorded.
+        The interval at which that log was recorded, where its lines carry no date: their stamps are the clock.
     covers
         What the meter measures, in your words: "whole board at the DC input".
     part
@@ -116,7 +121,7 @@ def attach(
         run,
         recording,
         tegrastats_log=tegrastats_log,
-        interval_s=interval_ms / 1e3,
+        interval_s=_interval_s(interval_ms),
         covers=covers,
         total=not part,
         columns=_pairs(column, "--column"),
@@ -150,7 +155,11 @@ def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
     return pairs
 
 
-def _check_files(recording: Path | None, log: Path | None, interval_s: float) -> list[dict[str, Any]]:
+def _interval_s(interval_ms: float | None) -> float | None:
+    return None if interval_ms is None else interval_ms / 1e3
+
+
+def _check_files(recording: Path | None, log: Path | None, interval_s: float | None) -> list[dict[str, Any]]:
     """One entry per file; raises InputError where one cannot be read."""
     entries: list[dict[str, Any]] = []
     if recording is not None:
@@ -169,22 +178,27 @@ def _check_files(recording: Path | None, log: Path | None, interval_s: float) ->
             }
         )
     if log is not None:
-        from wattscribe.meters.tegrastats import read_log
-
-        traces = read_log(log, interval_s=interval_s)
-        first = next((trace for trace in traces if trace.total), traces[0])
-        entries.append(
-            {
-                "file": str(log),
-                "samples": len(first.t_s),
-                "duration_s": first.t_s[-1] - first.t_s[0],
-                "interval_s": interval_s,
-                "mean_w": sum(first.power_w) / len(first.power_w),
-                "skipped_lines": len(first.failed_t_s),
-                "rails": [trace.channel.partition(".")[2] for trace in traces],
-            }
-        )
+        entries.append(_check_log(log, interval_s))
     return entries
+
+
+def _check_log(log: Path, interval_s: float | None) -> dict[str, Any]:
+    from wattscribe.meters import tegrastats_log
+
+    read = tegrastats_log.read(log, interval_s=interval_s)
+    first = read.first
+    rail = first.channel.partition(".")[2]
+    return {
+        "file": str(log),
+        "samples": len(first.t_s),
+        "duration_s": float(read.timeline.t_s[-1]),
+        "interval_s": read.timeline.interval_s,
+        "mean_w": sum(first.power_w) / len(first.power_w),
+        "mean_of": f"{rail}, {first.covers}",
+        "skipped_lines": len(read.timeline.t_s) - len(first.t_s),
+        "rails": [trace.channel.partition(".")[2] for trace in read.traces],
+        "notes": list(read.notes),
+    }
 
 
 def _print_table(probes: list[Probe]) -> None:

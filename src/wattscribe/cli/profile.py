@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import cyclopts
 from cyclopts import Group, Parameter
@@ -23,6 +24,8 @@ app = cyclopts.App(
 _SIZES = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9, "b": 1}
 
 
+Number = TypeVar("Number", int, float)
+
 MODEL = Group("The model", sort_key=1)
 RATES = Group("How often it runs", sort_key=2)
 DEVICE = Group("The device", sort_key=3)
@@ -38,7 +41,13 @@ class Options:
     vocab: Annotated[int | None, Parameter(group=MODEL)] = None
     """Tokens of an arch: preset."""
     chunk_ms: Annotated[float | None, Parameter(group=MODEL)] = None
-    """Length of a segment, for models that do not fix it."""
+    """Length of a segment, for models that do not fix it; the hop of a graph with a fixed input."""
+    calls_per_s: Annotated[float | None, Parameter(group=MODEL)] = None
+    """Calls of the encoder (or the only graph) per second of audio, where the model does not say it."""
+    inputs: Annotated[tuple[str, ...], Parameter("--input", group=MODEL, negative="")] = ()
+    """NAME=VALUE: fill an input with a value, as in --input sr=16000; may be repeated."""
+    dims: Annotated[tuple[str, ...], Parameter("--dim", group=MODEL, negative="")] = ()
+    """NAME=SIZE: size of a free dimension; may be repeated."""
     decoding: Annotated[Literal["batched", "frame-by-frame"], Parameter(group=MODEL)] = "batched"
     """batched: one joiner call per segment and one per token; frame-by-frame: one per frame."""
     beam: Annotated[int, Parameter(group=MODEL)] = 1
@@ -73,6 +82,8 @@ class Options:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.local_memory_bytes is not None:
             values["local_memory_bytes"] = size_bytes(self.local_memory_bytes)
+        values["inputs"] = _named(self.inputs, "--input", float)
+        values["dims"] = _named(self.dims, "--dim", _count)
         if self.laws is not None:
             values["laws"] = read_laws(self.laws)
         return values
@@ -118,6 +129,27 @@ def show(found: Profile, *, as_json: bool, page: Path | None) -> None:
     print_profile(found)
     if page is not None:
         print(f"\npage: {page}")
+
+
+def _named(items: tuple[str, ...], option: str, parse: Callable[[str], Number]) -> dict[str, Number]:
+    """NAME=VALUE items as a mapping. Raises InputError."""
+    found: dict[str, Number] = {}
+    for item in items:
+        name, equals, value = item.rpartition("=")
+        try:
+            number = parse(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise InputError(f"{option} {item!r} is not NAME=NUMBER", fix=f"Write it as {option} sr=16000")
+        found[name] = number
+    return found
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 10 and int(text)):
+        raise ValueError(text)
+    return int(text)
 
 
 def size_bytes(text: str) -> int:

@@ -22,6 +22,7 @@ def report(
     max_memory: str | None = None,
     condition: str | None = None,
     device: str | None = None,
+    grid_gco2_per_kwh: float | None = None,
 ) -> None:
     """Write what a run found.
 
@@ -42,7 +43,9 @@ def report(
     condition
         The condition under which the limits hold: clean unless given.
     device
-        Show what transducers would take on this device instead: a profile's name or file (see wattscribe devices).
+        Show beside it what transducers would take on this device: a profile's name or file (see wattscribe devices).
+    grid_gco2_per_kwh
+        Grams of CO2 that the grid emits per kWh, as its operator or a national office states; shows CO2 per hour of audio.
     """
     from wattscribe.journal import read_run
     from wattscribe.report.findings import Limits
@@ -63,5 +66,5 @@ def report(
         profile = devices.load(device)
     if format in ("html", "parquet") and out is None:
         out = run / f"report.{format}"
-    text = write(facts, format, out, limits=limits, device=profile)
+    text = write(facts, format, out, limits=limits, device=profile, grid_gco2_per_kwh=grid_gco2_per_kwh)
     print(text if text is not None else out, end="" if text is not None and text.endswith("\n") else "\n")

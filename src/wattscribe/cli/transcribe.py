@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
@@ -61,9 +62,11 @@ def transcribe(
     beam: int = 4,
     blank_penalty: float = 0.0,
     frame_by_frame: Annotated[bool, Parameter(negative="")] = False,
+    phrase: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    phrases: Annotated[Path | None, Parameter(negative="")] = None,
     precision: Literal["stored", "fp32", "fp16", "int8"] = "stored",
     threads: int = 1,
-    tail_s: float = 0.8,
+    tail_s: float | None = None,
     endpoints: bool = True,
 ) -> int:
     """Transcribe with the streaming transducer in the directory MODEL.
@@ -88,16 +91,21 @@ def transcribe(
         Subtracted from the blank's score.
     frame_by_frame
         Ask the joiner frame by frame, for comparison.
+    phrase
+        Words that beam search favours, `TEXT` or `TEXT :SCORE`; may be repeated.
+    phrases
+        File with one such phrase a line.
     precision
         Which of several files of a component to take.
     threads
         Threads of one operator.
     tail_s
-        Seconds of silence appended at the end, at most 60.
+        Seconds of silence appended at the end, at most 60 (what the segments of the model need).
     endpoints
         Start a new line after a pause, or after 20 s.
     """
     from wattscribe.streaming import Endpointing, open_transducer
+    from wattscribe.streaming.phrases import Phrase, read_phrases
 
     unknown = [name for name in sources if name.startswith("-") and name != "-"]
     if unknown:
@@ -106,7 +114,7 @@ def transcribe(
         raise InputError("nothing to transcribe" if not mic else "both files and --mic", fix="Give FILE…, - or --mic")
     if threads < 1:
         raise InputError(f"threads is {threads}", fix="It must be 1 or more")
-    if not 0 <= tail_s <= MAX_TAIL_S:
+    if tail_s is not None and not 0 <= tail_s <= MAX_TAIL_S:
         raise InputError(f"tail_s is {tail_s:g}", fix=f"It must lie between 0 and {MAX_TAIL_S:g} s")
     transducer = open_transducer(
         model.removeprefix("onnx:"),
@@ -116,6 +124,7 @@ def transcribe(
         beam=beam,
         blank_penalty=blank_penalty,
         frame_by_frame=frame_by_frame,
+        phrases=[*map(Phrase.parse, phrase), *(read_phrases(phrases) if phrases is not None else ())],
         tail_s=tail_s,
         endpointing=Endpointing() if endpoints else None,
     )

@@ -19,13 +19,11 @@ from wattscribe.compress.measure import Measurer, listen
 from wattscribe.compress.speech import Audio, SpeechSet
 from wattscribe.errors import ModelError
 from wattscribe.records import Counts
-from wattscribe.scoring import ErrorCounts, PairedResult, count_errors, paired_bootstrap
+from wattscribe.scoring import FEWEST_SPEAKERS, ErrorCounts, PairedResult, count_errors, paired_bootstrap
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.transducer import Transducer
 from wattscribe.units import SAMPLE_RATE_HZ
 
-FEWEST_SPEAKERS = 5
-"""Below, an interval for other speakers is too wide to show anything: the verdict is then on these speakers, and says so."""
 LATENCY_UTTERANCES = 12
 MEMORY_UTTERANCES = 4
 

@@ -23,7 +23,7 @@ from wattscribe.streaming import open_transducer
 from wattscribe.streaming.encoder import EncoderLayout, read_layout
 from wattscribe.streaming.features import FrameSource
 from wattscribe.streaming.session import open_session, run
-from wattscribe.streaming.transducer import TAIL_S, Transducer
+from wattscribe.streaming.transducer import Transducer
 from wattscribe.units import SAMPLE_RATE_HZ
 
 Array = NDArray[Any]
@@ -231,7 +231,7 @@ def segments(audio: Audio, layout: EncoderLayout) -> Iterator[NDArray[np.float32
     """[1, T, mels] of each segment of an utterance, its tail of silence included, as the runtime cuts them."""
     source = FrameSource(layout.feature_dim)
     source.accept(np.ascontiguousarray(audio, dtype=np.float32))
-    source.accept(np.zeros(round(TAIL_S * SAMPLE_RATE_HZ), np.float32))
+    source.accept(np.zeros(round(layout.tail_s * SAMPLE_RATE_HZ), np.float32))
     source.finish()
     rows = np.zeros((layout.segment_frames, layout.feature_dim), np.float32)
     held = 0

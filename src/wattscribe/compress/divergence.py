@@ -98,7 +98,7 @@ def _log_probabilities(transducer: Transducer, frames: Scores, path: list[tuple[
     scores = [
         transducer.joiner.run(frames[at : at + _ROWS], vectors[at : at + _ROWS]) for at in range(0, len(frames), _ROWS)
     ]
-    logits: Any = np.concatenate(scores) if scores else np.zeros((0, len(transducer.vocabulary)), np.float32)
+    logits: Any = np.concatenate(scores) if scores else np.zeros((0, transducer.scored_tokens), np.float32)
     logits = logits - logits.max(axis=1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]
 

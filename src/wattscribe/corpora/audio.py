@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import errno
 import math
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -15,11 +17,16 @@ import soxr
 from numpy.typing import NDArray
 
 from wattscribe import containers
+from wattscribe.containers.media import Sound
 from wattscribe.corpora.base import Audio
+from wattscribe.corpora.folders import files_below
 from wattscribe.errors import InputError
 from wattscribe.units import SAMPLE_RATE_HZ
 
-AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3")
+Channel = int | tuple[int, ...] | None
+"""One channel, counted from 0, or the average of several; None: of all."""
+
+AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".sph", ".m4a", ".aac", ".webm")
 """What a folder is searched for; case does not matter."""
 
 MAX_DURATION_S = 4 * 3600.0
@@ -31,33 +38,44 @@ digits between machines then vanish instead of spreading."""
 
 BLOCK_FRAMES = 1 << 18
 
+OVERSHOOT_S = 0.01
+"""Lists round their times; a part may end so far beyond the recording's end."""
 
-def read_audio(path: str | Path, *, start_s: float = 0.0, duration_s: float | None = None) -> Audio:
+CANCELLED = 0.02
+"""Channels without relation keep all their power in N times their average's, equal ones N times it. Below this share (-17 dB)
+they stand against each other: one was recorded with its poles exchanged. Our own choice."""
+
+
+def read_audio(
+    path: str | Path,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    channel: Channel = None,
+    overshoot_s: float = OVERSHOOT_S,
+) -> Audio:
     """Read a file as 16 kHz mono float32 in [-1, 1]: channels are averaged, other rates resampled by soxr (HQ).
 
-    `start_s` and `duration_s` cut a part out. A recording that exceeds full scale (float files, resampling overshoot) is
-    scaled down to it, never clipped. Raises InputError when the file is missing, empty, truncated, not audio, holds no
-    samples, NaN or infinity, or is longer than `MAX_DURATION_S`.
+    `start_s` and `duration_s` cut a part out, and only that is decoded; `channel` takes one, counted from 0, or the average
+    of some. A part may reach `overshoot_s` beyond the end. A recording that exceeds full scale (float files, resampling
+    overshoot) is scaled down to it, never clipped.
+    Raises InputError when the file is missing, empty, truncated, not audio, holds no samples, NaN or infinity, is longer
+    than `MAX_DURATION_S`, or when its channels cancel each other out.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError("missing file", where=path) from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path) from error
-    return decode_audio(data, where=path, start_s=start_s, duration_s=duration_s)
+    _check_file(path)
+    with containers.opened(path) as sound:
+        return _read(sound, path, Part(start_s, duration_s, channel, overshoot_s))
 
 
-def decode_audio(data: bytes, *, where: object, start_s: float = 0.0, duration_s: float | None = None) -> Audio:
+def decode_audio(
+    data: bytes, *, where: object, start_s: float = 0.0, duration_s: float | None = None, channel: Channel = None
+) -> Audio:
     """The bytes of an audio file → 16 kHz mono float32; `where` names them in errors. Rules and errors as `read_audio`."""
     if not data:
         raise InputError("empty file (0 bytes)", where=where)
-    mono, rate_hz = _decode_mono(data, where)
-    mono = _cut(mono, rate_hz, start_s, duration_s, where)
-    if not np.isfinite(mono).all():
-        raise InputError("holds NaN or infinite samples", where=where)
-    return to_full_scale(resample(mono, rate_hz))
+    with containers.decoding(data, where) as sound:
+        return _read(sound, where, Part(start_s, duration_s, channel, OVERSHOOT_S))
 
 
 def resample(samples: NDArray[np.float64], rate_hz: int) -> NDArray[np.float64]:
@@ -78,14 +96,9 @@ def to_full_scale(samples: NDArray[np.float64]) -> Audio:
 def duration_of(path: str | Path) -> float:
     """Seconds as the header promises them, without decoding. Raises InputError when there is no readable header."""
     path = Path(path)
-    if not path.is_file():
-        raise InputError("missing file", where=path)
-    if path.stat().st_size == 0:
-        raise InputError("empty file (0 bytes)", where=path)
-    try:
-        return float(soundfile.info(os.fsencode(path)).duration)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"not audio ({_reason(error)})", where=path) from error
+    _check_file(path)
+    with containers.opened(path) as sound:
+        return sound.frames / sound.samplerate
 
 
 @contextlib.contextmanager
@@ -98,67 +111,113 @@ def mended_by(fix: str) -> Iterator[None]:
 
 
 def find_audio(folder: Path) -> list[Path]:
-    """Every audio file below a folder (or the one file), by relative path, so that the order is the same everywhere."""
+    """Every audio file below a folder (or the one file), by relative path, so that the order is the same everywhere.
+
+    Links are followed. Raises InputError for a link that leads nowhere and a folder that cannot be read.
+    """
     if folder.is_file():
         return [folder]
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    found = files_below(folder)
+    for path, reason in found.lost:
+        raise InputError(reason, where=path, fix="Mend or remove it")
+    return [path for path in found.files if path.suffix.lower() in AUDIO_SUFFIXES]
 
 
-def _decode_mono(data: bytes, where: object) -> tuple[NDArray[np.float64], int]:
-    """Decode whole and average the channels; refuses a file that holds fewer frames than its header promises."""
-    containers.check_complete(data, where)
+def _check_file(path: Path) -> None:
+    """What is said of a corpus's file in its list of rejected entries, in fewer words than to someone who named it."""
     try:
-        sound = soundfile.SoundFile(io.BytesIO(data))
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError("missing file", where=path) from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path) from error
+    if found.st_size == 0 and stat.S_ISREG(found.st_mode):
+        raise InputError("empty file (0 bytes)", where=path)
+
+
+class Part(NamedTuple):
+    """What of a recording is heard."""
+
+    start_s: float
+    duration_s: float | None
+    channel: Channel
+    overshoot_s: float
+
+
+def _read(sound: Sound, where: object, part: Part) -> Audio:
+    """Decode the part and average the channels; refuses a file that holds fewer frames than its header promises."""
+    rate_hz, promised = sound.samplerate, sound.frames
+    start_s, duration_s = part.start_s, part.duration_s
+    if promised > MAX_DURATION_S * rate_hz and duration_s is None:
+        raise InputError(f"longer than {MAX_DURATION_S / 3600:g} h", where=where, fix="Split it")
+    end = promised or int(MAX_DURATION_S * rate_hz)  # a browser's recording promises nothing
+    beyond = 2 * end + rate_hz  # no part ends there; 1e308 s is no count of samples
+    first = round(min(start_s * rate_hz, beyond))
+    count = None if duration_s is None else math.floor(min(duration_s * rate_hz, beyond) + 0.5)
+    try:
+        if first and sound.seek(min(first, end)) < first:
+            raise _beyond(start_s, duration_s, promised / rate_hz, where)
+        mono = _read_blocks(sound, where, count, part.channel)
     except soundfile.LibsndfileError as error:
-        raise InputError(f"not audio ({_reason(error)})", where=where) from error
-    with sound:
-        promised = sound.frames
-        if promised > containers.MAX_FRAMES:
-            raise InputError(
-                "the header does not say how long it is", where=where, fix="Re-encode it, for instance with sox"
-            )
-        if promised > MAX_DURATION_S * sound.samplerate:
-            raise InputError(f"longer than {MAX_DURATION_S / 3600:g} h", where=where, fix="Split it")
-        mono = _read_blocks(sound, where)
-        slack = containers.MP3_SLACK_FRAMES if sound.format == "MP3" else 0
-        if len(mono) + slack < promised:
-            raise InputError(f"truncated: {len(mono)} of {promised} samples are there", where=where)
-        if len(mono) == 0:
-            raise InputError("holds 0 samples", where=where)
-        return mono, sound.samplerate
+        raise InputError(f"truncated or damaged ({containers.reason_of(error)})", where=where) from error
+    held = first + len(mono)
+    if held + containers.slack_frames(sound) < promised and (count is None or len(mono) < count):
+        raise InputError(f"truncated: {held} of {promised} samples are there", where=where)
+    if count is not None and len(mono) < count - part.overshoot_s * rate_hz:
+        raise _beyond(start_s, duration_s, held / rate_hz, where)
+    if len(mono) == 0:
+        if first and count != 0:
+            raise _beyond(start_s, duration_s, held / rate_hz, where)
+        raise InputError("holds 0 samples", where=where)
+    if not np.isfinite(mono).all():
+        raise InputError("holds NaN or infinite samples", where=where)
+    samples = to_full_scale(resample(mono, rate_hz))
+    if len(samples) == 0:
+        raise InputError("holds 0 samples at 16 kHz", where=where)
+    return samples
 
 
-def _read_blocks(sound: soundfile.SoundFile, where: object) -> NDArray[np.float64]:
+def _read_blocks(sound: Sound, where: object, count: int | None, channel: Channel) -> NDArray[np.float64]:
+    """Up to `count` samples (all there are) as mono. Raises InputError where averaging the channels leaves next to nothing."""
     blocks: list[NDArray[np.float64]] = []
-    total = 0
-    try:
-        while len(block := sound.read(BLOCK_FRAMES, dtype="float64", always_2d=True)):
-            blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
-            total += len(block)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"truncated or damaged after {total} samples ({_reason(error)})", where=where) from error
+    total, alone, together = 0, 0.0, 0.0
+    while count is None or total < count:
+        block = sound.read(
+            BLOCK_FRAMES if count is None else min(BLOCK_FRAMES, count - total), "float64", always_2d=True
+        )
+        if len(block) == 0:
+            break
+        total += len(block)
+        if total > MAX_DURATION_S * sound.samplerate:
+            raise InputError(f"longer than {MAX_DURATION_S / 3600:g} h", where=where, fix="Split it")
+        block = _chosen(block, channel, where)
+        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        if block.shape[1] > 1:
+            alone += float(np.square(block).mean(axis=1).sum())
+            together += float(np.square(mono).sum()) * block.shape[1]
+        blocks.append(mono)
+    if together < CANCELLED * alone:
+        raise InputError(
+            f"the channels cancel each other out: their average is {10 * math.log10(alone / max(together, 1e-30)):.0f} dB "
+            "weaker than they are",
+            where=where,
+            fix='Choose one: "channel": 0 in a manifest, or sox IN.wav OUT.wav remix 1',
+        )
     return np.concatenate(blocks) if blocks else np.zeros(0)
 
 
-def _cut(
-    mono: NDArray[np.float64], rate_hz: int, start_s: float, duration_s: float | None, where: object
-) -> NDArray[np.float64]:
-    if start_s == 0.0 and duration_s is None:
-        return mono
-    beyond = 2 * len(mono) + rate_hz  # no part ends there; 1e308 s is no count of samples
-    first = round(min(start_s * rate_hz, beyond))
-    last = len(mono) if duration_s is None else first + math.floor(min(duration_s * rate_hz, beyond) + 0.5)
-    if first >= len(mono) or last > len(mono) + rate_hz // 100:
-        end = "" if duration_s is None else f" to {start_s + duration_s:g} s"
-        raise InputError(
-            f"the part from {start_s:g} s{end} lies beyond the end at {len(mono) / rate_hz:g} s",
-            where=where,
-        )
-    if last <= first:
-        raise InputError("holds 0 samples", where=where)
-    return mono[first:last]
+def _chosen(block: NDArray[np.float64], channel: Channel, where: object) -> NDArray[np.float64]:
+    if channel is None:
+        return block
+    wanted = [channel] if isinstance(channel, int) else list(channel)
+    if not wanted or max(wanted) >= block.shape[1] or min(wanted) < 0:
+        there = "1 channel" if block.shape[1] == 1 else f"{block.shape[1]} channels"
+        raise InputError(f"has {there}, counted from 0: there is no channel {wanted}", where=where)
+    return block[:, wanted]
 
 
-def _reason(error: soundfile.LibsndfileError) -> str:
-    return str(error.error_string).strip().rstrip(".")
+def _beyond(start_s: float, duration_s: float | None, end_s: float, where: object) -> InputError:
+    end = "" if duration_s is None else f" to {start_s + duration_s:g} s"
+    return InputError(f"the part from {start_s:g} s{end} lies beyond the end at {end_s:g} s", where=where)

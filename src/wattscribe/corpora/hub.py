@@ -12,7 +12,7 @@ from typing import Any
 
 from wattscribe.corpora.audio import decode_audio, read_audio
 from wattscribe.corpora.base import Audio
-from wattscribe.corpora.manifest import UNKNOWN_SPEAKER
+from wattscribe.corpora.listed import UNKNOWN_SPEAKER
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.records import Rejected, Utterance
 
@@ -57,7 +57,7 @@ class HubCorpus:
         id_ = self._value(values, "id") or str(row)
         reference = self._value(values, "text")
         where = f"{self.name} row {row}"
-        if not reference:
+        if values.get(self._columns["text"]) is None:
             return Rejected(corpus=self.name, id=id_, reason="text missing", where=where)
         first = seen.setdefault(id_, row)
         if first != row:

@@ -5,7 +5,8 @@ Per second of audio, for a component c with f_c calls and r_c rows (docs/energy-
     P_c = Σ_tier (call_bytes·f_c + row_bytes·r_c)·e_tier + Σ_tier (activations + 2·states)·r_c·share·e_tier
           + macs·r_c·e_op + P_idle·busy_c
 
-    busy_c = Σ_tier bytes/bandwidth + Σ_dtype macs/peak
+    busy_c = Σ_tier bytes/bandwidth + Σ_dtype macs/peak, and no less than the work's joules / (limit − idle) where the device
+             has a power limit
 
 Intervals: every constant is drawn from a triangle over its range (mode: its value, on a logarithmic scale), once per draw
 for the whole device, and the figures are recomputed; the placement stays that of the stated values.
@@ -154,8 +155,11 @@ def _component(
         busy = busy + macs * rate.rows_per_s / constants.mac_per_s[charged]
     for tier in read:
         busy = busy + (read[tier] + moved.get(tier, 0.0)) / constants.bytes_per_s[tier]
+    work_w = sum(reads_w.values(), constants.zero) + activations_w + arithmetic_w
+    if constants.limit_w is not None:  # a device that would draw more is slowed down until it does not
+        busy = np.maximum(busy, work_w / (constants.limit_w - constants.idle_w))
     idle_w = busy * constants.idle_w
-    total = sum(reads_w.values(), constants.zero) + activations_w + arithmetic_w + idle_w
+    total = work_w + idle_w
     power = ComponentPower(
         name=component.name,
         size_bytes=component.size_bytes,

@@ -243,6 +243,7 @@ def as_device(found: Calibration, base: Device, *, name: str, source: str) -> De
             "name": name,
             "title": f"{base.title}, calibrated",
             "evidence": "calibrated",
+            "limit": None,  # what the device draws at its busiest is in the fit
             "tiers": tuple(tiers),
             "operations": operations,
             "idle": _constant(found.idle_w, 1.0, "W", source),
@@ -259,6 +260,7 @@ def to_toml(device: Device) -> str:
     """A device profile as the TOML that `devices.load` reads."""
     lines = [f"{key} = {_text(getattr(device, key))}" for key in ("name", "title", "description", "evidence")]
     lines.append(f"idle = {_inline(device.idle)}")
+    lines += [f"limit = {_inline(device.limit)}"] if device.limit is not None else []
     for tier in device.tiers:
         lines += ["", "[[tiers]]", f"name = {_text(tier.name)}"]
         lines += [f"{key} = {_inline(getattr(tier, key))}" for key in ("capacity", "read", "bandwidth")]
@@ -273,4 +275,6 @@ def _text(value: Any) -> str:
 
 def _inline(constant: Constant) -> str:
     numbers = ", ".join(f"{key} = {float(getattr(constant, key))!r}" for key in ("value", "low", "high"))
-    return f"{{ {numbers}, unit = {_text(constant.unit)}, source = {_text(constant.source)} }}"
+    said = "" if constant.year is None else f", year = {constant.year}"
+    said += "" if constant.on_silicon is None else f", on_silicon = {str(constant.on_silicon).lower()}"
+    return f"{{ {numbers}, unit = {_text(constant.unit)}, source = {_text(constant.source)}{said} }}"

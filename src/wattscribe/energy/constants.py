@@ -23,6 +23,8 @@ class Draws:
     mac_j: Mapping[str, Array]
     mac_per_s: Mapping[str, Array]
     idle_w: Array
+    limit_w: Array | None
+    """What the device draws at most while busy; None: not known."""
 
     @property
     def zero(self) -> Array:
@@ -43,6 +45,7 @@ def draw(device: Device, draws: int, seed: int) -> Draws:
         mac_j={name: sample(cost.energy, "energy_per_mac") for name, cost in device.operations.items()},
         mac_per_s={name: sample(cost.peak, "macs") for name, cost in device.operations.items()},
         idle_w=sample(device.idle, "power"),
+        limit_w=None if device.limit is None else sample(device.limit, "power"),
     )
 
 

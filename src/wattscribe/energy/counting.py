@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from wattscribe.energy import operators, renaming
+from wattscribe.energy import binding, operators, renaming
 from wattscribe.energy.execute import Executed, execute
 from wattscribe.energy.liveness import peak_bytes
 from wattscribe.energy.workload import Component, WeightTensor
@@ -46,11 +46,19 @@ class _Tally:
 
 
 def component(model: Model, name: str, *, dims: Mapping[str, int], rows: int = 1) -> Component:
-    """Count one invocation of `model` with `rows` rows; everything per row is divided by them.
+    """`counted` without the shapes of the outputs."""
+    return counted(model, name, dims=dims, rows=rows)[0]
 
-    `dims` binds the named input dimensions. Raises ModelError when the graph cannot be executed.
+
+def counted(
+    model: Model, name: str, *, dims: Mapping[str, int], rows: int = 1, inputs: Mapping[str, float] | None = None
+) -> tuple[Component, dict[str, Shape]]:
+    """Count one invocation of `model` with `rows` rows, everything per row divided by them; and its outputs' shapes.
+
+    `dims` binds the free input dimensions, `inputs` fills inputs with a value. Raises ModelError when the graph cannot be
+    executed.
     """
-    executed = execute(model, dims)
+    executed = execute(model, dims, inputs)
     constants = _Constants(model.graph)
     nodes = renaming.by_name(model)
     tally = _Tally()
@@ -69,7 +77,7 @@ def component(model: Model, name: str, *, dims: Mapping[str, int], rows: int = 1
         )
         for tensor in constants.tensors.values()
     )
-    return Component(
+    found = Component(
         name=name,
         weights=weights,
         macs={dtype: count / rows for dtype, count in tally.macs.items()},
@@ -80,6 +88,17 @@ def component(model: Model, name: str, *, dims: Mapping[str, int], rows: int = 1
         operators=tally.operators,
         source=f"{model.path.name}: executed once, {tally.operators} operators",
     )
+    return found, _outputs(model, executed, nodes)
+
+
+def _outputs(model: Model, executed: list[Executed], nodes: Mapping[str, Node]) -> dict[str, Shape]:
+    wanted = {value.name for value in model.graph.outputs}
+    found: dict[str, Shape] = {}
+    for event in executed:
+        node = nodes.get(event.node)
+        names = [] if node is None else [name for name in node.outputs if name]
+        found.update((name, shape) for name, (_, shape) in zip(names, event.outputs, strict=False) if name in wanted)
+    return found
 
 
 class _Constants:
@@ -219,26 +238,8 @@ def _unseen(model: Model) -> Iterator[Tensor]:
 
 
 def _state_bytes(model: Model, dims: Mapping[str, int]) -> int:
-    """Bytes of the outputs that a later invocation takes as inputs: after the first output, matched by type
-    and shape in order, as exporters list them."""
-    free = [_signature(value.dtype, value.shape, dims) for value in model.graph.inputs[1:]]
-    total = 0
-    for value in model.graph.outputs[1:]:
-        signature = _signature(value.dtype, value.shape, dims)
-        if signature is not None and signature in free:
-            free.remove(signature)
-            total += _nbytes(signature)
-    return total
-
-
-def _signature(
-    dtype: str | None, shape: tuple[int | str | None, ...] | None, dims: Mapping[str, int]
-) -> tuple[str, Shape] | None:
-    if dtype is None or shape is None:
-        return None
-    sizes = [dim if isinstance(dim, int) else dims.get(str(dim)) for dim in shape]
-    known = [size for size in sizes if size is not None]
-    return (dtype, tuple(known)) if len(known) == len(sizes) else None
+    """Bytes of what a later invocation takes over from this one."""
+    return sum(_nbytes((value.dtype or "", shape)) for value, shape in binding.states(model, dims))
 
 
 def _nbytes(item: tuple[str, Shape]) -> int:

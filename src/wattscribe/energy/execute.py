@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.energy import renaming
+from wattscribe.energy import binding, renaming
 from wattscribe.errors import ModelError
 from wattscribe.onnxfile import Model, Value
+from wattscribe.units import SAMPLE_RATE_HZ
 
 _FROM_CPP = {"float": "float32", "double": "float64"}
 _LOG_FATAL = 4
+LENGTH = "*length"
+"""Among the dimensions: what inputs that hold lengths are filled with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +38,19 @@ class Executed:
     outputs: tuple[tuple[str, tuple[int, ...]], ...]
 
 
-def execute(model: Model, dims: Mapping[str, int]) -> list[Executed]:
-    """Every node execution of one run over zeros, in order. `dims` binds the named dimensions of the inputs.
+_WELL_KNOWN = {
+    "use_cache_branch": 1,
+    "sr": SAMPLE_RATE_HZ,
+    "sample_rate": SAMPLE_RATE_HZ,
+    "sampling_rate": SAMPLE_RATE_HZ,
+}
+"""Scalars whose zero would run another branch than speech does: optimum's merged decoders, Silero's voice gate."""
+
+
+def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] | None = None) -> list[Executed]:
+    """Every node execution of one run, in order. `dims` binds the free dimensions of the inputs (`binding.dimension`).
+
+    Inputs are zeros, lengths full, and what `inputs` names filled with the value given there.
 
     Raises ModelError when a dimension has no size or onnxruntime cannot run the graph.
     """
@@ -51,7 +65,9 @@ def execute(model: Model, dims: Mapping[str, int]) -> list[Executed]:
     options.enable_cpu_mem_arena = False  # an arena grows by powers of two, far beyond the weights
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
-    feeds = {value.name: _zeros(value, model, dims) for value in model.graph.inputs}
+    states = {value.name for value, _ in binding.states(model, dims)}
+    filled = {**_WELL_KNOWN, **(inputs or {})}
+    feeds = {value.name: _fed(value, model, dims, filled, state=value.name in states) for value in model.graph.inputs}
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
         source = renaming.executable(model)
@@ -60,27 +76,39 @@ def execute(model: Model, dims: Mapping[str, int]) -> list[Executed]:
             session.run(None, feeds)
         except Exception as error:
             reason = str(error).replace("\n", " ")[:300]
-            raise ModelError(f"onnxruntime cannot execute the graph: {reason}", where=model.path) from error
+            raise ModelError(
+                f"onnxruntime cannot execute the graph: {reason}",
+                where=model.path,
+                fix="Where it takes other lengths or values of its inputs, state them: --chunk-ms, --dim, --input",
+            ) from error
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return [_executed(event) for event in events if _is_node(event)]
 
 
-def _zeros(value: Value, model: Model, dims: Mapping[str, int]) -> NDArray[Any]:
+def _fed(
+    value: Value, model: Model, dims: Mapping[str, int], filled: Mapping[str, float], *, state: bool
+) -> NDArray[Any]:
     if value.dtype is None or value.shape is None:
         raise ModelError(f"the input {value.name!r} declares no shape", where=model.path, fix="Export it with shapes")
-    shape = tuple(_size(dim, value, model, dims) for dim in value.shape)
+    shape = tuple(_size(axis, value, model, dims) for axis in range(len(value.shape)))
     dtype = np.dtype(np.float32 if value.dtype == "bfloat16" else value.dtype)
+    if value.name in filled:
+        return np.full(shape, filled[value.name]).astype(dtype)
     lengths = value.dtype in ("int64", "int32") and "len" in value.name.lower() and "processed" not in value.name
-    return np.full(shape, dims.get("*length", 0) if lengths else 0, dtype=dtype)
+    return np.full(shape, dims.get(LENGTH, 0) if lengths and not state else 0, dtype=dtype)
 
 
-def _size(dim: int | str | None, value: Value, model: Model, dims: Mapping[str, int]) -> int:
+def _size(axis: int, value: Value, model: Model, dims: Mapping[str, int]) -> int:
+    dim = (value.shape or ())[axis]
     if isinstance(dim, int):
         return dim
-    size = dims.get(str(dim))
+    name = binding.dimension(value, axis)
+    size = dims.get(name)
     if size is None:
         raise ModelError(
-            f"dimension {dim!r} of the input {value.name!r} has no size", where=model.path, fix="Bind it with --dim"
+            f"dimension {name!r} of the input {value.name!r} has no size",
+            where=model.path,
+            fix=f"Give --dim {name}=SIZE",
         )
     return size
 

@@ -1,25 +1,67 @@
-"""Which files of a directory are which component, and how their free dimensions are bound."""
+"""Which files of a directory are which component, and the workload that they make up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from wattscribe.energy import counting
-from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Kind, Workload
-from wattscribe.errors import ModelError
+from wattscribe.energy import binding, counting
+from wattscribe.energy.binding import Segment
+from wattscribe.energy.execute import LENGTH
+from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
+from wattscribe.errors import InputError, ModelError
 from wattscribe.onnxfile import Graph, Model, Value, read_model
-from wattscribe.units import SAMPLE_RATE_HZ
 
 Role = Literal["encoder", "decoder", "joiner"]
 ROLES: tuple[Role, Role, Role] = ("encoder", "decoder", "joiner")
 _ORDER = {"int8": ("int8", "fp32", "fp16"), "fp16": ("fp16", "fp32", "int8")}
 _STORED = ("fp32", "fp16", "int8")
 """Which file to take where several precisions lie side by side: the same order as the streaming runtime's."""
-_BATCH = ("n", "b", "batch", "batch_size", "n_audio", "bs")
-DEFAULT_SEGMENT_S = 10.0
-"""Audio per invocation of an encoder that takes any length, where nothing else is asked for."""
+PAST_TOKENS = 12
+"""Tokens in a decoder's own cache when it is counted: half of what an utterance of 5 s has at 4.8 tokens/s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the user says of a graph's inputs: values to fill them with, sizes of free dimensions."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+
+    def check(self, models: Sequence[Model]) -> None:
+        """Raises InputError for a name that no graph has: it would change nothing in silence."""
+        inputs = [value for model in models for value in model.graph.inputs]
+        free = {
+            binding.dimension(value, axis)
+            for value in inputs
+            for axis, size in enumerate(value.shape or ())
+            if not isinstance(size, int)
+        }
+        for option, names, known in (
+            ("--input", self.values, {value.name for value in inputs}),
+            ("--dim", self.dims, free),
+        ):
+            for name in names:
+                if name not in known:
+                    listed = ", ".join(sorted(known)) or "none"
+                    raise InputError(
+                        f"{option} {name}: there is none of that name", where=models[0].path, fix=f"One of: {listed}"
+                    )
+
+    def values_of(self, model: Model) -> dict[str, float]:
+        """Those of the graph's own inputs."""
+        return {value.name: self.values[value.name] for value in model.graph.inputs if value.name in self.values}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How much audio a call takes and how often it comes, where the user says it."""
+
+    segment_s: float | None = None
+    calls_per_s: float | None = None
+    given: Given = field(default_factory=Given)
 
 
 def find(directory: Path, role: Role, precision: str | None = None) -> tuple[Path | None, str | None]:
@@ -31,6 +73,7 @@ def find(directory: Path, role: Role, precision: str | None = None) -> tuple[Pat
     found: dict[str, list[Path]] = {}
     for path in sorted(directory.glob(f"*{role}*.onnx")):
         found.setdefault(_precision_of(path), []).append(path)
+    found = {precision: _with_cache(files) for precision, files in found.items()}
     for name in _ORDER.get(precision or "", _STORED):
         if name not in found:
             continue
@@ -42,14 +85,31 @@ def find(directory: Path, role: Role, precision: str | None = None) -> tuple[Pat
     return None, None
 
 
+def _with_cache(files: list[Path]) -> list[Path]:
+    """Of optimum's decoders, the one that runs for every token: with a cache, else the merged one."""
+    for mark in ("with_past", "merged"):
+        marked = [path for path in files if mark in path.name]
+        if marked:
+            return marked
+    return files
+
+
 def _precision_of(path: Path) -> str:
     return next((mark for mark in ("int8", "fp16") if f".{mark}" in path.name or f"-{mark}" in path.name), "fp32")
 
 
-def workload_of(path: Path, *, precision: str | None = None, segment_s: float | None = None) -> Workload:
+def workload_of(
+    path: Path,
+    *,
+    precision: str | None = None,
+    segment_s: float | None = None,
+    calls_per_s: float | None = None,
+    given: Given | None = None,
+) -> Workload:
     """See `workload.of_directory`."""
+    ask = Asked(segment_s=segment_s, calls_per_s=calls_per_s, given=given or Given())
     if path.is_file():
-        return _single(path, segment_s)
+        return _single(path, ask)
     if not path.is_dir():
         raise ModelError("there is no such directory", where=path)
     found = [find(path, role, precision) for role in ROLES]
@@ -58,13 +118,13 @@ def workload_of(path: Path, *, precision: str | None = None, segment_s: float | 
         files = sorted(path.glob("*.onnx"))
         if len(files) == 1 or (files and encoder is None and decoder is None):
             wanted = _ORDER.get(precision or "", _STORED)
-            return _single(min(files, key=lambda each: wanted.index(_precision_of(each))), segment_s)
+            return _single(min(files, key=lambda each: wanted.index(_precision_of(each))), ask)
         missing = "encoder" if encoder is None else "decoder"
         raise ModelError(
             f"there is no {missing}*.onnx", where=path, fix="An exported transducer has encoder, decoder and joiner"
         )
     notes = tuple(note for _, note in found if note)
-    return of_files(path.name, encoder, decoder, joiner, segment_s=segment_s, notes=notes)
+    return of_files(path.name, encoder, decoder, joiner, ask=ask, notes=notes)
 
 
 def of_files(
@@ -74,93 +134,97 @@ def of_files(
     joiner: Path | None,
     *,
     segment_s: float | None = None,
+    ask: Asked | None = None,
     notes: tuple[str, ...] = (),
 ) -> Workload:
     """Count named files: a transducer with a joiner, a Whisper-like encoder and decoder without."""
-    model = read_model(encoder)
-    segment_s, frames_in = _segment(model, segment_s)
-    counted = counting.component(model, "encoder", dims=_dims(model, frames_in))
-    predictor = read_model(decoder)
-    parts = [counted, counting.component(predictor, _decoder_name(joiner), dims=_dims(predictor, None))]
-    vocabulary = None
+    ask = ask or Asked(segment_s=segment_s)
+    networks = [read_model(path) for path in (encoder, decoder, joiner) if path is not None]
+    ask.given.check(networks)
+    segment, first, frames = _encoder(networks[0], ask)
+    assumed = (
+        segment.note if joiner is not None else None
+    )  # a window of 30 s is what a Whisper-like encoder is made for
+    parts = [first]
     if joiner is not None:
-        joint = read_model(joiner)
-        parts.append(counting.component(joint, "joiner", dims=_dims(joint, None)))
-        vocabulary = _width(joint.graph)
+        for network, role in zip(networks[1:], ("predictor", "joiner"), strict=True):
+            parts.append(_counted(network, role, binding.free_sizes(network, None, given=ask.given.dims), ask))
+        notes += (f"the encoder {assumed}",) if assumed else ()
+    else:
+        sizes = binding.free_sizes(
+            networks[1], None, heard_frames=round(frames or 1), past_tokens=PAST_TOKENS, given=ask.given.dims
+        )
+        parts.append(_counted(networks[1], "decoder", sizes, ask, offset=PAST_TOKENS))
+        notes += (
+            (f"a token of the decoder looks back at {frames:g} encoder frames and {PAST_TOKENS} tokens",)
+            if frames
+            else ()
+        )
     return Workload(
         name=name,
         kind="transducer" if joiner is not None else "encoder-decoder",
         components=tuple(parts),
-        segment_s=segment_s,
-        frames_per_segment=_frames(model, segment_s),
-        vocabulary=vocabulary,
+        segment_s=segment.hop_s,
+        frames_per_segment=frames,
+        vocabulary=_width(networks[-1].graph),
         notes=notes,
     )
 
 
-def _decoder_name(joiner: Path | None) -> str:
-    return "decoder" if joiner is None else "predictor"
-
-
-def _single(path: Path, segment_s: float | None) -> Workload:
-    """A CTC model: one file, one component, once per segment."""
+def _single(path: Path, ask: Asked) -> Workload:
+    """A CTC model, a voice gate, an enhancer: one file, one component, once per segment."""
     model = read_model(path)
-    segment_s, frames_in = _segment(model, segment_s)
-    encoder = counting.component(model, "encoder", dims=_dims(model, frames_in))
-    kind: Kind = "ctc"
+    ask.given.check([model])
+    segment, encoder, _ = _encoder(model, ask)
     return Workload(
-        name=path.stem, kind=kind, components=(encoder,), segment_s=segment_s, vocabulary=_width(model.graph)
+        name=path.stem,
+        kind="ctc",
+        components=(encoder,),
+        segment_s=segment.hop_s,
+        vocabulary=_width(model.graph),
+        notes=(f"the model {segment.note}",) if segment.note else (),
     )
 
 
-def _segment(model: Model, segment_s: float | None) -> tuple[float, int | None]:
-    """(audio seconds per encoder invocation, input length to bind or None where the graph fixes it)."""
-    chunk = model.metadata.get("decode_chunk_len") or model.metadata.get("chunk_size")
+def _encoder(model: Model, ask: Asked) -> tuple[Segment, Component, float | None]:
+    """How often an encoder runs, one run of it counted, and the frames that it emits per run."""
+    segment = binding.segment_of(model, length_s=ask.segment_s, calls_per_s=ask.calls_per_s)
+    sizes = binding.free_sizes(model, segment.length, given=ask.given.dims)
+    length = segment.length if segment.length is not None else _fixed_length(model)
+    component, shapes = counting.counted(
+        model, "encoder", dims={**sizes, LENGTH: length}, inputs=ask.given.values_of(model)
+    )
+    factor = model.metadata.get("subsampling_factor", "")
+    if factor.isdecimal() and int(factor):
+        return segment, component, segment.hop_s * FEATURE_FRAMES_PER_S / int(factor)
+    output = model.graph.outputs[0]
+    shape = shapes.get(output.name)
+    return segment, component, None if shape is None else _frames(output, shape)
+
+
+def _counted(model: Model, name: str, sizes: Mapping[str, int], ask: Asked, offset: int | None = None) -> Component:
+    inputs = ask.given.values_of(model)
+    if offset is not None and any(value.name == "offset" for value in model.graph.inputs):
+        inputs = {"offset": offset, **inputs}
+    return counting.counted(model, name, dims=sizes, inputs=inputs)[0]
+
+
+def _fixed_length(model: Model) -> int:
     first = model.graph.inputs[0]
-    length = _length(first)
-    if chunk and chunk.isdigit():
-        window = model.metadata.get("T", "")
-        return int(chunk) / FEATURE_FRAMES_PER_S, int(window) if window.isdigit() else int(chunk)
-    rate = _rate(first)
-    if isinstance(length, int):
-        return length / rate, None
-    seconds = DEFAULT_SEGMENT_S if segment_s is None else segment_s
-    return seconds, max(1, round(seconds * rate))
+    axis = binding.time_axis(first)
+    size = None if axis is None else (first.shape or ())[axis]
+    return size if isinstance(size, int) else 0
 
 
-def _length(value: Value) -> int | str | None:
-    """The time dimension of an encoder's first input: frames (N, T, F) or (N, F, T), or samples (N, T)."""
-    shape = value.shape or ()
-    if len(shape) == 3:
-        last_is_time = not isinstance(shape[2], int) or (isinstance(shape[1], int) and shape[1] in (80, 128))
-        return shape[2] if last_is_time and isinstance(shape[1], int) else shape[1]
-    return shape[-1] if shape else None
-
-
-def _rate(value: Value) -> int:
-    return SAMPLE_RATE_HZ if len(value.shape or ()) == 2 else FEATURE_FRAMES_PER_S
-
-
-def _dims(model: Model, frames_in: int | None) -> Mapping[str, int]:
-    """Named dimensions → sizes: one stream, the segment's length, metadata by name; a cache's past is empty."""
-    found: dict[str, int] = {}
-    time = _length(model.graph.inputs[0]) if model.graph.inputs else None
-    for value in model.graph.inputs:
-        for dim in value.shape or ():
-            name = str(dim)
-            if isinstance(dim, int) or name in found:
-                continue
-            if dim == time and name.lower() not in _BATCH and frames_in is not None:
-                found[name] = frames_in
-            elif name.lower() in _BATCH:
-                found[name] = 1
-            elif model.metadata.get(name, "").isdigit():
-                found[name] = int(model.metadata[name])
-            else:
-                found[name] = 1
-    if frames_in is not None:
-        found["*length"] = frames_in
-    return found
+def _frames(output: Value, shape: tuple[int, ...]) -> float | None:
+    """Encoder output frames of one run: (N, T, D), NeMo's (N, D, T), Whisper's keys (layers, N, T, D)."""
+    declared = output.shape or ()
+    if len(shape) == 4:
+        return float(shape[2])
+    if len(shape) != 3:
+        return None
+    transposed = len(declared) == 3 and isinstance(declared[1], int) and not isinstance(declared[2], int)
+    return float(shape[2 if transposed else 1])
 
 
 def _width(graph: Graph) -> int | None:
@@ -169,13 +233,4 @@ def _width(graph: Graph) -> int | None:
     return last if isinstance(last, int) else None
 
 
-def _frames(model: Model, segment_s: float) -> float | None:
-    """Encoder output frames per invocation, where the graph declares them."""
-    shape = model.graph.outputs[0].shape or ()
-    if len(shape) == 3 and isinstance(shape[1], int):
-        return float(shape[1])
-    factor = model.metadata.get("subsampling_factor", "")
-    return round(segment_s * FEATURE_FRAMES_PER_S) / int(factor) if factor.isdigit() and int(factor) else None
-
-
-__all__ = ["Component", "find", "of_files", "workload_of"]
+__all__ = ["Component", "Given", "find", "of_files", "workload_of"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.energy import torchcount
-from wattscribe.energy.files import DEFAULT_SEGMENT_S
+from wattscribe.energy.binding import DEFAULT_SEGMENT_S
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
 from wattscribe.errors import InputError, MissingExtraError, ModelError
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -44,6 +44,34 @@ def workload_of(model: str, *, precision: str = "fp32", segment_s: float | None 
     raise InputError(
         f"the family {kind!r} cannot be counted", where=model, fix="Whisper and CTC models can; or export to ONNX"
     )
+
+
+def whisper_of(
+    name: str,
+    *,
+    width: int,
+    mel_bands: int,
+    frames: int,
+    encoder_layers: int,
+    decoder_layers: int,
+    feed_forward: int,
+    vocabulary: int,
+    precision: str = "fp32",
+) -> Workload:
+    """A Whisper told by its sizes: `frames` are the encoder's, 1500 for 30 s. For files of other runtimes.
+
+    The number of heads is that of Whisper's own models, 64 values each; it changes no count.
+    """
+    transformers, torch = _libraries()
+    heads = max(1, width // 64)
+    config = transformers.WhisperConfig(
+        d_model=width, num_mel_bins=mel_bands, max_source_positions=frames, vocab_size=vocabulary,
+        encoder_layers=encoder_layers, decoder_layers=decoder_layers, encoder_ffn_dim=feed_forward,
+        decoder_ffn_dim=feed_forward, encoder_attention_heads=heads, decoder_attention_heads=heads,
+        pad_token_id=0, bos_token_id=0, eos_token_id=0, decoder_start_token_id=0,
+    )  # fmt: skip
+    with torch.device("meta"):
+        return _whisper(transformers, torch, config, name, _DTYPES[precision])
 
 
 def _whisper(transformers: Any, torch: Any, config: Any, name: str, dtype: str) -> Workload:

@@ -81,11 +81,10 @@ def stated(
 ) -> Rates:
     """Rates from an operating point instead of a decode.
 
-    frame-by-frame: one row per call; joiner calls = frames (+ tokens where a frame may emit several) × beam.
-    batched: one joiner call per segment and one per token with frames after it (greedy), over the segment's remaining
-    frames, tokens spread evenly; with a beam, one call per frame over all hypotheses. The predictor runs once per token
-    and hypothesis.
-    Raises InputError for rates that cannot be.
+    frame-by-frame: one joiner call per frame (+ one per token where a frame may emit several) over all live hypotheses.
+    batched: one call per segment and one for each new predictor vector, over the segment's remaining frames, tokens spread
+    evenly. The predictor runs once per token, with a beam whenever a hypothesis has grown (`_BEAM`). Speech is fed live, one
+    segment after the other. Raises InputError for rates that cannot be.
     """
     segment_s = chunk_ms / 1000 if chunk_ms is not None else workload.segment_s
     if segment_s is None:
@@ -100,9 +99,12 @@ def stated(
     if workload.kind == "transducer":
         many = workload.symbols_per_frame == "many"
         rate["joiner"] = _joiner(per_s, tokens_per_s, segment_s, beam, decoding, many)
-    rows = tokens_per_s * beam
-    rate["predictor"] = Rate(calls_per_s=tokens_per_s if decoding == "batched" else rows, rows_per_s=rows)
-    rate["decoder"] = rate["predictor"]
+        growth = _growth(beam)
+        calls = tokens_per_s * growth.predictor_calls
+        rate["predictor"] = Rate(
+            calls_per_s=calls if many else min(calls, per_s), rows_per_s=tokens_per_s * growth.predictor_rows
+        )
+    rate["decoder"] = Rate(calls_per_s=tokens_per_s, rows_per_s=tokens_per_s * beam)
     return Rates(
         components={each.name: rate.get(each.name, rate["encoder"]) for each in workload.components},
         source="stated",
@@ -112,6 +114,43 @@ def stated(
         words_per_s=tokens_per_s * WORDS_PER_TOKEN if words_per_s is None else words_per_s,
         beam=beam,
         note=f"stated: segments of {1000 * segment_s:g} ms, {per_s:g} frames/s, {tokens_per_s:g} tokens/s, beam {beam}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """What modified beam search does per token of the best hypothesis, and hypotheses alive per frame."""
+
+    predictor_calls: float
+    predictor_rows: float
+    live: float
+
+
+_BEAM: Mapping[int, _Growth] = {
+    1: _Growth(1, 1, 1),
+    2: _Growth(2.50, 2.81, 1.87),
+    4: _Growth(2.87, 4.70, 3.51),
+    8: _Growth(3.45, 9.37, 6.95),
+}
+"""Counted, not derived: how often hypotheses grow depends on how sure a model is. A zipformer of 3.3 M weights on 25 utterances
+of clean LibriSpeech; in noise of 1 to 9 dB calls are up to 6 % and rows up to 11 % more (docs/energy-model.md)."""
+
+
+def _growth(beam: int) -> _Growth:
+    """Of any beam: linear between the counted ones, in proportion to the beam beyond them."""
+    known = sorted(_BEAM)
+    if beam >= known[-1]:
+        last, factor = _BEAM[known[-1]], beam / known[-1]
+        return _Growth(last.predictor_calls, last.predictor_rows * factor, last.live * factor)
+    low = max(width for width in known if width <= beam)
+    high = min(width for width in known if width > beam)
+    part = (beam - low) / (high - low)
+    one, other = _BEAM[low], _BEAM[high]
+    return _Growth(
+        *(
+            getattr(one, name) + part * (getattr(other, name) - getattr(one, name))
+            for name in ("predictor_calls", "predictor_rows", "live")
+        )
     )
 
 
@@ -125,11 +164,15 @@ def _frames_per_s(workload: Workload, frames_per_s: float | None) -> float:
 
 def _joiner(frames: float, tokens: float, segment_s: float, beam: int, decoding: Decoding, many: bool) -> Rate:
     evaluations = frames + tokens if many else frames
+    growth, per_segment = _growth(beam), frames * segment_s
     if decoding == "frame-by-frame":
-        return Rate(calls_per_s=evaluations * beam, rows_per_s=evaluations * beam)
+        return Rate(calls_per_s=evaluations, rows_per_s=evaluations * growth.live)
     if beam > 1:
-        return Rate(calls_per_s=evaluations, rows_per_s=evaluations * beam)
-    per_segment = frames * segment_s
+        asking = min(frames, tokens * growth.predictor_calls)
+        calls = asking + (frames - asking) / per_segment
+        grown = tokens * growth.predictor_rows
+        rows = grown * (per_segment + 1) / 2 + max(0.0, frames * growth.live - grown)
+        return Rate(calls_per_s=calls, rows_per_s=max(rows, calls))
     again = 1.0 if many else max(0.0, 1 - 1 / per_segment)  # a token on the last frame leaves nothing to ask again
     calls = 1 / segment_s + tokens * again
     rewound = tokens * max(0.0, (per_segment + 1) / 2 if many else (per_segment - 1) / 2)

@@ -20,6 +20,9 @@ RIVAL_SHARE = 0.97
 """A second peak as high as this share of the first, elsewhere, leaves the offset open: a periodic load."""
 MAX_DRIFT = 0.01
 """Clocks that differ by more than 1 % were matched at wrong edges."""
+MAX_QUARTZ_DRIFT = 2e-4
+"""What two quartz clocks can differ by: ±100 ppm each, twice the usual grade (±50 ppm over temperature, as of an HC-49 crystal's
+data sheet). More is no drift: a clock was set between, or samples were lost."""
 MAX_POINTS = 1 << 20
 
 
@@ -80,6 +83,10 @@ def by_correlation(recording: Recording, reference: PowerTrace) -> Alignment:
     rate = 1 + drift if abs(drift) <= MAX_DRIFT else 1.0
     fitted_s = (first_s + second_s) / 2 - (rate - 1) * center_s if rate != 1.0 else offset_s
     misfit_s = abs((first_s + second_s) / 2 - offset_s)
+    if abs(drift) > MAX_QUARTZ_DRIFT + 2 * step_s / (
+        second_t - first_t
+    ):  # A step somewhere between, nobody knows where.
+        misfit_s = max(misfit_s, abs(second_s - first_s) / 2)
     return Alignment(
         offset_s=fitted_s,
         rate=rate,

@@ -13,11 +13,10 @@ import numpy as np
 
 from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
-from wattscribe.meters import signal, window
+from wattscribe.meters import signal, tegrastats_log, window
 from wattscribe.meters.align import Alignment, by_correlation
 from wattscribe.meters.external import NAME, Recording
 from wattscribe.meters.marks import by_marks, possible_error_s
-from wattscribe.meters.tegrastats import read_log
 from wattscribe.records import AttachedRecording, Marks, PowerTrace, RunFacts, TrialFacts, Window
 
 MAX_ERROR_S = 0.05
@@ -49,10 +48,10 @@ def of_recording(
     return Source(name=name or recording.name, path=path, recording=recording, traces=(trace,))
 
 
-def of_tegrastats(path: Path, *, interval_s: float, name: str | None = None) -> Source:
-    """A log that tegrastats wrote; its rails keep what they cover."""
-    traces = read_log(path, interval_s=interval_s)
-    first = next((trace for trace in traces if trace.total), max(traces, key=lambda each: sum(each.power_w)))
+def of_tegrastats(path: Path, *, interval_s: float | None = None, name: str | None = None) -> Source:
+    """A log that tegrastats wrote; its rails keep what they cover. `interval_s` counts only where its lines have no stamps."""
+    log = tegrastats_log.read(path, interval_s=interval_s)
+    traces, first = log.traces, log.first
     recording = Recording(
         name=path.stem,
         t_s=np.asarray(first.t_s),

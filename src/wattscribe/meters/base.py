@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from wattscribe.records import Evidence
+
+MAX_OFFSET_W = 1.0
+MAX_OFFSET_SHARE = 0.01
+"""How far below zero a sensor at rest is believed: Jetson Thor's VDD_GPU shows -0.4 W when the GPU is off (its own tegrastats);
+an INA3221's offset of 80 µV is 0.05 % of its range (TI data sheet SBOS576)."""
 
 
 class Clock(Protocol):
@@ -47,6 +53,14 @@ class Channel:
     evidence: Evidence = "measured"
     averaging_s: float | None = None
     """The span that one value averages over, ending at its update; 0: an instant value; None: unknown."""
+    ceiling_w: float | None = None
+    """More power than this the part cannot draw: a value or a step of a counter above it is no measurement. None: not known."""
+
+    def is_possible_w(self, power_w: float) -> bool:
+        """Whether a reading can be true. A little below zero is a sensor's offset; more is a broken value."""
+        if math.isnan(power_w) or self.ceiling_w is None:
+            return True
+        return -max(MAX_OFFSET_W, MAX_OFFSET_SHARE * self.ceiling_w) <= power_w <= self.ceiling_w
 
 
 class Meter(Protocol):
@@ -70,6 +84,15 @@ class PacedMeter(Meter, Protocol):
     """A meter that is dear to read: the sampler asks it no more often than every `min_period_s`."""
 
     min_period_s: float
+
+
+@runtime_checkable
+class DoubtfulMeter(Meter, Protocol):
+    """A meter that checks its own values against each other."""
+
+    def doubts(self) -> Mapping[str, str]:
+        """Why a channel's values are held back, by `meter.channel`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

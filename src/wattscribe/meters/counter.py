@@ -16,6 +16,8 @@ class CounterEdges:
     """
 
     update_interval_s: float
+    ceiling_w: float | None = None
+    """A step that needs more power than this is a jump: what was drawn up to there is unknown, as after a set-back."""
     _edge_s: float | None = None
     _edge_j: float = 0.0
     _started: bool = False
@@ -34,10 +36,17 @@ class CounterEdges:
         if self._edge_s is None:
             self._edge_s, self._edge_j = edge_s, value_j
             return [(edge_s, math.nan)] if self._started else []
+        if self._is_jump(value_j - self._edge_j, edge_s - self._edge_s):
+            self._edge_s, self._edge_j = edge_s, value_j
+            return [(edge_s, math.nan)] if self._started else []
         power_w = (value_j - self._edge_j) / (edge_s - self._edge_s)
         points = [(edge_s, power_w)] if self._started else [(self._edge_s, power_w), (edge_s, power_w)]
         self._started, self._edge_s, self._edge_j = True, edge_s, value_j
         return points
+
+    def _is_jump(self, step_j: float, step_s: float) -> bool:
+        """The update's time is known to one update interval only; for so much longer the step may have been drawn."""
+        return self.ceiling_w is not None and step_j > self.ceiling_w * (step_s + self.update_interval_s)
 
     def _update_time_s(self, last_read_s: float, t_s: float) -> float:
         """The update lies between two reads, and at most one update interval back: the middle of what is possible."""

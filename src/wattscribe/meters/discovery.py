@@ -10,6 +10,7 @@ from wattscribe.errors import MeterError
 from wattscribe.meters import (
     battery,
     external,
+    hwmon,
     ina238,
     ina3221,
     ina3221_iio,
@@ -23,6 +24,7 @@ from wattscribe.meters import (
     tegrastats,
 )
 from wattscribe.meters.base import Meter, Probe
+from wattscribe.meters.cores import profile_for
 from wattscribe.meters.host import Host
 
 JETSON_SENSORS = frozenset({ina3221.NAME, ina3221_iio.NAME, ina238.NAME})
@@ -38,14 +40,17 @@ class Kind:
 
 
 def _probe_model(host: Host) -> Probe:
-    """Always there, and never mixed with a measurement."""
-    profile = modelled.profile_for(machine.cpu_name(host.files))
+    """Never mixed with a measurement; nothing where the CPU is not in the table of watts per core."""
+    name = machine.cpu_name(host.files)
+    profile = profile_for(name, machine.product(host.files))
+    if profile is None:
+        return Probe(meter="modelled", available=False, reason=modelled.unknown_cpu(name))
     return Probe(
         meter="modelled",
         available=True,
         reason=(
             f"where nothing is measured: CPU seconds × {profile.typical_w:g} W per core "
-            f"({profile.low_w:g} to {profile.high_w:g} W, {profile.name}); {profile.source}"
+            f"({profile.low_w:g} to {profile.high_w:g} W, {profile.name}); {profile.basis}"
         ),
     )
 
@@ -58,6 +63,7 @@ KINDS = (
     Kind(probe=tegrastats.probe, open_meter=tegrastats.open_meter, instead_of=JETSON_SENSORS),
     Kind(probe=nvml.probe, open_meter=nvml.open_meter),
     Kind(probe=rapl.probe, open_meter=rapl.open_meter),
+    Kind(probe=hwmon.probe, open_meter=hwmon.open_meter),
     Kind(probe=pmic.probe, open_meter=pmic.open_meter),
     Kind(probe=battery.probe, open_meter=battery.open_meter),
     Kind(probe=external.probe),

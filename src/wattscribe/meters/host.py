@@ -68,7 +68,12 @@ class SystemCommands:
 class _ProcessLines:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            list(arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
+            list(arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            errors="replace",  # A torn byte is one bad word of one line, not the end of the measuring.
         )
 
     def __iter__(self) -> Iterator[str]:

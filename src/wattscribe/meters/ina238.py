@@ -1,4 +1,4 @@
-"""Jetson Thor's INA238 at the board's input, under hwmon: power in µW."""
+"""INA238 under hwmon, power in µW: on Jetson Thor the board's input, elsewhere what its label says."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from wattscribe.units import w_from_uw
 NAME = "ina238"
 DRIVER = "sys/bus/i2c/drivers/ina238"
 POWER = "power1_input"
+SHUNT_RANGE_V = 0.16384
+BUS_RANGE_V = 85.0
+"""The chip's full scales (TI data sheet SBOSA20)."""
+MAX_BOARD_W = 300.0
+"""Thor's supply gives 240 W (NVIDIA); where neither shunt nor board is known the chip may carry more than that."""
 UPDATE_S = 0.0032
 """Bus, shunt and temperature at 1.052 ms each: the chip's default (TI data sheet SBOSA20), where the driver does not tell."""
 
@@ -54,10 +59,13 @@ class Ina238Meter:
         if monitor is None or not (monitor / POWER).exists():
             return
         label = files.text(monitor / "power1_label") or files.text(monitor / "in1_label")
-        name = label or ("VIN" if not self._channels else f"{chip.name}-power")
+        jetson = _is_jetson(files)
+        name = label or ("VIN" if jetson and not self._channels else f"{chip.name}-power")
         interval_ms = files.number(monitor / "update_interval")
         update_s = interval_ms / 1e3 if interval_ms else UPDATE_S
-        facts = rails.describe(name)
+        facts = rails.describe(name) if jetson else rails.Rail(covers=f"what INA238 {chip.name} carries ({name})")
+        shunt_uohm = files.number(monitor / "shunt_resistor")
+        range_w = SHUNT_RANGE_V / (shunt_uohm / 1e6) * BUS_RANGE_V if shunt_uohm else None
 
         def find() -> Path | None:
             found = _monitor(chip)
@@ -72,6 +80,7 @@ class Ina238Meter:
                 total=facts.total,
                 update_interval_s=update_s,
                 averaging_s=update_s,
+                ceiling_w=min(range_w or MAX_BOARD_W, MAX_BOARD_W) if jetson else range_w,
             )
         )
 
@@ -80,8 +89,14 @@ def _monitor(chip: Path) -> Path | None:
     return next(iter(sorted(chip.glob("hwmon/hwmon*"))), None)
 
 
+def _is_jetson(files: SensorFiles) -> bool:
+    """Only there an INA238 without a label is known to sit at the board's input."""
+    tree = f"{files.text(files.path('proc/device-tree/model'))} {files.text(files.path('proc/device-tree/compatible'))}"
+    return "jetson" in tree.lower() or "tegra" in tree.lower() or files.path("etc/nv_tegra_release").exists()
+
+
 def probe(host: Host) -> Probe:
-    """Whether the board's input can be read here."""
+    """Whether there is one, and what it covers here."""
     if not host.files.glob(f"{DRIVER}/*-*"):
         return Probe(meter=NAME, available=False, reason="no INA238 under hwmon (Jetson Thor)")
     try:

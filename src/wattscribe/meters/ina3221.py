@@ -18,6 +18,11 @@ INPUTS = (1, 2, 3)
 """in1 to in3 are the bus voltages of the rails. in4 to in6 are shunt voltages, in7 and curr4 the chip's sums: no rails."""
 SHUNT_STEP_V = 40e-6
 """The chip's shunt voltage step (TI data sheet SBOS576): 8 mA at 5 mΩ."""
+SHUNT_RANGE_V = 0.1638
+BUS_RANGE_V = 26.0
+"""The chip's full scales (SBOS576): more than both together it cannot show."""
+VOLTAGE_SLACK = 1.25
+"""A supply rail stays this near to what it was when it was opened."""
 DEFAULT_SHUNT_OHM = 5e-3
 DEFAULT_UPDATE_S = 0.0066
 """3 channels × (bus + shunt) × 1.1 ms, the driver's default, where the chip does not tell."""
@@ -91,6 +96,7 @@ class Ina3221Meter:
         interval_ms = self._files.number(monitor / "update_interval")
         shunt_uohm = self._files.number(monitor / f"shunt{rail.index}_resistor")
         voltage_mv = rail.voltage.read()
+        full_v = min(BUS_RANGE_V, VOLTAGE_SLACK * voltage_mv / 1e3) if voltage_mv else BUS_RANGE_V
         shunt_ohm = shunt_uohm / 1e6 if shunt_uohm else DEFAULT_SHUNT_OHM
         update_s = interval_ms / 1e3 if interval_ms else DEFAULT_UPDATE_S
         return Channel(
@@ -101,6 +107,7 @@ class Ina3221Meter:
             update_interval_s=update_s,
             resolution=SHUNT_STEP_V / shunt_ohm * (voltage_mv or 5000.0) / 1e3,
             averaging_s=update_s,
+            ceiling_w=SHUNT_RANGE_V / shunt_ohm * full_v,
         )
 
 

@@ -10,6 +10,7 @@ from wattscribe.meters import rails
 from wattscribe.meters.base import Channel, Probe
 from wattscribe.meters.files import FoundFile, SensorFiles
 from wattscribe.meters.host import Host
+from wattscribe.meters.tegrastats_line import MAX_RAIL_W
 from wattscribe.units import w_from_mw
 
 NAME = "ina3221-iio"
@@ -45,6 +46,7 @@ class Ina3221IioMeter:
                 update_interval_s=UPDATE_S,
                 resolution=STEP_W,
                 averaging_s=UPDATE_S,
+                ceiling_w=MAX_RAIL_W,
             )
             for label in self._labels
         ]

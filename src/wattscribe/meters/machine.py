@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
 from importlib import metadata
@@ -12,6 +13,7 @@ from typing import Any
 
 from wattscribe.errors import MeterError
 from wattscribe.meters import nvidia
+from wattscribe.meters.arm_cores import cores_name
 from wattscribe.meters.files import SensorFiles
 from wattscribe.meters.host import Host
 
@@ -42,7 +44,7 @@ def describe(root: Path = Path("/"), *, host: Host | None = None) -> dict[str, A
     host = host if host is not None else Host.of_root(root)
     files = host.files
     return {
-        "machine": _product(files),
+        "machine": product(files),
         "os": _os_name(files),
         "kernel": files.text(files.path("proc/sys/kernel/osrelease")) or _own(files, platform.release()),
         "architecture": _own(files, platform.machine()),
@@ -76,34 +78,44 @@ def state(host: Host) -> dict[str, Any]:
 
 
 def cpu_name(files: SensorFiles | None = None) -> str | None:
-    """The CPU's own name; on Arm, where /proc/cpuinfo gives numbers only, the core's name by its part number."""
+    """The CPU's own name; on Arm, where /proc/cpuinfo gives numbers only, the names of its cores by these numbers."""
     files = files if files is not None else SensorFiles()
-    text = files.text(files.path("proc/cpuinfo")) or ""
-    fields: dict[str, str] = {}
+    processors = _processors(files.text(files.path("proc/cpuinfo")) or "")
+    model = next((each["model name"] for each in processors if each.get("model name")), None)
+    cores = cores_name(processors)
+    if model and not (cores and GENERIC_ARM.match(model)):
+        return model
+    hardware = next((each["hardware"] for each in processors if each.get("hardware")), None)
+    return cores or model or hardware or _own(files, _brand() or platform.processor() or None)
+
+
+GENERIC_ARM = re.compile(r"armv\d|aarch64", re.IGNORECASE)
+"""`ARMv8 Processor rev 1 (v8l)`, as JetPack 4 and 32-bit systems write: the architecture, not the core."""
+
+
+def _processors(text: str) -> list[dict[str, str]]:
+    """The fields of each processor, keys in lower case; lines before the first and after the last one belong to these."""
+    found: list[dict[str, str]] = [{}]
     for line in text.splitlines():
         key, _, value = line.partition(":")
-        fields.setdefault(key.strip().lower(), value.strip())
-    if fields.get("model name"):
-        return fields["model name"]
-    part = ARM_CORES.get(fields.get("cpu part", "").lower())
-    return part or fields.get("hardware") or _own(files, platform.processor() or None)
+        key = key.strip().lower()
+        if key == "processor" and "processor" in found[-1]:
+            found.append({})
+        if key:
+            found[-1].setdefault(key, value.strip())
+    return found
 
 
-ARM_CORES = {
-    "0xd03": "Cortex-A53",
-    "0xd07": "Cortex-A57",
-    "0xd08": "Cortex-A72",
-    "0xd0b": "Cortex-A76",
-    "0xd42": "Cortex-A78AE",
-    "0xd41": "Cortex-A78",
-    "0xd0c": "Neoverse-N1",
-    "0xd40": "Neoverse-V1",
-    "0xd49": "Neoverse-N2",
-    "0xd4f": "Neoverse-V2",
-    "0xd83": "Neoverse-V3AE",
-    "0x004": "Carmel",
-}
-"""Arm part numbers (MIDR), as in the Linux kernel's cputype.h; 0x004 is NVIDIA's Carmel of Xavier."""
+def _brand() -> str | None:
+    """macOS has no /proc; `platform.processor()` says `arm` there."""
+    if platform.system() != "Darwin":
+        return None
+    try:
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 def library_versions(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
@@ -144,7 +156,8 @@ def _own(files: SensorFiles, value: str | None) -> str | None:
     return value if _is_this_machine(files) else None
 
 
-def _product(files: SensorFiles) -> str | None:
+def product(files: SensorFiles) -> str | None:
+    """The board or computer by its device tree or its firmware."""
     model = files.text(files.path("proc/device-tree/model")) or files.text(
         files.path("sys/firmware/devicetree/base/model")
     )

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattscribe.errors import InputError, MeterError
-from wattscribe.meters.align import MAX_DRIFT, MAX_POINTS, RIVAL_SHARE, Alignment, normalised_correlation
+from wattscribe.meters.align import (
+    MAX_DRIFT,
+    MAX_POINTS,
+    MAX_QUARTZ_DRIFT,
+    RIVAL_SHARE,
+    Alignment,
+    normalised_correlation,
+)
 from wattscribe.meters.external import Recording
 from wattscribe.meters.signal import Floats
 from wattscribe.records import Window
@@ -160,6 +167,8 @@ def _fit(recording: Recording, found: Sequence[tuple[_Group, float]], shortest_s
     own, ours = np.asarray(recorded), np.asarray(monotonic)
     middle = float(own.mean())
     rate = float(np.polyfit(own - middle, ours, 1)[0]) if len(found) > 1 else 1.0
+    if len(found) > 1:
+        _refuse_steps(recording, own, ours, rate, sizes=[len(group.edges_s) for group, _ in found])
     offset_s = float(ours.mean()) - rate * middle
     misfit_s = float(np.sqrt(np.mean((offset_s + rate * own - ours) ** 2)))
     return Alignment(
@@ -170,6 +179,26 @@ def _fit(recording: Recording, found: Sequence[tuple[_Group, float]], shortest_s
         points=own.size if len(found) > 1 else 1,
         anchors_s=tuple(monotonic),
     )
+
+
+def _refuse_steps(recording: Recording, own: Floats, ours: Floats, rate: float, *, sizes: Sequence[int]) -> None:
+    """A line through both groups takes a clock that was set, or samples that were lost between them, for drift.
+
+    More than quartz can drift, and than the edges' own scatter explains, is refused: when the step came nobody knows.
+    """
+    cut = sizes[0]
+    apart_s = float(ours[cut:].mean() - ours[:cut].mean())
+    scatter_s = max(float(np.std(part)) for part in ((ours - own)[:cut], (ours - own)[cut:]))
+    unsure_s = 2 * max(scatter_s, recording.spacing_s / 2)
+    stepped_s = abs(1 - rate) * apart_s
+    if stepped_s > MAX_QUARTZ_DRIFT * apart_s + unsure_s:
+        raise MeterError(
+            f"the recorder's clock and this machine's went {stepped_s:.3g} s apart between the marks "
+            f"({abs(1 / rate - 1) * 1e6:.0f} ppm; two quartz clocks differ by {MAX_QUARTZ_DRIFT * 1e6:.0f} at most): "
+            "a clock was set, or samples were lost",
+            where=recording.name,
+            fix="Record again with a steady clock, or cut the recording so that it holds one of the marks and the trials near it",
+        )
 
 
 def _edge_s(recording: Recording, near_s: float, half_s: float, *, up: bool) -> float:

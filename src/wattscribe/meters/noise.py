@@ -10,6 +10,10 @@ import numpy as np
 from wattscribe.meters.edges import Edge
 from wattscribe.meters.signal import Signal, cumulative_j
 from wattscribe.records import Window
+from wattscribe.student import student_t
+
+Z95 = 1.96
+"""The normal deviate of a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,20 @@ def _sampling_j2(signal: Signal, inside: np.ndarray) -> float:
     steps_w = np.diff(signal.power_w[inside]) * ~signal.after_gap[inside][1:]
     if signal.resolved:
         return float(np.sum((widths_s * steps_w) ** 2 / np.where(signal.sees(widths_s), 12, 2)))
-    return float(np.sum((np.maximum(widths_s, signal.hold_s) * steps_w) ** 2) / 2)
+    held_s = np.maximum(widths_s, signal.hold_s)
+    steps_j2 = float(np.sum((held_s * steps_w) ** 2) / 2)
+    if not signal.lag_known:  # A few refreshes tell their own scatter badly.
+        changes = int(np.count_nonzero(steps_w))
+        steps_j2 *= (student_t(changes, 0.975) / Z95) ** 2 if changes else 1.0
+    return steps_j2 + _one_more_pulse_j2(held_s, steps_w)
+
+
+def _one_more_pulse_j2(held_s: np.ndarray, steps_w: np.ndarray) -> float:
+    """Where single samples stand out (pulses shorter than the time between two looks), how many were missed is known no better
+    than to one: as counts of rare events, they may be one more or less than their own scatter tells."""
+    first_w, second_w = steps_w[:-1], steps_w[1:]
+    alone_w = np.where(first_w * second_w < 0, np.minimum(np.abs(first_w), np.abs(second_w)), 0.0)
+    return float((np.median(held_s) * alone_w.max()) ** 2) if alone_w.size else 0.0
 
 
 def _edge_j2(signal: Signal, edge_s: float, edge: Edge, power_w: np.ndarray, *, first: bool) -> float:
@@ -87,6 +104,10 @@ def _edge_j2(signal: Signal, edge_s: float, edge: Edge, power_w: np.ndarray, *, 
         gap_s = abs(float(t_s[0] if first else t_s[-1]) - edge_s)
         spread_w = float(np.std(power_w)) if len(power_w) else 0.0
         return (gap_s * spread_w) ** 2
+    if not signal.lag_known:
+        low, high = np.searchsorted(t_s, (edge_s - signal.margin_s, edge_s + signal.margin_s))
+        near_w = signal.power_w[max(int(low) - 1, 0) : int(high) + 1]
+        return (signal.lag_s * float(near_w.max() - near_w.min())) ** 2 / 3
     after = int(np.clip(np.searchsorted(t_s, edge_s, side="right"), 1, len(t_s) - 1))
     width_s = float(t_s[after] - t_s[after - 1])
     low, high = max(after - 2, 0), min(after + 2, len(t_s))

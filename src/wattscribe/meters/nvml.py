@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
 from wattscribe.errors import MeterError
-from wattscribe.meters.base import Channel, Probe
+from wattscribe.meters.base import Channel, Clock, MonotonicClock, Probe
+from wattscribe.meters.crosscheck import CrossCheck
 from wattscribe.meters.host import Host
 from wattscribe.units import j_from_mj, w_from_mw
 
@@ -21,26 +24,56 @@ FIELD_POWER_INSTANT = 186
 """NVML_FI_DEV_POWER_INSTANT."""
 GA100_NAMES = ("A100", "A30", "A800")
 PARTLY_SAMPLED_NAMES = ("A100", "H100", "H200", "H800", "GH200")
+OVER_LIMIT = 2.0
+"""A board's power limit holds on average; for milliseconds it may draw up to about twice as much (ATX 3.0, power excursions)."""
+MAX_BOARD_W = 3000.0
+"""Twice the largest rating (1400 W: GB300, NVIDIA), where a GPU tells no limit."""
 Source = Literal["energy counter", "instant power", "average power"]
 
 
 class _Gpu:
     """One GPU with the best source that it answers. Raises MeterError where none does."""
 
-    def __init__(self, nvml: Any, index: int) -> None:
+    def __init__(self, nvml: Any, index: int, clock: Clock) -> None:
         self._nvml = nvml
+        self._clock = clock
+        self.check = CrossCheck()
         self._handle = nvml.nvmlDeviceGetHandleByIndex(index)
         name = nvml.nvmlDeviceGetName(self._handle)
         self.name = name.decode() if isinstance(name, bytes) else str(name)
         self.index = index
         self.source, self._read = self._best_source()
+        self._power = self._other_power() if self.source == "energy counter" else None
 
     def read(self) -> float | None:
-        """J or W by the source; None where this read failed."""
+        """J or W by the source; None where this read failed, NaN while the counter and the power contradict each other."""
         try:
-            return self._read()
+            value = self._read()
         except self._nvml.NVMLError:
             return None
+        if self._power is not None:
+            with suppress(self._nvml.NVMLError):
+                self.check.see(self._clock.now_s(), value, self._power())
+        return value if self.check.doubt is None else math.nan
+
+    def _other_power(self) -> Callable[[], float] | None:
+        for read in (self._instant_w, self._average_w):
+            try:
+                read()
+            except (self._nvml.NVMLError, AttributeError):
+                continue
+            return read
+        return None
+
+    def _ceiling_w(self) -> float:
+        try:
+            _, most_mw = self._nvml.nvmlDeviceGetPowerManagementLimitConstraints(self._handle)
+        except (self._nvml.NVMLError, AttributeError):
+            try:
+                most_mw = self._nvml.nvmlDeviceGetEnforcedPowerLimit(self._handle)
+            except (self._nvml.NVMLError, AttributeError):
+                return MAX_BOARD_W
+        return OVER_LIMIT * w_from_mw(float(most_mw)) if most_mw else MAX_BOARD_W
 
     def channel(self) -> Channel:
         return Channel(
@@ -51,6 +84,7 @@ class _Gpu:
             update_interval_s=UPDATE_S,
             resolution=1e-3,
             averaging_s=self._averaging_s(),
+            ceiling_w=self._ceiling_w(),
         )
 
     def _best_source(self) -> tuple[Source, Callable[[], float]]:
@@ -98,8 +132,9 @@ class NvmlMeter:
 
     name = NAME
 
-    def __init__(self, nvml: Any) -> None:
+    def __init__(self, nvml: Any, clock: Clock | None = None) -> None:
         self._nvml = nvml
+        self._clock: Clock = clock if clock is not None else MonotonicClock()
         self._open = False
         try:
             nvml.nvmlInit()
@@ -123,6 +158,10 @@ class NvmlMeter:
     def read(self) -> Sequence[float | None]:
         return [gpu.read() for gpu in self._gpus]
 
+    def doubts(self) -> Mapping[str, str]:
+        """GPUs whose counter and power contradict each other, and how."""
+        return {f"{NAME}.gpu{gpu.index}": gpu.check.doubt for gpu in self._gpus if gpu.check.doubt is not None}
+
     def close(self) -> None:
         if self._open:
             self._open = False
@@ -131,7 +170,7 @@ class NvmlMeter:
     def _find_gpus(self) -> None:
         for index in range(self._nvml.nvmlDeviceGetCount()):
             try:
-                self._gpus.append(_Gpu(self._nvml, index))
+                self._gpus.append(_Gpu(self._nvml, index, self._clock))
             except MeterError as error:
                 self.refused.append(str(error))
 
@@ -148,7 +187,7 @@ def probe(host: Host) -> Probe:
             fix="pip install 'wattscribe[nvml]'",
         )
     try:
-        meter = NvmlMeter(host.nvml)
+        meter = NvmlMeter(host.nvml, host.clock)
     except MeterError as error:
         return Probe(meter=NAME, available=False, reason=_in_words(str(error)))
     try:
@@ -173,4 +212,4 @@ def open_meter(host: Host) -> NvmlMeter:
     """Raises MeterError where no GPU answers."""
     if host.nvml is None:
         raise MeterError("the package nvidia-ml-py is not installed", where=NAME)
-    return NvmlMeter(host.nvml)
+    return NvmlMeter(host.nvml, host.clock)

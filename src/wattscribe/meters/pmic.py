@@ -13,6 +13,8 @@ NAME = "pmic"
 COMMAND = ("vcgencmd", "pmic_read_adc")
 MIN_PERIOD_S = 0.5
 """A read takes about 23 ms and starts a process: twice a second keeps the measuring itself below a few per cent of a core."""
+MAX_BOARD_W = 27.0
+"""What its power supply gives: 5.1 V at 5 A, with 6 % for its tolerance (Raspberry Pi 27W USB-C power supply)."""
 _VALUE = re.compile(r"^\s*(\S+)_([AV])\s+(?:current|volt)\(\d+\)=(-?[\d.]+(?:[eE]-?\d+)?)[AV]\s*$", re.MULTILINE)
 FIX = "sudo usermod -aG video $USER, then log in again"
 
@@ -60,7 +62,13 @@ class PmicMeter:
 
     def _channel(self, name: str, covers: str, *, total: bool) -> Channel:
         return Channel(
-            name=name, covers=covers, kind="power", total=total, update_interval_s=self.min_period_s, averaging_s=0.0
+            name=name,
+            covers=covers,
+            kind="power",
+            total=total,
+            update_interval_s=self.min_period_s,
+            averaging_s=0.0,
+            ceiling_w=MAX_BOARD_W,
         )
 
 

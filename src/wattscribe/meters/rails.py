@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wattscribe.errors import MeterError
-from wattscribe.meters.base import Meter, Probe
+from wattscribe.meters.base import Channel, Meter, Probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +64,9 @@ def describe(label: str) -> Rail:
     return RAILS.get(normal_name(label), Rail(covers=f"rail {label.strip()}"))
 
 
-def without_total(names: list[str]) -> str | None:
+def without_total(channels: Sequence[Channel]) -> str | None:
     """Words for a board whose rails have no total among them, or None."""
-    if not names or any(describe(name).total for name in names):
+    if not channels or any(channel.total for channel in channels):
         return None
     return "none of them covers the whole module; they are parts, and they are not added up"
 
@@ -76,6 +76,19 @@ class RailMeter(Meter, Protocol):
 
     @property
     def forbidden(self) -> bool: ...
+
+
+def _now(channels: Sequence[Channel], values: Sequence[float | None]) -> list[str]:
+    """Each rail by name; one whose value cannot be true says so instead of its power."""
+    words = []
+    for channel, value in zip(channels, values, strict=True):
+        if value is None or channel.kind == "energy":
+            words.append(channel.name)
+        elif channel.is_possible_w(value):
+            words.append(f"{channel.name} {value:.4g} W")
+        else:
+            words.append(f"{channel.name} (shows {value:.4g} W, which cannot be)")
+    return words
 
 
 def probe_of(name: str, meter: RailMeter, fix: str, *, left_out: Sequence[str] = ()) -> Probe:
@@ -90,11 +103,11 @@ def probe_of(name: str, meter: RailMeter, fix: str, *, left_out: Sequence[str] =
         if meter.forbidden:
             return Probe(meter=name, available=False, reason="the rails may be read by root only", fix=fix)
         return Probe(meter=name, available=False, reason=f"every read failed ({', '.join(names)})")
-    words = [f"{len(names)} rail{'s' if len(names) > 1 else ''}: {', '.join(names)}"]
+    words = [f"{len(names)} rail{'s' if len(names) > 1 else ''}: {', '.join(_now(channels, values))}"]
     failing = [name for name, value in zip(names, values, strict=True) if value is None]
     if failing:
         words.append(f"not readable now: {', '.join(failing)}")
-    if note := without_total(names):
+    if note := without_total(channels):
         words.append(note)
     if left_out:
         words.append(f"left out: {', '.join(left_out)}")

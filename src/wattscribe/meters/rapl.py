@@ -9,17 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattscribe.errors import MeterError
+from wattscribe.meters import machine
 from wattscribe.meters.base import Channel, Clock, Probe
 from wattscribe.meters.files import SensorFiles, ValueFile
 from wattscribe.meters.host import Host
-from wattscribe.units import j_from_uj
+from wattscribe.meters.window import PSYS_SHARE
+from wattscribe.units import j_from_uj, w_from_uw
 
 NAME = "rapl"
 CLASS = "sys/class/powercap"
 UPDATE_S = 0.001
 """Intel's manual, volume 3B: the counters are updated about every millisecond."""
-MAX_DOMAIN_W = 5000.0
-"""No socket draws more: a step that needs more power is a reset of the counter, not a wrap."""
+FIRMWARE_UNLIMITED_W = 1000.0
+"""A limit above this is none: desktop boards write 4095.875 W, the register's largest value, to switch the limit off."""
+OVER_TDP = 5.0
+"""A package's short-term draw over its thermal design power: up to 4.3 (15 W parts with a PL2 of 64 W, Intel's data sheets
+of the 10th to 13th generation), and a desktop part without limits about 3."""
+OVER_LIMIT = 2.0
+"""A limit holds on average over up to 2.4 ms to 28 s (Intel's manual, volume 3B); in between a domain may be above it."""
+CEILINGS_W = {"dram": 400.0, "psys": 1500.0}
+"""Where the machine tells no limit. DRAM: 24 modules of 15 W of one socket; psys: what one power supply feeds."""
+LARGEST_PACKAGE_W = 1000.0
+"""Twice the largest rating sold (500 W: AMD EPYC 9965, Intel Xeon 6980P, their product pages)."""
+SMALL_PACKAGE_W = 150.0
+SMALL_CPUS = re.compile(r"\b(Celeron|Pentium|Atom|N\d{2,4}|[mM][357]-\w+|\w+-\w+[UY]|\w+G[1-7])\b")
+"""Rated at most 28 W (Pentium desktops: 58 W), with limits of at most 64 W."""
+PSYS_CHECK_S = 0.1
+"""Long enough for a hundred updates of the counters."""
 FIX = f"sudo chmod o+r /{CLASS}/intel-rapl*/energy_uj /{CLASS}/intel-rapl*/*/energy_uj"
 _ZONE = re.compile(r"^(intel-rapl(?:-mmio)?):(\d+)(?::(\d+))?$")
 
@@ -39,8 +55,9 @@ class _Zone:
 class _Counter:
     """One domain's energy in J since the first read: a failed read changes nothing, NaN says that it was set back."""
 
-    def __init__(self, files: SensorFiles, zone: _Zone, clock: Clock) -> None:
+    def __init__(self, files: SensorFiles, zone: _Zone, clock: Clock, ceiling_w: float) -> None:
         self.file = ValueFile(files, zone.path / "energy_uj")
+        self.ceiling_w = ceiling_w
         self._range_uj = files.number(zone.path / "max_energy_range_uj")
         self._clock = clock
         self._last_uj: float | None = None
@@ -58,8 +75,8 @@ class _Counter:
         step_uj = value_uj - last_uj
         if step_uj < 0:
             step_uj += self._range_uj or 0.0
-            if step_uj < 0 or j_from_uj(step_uj) > MAX_DOMAIN_W * max(elapsed_s, UPDATE_S):
-                return math.nan  # Suspended, or the driver loaded anew: this step is unknown, not a wrap.
+        if step_uj < 0 or j_from_uj(step_uj) > self.ceiling_w * (elapsed_s + UPDATE_S):
+            return math.nan  # Suspended, the driver loaded anew, or a broken read: this step is unknown.
         self._sum_uj += step_uj
         return j_from_uj(self._sum_uj)
 
@@ -73,9 +90,11 @@ class RaplMeter:
         self._zones = find_zones(files)
         if not self._zones:
             raise MeterError("no RAPL domain", where=CLASS)
-        self._counters = [_Counter(files, zone, clock) for zone in self._zones]
+        cpu = machine.cpu_name(files) or ""
+        self._counters = [_Counter(files, zone, clock, ceiling_w(files, zone, cpu)) for zone in self._zones]
         self._readable = [counter.read_j() is not None for counter in self._counters]
         self._summed = [index for index, zone in enumerate(self._zones) if _is_summed(zone)]
+        self.psys_is_total = self._psys_holds_all(clock)
 
     @property
     def forbidden(self) -> bool:
@@ -86,15 +105,31 @@ class RaplMeter:
         return any(self._readable)
 
     def channels(self) -> Sequence[Channel]:
-        has_psys = any(zone.name == "psys" and ok for zone, ok in zip(self._zones, self._readable, strict=True))
         channels = [
-            _channel(zone.label, _covers(zone), total=zone.name == "psys" and ok)
-            for zone, ok in zip(self._zones, self._readable, strict=True)
+            _channel(zone.label, _covers(zone), counter.ceiling_w, total=zone.name == "psys" and self.psys_is_total)
+            for zone, counter in zip(self._zones, self._counters, strict=True)
         ]
         if self._summed:
             names = " + ".join(self._zones[index].label for index in self._summed)
-            channels.append(_channel("cpu", f"CPU: {names} (not board, disk or GPU)", total=not has_psys))
+            most_w = sum(self._counters[index].ceiling_w for index in self._summed)
+            covers = f"CPU: {names} (not board, disk or GPU)"
+            channels.append(_channel("cpu", covers, most_w, total=not self.psys_is_total))
         return channels
+
+    def _psys_holds_all(self, clock: Clock) -> bool:
+        """psys holds the packages, so it must count faster than they; where its wiring or its unit is wrong it does not."""
+        psys = [
+            c for z, c, ok in zip(self._zones, self._counters, self._readable, strict=True) if z.name == "psys" and ok
+        ]
+        if not psys:
+            return False
+        parts = [self._counters[index] for index in self._summed if self._readable[index]]
+        before_j = [counter.read_j() for counter in (psys[0], *parts)]
+        clock.sleep(PSYS_CHECK_S)
+        after_j = [counter.read_j() for counter in (psys[0], *parts)]
+        steps_j = [None if a is None or b is None else b - a for a, b in zip(before_j, after_j, strict=True)]
+        whole_j, inside_j = steps_j[0], _sum_j(steps_j[1:])
+        return whole_j is None or inside_j is None or not whole_j < PSYS_SHARE * inside_j
 
     def read(self) -> Sequence[float | None]:
         values = [counter.read_j() for counter in self._counters]
@@ -116,8 +151,24 @@ def _sum_j(parts_j: Sequence[float | None]) -> float | None:
     return total_j if len(known_j) == len(parts_j) or math.isnan(total_j) else None
 
 
-def _channel(name: str, covers: str, *, total: bool) -> Channel:
-    return Channel(name=name, covers=covers, kind="energy", total=total, update_interval_s=UPDATE_S)
+def _channel(name: str, covers: str, most_w: float, *, total: bool) -> Channel:
+    return Channel(name=name, covers=covers, kind="energy", total=total, update_interval_s=UPDATE_S, ceiling_w=most_w)
+
+
+def ceiling_w(files: SensorFiles, zone: _Zone, cpu: str) -> float:
+    """What a domain can draw at most: by the machine's own limits, else by the kind of domain and CPU."""
+    limits_w, tdp_w = [], 0.0
+    for path in files.glob(str((zone.path / "constraint_*_uw").relative_to(files.root))):
+        value_w = w_from_uw(files.number(path) or 0.0)
+        if not 0 < value_w <= FIRMWARE_UNLIMITED_W:
+            continue
+        if path.name == "constraint_0_max_power_uw":  # The first, long-term, one is the thermal design power.
+            tdp_w = value_w
+        limits_w.append(value_w)
+    if limits_w:
+        return max(OVER_LIMIT * max(limits_w), OVER_TDP * tdp_w)
+    whole_w = SMALL_PACKAGE_W if SMALL_CPUS.search(cpu) else LARGEST_PACKAGE_W
+    return CEILINGS_W.get(zone.name, whole_w)
 
 
 def _is_summed(zone: _Zone) -> bool:
@@ -221,7 +272,10 @@ def _probe_domains(meter: RaplMeter) -> Probe:
                 fix=FIX,
             )
         return Probe(meter=NAME, available=False, reason=f"every read failed ({names})")
-    return Probe(meter=NAME, available=True, reason=f"energy counters: {names}", channels=channels)
+    reason = f"energy counters: {names}"
+    if not meter.psys_is_total and "psys" in names:
+        reason += "; psys counts less than package and DRAM do, so it is not the platform's total"
+    return Probe(meter=NAME, available=True, reason=reason, channels=channels)
 
 
 def open_meter(host: Host) -> RaplMeter:

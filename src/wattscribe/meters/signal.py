@@ -27,6 +27,8 @@ MIN_HOLD_SAMPLES = 1.5
 """A hold shorter than this many sample spacings cannot be told from a change at every read."""
 RESOLVED_SHARE = 0.9
 """A sensor that averages over this share of the time between its values has seen everything: nominal times are rounded."""
+SLOW_S = 0.2
+"""A refresh from here on is long beside a window of seconds: where it is unknown what a value averages over, it must be said."""
 GAP_SPACINGS = 3.0
 """Samples further apart than this many ordinary spacings leave a gap."""
 GAP_UPDATES = 1.5
@@ -51,6 +53,8 @@ class Signal:
     lag_s: float
     margin_s: float
     """Samples nearer than this to a change of load may contain both sides of it."""
+    lag_known: bool = True
+    """False: a held value may be an instant's or an average of its refresh, so that all times may be off by `lag_s`."""
     after_gap: Bools
     """Per sample: True where the time since the one before is unseen, because reads failed or a counter was set back."""
 
@@ -104,7 +108,7 @@ def of_trace(trace: PowerTrace) -> Signal:
     spacing_s = _median_spacing(t_s)
     averaging_s = trace.averaging_s or 0.0
     if trace.interval_means:
-        hold_s, lag_s, margin_s = trace.update_interval_s, 0.0, 0.0
+        hold_s, lag_s, margin_s, lag_known = trace.update_interval_s, 0.0, 0.0, True
         update_s = max(trace.update_interval_s, spacing_s)
         after_gap = set_back
     else:
@@ -115,6 +119,11 @@ def of_trace(trace: PowerTrace) -> Signal:
         lag_s = 0.0 if trace.averaging_s is None else (averaging_s + hold_s) / 2
         held = trace.averaging_s is not None or hold_s > MIN_HOLD_SAMPLES * spacing_s
         margin_s = averaging_s / 2 + (hold_s / 2 if held else 0.0)
+        if not (lag_known := _is_lag_known(trace, hold_s, spacing_s)):
+            # Between half a refresh (instants) and a whole one (averages over it): the middle. Its nominal refresh is only the
+            # longest that is common: what the samples show counts.
+            lag_s, margin_s = 0.75 * hold_s, 1.25 * hold_s
+            update_s = max(hold_s, spacing_s)
         after_gap = np.diff(t_s, prepend=t_s[:1]) > longest_step_s(spacing_s, trace.update_interval_s)
     return Signal(
         t_s=t_s - lag_s,
@@ -126,8 +135,15 @@ def of_trace(trace: PowerTrace) -> Signal:
         averaging_s=averaging_s,
         lag_s=lag_s,
         margin_s=margin_s,
+        lag_known=lag_known,
         after_gap=after_gap,
     )
+
+
+def _is_lag_known(trace: PowerTrace, hold_s: float, spacing_s: float) -> bool:
+    """Unknown where nothing tells what a held value averages over. An attached recording's lag is in its clock's alignment."""
+    held = hold_s > MIN_HOLD_SAMPLES * spacing_s and hold_s >= SLOW_S
+    return trace.averaging_s is not None or trace.clock_error_s > 0 or not held
 
 
 def longest_step_s(spacing_s: float, nominal_s: float) -> float:

@@ -17,7 +17,7 @@ from wattscribe.errors import InputError, MeterError, WindowTooShortError
 from wattscribe.meters import edges as edge_rules
 from wattscribe.meters import signal as signals
 from wattscribe.meters.edges import Edge, IdlePower
-from wattscribe.meters.noise import Uncertainty, clock_j2, energy_uncertainty, gaps_j2
+from wattscribe.meters.noise import Z95, Uncertainty, clock_j2, energy_uncertainty, gaps_j2
 from wattscribe.meters.signal import Signal
 from wattscribe.records import PowerTrace, Reading, Window
 
@@ -25,11 +25,11 @@ MIN_UPDATES = 2
 """A window that holds fewer sensor updates than this says nothing about itself: it is refused."""
 MAX_GAP_SHARE = 0.5
 """A window of which more than this share is unseen is unavailable: most of the figure would be a guess."""
-Z95 = 1.96
-"""The normal deviate of a 95 % interval."""
 
 ATTACHED = "external."
 """How the channels of attached recordings begin (`meters.external`)."""
+PSYS_SHARE = 0.98
+"""RAPL's psys and its packages are not read at one instant: psys lower by this share is no contradiction, lower still is."""
 _NUMBERED_GPU = re.compile(r"GPU board (\d+) ")
 """How `meters.nvml` begins what a trace covers."""
 
@@ -126,6 +126,7 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
         for trace in traces
         if trace.evidence != "unavailable" and np.isfinite(trace.power_w).any() and not _is_another_gpu(trace, device)
     ]
+    filled = _without_false_psys(filled)
     if not filled:
         return None
     wanted = "GPU" if device.startswith("cuda") else "CPU"
@@ -141,6 +142,15 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
         )
 
     return min(filled, key=rank)
+
+
+def _without_false_psys(traces: Sequence[PowerTrace]) -> list[PowerTrace]:
+    """psys holds the packages and their DRAM; one that shows less than they do is miswired, and the CPU's sum is the total."""
+    by_name = {trace.channel: trace for trace in traces}
+    psys, cpu = by_name.get("rapl.psys"), by_name.get("rapl.cpu")
+    if psys is None or cpu is None or np.nanmean(psys.power_w) >= PSYS_SHARE * np.nanmean(cpu.power_w):
+        return list(traces)
+    return [replace(cpu, total=True) if trace is cpu else trace for trace in traces if trace is not psys]
 
 
 def _is_another_gpu(trace: PowerTrace, device: str) -> bool:
@@ -183,7 +193,7 @@ def _ways(edges: Edges, idle_windows: tuple[Window | None, Window | None]) -> tu
 
 
 def _edge(signal: Signal, window: Window, way: Edges, idle: IdlePower | None, *, first: bool) -> Edge:
-    if way == "interpolated":
+    if way == "interpolated" or not signal.lag_known:
         return edge_rules.INTERPOLATED
     if way == "load" and idle is None:
         return edge_rules.INSIDE
@@ -212,6 +222,8 @@ def _refuse_unanswerable(trace: PowerTrace, signal: Signal, window: Window) -> i
             fix="Measure more utterances in one window, or use a faster sensor",
         )
     slack_s = signal.update_s + signal.lag_s + signal.averaging_s / 2
+    if not signal.lag_known:  # What it has not shown yet may be anything.
+        slack_s = 2 * signal.spacing_s
     late_s, early_s = float(signal.t_s[0]) - window.start_s, window.end_s - float(signal.t_s[-1])
     if late_s > slack_s:
         failed = _failed(trace, window.start_s, window.start_s + late_s)
@@ -233,7 +245,7 @@ def _gap_note(trace: PowerTrace, signal: Signal, window: Window) -> str | None:
     """Words for what was not seen of the window; raises where too little is left."""
     half_s = MAX_GAP_SHARE * window.duration_s
     gaps_s = signal.gaps_s(window.start_s, window.end_s)
-    set_back = "the counter was set back: " if signal.interval_means and gaps_s.size else ""
+    set_back = "the counter jumped or was set back: " if signal.interval_means and gaps_s.size else ""
     if signal.interval_means:  # A counter goes on counting while it cannot be read: a gap loses detail, not energy.
         steps_s = signals.overlaps_s(signal.t_s, window.start_s, window.end_s)
         unread_s = steps_s[steps_s > max(half_s, signals.longest_step_s(signal.spacing_s, trace.update_interval_s))]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import cast
+from typing import Any, cast
 
 from wattscribe.errors import MissingExtraError
-from wattscribe.recognizers.base import Audio, Recognizer, Stream, StreamingRecognizer
+from wattscribe.recognizers.base import Audio, Recognizer, SettlingRecognizer, Stream, StreamingRecognizer
 from wattscribe.recognizers.naming import check, parse_model
 from wattscribe.recognizers.registry import RUNTIMES, RuntimeEntry
 from wattscribe.records import RecognizerSpec
@@ -17,10 +17,12 @@ __all__ = [
     "RUNTIMES",
     "Recognizer",
     "RuntimeEntry",
+    "SettlingRecognizer",
     "Stream",
     "StreamingRecognizer",
     "open_recognizer",
     "parse_model",
+    "prepare",
 ]
 
 
@@ -34,5 +36,19 @@ def open_recognizer(spec: RecognizerSpec) -> Recognizer:
     for package in entry.packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, str(entry.extra), needed_for=f"the runtime {spec.runtime}:")
-    module, _, name = entry.target.partition(":")
-    return cast(Recognizer, getattr(import_module(module), name)(spec))
+    return cast(Recognizer, _named(entry.target)(spec))
+
+
+def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:
+    """Put on disk what the runtime keeps for later starts on this machine, for files of so many seconds in all.
+
+    Seconds that it took, 0 where everything was there; None: this runtime keeps nothing, or cannot. It takes the memory of a
+    first start, so whoever measures calls it in a process of its own. Raises as `open_recognizer`.
+    """
+    entry = check(spec)
+    return None if entry.prepare is None else cast("float | None", _named(entry.prepare)(spec, audio_s))
+
+
+def _named(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)

@@ -29,6 +29,8 @@ COMPUTE_TYPES = {
 class Ct2Recognizer:
     """One utterance after the other; faster-whisper cuts long audio into its own 30 s windows."""
 
+    together = 1
+
     def __init__(self, spec: RecognizerSpec) -> None:
         self._spec = spec
         path = Path(spec.model).expanduser()
@@ -38,6 +40,7 @@ class Ct2Recognizer:
         self._beam = options.integer(spec, "beam", 5, minimum=1)
         self._vad = options.flag(spec, "vad")
         self._model: Any = self._load()
+        self._language = options.language(spec, multilingual=bool(self._model.model.is_multilingual))
 
     def _load(self) -> Any:
         import ctranslate2
@@ -71,15 +74,16 @@ class Ct2Recognizer:
         if len(audio) < SHORTEST_SAMPLES:
             return Transcript(text="")
         try:
-            segments, _ = self._model.transcribe(
+            segments, about = self._model.transcribe(
                 audio,
-                language=self._spec.options.get("language", "en"),
+                language=self._language,
                 beam_size=self._beam,
                 vad_filter=self._vad,
                 # Without the library's fallback to sampling at rising temperatures: the same audio, the same text and work.
                 temperature=0.0,
             )
-            return Transcript(text="".join(segment.text for segment in segments).strip())
+            text = "".join(segment.text for segment in segments).strip()
+            return Transcript(text=text, language=about.language if self._model.model.is_multilingual else None)
         except (RuntimeError, ValueError) as error:
             raise RecognizerError(f"CTranslate2 failed: {error}", where=self._spec.name) from error
 

@@ -7,6 +7,7 @@ dimensions, type id, byte count and bytes; strings carry a 16-bit length with a 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -83,3 +84,37 @@ def _number(file: BinaryIO, kind: str) -> int:
 
 def _text(file: BinaryIO) -> str:
     return file.read(_number(file, "<H")).rstrip(b"\0").decode()
+
+
+def whisper_sizes(path: Path) -> tuple[dict[str, int], str]:
+    """The sizes of a Whisper in a model.bin, as `energy.hf.whisper_of` takes them, and the precision in which it is stored.
+
+    Raises ModelError where it holds another model.
+    """
+    found = {variable.name: variable for variable in read_variables(path)}
+    try:
+        convolution, embedding = found["encoder/conv1/weight"], found["decoder/embeddings/weight"]
+        frames = found["encoder/position_encodings/encodings"].shape[0]
+        feed_forward = found["encoder/layer_0/ffn/linear_0/weight"].shape[0]
+    except KeyError as error:
+        raise ModelError(
+            f"holds no {error}: it is no Whisper", where=path, fix="Whisper models can be counted"
+        ) from None
+    sizes = {
+        "width": convolution.shape[0],
+        "mel_bands": convolution.shape[1],
+        "frames": frames,
+        "encoder_layers": _layers(found, "encoder"),
+        "decoder_layers": _layers(found, "decoder"),
+        "feed_forward": feed_forward,
+        "vocabulary": embedding.shape[0],
+    }
+    stored = {"int8": "int8", "float16": "fp16", "bfloat16": "bf16"}.get(embedding.dtype, "fp32")
+    return sizes, stored
+
+
+def _layers(names: Iterable[str], part: str) -> int:
+    """CTranslate2 numbers layers from 0."""
+    return len(
+        {name.split("/")[1] for name in names if name.startswith(f"{part}/layer_") and name.split("/")[1][6:].isdigit()}
+    )

@@ -22,7 +22,7 @@ def runtime_of(directory: Path) -> str:
     encoders = sorted(directory.glob("*encoder*.onnx"))
     tokens = any(directory.glob("*tokens.txt"))
     if tokens and encoders and any(directory.glob("*decoder*.onnx")) and any(directory.glob("*joiner*.onnx")):
-        return "onnx" if has_states(encoders[0]) else "sherpa"
+        return "onnx" if has_states(encoders[0]) and not is_nemo(encoders[0]) else "sherpa"
     if tokens and (any(directory.glob("*.onnx")) or any(directory.glob("*.ort"))):
         return "sherpa"
     if (directory / "mdef").is_file() or (directory / "en-us" / "mdef").is_file():
@@ -39,6 +39,11 @@ def runtime_of(directory: Path) -> str:
 def has_states(encoder: Path) -> bool:
     """Whether the encoder carries states from one segment to the next: more inputs than features and their lengths."""
     return len(read_header(encoder).graph.inputs) > 2
+
+
+def is_nemo(encoder: Path) -> bool:
+    """Whether it is NeMo's cache-aware layout, which sherpa-onnx runs."""
+    return any(value.name == "cache_last_channel" for value in read_header(encoder).graph.inputs)
 
 
 def _is_ct2(directory: Path) -> bool:

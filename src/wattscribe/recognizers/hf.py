@@ -24,6 +24,9 @@ CHUNK_S = 40.0
 MAX_NEW_TOKENS = 256
 """Transformers' own default for speech pipelines."""
 
+Heard = tuple[str, str | None]
+"""A text, and the language in which a multilingual model heard it."""
+
 PROMPT_TOKENS = 8
 """Room for the tokens that start a transcript, within the positions that a decoder has."""
 
@@ -39,6 +42,13 @@ class HfRecognizer:
         self._chunk_samples = round(options.number(spec, "chunk_s", CHUNK_S, minimum=1.0) * SAMPLE_RATE_HZ)
         self._max_new_tokens = options.integer(spec, "max_new_tokens", 0) or None
         self._loaded: Any = load(spec)
+        self._language = self._stated_language()
+
+    @property
+    def network(self) -> Any:
+        """The loaded torch module."""
+        require_open(self._loaded, self._spec)
+        return self._loaded.model
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input, `batch_size` pieces at a time; audio under 25 ms is answered with an empty text.
@@ -51,10 +61,15 @@ class HfRecognizer:
         for index, audio in enumerate(checked(batch, self._spec)):
             pieces += [(index, piece) for piece in self._cut(audio) if len(piece) >= SHORTEST_SAMPLES]
         texts: list[list[str]] = [[] for _ in batch]
+        languages: list[str | None] = [None] * len(batch)
         for group in self._groups(pieces):
-            for (index, _), text in zip(group, self._run([piece for _, piece in group]), strict=True):
+            for (index, _), (text, language) in zip(group, self._run([piece for _, piece in group]), strict=True):
                 texts[index].append(text.strip())
-        return [Transcript(text=" ".join(filter(None, parts))) for parts in texts]
+                languages[index] = language
+        return [
+            Transcript(text=" ".join(filter(None, parts)), language=language)
+            for parts, language in zip(texts, languages, strict=True)
+        ]
 
     def _cut(self, audio: Audio) -> Iterator[Audio]:
         if self._loaded.family == "whisper":
@@ -66,7 +81,7 @@ class HfRecognizer:
         """Batches in order; a Whisper long form stands alone."""
         group: list[tuple[int, Audio]] = []
         for item in pieces:
-            if self._is_long(item[1]):
+            if self.alone(len(item[1])):
                 if group:
                     yield group
                 yield [item]
@@ -79,11 +94,12 @@ class HfRecognizer:
         if group:
             yield group
 
-    def _is_long(self, audio: Audio) -> bool:
-        return self._loaded.family == "whisper" and len(audio) > int(self._loaded.features.n_samples)
+    def alone(self, samples: int) -> bool:
+        """Whisper's long form goes one by one."""
+        return self._loaded.family == "whisper" and samples > int(self._loaded.features.n_samples)
 
-    def _run(self, pieces: list[Audio]) -> list[str]:
-        """Texts of one batch; the device has finished when it returns, as its tokens are read on the CPU."""
+    def _run(self, pieces: list[Audio]) -> list[Heard]:
+        """Texts and languages of one batch; the device has finished when it returns, as its tokens are read on the CPU."""
         import torch
 
         try:
@@ -99,27 +115,55 @@ class HfRecognizer:
                 reason = f"torch has no {self._spec.precision} kernel for one of its operators on {self._spec.device}: {reason}"
             raise RecognizerError(reason, where=self._spec.name) from error
 
-    def _decode(self, pieces: list[Audio]) -> list[str]:
+    def _decode(self, pieces: list[Audio]) -> list[Heard]:
         family = self._loaded.family
         inputs = self._inputs(pieces)
         if family == "ctc":
-            return self._ctc(inputs)
-        generated = self._loaded.model.generate(**inputs, **self._generation(pieces))
+            return [(text, None) for text in self._ctc(inputs)]
+        languages = self._languages(inputs, len(pieces))
+        told = {} if languages is None else {"language": languages, "task": "transcribe"}
+        generated = self._loaded.model.generate(**inputs, **self._generation(pieces), **told)
         sequences = getattr(generated, "sequences", generated)
         if isinstance(sequences, dict):
             sequences = sequences["sequences"]
         # A transducer emits every token once; Parakeet's tokenizer would otherwise merge repeats as for CTC.
         extra = {"group_tokens": False} if family == "transducer" else {}
-        return [
+        texts = [
             str(self._loaded.tokenizer.decode(row, skip_special_tokens=True, **extra))
             for row in sequences.cpu().tolist()
         ]
+        said: Sequence[str | None] = languages or [None] * len(texts)
+        return list(zip(texts, said, strict=True))
+
+    def _languages(self, inputs: dict[str, Any], count: int) -> list[str] | None:
+        """Of each piece: as stated, or as a multilingual Whisper detects it in the first 30 s; None: the model has no choice."""
+        if not self._multilingual:
+            return None
+        if self._language is not None:
+            return [self._language] * count
+        model = self._loaded.model
+        names = {number: name.strip("<|>") for name, number in model.generation_config.lang_to_id.items()}
+        found = model.detect_language(inputs[model.main_input_name], generation_config=model.generation_config)
+        return [names[number] for number in found.cpu().tolist()]
+
+    @property
+    def _multilingual(self) -> bool:
+        if self._loaded.family != "whisper":
+            return False
+        return bool(getattr(self._loaded.model.generation_config, "is_multilingual", False))
+
+    def _stated_language(self) -> str | None:
+        """By option, else by the checkpoint itself, as after fine-tuning; None: each utterance's is detected."""
+        stated = options.language(self._spec, multilingual=self._multilingual)
+        return stated or (
+            getattr(self._loaded.model.generation_config, "language", None) if self._multilingual else None
+        )
 
     def _inputs(self, pieces: list[Audio]) -> dict[str, Any]:
         padded = [np.pad(piece, (0, max(0, PADDED_SAMPLES - len(piece)))) for piece in pieces]
         how: dict[str, Any] = {"padding": True}
         if self._loaded.family == "whisper":
-            long = self._is_long(pieces[0])
+            long = self.alone(len(pieces[0]))
             how = {"padding": "longest", "truncation": False} if long else {}
         found = self._loaded.features(
             padded if len(padded) > 1 else padded[0],
@@ -145,7 +189,7 @@ class HfRecognizer:
         return [str(tokenizer.decode(row)) for row in rows]
 
     def _generation(self, pieces: list[Audio]) -> dict[str, Any]:
-        family, model = self._loaded.family, self._loaded.model
+        family = self._loaded.family
         if family == "transducer":
             return {}
         found: dict[str, Any] = {"num_beams": 1, "do_sample": False}
@@ -153,9 +197,7 @@ class HfRecognizer:
         if limit is not None:
             found["max_new_tokens"] = limit
         if family == "whisper":
-            found["return_timestamps"] = self._is_long(pieces[0])
-            if getattr(model.generation_config, "is_multilingual", False):
-                found |= {"language": self._spec.options.get("language", "en"), "task": "transcribe"}
+            found["return_timestamps"] = self.alone(len(pieces[0]))
         return found
 
     def _token_limit(self, longest_s: float) -> int | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from wattscribe.errors import RecognizerError
 from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
-from wattscribe.streaming import Transducer, open_transducer
-from wattscribe.streaming.transducer import DECODINGS, TAIL_S
+from wattscribe.streaming import Transducer, open_transducer, prepared
+from wattscribe.streaming.phrases import read_phrases
+from wattscribe.streaming.transducer import DECODINGS
 
 
 class OnnxRecognizer:
     """A directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt; counts come with every transcript.
 
-    Options: `decoding`, `beam`, `tail_s`, `blank_penalty`, `frame_by_frame`.
+    Options: `decoding`, `beam`, `phrases`, `tail_s`, `blank_penalty`, `frame_by_frame`.
     """
 
     def __init__(self, spec: RecognizerSpec) -> None:
@@ -28,7 +30,8 @@ class OnnxRecognizer:
             beam=options.integer(spec, "beam", 4, minimum=1),
             blank_penalty=options.number(spec, "blank_penalty", 0.0),
             frame_by_frame=options.flag(spec, "frame_by_frame"),
-            tail_s=options.number(spec, "tail_s", TAIL_S),
+            phrases=read_phrases(spec.options["phrases"]) if "phrases" in spec.options else (),
+            tail_s=options.number(spec, "tail_s", 0.0) if "tail_s" in spec.options else None,
             batch_size=spec.batch_size,
         )
 
@@ -38,6 +41,15 @@ class OnnxRecognizer:
         if self._transducer is None:
             raise RecognizerError("the recognizer is closed", where=self._spec.name, fix="Open it again")
         return self._transducer
+
+    @property
+    def together(self) -> int:
+        """One where the export is frozen to one stream."""
+        return self.transducer.batch_size
+
+    def settle(self, audio_s: float) -> None:
+        """Open the encoder of several segments now, where files of so many seconds will use it; else never."""
+        self.transducer.settle(audio_s)
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; up to `batch_size` of them share encoder calls where the export's batch is free."""
@@ -55,3 +67,18 @@ class OnnxRecognizer:
 
     def close(self) -> None:
         self._transducer = None
+
+
+def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:
+    """Keep the graphs that `spec` runs for files of so many seconds in all, or for live audio (0).
+
+    Seconds that it took, 0 where they were there; None where none can be kept.
+    """
+    if not prepared.possible():
+        return None
+    before, start_s = prepared.written(), time.monotonic()
+    recognizer = OnnxRecognizer(spec)
+    recognizer.transducer.settle(audio_s, to_keep=True)
+    took_s = time.monotonic() - start_s
+    recognizer.close()
+    return took_s if prepared.written() != before else 0.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from wattscribe.errors import InputError
 from wattscribe.records import RecognizerSpec
 
+AUTO = "auto"
+
 
 def number(spec: RecognizerSpec, name: str, default: float, *, minimum: float = 0.0) -> float:
     """The option as a float of at least `minimum`. Raises InputError."""
@@ -36,6 +38,20 @@ def choice(spec: RecognizerSpec, name: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise InputError(f"option {name}={value!r} is unknown", where=spec.name, fix="One of: " + ", ".join(choices))
     return value
+
+
+def language(spec: RecognizerSpec, *, multilingual: bool) -> str | None:
+    """The language that was stated; None: to be detected, or the model has no choice. Raises InputError for one it lacks."""
+    stated = spec.options.get("language", AUTO).strip().lower()
+    if stated in ("", AUTO):
+        return None
+    if not multilingual and stated not in ("en", "english"):
+        raise InputError(
+            f"option language={stated}, but this model has no choice of languages",
+            where=spec.name,
+            fix="Leave the option out, or take a multilingual model",
+        )
+    return stated if multilingual else None
 
 
 def flag(spec: RecognizerSpec, name: str) -> bool:

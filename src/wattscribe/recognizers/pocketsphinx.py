@@ -25,6 +25,8 @@ _BYTE_FILES = ("sendump",)
 class PocketSphinxRecognizer:
     """A decoder over a directory holding an acoustic model, a language model (*.lm.bin) and a dictionary (*.dict)."""
 
+    together = 1
+
     def __init__(self, spec: RecognizerSpec) -> None:
         self._spec = spec
         self._paths = _find(spec)

@@ -14,9 +14,12 @@ STORED = "stored"
 _DECODING = {
     "decoding": "greedy (default) or beam",
     "beam": "hypotheses kept by beam search (default 4)",
-    "tail_s": "seconds of silence appended to an utterance (default 0.8)",
+    "tail_s": "seconds of silence appended to an utterance (default: what its segments need, 0.8 or more)",
     "blank_penalty": "subtracted from the blank's score (default 0)",
 }
+_LANGUAGE = (
+    "spoken language that a multilingual Whisper is to hear, as en or de (default auto: it detects one per utterance)"
+)
 _PARTS = {
     part: f"file name of the {part}, where a directory holds several" for part in ("encoder", "decoder", "joiner")
 }
@@ -39,6 +42,8 @@ class RuntimeEntry:
     extra: str | None = None
     directory: bool = False
     """The model must be a local directory."""
+    prepare: str | None = None
+    """`module:function` of a spec and seconds of audio, which keeps on disk what makes later starts cheaper."""
 
 
 RUNTIMES: Mapping[str, RuntimeEntry] = {
@@ -49,7 +54,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         devices=("cpu", "cuda"),
         options={
             "revision": "git revision of a hub model",
-            "language": "spoken language of a multilingual Whisper (default en)",
+            "language": _LANGUAGE,
             "max_new_tokens": "limit of generated tokens per piece of audio",
             "chunk_s": "seconds of audio per window of a model without long-form decoding (default 40)",
             "quantiser": "who makes int8: auto (default), torch or torchao",
@@ -63,7 +68,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         precisions=("fp32", "fp16", "bf16", "int8", "int8_float32", "int8_float16", "int8_bfloat16"),
         devices=("cpu", "cuda"),
         options={
-            "language": "spoken language (default en)",
+            "language": _LANGUAGE,
             "beam": "beam size (default 5, faster-whisper's own; 1 is greedy)",
             "vad": "true skips silence before recognition (default false)",
         },
@@ -75,7 +80,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         model="a sherpa-onnx model directory",
         precisions=(STORED, "fp32", "fp16", "int8"),
         devices=("cpu", "cuda"),
-        options={**_DECODING, **_PARTS, "model": "file name of a CTC model", "language": "spoken language of Whisper"},
+        options={**_DECODING, **_PARTS, "model": "file name of a CTC model", "language": _LANGUAGE},
         packages=("sherpa_onnx",),
         extra="sherpa",
         directory=True,
@@ -92,8 +97,13 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         target="wattscribe.recognizers.onnx:OnnxRecognizer",
         model="a directory with an exported streaming transducer, run by wattscribe.streaming",
         precisions=(STORED, "fp32", "fp16", "int8"),
-        options={**_DECODING, "frame_by_frame": "true runs the joiner one frame at a time (default false)"},
+        options={
+            **_DECODING,
+            "phrases": "file of phrases that beam search favours, `TEXT` or `TEXT :SCORE` a line",
+            "frame_by_frame": "true runs the joiner one frame at a time (default false)",
+        },
         directory=True,
+        prepare="wattscribe.recognizers.onnx:prepare",
     ),
     "fake": RuntimeEntry(
         target="wattscribe.testing.recognizer:FakeRecognizer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from wattscribe.recognizers.sherpa_files import Layout, find_layout
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Token, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
 
-TAIL_S = 0.8
-"""Silence after an utterance, so that a streaming encoder's last segment is full (the models' own published setting)."""
+_ONE_BY_ONE = ("whisper", "moonshine", "moonshine v2", "offline wenet ctc")
+"""Kinds whose batch sherpa-onnx hears one after the other (its csrc/offline-recognizer-*-impl.h)."""
 
 
 def SherpaRecognizer(spec: RecognizerSpec) -> Recognizer:
@@ -34,6 +35,12 @@ class _Sherpa:
         self._layout = layout
         self._model: Any = _load(spec, layout)
 
+    @property
+    def together(self) -> int:
+        """Utterances per call: what the export was frozen to; one where the library goes through them one by one."""
+        one_by_one = self._layout.kind in _ONE_BY_ONE
+        return 1 if one_by_one else self._layout.fixed_batch or self._spec.batch_size
+
     def audit(self) -> PrecisionAudit:
         from wattscribe.recognizers.onnx_facts import audit_onnx
 
@@ -48,7 +55,7 @@ class OnlineSherpa(_Sherpa):
 
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         super().__init__(spec, layout)
-        self._tail_samples = round(options.number(spec, "tail_s", TAIL_S) * SAMPLE_RATE_HZ)
+        self._tail_samples = round(options.number(spec, "tail_s", layout.tail_s) * SAMPLE_RATE_HZ)
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; `batch_size` streams advance together, fewer where the export is frozen to fewer."""
@@ -119,6 +126,7 @@ class OfflineSherpa(_Sherpa):
 
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         super().__init__(spec, layout)
+        self._told = _language(spec, layout)
         self._tail = np.zeros(round(options.number(spec, "tail_s", 0.0) * SAMPLE_RATE_HZ), np.float32)
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
@@ -132,8 +140,12 @@ class OfflineSherpa(_Sherpa):
             streams = [self._hear(audio) for _, audio in group]
             self._model.decode_streams(streams)
             for (index, _), stream in zip(group, streams, strict=True):
-                found[index] = _offline_transcript(stream.result)
+                found[index] = self._transcript(stream.result)
         return found
+
+    def _transcript(self, result: Any) -> Transcript:
+        found = _offline_transcript(result)
+        return replace(found, language=self._told or result.lang or None) if _multilingual(self._layout) else found
 
     def _hear(self, audio: Audio) -> Any:
         stream = self._model.create_stream()
@@ -194,9 +206,16 @@ def _decoding(spec: RecognizerSpec) -> dict[str, Any]:
 
 
 def _language(spec: RecognizerSpec, layout: Layout) -> str:
-    """English-only Whisper models take no language."""
-    multilingual = layout.metadata.get("is_multilingual", "1") != "0"
-    return spec.options.get("language", "en") if multilingual else ""
+    """What Whisper is told; empty: it detects the language, or knows English alone. Raises InputError for one it lacks."""
+    told = options.language(spec, multilingual=_multilingual(layout)) or ""
+    known = layout.metadata.get("all_language_codes", "").split(",")
+    if told and told not in known:  # the library would end the process
+        raise InputError(f"option language={told} is unknown", where=spec.name, fix="One of: " + ", ".join(known))
+    return told
+
+
+def _multilingual(layout: Layout) -> bool:
+    return layout.kind == "whisper" and layout.metadata.get("is_multilingual", "1") != "0"
 
 
 def _provider(spec: RecognizerSpec) -> str:

@@ -11,6 +11,7 @@ from wattscribe.errors import ModelError
 from wattscribe.recognizers.onnx_header import read_header
 from wattscribe.recognizers.registry import STORED
 from wattscribe.records import RecognizerSpec
+from wattscribe.streaming.encoder import tail_for
 from wattscribe.streaming.onnxfile import OnnxFile
 
 Kind = Literal[
@@ -67,6 +68,12 @@ class Layout:
     """Of the encoder or the single model; empty for .ort files."""
     fixed_batch: int | None
     """Streams per call that the export was frozen to; None: any number."""
+
+    @property
+    def tail_s(self) -> float:
+        """Silence after an utterance that fills a streaming encoder's last segment."""
+        stated = self.metadata.get("T", self.metadata.get("window_size", ""))
+        return tail_for(int(stated) if stated.isdecimal() and len(stated) < 6 else 0)
 
     @property
     def online(self) -> bool:

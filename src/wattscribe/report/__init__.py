@@ -28,8 +28,15 @@ __all__ = [
 ]
 
 
-def write_html(facts: RunFacts, path: Path, *, limits: Limits | None = None, device: Device | None = None) -> None:
+def write_html(
+    facts: RunFacts,
+    path: Path,
+    *,
+    limits: Limits | None = None,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> None:
     """One self-contained page about a run; `limits` are what the recommendation must keep."""
     from wattscribe.report.run_page import write_run_page
 
-    write_run_page(facts, path, limits=limits, device=device)
+    write_run_page(facts, path, limits=limits, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)

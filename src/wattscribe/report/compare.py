@@ -1,4 +1,4 @@
-"""May a new run replace a base run? Non-inferiority of the WER and of the energy, or a refusal that says why.
+"""May a new run replace a base run? Non-inferiority of its errors and of each cost that is asked for, or a refusal with reasons.
 
 Accepted is only what the data show: with 95 % confidence the increase stays below its limit. Too little data is a refusal
 too, and the reason says so. The burden of proof is on the new run.
@@ -6,31 +6,28 @@ too, and the reason says so. The burden of proof is on the new run.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from wattscribe.errors import InputError
-from wattscribe.records import Interval, RunFacts
-from wattscribe.report.findings import Entry, Hearing, hearings
-from wattscribe.report.groups import short_corpus, short_model, take
-from wattscribe.report.relative import Z95, Ratio, energy_ratio
+from wattscribe.records import RunFacts
+from wattscribe.report.cost_change import CostChange, cost_changes
+from wattscribe.report.error_change import ErrorChange, error_change
+from wattscribe.report.findings import Entry, hearings, on_device
+from wattscribe.report.gates import Gates
+from wattscribe.report.groups import short_corpus
+from wattscribe.report.pairing import pair_up
+from wattscribe.report.same_machine import differences
 from wattscribe.report.table import View, view
-from wattscribe.report.words import number, percent_text, plural
-from wattscribe.scoring import PairedResult, paired_bootstrap
+from wattscribe.report.words import plural
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
 
-MAX_WER_INCREASE = 0.002
-"""0.2 points."""
-MAX_ENERGY_INCREASE = 0.03
-RESAMPLES = 4000
-Z95_ONE_SIDED = 1.644854
 NAMED = 5
 """Utterances named in a refusal; the rest is counted."""
+FLAG = "--across-machines"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +40,12 @@ class Verdict:
     precision: str
     corpus: str
     condition: str
-    base_wer: float | None = None
-    new_wer: float | None = None
-    wer_increase: float | None = None
-    wer_increase_ci95: Interval | None = None
-    wer_increase_upper95: float | None = None
-    wer_p: float | None = None
-    wer_method: str | None = None
-    base_energy_j: float | None = None
-    new_energy_j: float | None = None
-    energy_evidence: str | None = None
-    energy_increase: float | None = None
-    """A fraction of the base energy."""
-    energy_increase_ci95: Interval | None = None
-    energy_increase_upper95: float | None = None
-    energy_method: str | None = None
+    error: ErrorChange | None = None
+    """None: not judged, a reason says why."""
+    costs: tuple[CostChange, ...] = ()
+    """Energy, real-time factor, latency, memory; empty where they do not compare."""
+    differences: tuple[str, ...] = ()
+    """What else than the model differs between the two measurements."""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -74,127 +62,37 @@ class Comparison:
     accepted: bool
     base: str
     new: str
-    max_wer_increase: float
-    max_energy_increase: float | None
+    gates: Gates
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
 
 
-def compare(
-    base: RunFacts,
-    new: RunFacts,
-    *,
-    max_wer_increase: float = MAX_WER_INCREASE,
-    max_energy_increase: float | None = None,
-    device: Device | None = None,
-) -> Comparison:
-    """Judge every recognizer of `base`. Limits are fractions: 0.002 is 0.2 points of WER, 0.03 is 3 % of energy.
+def compare(base: RunFacts, new: RunFacts, gates: Gates | None = None, *, device: Device | None = None) -> Comparison:
+    """Judge every recognizer of `base`. With a `device` the energy of transducers is modelled on it.
 
-    With a `device` the energy of transducers is modelled on it. Without an energy limit 3 % holds where both runs have
-    joules; with one, missing joules are a reason to refuse.
+    Errors are always judged. Energy, time and memory are judged where they have a limit, and then a missing figure is a reason
+    to refuse; measured on another machine or in another state they are a reason too, unless the gates allow it.
     """
+    wanted = gates or Gates()
     old, fresh = view(base, device=device), view(new, device=device)
-    pairs, reasons, notes = _pair_up(hearings(old), hearings(fresh))
-    verdicts = tuple(_judge(each, old, fresh, max_wer_increase, max_energy_increase) for each in pairs)
+    found = [hearings(each) for each in (old, fresh)]
+    pairs, reasons, notes = pair_up(*(map(on_device, found) if device else found))
+    verdicts = tuple(_judge(each, old, fresh, wanted, counted=device is not None) for each in pairs)
     reasons += [f"{each.name}: {reason}" for each in verdicts for reason in each.reasons]
     return Comparison(
         accepted=not reasons and bool(verdicts),
         base=base.name,
         new=new.name,
-        max_wer_increase=max_wer_increase,
-        max_energy_increase=max_energy_increase,
+        gates=wanted,
         reasons=tuple(reasons),
         notes=tuple(notes),
         verdicts=verdicts,
     )
 
 
-def in_words(result: Comparison) -> str:
-    """One line per recognizer, then the reasons, then the verdict."""
-    lines = [f"{'refused ' if each.reasons else 'accepted'}  {each.name}: {_figures(each)}" for each in result.verdicts]
-    lines += [f"note: {note}" for note in result.notes]
-    lines += [f"note: {each.name}: {note}" for each in result.verdicts for note in each.notes]
-    lines += [f"reason: {reason}" for reason in result.reasons]
-    verdict = "accepted" if result.accepted else "refused"
-    return "\n".join([*lines, f"{result.new} is {verdict} against {result.base}"])
-
-
-# --- which row stands against which ----------------------------------------------------------------------------------
-T = TypeVar("T")
-
-
-def _pair_up(base: Sequence[Hearing], new: Sequence[Hearing]) -> tuple[list[tuple[Entry, Entry]], list[str], list[str]]:
-    """By whole names, or by short ones where the runs were made in different places."""
-    pairs: list[tuple[Entry, Entry]] = []
-    reasons, notes = [], []
-    there = dict(_matched(base, new, lambda each: (each.corpus, each.condition), _place))
-    for at, hearing in enumerate(base):
-        if at not in there:
-            heard = ", ".join(sorted({_place_name(each) for each in new})) or "nothing"
-            reasons.append(f"the new run did not hear {_place_name(hearing)}; it heard {heard}")
-            continue
-        old, fresh = hearing.entries, new[there[at]].entries
-        found = dict(_same_recognizers(old, fresh))
-        pairs += [(old[one], fresh[other]) for one, other in found.items()]
-        missing = [entry for index, entry in enumerate(old) if index not in found]
-        reasons += [f"the new run has no {_recognizer(entry)} on {_place_name(hearing)}" for entry in missing]
-        extra = [entry for index, entry in enumerate(fresh) if index not in found.values()]
-        notes += [f"{_recognizer(entry)} on {_place_name(hearing)} is new and not compared" for entry in extra]
-    return pairs, reasons, notes
-
-
-def _same_recognizers(base: Sequence[Entry], new: Sequence[Entry]) -> list[tuple[int, int]]:
-    """By model, precision and settings; where each run has just one recognizer, they stand against each other."""
-    if len(base) == len(new) == 1:
-        return [(0, 0)]
-
-    def key(entry: Entry, model: str) -> tuple[str, ...]:
-        row = entry.row
-        options = str(sorted(row.options.items()))
-        return (model, row.precision, row.device, str(row.threads), str(row.batch_size), options)
-
-    return _matched(
-        base, new, lambda each: key(each, each.row.model), lambda each: key(each, short_model(each.row.model))
-    )
-
-
-def _matched(
-    base: Sequence[T], new: Sequence[T], whole: Callable[[T], Hashable], short: Callable[[T], Hashable]
-) -> list[tuple[int, int]]:
-    """Places (in base, in new) of what has one whole name; of the rest, of what has one short name that is unique in both."""
-    by_whole, by_short = ({name(each): at for at, each in enumerate(new)} for name in (whole, short))
-    here, there = (Counter(map(short, each)) for each in (base, new))
-    found = []
-    for at, each in enumerate(base):
-        other = by_whole.get(whole(each))
-        if other is None and here[short(each)] == there[short(each)] == 1:
-            other = by_short[short(each)]
-        if other is not None:
-            found.append((at, other))
-    return found
-
-
-def _place(hearing: Hearing) -> tuple[str, str]:
-    return short_corpus(hearing.corpus), hearing.condition.name
-
-
-def _place_name(hearing: Hearing) -> str:
-    return ", ".join(_place(hearing))
-
-
-def _recognizer(entry: Entry) -> str:
-    return f"{entry.row.model_label} {entry.row.precision}"
-
-
 # --- one verdict -----------------------------------------------------------------------------------------------------
-def _judge(
-    pair: tuple[Entry, Entry],
-    base_view: View,
-    new_view: View,
-    max_wer_increase: float,
-    max_energy_increase: float | None,
-) -> Verdict:
+def _judge(pair: tuple[Entry, Entry], base_view: View, new_view: View, gates: Gates, *, counted: bool) -> Verdict:
     base, new = pair
     seed = base_view.facts.seed
     reasons = _unscored("base", base) or _unscored("new", new)
@@ -202,38 +100,43 @@ def _judge(
     notes: list[str] = []
     if base.row.precision_ok is not False and new.row.precision_ok is False:
         reasons.append(f"the new run is not at the precision that was asked for: {new.row.precision_reason}")
-    change: PairedResult | None = None
-    ratio: Ratio | None = None
+    error: ErrorChange | None = None
+    costs: tuple[CostChange, ...] = ()
+    others: list[str] = []
     if not reasons:
-        change, reasons = _wer_change(base, new, max_wer_increase, seed)
-        ratio = energy_ratio(base.energy, new.energy, seed=seed)
-        found, noted = _energy_reasons(base, new, ratio, max_energy_increase)
-        reasons += found
-        notes += noted
-    upper = _upper95(ratio)
+        others = differences(base_view.facts, new_view.facts, base, new)
+        apart = bool(others) and not gates.across_machines
+        try:
+            error = error_change(base, new, gates, seed=seed)
+        except InputError as problem:
+            reasons.append(f"{gates.metric.upper()} is not judged: {problem}")
+        if counted or not apart:  # what is counted and modelled is the same on every machine
+            costs = cost_changes(base, new, gates, counted=counted, measured=not apart, seed=seed)
+        for found in (*((error,) if error else ()), *costs):
+            reasons += found.reasons
+            notes += found.notes
+        if others:
+            refused = apart and not (counted and gates.energy_alone)
+            (reasons if refused else notes).append(_apart(others, apart=apart, counted=counted))
     return Verdict(
         model=new.row.model,
         model_label=new.row.model_label,
         precision=new.row.precision,
         corpus=new.row.corpus,
         condition=new.row.condition,
-        base_wer=base.row.wer,
-        new_wer=new.row.wer,
-        wer_increase=change.difference if change else None,
-        wer_increase_ci95=change.ci95 if change else None,
-        wer_increase_upper95=change.upper95 if change else None,
-        wer_p=change.p if change else None,
-        wer_method=change.method if change else None,
-        base_energy_j=base.row.energy_j,
-        new_energy_j=new.row.energy_j,
-        energy_evidence=new.row.energy_evidence if new.row.energy_evidence == base.row.energy_evidence else None,
-        energy_increase=ratio.value - 1 if ratio else None,
-        energy_increase_ci95=(ratio.ci95[0] - 1, ratio.ci95[1] - 1) if ratio and ratio.ci95 else None,
-        energy_increase_upper95=upper - 1 if upper is not None else None,
-        energy_method=ratio.method if ratio else None,
+        error=error,
+        costs=costs,
+        differences=tuple(others),
         reasons=tuple(reasons),
         notes=tuple(notes),
     )
+
+
+def _apart(others: Sequence[str], *, apart: bool, counted: bool) -> str:
+    costs, what = "time and memory" if counted else "energy, time and memory", "; ".join(others)
+    if not apart:
+        return f"{costs} were measured under other conditions: {what}"
+    return f"{costs} do not compare: {what}; {FLAG} compares them all the same"
 
 
 def _unscored(name: str, entry: Entry) -> list[str]:
@@ -285,83 +188,3 @@ def _other_audio(base: Entry, new: Entry, base_seed: int, new_seed: int) -> list
 def _named(ids: Sequence[str]) -> str:
     more = len(ids) - NAMED
     return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _wer_change(base: Entry, new: Entry, limit: float, seed: int) -> tuple[PairedResult | None, list[str]]:
-    """The paired test, and reasons to refuse."""
-    if base.group.scored is None or new.group.scored is None:  # _unscored has refused these already
-        raise ValueError("both runs must be scored")
-    old, fresh = base.group.scored, new.group.scored
-    place = {key: index for index, key in enumerate(fresh.ids)}
-    aligned = take(fresh.counts, [place[key] for key in old.ids])
-    try:
-        change = paired_bootstrap(old.counts, aligned, old.speakers, resamples=RESAMPLES, seed=seed)
-    except InputError as error:
-        return None, [f"WER is not judged: {error}"]
-    return change, _wer_reasons(change, limit, base)
-
-
-def _wer_reasons(change: PairedResult, limit: float, base: Entry) -> list[str]:
-    if change.upper95 <= limit + 1e-12:
-        return []
-    figures = f"{_points(change.difference)} points, with 95 % confidence below {_points(change.upper95)}"
-    if change.difference > limit:
-        return [f"WER rises by more than {_points(limit)} points: {figures}"]
-    heard = plural(base.row.utterances, "utterance")
-    return [f"WER is not shown to rise by less than {_points(limit)} points: {figures}; {heard} are too few to tell"]
-
-
-def _energy_reasons(base: Entry, new: Entry, ratio: Ratio | None, limit: float | None) -> tuple[list[str], list[str]]:
-    """Reasons to refuse, and notes."""
-    if base.row.energy_j is None and new.row.energy_j is None:
-        why = new.row.energy_reason or base.row.energy_reason or "neither run has a figure"
-        if limit is not None:
-            return [f"energy cannot be compared: {why}"], []
-        return [], [f"energy is not compared: {why}"]
-    if base.energy.kind != new.energy.kind:
-        kinds = " against ".join(f"{each.energy.evidence} ({each.energy.covers or 'nothing'})" for each in (base, new))
-        return [f"energy figures of different evidence or coverage are not compared: {kinds}"], []
-    if ratio is None:
-        return ["energy cannot be compared: a figure is zero or negative"], []
-    most = MAX_ENERGY_INCREASE if limit is None else limit
-    upper = _upper95(ratio)
-    if upper is None:
-        over = [f"energy rises by {_percent(ratio.value - 1)}, more than {_percent(most)}"]
-        return (over if ratio.value - 1 > most else []), [f"the energy ratio has no interval: {ratio.method}"]
-    if upper - 1 <= most + 1e-12:
-        return [], []
-    figures = f"{_percent(ratio.value - 1)}, with 95 % confidence below {_percent(upper - 1)}"
-    if ratio.value - 1 > most:
-        return [f"energy rises by more than {_percent(most)}: {figures}"], []
-    return [f"energy is not shown to rise by less than {_percent(most)}: {figures}; more repeats would tell"], []
-
-
-def _upper95(ratio: Ratio | None) -> float | None:
-    """The one-sided bound from the two-sided interval, on the logarithm."""
-    if ratio is None or ratio.ci95 is None:
-        return None
-    error = math.log(ratio.ci95[1] / ratio.value) / Z95
-    return ratio.value * math.exp(Z95_ONE_SIDED * error)
-
-
-# --- words -----------------------------------------------------------------------------------------------------------
-def _points(fraction: float) -> str:
-    return f"{100 * fraction:+.2f}"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:+.1f} %"
-
-
-def _figures(each: Verdict) -> str:
-    parts = [f"WER {percent_text(each.base_wer)} → {percent_text(each.new_wer)} %"]
-    if each.wer_increase is not None and each.wer_increase_upper95 is not None:
-        parts[0] += f" ({_points(each.wer_increase)} points, 95 % below {_points(each.wer_increase_upper95)})"
-    if each.energy_increase is not None:
-        energy = (
-            f"energy {number(each.base_energy_j)} → {number(each.new_energy_j)} J ({_percent(each.energy_increase)}"
-        )
-        if each.energy_increase_upper95 is not None:
-            energy += f", 95 % below {_percent(each.energy_increase_upper95)}"
-        parts.append(f"{energy}; {each.energy_evidence})")
-    return ", ".join(parts)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wattscribe.errors import InputError
 from wattscribe.meters import window as windows
 from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts
-from wattscribe.report.modelled import counted, default_device, device_reading, modelled_reading, unavailable
+from wattscribe.report.modelled import counted, cpu_reading, default_device, device_reading, unavailable
 from wattscribe.student import student_t
 
 if TYPE_CHECKING:
@@ -63,13 +64,14 @@ NOTHING = Energy(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyRule:
-    """How every trial of one run gets its joules: one channel per device, or one model for all, so that rows compare."""
+    """How every trial of one run gets its joules: one channel per device, one CPU, one profile, so that rows compare."""
 
     channel_of_device: dict[str, str]
     cpu_name: str | None
-    """As the machine record says; it chooses the watts per core where nothing was measured."""
+    machine: str | None = None
+    """Both as the machine record says; they choose the watts per core."""
     device: Device | None = None
-    """Model transducers on this device instead of anything else."""
+    """The profile of the device column; None: the default one, for those that count their invocations."""
 
 
 def energy_rule(facts: RunFacts, device: Device | None = None) -> EnergyRule:
@@ -83,30 +85,47 @@ def energy_rule(facts: RunFacts, device: Device | None = None) -> EnergyRule:
             times = trace.t_s if before is None else before.t_s + trace.t_s
             rails[trace.channel] = replace(trace, power_w=powers, t_s=times)
     chosen = {device: windows.preferred(tuple(rails.values()), device) for device, rails in pooled.items()}
+    cpu, machine = (value if isinstance(value := facts.machine.get(key), str) else None for key in ("cpu", "machine"))
     return EnergyRule(
         device=device,
         channel_of_device={device: trace.channel for device, trace in chosen.items() if trace is not None},
-        cpu_name=cpu if isinstance(cpu := facts.machine.get("cpu"), str) else None,
+        cpu_name=cpu,
+        machine=machine,
     )
 
 
 def energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
-    """The energy of finished trials of one group."""
+    """What finished trials of one group took on the machine of the run: measured, or from the seconds of its CPU."""
     if not trials:
         return NOTHING
-    if rule.device is not None:
-        found = [device_reading(trial, rule.device) for trial in trials]
-        modelled = _combined([reading for reading, _ in found])  # the window is this machine's, not the device's
-        return replace(modelled, mean_power_w=None, per_utterance=_mean_of([each for _, each in found]))
     channel = rule.channel_of_device.get(trials[0].trial.recognizer.device)
-    if channel is None and all(counted(trial) for trial in trials):
-        return energy_of(trials, replace(rule, device=default_device()))
     if channel is None:
-        modelled = _combined([modelled_reading(trial, cpu_name=rule.cpu_name) for trial in trials])
-        return replace(modelled, per_utterance=_mean_of([_cpu_seconds(trial) for trial in trials]))
+        modelled = cpu_energy_of(trials, rule)
+        lacking = f"no sensor could be read; {modelled.reason}" if modelled.energy_j is None else modelled.reason
+        return replace(modelled, reason=lacking)
     others = sorted({trace.channel for trial in trials for trace in trial.traces if trace.t_s} - {channel})
     rails = tuple(_combined([measured_reading(trial, name) for trial in trials]) for name in others)
     return replace(_combined([measured_reading(trial, channel) for trial in trials]), rails=rails)
+
+
+def cpu_energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
+    """CPU seconds × watts per core: the basis that all recognizers on one CPU share, whatever was measured besides."""
+    if not trials:
+        return NOTHING
+    found = _combined([cpu_reading(trial, cpu_name=rule.cpu_name, machine=rule.machine) for trial in trials])
+    return replace(found, per_utterance=_mean_of([_cpu_seconds(trial) for trial in trials]))
+
+
+def device_energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy | None:
+    """What the counted invocations would take on a device profile; None where nobody asked and nothing was counted."""
+    if not trials or (rule.device is None and not all(counted(trial) for trial in trials)):
+        return None if rule.device is None else NOTHING
+    try:
+        found = [device_reading(trial, rule.device or default_device()) for trial in trials]
+    except InputError as error:  # the model does not fit the device
+        found = [(unavailable(trial, str(error)), {}) for trial in trials]
+    modelled = _combined([reading for reading, _ in found])  # the window is this machine's, not the device's
+    return replace(modelled, mean_power_w=None, per_utterance=_mean_of([each for _, each in found]))
 
 
 def _cpu_seconds(trial: TrialFacts) -> dict[str, float]:
@@ -194,6 +213,7 @@ class Speed:
     latency_p99_s: float | None = None
     load_s: float | None = None
     warmup_s: float | None = None
+    prepare_s: float | None = None
 
 
 def speed_of(trials: Sequence[TrialFacts]) -> Speed:
@@ -214,6 +234,7 @@ def speed_of(trials: Sequence[TrialFacts]) -> Speed:
         latency_p99_s=p99,
         load_s=mean([trial.load_s for trial in trials]),
         warmup_s=mean([trial.warmup_s for trial in trials]),
+        prepare_s=max((trial.prepare_s for trial in trials if trial.prepare_s is not None), default=None),
     )
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wattscribe.errors import InputError
 from wattscribe.records import Condition
 from wattscribe.report.cost import Energy
 from wattscribe.report.groups import Group, on_common_utterances, short_corpus
 from wattscribe.report.relative import Ratio, energy_ratio
-from wattscribe.report.table import Row, View
+from wattscribe.report.table import Row, View, on_basis
 from wattscribe.scoring import (
+    FEWEST_SPEAKERS,
     MatchedPairs,
     PairedResult,
     RankCorrelation,
@@ -52,6 +53,8 @@ class Entry:
     group: Group
     energy: Energy
     row: Row
+    device_energy: Energy | None = None
+    """From counted invocations on a device profile; None: nobody asked, and nothing was counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +116,29 @@ class Correlation:
 def hearings(seen: View) -> list[Hearing]:
     """In the order of the experiment."""
     found: dict[tuple[str, Condition], list[Entry]] = {}
-    for group, energy, row in zip(seen.groups, seen.energies, seen.rows, strict=True):
-        found.setdefault((group.corpus, group.condition), []).append(Entry(group=group, energy=energy, row=row))
+    for group, energy, on_device, row in zip(seen.groups, seen.energies, seen.device_energies, seen.rows, strict=True):
+        entry = Entry(group=group, energy=energy, row=row, device_energy=on_device)
+        found.setdefault((group.corpus, group.condition), []).append(entry)
     return [
         Hearing(corpus=corpus, condition=condition, entries=tuple(entries))
         for (corpus, condition), entries in found.items()
+    ]
+
+
+def on_device(all_hearings: Sequence[Hearing]) -> list[Hearing]:
+    """The same with what the counted invocations take on the device profile in front, in place of this machine's joules."""
+    return [
+        replace(
+            each,
+            entries=tuple(
+                replace(
+                    entry, energy=entry.device_energy, row=on_basis(entry.row, entry.device_energy, entry.group.done)
+                )
+                for entry in each.entries
+                if entry.device_energy is not None
+            ),
+        )
+        for each in all_hearings
     ]
 
 
@@ -185,7 +206,9 @@ def paired(
         return None
     one, other, speakers = common
     try:
-        bootstrap = paired_bootstrap(one, other, speakers, resamples=resamples, seed=seed)
+        bootstrap = paired_bootstrap(
+            one, other, speakers, fewest_speakers=FEWEST_SPEAKERS, resamples=resamples, seed=seed
+        )
     except InputError:  # a single utterance
         return None
     pieces = segments(one, other)
@@ -251,10 +274,10 @@ def correlations(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[Corr
     precision = _commonest_precision(quiet.scored)
     entries = [entry for entry in quiet.scored if precision_name(entry) == precision and entry.row.parameters]
     kinds = {entry.energy.kind for entry in entries if entry.row.j_per_audio_s is not None}
-    of_energy: list[tuple[int, float]] = []
-    if len(kinds) == 1:
-        of_energy = [(e.row.parameters or 0, e.row.j_per_audio_s) for e in entries if e.row.j_per_audio_s is not None]
-    found = [_correlate("energy per second of audio", of_energy, precision, seed)]
+    of_energy = [(e.row.parameters or 0, e.row.j_per_audio_s) for e in entries if e.row.j_per_audio_s is not None]
+    about = "energy per second of audio"
+    apart = Correlation(about=about, result=None, reason="their joules cover different things", precision=precision)
+    found = [_correlate(about, of_energy, precision, seed) if len(kinds) < 2 else apart]
     noise = noise_pair(all_hearings)
     if noise is not None:
         quiet, loud = noise

@@ -14,9 +14,18 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.records import Interval, RunFacts
 from wattscribe.records import to_json as to_plain
+from wattscribe.report.basis import bases, energy_name
 from wattscribe.report.groups import rejected_under, short_corpus
-from wattscribe.report.sentences import recording_sentences, scaling_sentences, sensor_sentences, starved_sentences
+from wattscribe.report.once import once_sentences
+from wattscribe.report.sentences import (
+    basis_sentences,
+    recording_sentences,
+    scaling_sentences,
+    sensor_sentences,
+    starved_sentences,
+)
 from wattscribe.report.table import SCHEMA, Row, View, rows, view
+from wattscribe.report.text_rule import rule_sentences
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
 
 if TYPE_CHECKING:
@@ -28,16 +37,15 @@ REJECTED_SHOWN = 20
 """Inputs that Markdown names; the rest is counted."""
 
 
-def to_json(facts: RunFacts, *, device: Device | None = None) -> str:
+def to_json(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
     """`{"schema": 1, "rows": [...]}`; strict JSON: a value that is not finite becomes null."""
-    return json.dumps(
-        {"schema": SCHEMA, "rows": finite(rows(facts, device=device))}, indent=1, ensure_ascii=False, allow_nan=False
-    )
+    found = finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))
+    return json.dumps({"schema": SCHEMA, "rows": found}, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def to_csv(facts: RunFacts, *, device: Device | None = None) -> str:
+def to_csv(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
     """One line per row; an interval becomes two columns `…_low` and `…_high`, nested values are JSON, missing is empty."""
-    flat = [_flat(row) for row in finite(rows(facts, device=device))]
+    flat = [_flat(row) for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(column_types()), lineterminator="\n")
     writer.writeheader()
@@ -45,7 +53,9 @@ def to_csv(facts: RunFacts, *, device: Device | None = None) -> str:
     return text.getvalue()
 
 
-def to_parquet(facts: RunFacts, path: Path, *, device: Device | None = None) -> None:
+def to_parquet(
+    facts: RunFacts, path: Path, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None
+) -> None:
     """The columns of CSV, of the same types whatever the run holds; schema version in the metadata. Raises MissingExtraError."""
     try:
         import pyarrow
@@ -57,7 +67,7 @@ def to_parquet(facts: RunFacts, path: Path, *, device: Device | None = None) -> 
         [(name, types[kind]) for name, kind in column_types().items()],
         metadata={"wattscribe.schema": str(SCHEMA), "wattscribe.run": facts.name},
     )
-    flat = [_flat(row) for row in finite(rows(facts, device=device))]
+    flat = [_flat(row) for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat, schema=schema), str(path))
 
 
@@ -74,22 +84,38 @@ def column_types() -> dict[str, type]:
     return found
 
 
-def to_markdown(facts: RunFacts, *, device: Device | None = None) -> str:
+def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
     """A table that is read in a terminal, and below it what a reader must know: flags, failures, rejected inputs."""
-    seen = view(facts, device=device)
+    seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
     made = [to_plain(row) for row in seen.rows]
+    columns = energy_columns(seen.rows)
     header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
-    table = [(*header, "J", "J/s audio", "evidence"), *map(_cells, made)]
+    table = [(*header, *columns)]
+    table += [(*_cells(row), *(column[at] for column in columns.values())) for at, row in enumerate(made)]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    notes = [*markdown_notes(made), *_rejected_notes(seen)]
+    notes = [*markdown_notes(made), *(f"- {_inline(each)}" for each in basis_sentences(seen)), *_rejected_notes(seen)]
     said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
-    said += sensor_sentences(seen)
+    said += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
     notes += [f"- {_inline(each)}" for each in said]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
+
+
+def energy_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The cells about energy by their headers: joules of the pass, what they cover, joules per second of audio on each basis,
+    and grams of CO2 where the grid's intensity was stated."""
+    columns = {
+        "J": [f"{number(row.energy_j)} {interval_text(row.energy_ci95_j)}".strip() for row in rows],
+        "energy of": [_cell(energy_name(row.energy_evidence, row.energy_covers)) for row in rows],
+    }
+    for basis in bases(rows):
+        columns[_cell(basis.header)] = [number(basis.per_audio_s(row)[0]) for row in rows]
+    if any(row.gco2_per_audio_h is not None for row in rows):
+        columns["gCO2/h audio"] = [number(row.gco2_per_audio_h) for row in rows]
+    return columns
 
 
 def markdown_notes(made: Sequence[dict[str, Any]]) -> list[str]:
@@ -105,13 +131,6 @@ def markdown_notes(made: Sequence[dict[str, Any]]) -> list[str]:
             notes.append(
                 f"- {name}: {row['failed']} of {row['utterances']} utterances got no answer: all words deleted"
             )
-    evidence = {row["energy_evidence"] for row in made if row["energy_j"] is not None}
-    covers = sorted(
-        {f"{row['energy_evidence']}: {row['energy_covers']}" for row in made if row["energy_j"] is not None}
-    )
-    notes += [f"- energy {_cell(each)}" for each in covers]
-    if len(evidence) > 1:
-        notes.append("- Figures of different evidence must not be compared.")
     unavailable = sorted({row["energy_reason"] or "" for row in made if row["energy_j"] is None and row["repeats"]})
     notes += [f"- energy unavailable: {_cell(each)}" for each in unavailable if each]
     return notes
@@ -135,25 +154,32 @@ def _rejected_notes(seen: View) -> list[str]:
 
 
 def write(
-    facts: RunFacts, kind: str, path: Path | None, *, limits: Limits | None = None, device: Device | None = None
+    facts: RunFacts,
+    kind: str,
+    path: Path | None,
+    *,
+    limits: Limits | None = None,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
 ) -> str | None:
     """Write to `path`, or return the text where there is none. Raises InputError where the file cannot be written."""
+    said: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh}
     makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
     if kind not in FORMATS:
         raise InputError(f"there is no format {kind!r}", fix=f"Choose one of: {', '.join(FORMATS)}")
     if path is None:
         if kind not in makers:
             raise InputError(f"{kind} is not printed", fix=f"Give a file: --out report.{kind}")
-        return makers[kind](facts, device=device)
+        return makers[kind](facts, **said)
     try:
         if kind == "html":
             from wattscribe.report.run_page import write_run_page
 
-            write_run_page(facts, path, limits=limits, device=device)
+            write_run_page(facts, path, limits=limits, **said)
         elif kind == "parquet":
-            to_parquet(facts, path, device=device)
+            to_parquet(facts, path, **said)
         else:
-            path.write_text(makers[kind](facts, device=device), encoding="utf-8")
+            path.write_text(makers[kind](facts, **said), encoding="utf-8")
     except OSError as error:
         raise InputError(f"the report cannot be written: {_obstacle(path, error)}", where=path) from error
     return None
@@ -223,7 +249,4 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         number(row["latency_p50_s"]),
         number(row["latency_p99_s"]),
         bytes_text(row["peak_memory_bytes"]),
-        f"{number(row['energy_j'])} {interval_text(row['energy_ci95_j'])}".strip(),
-        number(row["j_per_audio_s"]),
-        row["energy_evidence"],
     )

@@ -106,9 +106,34 @@ def _shortest(name: str, names: Iterable[str]) -> str:
     )
 
 
+class CorpusName(str):
+    """A corpus's name as the user wrote it, with what it is called among the others of its run."""
+
+    label: str
+
+
 def short_corpus(name: str) -> str:
-    """The last two parts of a path: `librispeech-noisy/dev-clean`."""
-    return name if name.startswith("hub:") else "/".join(name.rstrip("/").split("/")[-2:])
+    """The last two parts of a path: `librispeech-noisy/dev-clean`; more where two corpora of a run end in the same."""
+    return name.label if isinstance(name, CorpusName) else _corpus_tail(name, 2)
+
+
+def _corpus_tail(name: str, parts: int) -> str:
+    return name if name.startswith("hub:") else "/".join(name.rstrip("/").split("/")[-parts:])
+
+
+def _corpus_names(names: Iterable[str]) -> dict[str, CorpusName]:
+    """Each corpus with the shortest tail of its path that no other corpus of the run has."""
+    found: dict[str, CorpusName] = {}
+    all_names = set(names)
+    for name in all_names:
+        tails = (_corpus_tail(name, parts) for parts in range(2, name.count("/") + 2))
+        others = all_names - {name}
+        found[name] = CorpusName(name)
+        found[name].label = next(
+            (tail for parts, tail in enumerate(tails, 2) if all(_corpus_tail(each, parts) != tail for each in others)),
+            name,
+        )
+    return found
 
 
 def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000) -> tuple[Group, ...]:
@@ -120,8 +145,9 @@ def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000
         found.setdefault(key, []).append(each)
     labels = _model_labels([trials[0].trial.recognizer for trials in found.values()])
     left_out = _left_out(facts)
+    corpora = _corpus_names(trials[0].trial.corpus for trials in found.values())
     made = [
-        _group(trials, label, facts, left_out, normaliser, resamples)
+        _group(trials, label, corpora[trials[0].trial.corpus], facts, left_out, normaliser, resamples)
         for trials, label in zip(found.values(), labels, strict=True)
     ]
     return tuple(sorted(made, key=lambda each: _order(each, facts)))
@@ -160,6 +186,7 @@ def _place(names: Sequence[object], name: str) -> int:
 def _group(
     trials: Sequence[TrialFacts],
     label: str,
+    corpus: CorpusName,
     facts: RunFacts,
     left_out: Mapping[tuple[str, str], tuple[Rejected, ...]],
     normaliser: str,
@@ -171,7 +198,7 @@ def _group(
     return Group(
         recognizer=first.recognizer,
         model_label=label,
-        corpus=first.corpus,
+        corpus=corpus,
         condition=first.condition,
         trials=tuple(trials),
         scored=score([trial.utterances for trial in done], normaliser, resamples, facts.seed) if done else None,

@@ -1,13 +1,11 @@
 """Joules that no sensor gave: modelled, with a stated range, and marked so everywhere.
 
-A transducer that counts its invocations is modelled from them on a device profile, so that noise which causes more tokens
-and calls shows; any other recognizer from the CPU seconds of this machine. What each figure covers says which of both it is,
-and figures that cover different things are not ranked together.
+Two bases that never stand in one column: CPU seconds × watts per core, what this machine's CPU took, for every recognizer that
+computes on it; and, for a transducer that counts its invocations, what these would take on a device profile.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wattscribe.records import Counts, Reading, TrialFacts
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_DEVICE = "phone"
-"""The profile on which counted invocations are modelled where the user names none."""
+"""The profile of the device column where the user names none."""
 
 
 def default_device() -> Device:
@@ -33,19 +31,19 @@ def counted(trial: TrialFacts) -> bool:
     return there and trial.workload is not None
 
 
-def modelled_reading(trial: TrialFacts, *, cpu_name: str | None) -> Reading:
-    """CPU seconds × watts per core of the machine's CPU; `unavailable` where neither is known."""
-    if trial.cpu_s is None or trial.window is None:
-        return unavailable(trial, "no sensor could be read and no CPU seconds were recorded")
-    if trial.trial.recognizer.device.startswith("cuda"):
-        return unavailable(trial, "no sensor could be read, and CPU seconds say nothing about a GPU")
-    from wattscribe.meters.modelled import cpu_reading, profile_for
+def cpu_reading(trial: TrialFacts, *, cpu_name: str | None, machine: str | None) -> Reading:
+    """CPU seconds × watts per core of the machine's CPU; `unavailable` where one of both is not known.
 
-    profile = profile_for(cpu_name)
-    reading = cpu_reading(trial.cpu_s, trial.window.duration_s, profile=profile)
-    return replace(
-        reading, covers=f"{reading.covers} ({profile.name}, {profile.low_w:g} to {profile.high_w:g} W per core)"
-    )
+    The one figure that every recognizer has which computes on the machine's CPU, so it compares over all of them.
+    """
+    from wattscribe.meters.modelled import COVERS
+    from wattscribe.meters.modelled import cpu_reading as of_cpu_seconds
+
+    if trial.trial.recognizer.device.startswith("cuda"):
+        return unavailable(trial, "it computes on a GPU, about which CPU seconds say nothing", covers=COVERS)
+    if trial.cpu_s is None or trial.window is None:
+        return unavailable(trial, "no CPU seconds were recorded", covers=COVERS)
+    return of_cpu_seconds(trial.cpu_s, trial.window.duration_s, cpu_name=cpu_name, machine=machine)
 
 
 def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str, float]]:
@@ -57,7 +55,13 @@ def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str
     from wattscribe.energy.modelled import modelled_utterance_j, of_counts
     from wattscribe.energy.workload import as_workload
 
-    done = {result.id: (result.counts, result.audio_s) for result in trial.utterances if result.counts is not None}
+    done = {
+        result.id: (result.counts, result.audio_s)
+        for result in trial.utterances
+        if result.counts is not None and result.audio_s > 0
+    }
+    if not done:
+        return unavailable(trial, "no audio was heard"), {}
     workload = as_workload(trial.workload)
     total = sum((counts for counts, _ in done.values()), Counts())
     audio_s = sum(seconds for _, seconds in done.values())

@@ -10,9 +10,14 @@ from wattscribe.errors import InputError
 UNITS = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30}
 
 
+def percent_of(text: str, *, flag: str) -> float:
+    """`3%`, `3 %` or `3` → 3. Raises InputError on anything else and on negative numbers."""
+    return _number(text.strip().removesuffix("%").strip(), flag, text, example="3%")
+
+
 def fraction_of_percent(text: str, *, flag: str) -> float:
     """`3%`, `3 %` or `3` → 0.03. Raises InputError on anything else and on negative numbers."""
-    return _number(text.strip().removesuffix("%").strip(), flag, text, example="3%") / 100.0
+    return percent_of(text, flag=flag) / 100.0
 
 
 def watts_of(text: str, *, flag: str) -> float:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from wattscribe.report.basis import energy_name
 from wattscribe.report.findings import Entry, Hearing, Limits, paired
 from wattscribe.report.words import bytes_text, interval_text, number, percent_text
+
+USELESS_WER = 1.0
+"""As many errors as words: an empty transcript does as well, so whatever it saves is not worth advising."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """One limit that is broken, or cannot be shown to be kept."""
+
+    text: str
+    overshoot: float
+    """The figure over its limit, above 1; infinite where there is no figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +58,16 @@ def recommend(hearing: Hearing, limits: Limits) -> list[Advice]:
         return [
             Advice(hearing=hearing, entry=None, text=f"{hearing.name}: nothing was scored, nothing is recommended.")
         ]
-    broken = _misses(scored, limits)
-    kept = [entry for entry, misses in zip(scored, broken, strict=True) if not misses]
+    useful = [entry for entry in scored if (entry.row.wer or 0.0) < USELESS_WER]
+    if not useful:
+        text = (
+            f"{hearing.name}: every recognizer makes as many errors as there are words, or more; none is recommended."
+        )
+        return [Advice(hearing=hearing, entry=None, text=text)]
+    broken = _misses(useful, limits)
+    kept = [entry for entry, misses in zip(useful, broken, strict=True) if not misses]
     if not kept:
-        return [Advice(hearing=hearing, entry=None, text=_none_qualifies(hearing, broken))]
+        return [Advice(hearing=hearing, entry=None, text=_none_qualifies(hearing, useful, broken))]
     kinds = by_kind(kept)
     if not kinds:
         fastest = min(kept, key=lambda entry: entry.row.rtf or float("inf"))
@@ -62,8 +82,8 @@ def recommend(hearing: Hearing, limits: Limits) -> list[Advice]:
     return advice
 
 
-def _misses(entries: Sequence[Entry], limits: Limits) -> list[list[str]]:
-    """For each entry which limits it breaks, or cannot be shown to keep, in words.
+def _misses(entries: Sequence[Entry], limits: Limits) -> list[list[Miss]]:
+    """For each entry which limits it breaks, or cannot be shown to keep.
 
     Watts mean one thing for all of them: those of the window, or where no entry has a window, because all are modelled on a
     device, those of keeping up with speech (joules per second of audio).
@@ -84,10 +104,12 @@ def _misses(entries: Sequence[Entry], limits: Limits) -> list[list[str]]:
     ]
 
 
-def _over(what: str, value: float | None, limit: float | None, text: Callable[[float], str]) -> list[str]:
+def _over(what: str, value: float | None, limit: float | None, text: Callable[[float], str]) -> list[Miss]:
     if limit is None or (value is not None and value <= limit):
         return []
-    return [f"{what} is not known" if value is None else f"{what} {text(value)} over {text(limit)}"]
+    if value is None:
+        return [Miss(text=f"{what} is not known", overshoot=math.inf)]
+    return [Miss(text=f"{what} {text(value)} over {text(limit)}", overshoot=value / limit if limit > 0 else math.inf)]
 
 
 def _cheapest(entries: Sequence[Entry], limits: Limits) -> tuple[Entry, str]:
@@ -122,7 +144,9 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
     row = entry.row
     parts = [f"WER {percent_text(row.wer)} % {interval_text(row.wer_ci95, 100)}".strip()]
     if row.j_per_audio_s is not None:
-        parts.append(f"{number(row.j_per_audio_s)} J per second of audio ({row.energy_evidence})")
+        parts.append(
+            f"{number(row.j_per_audio_s)} J per second of audio ({energy_name(row.energy_evidence, row.energy_covers)})"
+        )
     parts.append(f"real-time factor {number(row.rtf)}")
     parts.append(f"{bytes_text(row.peak_memory_bytes)} of memory")
     text = f"{hearing.name}: take {entry.group.label}. {why}. It has {', '.join(parts)}."
@@ -133,9 +157,12 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
     return text
 
 
-def _none_qualifies(hearing: Hearing, broken: Sequence[Sequence[str]]) -> str:
-    nearest, misses = min(
-        zip(hearing.scored, broken, strict=True), key=lambda each: (len(each[1]), each[0].row.wer or 0.0)
-    )
-    what = "; ".join(misses)
+def _none_qualifies(hearing: Hearing, entries: Sequence[Entry], broken: Sequence[Sequence[Miss]]) -> str:
+    """Nearest is whose worst figure lies least over its limit, as a ratio; of equals, with the fewest and smallest others."""
+
+    def distance(each: tuple[Entry, Sequence[Miss]]) -> tuple[list[float], float]:
+        return sorted((miss.overshoot for miss in each[1]), reverse=True), each[0].row.wer or 0.0
+
+    nearest, misses = min(zip(entries, broken, strict=True), key=distance)
+    what = "; ".join(miss.text for miss in misses)
     return f"{hearing.name}: no recognizer keeps the limits. The nearest, {nearest.group.label}, breaks: {what}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from wattscribe.report.findings import (
     correlations,
     hearings,
     noise_pair,
+    on_device,
     pair_tests,
     precision_steps,
 )
@@ -25,20 +27,35 @@ from wattscribe.report.page import Block, Figure, Section, Words, render
 from wattscribe.report.power_figures import power_traces
 from wattscribe.report.recommend import recommend
 from wattscribe.report.table import View, view
+from wattscribe.report.text_rule import rule_sentences
 from wattscribe.report.worst import worst_utterances
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
 
 
-def write_run_page(facts: RunFacts, path: Path, *, limits: Limits | None = None, device: Device | None = None) -> None:
+def write_run_page(
+    facts: RunFacts,
+    path: Path,
+    *,
+    limits: Limits | None = None,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> None:
     """Write the page to `path`."""
-    path.write_text(run_page(facts, limits=limits, device=device), encoding="utf-8")
+    page = run_page(facts, limits=limits, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
+    path.write_text(page, encoding="utf-8")
 
 
-def run_page(facts: RunFacts, *, limits: Limits | None = None, device: Device | None = None) -> str:
-    """The page as HTML."""
-    seen = view(facts, device=device)
+def run_page(
+    facts: RunFacts,
+    *,
+    limits: Limits | None = None,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> str:
+    """The page as HTML. A `device` that was asked for gets a section of its own, with figures and advice."""
+    seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
     found = hearings(seen)
     names = names_of(found)
     return render(
@@ -47,6 +64,7 @@ def run_page(facts: RunFacts, *, limits: Limits | None = None, device: Device | 
             _summary(seen, found, limits or Limits()),
             sections.table_section(seen),
             _study_figures(found, names),
+            *([_on_device(found, names, device, limits or Limits(), facts.seed)] if device else []),
             _noise(found, names),
             _findings(seen, found),
             _power(seen, found),
@@ -65,7 +83,7 @@ def _machine(facts: RunFacts) -> str:
 
 
 def _summary(seen: View, found: Sequence[Hearing], limits: Limits) -> Section:
-    flags = [*sentences.flag_sentences(seen)]
+    flags = [*sentences.flag_sentences(seen), *rule_sentences(seen)]
     blocks: list[Block] = [Words(lines=sentences.summary(seen, found))]
     if flags:
         blocks.append(Words(lines=flags, tone="warn", as_list=True))
@@ -94,6 +112,35 @@ def _study_figures(found: Sequence[Hearing], names: Names) -> Section:
         f"its figures. {names.sentence}"
     )
     return Section(id="figures", title="Figures", lead=lead, blocks=[each for each in drawn if each is not None])
+
+
+def _on_device(found: Sequence[Hearing], names: Names, device: Device, limits: Limits, seed: int) -> Section:
+    """What transducers would take on the device that was asked for, and which to take there."""
+    there = on_device(found)
+    blocks: list[Block] = []
+    for hearing in base_hearings(there, limits.condition):
+        if any(entry.row.j_per_audio_s is not None for entry in hearing.entries):
+            blocks += [
+                Words(lines=[each.text], tone="good" if each.entry else "warn") for each in recommend(hearing, limits)
+            ]
+    steps = sentences.precision_sentences(precision_steps(there, seed=seed))
+    blocks += [Words(lines=steps, as_list=True)] if steps else []
+    drawn = [
+        each
+        for hearing in base_hearings(there)[:1]
+        for each in (*figures.energy_bars(hearing, names), *figures.bubbles(hearing, names))
+    ]
+    drawn += [each for each in figures.against_snr(there, names) if each.id.startswith("snr-energy")]
+    blocks += [replace(each, id=f"device-{each.id}", title=f"{each.title}, on {device.name}") for each in drawn]
+    if not drawn:
+        blocks.append(
+            Words(lines=[f"Nothing can be modelled on {device.name}: only transducers with counted invocations."])
+        )
+    lead = (
+        f"{device.title}: counted invocations times the constants of this profile. Another machine than this run's, whose "
+        "real-time factor and memory are shown."
+    )
+    return Section(id="device", title=f"On {device.name}", lead=lead, blocks=blocks)
 
 
 def _noise(found: Sequence[Hearing], names: Names) -> Section:
@@ -126,8 +173,9 @@ def _findings(seen: View, found: Sequence[Hearing]) -> Section:
 
 def _power(seen: View, found: Sequence[Hearing]) -> Section:
     blocks: list[Block] = [Words(lines=sentences.evidence_sentences(seen))]
-    table = sections.energy_table(seen)
-    blocks += [table] if table is not None else []
+    blocks += sections.energy_tables(found)
+    there = on_device(found)
+    blocks += [table for table in sections.energy_tables(there) if table.numeric]
     traces = power_traces(found)
     if traces is not None:
         blocks.append(traces)

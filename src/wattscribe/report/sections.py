@@ -8,30 +8,20 @@ from typing import Any
 from markupsafe import Markup
 
 from wattscribe.records import Interval
+from wattscribe.report.basis import Basis, bases, short_covers
 from wattscribe.report.cost import STARVED_SHARE
-from wattscribe.report.findings import PairTest
+from wattscribe.report.findings import Hearing, PairTest
 from wattscribe.report.groups import rejected_under, settings_text, short_corpus
+from wattscribe.report.once import once_sentences
 from wattscribe.report.page import Cell, Section, Table, Words
+from wattscribe.report.recommend import by_kind
 from wattscribe.report.sentences import scaling_sentences
 from wattscribe.report.table import Row, View
-from wattscribe.report.words import MISSING, bytes_text, interval_text, number, percent_text
+from wattscribe.report.words import MISSING, bytes_text, interval_text, number, percent_text, sentence
 
 UNANSWERED_SHOWN = 20
 
-HEADER = (
-    "Recognizer",
-    "Heard",
-    "Utt.",
-    "WER %",
-    "CER %",
-    "RTF",
-    "Latency s",
-    "Memory",
-    "J / s audio",
-    "J",
-    "W",
-    "Evidence",
-)
+HEADER = ("Recognizer", "Heard", "Utt.", "WER %", "CER %", "RTF", "Latency s", "Memory")
 TITLES = {
     0: "Model, and below it its precision and settings",
     1: "Condition and corpus",
@@ -40,29 +30,32 @@ TITLES = {
     5: "Real-time factor: seconds of work per second of audio",
     6: "Time for one utterance: median, and below it the 99th percentile",
     7: "Peak resident memory of the worker above its empty self; on a GPU the GPU's memory below it",
-    8: "Gross joules per second of audio with its 95 % interval",
-    9: "Gross joules for one pass over the corpus",
-    10: "Mean power while transcribing; not known where the joules are modelled on another device",
 }
 
 
 def table_section(seen: View) -> Section:
-    """Every row, sortable."""
+    """Every row, sortable; joules in one column per thing that they cover, so that no sorting ranks what does not compare."""
+    found = bases(seen.rows)
+    titles = {
+        len(HEADER)
+        + at: f"Joules per second of audio, which are Wh per hour of audio, with their 95 % interval. {basis.name}"
+        for at, basis in enumerate(found)
+    }
     table = Table(
         caption="WER and CER: words and characters that are wrong. RTF: seconds of work per second of audio, below 1 keeps up "
         "with speech. Latency: the median, and the 99th percentile below it. Energy is gross, idle included where it was "
-        "measured; figures of different evidence must not be compared. Press a heading to sort.",
-        header=HEADER,
-        rows=[_row(row) for row in seen.rows],
-        numeric=frozenset(range(2, 11)),
-        titles=TITLES,
+        "measured; each of its columns covers one thing, and columns must not be compared. Press a heading to sort.",
+        header=(*HEADER, *(basis.header for basis in found), "Energy of"),
+        rows=[_row(row, found) for row in seen.rows],
+        numeric=frozenset(range(2, len(HEADER) + len(found))),
+        titles={**TITLES, **titles},
     )
-    scaled = scaling_sentences(seen.rows)
-    notes = [Words(lines=scaled, as_list=True)] if scaled else []
+    said = [*scaling_sentences(seen.rows), *once_sentences(seen.rows)]
+    notes = [Words(lines=said, as_list=True)] if said else []
     return Section(id="table", title="All results", blocks=[table, *notes])
 
 
-def _row(row: Row) -> list[Cell]:
+def _row(row: Row, found: Sequence[Basis]) -> list[Cell]:
     asked = row.precision_ok is not False
     return [
         Cell(
@@ -95,15 +88,19 @@ def _row(row: Row) -> list[Cell]:
             sort=row.peak_memory_bytes,
             note="" if row.gpu_memory_bytes is None else f"GPU {bytes_text(row.gpu_memory_bytes)}",
         ),
-        _figure(row.j_per_audio_s, number(row.j_per_audio_s), row.j_per_audio_s_ci95),
-        _figure(row.energy_j, number(row.energy_j)),
-        _figure(row.mean_power_w, number(row.mean_power_w)),
+        *(_on_basis(row, basis) for basis in found),
         Cell(
-            text=row.energy_evidence,
-            sort=row.energy_evidence,
+            text=short_covers(row.energy_covers) or MISSING,
+            sort=f"{row.energy_evidence} {row.energy_covers}",
+            note=row.energy_evidence,
             title="; ".join(each for each in (row.energy_covers, row.energy_reason) if each),
         ),
     ]
+
+
+def _on_basis(row: Row, basis: Basis) -> Cell:
+    value, interval = basis.per_audio_s(row)
+    return _figure(value, number(value), interval, title=basis.name if value is not None else "")
 
 
 def _rtf(row: Row) -> Cell:
@@ -123,29 +120,73 @@ def _figure(
     return Cell(text=text, sort=value, note=interval_text(interval, scale), title=title)
 
 
-def energy_table(seen: View) -> Table | None:
-    """Gross, idle and net of every row with what a reader must know of each; None where no energy is known."""
-    known = [row for row in seen.rows if row.energy_j is not None or row.energy_reason]
-    if not any(row.energy_j is not None for row in known):
-        return None
-    return Table(
-        caption="Joules of one pass with 95 % intervals. Net is gross less the idle power measured around the trial.",
-        header=("Recognizer", "Heard", "Gross J", "Idle J", "Net J", "Evidence", "What it covers", "To know"),
-        rows=[
-            [
-                Cell(text=f"{row.model_label} {row.precision}", sort=row.model, note=_settings(row)),
-                Cell(text=row.condition, sort=f"{row.corpus} {row.condition}", note=short_corpus(row.corpus)),
-                _figure(row.energy_j, number(row.energy_j), row.energy_ci95_j),
-                _figure(row.energy_idle_j, number(row.energy_idle_j)),
-                _figure(row.energy_net_j, number(row.energy_net_j), row.energy_net_ci95_j),
-                _text(row.energy_evidence),
-                _text(row.energy_covers or MISSING),
-                _to_know(row),
-            ]
-            for row in known
-        ],
-        numeric=frozenset({2, 3, 4}),
+def energy_tables(all_hearings: Sequence[Hearing]) -> list[Table]:
+    """Gross, idle and net, Wh and CO2 of every row: one table per thing that the joules cover, and one of what has none."""
+    found = by_kind([entry for hearing in all_hearings for entry in hearing.entries])
+    tables = [_energy_table(name, [entry.row for entry in entries]) for name, entries in found.items()]
+    missing = [
+        entry.row
+        for hearing in all_hearings
+        for entry in hearing.entries
+        if entry.row.energy_j is None and entry.row.energy_reason and entry.row.repeats
+    ]
+    if not missing:
+        return tables
+    nothing = Table(
+        caption="Without a figure of energy.",
+        header=("Recognizer", "Heard", "Why"),
+        rows=[[*_who(row), _text(row.energy_reason or MISSING)] for row in missing],
     )
+    return [*tables, nothing]
+
+
+def _energy_table(kind: tuple[str, str], rows: Sequence[Row]) -> Table:
+    """Idle and net have columns where idle power was measured, CO2 where the grid's intensity was stated."""
+    evidence, covers = kind
+    grid = next((row.grid_gco2_per_kwh for row in rows if row.grid_gco2_per_kwh is not None), None)
+    idle = any(row.energy_idle_j is not None for row in rows)
+    caption = f"{sentence(evidence)}: {covers}. Joules and Wh of one pass with 95 % intervals."
+    caption += " Net is gross less the idle power measured around the trial." if idle else ""
+    caption += f" CO2 at {number(grid)} g per kWh, as stated." if grid is not None else ""
+    columns = {
+        **({"Gross J": _gross, "Idle J": _idle, "Net J": _net} if idle else {"J": _gross}),
+        "Mean W": lambda row: _figure(row.mean_power_w, number(row.mean_power_w)),
+        "Wh": lambda row: _figure(row.energy_wh, number(row.energy_wh)),
+        "Wh / h audio": lambda row: _figure(row.wh_per_audio_h, number(row.wh_per_audio_h), row.wh_per_audio_h_ci95),
+        **({"g CO2 / h audio": _co2} if grid is not None else {}),
+    }
+    return Table(
+        caption=caption,
+        header=("Recognizer", "Heard", *columns, "To know"),
+        rows=[[*_who(row), *(cell(row) for cell in columns.values()), _to_know(row)] for row in rows],
+        numeric=frozenset(range(2, 2 + len(columns))),
+        titles={
+            2 + list(columns).index("Mean W"): "Over the window; none where the joules are modelled on another device"
+        },
+    )
+
+
+def _gross(row: Row) -> Cell:
+    return _figure(row.energy_j, number(row.energy_j), row.energy_ci95_j)
+
+
+def _idle(row: Row) -> Cell:
+    return _figure(row.energy_idle_j, number(row.energy_idle_j))
+
+
+def _net(row: Row) -> Cell:
+    return _figure(row.energy_net_j, number(row.energy_net_j), row.energy_net_ci95_j)
+
+
+def _co2(row: Row) -> Cell:
+    return _figure(row.gco2_per_audio_h, number(row.gco2_per_audio_h), row.gco2_per_audio_h_ci95)
+
+
+def _who(row: Row) -> list[Cell]:
+    return [
+        Cell(text=f"{row.model_label} {row.precision}", sort=row.model, note=_settings(row)),
+        Cell(text=row.condition, sort=f"{row.corpus} {row.condition}", note=short_corpus(row.corpus)),
+    ]
 
 
 def _to_know(row: Row) -> Cell:

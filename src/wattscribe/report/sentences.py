@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wattscribe.meters.gain import gain_error
 from wattscribe.records import RunFacts
+from wattscribe.report.basis import bases, energy_name
 from wattscribe.report.cost import STARVED_SHARE, energy_rule
 from wattscribe.report.findings import (
     Correlation,
@@ -75,19 +76,34 @@ def _bests(hearing: Hearing) -> list[str]:
     best = min(scored, key=lambda entry: entry.row.wer or 0.0)
     lowest = f"the lowest WER, {percent_text(best.row.wer)} % {interval_text(best.row.wer_ci95, 100)}"
     found = [(best, lowest.strip())]
-    for (evidence, _), entries in by_kind(scored).items():
-        least = min(entries, key=lambda entry: entry.row.j_per_audio_s or 0.0)
-        joules = (
-            f"{number(least.row.j_per_audio_s)} J per second of audio {interval_text(least.row.j_per_audio_s_ci95)}"
-        )
-        found.append((least, f"the least energy ({evidence}), {joules.strip()}"))
+    kinds = by_kind(scored)
+    if len(kinds) == 1:
+        found += [(entry, clause) for entry, clause in map(_least, kinds.values()) if entry]
     quick = [entry for entry in scored if entry.row.rtf is not None]
     if quick:
         fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
         found.append((fastest, f"the lowest real-time factor, {number(fastest.row.rtf)}"))
     names = list(dict.fromkeys(entry.group.label for entry, _ in found))
     clauses = [f"{name} has {_and([what for entry, what in found if entry.group.label == name])}" for name in names]
-    return [f"On {hearing.name} {'; '.join(clauses)}."]
+    return [f"On {hearing.name} {'; '.join(clauses)}.", *(_apart(kinds) if len(kinds) > 1 else [])]
+
+
+def _least(entries: Sequence[Entry]) -> tuple[Entry, str]:
+    """Who takes the least energy among entries of one kind, and the clause that says so."""
+    least = min(entries, key=lambda entry: entry.row.j_per_audio_s or 0.0)
+    row = least.row
+    joules = f"{number(row.j_per_audio_s)} J per second of audio {interval_text(row.j_per_audio_s_ci95)}".strip()
+    return least, f"the least energy ({energy_name(row.energy_evidence, row.energy_covers)}), {joules}"
+
+
+def _apart(kinds: Mapping[tuple[str, str], Sequence[Entry]]) -> list[str]:
+    """One sentence per kind in which there is a choice: what covers different things has no common winner."""
+    said = []
+    for entries in kinds.values():
+        if len(entries) > 1:
+            least, clause = _least(entries)
+            said.append(f"Of the {len(entries)} whose joules cover the same, {least.group.label} has {clause}.")
+    return said
 
 
 def _noise_sentence(quiet: Hearing, loud: Hearing) -> list[str]:
@@ -141,7 +157,8 @@ def _precision_sentence(step: PrecisionStep) -> str:
     interval = f" {interval_text(ratio.ci95)}" if ratio.ci95 else ""
     test = f", {p_text(ratio.p)}" if ratio.p is not None else ", no interval"
     names = f"{precision_name(step.cheaper)}/{precision_name(step.base)}"
-    text = f"{step.base.row.model_label}, {names}: energy ratio {number(ratio.value)}{interval}{test} ({ratio.method})"
+    basis = energy_name(step.base.energy.evidence, step.base.energy.covers)
+    text = f"{step.base.row.model_label}, {names}: energy ratio {number(ratio.value)}{interval}{test} ({basis}; {ratio.method})"
     if step.wer_change is not None:
         change = step.wer_change
         text += f"; WER {100 * change.difference:+.2f} points {interval_text(change.ci95, 100)}, {p_text(change.p)}"
@@ -172,7 +189,7 @@ def pair_sentence(tests: Sequence[PairTest]) -> str:
     verb = "differs" if differing == 1 else "differ"
     return (
         f"{differing} of {plural(len(tests), 'pair')} {verb} in WER at the 5 % level after Holm's correction for all pairs "
-        "(paired bootstrap by speaker, by utterance where there is one speaker). MAPSSWE is the matched-pairs test on "
+        "(paired by speaker, or by utterance below five speakers). MAPSSWE is the matched-pairs test on "
         "segments, not corrected."
     )
 
@@ -267,25 +284,51 @@ def _stated(error: float | None) -> str:
 
 def evidence_sentences(seen: View) -> list[str]:
     """What the joules rest on, and why some are missing."""
-    found: dict[tuple[str, str | None], str | None] = {}
-    for row in seen.rows:
-        if row.energy_j is not None:
-            found.setdefault((row.energy_evidence, row.energy_covers), row.energy_reason)
-    lines = []
-    for (evidence, covers), reason in found.items():
-        instance = "" if reason is None else f" For the first row: {reason.removeprefix(f'{evidence}: ')}."
-        lines.append(f"{sentence(evidence)}: {covers}.{instance}")
-        if evidence == "modelled":
-            lines.append(
-                "A modelled interval is the stated range of the model's constants, not the spread of a measurement."
-            )
-    if len({evidence for evidence, _ in found}) > 1:
-        lines.append("Figures of different evidence are shown apart and never ranked together.")
+    found = bases(seen.rows)
+    lines = basis_sentences(seen)
+    for basis in found:
+        first = next(row for row in seen.rows if basis.per_audio_s(row)[0] is not None)
+        reason = {"cpu_": first.cpu_energy_reason, "device_": first.device_energy_reason}.get(
+            basis.prefix, first.energy_reason
+        )
+        if reason is not None:
+            lines.append(f"{basis.header}, first row: {reason.removeprefix(f'{basis.evidence}: ')}.")
+    if any(basis.evidence == "modelled" for basis in found):
+        lines.append(
+            "A modelled interval is the stated range of the model's constants, not the spread of a measurement."
+        )
     missing = sorted(
         {row.energy_reason for row in seen.rows if row.energy_j is None and row.energy_reason and row.repeats}
     )
     lines += recording_sentences(seen.facts) + sensor_sentences(seen)
     return lines + [f"Unavailable: {why}." for why in missing]
+
+
+def basis_sentences(seen: View) -> list[str]:
+    """What each column of joules covers, which of them must not be compared, and what they come to in Wh and CO2."""
+    found = bases(seen.rows)
+    lines = [f"{each.header} is {each.evidence}: {each.covers}." for each in found]
+    lines = [
+        f"{line[:-1]}; another machine than this run's." if each.prefix == "device_" else line
+        for line, each in zip(lines, found, strict=True)
+    ]
+    if len(found) > 1:
+        lines.append("Columns of joules cover different things and must not be compared with each other.")
+    lines += dict.fromkeys(
+        f"No figure on {row.device_profile}: {row.device_energy_reason}."
+        for row in seen.rows
+        if row.device_energy_j is None and row.device_energy_reason and row.repeats
+    )
+    if found:
+        lines.append(f"J per second of audio are Wh per hour of audio{_grid_text(seen.rows)}.")
+    return lines
+
+
+def _grid_text(rows: Sequence[Row]) -> str:
+    grid = next((row.grid_gco2_per_kwh for row in rows if row.grid_gco2_per_kwh is not None), None)
+    if grid is None:
+        return ""
+    return f"; CO2 at {number(grid)} g per kWh, as stated, for what the joules in front cover and no more"
 
 
 def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
@@ -302,11 +345,7 @@ def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
             f"{best.group.label} {interval_text(best.row.wer_ci95, 100)}",
         )
     ]
-    kinds = by_kind(scored)
-    for (evidence, _), entries in list(kinds.items())[:1]:
-        least = min(entries, key=lambda entry: entry.row.j_per_audio_s or 0.0)
-        figure = f"{number(least.row.j_per_audio_s)} J"
-        found.append((figure, f"least energy per second of audio, {evidence}", least.group.label))
+    found += _energy_tile(scored)
     quick = [entry for entry in scored if entry.row.rtf]
     if quick:
         fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
@@ -322,3 +361,14 @@ def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
         least = min(small, key=lambda entry: entry.row.peak_memory_bytes or 0)
         found.append((bytes_text(least.row.peak_memory_bytes), "least peak memory", least.group.label))
     return found
+
+
+def _energy_tile(scored: Sequence[Entry]) -> list[tuple[str, str, str]]:
+    """The least energy on the one basis that all have in common: the machine's own figures, else its CPU's; else no tile."""
+    rows = [(entry, entry.row) for entry in scored]
+    for basis in bases([row for _, row in rows]):
+        figures = [(value, entry) for entry, row in rows if (value := basis.per_audio_s(row)[0]) is not None]
+        if basis.prefix != "device_" and len(figures) == len(rows):
+            value, entry = min(figures, key=lambda each: each[0])
+            return [(f"{number(value)} J", f"least energy per second of audio, {basis.name}", entry.group.label)]
+    return []

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from wattscribe.records import Counts, Evidence, Interval, RunFacts, StreamingLatency, TrialFacts, to_json
 from wattscribe.report.cost import (
     Energy,
     EnergyRule,
+    cpu_energy_of,
+    device_energy_of,
     energy_of,
     energy_rule,
-    mean,
     percentiles,
     speed_of,
     starved_s,
     starved_share,
 )
+from wattscribe.report.energy_columns import check_grid, cpu_columns, device_columns, energy_columns, planning_columns
 from wattscribe.report.groups import Group, group
+from wattscribe.report.modelled import DEFAULT_DEVICE
+from wattscribe.report.once import languages_of
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
@@ -68,6 +72,8 @@ class Row:
     latency_p99_s: float | None
     load_s: float | None
     warmup_s: float | None
+    prepare_s: float | None
+    languages: dict[str, int] | None
     starved_s: float | None
     starved_share: float | None
     peak_memory_bytes: int | None
@@ -86,6 +92,28 @@ class Row:
     j_per_audio_s_ci95: Interval | None
     mean_power_w: float | None
     rails: list[dict[str, Any]]
+    energy_wh: float | None
+    wh_per_audio_h: float | None
+    wh_per_audio_h_ci95: Interval | None
+    grid_gco2_per_kwh: float | None
+    energy_gco2: float | None
+    gco2_per_audio_h: float | None
+    gco2_per_audio_h_ci95: Interval | None
+    cpu_s: float | None
+    cpu_energy_j: float | None
+    cpu_energy_ci95_j: Interval | None
+    cpu_energy_covers: str | None
+    cpu_energy_reason: str | None
+    cpu_j_per_audio_s: float | None
+    cpu_j_per_audio_s_ci95: Interval | None
+    device_profile: str | None
+    device_energy_j: float | None
+    device_energy_ci95_j: Interval | None
+    device_energy_evidence: Evidence | None
+    device_energy_covers: str | None
+    device_energy_reason: str | None
+    device_j_per_audio_s: float | None
+    device_j_per_audio_s_ci95: Interval | None
     first_partial_p50_s: float | None
     emission_delay_p50_s: float | None
     emission_delay_p99_s: float | None
@@ -111,29 +139,63 @@ class View:
     normaliser: str
     groups: tuple[Group, ...]
     energies: tuple[Energy, ...]
+    """On the machine of the run: measured, or modelled from its CPU seconds."""
+    device_energies: tuple[Energy | None, ...]
+    """On a device profile, from counted invocations."""
     rows: tuple[Row, ...]
 
 
 def view(
-    facts: RunFacts, *, normaliser: str | None = None, resamples: int = 1000, device: Device | None = None
+    facts: RunFacts,
+    *,
+    normaliser: str | None = None,
+    resamples: int = 1000,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
 ) -> View:
     """Score and cost a run. The text rule is the experiment's own unless given; Whisper's where neither says.
 
-    `device`: model what transducers would take on that device, instead of what was measured here.
+    `device`: the profile of the device columns. `grid_gco2_per_kwh`: grams of CO2 per kWh of the grid that feeds the machine;
+    without it nothing is said about CO2. Raises InputError for an intensity that is none.
     """
+    check_grid(grid_gco2_per_kwh)
     rule = energy_rule(facts, device)
     text_rule = normaliser or _recorded_normaliser(facts)
     groups = group(facts, normaliser=text_rule, resamples=resamples)
     energies = tuple(energy_of(each.done, rule) for each in groups)
-    made = tuple(_row(each, energy) for each, energy in zip(groups, energies, strict=True))
-    return View(facts=facts, normaliser=text_rule, groups=groups, energies=energies, rows=made)
+    on_device = tuple(device_energy_of(each.done, rule) for each in groups)
+    profile = device.name if device else DEFAULT_DEVICE
+    made = tuple(
+        _row(
+            each,
+            energy,
+            cpu_energy_of(each.done, rule),
+            device_columns(modelled, each.done, profile),
+            grid_gco2_per_kwh,
+        )
+        for each, energy, modelled in zip(groups, energies, on_device, strict=True)
+    )
+    return View(
+        facts=facts, normaliser=text_rule, groups=groups, energies=energies, device_energies=on_device, rows=made
+    )
 
 
 def rows(
-    facts: RunFacts, *, normaliser: str | None = None, resamples: int = 1000, device: Device | None = None
+    facts: RunFacts,
+    *,
+    normaliser: str | None = None,
+    resamples: int = 1000,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
 ) -> list[dict[str, Any]]:
     """The rows as plain data: strings, numbers, booleans, lists, None."""
-    return [to_json(row) for row in view(facts, normaliser=normaliser, resamples=resamples, device=device).rows]
+    seen = view(facts, normaliser=normaliser, resamples=resamples, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
+    return [to_json(row) for row in seen.rows]
+
+
+def on_basis(row: Row, energy: Energy, done: Sequence[TrialFacts]) -> Row:
+    """The same row with another basis of its energy in front: what every figure and sentence about energy then speaks of."""
+    return replace(row, **energy_columns(energy, done), **planning_columns(energy, done, row.grid_gco2_per_kwh))
 
 
 def _recorded_normaliser(facts: RunFacts) -> str:
@@ -141,14 +203,18 @@ def _recorded_normaliser(facts: RunFacts) -> str:
     return name if isinstance(name, str) else "whisper"
 
 
-def _row(each: Group, energy: Energy) -> Row:
+def _row(each: Group, energy: Energy, cpu: Energy, device: dict[str, Any], grid_gco2_per_kwh: float | None) -> Row:
     columns: dict[str, Any] = {
         **_identity(each),
         **_state(each),
         **_score(each),
         **_speed_and_memory(each.done),
+        "languages": languages_of(each.trials),
         **_audit(each),
-        **_energy(energy, each.done),
+        **energy_columns(energy, each.done),
+        **planning_columns(energy, each.done, grid_gco2_per_kwh),
+        **cpu_columns(cpu, each.done),
+        **device,
         **_streaming(each.done),
         **_invocations(each.done),
     }
@@ -246,38 +312,6 @@ def _audit(each: Group) -> dict[str, Any]:
     }
 
 
-def _energy(energy: Energy, done: Sequence[TrialFacts]) -> dict[str, Any]:
-    audio_s = mean([sum(result.audio_s for result in trial.utterances) for trial in done])
-    per_second = energy.energy_j / audio_s if energy.energy_j is not None and audio_s else None
-    interval = (energy.ci95_j[0] / audio_s, energy.ci95_j[1] / audio_s) if energy.ci95_j and audio_s else None
-    return {
-        "energy_j": energy.energy_j,
-        "energy_ci95_j": energy.ci95_j,
-        "energy_idle_j": energy.idle_j,
-        "energy_net_j": energy.net_j,
-        "energy_net_ci95_j": energy.net_ci95_j,
-        "energy_evidence": energy.evidence,
-        "energy_covers": energy.covers or None,
-        "energy_reason": energy.reason,
-        "j_per_audio_s": per_second,
-        "j_per_audio_s_ci95": interval,
-        "mean_power_w": energy.mean_power_w,
-        "rails": [
-            {
-                "covers": rail.covers,
-                "energy_j": rail.energy_j,
-                "energy_ci95_j": rail.ci95_j,
-                "energy_idle_j": rail.idle_j,
-                "energy_net_j": rail.net_j,
-                "energy_net_ci95_j": rail.net_ci95_j,
-                "energy_evidence": rail.evidence,
-                "energy_reason": rail.reason,
-            }
-            for rail in energy.rails
-        ],
-    }
-
-
 def _streaming(done: Sequence[TrialFacts]) -> dict[str, Any]:
     found = [result.latency for trial in done for result in trial.utterances if result.latency is not None]
 
@@ -316,4 +350,4 @@ def _invocations(done: Sequence[TrialFacts]) -> dict[str, Any]:
     }
 
 
-__all__ = ["SCHEMA", "EnergyRule", "Row", "View", "rows", "view"]
+__all__ = ["SCHEMA", "EnergyRule", "Row", "View", "on_basis", "rows", "view"]

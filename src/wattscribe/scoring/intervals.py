@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import InputError
 from wattscribe.records import Interval
+from wattscribe.scoring.bounds import unseen_rate
 from wattscribe.scoring.counting import ErrorCounts, Floats
 from wattscribe.student import student_t
 
@@ -99,7 +100,7 @@ def wer_interval(
         return RateInterval(rate=None, ci95=None, method="no reference words", resamples=0)
     if counts.errors.sum() == 0:
         words = float(counts.words.sum())
-        upper = 1.0 - 0.05 ** (1.0 / words)
+        upper = unseen_rate(words)
         return RateInterval(
             rate=0.0, ci95=(0.0, upper), method=f"no error in {words:g} words: exact binomial bound", resamples=0
         )

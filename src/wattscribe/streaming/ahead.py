@@ -27,7 +27,9 @@ little less, and the last call of a file is emptier."""
 WORTH = 0.65
 """A call for eight takes the time of about five: with fewer segments left than that, they go one by one."""
 _PAYS_AFTER = 150
-"""Segments. Making it takes the time that about so many calls save; opening one that was kept, a quarter of it."""
+"""Segments. Making it takes the time that about so many calls save."""
+_OPENING = 4
+"""Opening one that was kept takes so much less."""
 
 
 class Ahead:
@@ -68,17 +70,34 @@ class Lookahead:
         if self._made is None and self.refused is None and self._making.acquire(blocking=False):
             try:
                 self._seen += segments
-                self._made = self._worth_it()
-            except (CannotUnroll, ModelError) as error:
-                self.refused = str(error)
+                self._decide(opening=self._seen >= _PAYS_AFTER // _OPENING, making=self._seen >= _PAYS_AFTER)
             finally:
                 self._making.release()
         return self._made
 
-    def _worth_it(self) -> Ahead | None:
-        """Kept or made, where enough segments have come for either. Raises CannotUnroll or ModelError."""
-        kept = _kept(self._encoder, self._threads) if self._seen >= _PAYS_AFTER // 4 else None
-        return make(self._encoder, self._threads) if kept is None and self._seen >= _PAYS_AFTER else kept
+    def settle(self, segments: int, *, to_keep: bool = False) -> None:
+        """Decide now and for good, for files of so many segments in all: nothing is made or opened while they are heard.
+
+        `to_keep`: made where opening it again will pay. Else it is only opened, for whoever can keep it has made it by then;
+        made where nothing is kept.
+        """
+        with self._making:
+            pays = segments >= _PAYS_AFTER // _OPENING
+            if self._made is None and self.refused is None:
+                unkept = segments >= _PAYS_AFTER and _place(self._encoder) is None
+                self._decide(opening=pays, making=(to_keep and pays) or unkept)
+            if self._made is None and self.refused is None:
+                self.refused = f"none is kept, or {segments} segments are too few for it to pay"
+
+    def _decide(self, *, opening: bool, making: bool) -> None:
+        """Open the one that was kept, else make it; or note why not."""
+        try:
+            if opening:
+                self._made = _kept(self._encoder, self._threads)
+            if making and self._made is None:
+                self._made = make(self._encoder, self._threads)
+        except (CannotUnroll, ModelError) as error:
+            self.refused = str(error)
 
 
 def _kept(encoder: Encoder, threads: int) -> Ahead | None:

@@ -35,10 +35,14 @@ class ContextGraph:
     Its nodes are numbered, alike for the same phrases: a stream's place in it is a value.
     """
 
-    def __init__(self, phrases: Sequence[Sequence[int]], score: float = 1.5) -> None:
+    def __init__(
+        self, phrases: Sequence[Sequence[int]], score: float = 1.5, scores: Sequence[float | None] = ()
+    ) -> None:
+        """`scores`: a phrase's own bonus per token, None for `score`; of phrases that begin alike the higher one counts."""
         self._nodes = [_Node()]
-        for phrase in phrases:
-            self._add(phrase, score)
+        own = [*scores, *[None] * (len(phrases) - len(scores))]
+        for phrase, each in zip(phrases, own, strict=True):
+            self._add(phrase, score if each is None else each)
         self._fill()
 
     def _add(self, phrase: Sequence[int], score: float) -> None:
@@ -47,7 +51,10 @@ class ContextGraph:
             if token not in node.next:
                 node.next[token] = len(self._nodes)
                 self._nodes.append(_Node(score=score, node_score=node.node_score + score))
-            node = self._nodes[node.next[token]]
+            before, node = node, self._nodes[node.next[token]]
+            node.score = max(node.score, score)
+            node.node_score = before.node_score + node.score
+            node.output_score = node.node_score if node.is_end else 0.0
         node.is_end = True
         node.output_score = node.node_score
 

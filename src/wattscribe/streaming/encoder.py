@@ -16,12 +16,25 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
 from wattscribe.streaming import layout, session
+from wattscribe.streaming.features import FRAME_SHIFT_S
 from wattscribe.streaming.layout import Array, Port, StateSpec
 
 Features = NDArray[np.float32]
 States = tuple[Array, ...]
 
 _KEPT_SLOTS = 4
+
+
+_SHORTEST_TAIL_S = 0.8
+"""What the published zipformers of 320 ms ask for (sherpa-onnx's examples pad as much)."""
+_EMISSION_DELAY_S = 0.35
+"""How late after its sound a token may be emitted: what 0.8 s leave over a zipformer's segment of 45 frames."""
+
+
+def tail_for(segment_frames: int) -> float:
+    """Seconds of silence after an utterance with which the last sound lies in a complete segment of so many feature frames,
+    wherever in a segment it falls, and its token has time to be emitted."""
+    return max(_SHORTEST_TAIL_S, segment_frames * FRAME_SHIFT_S + _EMISSION_DELAY_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +57,20 @@ class EncoderLayout:
     segments_per_call: int = 1
     """Segments of the model as it was trained that one call takes (`wattscribe compress` joins them)."""
 
+    @property
+    def trained_segment_frames(self) -> int:
+        """T of the model as it was trained."""
+        return self.segment_frames - self.shift_frames + self.shift_frames // self.segments_per_call
+
+    @property
+    def tail_s(self) -> float:
+        """Silence after an utterance (`tail_for`)."""
+        return tail_for(self.trained_segment_frames)
+
     def segments_of(self, feature_frames: int) -> int:
         """Segments of the model as it was trained in an utterance of so many feature frames."""
         shift = self.shift_frames // self.segments_per_call
-        first = self.segment_frames - self.shift_frames + shift
-        return max(0, -(-(feature_frames - first) // shift))
+        return max(0, -(-(feature_frames - self.trained_segment_frames) // shift))
 
     def missing_frames(self, feature_frames: int) -> int:
         """Feature frames of silence after which the last call of several segments is complete."""
@@ -65,6 +87,12 @@ def read_layout(net: Any, path: Path) -> EncoderLayout:
     audio = next((p for p in inputs if len(p.shape) == 3 and p.dtype == "float32"), None)
     if audio is None:
         raise ModelError("no input takes features [batch, frames, mels]", where=path, fix="Export a streaming encoder")
+    if any(p.name == "cache_last_channel" for p in inputs):
+        raise ModelError(
+            "is in NeMo's cache-aware layout, which this runtime does not take",
+            where=path,
+            fix="Run it with sherpa:DIRECTORY",
+        )
     rest = [p for p in inputs if p is not audio]
     names = {p.name for p in outputs}
     extra = {

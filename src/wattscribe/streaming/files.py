@@ -1,8 +1,8 @@
-"""Which files make up an exported transducer, at which precision, and the vocabulary beside them."""
+"""Which files make up an exported transducer, and at which precision."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,62 +114,3 @@ def _check_file(path: Path) -> None:
     )  # fmt: skip
     if wrong is not None:
         raise ModelError(wrong, where=path, fix="Copy it again from where the model was exported")
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """Token ids ↔ their written form; id 0 is the blank."""
-
-    path: Path
-    symbols: tuple[str, ...]
-    unknown_id: int | None
-    pieces: tuple[bytes, ...]
-    """What each token adds to the text: `▁` opens a word, `<0xE4>` is one byte of a character."""
-
-    def __len__(self) -> int:
-        return len(self.symbols)
-
-    def text(self, ids: Sequence[int]) -> str:
-        """The tokens' text, as sherpa-onnx joins it."""
-        return b"".join([self.pieces[i] for i in ids]).decode(errors="ignore").strip()
-
-    def piece(self, token: int) -> str:
-        """One token's own text, with its leading space."""
-        return self.pieces[token].decode(errors="replace")
-
-
-def read_vocabulary(path: Path) -> Vocabulary:
-    """Read `symbol id` lines. Raises ModelError that names the line."""
-    symbols: dict[int, str] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot be read ({error})", where=path, fix="Copy it again from the export") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        symbol, _, identity = line.rpartition(" ")
-        if not identity.strip().isdecimal():
-            raise ModelError(
-                f"line {number} is not `symbol id`: {line[:40]!r}", where=path, fix="Copy it from the export"
-            )
-        if int(identity) in symbols:
-            raise ModelError(
-                f"line {number} gives id {identity} a second time", where=path, fix="Copy it from the export"
-            )
-        symbols[int(identity)] = symbol.strip() or " "
-    if not symbols or sorted(symbols) != list(range(len(symbols))):
-        raise ModelError("its ids are not 0, 1, 2, …", where=path, fix="Copy it from the export")
-    ordered = tuple(symbols[i] for i in range(len(symbols)))
-    unknown = ordered.index("<unk>") if "<unk>" in ordered else None
-    pieces = tuple(_piece(symbol) for symbol in ordered)
-    return Vocabulary(path, ordered, unknown, pieces)
-
-
-def _piece(symbol: str) -> bytes:
-    if len(symbol) == 6 and symbol.startswith("<0x") and symbol.endswith(">"):
-        try:
-            return bytes.fromhex(symbol[3:5])
-        except ValueError:
-            return symbol.encode()
-    return (" " + symbol[1:] if symbol.startswith("▁") else symbol).encode()

@@ -20,8 +20,8 @@ from pathlib import Path
 
 _VERSION = b"7"
 """To be raised when a rewriting rule changes."""
-_KEPT = 24
-"""Files; the oldest go first."""
+_KEPT, _KEPT_BYTES = 24, 1 << 30
+"""Files, and more of them as long as they are smaller together; those that were not used for the longest time go first."""
 _SMALLEST_BYTES, _LARGEST_BYTES = 1 << 18, 1 << 27
 """Smaller graphs open at once; larger ones would fill the disk."""
 _CHUNK_BYTES = 1 << 16
@@ -45,10 +45,22 @@ def directory() -> Path | None:
     return None
 
 
+def possible() -> bool:
+    """Whether graphs can be kept here at all."""
+    folder = directory()
+    with contextlib.suppress(OSError):
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return os.access(folder, os.W_OK | os.X_OK)
+    return False
+
+
 def whole(target: Path) -> bool:
     """Whether the kept graph is there as it was written; one that is not is dropped."""
     with contextlib.suppress(OSError):
         if _checksum(target).read_text(encoding="ascii") == _hash(target).hexdigest():
+            with contextlib.suppress(OSError):
+                os.utime(target)
             return True
     drop(target)
     return False
@@ -118,7 +130,20 @@ def writing(target: Path | None) -> Iterator[Path | None]:
 
 
 def _prune(folder: Path) -> None:
-    """Drop the oldest files beyond those that are kept."""
-    found = sorted(folder.glob("*.ort"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in found[_KEPT:]:
-        drop(path)
+    """Drop what was not used for the longest time, beyond what is kept."""
+    found = [(path.stat(), path) for path in folder.glob("*.ort")]
+    total_bytes = 0
+    for number, (about, path) in enumerate(sorted(found, key=lambda each: each[0].st_mtime, reverse=True)):
+        total_bytes += about.st_size
+        if number >= _KEPT and total_bytes > _KEPT_BYTES:
+            drop(path)
+
+
+def written() -> frozenset[tuple[str, int]]:
+    """Which graphs lie there and when each was made: two answers differ by what was prepared between them."""
+    folder = directory()
+    if folder is None:
+        return frozenset()
+    with contextlib.suppress(OSError):
+        return frozenset((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.sha256"))
+    return frozenset()

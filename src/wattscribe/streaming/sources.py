@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-from wattscribe.containers import HEAD_BYTES, MAX_FRAMES, MP3_SLACK_FRAMES, check_file, format_of
+from wattscribe.containers import HEAD_BYTES, format_of, opened, reason_of, slack_frames
+from wattscribe.containers.media import Sound
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.streaming.features import Samples
 from wattscribe.units import SAMPLE_RATE_HZ
-
-if TYPE_CHECKING:
-    import soundfile
 
 BLOCK_S = 0.1
 PCM_BYTES = 2
@@ -22,34 +20,18 @@ _READ_BYTES = 64 * 1024
 
 
 def file_blocks(path: str | Path, block_s: float = 1.0) -> Iterator[Samples]:
-    """A WAV, FLAC, OGG or MP3 file of any rate and channel count as blocks of 16 kHz mono.
+    """An audio file of any rate and channel count as blocks of 16 kHz mono.
 
     Raises InputError that names the file: missing or no file, empty, truncated, not audio, NaN. What is
     whole before a fault is yielded first.
     """
-    import soundfile
-
-    check_file(path)
-    try:
-        with soundfile.SoundFile(path) as sound:
-            yield from _decoded(sound, path, block_s)
-    except soundfile.LibsndfileError as error:
-        raise InputError(
-            f"is not readable audio ({_reason(error)})", where=path, fix="Convert it with sox or ffmpeg"
-        ) from None
+    with opened(path) as sound:
+        yield from _decoded(sound, path, block_s)
 
 
-def _reason(error: Exception) -> str:
-    return str(error).rstrip(". ").rpartition(": ")[2]
-
-
-def _decoded(sound: soundfile.SoundFile, path: str | Path, block_s: float) -> Iterator[Samples]:
+def _decoded(sound: Sound, path: str | Path, block_s: float) -> Iterator[Samples]:
     import soxr
 
-    if sound.frames > MAX_FRAMES:
-        raise InputError(
-            "the header does not say how long it is", where=path, fix="Re-encode it, for instance with sox"
-        )
     rate, heard = sound.samplerate, 0
     resampler = (
         None if rate == SAMPLE_RATE_HZ else soxr.ResampleStream(rate, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
@@ -66,13 +48,13 @@ def _decoded(sound: soundfile.SoundFile, path: str | Path, block_s: float) -> It
         yield mono if resampler is None else resampler.resample_chunk(mono)
     if heard == 0:
         raise InputError("holds no audio (0 samples)", where=path, fix="Record it again")
-    if heard + (MP3_SLACK_FRAMES if sound.format == "MP3" else 0) < sound.frames:
+    if heard + slack_frames(sound) < sound.frames:
         raise InputError(f"is truncated: {heard} of {sound.frames} samples", where=path, fix="Copy or record it again")
     if resampler is not None:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _read(sound: soundfile.SoundFile, frames: int, path: str | Path) -> Iterator[Samples]:
+def _read(sound: Sound, frames: int, path: str | Path) -> Iterator[Samples]:
     """What `sound.blocks` does, which repeats its last block where a file ends before its header says."""
     import soundfile
 
@@ -83,7 +65,7 @@ def _read(sound: soundfile.SoundFile, frames: int, path: str | Path) -> Iterator
             yield block
     except soundfile.LibsndfileError as error:
         raise InputError(
-            f"is truncated or damaged after {heard / sound.samplerate:.0f} s ({_reason(error)})",
+            f"is truncated or damaged after {heard / sound.samplerate:.0f} s ({reason_of(error)})",
             where=path,
             fix="Copy or record it again",
         ) from None

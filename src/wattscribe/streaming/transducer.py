@@ -17,19 +17,17 @@ from wattscribe.streaming.context import ContextGraph
 from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.endpoint import Endpointing
 from wattscribe.streaming.features import FRAME_SHIFT_S, Samples
-from wattscribe.streaming.files import TransducerFiles, Vocabulary, find_files, read_vocabulary
+from wattscribe.streaming.files import TransducerFiles, find_files
 from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
 from wattscribe.streaming.opening import open_encoder, open_rows, takes_one_scale
+from wattscribe.streaming.phrases import Phrase, tokens_of
 from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
+from wattscribe.streaming.vocabulary import Vocabulary, read_vocabulary
 
 DECODINGS = ("greedy", "beam")
-TAIL_S = 0.8
-"""Silence appended at the end of an utterance, so that its last segment is complete (MODEL.md of the zipformer)."""
-
-
 SEGMENTS_AHEAD = 2
 """Segments of a file that are decoded together: the joiner's calls fall by a fifth. With more its extra rows cost more time than
 the calls that they save (zipformer, 1 thread)."""
@@ -43,9 +41,10 @@ class Decoding:
     beam: int = 4
     blank_penalty: float = 0.0
     frame_by_frame: bool = False
-    phrases: tuple[tuple[int, ...], ...] = ()
-    """Token sequences that beam search favours, numbers as in tokens.txt."""
+    phrases: tuple[Phrase | str | tuple[int, ...], ...] = ()
+    """What beam search favours: text, or for a program token sequences, numbers as in tokens.txt."""
     phrase_score: float = 1.5
+    """Bonus of each token of a phrase that has no score of its own."""
 
     def __post_init__(self) -> None:
         if self.method not in DECODINGS:
@@ -56,18 +55,22 @@ class Decoding:
             raise InputError(f"blank_penalty is {self.blank_penalty}", fix="It must be 0 or more")
         if self.phrases and self.method != "beam":
             raise InputError("phrases need beam search", fix="Use decoding beam")
-        object.__setattr__(self, "phrases", tuple(_numbers(phrase) for phrase in self.phrases))
+        object.__setattr__(self, "phrases", _phrases(self.phrases))
 
-    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
-        """Raises InputError for a phrase with a token that is never emitted: it would be favoured in vain."""
-        for phrase in self.phrases:
+    def context_graph(self, vocabulary: Vocabulary, scored: int) -> ContextGraph | None:
+        """The phrases as `scored` tokens. Raises InputError for one that is never emitted: it would be favoured in vain."""
+        phrases = _phrases(self.phrases)
+        tokens = [tokens_of(each.text, vocabulary, scored) if isinstance(each, Phrase) else each for each in phrases]
+        scores = [each.score if isinstance(each, Phrase) else None for each in phrases]
+        for phrase in tokens:
             for token in phrase:
-                if not 0 < token < len(vocabulary) or token == vocabulary.unknown_id:
+                if not 0 < token < scored or token == vocabulary.unknown_id:
                     raise InputError(
                         f"phrase {phrase} holds {token}, which is never emitted",
                         where=vocabulary.path,
-                        fix=f"Its tokens are 1 to {len(vocabulary) - 1}, the unknown one excepted",
+                        fix=f"Its tokens are 1 to {scored - 1}, the unknown one excepted",
                     )
+        return ContextGraph(tokens, self.phrase_score, scores) if tokens else None
 
     def check_saved(self, then: Decoding) -> None:
         """Raises InputError where hypotheses that were saved from `then` mean nothing here."""
@@ -89,17 +92,30 @@ def _check_count(name: str, value: object) -> None:
         raise InputError(f"{name} is {value!r}", fix="It must be a whole number, 1 or more")
 
 
-def _numbers(phrase: object) -> tuple[int, ...]:
-    """A phrase as plain token numbers. Raises InputError for text, and for a phrase without tokens."""
-    tokens = tuple(phrase) if isinstance(phrase, Iterable) and not isinstance(phrase, str | bytes) else ()
+def _phrases(phrases: object) -> tuple[Phrase | tuple[int, ...], ...]:
+    """Raises InputError for what is no sequence of phrases: a text's letters are none."""
+    if isinstance(phrases, str | bytes) or not isinstance(phrases, Iterable):
+        raise InputError(f"phrases is {phrases!r}", fix="Give a sequence of phrases")
+    return tuple(map(_phrase, phrases))
+
+
+def _phrase(phrase: object) -> Phrase | tuple[int, ...]:
+    """Text, or plain token numbers. Raises InputError for anything else, and for a phrase of nothing."""
+    if isinstance(phrase, Phrase):
+        return phrase
+    if isinstance(phrase, str):
+        return Phrase.parse(phrase)
+    tokens = tuple(phrase) if isinstance(phrase, Iterable) and not isinstance(phrase, bytes) else ()
     if not tokens or not all(isinstance(token, Integral) for token in tokens):
-        raise InputError(f"phrase {phrase!r} is not a sequence of token numbers", fix="Look them up in tokens.txt")
+        raise InputError(f"phrase {phrase!r} is neither text nor token numbers", fix="Give its words")
     return tuple(int(token) for token in tokens)
 
 
 def _favoured(decoding: Decoding) -> str:
     phrases = decoding.phrases
-    shown = ", ".join(map(str, phrases[:3])) + (", …" if len(phrases) > 3 else "")
+    shown = ", ".join(repr(each.text) if isinstance(each, Phrase) else str(each) for each in phrases[:3]) + (
+        ", …" if len(phrases) > 3 else ""
+    )
     return f"phrases {shown} at {decoding.phrase_score}" if phrases else "no phrases"
 
 
@@ -112,24 +128,24 @@ class Transducer:
         *,
         threads: int = 1,
         decoding: Decoding | None = None,
-        tail_s: float = TAIL_S,
+        tail_s: float | None = None,
         endpointing: Endpointing | None = None,
         batch_size: int = 1,
         rewriting: bool = True,
     ) -> None:
-        if not 0 <= tail_s < float("inf"):
+        if tail_s is not None and not 0 <= tail_s < float("inf"):
             raise InputError(f"tail_s is {tail_s}", fix="It must be 0 or more")
         _check_count("threads", threads)
         _check_count("batch_size", batch_size)
-        self.files, self.tail_s, self.endpointing = files, tail_s, endpointing
+        self.files, self.endpointing = files, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
-        self.decoding.check_vocabulary(self.vocabulary)
         give_back()
         self.encoder = _encoder(files.encoder, threads, rewriting, alone=batch_size == 1)
+        self.tail_s = self.encoder.layout.tail_s if tail_s is None else tail_s
         self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
         self._open_rows(threads, batch_size)
-        self._check()
+        self.scored_tokens = self._check()
         self.batch_size = batch_size if self.encoder.layout.batchable else 1
         self.frame_s = self.encoder.layout.shift_frames * FRAME_SHIFT_S / self.encoder.frames
         self.decoder = self._decoder()
@@ -151,22 +167,26 @@ class Transducer:
         net = open_rows(files.joiner, threads=threads, many=many)
         self.joiner = Joiner(net, files.joiner, one_scale=self.joint_scale)
 
-    def _check(self) -> None:
-        """Do the three networks and the vocabulary belong together? Raises ModelError."""
+    def _check(self) -> int:
+        """Tokens that the joiner scores. Raises ModelError where networks or vocabulary belong to other models.
+
+        tokens.txt may list more: icefall adds disambiguation symbols (`#0` …) that no network knows.
+        """
         files = self.files
-        size = self.joiner.check_widths(
+        scored = self.joiner.check_widths(
             (files.encoder.name, self.encoder.dim), (files.predictor.name, self.predictor.dim)
         )
-        for what, value in (
-            (f"{files.joiner.name} scores", size),
-            (f"{files.predictor.name} knows", self.predictor.vocabulary),
-        ):
-            if value is not None and value != len(self.vocabulary):
-                raise ModelError(
-                    f"{what} {value} tokens, but tokens.txt lists {len(self.vocabulary)}",
-                    where=files.directory,
-                    fix="Take all files from one export",
-                )
+        listed, known = len(self.vocabulary), self.predictor.vocabulary
+        wrong = f"tokens.txt lists {listed}" if listed < scored else None
+        if known not in (None, scored):
+            wrong = f"{files.predictor.name} knows {known}"
+        if wrong is not None:
+            raise ModelError(
+                f"{files.joiner.name} scores {scored} tokens, but {wrong}",
+                where=files.directory,
+                fix="Take all files from one export",
+            )
+        return scored
 
     def _decoder(self) -> Greedy | Beam:
         chosen = self.decoding
@@ -186,7 +206,7 @@ class Transducer:
             blank_penalty=chosen.blank_penalty,
             frame_by_frame=chosen.frame_by_frame or self.joint_scale,
             predict_anew=self.predict_anew,
-            context_graph=ContextGraph(chosen.phrases, chosen.phrase_score) if chosen.phrases else None,
+            context_graph=self.decoding.context_graph(self.vocabulary, self.scored_tokens),
         )
 
     # --- streams ----------------------------------------------------------------------------------------------------
@@ -261,6 +281,14 @@ class Transducer:
         return [rows[:count] for rows, count in zip(frames, kept, strict=True)]
 
     # --- files ------------------------------------------------------------------------------------------------------
+    def settle(self, audio_s: float, *, to_keep: bool = False) -> None:
+        """Get ready for files of so many seconds in all: whatever `transcribe` uses for them is opened now, or never.
+
+        For whoever measures; without it, it is opened once enough audio has come. `to_keep`: only to have it kept on disk.
+        """
+        if self.batch_size == 1:
+            self.lookahead.settle(int(audio_s / (self.encoder.layout.shift_frames * FRAME_SHIFT_S)), to_keep=to_keep)
+
     def transcribe(self, batch: Iterable[Samples]) -> list[Transcript]:
         """The transcript of each piece of audio, in order; up to `batch_size` of them share encoder calls."""
         return list(self.transcribe_each(batch))
@@ -310,17 +338,25 @@ def open_transducer(
     beam: int = 4,
     blank_penalty: float = 0.0,
     frame_by_frame: bool = False,
-    tail_s: float = TAIL_S,
+    phrases: Sequence[Phrase | str] = (),
+    tail_s: float | None = None,
     endpointing: Endpointing | None = None,
     batch_size: int = 1,
     rewriting: bool = True,
 ) -> Transducer:
     """Load an exported transducer. Raises ModelError (which file, what is wrong, what to do) and InputError (options).
 
-    `rewriting` False runs the encoder's graph as it was exported.
+    `tail_s`: silence appended to an utterance; None takes what the model's segments need. `rewriting` False runs the
+    encoder's graph as it was exported.
     """
     if isinstance(decoding, str):
-        decoding = Decoding(method=decoding, beam=beam, blank_penalty=blank_penalty, frame_by_frame=frame_by_frame)
+        decoding = Decoding(
+            method=decoding,
+            beam=beam,
+            blank_penalty=blank_penalty,
+            frame_by_frame=frame_by_frame,
+            phrases=tuple(phrases),
+        )
     else:
         decoding = replace(decoding)
     return Transducer(

@@ -62,5 +62,10 @@ TEGRASTATS = {
         "VDD_SOC 1497mW/1490mW/1500mW"
     ),
     "agx_orin": ("RAM 100/1000MB GR3D_FREQ 50%@[611,0] GPU@51.0C VIN_SYS_5V0 7000mW/6500mW VDD_GPU_SOC 4000mW/3900mW"),
+    "thor": (
+        "07-31-2026 14:45:55 RAM 86905/125772MB (lfb 368x4MB) CPU [12%@972,10%@972,off,33%@1890] cpu@39.812C tj@39.906C "
+        "soc012@38.812C gpu@-256C soc345@38.625C VDD_GPU -392mW/0mW/0mW VDD_CPU_SOC_MSS 7910mW/7910mW/7910mW "
+        "VIN_SYS_5V0 7620mW/7620mW/7620mW VIN 26686mW/26686mW/26686mW"
+    ),
 }
-"""One line of each generation of tegrastats."""
+"""One line of each generation of tegrastats; Thor's is JetPack 7's, without loads of GPU and memory, and with the GPU off."""

@@ -107,7 +107,7 @@ def made_up_run(
         name=name,
         created="2026-01-02T03:04:05+00:00",
         seed=shape.seed,
-        machine={"host": "made up", "cpu": "4 cores", "os": "Linux"},
+        machine={"host": "made up", "cpu": "Cortex-A76", "os": "Linux"},
         experiment={"models": [f"{model.runtime}:{model.name}" for model in models], "data": [shape.corpus]},
         meters={},
         trials=tuple(trials),

@@ -73,13 +73,20 @@ class _Strict(BaseModel):
 
 
 class Constant(_Strict):
-    """One number with its range and where it comes from, in the unit as written; `si` is what the model uses."""
+    """One number with its range and where it comes from, in the unit as written; `si` is what the model uses.
+
+    Shipped constants also say the year of their source and whether it was measured on silicon, and none has a range of width
+    zero; a user's own file may leave both out.
+    """
 
     value: float = Field(ge=0)
     low: float = Field(ge=0)
     high: float = Field(ge=0)
     unit: str
     source: str = Field(min_length=8)
+    year: int | None = Field(default=None, ge=1950, le=2100)
+    on_silicon: bool | None = None
+    """Measured on a part; False: computed, stated by a maker, inferred or assumed. None: not said."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Constant:
@@ -98,8 +105,9 @@ class Constant(_Strict):
 def _measures(*fields: tuple[str, Quantity]) -> Any:
     kinds = dict(fields)
 
-    def check(cls: type, value: Constant, info: Any) -> Constant:
-        unit_factor(value.unit, kinds[info.field_name])
+    def check(cls: type, value: Constant | None, info: Any) -> Constant | None:
+        if value is not None:
+            unit_factor(value.unit, kinds[info.field_name])
         return value
 
     return field_validator(*kinds)(classmethod(check))
@@ -143,7 +151,9 @@ class Device(_Strict):
     operations: Mapping[str, OperationCost] = Field(min_length=1)
     idle: Constant
     """Power drawn while a component is busy, beyond memory and arithmetic."""
-    _units = _measures(("idle", "power"))
+    limit: Constant | None = None
+    """The power that the device never exceeds while busy: where the rates would, they are slowed down. None: not known."""
+    _units = _measures(("idle", "power"), ("limit", "power"))
 
     @model_validator(mode="after")
     def _consistent(self) -> Device:
@@ -156,6 +166,8 @@ class Device(_Strict):
             )
         if len(self.tiers) == 2 and self.tiers[0].read_j_per_byte > self.tiers[1].read_j_per_byte:
             raise ValueError("tiers must run from near to far: tiers.0.read costs more than tiers.1.read")
+        if self.limit is not None and self.limit.si("power")[1] <= self.idle.si("power")[2]:
+            raise ValueError("limit must lie above idle with its whole range, or nothing could be computed")
         return self
 
     @property
