@@ -73,6 +73,10 @@ class Browser:
     def open(self, page: Path) -> None:
         self._call("POST", f"{self._session}/url", {"url": page.resolve().as_uri()})
 
+    def resize(self, width: int, height: int) -> None:
+        self._call("POST", f"{self._session}/window/rect", {"width": width, "height": height})
+        time.sleep(0.5)  # a page answers a new size when it has been still for a while
+
     def run(self, script: str) -> Any:
         """What a script's `return` gives."""
         return self._call("POST", f"{self._session}/execute/sync", {"script": script, "args": []})
@@ -83,6 +87,13 @@ class Browser:
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))
+
+    def picture(self, selector: str, path: Path) -> None:
+        """One element alone; a page that scrolls smoothly would still be moving."""
+        self.run("document.documentElement.style.scrollBehavior = 'auto'; return 0")
+        wanted = {"using": "css selector", "value": selector}
+        (element,) = self._call("POST", f"{self._session}/element", wanted).values()
+        path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/element/{element}/screenshot")))
 
     def _wait_until_up(self) -> None:
         for _ in range(200):

@@ -358,6 +358,15 @@ def test_utterances_of_another_window_do_not_matter() -> None:
     assert isinstance(trial.utterances[0], UtteranceResult)
 
 
+@pytest.mark.parametrize(("waited", "share"), [(0.25, 0.25), (3.0, 1.0)])
+def test_nobody_waits_for_more_than_all_of_the_time(waited: float, share: float) -> None:
+    """A runtime may keep more threads than it was asked for, each of them waiting."""
+    window = one().trials[0].window
+    assert window is not None
+    row = only_row(one(surroundings={"starved_s": waited * window.duration_s}))
+    assert row["starved_share"] == pytest.approx(share)
+
+
 def test_a_first_start_is_a_figure_of_its_own() -> None:
     (trial,) = one().trials
     facts = one(prepare_s=2.5)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from wattscribe.report.figures import COLOURS
 from wattscribe.report.page import Block, Cell, Figure, Section, Table, Words, render
+from wattscribe.report.traces import COLOURS
 
 if TYPE_CHECKING:
     from wattscribe.compress.acceptance import Acceptance

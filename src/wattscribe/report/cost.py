@@ -244,9 +244,12 @@ def starved_s(trials: Sequence[TrialFacts]) -> float | None:
 
 
 def starved_share(trials: Sequence[TrialFacts]) -> float | None:
-    """The same as a share of the window of all its threads, in the worst repeat."""
+    """The same as a share of the window of all its threads, in the worst repeat.
+
+    At most 1: a runtime may keep more threads than it was asked for, and each of them may wait.
+    """
     shares = [
-        float(waited_s) / (trial.window.duration_s * trial.trial.recognizer.threads)
+        min(1.0, float(waited_s) / (trial.window.duration_s * trial.trial.recognizer.threads))
         for trial in trials
         if (waited_s := (trial.surroundings or {}).get("starved_s")) is not None
         and trial.window is not None

@@ -7,6 +7,7 @@ tables, figures, or HTML that its maker has already escaped (Markup).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,7 @@ from markupsafe import Markup
 
 from wattscribe import __version__
 from wattscribe.report.formats import finite
+from wattscribe.report.words import right_to_left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class Figure:
     height_px: int = 400
     wide: bool = False
     """Takes the whole width where others stand two in a row."""
+    apart: str = ""
+    """What tells it from another figure with the same title: added to the title where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,7 @@ def render(
         tiles=tiles,
         sections=shown,
         runs=_runs,
+        titles=_titles(figures),
         data=embedded({each.id: harmless({"data": each.traces, "layout": each.layout}) for each in figures}),
         style=_inline("page.css"),
         script=_inline("page.js"),
@@ -152,15 +157,31 @@ def _figures(section: Section) -> list[Figure]:
     return found
 
 
+def _titles(figures: Sequence[Figure]) -> dict[str, str]:
+    """Title by id, no two alike: with what tells them apart where two are, with a number where nothing does."""
+    plain = Counter(figure.title for figure in figures)
+    longer = [
+        f"{each.title} ({each.apart})" if plain[each.title] > 1 and each.apart else each.title for each in figures
+    ]
+    seen: Counter[str] = Counter()
+    found: dict[str, str] = {}
+    for figure, title in zip(figures, longer, strict=True):
+        seen[title] += 1
+        found[figure.id] = f"{title}, no. {seen[title]}" if longer.count(title) > 1 else title
+    return found
+
+
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
+    made = Environment(
         loader=PackageLoader("wattscribe.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.tests["rtl"] = right_to_left
+    return made
 
 
 def _inline(name: str) -> Markup:

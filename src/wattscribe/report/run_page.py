@@ -22,6 +22,7 @@ from wattscribe.report.findings import (
     pair_tests,
     precision_steps,
 )
+from wattscribe.report.names import Names, names_of
 from wattscribe.report.page import Block, Figure, Section, Words, render
 from wattscribe.report.power_figures import power_traces
 from wattscribe.report.recommend import recommend
@@ -56,14 +57,15 @@ def run_page(
     """The page as HTML. A `device` that was asked for gets a section of its own, with figures and advice."""
     seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
     found = hearings(seen)
+    names = names_of(found)
     return render(
         facts.name,
         [
             _summary(seen, found, limits or Limits()),
             sections.table_section(seen),
-            _study_figures(found),
-            *([_on_device(found, device, limits or Limits(), facts.seed)] if device else []),
-            _noise(found),
+            _study_figures(found, names),
+            *([_on_device(found, names, device, limits or Limits(), facts.seed)] if device else []),
+            _noise(found, names),
             _findings(seen, found),
             _power(seen, found),
             _worst(seen, found),
@@ -97,18 +99,22 @@ def _summary(seen: View, found: Sequence[Hearing], limits: Limits) -> Section:
     return Section(id="summary", title="In short", blocks=blocks, lead=lead)
 
 
-def _study_figures(found: Sequence[Hearing]) -> Section:
-    drawn: list[Figure | None] = [figures.wer_bars(found)]
+def _study_figures(found: Sequence[Hearing], names: Names) -> Section:
+    drawn: list[Figure | None] = [figures.wer_bars(found, names)]
     bases = base_hearings(found)
     if bases:
         first = bases[0]
-        drawn += figures.energy_bars(first)
-        drawn += [figures.speed_and_memory_bars(first), *figures.bubbles(first), *figures.pareto_front(first)]
-    lead = "Word errors, energy, speed and memory of every recognizer. Press a name in a legend to hide it."
+        drawn += figures.energy_bars(first, names)
+        drawn.append(figures.speed_and_memory_bars(first, names))
+        drawn += [*figures.bubbles(first, names), *figures.pareto_front(first, names)]
+    lead = (
+        "Word errors, energy, speed and memory of every recognizer. Press a name in a legend to hide it, point at a mark for "
+        f"its figures. {names.sentence}"
+    )
     return Section(id="figures", title="Figures", lead=lead, blocks=[each for each in drawn if each is not None])
 
 
-def _on_device(found: Sequence[Hearing], device: Device, limits: Limits, seed: int) -> Section:
+def _on_device(found: Sequence[Hearing], names: Names, device: Device, limits: Limits, seed: int) -> Section:
     """What transducers would take on the device that was asked for, and which to take there."""
     there = on_device(found)
     blocks: list[Block] = []
@@ -122,9 +128,9 @@ def _on_device(found: Sequence[Hearing], device: Device, limits: Limits, seed: i
     drawn = [
         each
         for hearing in base_hearings(there)[:1]
-        for each in (*figures.energy_bars(hearing), *figures.bubbles(hearing))
+        for each in (*figures.energy_bars(hearing, names), *figures.bubbles(hearing, names))
     ]
-    drawn += [each for each in figures.against_snr(there) if each.id.startswith("snr-energy")]
+    drawn += [each for each in figures.against_snr(there, names) if each.id.startswith("snr-energy")]
     blocks += [replace(each, id=f"device-{each.id}", title=f"{each.title}, on {device.name}") for each in drawn]
     if not drawn:
         blocks.append(
@@ -137,8 +143,8 @@ def _on_device(found: Sequence[Hearing], device: Device, limits: Limits, seed: i
     return Section(id="device", title=f"On {device.name}", lead=lead, blocks=blocks)
 
 
-def _noise(found: Sequence[Hearing]) -> Section:
-    return Section(id="noise", title="Against noise", blocks=figures.against_snr(found))
+def _noise(found: Sequence[Hearing], names: Names) -> Section:
+    return Section(id="noise", title="Against noise", blocks=figures.against_snr(found, names))
 
 
 def _findings(seen: View, found: Sequence[Hearing]) -> Section:

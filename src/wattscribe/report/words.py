@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 
 from wattscribe.records import Interval
 
@@ -67,3 +68,9 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 def sentence(text: str) -> str:
     """The same text with a capital at its start; what follows keeps its case (`CPU`, `W`)."""
     return text[:1].upper() + text[1:]
+
+
+def right_to_left(text: str) -> bool:
+    """Whether most letters belong to a script that runs from right to left (Arabic, Hebrew and their kin)."""
+    kinds = [unicodedata.bidirectional(letter) for letter in text]
+    return kinds.count("R") + kinds.count("AL") > kinds.count("L")

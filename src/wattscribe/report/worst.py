@@ -10,7 +10,7 @@ from markupsafe import Markup
 from wattscribe.report.findings import Entry, Hearing
 from wattscribe.report.groups import Scored
 from wattscribe.report.page import Words
-from wattscribe.report.words import plural
+from wattscribe.report.words import plural, right_to_left
 from wattscribe.scoring import Span, normaliser
 
 PER_RECOGNIZER = 5
@@ -51,8 +51,10 @@ def _details(hearing: Hearing, entry: Entry, rule: str) -> Markup:
 
 
 def _utterance(scored: Scored, index: int, rule: str) -> Markup:
+    """The columns run as the reference does; an empty one says nothing, then as the hypothesis does."""
     counts = scored.counts
     apply = normaliser(rule)
+    runs = "rtl" if right_to_left(scored.references[index].strip() or scored.hypotheses[index]) else "ltr"
     cells = Markup("").join(
         Markup('<li class="{}"><span class="r">{}</span><span class="h">{}</span></li>').format(kind, said, heard)
         for kind, said, heard in aligned_words(
@@ -60,10 +62,10 @@ def _utterance(scored: Scored, index: int, rule: str) -> Markup:
         )
     )
     figures = f"{counts.errors[index]:g} errors in {plural(int(counts.words[index]), 'word')}"
-    heading = Markup('<p class="key">{} · speaker {} · {}</p>').format(
+    heading = Markup('<p class="key"><bdi>{}</bdi> · speaker <bdi>{}</bdi> · {}</p>').format(
         scored.ids[index], scored.speakers[index] or "unknown", figures
     )
-    return Markup('<div class="aligned">{}<ol>{}</ol></div>').format(heading, cells)
+    return Markup('<div class="aligned">{}<ol dir="{}">{}</ol></div>').format(heading, runs, cells)
 
 
 def aligned_words(

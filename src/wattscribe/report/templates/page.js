@@ -48,19 +48,119 @@
     return LINE_PX * (Math.max(...[...lines.values()].map((each) => each.length)) - 1);
   };
 
-  const draw = (id) => {
+  // --- names beside points: never on a point, on another name or outside; with a line to what they name ------------------
+  const NAME_PX = 11;
+  const GAPS_PX = [3, 10, 20, 34, 52, 74, 100, 130, 164, 200];
+  const DIRECTIONS = 16;
+  const NARROW_PX = 480;
+  const pen = document.createElement("canvas").getContext("2d");
+  const roomOf = (name) => {
+    const lines = name.split("<br>");
+    pen.font = `${NAME_PX}px ${getComputedStyle(document.body).fontFamily}`;
+    return { w: Math.max(...lines.map((line) => pen.measureText(line).width)) + 6, h: 1.3 * NAME_PX * lines.length + 4 };
+  };
+  const overlap = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  const distance = (box, dot) =>
+    Math.hypot(Math.max(box.left - dot.x, 0, dot.x - box.right), Math.max(box.top - dot.y, 0, dot.y - box.bottom)) - dot.r;
+  const crosses = (from, to, box) => [1, 2, 3, 4, 5, 6, 7].some((part) => {
+    const [x, y] = [from.x + (part / 8) * (to.x - from.x), from.y + (part / 8) * (to.y - from.y)];
+    return x > box.left && x < box.right && y > box.top && y < box.bottom;
+  });
+  const boxOf = (dot) => ({ left: dot.x - dot.r, right: dot.x + dot.r, top: dot.y - dot.r, bottom: dot.y + dot.r });
+  const dotsOf = (place) => {
+    const { xaxis, yaxis } = place._fullLayout;
+    const on = (value, axis) => (axis.type === "log" ? Math.log10(value) : value);
+    const all = place._fullData.filter((trace) => trace.visible === true && trace.meta?.names).flatMap((trace) =>
+      trace.meta.names.map((name, i) => ({
+        name, full: trace.meta.full[i], atX: on(trace.x[i], xaxis), atY: on(trace.y[i], yaxis),
+        x: xaxis.d2p(trace.x[i]), y: yaxis.d2p(trace.y[i]),
+        r: (Array.isArray(trace.marker.size) ? trace.marker.size[i] : trace.marker.size) / 2 + 1,
+      })));
+    return all.filter((dot) => dot.x >= 0 && dot.y >= 0 && dot.x <= xaxis._length && dot.y <= yaxis._length);
+  };
+  /** Intervals and steps of a front as thin boxes: names keep off them where they can. */
+  const linesOf = (place) => {
+    const { xaxis, yaxis } = place._fullLayout;
+    const thin = (x1, x2, y1, y2) => {
+      const [[left, right], [top, bottom]] = [[x1, x2].map(xaxis.d2p), [y1, y2].map(yaxis.d2p)]
+        .map((ends) => [Math.min(...ends) - 1, Math.max(...ends) + 1]);
+      return { left, right, top, bottom };
+    };
+    return place._fullData.filter((trace) => trace.visible === true && trace.meta?.names).flatMap((trace) =>
+      trace.x.flatMap((x, i) => {
+        const [y, found] = [trace.y[i], []];
+        const [across, up] = [trace.error_x, trace.error_y];
+        if (across?.visible) found.push(thin(x - across.arrayminus[i], x + across.array[i], y, y));
+        if (up?.visible) found.push(thin(x, x, y - up.arrayminus[i], y + up.array[i]));
+        if (trace.line?.shape === "hv" && i > 0) {
+          found.push(thin(trace.x[i - 1], x, trace.y[i - 1], trace.y[i - 1]), thin(x, x, trace.y[i - 1], y));
+        }
+        return found;
+      }));
+  };
+  /** The best free box for a dot's name, or null. `taken`: boxes with the dots that they name. */
+  const freeBox = (dot, dots, lines, taken, width, height) => {
+    const { w, h } = roomOf(dot.name);
+    const side = (along) => (Math.abs(along) < 0.3 ? 0 : Math.sign(along) / 2);
+    let best = null;
+    for (const gap of GAPS_PX) for (let turn = 0; turn < DIRECTIONS; turn += 1) {
+      const [c, s] = [Math.cos((2 * Math.PI * turn) / DIRECTIONS), Math.sin((2 * Math.PI * turn) / DIRECTIONS)];
+      const [x, y] = [dot.x + c * (dot.r + gap) + side(c) * w, dot.y + s * (dot.r + gap) + side(s) * h];
+      const box = { x, y, left: x - w / 2, right: x + w / 2, top: y - h / 2, bottom: y + h / 2 };
+      if (box.left < 0 || box.top < 0 || box.right > width || box.bottom > height) continue;
+      if (taken.some((other) => overlap(box, other)) || dots.some((other) => distance(box, other) < 1)) continue;
+      const others = dots.filter((other) => other !== dot);
+      const cost = gap + 12 * lines.filter((other) => overlap(box, other)).length
+        + 40 * taken.filter((other) => crosses(dot, box, other) || crosses(other.dot, other, box)).length
+        + 15 * others.filter((other) => crosses(dot, box, boxOf(other)) || distance(box, other) < gap + 4).length;
+      if (best === null || cost < best.cost) best = { ...box, cost, dot };
+    }
+    return best;
+  };
+  const naming = new Set();
+  const namePoints = async (place) => {
+    if (naming.has(place) || !place._fullData?.some((trace) => trace.meta?.names)) return;
+    const [dots, lines] = [dotsOf(place), linesOf(place)];
+    const near = (dot) => dots.filter((other) => Math.hypot(other.x - dot.x, other.y - dot.y) < 90).length;
+    const { xaxis, yaxis } = place._fullLayout;
+    const [taken, left] = [[], []];
+    for (const dot of dots.filter((each) => each.name).sort((a, b) => near(b) - near(a))) {
+      const box = freeBox(dot, dots, lines, taken, xaxis._length, yaxis._length);
+      if (box) taken.push(box); else left.push(dot.name.replaceAll("<br>", ""));
+    }
+    const annotations = taken.map((box) => ({
+      text: box.dot.name, hovertext: box.dot.full, x: box.dot.atX, y: box.dot.atY, xanchor: "center", yanchor: "middle",
+      ax: box.x - box.dot.x, ay: box.y - box.dot.y, standoff: box.dot.r, arrowhead: 0, arrowwidth: 1,
+      arrowcolor: colour("--soft"), font: { size: NAME_PX },
+    }));
+    const rest = place.parentElement.querySelector(".unnamed");
+    rest.textContent = left.length ? `Not named for want of room: ${left.join(", ")}.` : "";
+    naming.add(place);
+    await window.Plotly.relayout(place, { annotations });
+    naming.delete(place);
+  };
+
+  const draw = async (id) => {
     const place = document.getElementById(id);
     const { data, layout } = figures[id];
     // Plotly writes into what it is given: hand it copies, so that the page can be drawn again in another theme.
     const copy = JSON.parse(JSON.stringify(data));
+    const line = Math.floor((place.clientWidth - 70) / LETTER_PX);
     for (const trace of copy) {
       if (trace.type === "bar" && trace.error_y) trace.error_y.color = colour("--soft");
+      if (trace.name) trace.name = broken(trace.name, line).join("<br>");
+      if (trace.meta?.names && Array.isArray(trace.marker.size) && place.clientWidth < NARROW_PX) {
+        trace.marker.size = trace.marker.size.map((size) => 0.6 * size);
+      }
     }
     const finished = themed(layout);
     place.dataset.height ??= place.clientHeight;
     const more = fitNames(place, copy, finished);
     place.style.height = `${Number(place.dataset.height) + Math.max(0, more)}px`;
-    window.Plotly.react(place, copy, finished, { responsive: true, displaylogo: false, displayModeBar: false });
+    const first = !place.classList.contains("js-plotly-plot");
+    await window.Plotly.react(place, copy, finished, { responsive: true, displaylogo: false, displayModeBar: false });
+    if (first) for (const event of ["plotly_relayout", "plotly_restyle"]) place.on(event, () => namePoints(place));
+    await namePoints(place);
   };
   const shown = (id) => document.getElementById(id).closest("[hidden]") === null;
   const drawAll = () => Object.keys(figures).filter(shown).forEach(draw);
