@@ -25,7 +25,10 @@ from wattscribe.journal import FILE_NAME, read_run
 from wattscribe.records import RunFacts
 from wattscribe.report import rows
 
-MEASURED = ("rtf", "latency", "load", "warmup", "peak_memory", "energy", "j_per", "mean_power", "rails", "starved")
+MEASURED = (
+    "rtf", "latency", "load", "warmup", "prepare", "peak_memory", "energy", "j_per", "mean_power", "rails", "starved", "wh_per",
+    "cpu_s", "cpu_energy_j", "cpu_energy_ci95", "cpu_j_per",
+)  # fmt: skip
 """Columns that time decides; every other must be the same, killed or not."""
 PATIENCE_S = 60.0
 RUN = """
