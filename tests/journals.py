@@ -53,9 +53,13 @@ def sample(home: Path, *, sealed: bool = True) -> Sample:
             replace(
                 each,
                 surroundings={"marks": 0, "starved_s": 0.1, "attempt": 1, "before": {"load_1min": 0.1}},
-                workload=workload(component("encoder", [1000 + 100 * n], macs=5e3 * (n % 3 + 1)), component("joiner", [100])).to_json(),
+                workload=workload(
+                    component("encoder", [1000 + 100 * n], macs=5e3 * (n % 3 + 1)), component("joiner", [100])
+                ).to_json(),
                 utterances=tuple(
-                    replace(one, counts=Counts(encoder_calls=30 + n, encoder_rows=60 + n, joiner_calls=90, joiner_rows=90))
+                    replace(
+                        one, counts=Counts(encoder_calls=30 + n, encoder_rows=60 + n, joiner_calls=90, joiner_rows=90)
+                    )
                     for one in each.utterances
                 ),
             )
