@@ -167,6 +167,8 @@ def _writing(out: Path) -> Iterator[None]:
     """What stops the run from being written (permission, quota, a folder in the way) is one line."""
     try:
         yield
+    except BrokenPipeError:  # whoever read what we say has gone
+        raise
     except OSError as error:
         raise WattscribeError(
             f"the run cannot be written: {error.strerror or error}",
