@@ -283,7 +283,7 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"not a database, but long enough to be read as one" * 30)
-    with pytest.raises(WattscribeError, match="cannot be read or written"):
+    with pytest.raises(WattscribeError, match="the journal is damaged: file is not a database"):
         read_run(tmp_path)
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from wattscribe import journal_rows
 from wattscribe.errors import InputError
 from wattscribe.journal_file import (
     DRAFT_NAME,
@@ -24,10 +25,8 @@ from wattscribe.journal_file import (
     LOCK_NAME,
     SCHEMA,
     SCHEMA_VERSION,
-    add_missing_columns,
     check_version,
     connect,
-    connect_to_read,
     existing_file,
     fold_log,
     make_directory,
@@ -36,6 +35,7 @@ from wattscribe.journal_file import (
     run_exists,
     take_lock,
 )
+from wattscribe.journal_read import facts_of, read_run
 from wattscribe.lock import Lock
 from wattscribe.records import (
     AttachedRecording,
@@ -43,10 +43,8 @@ from wattscribe.records import (
     Marks,
     PowerTrace,
     Rejected,
-    RunFacts,
     Trial,
     TrialFacts,
-    TrialStatus,
     UtteranceResult,
     from_json,
     to_json,
@@ -105,16 +103,20 @@ class Journal:
         lock = take_lock(run_dir)
         try:
             with readable_errors(run_dir):
-                connection = connect(path)
-                check_version(connection, path)
-                journal = cls(run_dir, lock, connection)
-                with journal._transaction():
-                    add_missing_columns(connection)
-                    connection.execute("UPDATE attempt SET status = 'interrupted' WHERE status = 'running'")
-                return journal
+                journal = cls(run_dir, lock, connect(path))
         except BaseException:
             lock.release()
             raise
+        try:
+            with journal._transaction():
+                facts_of(journal._db, path)  # nothing is written into a damaged one
+                _whole(journal._db)
+                _renew(journal._db, path)
+                journal_rows.change(journal._db, "attempt", {"status": "interrupted"}, "status = 'running'")
+        except BaseException:
+            journal.close()
+            raise
+        return journal
 
     def unfinished(self) -> list[Trial]:
         """Trials without a verdict, in the order of the plan."""
@@ -127,7 +129,7 @@ class Journal:
         failed = "id IN (SELECT trial_id FROM attempt WHERE status = 'failed')"
         with self._transaction():
             rows = self._db.execute(f"SELECT trial FROM trial WHERE {failed} ORDER BY ordinal").fetchall()
-            self._db.execute("UPDATE attempt SET status = 'interrupted' WHERE status = 'failed'")
+            journal_rows.change(self._db, "attempt", {"status": "interrupted"}, "status = 'failed'")
         return [from_json(Trial, json.loads(row[0])) for row in rows]
 
     def earlier_failures(self, trial_id: str) -> list[Mapping[str, Any]]:
@@ -145,7 +147,7 @@ class Journal:
         with self._transaction():
             last = self._db.execute("SELECT max(attempt) FROM attempt WHERE trial_id = ?", (trial_id,)).fetchone()[0]
             attempt = (last or 0) + 1
-            self._db.execute("INSERT INTO attempt VALUES (?, ?, 'running', NULL)", (trial_id, attempt))
+            self._insert("attempt", [(trial_id, attempt, "running", None)])
         return attempt
 
     def append(
@@ -161,7 +163,7 @@ class Journal:
         rows = [(trial_id, attempt, first_ordinal + at, each.id, _dump(each)) for at, each in enumerate(utterances)]
         with self._transaction():
             self._require_running(trial_id, attempt)
-            self._db.executemany("INSERT INTO utterance VALUES (?, ?, ?, ?, ?)", rows)
+            self._insert("utterance", rows)
             for trace in traces:
                 self._add_trace(trial_id, attempt, trace)
 
@@ -182,8 +184,8 @@ class Journal:
         """Record the inputs that a corpus lost under a condition; said twice, it counts once."""
         rows = [(corpus, condition, ordinal, _dump(each)) for ordinal, each in enumerate(rejected)]
         with self._transaction():
-            self._db.execute("DELETE FROM rejected WHERE corpus = ? AND condition = ?", (corpus, condition))
-            self._db.executemany("INSERT INTO rejected VALUES (?, ?, ?, ?)", rows)
+            self._delete("rejected", "corpus = ? AND condition = ?", (corpus, condition))
+            self._insert("rejected", rows)
 
     def hear(self, heard: Heard) -> None:
         """Record what was prepared; InputError when an earlier part of the run heard something else."""
@@ -195,11 +197,9 @@ class Journal:
                 where=self.run_dir,
                 fix="Restore them, or start again with --overwrite",
             )
-        columns = ", ".join(to_json(heard))
         with self._transaction():
-            self._db.execute(
-                f"INSERT OR REPLACE INTO heard ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", tuple(to_json(heard).values())
-            )
+            self._delete("heard", "corpus = ? AND condition = ?", (heard.corpus, heard.condition))
+            self._insert("heard", [tuple(to_json(heard).values())])
 
     def mark(self, marks: Marks) -> None:
         """Keep the load pulses of one stretch of the run; said again under the same id, they replace what was said before."""
@@ -216,8 +216,8 @@ class Journal:
             kept = []
             for each in _get(self._db, "note:recordings") or ():
                 if each["name"] == recording.name:
-                    gone = [(channel,) for channel in each["channels"]]
-                    self._db.executemany("DELETE FROM trace WHERE channel = ?", gone)
+                    for channel in each["channels"]:
+                        self._delete("trace", "channel = ?", (channel,))
                 else:
                     kept.append(each)
             for trial_id, pieces in traces.items():
@@ -267,8 +267,15 @@ class Journal:
                 raise
 
     def _put(self, values: Mapping[str, Any]) -> None:
-        rows = [(key, json.dumps(to_json(value))) for key, value in values.items()]
-        self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        for key in values:
+            self._delete("meta", "key = ?", (key,))
+        self._insert("meta", [(key, json.dumps(to_json(value))) for key, value in values.items()])
+
+    def _insert(self, table: str, rows: Sequence[Sequence[Any]]) -> None:
+        journal_rows.insert(self._db, table, rows)
+
+    def _delete(self, table: str, where: str, parameters: Sequence[Any]) -> None:
+        journal_rows.delete(self._db, table, where, parameters)
 
     def _require_running(self, trial_id: str, attempt: int) -> None:
         query = "SELECT status FROM attempt WHERE trial_id = ? AND attempt = ?"
@@ -278,91 +285,15 @@ class Journal:
 
     def _close_attempt(self, facts: TrialFacts, attempt: int, status: str) -> None:
         bare = replace(facts, utterances=(), traces=())
-        values = (status, _dump(bare), facts.trial.id, attempt)
-        self._db.execute("UPDATE attempt SET status = ?, facts = ? WHERE trial_id = ? AND attempt = ?", values)
+        new = {"status": status, "facts": _dump(bare)}
+        journal_rows.change(self._db, "attempt", new, "trial_id = ? AND attempt = ?", (facts.trial.id, attempt))
 
     def _add_trace(self, trial_id: str, attempt: int, trace: PowerTrace) -> None:
         query = "SELECT coalesce(max(part), -1) FROM trace WHERE trial_id = ? AND attempt = ? AND channel = ?"
         part = self._db.execute(query, (trial_id, attempt, trace.channel)).fetchone()[0] + 1
         about = _dump(replace(trace, t_s=(), power_w=()))
         samples = (array("d", trace.t_s).tobytes(), array("d", trace.power_w).tobytes())
-        row = (trial_id, attempt, trace.channel, part, about, *samples)
-        self._db.execute("INSERT INTO trace VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-
-
-def read_run(run_dir: Path) -> RunFacts:
-    """Everything a run holds, also while it is being written; of each trial the one attempt that has a verdict.
-
-    A trial without a verdict comes as `pending` or `running`, without utterances. Raises InputError when there is no run.
-    """
-    path = existing_file(Path(run_dir))
-    with readable_errors(Path(run_dir)), contextlib.closing(connect_to_read(path)) as db:
-        check_version(db, path)
-        db.execute("BEGIN")  # one snapshot, whatever the writer does meanwhile
-        trials = [
-            from_json(Trial, json.loads(row[0])) for row in db.execute("SELECT trial FROM trial ORDER BY ordinal")
-        ]
-        rejected = [
-            from_json(Rejected, json.loads(row[0]))
-            for row in db.execute("SELECT rejected FROM rejected ORDER BY corpus, condition, ordinal")
-        ]
-        return RunFacts(
-            name=_get(db, "name"),
-            created=_get(db, "created"),
-            seed=_get(db, "seed"),
-            machine=_get(db, "machine"),
-            experiment=_get(db, "experiment"),
-            meters=_get(db, "meters"),
-            trials=tuple(_read_trial(db, trial) for trial in trials),
-            rejected=tuple(dict.fromkeys(rejected)),
-            heard=_read_heard(db),
-            marks=tuple(from_json(Marks, each) for each in _get(db, "note:marks") or ()),
-            recordings=tuple(from_json(AttachedRecording, each) for each in _get(db, "note:recordings") or ()),
-        )
-
-
-def _read_heard(db: sqlite3.Connection) -> tuple[Heard, ...]:
-    rows = db.execute("SELECT * FROM heard ORDER BY corpus, condition")
-    names = [column[0] for column in rows.description]
-    return tuple(from_json(Heard, dict(zip(names, row, strict=True))) for row in rows)
-
-
-def _read_trial(db: sqlite3.Connection, trial: Trial) -> TrialFacts:
-    query = "SELECT attempt, facts FROM attempt WHERE trial_id = ? AND status IN ('done', 'failed')"
-    verdict = db.execute(query, (trial.id,)).fetchone()
-    if verdict is None:
-        running = db.execute("SELECT 1 FROM attempt WHERE trial_id = ? AND status = 'running'", (trial.id,)).fetchone()
-        status: TrialStatus = "running" if running else "pending"
-        return TrialFacts(trial=trial, status=status)
-    attempt, facts = verdict
-    key = (trial.id, attempt)
-    results = db.execute("SELECT result FROM utterance WHERE trial_id = ? AND attempt = ? ORDER BY ordinal", key)
-    utterances = tuple(from_json(UtteranceResult, json.loads(row[0])) for row in results)
-    return replace(from_json(TrialFacts, json.loads(facts)), utterances=utterances, traces=_read_traces(db, key))
-
-
-def _read_traces(db: sqlite3.Connection, key: tuple[str, int]) -> tuple[PowerTrace, ...]:
-    query = "SELECT channel, about, t_s, power_w FROM trace WHERE trial_id = ? AND attempt = ? ORDER BY channel, part"
-    parts: dict[str, list[tuple[PowerTrace, bytes, bytes]]] = {}
-    for channel, about, times, powers in db.execute(query, key):
-        parts.setdefault(channel, []).append((from_json(PowerTrace, json.loads(about)), times, powers))
-    return tuple(_joined(each) for each in parts.values())
-
-
-def _joined(parts: Sequence[tuple[PowerTrace, bytes, bytes]]) -> PowerTrace:
-    """The pieces of one channel, in the order in which they were written."""
-    t_s, power_w = array("d"), array("d")
-    for _, times, powers in parts:
-        t_s.frombytes(times)
-        power_w.frombytes(powers)
-    return replace(
-        parts[0][0],
-        t_s=tuple(t_s),
-        power_w=tuple(power_w),
-        failed_t_s=tuple(t for about, _, _ in parts for t in about.failed_t_s),
-        update_interval_s=max(about.update_interval_s for about, _, _ in parts),
-        clock_error_s=max(about.clock_error_s for about, _, _ in parts),
-    )
+        self._insert("trace", [(trial_id, attempt, trace.channel, part, about, *samples)])
 
 
 def claim(run_dir: Path) -> Lock:
@@ -379,12 +310,27 @@ def _write_plan(run_dir: Path, facts: Mapping[str, Any], trials: Sequence[Trial]
         db.execute("BEGIN")
         for statement in SCHEMA.split(";\n"):
             db.execute(statement)
-        db.executemany("INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(to_json(v))) for k, v in facts.items()])
+        journal_rows.start_tally(db)
+        journal_rows.insert(db, "meta", [(key, json.dumps(to_json(value))) for key, value in facts.items()])
         rows = [(trial.id, ordinal, _dump(trial)) for ordinal, trial in enumerate(trials)]
-        db.executemany("INSERT INTO trial VALUES (?, ?, ?)", rows)
+        journal_rows.insert(db, "trial", rows)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     return draft
+
+
+def _whole(db: sqlite3.Connection) -> None:
+    """Pages and indexes too, before something is written. Raises sqlite3.DatabaseError."""
+    said = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if said != "ok":
+        raise sqlite3.DatabaseError(said)
+
+
+def _renew(db: sqlite3.Connection, path: Path) -> None:
+    """A journal of an earlier schema becomes one of this schema, as it is."""
+    if check_version(db, path) < SCHEMA_VERSION:
+        journal_rows.seal_all(db)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def holds_run(run_dir: Path) -> bool:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from wattscribe import journal_rows
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.lock import Lock
 
@@ -14,32 +15,33 @@ FILE_NAME = "journal.sqlite"
 LOCK_NAME = "journal.lock"
 DRAFT_NAME = "journal.new"
 """A journal while its plan is being written."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 has a checksum in each row; 1 had none and is read without. A writer that goes on makes 2 of it."""
 BUSY_TIMEOUT_S = 30.0
 
 SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE trial (
-  id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL UNIQUE, trial TEXT NOT NULL) WITHOUT ROWID;
+  id TEXT PRIMARY KEY, ordinal INTEGER NOT NULL UNIQUE, trial TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE attempt (
   trial_id TEXT NOT NULL REFERENCES trial(id), attempt INTEGER NOT NULL,
   status TEXT NOT NULL CHECK (status IN ('running', 'done', 'failed', 'interrupted')),
-  facts TEXT, PRIMARY KEY (trial_id, attempt)) WITHOUT ROWID;
+  facts TEXT, checksum INTEGER, PRIMARY KEY (trial_id, attempt)) WITHOUT ROWID;
 CREATE UNIQUE INDEX one_verdict ON attempt (trial_id) WHERE status IN ('done', 'failed');
 CREATE TABLE utterance (
   trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, ordinal INTEGER NOT NULL, id TEXT NOT NULL, result TEXT NOT NULL,
-  PRIMARY KEY (trial_id, attempt, ordinal), UNIQUE (trial_id, attempt, id),
+  checksum INTEGER, PRIMARY KEY (trial_id, attempt, ordinal), UNIQUE (trial_id, attempt, id),
   FOREIGN KEY (trial_id, attempt) REFERENCES attempt (trial_id, attempt)) WITHOUT ROWID;
 CREATE TABLE trace (
   trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, channel TEXT NOT NULL, part INTEGER NOT NULL,
-  about TEXT NOT NULL, t_s BLOB NOT NULL, power_w BLOB NOT NULL,
+  about TEXT NOT NULL, t_s BLOB NOT NULL, power_w BLOB NOT NULL, checksum INTEGER,
   PRIMARY KEY (trial_id, attempt, channel, part),
   FOREIGN KEY (trial_id, attempt) REFERENCES attempt (trial_id, attempt)) WITHOUT ROWID;
 CREATE TABLE heard (
   corpus TEXT NOT NULL, condition TEXT NOT NULL, digest TEXT NOT NULL, utterances INTEGER NOT NULL, audio_s REAL NOT NULL,
-  scaled_utterances INTEGER, scale_min REAL, PRIMARY KEY (corpus, condition)) WITHOUT ROWID;
+  scaled_utterances INTEGER, scale_min REAL, checksum INTEGER, PRIMARY KEY (corpus, condition)) WITHOUT ROWID;
 CREATE TABLE rejected (
-  corpus TEXT NOT NULL, condition TEXT NOT NULL, ordinal INTEGER NOT NULL, rejected TEXT NOT NULL,
+  corpus TEXT NOT NULL, condition TEXT NOT NULL, ordinal INTEGER NOT NULL, rejected TEXT NOT NULL, checksum INTEGER,
   PRIMARY KEY (corpus, condition, ordinal)) WITHOUT ROWID;
 """
 
@@ -52,19 +54,20 @@ def take_lock(run_dir: Path) -> Lock:
 
 def connect(path: Path) -> sqlite3.Connection:
     """For the writer."""
-    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    db = _distrusting(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None))
     db.execute("PRAGMA journal_mode = WAL")
     db.execute(
         "PRAGMA synchronous = NORMAL"
     )  # safe against a killed process; a power cut may cost the last transaction
     db.execute("PRAGMA foreign_keys = ON")
+    db.create_function("row_checksum", -1, journal_rows.checksum, deterministic=True)
     return db
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """For any reader, also on a read-only medium."""
     uri = path.resolve().as_uri()
-    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    db = _distrusting(sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None))
     try:
         db.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
@@ -73,31 +76,36 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         if log.exists() and log.stat().st_size:
             raise
         # A finished run on a read-only medium: SQLite cannot lay its shared-memory file there and needs none.
-        db = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+        db = _distrusting(sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None))
     return db
 
 
-def add_missing_columns(db: sqlite3.Connection) -> None:
-    """Columns that journals of schema 1 lacked at first; NULL in what was written before."""
-    there = {row[1] for row in db.execute("PRAGMA table_info(heard)")}
-    for name, kind in (("scaled_utterances", "INTEGER"), ("scale_min", "REAL")):
-        if name not in there:
-            db.execute(f"ALTER TABLE heard ADD COLUMN {name} {kind}")
+def _distrusting(db: sqlite3.Connection) -> sqlite3.Connection:
+    """As SQLite advises for files that others may have written or damaged (sqlite.org/security.html)."""
+    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+        db.execute(f"PRAGMA {pragma}")
+    return db
 
 
-def check_version(db: sqlite3.Connection, path: Path) -> None:
-    """Raises InputError for a journal of another schema."""
+def check_version(db: sqlite3.Connection, path: Path) -> int:
+    """The journal's schema. Raises InputError for one that this version does not read, and for a file with code in it."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         raise InputError(
             "the run was stopped before its plan was written", where=path, fix="Start again with --overwrite"
         )
-    if version != SCHEMA_VERSION:
+    if not 1 <= version <= SCHEMA_VERSION:
         raise InputError(
-            f"the journal has schema {version}, this version reads {SCHEMA_VERSION}",
+            f"the journal has schema {version}, this version reads 1 to {SCHEMA_VERSION}",
             where=path,
             fix="Use the version of wattscribe that wrote it",
         )
+    strange = db.execute("SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone()
+    if strange is not None:
+        raise InputError(
+            f"a journal has no {strange[0]} ({strange[1]})", where=path, fix="It is not one of wattscribe's"
+        )
+    return int(version)
 
 
 def existing_file(run_dir: Path) -> Path:
@@ -145,14 +153,27 @@ def fold_log(path: Path) -> None:
 
 @contextlib.contextmanager
 def readable_errors(run_dir: Path) -> Iterator[None]:
-    """A full disk or a locked file, in words."""
+    """A damaged journal, a full disk or a locked file, in words."""
     try:
         yield
-    except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:
-        if isinstance(error, sqlite3.IntegrityError):
-            raise
+    except sqlite3.IntegrityError:
+        raise
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        if _of_the_file(error):
+            raise InputError(
+                f"the journal is damaged: {error}",
+                where=run_dir / FILE_NAME,
+                fix="Take it from a copy, or measure again with --overwrite",
+            ) from error
         raise WattscribeError(
             f"the journal cannot be read or written: {error}",
             where=run_dir,
             fix="Check that the disk is not full and the directory is writable; a run goes on with --resume",
         ) from error
+
+
+def _of_the_file(error: Exception) -> bool:
+    """Whether what the file holds is at fault, and not the disk or another process."""
+    if isinstance(error, sqlite3.OperationalError):
+        return str(error).startswith(("no such", "Could not decode", "malformed", "near "))
+    return not isinstance(error, OSError)

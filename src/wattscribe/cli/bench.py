@@ -16,7 +16,7 @@ from cyclopts import Group, Parameter
 from wattscribe.bench.experiment import Experiment, check, load, split_list, split_numbers, split_options
 from wattscribe.bench.progress import Bars, Silent, Watcher
 from wattscribe.bench.runner import REPORT_NAME, recorded_experiment, run
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, WattscribeError
 
 app = cyclopts.App(
     name="wattscribe bench", help="Measure recognizers × precisions × corpora × conditions on this device."
@@ -137,7 +137,7 @@ def bench(
 
     check_grid(grid_gco2_per_kwh)
     plan = _experiment(experiment, flags.given(), out, resume=resume)
-    with _watcher() as watcher:
+    with _writing(out), _watcher() as watcher:
         run(plan, out, resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=watcher)
     return _conclude(out, grid_gco2_per_kwh)
 
@@ -162,14 +162,42 @@ def _watcher() -> Iterator[Watcher]:
         yield Silent()
 
 
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """What stops the run from being written (permission, quota, a folder in the way) is one line."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read what we say has gone
+        raise
+    except OSError as error:
+        raise WattscribeError(
+            f"the run cannot be written: {error.strerror or error}",
+            where=error.filename or out,
+            fix="Mend that; what is finished is kept, go on with --resume",
+        ) from error
+
+
 def _conclude(out: Path, grid_gco2_per_kwh: float | None = None) -> int:
-    """The table on standard output, the page beside the journal, the exit status."""
+    """The table on standard output, then the page beside the journal; the exit status."""
     from wattscribe.journal import read_run
     from wattscribe.report import to_markdown, write_html
 
     facts = read_run(out)
     page = out / REPORT_NAME
-    write_html(facts, page, grid_gco2_per_kwh=grid_gco2_per_kwh)
-    print(to_markdown(facts, grid_gco2_per_kwh=grid_gco2_per_kwh))
+    try:
+        print(to_markdown(facts, grid_gco2_per_kwh=grid_gco2_per_kwh), flush=True)
+    finally:  # a reader who closed the pipe still finds the page
+        _page(partial(write_html, facts, page, grid_gco2_per_kwh=grid_gco2_per_kwh), out)
     print(f"report: {page}")
     return 0 if all(trial.status == "done" for trial in facts.trials) else 1
+
+
+def _page(write: Callable[[], None], out: Path) -> None:
+    try:
+        write()
+    except InputError as error:
+        raise WattscribeError(
+            f"the run is measured and kept, its page is not written: {error.what}",
+            where=error.where,
+            fix=f"Make it elsewhere: wattscribe report {out} --out FILE",
+        ) from error

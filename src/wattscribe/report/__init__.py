@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wattscribe.report.formats import FORMATS, to_csv, to_json, to_markdown, to_parquet
+from wattscribe.report.formats import FORMATS, to_csv, to_json, to_markdown, to_parquet, write
 from wattscribe.report.table import SCHEMA, Row, View, rows, view
 
 if TYPE_CHECKING:
@@ -36,7 +36,5 @@ def write_html(
     device: Device | None = None,
     grid_gco2_per_kwh: float | None = None,
 ) -> None:
-    """One self-contained page about a run; `limits` are what the recommendation must keep."""
-    from wattscribe.report.run_page import write_run_page
-
-    write_run_page(facts, path, limits=limits, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
+    """One self-contained page about a run; `limits` are what the recommendation must keep. Raises InputError as `write`."""
+    write(facts, "html", path, limits=limits, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)

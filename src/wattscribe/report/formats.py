@@ -11,6 +11,7 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+from wattscribe import whole_file
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.records import Interval, RunFacts
 from wattscribe.records import to_json as to_plain
@@ -162,7 +163,10 @@ def write(
     device: Device | None = None,
     grid_gco2_per_kwh: float | None = None,
 ) -> str | None:
-    """Write to `path`, or return the text where there is none. Raises InputError where the file cannot be written."""
+    """Write to `path`, whole or not at all, or return the text where there is none.
+
+    Raises InputError where the file cannot be written.
+    """
     said: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh}
     makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
     if kind not in FORMATS:
@@ -173,25 +177,26 @@ def write(
         return makers[kind](facts, **said)
     try:
         if kind == "html":
-            from wattscribe.report.run_page import write_run_page
+            from wattscribe.report.run_page import run_page
 
-            write_run_page(facts, path, limits=limits, **said)
+            whole_file.write_text(path, run_page(facts, limits=limits, **said))
         elif kind == "parquet":
-            to_parquet(facts, path, **said)
+            with whole_file.beside(path) as draft:
+                to_parquet(facts, draft, **said)
         else:
-            path.write_text(makers[kind](facts, **said), encoding="utf-8")
+            whole_file.write_text(path, makers[kind](facts, **said))
     except OSError as error:
         raise InputError(f"the report cannot be written: {_obstacle(path, error)}", where=path) from error
     return None
 
 
 def _obstacle(path: Path, error: OSError) -> str:
-    """What is in the way, and what to do about it; parquet's own messages are long and say it twice."""
-    if path.is_dir():
+    """What is in the way, and what to do about it."""
+    if isinstance(error, IsADirectoryError):
         return f"this is a directory. Name a file in it, for instance {path / 'report.html'}"
-    if not path.parent.exists():
+    if isinstance(error, FileNotFoundError):
         return f"there is no directory {path.parent}. Make it first, or choose another --out"
-    if not path.parent.is_dir():
+    if isinstance(error, NotADirectoryError):
         return f"{path.parent} is a file. Choose another --out"
     return f"{error.strerror or error}. Choose another --out"
 

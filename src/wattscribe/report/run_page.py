@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -32,19 +31,6 @@ from wattscribe.report.worst import worst_utterances
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
-
-
-def write_run_page(
-    facts: RunFacts,
-    path: Path,
-    *,
-    limits: Limits | None = None,
-    device: Device | None = None,
-    grid_gco2_per_kwh: float | None = None,
-) -> None:
-    """Write the page to `path`."""
-    page = run_page(facts, limits=limits, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
-    path.write_text(page, encoding="utf-8")
 
 
 def run_page(
