@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
 from typing import Protocol
 
 from wattscribe.records import Trial
+from wattscribe.terminal import console, say
 
 
 class Watcher(Protocol):
@@ -48,7 +48,7 @@ class Silent:
 
     def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
         if status != "done":
-            print(f"{title(trial)}: {status}: {reason}", file=sys.stderr)
+            say(f"{title(trial)}: {status}: {reason}")
 
 
 class Bars(Silent):
@@ -58,7 +58,6 @@ class Bars(Silent):
     """
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._progress = Progress(
@@ -68,7 +67,7 @@ class Bars(Silent):
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console(stderr=True),
             refresh_per_second=2,
         )
         self._task = self._progress.add_task("preparing speech", total=None, state="")

@@ -7,6 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from wattscribe.cli.ending import WORDS, Ending, in_order
+from wattscribe.terminal import console, guarded, mute, say
+
 if TYPE_CHECKING:
     from wattscribe.errors import WattscribeError
 
@@ -43,46 +46,59 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with guarded(), in_order() as ending:
+        return _ended(sys.argv[1:] if arguments is None else arguments, ending)
+
+
+def _ended(arguments: list[str], ending: Ending) -> int:
+    """Run one verb to whatever end."""
     verb = arguments[0] if arguments and arguments[0] in VERBS else ""
     try:
         status = _run(arguments)
-        if sys.stdout is not None:  # as it is where standard output is closed
-            sys.stdout.flush()
+        sys.stdout.flush()
         return status
     except (KeyboardInterrupt, ImportError) as error:
         interruption = _interruption(error)
         if interruption is None:
             raise
-        kept = "What is finished is kept; go on with --resume" if verb == "bench" else ""
-        hint = next(iter(interruption.args), kept)
-        print(f"{_command(verb)}: interrupted{f'. {hint}' if hint else ''}", file=sys.stderr)
-        return 130
+        hint = "".join(f". {each}" for each in interruption.args)
+        say(f"{_command(verb)}: {WORDS[ending.number]}{hint}")
+        return ending.status
     except BrokenPipeError:
-        _mute()
+        mute(sys.stdout)
         return 141
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            raise
+            if error.filename is None:
+                raise
+            say(f"{_command(verb)}: {_path(error.filename)}: {error.strerror}. {_MENDED.get(error.errno or 0, _ELSE)}")
+            return 2
         if error.filename is None:
-            _mute()
-        print(f"{_command(verb)}: {error.filename or 'the output'}: {error.strerror}. Make room", file=sys.stderr)
+            mute(sys.stdout)
+        say(f"{_command(verb)}: {error.filename or 'the output'}: {error.strerror}. Make room")
         return 1
+
+
+_MENDED = {
+    errno.EACCES: "Check the permissions of the file and of every folder above it",
+    errno.EPERM: "Check the permissions of the file and of every folder above it",
+    errno.ENAMETOOLONG: "A name may have 255 bytes, a path 4096: use shorter ones",
+}
+_ELSE = "Check the path"
+
+
+def _path(name: object) -> str:
+    return os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
 
 
 def tell(verb: str, error: WattscribeError) -> int:
     """Print an error as its one line; returns the exit status that it asks for."""
-    print(f"{_command(verb)}: {error}", file=sys.stderr)
+    say(f"{_command(verb)}: {error}")
     return error.exit_code
 
 
 def _command(verb: str) -> str:
     return f"wattscribe {verb}".rstrip()
-
-
-def _mute() -> None:
-    """Nothing more can be written: without this, Python tries again when it exits and says that it cannot."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:
@@ -96,7 +112,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     verb = arguments[0]
     if verb not in VERBS:
-        print(f"wattscribe: there is no verb {verb!r}. One of: {', '.join(VERBS)}", file=sys.stderr)
+        say(f"wattscribe: there is no verb {verb!r}. One of: {', '.join(VERBS)}")
         return 2
     return run_verb(verb, arguments[1:])
 
@@ -114,9 +130,11 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         with as_found():
             app = import_module(f"wattscribe.cli.{verb}").app
             app.suppress_keyboard_interrupt = False
-            status = app(arguments, result_action="return_value", exit_on_error=False, print_error=False)
+            status = app(
+                arguments, result_action="return_value", exit_on_error=False, print_error=False, console=console()
+            )
     except CycloptsError as error:
-        print(f"wattscribe {verb}: {_one_line(str(error))} See wattscribe {verb} --help", file=sys.stderr)
+        say(f"wattscribe {verb}: {_one_line(str(error))} See wattscribe {verb} --help")
         return 2
     except WattscribeError as error:
         return tell(verb, error)

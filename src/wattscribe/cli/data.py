@@ -9,6 +9,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from wattscribe.corpora.get import BASE_URL
+from wattscribe.terminal import console
 
 app = cyclopts.App(name="wattscribe data", help="Download speech to measure with.")
 
@@ -37,13 +38,12 @@ def get(
     keep_archive
         Keep the .tar.gz after unpacking.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     from wattscribe.corpora.get import get as get_set
 
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True)) as bar:
         task = bar.add_task(name, total=None, visible=False)
         folder = get_set(
             name,

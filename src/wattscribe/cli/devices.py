@@ -9,6 +9,9 @@ from typing import Annotated
 import cyclopts
 
 from wattscribe.energy.devices import Constant, Device, load, names
+from wattscribe.terminal import console
+
+WIDTH = 150
 
 app = cyclopts.App(
     name="wattscribe devices", help="List the shipped device profiles, show one, or check your own file."
@@ -42,7 +45,6 @@ def devices(
 
 
 def _list(found: list[Device]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("device", "local memory", "pJ/B near", "pJ/B far", "pJ per int8 MAC", "idle", "what", box=None)
@@ -57,17 +59,16 @@ def _list(found: list[Device]) -> None:
             f"{1e3 * each.idle.si('power')[0]:.3g} mW",
             each.title,
         )
-    Console(width=150).print(table)
+    console(columns=WIDTH).print(table)
 
 
 def _show(device: Device) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(width=150)
-    console.print(f"[bold]{escape(device.title)}[/bold] ({escape(device.name)}), {device.evidence}")
-    console.print(escape(device.description.strip()))
+    shown = console(columns=WIDTH)
+    shown.print(f"[bold]{escape(device.title)}[/bold] ({escape(device.name)}), {device.evidence}")
+    shown.print(escape(device.description.strip()))
     table = Table("constant", "value", "range", "year", "on silicon", "source", box=None)
     for name, constant in _constants(device):
         table.add_row(
@@ -78,7 +79,7 @@ def _show(device: Device) -> None:
             {None: "–", True: "measured", False: "no"}[constant.on_silicon],
             escape(constant.source),
         )
-    console.print(table)
+    shown.print(table)
 
 
 def _constants(device: Device) -> list[tuple[str, Constant]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import cyclopts
 
 from wattscribe.meters.base import Probe
+from wattscribe.terminal import console
 
 if TYPE_CHECKING:
     from wattscribe.meters.recordings import Recording
@@ -249,7 +250,6 @@ def _check_log(log: Path, interval_s: float | None) -> dict[str, Any]:
 
 
 def _print_table(probes: list[Probe]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -262,4 +262,4 @@ def _print_table(probes: list[Probe]) -> None:
         if probe.fix:
             words += f"\nfix: [bold]{escape(probe.fix)}[/bold]"
         table.add_row(probe.meter, "yes" if probe.available else "no", words)
-    Console().print(table)
+    console().print(table)

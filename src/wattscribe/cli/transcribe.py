@@ -18,6 +18,7 @@ from cyclopts import Parameter
 from wattscribe.cli import tell
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Transcript, to_json
+from wattscribe.terminal import say
 
 if TYPE_CHECKING:
     from wattscribe.streaming.features import Samples
@@ -129,7 +130,7 @@ def transcribe(
         endpointing=Endpointing() if endpoints else None,
     )
     for note in transducer.files.notes:
-        print(f"wattscribe transcribe: note: {note}", file=sys.stderr)
+        say(f"wattscribe transcribe: note: {note}")
     names = ["microphone"] if mic else list(sources)
     status = 0
     with Interrupts() as interrupts:

@@ -47,11 +47,8 @@ def to_json(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh:
 def to_csv(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
     """One line per row; an interval becomes two columns `…_low` and `…_high`, nested values are JSON, missing is empty."""
     flat = [_flat(row) for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(column_types()), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _inert(value) for name, value in row.items()} for row in flat)
-    return text.getvalue()
+    names = list(column_types())
+    return "".join(map(_csv_line, [names, *([_inert(row.get(name)) for name in names] for row in flat)]))
 
 
 def to_parquet(
@@ -223,6 +220,13 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    """Cells with either end of a line in them are quoted: until Python 3.13 only those that hold the writer's own are."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _inert(value: Any) -> Any:

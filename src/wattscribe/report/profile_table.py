@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from wattscribe import terminal
 from wattscribe.energy.breakdown import Breakdown, Figure
 from wattscribe.energy.profile import Profile
 
@@ -14,7 +15,7 @@ WIDTH = 150
 
 def print_profile(found: Profile, console: Console | None = None) -> None:
     """Component table, totals, rates, placement, order and guidelines."""
-    console = console or Console(width=WIDTH)
+    console = console or terminal.console(columns=WIDTH)
     shown = found.breakdown
     console.print(
         f"[bold]{escape(shown.workload.name)}[/bold] on [bold]{escape(shown.device.title)}[/bold]: "
