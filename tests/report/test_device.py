@@ -190,3 +190,11 @@ def test_a_device_on_which_nothing_can_be_modelled_leaves_the_page_as_it_was(kin
     with pytest.raises(InputError, match="can be modelled on phone: no recognizer counted its invocations"):
         formats.write(facts, kind, page, device=devices.load("phone"))
     assert page.read_text(encoding="utf-8") == "a good page"
+
+
+def test_who_counts_no_work_is_said_to_beside_who_does() -> None:
+    facts = beside_an_uncounted_one()
+    text = formats.to_markdown(facts)
+    other = report.rows(facts)[1]["model_label"]
+    assert f"No counted work is available for {other}, whose runtime does not count its invocations" in text
+    assert "No counted work" not in formats.to_markdown(transducer_run(140))
