@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from wattscribe.energy.calibrate import Calibration, Observation, calibrate, obs
 from wattscribe.energy.workload import as_workload
 from wattscribe.errors import InputError
 from wattscribe.journal import read_run
-from wattscribe.records import Counts, RunFacts, TrialFacts
+from wattscribe.records import Counts, RecognizerSpec, RunFacts, TrialFacts
 
 _CI_TO_SD = 2 * 1.96
 
@@ -71,9 +72,14 @@ def observations_of(facts: RunFacts) -> tuple[list[Observation], list[Skipped]]:
                 energy_j=energy.energy_j,
                 sd_j=(high - low) / _CI_TO_SD,
                 model=trial.trial.recognizer.model,
+                setting=_setting(trial.trial.recognizer),
             )
         )
     return found, skipped
+
+
+def _setting(spec: RecognizerSpec) -> str:
+    return json.dumps([spec.device, spec.threads, spec.batch_size, sorted(spec.options.items())])
 
 
 def _unusable(trial: TrialFacts) -> str | None:

@@ -396,6 +396,10 @@ _hints = functools.cache(typing.get_type_hints)
 _SCALARS = {str: "a text", int: "a whole number", bool: "true or false", float: "a number"}
 
 
+def _has_default(field_: dataclasses.Field[Any]) -> bool:
+    return field_.default is not dataclasses.MISSING or field_.default_factory is not dataclasses.MISSING
+
+
 def _restore(kind: Any, value: Any, strict: bool) -> Any:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
@@ -409,6 +413,9 @@ def _restore(kind: Any, value: Any, strict: bool) -> Any:
         hints = _hints(kind)
         if strange := [str(key) for key in value if key not in hints]:
             raise TypeError(f"there is no {strange[0]} among {', '.join(hints)}")
+        required = (each.name for each in dataclasses.fields(kind) if each.init and not _has_default(each))
+        if absent := [name for name in required if name not in value]:
+            raise TypeError(f"{', '.join(absent)} is missing")
         return kind(**{key: _restore_field(key, hints.get(key, Any), item, strict) for key, item in value.items()})
     if origin is tuple:
         if not isinstance(value, (list, tuple)):

@@ -119,6 +119,14 @@ def test_distillation_brings_the_dense_answers_back(vocabulary):
     assert float(distil.answers_apart(model, model, heard).detach()) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize("steps", [1, 3, 5, 6])
+def test_distillation_takes_as_few_steps_as_asked_for(vocabulary, steps):
+    """With five a rise over a fifth of the steps had a length of zero, by which the schedule divided."""
+    model = build(config(len(vocabulary))).eval()
+    student = prune(model, Cut(feed_forward=0.5), scores.magnitude(model))
+    assert len(distil.distil(student, model, [batch(vocabulary)] * steps, steps=steps)) == steps
+
+
 def test_an_lstm_becomes_stateless_and_keeps_its_embedding(vocabulary):
     lstm = build(config(len(vocabulary), predictor=PredictorConfig(kind="lstm", embedding=16, hidden=16)))
     made = surgery.to_stateless(lstm)

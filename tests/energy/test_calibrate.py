@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +146,114 @@ def test_what_cannot_be_calibrated() -> None:
         calibrate(twins)
 
 
+# --- fits that look better than they are ----------------------------------------------------------------------------
+COSTS = {"float32": 300e-12, "float16": 150e-12, "int8": 40e-12}
+PRECISIONS = (("fp32", "float32", 4), ("fp16", "float16", 2), ("int8", "int8", 1))
+
+
+def three_precisions(seed: int, models: int, *, misfit: float = 0.05) -> list[Observation]:
+    """Models × three precisions whose energies stray from the five constants by `misfit`, as real models' do."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for index in range(models):
+        for precision, dtype, wide in PRECISIONS:
+            window_s = float(generator.uniform(40, 80))
+            read = float(generator.uniform(0.2, 3.0)) * 1e11 * wide / 4 * (index + 1) / models
+            macs = float(generator.uniform(0.2, 3.0)) * 3e10
+            dynamic_j = (TRUTH["memory"] * read + COSTS[dtype] * macs) * float(np.exp(generator.normal(0, misfit)))
+            joules = dynamic_j + TRUTH["idle"] * window_s
+            found.append(
+                Observation(
+                    model=f"m{index}", precision=precision, window_s=window_s, energy_j=joules, sd_j=0.005 * joules,
+                    memory_bytes=read, macs={dtype: macs},
+                )
+            )  # fmt: skip
+    return found
+
+
+def test_an_exact_fit_is_refused_for_want_of_degrees_of_freedom() -> None:
+    """Three models, five constants, five observations: every residual is zero whatever the truth is."""
+    nine = three_precisions(0, 3)
+    five = [nine[0], nine[1], nine[2], nine[3], nine[8]]
+    with pytest.raises(InputError, match=r"5 observations .* for 5 constants .* leave 0 degrees of freedom"):
+        calibrate(five)
+    with pytest.raises(InputError, match="leave 0 degrees of freedom"):
+        calibrate([*five, *five, *five])  # repeats are no degrees of freedom
+
+
+def test_a_precision_that_one_model_alone_has_cannot_be_checked() -> None:
+    seen = [each for each in three_precisions(0, 5) if each.precision != "fp16" or each.model == "m0"]
+    with pytest.raises(InputError, match="without m0 the others do not tell"):
+        calibrate(seen)
+
+
+def test_repeats_narrow_no_interval() -> None:
+    seen = three_precisions(1, 4)
+    once, thrice = calibrate(seen), calibrate(seen * 3)
+    assert (once.observations, once.freedom) == (thrice.observations, thrice.freedom) == (12, 7)
+    assert thrice.memory_j_per_byte.ci95 == pytest.approx(once.memory_j_per_byte.ci95)
+    apart = calibrate([replace(each, setting=name) for name in ("batched", "frame by frame") for each in seen])
+    assert apart.observations == 24
+
+
+@pytest.mark.parametrize("models", [3, 6])
+def test_intervals_of_few_models_hold_the_truth(models: int) -> None:
+    hits = dict.fromkeys(("memory", "idle", *COSTS), 0)
+    for seed in range(10):
+        found = calibrate(three_precisions(seed, models), seed=seed)
+        fitted = {"memory": found.memory_j_per_byte, "idle": found.idle_w, **found.mac_j}
+        for name, truth in {"memory": TRUTH["memory"], "idle": TRUTH["idle"], **COSTS}.items():
+            low, high = fitted[name].ci95
+            assert low < high
+            hits[name] += low <= truth <= high
+    assert all(count >= 8 for count in hits.values()), hits
+
+
+def test_an_error_on_models_left_out_widens_the_intervals() -> None:
+    """The largest model stands apart: the fit follows it, its residuals stay small, and only leaving it out shows it."""
+    seen = observations(noise=0.0)
+    odd = [replace(each, energy_j=1.5 * each.energy_j) if each.model == "m4" else each for each in seen]
+    found, plain = calibrate(odd), calibrate(seen)
+    missed = max(abs(each.measured_j - each.predicted_j) / each.measured_j for each in found.left_out)
+    low, high = found.memory_j_per_byte.ci95
+    narrow = plain.memory_j_per_byte.ci95[1] - plain.memory_j_per_byte.ci95[0]
+    assert missed > 0.2
+    assert high - low > 10 * narrow
+
+
+def test_a_fit_without_memory_is_no_calibration() -> None:
+    """Energies that follow time and operations alone: memory would come out at 0 pJ/B."""
+    seen = [
+        replace(each, energy_j=2.4 * each.window_s + 400e-12 * sum(each.macs.values()) - 3e-12 * each.memory_bytes)
+        for each in three_precisions(2, 5, misfit=0.0)
+    ]
+    found = calibrate(seen)
+    assert found.memory_j_per_byte.at_bound
+    assert found.memory_j_per_byte.value > 0
+    assert found.memory_j_per_byte.ci95[1] > found.memory_j_per_byte.value
+    assert found.refusal is not None
+    assert "do not show what moving bytes takes" in found.refusal
+    with pytest.raises(InputError, match="this is no calibration: memory comes out at"):
+        as_device(found, devices.load("phone"), name="mine", source="runs/x")
+
+
+def test_what_misses_the_models_left_out_is_no_calibration() -> None:
+    generator = np.random.default_rng(0)
+    seen = [
+        replace(each, energy_j=each.energy_j * float(np.exp(generator.normal(0, 0.9))))
+        for each in three_precisions(3, 6)
+    ]
+    found = calibrate(seen)
+    assert found.left_out_error > 0.25
+    assert found.refusal is not None
+
+
+def test_a_constant_beyond_anything_physical_is_refused() -> None:
+    found = calibrate([replace(each, energy_j=1e4 * each.energy_j) for each in observations(noise=0.001)])
+    assert found.refusal is not None
+    assert "above anything physical" in found.refusal
+
+
 def calibrated() -> Calibration:
     return calibrate(observations())
 
@@ -170,10 +280,26 @@ def test_runs_on_disk_are_calibrated_through_the_command(tmp_path: Path, capsys:
     out = tmp_path / "mine.toml"
     assert main(["calibrate", str(run), "--base", "phone", "--name", "mine", "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "8 observations of 4 models" in printed
+    assert "8 observations of 4 models, 4 more than constants" in printed
     assert "a model left out is predicted within" in printed
     assert "left out: fake:words of sim: its invocations were not counted" in printed
     assert devices.load(out).main.read_j_per_byte == pytest.approx(TRUTH["memory"], rel=0.1)
     assert devices.load(out).idle.si("power")[0] == pytest.approx(TRUTH["idle"], rel=0.1)
     assert main(["calibrate"]) == 2
     assert "no run was given" in capsys.readouterr().err
+
+
+def test_the_command_refuses_what_it_cannot_vouch_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Power that does not depend on the bytes: the figures are shown, no profile is written, the exit status says no."""
+    from tests.energy.runs import write_run
+    from wattscribe.cli import main
+
+    run = write_run(tmp_path / "runs" / "sim", {**TRUTH, "memory": 0.0, "float32": 300e-12, "int8": 300e-12})
+    out = tmp_path / "mine.toml"
+    assert main(["calibrate", str(run), "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert "not determined: at the bound of what is physical" in printed.out
+    assert "this is no calibration" in printed.err
+    assert not out.exists()
+    assert main(["calibrate", str(run), "--json"]) == 2
+    assert "do not show what moving bytes takes" in json.loads(capsys.readouterr().out)["refusal"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -160,3 +161,12 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "bad.toml")
     with pytest.raises(InputError, match="local memory cannot be -1"):
         load("phone").with_local_memory(-1)
+
+
+def test_the_sample_of_the_documentation_passes_its_own_check(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
+    block = page[page.index('    name = "mine"') : page.index("Units take SI prefixes")]
+    sample = tmp_path / "mine.toml"
+    sample.write_text(dedent(block), encoding="utf-8")
+    found = load(sample)
+    assert (found.name, found.limit is not None, list(found.operations)) == ("mine", True, ["float32"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from wattscribe import report
 from wattscribe.energy import Component, WeightTensor, Workload, devices
+from wattscribe.errors import InputError
 from wattscribe.records import Counts, RunFacts
+from wattscribe.report import formats
 from wattscribe.report.compare import compare
 from wattscribe.report.findings import Limits, hearings, on_device
 from wattscribe.report.gates import Gates
@@ -177,3 +180,21 @@ def test_a_device_that_was_asked_for_has_its_own_section() -> None:
     assert 'id="device-title">On wearable' in page
     assert "Energy per second of audio, modelled, on wearable" in page
     assert 'id="device-title"' not in run_page(transducer_run(140))
+
+
+@pytest.mark.parametrize("kind", ["html", "json"])
+def test_a_device_on_which_nothing_can_be_modelled_leaves_the_page_as_it_was(kind: str, tmp_path: Path) -> None:
+    facts = made_up_run(models=MODELS[:1], precisions=("fp32",), conditions=(CLEAN,), shape=Shape(utterances=2))
+    page = tmp_path / "report"
+    page.write_text("a good page", encoding="utf-8")
+    with pytest.raises(InputError, match="can be modelled on phone: no recognizer counted its invocations"):
+        formats.write(facts, kind, page, device=devices.load("phone"))
+    assert page.read_text(encoding="utf-8") == "a good page"
+
+
+def test_who_counts_no_work_is_said_to_beside_who_does() -> None:
+    facts = beside_an_uncounted_one()
+    text = formats.to_markdown(facts)
+    other = report.rows(facts)[1]["model_label"]
+    assert f"No counted work is available for {other}, whose runtime does not count its invocations" in text
+    assert "No counted work" not in formats.to_markdown(transducer_run(140))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import cyclopts
 
-from wattscribe.energy.calibrate import Calibration, Fitted, as_device, to_toml
+from wattscribe.energy.calibrate import MEND, Calibration, Fitted, as_device, to_toml
 from wattscribe.errors import InputError
 
 app = cyclopts.App(name="wattscribe calibrate", help="Fit a device profile's constants to the measured energy of runs.")
@@ -46,7 +46,7 @@ def calibrate(
 
     device = load(base)
     found, skipped = calibrate_runs(runs, seed=seed)
-    if out is not None:
+    if out is not None and found.refusal is None:
         source = ", ".join(run.name for run in runs)
         try:
             out.write_text(to_toml(as_device(found, device, name=name, source=source)), encoding="utf-8")
@@ -55,27 +55,34 @@ def calibrate(
     if json_output:
         errors = {"left_out_median_error": found.left_out_error, "left_out_worst_error": found.worst_error}
         print(json.dumps({"schema": 1, **to_json(found), **errors, "skipped": to_json(skipped)}, indent=2))
-        return 0
-    _print(found)
-    for each in skipped:
-        print(f"left out: {each.recognizer} of {each.run}: {each.reason}")
-    if out is not None:
+    else:
+        _print(found)
+        for each in skipped:
+            print(f"left out: {each.recognizer} of {each.run}: {each.reason}")
+    if found.refusal is not None:
+        unwritten = "" if out is None else f"; {out} is not written"
+        raise InputError(f"this is no calibration: {found.refusal}{unwritten}", fix=MEND)
+    if out is not None and not json_output:
         print(f"profile: {out}")
     return 0
 
 
 def _print(found: Calibration) -> None:
-    print(f"{found.observations} observations of {found.models} models, residual {100 * found.relative_residual:.1f} %")
-    print(f"memory      {_line(found.memory_j_per_byte, 1e12)} pJ/B")
+    print(
+        f"{found.observations} observations of {found.models} models, {found.freedom} more than constants, "
+        f"residual {100 * found.relative_residual:.1f} %"
+    )
+    print(f"memory      {_line(found.memory_j_per_byte, 1e12, 'pJ/B')}")
     for dtype, fitted in found.mac_j.items():
-        print(f"{dtype:<11} {_line(fitted, 1e12)} pJ/MAC")
-    print(f"idle        {_line(found.idle_w, 1.0)} W")
+        print(f"{dtype:<11} {_line(fitted, 1e12, 'pJ/MAC')}")
+    print(f"idle        {_line(found.idle_w, 1.0, 'W')}")
     median, worst = 100 * found.left_out_error, 100 * found.worst_error
     print(f"a model left out is predicted within {median:.1f} % (median), {worst:.1f} % (worst)")
     for each in found.left_out:
         print(f"  {each.model} {each.precision}: {each.measured_j:.4g} J measured, {each.predicted_j:.4g} J predicted")
 
 
-def _line(fitted: Fitted, factor: float) -> str:
+def _line(fitted: Fitted, factor: float, unit: str) -> str:
     low, high = fitted.ci95
-    return f"{fitted.value * factor:.4g} (95 %: {low * factor:.4g} to {high * factor:.4g})"
+    said = "; not determined: at the bound of what is physical" if fitted.at_bound else ""
+    return f"{fitted.value * factor:.4g} (95 %: {low * factor:.4g} to {high * factor:.4g}) {unit}{said}"

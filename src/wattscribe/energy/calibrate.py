@@ -1,20 +1,24 @@
 """Fit a device's constants to measured energies: joules per byte, per operation by dtype, and idle watts.
 
-Each observation is one model at one precision over one measured window: E = e_memory·bytes + Σ e_op(dtype)·macs + P_idle·t.
-Non-negative least squares on relative errors, since a server's joules and an earbud's deserve the same care.
+Each observation is one model at one precision and setting: E = e_memory·bytes + Σ e_op(dtype)·macs + P_idle·t. Least squares
+on relative errors, since a server's joules and an earbud's deserve the same care, and no constant below what physics allows.
+A fit that is exact because it has as many constants as observations says nothing, so that one is refused; the intervals rest
+on the residuals and on what each fit says of the model that it never saw, whichever is worse.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.energy.devices import Constant, Device, OperationCost
+from wattscribe.energy.devices import Constant, Device, OperationCost, load, names
 from wattscribe.energy.nnls import nnls
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
@@ -22,6 +26,14 @@ from wattscribe.records import Counts, Interval
 
 Array = NDArray[np.float64]
 LEAST_MODELS = 3
+LEAST_FREEDOM = 2
+"""Observations beyond the number of constants: with fewer the residuals say nothing of the error."""
+LARGEST_ERROR = 0.25
+"""Median error on a model left out beyond which a fit is no calibration: the shipped profiles' ranges are no wider."""
+BEYOND_SHIPPED = 30.0
+"""A constant this many times below or above every shipped profile's range is not physical. Small models on a large processor
+do come ten times above: there an operation carries what the processor draws while it waits."""
+MEND = "Bench more models, of other sizes and segment lengths, on a quiet machine (docs/calibrate.md)"
 RESAMPLES = 500
 LEAST_RELATIVE_SD = 0.005
 """No sensor of sensors.md is better than half a per cent, whatever its interval says."""
@@ -38,6 +50,8 @@ class Observation:
     sd_j: float
     memory_bytes: float
     macs: Mapping[str, float]
+    setting: str = ""
+    """What else tells two recognizers of one model and precision apart: the decoding, the threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +60,8 @@ class Fitted:
 
     value: float
     ci95: Interval
+    at_bound: bool = False
+    """The interval reaches the least that is physical: these observations do not determine the constant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +88,14 @@ class Calibration:
     idle_w: Fitted
     observations: int
     models: int
+    freedom: int
+    """Observations less constants."""
     relative_residual: float
     """Root mean square of the fit's own relative errors."""
     left_out: tuple[Prediction, ...]
     seed: int
+    refusal: str | None = None
+    """Why no profile may be called calibrated by this fit; None: nothing speaks against it."""
 
     @property
     def left_out_error(self) -> float:
@@ -96,6 +116,7 @@ def observe(
     energy_j: float,
     sd_j: float,
     model: str | None = None,
+    setting: str = "",
 ) -> Observation:
     """What a transducer's counted decode did: bytes moved (weights, activations, states) and macs by dtype."""
     calls = {
@@ -119,37 +140,39 @@ def observe(
         sd_j=sd_j,
         memory_bytes=moved,
         macs=macs,
+        setting=setting,
     )
 
 
 def calibrate(observations: Sequence[Observation], *, seed: int = 0) -> Calibration:
-    """Fit, with intervals by resampling residuals and with every model left out once.
+    """Fit, with intervals by parametric resampling and with every model left out once.
 
-    Raises InputError when there are too few models or observations, or when their work does not tell the constants apart.
+    Raises InputError when there are too few models or observations, or when their work does not tell the constants apart,
+    with all models or with one left out. A fit that is not to be trusted carries its `refusal`.
     """
     _check(observations)
-    dtypes = sorted({dtype for each in observations for dtype in each.macs})
-    matrix, target, weight = _system(observations, dtypes)
-    _identifiable(matrix, dtypes)
-    solution = nnls(matrix * weight[:, None], target * weight)
-    residual = (target - matrix @ solution) * weight
-    freedom = max(1, len(target) - int((solution > 0).sum()))
-    spread = _resampled(matrix, solution, residual * np.sqrt(len(target) / freedom), weight, seed)
-    names = ["memory", *dtypes, "idle"]
-    fitted = {
-        name: Fitted(value=float(solution[index]), ci95=_interval(float(solution[index]), spread[:, index]))
-        for index, name in enumerate(names)
-    }
-    return Calibration(
-        memory_j_per_byte=fitted["memory"],
-        mac_j={dtype: fitted[dtype] for dtype in dtypes},
-        idle_w=fitted["idle"],
-        observations=len(observations),
-        models=len({each.model for each in observations}),
+    seen = pooled(observations)
+    dtypes = sorted({dtype for each in seen for dtype in each.macs})
+    matrix, target, weight = _system(seen, dtypes)
+    freedom = _freedom(seen, matrix, dtypes)
+    low, high = _bounds(len(dtypes))
+    solution = _bounded(matrix, target, weight, low)
+    left_out = tuple(_left_out(seen, dtypes, low))
+    scale = _scale((target - matrix @ solution) * weight, freedom, left_out, weight)
+    spread = _resampled(matrix, solution, weight, low, scale=scale, freedom=freedom, seed=seed)
+    fitted = [_fitted(value, draws, least) for value, draws, least in zip(solution, spread.T, low, strict=True)]
+    found = Calibration(
+        memory_j_per_byte=fitted[0],
+        mac_j=dict(zip(dtypes, fitted[1:-1], strict=True)),
+        idle_w=fitted[-1],
+        observations=len(seen),
+        models=len({each.model for each in seen}),
+        freedom=freedom,
         relative_residual=float(np.sqrt(np.mean(((target - matrix @ solution) / target) ** 2))),
-        left_out=tuple(_left_out(observations, dtypes)),
+        left_out=left_out,
         seed=seed,
     )
+    return replace(found, refusal=_refusal(found, high))
 
 
 def _check(observations: Sequence[Observation]) -> None:
@@ -164,6 +187,33 @@ def _check(observations: Sequence[Observation]) -> None:
             raise InputError(f"{each.model} at {each.precision} has no energy, time or work", fix="Leave it out")
 
 
+def pooled(observations: Sequence[Observation]) -> list[Observation]:
+    """Repeats and conditions of one model, precision and setting as one observation: they show again what the same work
+    takes, not what other work would, and counted apart they would pass for degrees of freedom.
+
+    Deviations add up, not their squares: a sensor's gain is the same in each.
+    """
+
+    def key(each: Observation) -> tuple[str, str, str]:
+        return each.model, each.precision, each.setting
+
+    found = []
+    for _, group in itertools.groupby(sorted(observations, key=key), key):
+        same = list(group)
+        dtypes = sorted({dtype for each in same for dtype in each.macs})
+        found.append(
+            replace(
+                same[0],
+                window_s=sum(each.window_s for each in same),
+                energy_j=sum(each.energy_j for each in same),
+                sd_j=sum(each.sd_j for each in same),
+                memory_bytes=sum(each.memory_bytes for each in same),
+                macs={dtype: sum(each.macs.get(dtype, 0.0) for each in same) for dtype in dtypes},
+            )
+        )
+    return found
+
+
 def _system(observations: Sequence[Observation], dtypes: Sequence[str]) -> tuple[Array, Array, Array]:
     rows = [
         [each.memory_bytes, *(each.macs.get(dtype, 0.0) for dtype in dtypes), each.window_s] for each in observations
@@ -173,61 +223,133 @@ def _system(observations: Sequence[Observation], dtypes: Sequence[str]) -> tuple
     return np.array(rows, dtype=np.float64), target, 1 / deviation
 
 
-def _identifiable(matrix: Array, dtypes: Sequence[str]) -> None:
-    """Raises InputError when the columns cannot be told apart with these observations."""
-    columns = matrix.shape[1]
-    scaled = matrix / np.linalg.norm(matrix, axis=0)
-    if len(matrix) < columns or np.linalg.matrix_rank(scaled, tol=1e-6) < columns:
+# --- what so few observations can say -------------------------------------------------------------------------------
+def _freedom(observations: Sequence[Observation], matrix: Array, dtypes: Sequence[str]) -> int:
+    """Degrees of freedom. Raises InputError when there are too few, or the constants cannot be told apart, with all
+    models or with one of them left out."""
+    constants = f"memory, {', '.join(dtypes)} operations and idle power"
+    freedom = len(matrix) - matrix.shape[1]
+    if not _identifiable(matrix):
         raise InputError(
-            f"{len(matrix)} observations do not tell memory, {', '.join(dtypes)} operations and idle power apart",
+            f"{len(matrix)} observations do not tell {constants} apart",
             fix="Bench models of other sizes, precisions and segment lengths",
         )
-
-
-def _resampled(matrix: Array, solution: Array, residual: Array, weight: Array, seed: int) -> Array:
-    """Solutions for targets redrawn from the fit and its own weighted residuals."""
-    generator = np.random.default_rng(seed)
-    fit = matrix @ solution
-    found = []
-    for _ in range(RESAMPLES):
-        drawn = (
-            fit
-            + generator.choice(residual, size=len(residual))
-            * generator.choice([-1.0, 1.0], size=len(residual))
-            / weight
+    if freedom < LEAST_FREEDOM:
+        raise InputError(
+            f"{len(matrix)} observations (models × precisions, repeats aside) for {matrix.shape[1]} constants ({constants}) "
+            f"leave {freedom} degrees of freedom: the fit would be exact whatever the truth is",
+            fix=f"Bench {LEAST_FREEDOM - freedom} more models or precisions at least, or fewer kinds of precision",
         )
-        found.append(nnls(matrix * weight[:, None], drawn * weight))
-    return np.array(found)
-
-
-def _interval(value: float, draws: Array) -> Interval:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return min(value, float(low)), max(value, float(high))
-
-
-def _left_out(observations: Sequence[Observation], dtypes: Sequence[str]) -> list[Prediction]:
-    found = []
     for model in sorted({each.model for each in observations}):
-        kept = [each for each in observations if each.model != model]
-        matrix, target, weight = _system(kept, dtypes)
-        solution = nnls(matrix * weight[:, None], target * weight)
-        unseen = [each for each in observations if each.model == model]
-        for each, row in zip(unseen, _system(unseen, dtypes)[0], strict=True):
-            found.append(
-                Prediction(
-                    model=model,
-                    precision=each.precision,
-                    measured_j=each.energy_j,
-                    predicted_j=float(row @ solution),
-                )
+        if not _identifiable(matrix[[each.model != model for each in observations]]):
+            raise InputError(
+                f"without {model} the others do not tell {constants} apart, so that its error cannot be known",
+                fix="Bench every precision with two models or more",
             )
+    return freedom
+
+
+def _identifiable(matrix: Array) -> bool:
+    columns = matrix.shape[1]
+    lengths = np.linalg.norm(matrix, axis=0)
+    return bool(
+        len(matrix) >= columns and lengths.min() > 0 and np.linalg.matrix_rank(matrix / lengths, tol=1e-6) == columns
+    )
+
+
+def _bounds(dtypes: int) -> tuple[Array, Array]:
+    """The least and the greatest that is physical: memory, each operation, idle. BEYOND_SHIPPED
+    times what the shipped profiles, from a server to a microcontroller and each with its sources, hold possible."""
+    shipped = [load(name) for name in names()]
+    reads = [tier.read.si("energy_per_byte") for device in shipped for tier in device.tiers]
+    macs = [cost.energy.si("energy_per_mac") for device in shipped for cost in device.operations.values()]
+    idle = [device.idle.si("power") for device in shipped]
+    kinds = [reads, *[macs] * dtypes, idle]
+    low = [min(each[1] for each in kind) / BEYOND_SHIPPED for kind in kinds]
+    return np.array(low), np.array([max(each[2] for each in kind) * BEYOND_SHIPPED for kind in kinds])
+
+
+def _refusal(found: Calibration, high: Array) -> str | None:
+    for name, fitted, most in zip(
+        ("memory", *found.mac_j, "idle"),
+        (found.memory_j_per_byte, *found.mac_j.values(), found.idle_w),
+        high,
+        strict=True,
+    ):
+        if fitted.value > most:
+            return f"the fit puts {name} at {fitted.value:.3g} in SI, above anything physical ({most:.3g})"
+    if found.memory_j_per_byte.at_bound:
+        return (
+            f"memory comes out at {1e12 * found.memory_j_per_byte.value:.3g} pJ/B, with an interval down to the least that is "
+            "physical: these runs do not show what moving bytes takes"
+        )
+    if found.left_out_error > LARGEST_ERROR:
+        return (
+            f"a model left out is missed by {100 * found.left_out_error:.0f} % (median; at most {100 * LARGEST_ERROR:.0f} % "
+            "may be)"
+        )
+    return None
+
+
+# --- the fit --------------------------------------------------------------------------------------------------------
+def _bounded(matrix: Array, target: Array, weight: Array, low: Array) -> Array:
+    """Weighted least squares with no constant below its `low`."""
+    return np.asarray(low + nnls(matrix * weight[:, None], (target - matrix @ low) * weight))
+
+
+def _scale(residual: Array, freedom: int, left_out: Sequence[Prediction], weight: Array) -> float:
+    """By how much the sensors' own deviations are too small: from the residuals, from the models left out (in both cases
+    the root mean square in deviations), and never below 1: a fit is not better than what it was fitted to."""
+    missed = np.array([each.measured_j - each.predicted_j for each in left_out])
+    return max(1.0, math.sqrt(float(residual @ residual) / freedom), float(np.sqrt(np.mean((missed * weight) ** 2))))
+
+
+def _resampled(
+    matrix: Array, solution: Array, weight: Array, low: Array, *, scale: float, freedom: int, seed: int
+) -> Array:
+    """Solutions for targets redrawn around the fit; one factor per draw turns normal into Student's t, since the scale is
+    known from so few degrees of freedom only."""
+    generator = np.random.default_rng(seed)
+    wider = scale * np.sqrt(freedom / generator.chisquare(freedom, (RESAMPLES, 1)))
+    drawn = matrix @ solution + wider * generator.standard_normal((RESAMPLES, len(matrix))) / weight
+    lengths = np.linalg.norm(matrix * weight[:, None], axis=0)
+    inverse = np.linalg.pinv(matrix * weight[:, None] / lengths)
+    found = np.asarray(((drawn - matrix @ low) * weight) @ inverse.T / lengths + low)
+    for index in np.flatnonzero((found < low).any(axis=1)):  # the others need no search for the active bounds
+        found[index] = _bounded(matrix, drawn[index], weight, low)
+    return found
+
+
+def _fitted(value: float, draws: Array, least: float) -> Fitted:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = min(float(value), float(low)), max(float(value), float(high))
+    return Fitted(value=float(value), ci95=(low, high), at_bound=bool(low <= least * (1 + 1e-9)))
+
+
+def _left_out(observations: Sequence[Observation], dtypes: Sequence[str], low: Array) -> list[Prediction]:
+    """Each observation, in its order, predicted by the fit to the other models."""
+    rows, target, weight = _system(observations, dtypes)
+    found = []
+    for each, row in zip(observations, rows, strict=True):
+        kept = np.array([other.model != each.model for other in observations])
+        solution = _bounded(rows[kept], target[kept], weight[kept], low)
+        found.append(
+            Prediction(
+                model=each.model,
+                precision=each.precision,
+                measured_j=each.energy_j,
+                predicted_j=float(row @ solution),
+            )
+        )
     return found
 
 
 # --- as a device profile --------------------------------------------------------------------------------------------
 def as_device(found: Calibration, base: Device, *, name: str, source: str) -> Device:
     """`base` with the fitted constants in place of its own; what was not fitted (capacities, bandwidths, peaks, dtypes that
-    did not run) keeps the base's figures and sources."""
+    did not run) keeps the base's figures and sources. Raises InputError for a fit that is not to be trusted."""
+    if found.refusal is not None:
+        raise InputError(f"this is no calibration: {found.refusal}", fix=MEND)
     source = f"calibrated: {source}; {found.observations} observations of {found.models} models"
     read = _constant(found.memory_j_per_byte, 1e12, "pJ/B", source)
     tiers = list(base.tiers)

@@ -13,6 +13,9 @@ WORTH_SAYING = 0.2
 LEAST_JUMP = 0.005
 """Nor one whose move would save less than this part of the power."""
 
+ALIKE = 0.1
+"""Steps on one component are told as one where their worth differs by no more than this part."""
+
 
 def sentences(
     found: Breakdown,
@@ -67,21 +70,27 @@ def _fitting(found: Breakdown, sensitivities: Mapping[str, PowerSensitivity]) ->
 def _steps(steps: Sequence[Step], laws: Mapping[str, AccuracyLaw] | None) -> list[str]:
     if not steps:
         return []
-    first = steps[0]
     unit = "mW per MB" if laws is None else "mW per point of WER"
-    runs: list[tuple[str, int, int]] = []
+    runs: list[list[Step]] = []
     for step in steps:
-        if runs and runs[-1][0] == step.component:
-            runs[-1] = (step.component, runs[-1][1], step.to_bytes)
+        if runs and _alike(runs[-1][-1], step):
+            runs[-1].append(step)
         else:
-            runs.append((step.component, step.from_bytes, step.to_bytes))
+            runs.append([step])
     path = ", then ".join(
-        f"the {name} from {before / MB:.2f} to {after / MB:.2f} MB" for name, before, after in runs[:5]
+        f"the {run[0].component} from {run[0].from_bytes / MB:.2f} to {run[-1].to_bytes / MB:.2f} MB, which saves "
+        f"{sum(step.saved_mw for step in run):.3g} mW"
+        for run in runs[:5]
     )
     basis = (
         "" if laws is not None else " Accuracy is not known here: measure WER at four sizes of a component to weigh it."
     )
-    return [f"Compress first {path}: the first step saves {first.saved_mw:.3g} mW ({first.ratio:.3g} {unit}).{basis}"]
+    return [f"Compress first {path}; at the start that is {steps[0].ratio:.3g} {unit}.{basis}"]
+
+
+def _alike(one: Step, other: Step) -> bool:
+    """Whether two steps are one piece of advice: the same component at about the same worth."""
+    return one.component == other.component and abs(one.ratio - other.ratio) <= ALIKE * abs(one.ratio)
 
 
 def _rates(found: Breakdown) -> list[str]:

@@ -166,8 +166,8 @@ PROFILES = (
         low_w=0.3,
         high_w=8.0,
         source=(
-            "quoted, not checked: Mac mini M1 at the wall 4.2 W idle, 10.5 W with one busy thread = 6.3 W, its DRAM and supply included; "
-            "the low end is an efficiency core"
+            "quoted, not checked: Mac mini M1 at the wall 4.2 W idle, 10.5 W with one busy thread = 6.3 W, its DRAM and supply "
+            "included; the low end is an efficiency core"
         ),
         year=2020,
         on_silicon=False,

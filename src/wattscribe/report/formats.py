@@ -17,6 +17,7 @@ from wattscribe.records import Interval, RunFacts
 from wattscribe.records import to_json as to_plain
 from wattscribe.report.basis import bases, energy_name
 from wattscribe.report.groups import rejected_under, short_corpus
+from wattscribe.report.modelled import counted
 from wattscribe.report.once import once_sentences
 from wattscribe.report.sentences import (
     basis_sentences,
@@ -168,6 +169,11 @@ def write(
     makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
     if kind not in FORMATS:
         raise InputError(f"there is no format {kind!r}", fix=f"Choose one of: {', '.join(FORMATS)}")
+    if device is not None and not any(map(counted, facts.trials)):  # before a good page is overwritten by empty columns
+        raise InputError(
+            f"nothing in the run {facts.name} can be modelled on {device.name}: no recognizer counted its invocations",
+            fix="Bench onnx: transducers, or leave --device out",
+        )
     if path is None:
         if kind not in makers:
             raise InputError(f"{kind} is not printed", fix=f"Give a file: --out report.{kind}")

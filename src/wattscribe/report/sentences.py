@@ -319,6 +319,12 @@ def basis_sentences(seen: View) -> list[str]:
         for row in seen.rows
         if row.device_energy_j is None and row.device_energy_reason and row.repeats
     )
+    uncounted = dict.fromkeys(row.model_label for row in seen.rows if row.repeats and row.device_profile is None)
+    if uncounted and any(each.prefix == "device_" for each in found):
+        lines.append(
+            f"No counted work is available for {', '.join(uncounted)}, whose runtime does not count its invocations: on a device "
+            "nothing stands for it, and its joules here are this machine's."
+        )
     if found:
         lines.append(f"J per second of audio are Wh per hour of audio{_grid_text(seen.rows)}.")
     return lines

@@ -153,6 +153,13 @@ def check_folders(experiment: Experiment) -> None:
         if folder.resolve() not in made and not any(folder.glob("shard-*.jsonl")):
             raise InputError(f"{key} = {name!r}: the speech folder holds no shards",
                              fix="Make them: wattscribe train CONFIG --prepare")  # fmt: skip
+    speech = experiment.speech
+    given = [("speech.text", name) for name in (*speech.text, *speech.held_out_text)]
+    given += [] if speech.teacher is None else [("speech.teacher", speech.teacher)]
+    for key, name in given:
+        if not Path(name).expanduser().exists():
+            raise InputError(f"{key} = {name!r}: there is no such file or folder",
+                             fix="Name your own; what each key takes stands in docs/training.md")  # fmt: skip
     settings = experiment.training
     sounds = {"training.noise": settings.noise, "training.sound.rooms": settings.sound.rooms}
     for key, heard in {**sounds, "speech.unlabelled": experiment.speech.unlabelled}.items():

@@ -21,6 +21,8 @@ CLIP = 1.0
 SHARE = 0.5
 """Of the loss that the dense model's answers make up."""
 TEMPERATURE = 1.5
+WARM_SHARE = 0.2
+"""Of the steps, in which the learning rate rises."""
 
 
 def distil(
@@ -39,7 +41,9 @@ def distil(
     if student.config.vocabulary != teacher.config.vocabulary:
         raise InputError("teacher and student have other vocabularies", fix="Reduce the vocabulary of both")
     optimiser = torch.optim.AdamW(student.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=max(steps, 2), pct_start=0.2)
+    total_steps = max(steps, 2)
+    rising = max(WARM_SHARE, 2 / total_steps)  # a rise of no steps (a fifth of five, less one) is divided by
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=total_steps, pct_start=rising)
     teacher.eval()
     history: list[float] = []
     for batch in batches:
