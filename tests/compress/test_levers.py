@@ -90,12 +90,17 @@ def test_a_spelled_out_softplus_becomes_shorter_and_stays_close(parts):
     assert probe.of(after).kl < 1e-7
 
 
+def close_in_8_bits() -> float:
+    """Divergence that rounding to 8 bits may cost; more where the CPU clips sums besides (docs/compress.md, 8 bits on x86)."""
+    return 0.15 if builders.int8_saturates() else 0.02
+
+
 def test_convolutions_run_in_8_bits(parts):
     after = do(parts, "int8-conv", "encoder")
     kinds = [node.op_type for node in after.model("encoder").graph.node]
     assert "QLinearConv" in kinds
     assert "Conv" not in kinds
-    assert parts[2].of(after).kl < 0.02
+    assert parts[2].of(after).kl < close_in_8_bits()
     with after.directory() as folder:
         assert of_directory(folder).component("encoder").macs["int8"] > 0
 
@@ -111,7 +116,7 @@ def test_linear_maps_in_8_bits_take_a_quarter(parts, component, names):
     for name, each in after_maps.items():
         assert each.stored_bytes < 0.3 * before_maps[name].stored_bytes + 4 * each.shape[1]
         np.testing.assert_allclose(each.weight, before_maps[name].weight, atol=0.03 * np.abs(each.weight).max())
-    assert probe.of(after).kl < 0.02
+    assert probe.of(after).kl < close_in_8_bits()
 
 
 @pytest.mark.parametrize(("bits", "share", "most"), [(8, 0.4, 0.005), (4, 0.3, 0.15)])

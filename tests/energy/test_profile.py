@@ -110,7 +110,7 @@ def test_devices_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
         ([*ARCH, "--local-memory", "8 apples"], "'8 apples' is no size"),
         ([*ARCH, "--battery-wh", "0"], "a battery cannot hold 0 Wh"),
         ([*ARCH, "--device", "mcu-npu"], "does not fit mcu-npu"),
-        ([*ARCH, "--data", "speech"], "rates can be counted on an exported transducer only"),
+        ([*ARCH, "--data", "speech"], "rates can be counted on exported transducers and Transformers encoder–decoders"),
         (["profile", "missing-folder"], "missing-folder: there is no such directory"),
         (["profile", "arch:x"], "there is no architecture 'x'"),
         ([*ARCH, "--accuracy", "none.json"], "none.json: not a JSON file of points"),

@@ -110,5 +110,5 @@ def test_every_kind_has_its_row_on_every_board_with_a_reason(board: str, tmp_pat
 def test_an_empty_machine_has_every_row_and_no_meter(tmp_path: Path) -> None:
     rows = probe(tmp_path)
     assert [row.meter for row in rows] == KINDS
-    assert [row.meter for row in rows if row.available] == ["modelled"]
+    assert [row.meter for row in rows if row.available] == []  # nothing says which CPU it is, and no wattage is guessed
     assert open_meters(tmp_path) == []

@@ -81,7 +81,7 @@ def test_json_lines_carry_times_and_costs(directory: Path, tmp_path: Path) -> No
         ([], b"", "nothing to transcribe"),
         (["-", "--mic"], b"", "both files and --mic"),
         (["--bogus"], b"", "there is no option '--bogus'"),
-        ([str(Path(__file__))], b"", "is not readable audio"),
+        ([str(Path(__file__))], b"", "is not audio that can be read"),
     ],
 )
 def test_bad_input_is_one_line(directory: Path, arguments: list[str], stdin: bytes, message: str) -> None:

@@ -228,7 +228,7 @@ def _freedom(observations: Sequence[Observation], matrix: Array, dtypes: Sequenc
     """Degrees of freedom. Raises InputError when there are too few, or the constants cannot be told apart, with all
     models or with one of them left out."""
     constants = f"memory, {', '.join(dtypes)} operations and idle power"
-    freedom = len(matrix) - matrix.shape[1]
+    freedom = len(matrix) - int(matrix.shape[1])
     if not _identifiable(matrix):
         raise InputError(
             f"{len(matrix)} observations do not tell {constants} apart",
