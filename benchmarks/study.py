@@ -21,6 +21,7 @@ from typing import Any
 from wattscribe.journal import read_run
 from wattscribe.records import RunFacts
 from wattscribe.report import write_html
+from wattscribe.report.sentences import starved_sentences
 from wattscribe.report.table import Row, view
 from wattscribe.report.words import MISSING, bytes_text, interval_text, number, percent_text
 
@@ -31,7 +32,7 @@ UTTERANCES = 70
 
 HOW = """\
 $ M=~/.cache/real-asr-models            # OpenAI's tiny.en (English) and base (multilingual), converted to CTranslate2, float16
-$ wattscribe bench --model ct2:$M/whisper-tiny.en-ct2 --model ct2:$M/whisper-base-ct2 --precision fp32,int8 \\
+$ wattscribe bench --model ct2:$M/whisper-tiny.en-ct2 --model "ct2:$M/whisper-base-ct2?language=en" --precision fp32,int8 \\
       --data LibriSpeech/dev-clean --data LibriSpeech-noisy/dev-clean --out runs/study
 $ python -m benchmarks.study runs/study --pictures"""
 
@@ -203,7 +204,8 @@ def _machine(facts: RunFacts | None) -> str:
     said = [str(facts.machine[key]) for key in ("machine", "cpu", "os") if facts.machine.get(key)]
     libraries = facts.machine.get("libraries") or {}
     versions = [f"{name} {libraries[name]}" for name in ("ctranslate2", "faster-whisper") if name in libraries]
-    return f"Measured {facts.created[:10]} on {', '.join([*said, *versions])}."
+    starved = " ".join(starved_sentences(view(facts).rows))
+    return f"Measured {facts.created[:10]} on {', '.join([*said, *versions])}. {starved}".strip()
 
 
 def _wer_table(heard: Sequence[Heard]) -> str:
