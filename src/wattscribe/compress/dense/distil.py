@@ -41,7 +41,7 @@ def distil(
     if student.config.vocabulary != teacher.config.vocabulary:
         raise InputError("teacher and student have other vocabularies", fix="Reduce the vocabulary of both")
     optimiser = torch.optim.AdamW(student.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
-    total_steps = max(steps, 2)
+    total_steps = max(steps, 3)  # one to rise, one to fall, and the last
     rising = max(WARM_SHARE, 2 / total_steps)  # a rise of no steps (a fifth of five, less one) is divided by
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=rate, total_steps=total_steps, pct_start=rising)
     teacher.eval()
