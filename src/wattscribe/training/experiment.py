@@ -154,9 +154,8 @@ def check_folders(experiment: Experiment) -> None:
             raise InputError(f"{key} = {name!r}: the speech folder holds no shards",
                              fix="Make them: wattscribe train CONFIG --prepare")  # fmt: skip
     speech = experiment.speech
-    given = [("speech.text", name) for name in (*speech.text, *speech.held_out_text)]
-    given += [] if speech.teacher is None else [("speech.teacher", speech.teacher)]
-    for key, name in given:
+    given = {"speech.text": speech.text, "speech.held_out_text": speech.held_out_text}
+    for key, name in ((key, name) for key, names in given.items() for name in names):
         if not Path(name).expanduser().exists():
             raise InputError(f"{key} = {name!r}: there is no such file or folder",
                              fix="Name your own; what each key takes stands in docs/training.md")  # fmt: skip
