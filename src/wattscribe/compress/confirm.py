@@ -35,13 +35,13 @@ class Selection:
     @property
     def note(self) -> str:
         """In one sentence."""
-        chosen = f"Chosen on {self.chosen.utterances} utterances (WER {_points(self.chosen.increase)})"
+        chosen = f"Chosen on {self.chosen.utterances} utterances (WER {_points(self.chosen.increase)} points)"
         bound = f"choosing by chance alone explains up to {100 * self.bound:.2f} points"
         if self.confirmed is None or self.optimism is None:
             return f"{chosen}, none held back: too few to be parted. On other speech expect more: {bound}."
         return (
             f"{chosen}, confirmed on {self.confirmed.utterances} that were held back by {self.by} "
-            f"({_points(self.confirmed.increase)}). Expected optimism {_points(self.optimism)} points, the mean of "
+            f"({_points(self.confirmed.increase)} points). Expected optimism {_points(self.optimism)} points, the mean of "
             f"{self.recipes} recipe{'' if self.recipes == 1 else 's'} that held; {bound}."
         )
 

@@ -215,15 +215,15 @@ def judged(each: Acceptance, evidence: str) -> str:
         f"{each.on}: energy {-100 * each.energy_reduction:+.1f} % ({evidence}), WER "
         f"{100 * each.wer_increase:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f}; one-sided bound "
         f"{100 * each.wer_increase_upper95:+.2f}), "
-        f"{verdict(each)} within {100 * each.limit:g} points ({each.method})"
+        f"{_verdict(each)} ({each.method})"
     )
 
 
-def verdict(each: Acceptance) -> str:
+def _verdict(each: Acceptance) -> str:
     """Of three: shown, not shown, and not to be shown on this speech."""
     if each.non_inferior is None:
-        return f"cannot be judged: {each.cannot_show}; not shown"
-    return "non-inferior" if each.non_inferior else "non-inferiority not proven"
+        return f"cannot be judged: {each.cannot_show}"
+    return f"{'non-inferior' if each.non_inferior else 'non-inferiority not proven'} within {100 * each.limit:g} points"
 
 
 def _as_asked(limit: float) -> float:

@@ -53,11 +53,11 @@ def compress_model(
         open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
     dev = read_speech(options.data, limit=options.limit)
     test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+    others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
     limit = options.max_wer_increase / 100
     for speech, option in ((dev, "--data"), (test, "--test-data")):
         if speech is not None:
             sets.refuse(speech, option, limit, anyway=options.limit is not None)
-    others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
     trained = ""
     if options.train_config is not None:
         bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
@@ -313,12 +313,12 @@ def _notes(dev: Acceptance, test: Acceptance | None, limit: float, *, placed: bo
     for each in (dev, test):
         if each is None:
             continue
-        if each.wer_increase > limit:
+        if each.cannot_show:
+            found.append(f"The limit cannot be judged on {each.on}: {each.cannot_show}.")
+        elif each.wer_increase > limit:
             found.append(
                 f"The limit is not met on {each.on}: WER rises by {100 * each.wer_increase:.2f} points; this is the best found."
             )
-        elif each.cannot_show:
-            found.append(f"The limit cannot be judged on {each.on}: {each.cannot_show}.")
         elif not each.non_inferior:
             found.append(
                 f"{each.utterances} utterances of {each.on} cannot prove the limit: the one-sided 95 % bound is "
