@@ -175,7 +175,10 @@ def test_the_expected_optimism_is_the_mean_over_recipes_that_held() -> None:
     assert "held back by speaker" in found.note
     assert "the mean of 2 recipes that held" in found.note
     plain = confirm.to_json(found)
-    assert plain["confirmed_on"] == {"utterances": len(held.confirm), "wer_increase": 0.0, "holds": True}
+    assert plain["confirmed_on"] == {
+        "utterances": len(held.confirm), "words": words["confirm"], "wer_before": 0.0, "wer_after": 0.0, "wer_increase": 0.0,
+        "holds": True,
+    }  # fmt: skip
     alone = confirm.selection(Bench(speech(30, 3)), candidate(speech(30, 3), 0))  # type: ignore[arg-type]
     assert alone.optimism is None
     assert "none held back" in alone.note

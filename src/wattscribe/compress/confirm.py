@@ -132,4 +132,11 @@ def to_json(found: Selection) -> dict[str, Any]:
 
 
 def _side(found: sets.Change) -> dict[str, Any]:
-    return {"utterances": found.utterances, "wer_increase": found.increase, "holds": found.increase <= found.limit}
+    return {
+        "utterances": found.utterances,
+        "words": found.words,
+        "wer_before": found.before,
+        "wer_after": found.before + found.increase,
+        "wer_increase": found.increase,
+        "holds": found.increase <= found.limit,
+    }

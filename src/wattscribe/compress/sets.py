@@ -133,6 +133,9 @@ class Change:
     """What a candidate does to the WER of a set, and how close to the limit it may go; fractions."""
 
     utterances: int
+    words: int
+    before: float
+    """The original's WER."""
     increase: float
     limit: float
     slack: float = 0.0
@@ -162,8 +165,8 @@ def change(bench: Workbench, candidate: Candidate, *, small: bool = False) -> Ch
         None if small else standard_error(before.errors, after.errors, speech.speakers, fewest_speakers=FEWEST_SPEAKERS)
     )
     return Change(
-        utterances=len(speech), increase=after.wer - before.wer, limit=bench.limit, slack=SMALL_SLACK if small else 0.0,
-        margin=MARGIN * (spread or 0.0),
+        utterances=len(speech), words=round(before.errors.words.sum()), before=before.wer, increase=after.wer - before.wer,
+        limit=bench.limit, slack=SMALL_SLACK if small else 0.0, margin=MARGIN * (spread or 0.0),
     )  # fmt: skip
 
 
@@ -171,8 +174,11 @@ def confirmed(bench: Workbench, candidate: Candidate) -> Change | None:
     """On the held-back part; None where there is none."""
     if bench.held is None:
         return None
-    before, after = (bench.measurer.measure(each, bench.held.confirm).wer for each in (bench.reference, candidate))
-    return Change(utterances=len(bench.held.confirm), increase=after - before, limit=bench.limit)
+    before, after = (bench.measurer.measure(each, bench.held.confirm) for each in (bench.reference, candidate))
+    return Change(
+        utterances=len(bench.held.confirm), words=round(before.errors.words.sum()), before=before.wer,
+        increase=after.wer - before.wer, limit=bench.limit,
+    )  # fmt: skip
 
 
 def errors(bench: Workbench, candidate: Candidate) -> ErrorCounts:

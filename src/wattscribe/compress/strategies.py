@@ -247,6 +247,7 @@ def judge(
     energy, energy_before = bench.energy_mj(after), bench.energy_mj(before)
     numbers: dict[str, Value] = {
         "energy_mj_per_audio_s": energy, "saved_mj": energy_before - energy, "wer": found.wer, "wer_increase": change.increase,
+        "wer_margin": change.margin,
         "kl": kl, "size_bytes": after.size_bytes,
     }  # fmt: skip
     if not change.holds:
