@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wattscribe.compress.acceptance import Acceptance, Side, non_inferiority
+from wattscribe.compress.acceptance import Acceptance, Latency, Side, non_inferiority
 from wattscribe.compress.outcome import judged
 from wattscribe.compress.speech import SpeechSet
 from wattscribe.records import Counts
@@ -12,7 +12,8 @@ from wattscribe.scoring import count_errors
 
 SIDE = Side(
     energy_mj_per_audio_s=1.0, energy_ci95_mj=(1.0, 1.0), wer=0.0, rtf=0.1, rtf_cpu=0.1, size_bytes=1,
-    peak_memory_bytes=None, first_partial_s=None, counts=Counts(),
+    peak_memory_bytes=None, counts=Counts(),
+    latency=Latency(token_delay_mean_s=None, token_delay_p90_s=None, first_partial_s=None, finalisation_s=0.1),
 )  # fmt: skip
 
 

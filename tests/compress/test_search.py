@@ -149,19 +149,19 @@ def test_another_question_is_another_study(world, tmp_path):
     other = builders.corpus(tmp_path / "other", model, count=4, first=20)
     place = Step(lever="place", component="all")
     names = [
-        _question(bench_of(world), []),
-        _question(bench_of(world, data=(str(other),)), []),
-        _question(bench_of(world, unlabelled=(str(other),)), []),
-        _question(bench_of(world), [place]),
-        _question(bench_of(world), [place, joined(2)]),
-        _question(bench_of(world, device="phone"), []),
-        _question(bench_of(world, seed=1), []),
+        _question(bench_of(world), [], {}),
+        _question(bench_of(world, data=(str(other),)), [], {}),
+        _question(bench_of(world, unlabelled=(str(other),)), [], {}),
+        _question(bench_of(world), [place], {}),
+        _question(bench_of(world), [place, joined(2)], {}),
+        _question(bench_of(world, device="phone"), [], {}),
+        _question(bench_of(world, seed=1), [], {}),
     ]
     assert len(set(names)) == len(names)
-    assert _question(bench_of(world, max_wer_increase=1.0), []) == names[0], "the limit chooses among the answers"
+    assert _question(bench_of(world, max_wer_increase=1.0), [], {}) == names[0], "the limit chooses among the answers"
     renamed = tmp_path / "renamed"
     shutil.copytree(dev, renamed)
-    assert _question(bench_of(world, data=(str(renamed),)), []) == names[0]
+    assert _question(bench_of(world, data=(str(renamed),)), [], {}) == names[0]
 
 
 def test_recipes_that_do_not_hold_are_in_the_outcome(world):

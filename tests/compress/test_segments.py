@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.compress import builders
+from wattscribe.compress import outcome
+from wattscribe.compress.acceptance import latency
 from wattscribe.compress.candidate import Candidate, read_candidate
 from wattscribe.compress.levers import apply
 from wattscribe.compress.lift import lifted
 from wattscribe.compress.measure import listen
 from wattscribe.compress.recipe import Step
 from wattscribe.compress.run import Options, compress_model
+from wattscribe.compress.speech import read_speech
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE
@@ -80,15 +84,56 @@ def test_joining_twice_is_refused(parts):
         join(parts, 2, join(parts, 2))
 
 
-def test_the_latency_decides_how_many(tmp_path):
+def test_longer_calls_stand_beside_the_result_at_its_own_latency(tmp_path):
     model = builders.build(tmp_path / "model")
     dev = builders.corpus(tmp_path / "dev", model, count=4)
     options = Options(data=(str(dev),), max_wer_increase=50.0, calibration_s=4.0, probe_s=2.0, max_latency_ms=245.0)
-    said: list[str] = []
-    found = compress_model(model, tmp_path / "out", replace(options, strategy="uniform"), say=said.append)
-    assert any("segments encoder count=3: kept" in line for line in said)
-    assert found.result.segments == 3
-    assert open_transducer(tmp_path / "out").encoder.layout.segments_per_call == 3
+    found = compress_model(model, tmp_path / "out", replace(options, strategy="uniform"), say=lambda _: None)
+    assert found.longer is not None
+    assert (found.result.segments, found.longer.result.segments) == (1, 3)
+    assert open_transducer(tmp_path / "out").encoder.layout.segments_per_call == 1
+    assert open_transducer(tmp_path / "out-240ms").encoder.layout.segments_per_call == 3
+    waits = [each.dev.after.latency for each in (found, found.longer)]
+    assert [round(each.call_s, 3) for each in waits] == [0.08, 0.24]
+    assert found.dev.before.latency.call_s == waits[0].call_s
+    kept = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    assert kept["longer_calls"]["token_delay_mean_after_s"] == waits[1].token_delay_mean_s
+    assert kept["energy_after_mj_per_audio_s"] > kept["longer_calls"]["energy_after_mj_per_audio_s"]
+    said = "\n".join(outcome.lines(found))
+    assert "at equal latency" in said
+    assert "calls of 240 instead of 80 ms" in said
+    assert "longer calls" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    again = replace(options, recipe=tmp_path / "out-240ms" / "recipe.toml", max_latency_ms=None)
+    with pytest.raises(InputError, match="calls of 3 segments, later than the model as it is"):
+        compress_model(model, tmp_path / "again", again, say=lambda _: None)
+    both = compress_model(model, tmp_path / "again", replace(again, max_latency_ms=245.0), say=lambda _: None)
+    assert both.longer is not None
+    assert both.result.digest == found.result.digest
+    assert both.longer.result.digest == found.longer.result.digest
+
+
+def test_the_latency_of_the_model_as_given_is_kept(tmp_path):
+    model = builders.build(tmp_path / "model")
+    dev = builders.corpus(tmp_path / "dev", model, count=4)
+    options = Options(data=(str(dev),), max_wer_increase=50.0, calibration_s=4.0, probe_s=2.0, strategy="uniform")
+    found = compress_model(model, tmp_path / "out", options, say=lambda _: None)
+    assert found.longer is None
+    assert found.dev.after.latency.call_s == found.dev.before.latency.call_s
+
+
+def test_a_token_waits_half_a_call_longer():
+    stored = read_candidate(REFERENCE, "int8")
+    joined = apply(stored, Step(lever="segments", component="encoder", options={"count": 4}), None)
+    speech = read_speech(["bundled"], limit=6)
+    models = []
+    for candidate in (stored, joined):
+        with candidate.directory() as folder:
+            models.append(open_transducer(folder))
+    own, longer = latency(models, speech)
+    assert longer.token_delay_mean_s - own.token_delay_mean_s == pytest.approx((1.28 - 0.32) / 2, abs=0.2)
+    assert longer.token_delay_p90_s > own.token_delay_p90_s + 0.4
+    assert longer.first_partial_s > own.first_partial_s
+    assert 0 < own.token_delay_mean_s < own.token_delay_p90_s < 1
 
 
 def test_the_shipped_model_bit_for_bit():

@@ -7,7 +7,7 @@ no ten minutes, and the energy of the trial is that of the computing without the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,14 @@ def hear(
     recognizer: StreamingRecognizer, audio: Audio, now_s: Callable[[], float], piece_s: float = PIECE_S
 ) -> tuple[Transcript, StreamingLatency]:
     """Feed one utterance piece by piece; `now_s` is the real clock that times the computing."""
+    transcript, latency, _ = hear_tokens(recognizer, audio, now_s, piece_s)
+    return transcript, latency
+
+
+def hear_tokens(
+    recognizer: StreamingRecognizer, audio: Audio, now_s: Callable[[], float], piece_s: float = PIECE_S
+) -> tuple[Transcript, StreamingLatency, tuple[float, ...]]:
+    """`hear`, and the delay of each token of the final text: seconds from the frame that it was heard in until it was shown."""
     watch = _Watch()
     stream = recognizer.stream()
     size = max(1, round(piece_s * SAMPLE_RATE_HZ))
@@ -36,7 +44,9 @@ def hear(
         watch.computed(now_s() - before_s, partial, _segments(stream, partial))
     before_s = now_s()
     final = stream.finish()
-    return final, watch.finished(now_s() - before_s, final, len(audio) / SAMPLE_RATE_HZ)
+    audio_s = len(audio) / SAMPLE_RATE_HZ
+    latency = watch.finished(now_s() - before_s, final, audio_s)
+    return final, latency, watch.delays_s(final, audio_s)
 
 
 @dataclass(slots=True)
@@ -73,7 +83,7 @@ class _Watch:
         if self.partials and not final.text.startswith(self.last.text):
             self.revised += 1
         self._follow_tokens(final.tokens)
-        delays = [at_s - token.start_s for at_s, token in zip(self.emitted_s, final.tokens, strict=True)]
+        delays = self.delays_s(final, audio_s)
         return StreamingLatency(
             first_partial_s=self.first_partial_s,
             emission_delay_p50_s=_percentile(delays, 50),
@@ -84,6 +94,12 @@ class _Watch:
             partials=self.partials,
             partials_revised=self.revised,
         )
+
+    def delays_s(self, final: Transcript, audio_s: float) -> tuple[float, ...]:
+        """Of each token, once it has been followed to the end. What is heard in the silence that a runtime puts behind the audio
+        was waited for from the audio's end: that silence takes no time."""
+        starts_s = (min(token.start_s, audio_s) for token in final.tokens)
+        return tuple(at_s - start_s for at_s, start_s in zip(self.emitted_s, starts_s, strict=True))
 
     def _shown(self, partial: Transcript) -> None:
         """A new text on the screen: the one before counts as revised when it is not the new one's beginning."""
@@ -111,5 +127,5 @@ def _segments(stream: Stream, partial: Transcript) -> int | None:
     return counted if partial.counts is None else partial.counts.encoder_calls
 
 
-def _percentile(values: list[float], percent: float) -> float | None:
+def _percentile(values: Sequence[float], percent: float) -> float | None:
     return float(np.percentile(values, percent)) if values else None

@@ -7,17 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wattscribe.bench.latency import hear
+from wattscribe.bench.latency import hear_tokens
 from wattscribe.compress.candidate import Candidate
 from wattscribe.compress.measure import Measurer, listen
 from wattscribe.compress.sets import cannot_show
-from wattscribe.compress.speech import Audio, SpeechSet
+from wattscribe.compress.speech import SpeechSet
 from wattscribe.errors import ModelError
 from wattscribe.records import Counts
 from wattscribe.scoring import FEWEST_SPEAKERS, ErrorCounts, PairedResult, count_errors, paired_bootstrap
@@ -25,8 +25,27 @@ from wattscribe.streaming import open_transducer
 from wattscribe.streaming.transducer import Transducer
 from wattscribe.units import SAMPLE_RATE_HZ
 
-LATENCY_UTTERANCES = 12
+LATENCY_UTTERANCES = 40
+"""Drawn from the whole set: several hundred tokens."""
 MEMORY_UTTERANCES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """What a listener waits for, in seconds; audio arrives in real time on a simulated clock, computing is processor time.
+
+    None: nothing was said, or the tokens have no times.
+    """
+
+    token_delay_mean_s: float | None
+    """From the frame that a token was heard in until it was shown; over all tokens of the final texts."""
+    token_delay_p90_s: float | None
+    first_partial_s: float | None
+    """Median over utterances, from the start of the audio."""
+    finalisation_s: float
+    """Median over utterances, from the end of the audio to the final text."""
+    call_s: float | None = None
+    """Audio that one call of the encoder takes in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +61,7 @@ class Side:
     """Processor time over audio time: what other programs of the machine do not change."""
     size_bytes: int
     peak_memory_bytes: int | None
-    first_partial_s: float | None
-    """Median over utterances, from the start of the audio."""
+    latency: Latency
     counts: Counts
 
 
@@ -99,7 +117,7 @@ def accept(
             for folder, each in zip(folders, (original, result), strict=True)
         ]
         passes = _alternate(models, speech)
-        partials = [_first_partial(model, speech) for model in models]
+        latencies = latency(models, speech, seed=seed)
         memory = [
             _peak_memory(folder, speech, frame_by_frame=each.decoding == "frame-by-frame")
             for folder, each in zip(folders, (original, result), strict=True)
@@ -108,8 +126,8 @@ def accept(
     paired = non_inferiority(errors[0], errors[1], speech, seed=seed)
     unable = cannot_show(float(errors[0].words.sum()), errors[0].wer, limit)
     sides = []
-    for candidate, made, wer, peak, partial in zip(
-        (original, result), passes, (each.wer or 0.0 for each in errors), memory, partials, strict=True
+    for candidate, made, wer, peak, waited in zip(
+        (original, result), passes, (each.wer or 0.0 for each in errors), memory, latencies, strict=True
     ):
         total = sum(made.counts, Counts())
         power = measurer.energy(candidate, total, speech.audio_s, draws=400).total_w
@@ -122,7 +140,7 @@ def accept(
                 rtf_cpu=made.cpu_s / speech.audio_s,
                 size_bytes=candidate.size_bytes,
                 peak_memory_bytes=peak,
-                first_partial_s=partial,
+                latency=replace(waited, call_s=measurer.workload(candidate).segment_s),
                 counts=total,
             )
         )
@@ -160,16 +178,22 @@ def _alternate(models: Sequence[Transducer], speech: SpeechSet) -> list[_Pass]:
     return passes
 
 
-def _first_partial(model: Transducer, speech: SpeechSet) -> float | None:
-    found = [_heard(model, audio) for audio in speech.audio[:LATENCY_UTTERANCES]]
-    known = [each for each in found if each is not None]
-    return float(np.median(known)) if known else None
+def latency(models: Sequence[Transducer], speech: SpeechSet, *, seed: int = 0) -> list[Latency]:
+    """Of each model on the same draw of utterances."""
+    return [_waited(model, speech.part(LATENCY_UTTERANCES, seed=seed)) for model in models]
 
 
-def _heard(model: Transducer, audio: Audio) -> float | None:
-    """Seconds until the first partial: audio in real time on a simulated clock, computing in processor time."""
-    watched: Any = model  # what `hear` asks of a recognizer is its `stream()`
-    return hear(watched, audio, time.process_time)[1].first_partial_s
+def _waited(model: Transducer, speech: SpeechSet) -> Latency:
+    watched: Any = model  # what `hear_tokens` asks of a recognizer is its `stream()`
+    heard = [hear_tokens(watched, audio, time.process_time) for audio in speech.audio]
+    delays_s = [each for _, _, delays in heard for each in delays]
+    partials_s = [found.first_partial_s for _, found, _ in heard if found.first_partial_s is not None]
+    return Latency(
+        token_delay_mean_s=float(np.mean(delays_s)) if delays_s else None,
+        token_delay_p90_s=float(np.percentile(delays_s, 90)) if delays_s else None,
+        first_partial_s=float(np.median(partials_s)) if partials_s else None,
+        finalisation_s=float(np.median([found.finalisation_s for _, found, _ in heard])),
+    )
 
 
 _WORKER = """

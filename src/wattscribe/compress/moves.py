@@ -6,6 +6,7 @@ Later slots come later in the recipe: structure before form, form before what is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from wattscribe.compress.recipe import Step
 LARGE_KERNEL = 9
 """Weights per output and input channel product from which a convolution is worth its two extra operators."""
 KEEPS = (0.9, 0.75, 0.5)
+LEAST_WEIGHTS = 4096
+"""Of a map: fewer are not worth operators of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,11 @@ class Move:
     def name(self) -> str:
         return " + ".join(str(step) for step in self.steps)
 
+    @property
+    def key(self) -> str:
+        """Equal for equal moves."""
+        return json.dumps([step.key for step in self.steps])
+
 
 Choices = Mapping[str, Move]
 """Slot → what is chosen for it."""
@@ -47,7 +55,7 @@ def steps_of(choices: Choices) -> tuple[Step, ...]:
 
 
 def moves(candidate: Candidate) -> list[Move]:
-    """Everything that this model offers; whether it pays and what it costs is measured later."""
+    """What this model offers but for the bits of the encoder's maps; whether it pays and what it costs is measured later."""
     found: list[Move] = []
     for component in COMPONENTS:
         model = candidate.model(component)
@@ -58,7 +66,8 @@ def moves(candidate: Candidate) -> list[Move]:
             found += _convolutions(component, index)
             found += [each for keep in KEEPS for each in _width(component, model, keep)]
             found += _rank(component, maps)
-        found += _forms(component, maps, index)
+        else:
+            found += _forms(component, maps)
         if component == "predictor":
             found.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
         found.append(_move(f"rest:{component}", component, Step(lever="fp16", component=component)))
@@ -96,55 +105,17 @@ def _rank_of(index: Index, output: str) -> int:
     return 0 if weight is None else int(weight.ndim)
 
 
-def _forms(component: str, maps: Mapping[str, Linear], index: Index) -> list[Move]:
-    """How the maps' weights are stored: by family of maps in the encoder, all together elsewhere."""
-    found = []
-    for family, names in families(component, maps, index).items():
-        slot = f"form:{component}:{family}"
-        tensors = tuple(names) if component == "encoder" else ()
-        if any(maps[name].form == "float" for name in names):
-            found.append(_move(slot, component, Step(lever="int8", component=component, tensors=tensors)))
-            eight = {"bits": 8, "block": 64, "accuracy": 4}
-            found.append(
-                _move(slot, component, Step(lever="blockwise", component=component, tensors=tensors, options=eight))
-            )
-        four = {"bits": 4, "block": 32, "accuracy": 4}
-        found.append(
-            _move(slot, component, Step(lever="blockwise", component=component, tensors=tensors, options=four))
-        )
-    return found
-
-
-def families(component: str, maps: Mapping[str, Linear], index: Index) -> dict[str, list[str]]:
-    """Maps of one kind: `/feed_forward1/in_proj_3/MatMul_output_0` is of `feed_forward1/in_proj`. Small maps are left out.
-
-    Where the exporter numbered its values (`val_300`), the bias that is added says what a map is.
-    """
-    if component != "encoder":
-        return {"all": list(maps)} if maps else {}
-    found: dict[str, list[str]] = {}
-    for name, each in maps.items():
-        if each.weight.size >= 4096:
-            found.setdefault(_family(_said(each, index)), []).append(name)
-    return found
-
-
-def _said(linear: Linear, index: Index) -> str:
-    """The map's own name, or `a/b/c` for the bias `a.b.c.bias` behind a map without one."""
-    if "/" in linear.name:
-        return linear.name
-    added = index.only_user(linear.output, "Add")
-    names = [] if added is None else [name for name in added.input if index.array(name) is not None]
-    return names[0].removesuffix(".bias").replace(".", "/") if names else linear.name
-
-
-def _family(name: str) -> str:
-    parts = [part.rstrip("0123456789").rstrip("_") for part in name.strip("/").split("/")]
-    kept = [part for part in parts if part and not part.startswith(("MatMul", "Gemm", "linear", "node"))]
-    for known in ("feed_forward", "self_attn", "conv"):
-        if any(part.startswith(known) for part in kept):
-            return known
-    return "/".join(kept[-2:] if "blocks" in kept[-3:-2] else kept[-1:]) or "other"
+def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
+    """How the weights of a small network are stored, all together; the encoder's are chosen map by map (`bits.ladder`)."""
+    if not maps:
+        return []
+    slot = f"form:{component}"
+    eight = Step(lever="blockwise", component=component, options={"bits": 8, "block": 64, "accuracy": 4})
+    four = Step(lever="blockwise", component=component, options={"bits": 4, "block": 32, "accuracy": 4})
+    steps = [four]
+    if any(each.form == "float" for each in maps.values()):
+        steps = [Step(lever="int8", component=component), eight, four]
+    return [_move(slot, component, step) for step in steps]
 
 
 def _width(component: str, model: object, keep: float) -> list[Move]:

@@ -20,6 +20,11 @@ from wattscribe.compress.workbench import Tried
 from wattscribe.errors import InputError
 
 SCHEMA = 1
+LATENCIES = {
+    "call_s": "audio per call, s", "token_delay_mean_s": "token delay, mean, s", "token_delay_p90_s": "token delay, p90, s",
+    "first_partial_s": "first partial, s", "finalisation_s": "finalisation, s",
+}  # fmt: skip
+"""Fields of `Latency` and what they are called."""
 WRITTEN = frozenset(("recipe.toml", "result.json"))
 """In every directory that a run has written: only such a one may be replaced."""
 
@@ -42,6 +47,8 @@ class Compression:
     fidelity: Mapping[str, float]
     """On unlabelled audio that nothing was calibrated on: divergence and words that differ from the original's text."""
     machine: Mapping[str, Any]
+    longer: Compression | None = None
+    """The same with longer calls, where they were allowed: written beside, never instead."""
     beside: tuple[Tried, ...] = ()
     """What other runs tried on the same speech: drawn on the page, kept out of result.json."""
     course: tuple[tuple[str, float], ...] = ()
@@ -75,6 +82,8 @@ def to_json(found: Compression) -> dict[str, Any]:
     }
     plain["dev"] = _figures(found.dev)
     plain["test"] = None if found.test is None else _figures(found.test)
+    if found.longer is not None:
+        plain["longer_calls"] = {"strategy": found.longer.recipe.strategy, **_figures(found.longer.dev)}
     plain["device"], plain["strategy"], plain["seed"] = found.recipe.device, found.recipe.strategy, found.recipe.seed
     plain["baselines_mj_per_audio_s"] = dict(found.baselines_mj)
     plain["baseline"] = "the original, frame by frame, weights in their best placement by component"
@@ -122,8 +131,11 @@ def _figures(found: Acceptance) -> dict[str, Any]:
         "size_after_bytes": after.size_bytes,
         "peak_memory_before_bytes": before.peak_memory_bytes,
         "peak_memory_after_bytes": after.peak_memory_bytes,
-        "first_partial_before_s": before.first_partial_s,
-        "first_partial_after_s": after.first_partial_s,
+        **{
+            f"{name.removesuffix('_s')}_{when}_s": getattr(side.latency, name)
+            for name in LATENCIES
+            for when, side in (("before", before), ("after", after))
+        },
     }
 
 
@@ -192,27 +204,30 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def lines(found: Compression) -> Sequence[str]:
-    """What the command prints."""
-    made = [f"{'':24}{'before':>12}{'after':>12}"]
+    """What the command prints: at the latency of the model as given, then what longer calls do beside it."""
+    columns = [("before", found.dev, "before"), ("after", found.dev, "after")]
+    if found.longer is not None:
+        columns.append(("longer calls", found.longer.dev, "after"))
+    made = [f"{'':24}" + "".join(f"{title:>14}" for title, _, _ in columns)]
     for name, key, factor, unit in (
         ("energy, mJ/audio s", "energy_{}_mj_per_audio_s", 1.0, ".4f"), ("WER, %", "wer_{}", 100.0, ".2f"),
         ("RTF (processor time)", "rtf_cpu_{}", 1.0, ".4f"), ("size, MB", "size_{}_bytes", 1e-6, ".2f"),
-        ("peak memory, MB", "peak_memory_{}_bytes", 1e-6, ".1f"), ("first partial, s", "first_partial_{}_s", 1.0, ".2f"),
+        ("peak memory, MB", "peak_memory_{}_bytes", 1e-6, ".1f"),
+        *((title, name.removesuffix("_s") + "_{}_s", 1.0, ".3f") for name, title in LATENCIES.items()),
     ):  # fmt: skip
-        figures = _figures(found.dev)
-        values = [figures[key.format(when)] for when in ("before", "after")]
-        made.append(f"{name:24}" + "".join(f"{'–' if v is None else format(v * factor, unit):>12}" for v in values))
-    for each in (found.dev, found.test):
-        if each is not None:
-            made.append(judged(each, found.evidence))
-    return [*made, *found.notes]
+        values = [_figures(each)[key.format(when)] for _, each, when in columns]
+        made.append(f"{name:24}" + "".join(f"{'–' if v is None else format(v * factor, unit):>14}" for v in values))
+    for each in (found, *([found.longer] if found.longer is not None else [])):
+        made += [judged(one, each.evidence) for one in (each.dev, each.test) if one is not None]
+        made += each.notes
+    return made
 
 
 def judged(each: Acceptance, evidence: str) -> str:
     """One set's saving and verdict, with the method: a bound from no event seen is not one from many errors."""
     low, high = each.wer_increase_ci95
     return (
-        f"{each.on}: energy {-100 * each.energy_reduction:+.1f} % ({evidence}), WER "
+        f"{each.on}: energy {-100 * each.energy_reduction:+.1f} % ({evidence}, {_latency(each)}), WER "
         f"{100 * each.wer_increase:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f}; one-sided bound "
         f"{100 * each.wer_increase_upper95:+.2f}), "
         f"{_verdict(each)} ({each.method})"
@@ -229,3 +244,11 @@ def _verdict(each: Acceptance) -> str:
 def _as_asked(limit: float) -> float:
     """The limit in points, without the last binary digits."""
     return round(100 * limit, 9)
+
+
+def _latency(each: Acceptance) -> str:
+    """At which latency: a saving that longer calls bought is told as such."""
+    before_s, after_s = each.before.latency.call_s, each.after.latency.call_s
+    if before_s is None or after_s is None or abs(after_s - before_s) < 1e-6:
+        return "at equal latency"
+    return f"calls of {1000 * after_s:.0f} instead of {1000 * before_s:.0f} ms"

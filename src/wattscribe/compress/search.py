@@ -15,6 +15,7 @@ from typing import Any
 
 from wattscribe.as_found import as_found
 from wattscribe.compress import sets
+from wattscribe.compress.bits import ladder
 from wattscribe.compress.moves import Move, moves, steps_of
 from wattscribe.compress.recipe import Done, Step
 from wattscribe.compress.strategies import MOST_KL, Outcome, judge, kept, recorded
@@ -38,20 +39,20 @@ class Search:
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
-        slots = by_slot(moves(bench.original))
+        slots = by_slot([*moves(bench.original), *ladder(bench, base, "encoder")])
         optuna = _optuna()
         with as_found():  # Optuna is here now, and would tell of every trial
-            study = self._study(optuna, bench, base)
+            study = self._study(optuna, bench, base, slots)
             with bench.budget.searching(bench.say):
                 self._walk(study, bench, base, slots)
             self._note_all(study, bench, base, slots)
             return Outcome(strategy=self.name, done=(*lossless, *self._choose(study, bench, base, slots)))
 
     # --- the search -------------------------------------------------------------------------------------------------
-    def _study(self, optuna: Any, bench: Workbench, base: Sequence[Step]) -> Any:
+    def _study(self, optuna: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]) -> Any:
         return optuna.create_study(
             storage=None if self.storage is None else open_journal(self.storage),
-            study_name=_question(bench, base),
+            study_name=_question(bench, base, slots),
             directions=["minimize", "minimize"],
             sampler=optuna.samplers.NSGAIISampler(seed=None if self.storage else bench.seed, population_size=20),
             load_if_exists=True,
@@ -79,7 +80,7 @@ class Search:
         """(energy, divergence) of one recipe; pruned where it costs more than none or cannot be built."""
         import optuna
 
-        picked = {slot: trial.suggest_categorical(slot, [NONE, *(_key(each) for each in choices)])
+        picked = {slot: trial.suggest_categorical(slot, [NONE, *(each.key for each in choices)])
                   for slot, choices in slots.items()}  # fmt: skip
         steps = (*base, *steps_of(_chosen(slots, picked)))
         try:
@@ -184,12 +185,12 @@ def _optuna() -> Any:
     return optuna
 
 
-def _question(bench: Workbench, base: Sequence[Step]) -> str:
+def _question(bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]) -> str:
     """A study's name: model, device, seed, and a digest of all else that an answer depends on. The WER limit is not of it: it
     chooses among the answers."""
     asked = (
         repr(bench.measurer.device), bench.dev.digest, bench.probe.speech.digest, bench.calibration.speech.digest,
-        *(step.key for step in base),
+        *(step.key for step in base), *(each.key for choices in slots.values() for each in choices),
     )  # fmt: skip
     digest = hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]
     return f"{bench.original.digest}-{bench.measurer.device.name}-{bench.seed}-{digest}"
@@ -202,23 +203,19 @@ def by_slot(offered: Sequence[Move]) -> dict[str, list[Move]]:
     return found
 
 
-def _key(move: Move) -> str:
-    return json.dumps([step.key for step in move.steps])
-
-
 def _chosen(slots: Mapping[str, Sequence[Move]], picked: Mapping[str, str]) -> dict[str, Move]:
     return {
         slot: move
         for slot, choices in slots.items()
         for move in choices
-        if picked.get(slot, NONE) != NONE and _key(move) == picked[slot]
+        if picked.get(slot, NONE) != NONE and move.key == picked[slot]
     }
 
 
 def _starts(slots: Mapping[str, Sequence[Move]]) -> list[dict[str, str]]:
     """Nothing, the mildest choice of every slot, and each slot's mildest by itself: what a sampler would look for long."""
     nothing = dict.fromkeys(slots, NONE)
-    mild = {slot: _key(choices[0]) for slot, choices in slots.items()}
+    mild = {slot: choices[0].key for slot, choices in slots.items()}
     formed = {slot: key if slot.split(":")[0] in ("form", "convolution", "activation", "rest") else NONE
               for slot, key in mild.items()}  # fmt: skip
     return [nothing, formed, *({**nothing, slot: key} for slot, key in mild.items())]

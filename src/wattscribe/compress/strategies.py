@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compress import sets
+from wattscribe.compress.bits import ladder
 from wattscribe.compress.candidate import Candidate
 from wattscribe.compress.levers import LEVERS
 from wattscribe.compress.levers.width import pairs
@@ -119,6 +120,8 @@ class Targeted:
     _choices: dict[str, Move] = field(default_factory=dict)
     _history: list[tuple[Move, dict[str, Move]]] = field(default_factory=list)
     """Kept moves, each with the choices before it."""
+    _harm: dict[str, float] = field(default_factory=dict)
+    """Divergence of each move by itself."""
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
@@ -126,7 +129,8 @@ class Targeted:
         done = list(lossless)
         with bench.budget.searching(bench.say):
             bench.say("sensitivity of each lever by itself:")
-            found += sensitivities(bench, base, moves(bench.original))
+            found += sensitivities(bench, base, [*moves(bench.original), *ladder(bench, base, "encoder")])
+            self._harm = {each.move.key: each.kl for each in found}
             left = list(found)
             for phase in ("joiner", "predictor", "encoder", "all"):
                 before = len(self._history)
@@ -198,7 +202,9 @@ class Targeted:
         saved = now - after
         if _only_faster(each.move) and each.move.slot not in self._choices:
             saved = max(saved, LEAST_SAVING * now)
-        return saved / max(each.kl, LEAST_KL) if saved >= LEAST_SAVING * now else 0.0
+        present = self._choices.get(each.move.slot)
+        added = each.kl - (0.0 if present is None else self._harm[present.key])
+        return saved / max(added, LEAST_KL) if saved >= LEAST_SAVING * now else 0.0
 
     def _try(self, bench: Workbench, base: Sequence[Step], move: Move) -> list[Done]:
         before_choices = self._choices

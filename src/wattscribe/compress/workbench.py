@@ -79,8 +79,6 @@ class Workbench:
     _built: Shelf[tuple[str, ...], Candidate] = field(default_factory=lambda: Shelf(lambda each: each.size_bytes))
     _pieces: Shelf[tuple[str, tuple[str, ...]], bytes] = field(default_factory=lambda: Shelf(len))
     _counts: dict[tuple[str, int], tuple[Counts, float]] = field(default_factory=dict)
-    segments: int = 1
-    """Segments of the encoder that fit the latency: as many are joined in one call."""
 
     @property
     def reference(self) -> Candidate:
@@ -171,8 +169,7 @@ class Workbench:
         """The lossless steps that apply and cost no energy, and why the others are left out."""
         offered: list[Step] = []
         left_out: list[Done] = []
-        steps = LOSSLESS if self.segments == 1 else (*LOSSLESS[:3], joined(self.segments), *LOSSLESS[3:])
-        for step in steps:
+        for step in LOSSLESS:
             try:
                 after = self.build([*offered, step])
             except InputError as error:

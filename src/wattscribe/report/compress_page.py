@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from wattscribe.compress.outcome import LATENCIES, judged
 from wattscribe.report.page import Block, Cell, Figure, Section, Table, Words, render
 from wattscribe.report.traces import COLOURS
 
 if TYPE_CHECKING:
-    from wattscribe.compress.acceptance import Acceptance
+    from wattscribe.compress.acceptance import Acceptance, Side
     from wattscribe.compress.outcome import Compression
     from wattscribe.compress.workbench import Tried
 
@@ -51,33 +53,37 @@ def _tiles(found: Compression) -> list[tuple[str, str, str]]:
 
 def _result(found: Compression) -> list[Block]:
     sets = [each for each in (found.dev, found.test) if each is not None]
-    header = ["", *(f"{each.on}: {when}" for each in sets for when in ("before", "after"))]
+    columns = [(f"{each.on}: {when}", side) for each in sets
+               for when, side in (("before", each.before), ("after", each.after))]  # fmt: skip
+    if found.longer is not None:
+        columns.insert(2, (f"{found.dev.on}: after, longer calls", found.longer.dev.after))
+    header = ["", *(title for title, _ in columns)]
+    sides = [side for _, side in columns]
     rows = [
-        _row("energy, mJ per second of audio", sets, "energy_mj_per_audio_s", 1.0, ".4f"),
-        _row("WER, %", sets, "wer", 100.0, ".2f"),
-        _row("RTF, processor time", sets, "rtf_cpu", 1.0, ".4f"),
-        _row("RTF, wall time", sets, "rtf", 1.0, ".4f"),
-        _row("size, MB", sets, "size_bytes", 1e-6, ".2f"),
-        _row("peak memory, MB", sets, "peak_memory_bytes", 1e-6, ".1f"),
-        _row("first partial, s", sets, "first_partial_s", 1.0, ".2f"),
+        _row("energy, mJ per second of audio", sides, "energy_mj_per_audio_s", 1.0, ".4f"),
+        _row("WER, %", sides, "wer", 100.0, ".2f"),
+        _row("RTF, processor time", sides, "rtf_cpu", 1.0, ".4f"),
+        _row("RTF, wall time", sides, "rtf", 1.0, ".4f"),
+        _row("size, MB", sides, "size_bytes", 1e-6, ".2f"),
+        _row("peak memory, MB", sides, "peak_memory_bytes", 1e-6, ".1f"),
+        *(_row(title, sides, f"latency.{name}", 1.0, ".3f") for name, title in LATENCIES.items()),
     ]
     table = Table(caption="Original and result, in turn in one run", header=header, rows=rows,
                   numeric=frozenset(range(1, len(header))))  # fmt: skip
     said = [_verdict(each) for each in sets]
+    if found.longer is not None:
+        said.append("With longer calls: " + judged(found.longer.dev, found.evidence) + ".")
     words = Words(lines=said, as_list=True, tone="good" if all(each.non_inferior for each in sets) else "warn")
     notes: list[Block] = [Words(lines=list(found.notes), as_list=True, tone="warn")] if found.notes else []
     return [words, table, *notes]
 
 
-def _row(title: str, sets: Sequence[Acceptance], key: str, factor: float, form: str) -> list[Cell]:
-    cells = [Cell(text=title)]
-    for each in sets:
-        for side in (each.before, each.after):
-            value = getattr(side, key)
-            cells.append(
-                Cell(text="–") if value is None else Cell(text=format(value * factor, form), sort=value * factor)
-            )
-    return cells
+def _row(title: str, sides: Sequence[Side], key: str, factor: float, form: str) -> list[Cell]:
+    values = [attrgetter(key)(side) for side in sides]
+    return [
+        Cell(text=title),
+        *(Cell(text="–") if v is None else Cell(text=format(v * factor, form), sort=v * factor) for v in values),
+    ]
 
 
 def _verdict(each: Acceptance) -> str:

@@ -14,7 +14,7 @@ from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.levers.choose import chosen
 from wattscribe.compress.levers.quiet import quiet
 from wattscribe.compress.linears import Index, Linear, add_constant, linears, make_float, pack, sweep
-from wattscribe.compress.rounding import best_scale, gptq, nearest
+from wattscribe.compress.rounding import Weights, best_scale, gptq, nearest
 from wattscribe.errors import InputError
 
 BLOCKS = (16, 32, 64, 128, 256)
@@ -115,14 +115,25 @@ def _bias_names(model: Any, names: Sequence[str]) -> None:
 def _refit_blocks(
     model: Any, before: Linear, component: str, bits: int, block: int, rounding: str, calibration: Calibration
 ) -> None:
-    """Scales with the least weighted error per block, codes by GPTQ (or nearest)."""
     node = linears(model)[before.name].nodes[0]
     gram = known_gram(before, component, calibration)
+    codes, scales, _ = block_codes(before.weight, gram, bits, block, rounding)
+    add_constant(model, node.input[1], pack(codes + (1 << (bits - 1)), bits, block))
+    stored = Index(model).array(node.input[2])
+    shape = scales.T.shape if stored is None else stored.shape
+    add_constant(model, node.input[2], np.ascontiguousarray(scales.T).reshape(shape).astype(np.float32))
+
+
+def block_codes(
+    weight: Weights, gram: NDArray[np.float64] | None, bits: int, block: int, rounding: str
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+    """Scales with the least weighted error per block, codes by GPTQ (or nearest): (codes [K, N], scales [blocks, N], the scale
+    of each code [K, N])."""
     half = 1 << (bits - 1)
-    inputs, outputs = before.shape
+    inputs, outputs = weight.shape
     blocks = -(-inputs // block)
     padded = np.zeros((blocks * block, outputs), np.float32)
-    padded[:inputs] = before.weight
+    padded[:inputs] = weight
     importance = np.zeros(blocks * block)
     importance[:inputs] = 1.0 if gram is None else np.diag(gram)
     cut = padded.reshape(blocks, block, outputs)
@@ -131,11 +142,5 @@ def _refit_blocks(
     )
     spread = np.repeat(scales, block, axis=0)[:inputs]
     if rounding == "gptq" and gram is not None:
-        codes = gptq(before.weight, spread, gram, -half, half - 1)
-    else:
-        codes = nearest(before.weight, spread, -half, half - 1)
-    add_constant(model, node.input[1], pack(codes + half, bits, block))
-    index = Index(model)
-    stored = index.array(node.input[2])
-    shape = (outputs, blocks) if stored is None else stored.shape
-    add_constant(model, node.input[2], np.ascontiguousarray(scales.T).reshape(shape).astype(np.float32))
+        return gptq(weight, spread, gram, -half, half - 1), scales, spread
+    return nearest(weight, spread, -half, half - 1), scales, spread
