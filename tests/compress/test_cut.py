@@ -70,17 +70,18 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(
 ) -> None:
     root, model, dev = world
     out, journal = root / "killed", root / "killed.journal"
-    command = [sys.executable, "-c", WORKER, str(model), str(dev), str(out), "9"]
+    command = [sys.executable, "-c", WORKER, str(model), str(dev), str(out), "7"]
     environment = {**os.environ, "PYTHONPATH": "src"}
     worker = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPO, env=environment
     )
     assert worker.stdout is not None
-    assert any(line.startswith("measured 9") for line in worker.stdout)
+    assert any(line.startswith("measured 7") for line in worker.stdout)
     worker.kill()
     assert worker.wait() == -signal.SIGKILL
     rows = journal.read_text().splitlines()
-    assert len(rows) == 9
+    assert {json.loads(row)["measured"] for row in rows} == {"text", "divergence", "time_ratio"}
+    assert len(rows) == 7
     journal.write_text("\n".join([*rows, rows[-1][:30]]))  # the row that it was writing
     asked: list[str] = []
     append = Memo._append

@@ -62,6 +62,12 @@ def test_whole_speakers_are_held_back_where_there_are_four() -> None:
     assert any(other is not None and other.confirm.ids != held.confirm.ids for other in others)
 
 
+def test_of_four_speakers_one_is_held_back() -> None:
+    held = sets.hold_back(speech(160, 4), LIMIT)
+    assert held is not None
+    assert (held.by, len(held.confirm), len(set(held.confirm.speakers))) == ("speaker", 40, 1)
+
+
 def test_utterances_are_held_back_of_few_speakers_and_where_one_says_nearly_everything() -> None:
     held = sets.hold_back(speech(120, 2), LIMIT)
     assert held is not None

@@ -75,7 +75,7 @@ class Measurer:
         memo: Memo | None = None,
         check: Callable[[], None] = nothing,
     ) -> None:
-        self.device, self._cache, self._memo, self._check = device, cache, memo or Memo(), check
+        self.device, self._cache, self._memo, self._check = device, cache, Memo() if memo is None else memo, check
         self._decoded: dict[str, Decoded] = {}
         self._workloads: dict[str, Workload] = {}
 

@@ -38,7 +38,7 @@ FEWEST_HELD = 8
 SPEAKERS = 4
 """Speakers from which on whole speakers are held back: what is chosen is then confirmed on other people."""
 UNEVEN = 1.5
-"""Times HELD_BACK: a speaker who says more than that is not held back, or little would be left to choose on."""
+"""Times HELD_BACK: no more is held back, or little would be left to choose on; nor so much less, or little would be confirmed."""
 MARGIN = 0.67
 """Standard errors between a choice and the limit: of recipes at the very edge, three in four hold on other speech of the kind."""
 SMALL_SLACK = 0.01
@@ -115,15 +115,15 @@ def hold_back(dev: SpeechSet, limit: float, *, seed: int = 0) -> Held | None:
 
 
 def _whole_speakers(speakers: Sequence[str], words: np.typing.NDArray[np.int64], seed: int) -> list[int] | None:
-    """The utterances of speakers drawn until they have said HELD_BACK; None where one says so much that it does not come out."""
+    """The utterances of speakers drawn as long as that brings them nearer to HELD_BACK; None where they stay far from it."""
     names = sorted(set(speakers))
-    whole, taken, found = float(words.sum()), 0.0, set()
+    goal, taken, found = HELD_BACK * float(words.sum()), 0.0, set()
     for at in np.random.default_rng(seed).permutation(len(names)).tolist():
         said = float(sum(n for n, name in zip(words.tolist(), speakers, strict=True) if name == names[at]))
-        if taken < HELD_BACK * whole and taken + said <= UNEVEN * HELD_BACK * whole:
+        if abs(taken + said - goal) < abs(taken - goal) and taken + said <= UNEVEN * goal:
             taken += said
             found.add(names[at])
-    if taken < HELD_BACK * whole / UNEVEN:
+    if taken < goal / UNEVEN:
         return None
     return [i for i, name in enumerate(speakers) if name in found]
 
