@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.compress import builders
+from wattscribe.compress import acceptance
 from wattscribe.compress import run as run_of
 from wattscribe.compress.memo import Memo
 from wattscribe.compress.options import Options
@@ -50,7 +51,7 @@ run.compress_model(model, out, options)
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     root = tmp_path_factory.mktemp("cut")
     model = builders.build(root / "model")
-    return root, model, builders.corpus(root / "dev", model, count=6)
+    return root, model, builders.corpus(root / "dev", model, count=4)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,8 @@ def options(world: tuple[Path, Path, Path]) -> Options:
 
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time decides nothing, and the search has three levels."""
+    """Time decides nothing, the search has three levels, and memory is not looked at, which takes a process each time."""
+    monkeypatch.setattr(acceptance, "_peak_memory", lambda *_, **__: None)
     monkeypatch.setattr(Workbench, "_timed", lambda *_: 1.0)
     monkeypatch.setattr(run_of, "strategy_of", lambda _: Uniform(keeps=KEEPS))
 
@@ -168,7 +170,7 @@ def test_speech_that_shows_nothing_is_refused_or_not_judged(
     with pytest.raises(InputError, match=r"words cannot show a rise of 0.2 points.*it takes about 1,497"):
         compress_model(model, root / "tiny", tiny, say=lambda _: None)
     assert not (root / "tiny.journal").exists()
-    found = compress_model(model, root / "tiny", replace(tiny, limit=6), say=lambda _: None)
+    found = compress_model(model, root / "tiny", replace(tiny, limit=4), say=lambda _: None)
     assert (found.dev.non_inferior, found.met) == (None, False)
     result = json.loads((root / "tiny" / "result.json").read_text())
     assert (result["non_inferior"], result["met"], result["max_wer_increase_points"]) == (None, False, 0.2)
@@ -176,12 +178,12 @@ def test_speech_that_shows_nothing_is_refused_or_not_judged(
     assert "cannot be judged" in (root / "tiny" / "report.html").read_text()
 
     saturated = root / "saturated"
-    builders.corpus(saturated, model, count=6)
+    builders.corpus(saturated, model, count=4)
     lines = (saturated / "manifest.jsonl").read_text().splitlines()
     other = [json.dumps({**json.loads(line), "text": "what nobody said " * 12}) for line in lines]
     (saturated / "manifest.jsonl").write_text("\n".join(other) + "\n")
     asked = replace(options, data=(str(saturated),), minutes=0.0)
     with pytest.raises(InputError, match=r"the original's WER is \d+ %.*no number of words"):
         compress_model(model, root / "mute", asked, say=lambda _: None)
-    found = compress_model(model, root / "mute", replace(asked, limit=6), say=lambda _: None)
+    found = compress_model(model, root / "mute", replace(asked, limit=4), say=lambda _: None)
     assert (found.dev.non_inferior, found.met) == (None, False)

@@ -19,8 +19,11 @@ def leaving(options: Options, recipe: Recipe | None = None) -> Iterator[None]:
         said = []
         if recipe is not None and options.leave is not None:
             path = _free(options.leave)
-            path.write_text(to_toml(recipe), encoding="utf-8")
-            said.append(f"The steps that were kept, not yet proven, are in {path}: carry them out with --recipe")
+            try:
+                path.write_text(to_toml(recipe), encoding="utf-8")
+                said.append(f"The steps that were kept, not yet proven, are in {path}: carry them out with --recipe")
+            except OSError as refused:
+                said.append(f"The steps that were kept could not be written: {path}: {refused.strerror}")
         if options.journal is not None and options.journal.is_file():
             said.append(f"The same command goes on from {options.journal}")
         raise KeyboardInterrupt(". ".join(said) or "Nothing was measured yet") from error
