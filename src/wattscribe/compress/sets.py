@@ -153,8 +153,8 @@ class Change:
         said = f"WER {100 * self.increase:+.2f} points"
         if self.margin:
             said += f" and a margin of {100 * self.margin:.2f} for {self.utterances} utterances"
-        said += f", the limit is {100 * self.limit:.2f}"
-        return said + (f" (slack {100 * self.slack:.2f} on {self.utterances} utterances)" if self.slack else "")
+        said += f", the limit is {100 * self.limit:g}"
+        return said + (f" (slack {100 * self.slack:g} on {self.utterances} utterances)" if self.slack else "")
 
 
 def change(bench: Workbench, candidate: Candidate, *, small: bool = False) -> Change:
