@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from wattscribe.compress.divergence import Probe
 from wattscribe.compress.levers.weights import block_codes, known_gram
 from wattscribe.compress.linears import Linear, linears
 from wattscribe.compress.moves import LEAST_WEIGHTS, Move
@@ -21,8 +22,10 @@ from wattscribe.compress.recipe import Step, Value
 from wattscribe.compress.rounding import output_error
 from wattscribe.compress.workbench import Workbench
 
-BLOCKS = (32, 64, 128)
-"""Weights that share a scale of 4 bytes: 5, 4.5 and 4.25 bits a weight where the inputs are a multiple of them."""
+BLOCKS = (32, 64, 128, 256)
+"""Weights that share a scale of 4 bytes: 5 to 4.125 bits a weight where the inputs are a multiple of them."""
+PROBE_S = 40.0
+"""Speech on which each map is looked at: there are many of them, and only their order matters."""
 RUNGS = 10
 """Recipes on the ladder, in even steps of bytes."""
 LEAST = 1e-7
@@ -50,14 +53,14 @@ def ladder(bench: Workbench, base: Sequence[Step], component: str) -> list[Move]
     if not maps:
         return []
     eight = _eight(component, maps)
-    start = (*base, *eight)
-    before = bench.kl(bench.build(start)).kl
+    probe = Probe(bench.original, bench.probe.speech.beginning(PROBE_S))
+    before = probe.of(bench.build((*base, *eight))).kl
     forms = {}
     for name, each in maps.items():
         gram = known_gram(each, component, bench.calibration)
         coarse = _fewest_bytes(each)
         alone = Step(lever="blockwise", component=component, tensors=(name,), options=_options(4, coarse))
-        added = max(bench.kl(bench.build([*base, alone, *_others(eight, name)])).kl - before, LEAST)
+        added = max(probe.of(bench.build([*base, alone, *_without(eight, {name})])).kl - before, LEAST)
         forms[name] = _forms(each, gram, coarse, added)
     rungs = _rungs(forms)
     bench.say(
@@ -72,10 +75,6 @@ def _eight(component: str, maps: Mapping[str, Linear]) -> tuple[Step, ...]:
     """The step that stores what is still float in 8 bits; none for a model that comes in 8 bits."""
     names = tuple(name for name, each in maps.items() if each.form == "float")
     return (Step(lever="int8", component=component, tensors=names),) if names else ()
-
-
-def _others(eight: Sequence[Step], name: str) -> list[Step]:
-    return _without(eight, {name})
 
 
 def _without(eight: Sequence[Step], taken: set[str]) -> list[Step]:

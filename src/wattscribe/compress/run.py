@@ -115,9 +115,9 @@ def make_bench(
         heard = set(calibration.ids)
         drawn = read_unlabelled(folders, seconds=options.calibration_s + 2 * options.probe_s, seed=options.drawn + 2)
         probe = drawn.of([i for i, each in enumerate(drawn.ids) if each not in heard], drawn.name)
-        probe = _first_seconds(probe, options.probe_s)
+        probe = probe.beginning(options.probe_s)
     else:
-        calibration = probe = _first_seconds(dev.part(len(dev)), options.calibration_s)
+        calibration = probe = dev.beginning(options.calibration_s)
     say(
         f"{len(dev)} utterances, {dev.audio_s:.0f} s of development speech; {calibration.audio_s:.0f} s to calibrate, "
         f"{probe.audio_s:.0f} s to compare"
@@ -127,17 +127,6 @@ def make_bench(
         calibration=Calibration(original, calibration), probe=Probe(original, probe),
         limit=options.max_wer_increase / 100, seed=options.drawn, say=say,
     )  # fmt: skip
-
-
-def _first_seconds(speech: SpeechSet, seconds: float) -> SpeechSet:
-    chosen: list[int] = []
-    heard = 0.0
-    for number, audio in enumerate(speech.audio):
-        if heard >= seconds and chosen:
-            break
-        chosen.append(number)
-        heard += len(audio) / 16_000
-    return speech.of(chosen, speech.name)
 
 
 def strategy_of(options: Options) -> Strategy:

@@ -215,6 +215,6 @@ def _starts(slots: Mapping[str, Sequence[Move]]) -> list[dict[str, str]]:
     """Nothing, the mildest choice of every slot, and each slot's mildest by itself: what a sampler would look for long."""
     nothing = dict.fromkeys(slots, NONE)
     mild = {slot: choices[0].key for slot, choices in slots.items()}
-    formed = {slot: key if slot.split(":")[0] in ("form", "convolution", "activation", "rest") else NONE
+    formed = {slot: key if slot.split(":")[0] in ("form", "convolution", "activation") else NONE
               for slot, key in mild.items()}  # fmt: skip
     return [nothing, formed, *({**nothing, slot: key} for slot, key in mild.items())]
