@@ -154,7 +154,7 @@ def strategy(run: Run, name: str) -> dict[str, Any] | None:
         options = Options(
             data=(run.dev,), max_wer_increase=100 * reference.LIMIT, strategy=name, limit=60 if run.reduced else 120,
             cache=run.cache, trials=20, calibration_s=100.0, probe_s=60.0,
-            storage=run.cache / "search.journal",
+            storage=run.cache / "search.journal" if name == "search" else None,
         )  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
             try:

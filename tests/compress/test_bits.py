@@ -85,6 +85,7 @@ def test_the_ladder_of_a_model(tmp_path, monkeypatch):
     monkeypatch.setattr(bits, "LEAST_WEIGHTS", 64)
     original, calibration, probe = builders.bench_parts(tmp_path / "model")
     bench = SimpleNamespace(original=original, calibration=calibration, probe=probe, say=lambda _: None)
+    bench.kl = lambda candidate, asked: asked.of(candidate)
     bench.build = lambda steps: reduce(lambda made, step: apply(made, step, calibration), steps, original)
     moves = ladder(bench, (), "encoder")
     assert len({each.slot for each in moves}) == 1

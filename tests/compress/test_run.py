@@ -205,7 +205,10 @@ def test_bad_input_is_one_clear_line(world, options, tmp_path, capsys):
         (["-o", str(tmp_path / "no" / "a"), "--data", str(dev)], "parent directory"),
         (["-o", str(dev), "--data", str(dev)], "there already"),
         (["-o", str(tmp_path / "a"), "--data", str(dev), "--device", "abacus"], "no device"),
-        (["-o", str(tmp_path / "a"), "--data", str(dev), "--max-latency-ms", "10"], "segments of 80 ms"),
+        (
+            ["-o", str(tmp_path / "a"), "--data", str(dev), "--max-latency-ms", "10", "--limit", "8"],
+            "segments of 80 ms",
+        ),
     )
     for arguments, wanted in cases:
         assert main(["compress", str(model), *arguments]) == 2

@@ -33,6 +33,7 @@ def compress(
     recipe: Path | None = None,
     limit: int | None = None,
     storage: Path | None = None,
+    minutes: float | None = None,
     trials: int = 60,
     beside: Annotated[list[Path] | None, cyclopts.Parameter(negative=(), consume_multiple=False)] = None,
     require_proof: bool = False,
@@ -68,9 +69,12 @@ def compress(
     recipe
         Carry out the kept steps of this recipe.toml instead of looking for one; each is measured and proven anew.
     limit
-        At most so many utterances of each corpus.
+        At most so many utterances of each corpus: a trial run, which goes on without a verdict where they are too few for one.
     storage
-        Journal file of the search: resumes after an interruption, shared by several processes.
+        Journal file: what was measured is kept there, and the same command goes on from it; with --strategy search several
+        processes may share it. Without it a journal lies beside OUT until the run is complete.
+    minutes
+        End the search after so long, as the first Ctrl-C does, with the best that holds so far; that is then proven in full.
     trials
         Recipes that the search looks at.
     beside
@@ -99,6 +103,7 @@ def compress(
         recipe=recipe,
         cache=cache,
         storage=storage,
+        minutes=minutes,
         trials=trials,
         beside=tuple(beside or ()),
         require_proof=require_proof,

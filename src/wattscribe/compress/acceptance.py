@@ -16,6 +16,7 @@ import numpy as np
 from wattscribe.bench.latency import hear_tokens
 from wattscribe.compress.candidate import Candidate
 from wattscribe.compress.measure import Measurer, listen
+from wattscribe.compress.sets import cannot_show
 from wattscribe.compress.speech import SpeechSet
 from wattscribe.errors import ModelError
 from wattscribe.records import Counts
@@ -77,10 +78,13 @@ class Acceptance:
     wer_increase_ci95: tuple[float, float]
     wer_increase_upper95: float
     """One-sided."""
-    non_inferior: bool
+    non_inferior: bool | None
+    """None: this speech cannot show it, whatever the result is like."""
     limit: float
     method: str
     identical_texts: int
+    cannot_show: str | None = None
+    """Why, and what speech could."""
 
     @property
     def energy_reduction(self) -> float:
@@ -120,6 +124,7 @@ def accept(
         ]
     errors = [count_errors(speech.references, each.texts) for each in passes]
     paired = non_inferiority(errors[0], errors[1], speech, seed=seed)
+    unable = cannot_show(float(errors[0].words.sum()), errors[0].wer, limit)
     sides = []
     for candidate, made, wer, peak, waited in zip(
         (original, result), passes, (each.wer or 0.0 for each in errors), memory, latencies, strict=True
@@ -148,7 +153,8 @@ def accept(
         wer_increase=paired.difference,
         wer_increase_ci95=paired.ci95,
         wer_increase_upper95=paired.upper95,
-        non_inferior=paired.upper95 <= limit,
+        non_inferior=None if unable else paired.upper95 <= limit,
+        cannot_show=unable,
         limit=limit,
         method=paired.method,
         identical_texts=sum(a == b for a, b in zip(passes[0].texts, passes[1].texts, strict=True)),

@@ -53,13 +53,13 @@ def ladder(bench: Workbench, base: Sequence[Step], component: str) -> list[Move]
         return []
     eight = _eight(component, maps)
     probe = Probe(bench.original, bench.probe.speech.beginning(PROBE_S))
-    before = probe.of(bench.build((*base, *eight))).kl
+    before = bench.kl(bench.build((*base, *eight)), probe).kl
     forms = {}
     for name, each in maps.items():
         gram = known_gram(each, component, bench.calibration)
         coarse = _fewest_bytes(each)
         alone = Step(lever="blockwise", component=component, tensors=(name,), options=_options(4, coarse))
-        added = probe.of(bench.build([*base, *_without(eight, {name}), alone])).kl - before
+        added = bench.kl(bench.build([*base, *_without(eight, {name}), alone]), probe).kl - before
         forms[name] = _forms(each, gram, coarse, added)
     rungs = _rungs(forms)
     bench.say(

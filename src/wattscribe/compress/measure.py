@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wattscribe import records
 from wattscribe.compress.candidate import Candidate
+from wattscribe.compress.memo import Memo
 from wattscribe.compress.speech import Audio, SpeechSet
 from wattscribe.energy.breakdown import Breakdown, analyse
 from wattscribe.energy.devices import Device
@@ -59,11 +60,22 @@ class Measurement:
         return self.decoded.cpu_s / self.decoded.audio_s
 
 
+def nothing() -> None:
+    """What is done between two utterances where nobody waits."""
+
+
 class Measurer:
     """Decodes and models; every decode is remembered by the candidate's digest, on disk too where `cache` is a folder."""
 
-    def __init__(self, device: Device, *, cache: Path | None = None) -> None:
-        self.device, self._cache = device, cache
+    def __init__(
+        self,
+        device: Device,
+        *,
+        cache: Path | None = None,
+        memo: Memo | None = None,
+        check: Callable[[], None] = nothing,
+    ) -> None:
+        self.device, self._cache, self._memo, self._check = device, cache, Memo() if memo is None else memo, check
         self._decoded: dict[str, Decoded] = {}
         self._workloads: dict[str, Workload] = {}
 
@@ -72,13 +84,21 @@ class Measurer:
         how = decoding or candidate.decoding
         key = f"{candidate.digest}-{how}-live-{speech.digest}"
         if key not in self._decoded:
+            self._check()
             stored = self._read(key)
             if stored is None:
-                with candidate.directory() as folder:
-                    stored = decode(folder, speech, how)
+                memo = self._memo if self._cache is None else Memo()
+                stored = memo.recall(
+                    "text", key, lambda: self._decode(candidate, speech, how), to=records.to_json,
+                    of=lambda row: records.from_json(Decoded, row),
+                )  # fmt: skip
                 self._write(key, stored)
             self._decoded[key] = stored
         return self._decoded[key]
+
+    def _decode(self, candidate: Candidate, speech: SpeechSet, how: Decoding) -> Decoded:
+        with candidate.directory() as folder:
+            return decode(folder, speech, how, check=self._check)
 
     def workload(self, candidate: Candidate) -> Workload:
         """Counted from the graphs, once per version."""
@@ -129,12 +149,15 @@ class Measurer:
         part.replace(self._cache / f"{key}.json")
 
 
-def decode(folder: Path, speech: SpeechSet, decoding: Decoding) -> Decoded:
-    """One pass over a set, one thread, greedy, as it would come from a microphone: call after call."""
+def decode(folder: Path, speech: SpeechSet, decoding: Decoding, *, check: Callable[[], None] = nothing) -> Decoded:
+    """One pass over a set, one thread, greedy, as it would come from a microphone: call after call. `check` may end it."""
     transducer = open_transducer(folder, frame_by_frame=decoding == "frame-by-frame")
     listen(transducer, speech.audio[0])  # warm up
     wall, cpu = time.perf_counter(), time.process_time()
-    answers = [listen(transducer, audio) for audio in speech.audio]
+    answers = []
+    for audio in speech.audio:
+        check()
+        answers.append(listen(transducer, audio))
     return Decoded(
         texts=tuple(each.text for each in answers),
         counts=tuple(each.counts or Counts() for each in answers),

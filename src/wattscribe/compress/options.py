@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from wattscribe.compress.memo import Memo
 from wattscribe.compress.recipe import Recipe, read_recipe
 from wattscribe.energy import devices
 from wattscribe.errors import InputError
@@ -36,6 +37,13 @@ class Options:
     recipe: Path | None = None
     cache: Path | None = None
     storage: Path | None = None
+    """Where a run keeps what it has measured, so that the same command goes on from there; the search's own journal."""
+    minutes: float | None = None
+    """The search ends after so long with the best so far; what it chose is then proven in full."""
+    journal: Path | None = None
+    """Where it is kept indeed: `with_journal` says it."""
+    leave: Path | None = None
+    """Where an interrupted acceptance leaves the recipe."""
     trials: int = 60
     calibration_s: float = CALIBRATION_S
     probe_s: float = PROBE_S
@@ -80,10 +88,20 @@ def checked(options: Options) -> tuple[Options, Recipe | None]:
     return options, recipe
 
 
+def with_journal(options: Options, out: Path) -> Options:
+    """The options with the places beside OUT. Raises InputError for a journal that cannot be gone on from."""
+    path = out.with_name(f"{out.name}.journal")
+    if options.storage is not None:
+        searched = options.strategy == "search" and options.recipe is None
+        path = options.storage.with_name(f"{options.storage.name}.measured") if searched else options.storage
+    Memo(path)
+    return replace(options, journal=path, leave=out.with_name(f"{out.name}.recipe.toml"))
+
+
 def _figures(options: Options) -> None:
     least: dict[str, tuple[float | None, float]] = {
         "max-wer-increase": (options.max_wer_increase, 0), "seed": (options.seed, 0), "limit": (options.limit, 1),
-        "trials": (options.trials, 1), "max-latency-ms": (options.max_latency_ms, 0),
+        "trials": (options.trials, 1), "minutes": (options.minutes, 0), "max-latency-ms": (options.max_latency_ms, 0),
     }  # fmt: skip
     for name, (given, allowed) in least.items():
         if given is not None and not (math.isfinite(given) and given >= allowed):
@@ -125,4 +143,4 @@ def command(options: Options, model: str, out: Path) -> tuple[str, ...]:
     return (*found, *(["--require-proof"] if options.require_proof else []))
 
 
-__all__ = ["CALIBRATION_S", "DEVICE", "PROBE_S", "STRATEGIES", "Options", "checked", "command"]
+__all__ = ["CALIBRATION_S", "DEVICE", "PROBE_S", "STRATEGIES", "Options", "checked", "command", "with_journal"]

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wattscribe.compress import confirm
 from wattscribe.compress.acceptance import Acceptance
 from wattscribe.compress.candidate import Candidate
+from wattscribe.compress.confirm import Selection
 from wattscribe.compress.recipe import Recipe, to_toml
 from wattscribe.compress.strategies import Sensitivity
 from wattscribe.compress.workbench import Tried
@@ -52,11 +54,20 @@ class Compression:
     course: tuple[tuple[str, float], ...] = ()
     """Modelled energy, mJ per second of audio: the original with nothing placed, then after each kept step."""
     notes: tuple[str, ...] = ()
+    selection: Selection | None = None
+    """How it was chosen; None where a recipe was carried out and nothing was."""
+    cut_short: str | None = None
+    """Why the search ended early."""
 
     @property
     def met(self) -> bool:
-        """Whether the limit holds on the development set, and on the test set where there is one."""
-        return all(each.wer_increase <= self.limit for each in (self.dev, self.test) if each is not None)
+        """Whether the limit holds on the development set, and on the test set where there is one; never on speech that cannot
+        show it."""
+        return all(
+            each.wer_increase <= self.limit and each.cannot_show is None
+            for each in (self.dev, self.test)
+            if each is not None
+        )
 
 
 def to_json(found: Compression) -> dict[str, Any]:
@@ -66,6 +77,7 @@ def to_json(found: Compression) -> dict[str, Any]:
         **_figures(found.dev),
         "evidence": found.evidence,
         "limit": found.limit,
+        "max_wer_increase_points": _as_asked(found.limit),
         "met": found.met,
     }
     plain["dev"] = _figures(found.dev)
@@ -85,6 +97,8 @@ def to_json(found: Compression) -> dict[str, Any]:
          "kl": each.kl, "wer": each.wer, "on": each.on, "steps": [str(step) for step in each.steps]}
         for each in found.tried
     ]  # fmt: skip
+    plain["selection"] = None if found.selection is None else confirm.to_json(found.selection)
+    plain["cut_short"] = found.cut_short
     plain["machine"], plain["notes"] = dict(found.machine), list(found.notes)
     return plain
 
@@ -107,6 +121,7 @@ def _figures(found: Acceptance) -> dict[str, Any]:
         "wer_increase_upper95": found.wer_increase_upper95,
         "wer_method": found.method,
         "non_inferior": found.non_inferior,
+        "cannot_show": found.cannot_show,
         "identical_texts": found.identical_texts,
         "rtf_before": before.rtf,
         "rtf_after": after.rtf,
@@ -215,9 +230,20 @@ def judged(each: Acceptance, evidence: str) -> str:
         f"{each.on}: energy {-100 * each.energy_reduction:+.1f} % ({evidence}, {_latency(each)}), WER "
         f"{100 * each.wer_increase:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f}; one-sided bound "
         f"{100 * each.wer_increase_upper95:+.2f}), "
-        f"{'non-inferior' if each.non_inferior else 'non-inferiority not proven'} within {100 * each.limit:g} points "
-        f"({each.method})"
+        f"{_verdict(each)} ({each.method})"
     )
+
+
+def _verdict(each: Acceptance) -> str:
+    """Of three: shown, not shown, and not to be shown on this speech."""
+    if each.non_inferior is None:
+        return f"cannot be judged: {each.cannot_show}"
+    return f"{'non-inferior' if each.non_inferior else 'non-inferiority not proven'} within {100 * each.limit:g} points"
+
+
+def _as_asked(limit: float) -> float:
+    """The limit in points, without the last binary digits."""
+    return round(100 * limit, 9)
 
 
 def _latency(each: Acceptance) -> str:

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.as_found import as_found
-from wattscribe.compress import longer, outcome
+from wattscribe.compress import longer, outcome, sets
 from wattscribe.compress.acceptance import Acceptance, accept, non_inferiority
 from wattscribe.compress.beside import read_beside
+from wattscribe.compress.budget import Budget
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import COMPONENTS, Candidate, read_candidate
+from wattscribe.compress.confirm import confirmed, selection
 from wattscribe.compress.divergence import Probe
+from wattscribe.compress.leave import cut_note, leaving
 from wattscribe.compress.lift import lifted
 from wattscribe.compress.measure import Measurer
-from wattscribe.compress.options import Options, checked, command
+from wattscribe.compress.memo import Memo
+from wattscribe.compress.options import Options, checked, command, with_journal
 from wattscribe.compress.outcome import Compression
 from wattscribe.compress.recipe import Done, Recipe, Step, Value
 from wattscribe.compress.replay import carry_out
@@ -42,6 +46,7 @@ def compress_model(
     """Compress an exported transducer post-training and write OUT. Raises InputError and ModelError; OUT is then absent."""
     options, recipe = checked(options)
     outcome.check_target(Path(out), overwrite=overwrite)
+    options = with_journal(options, Path(out))
     stored = None
     if options.train_config is None:
         stored = read_candidate(model)
@@ -49,16 +54,22 @@ def compress_model(
     dev = read_speech(options.data, limit=options.limit)
     test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
+    limit = options.max_wer_increase / 100
+    for speech, option in ((dev, "--data"), (test, "--test-data")):
+        if speech is not None:
+            sets.refuse(speech, option, limit, anyway=options.limit is not None)
     trained = ""
     if options.train_config is not None:
         bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
     elif stored is not None:
-        bench = make_bench(lifted(stored), options, say, dev)
+        bench = make_bench(lifted(stored), options, say, dev, hold_back=recipe is None)
         bench.against = stored if bench.original is not stored else None
     count = longer.allowed(bench, options)
     aside = longer.beside(Path(out), count * (bench.measurer.workload(bench.original).segment_s or 0.0))
     if count > 1:
         outcome.check_target(aside, overwrite=overwrite)
+    wer = sets.errors(bench, bench.reference).wer
+    sets.refuse(dev, "--data", limit, wer=wer, anyway=options.limit is not None)
     if recipe is not None and options.recipe is not None:
         made = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
     else:
@@ -77,6 +88,8 @@ def compress_model(
             again = command(options, str(model), place)
             found = replace(each, beside=others, recipe=replace(each.recipe, again=again))
             outcome.write(found, place, overwrite=overwrite)
+    if bench.budget.cut is None and options.storage is None:
+        bench.memo.remove()
     return found
 
 
@@ -87,7 +100,7 @@ def _from_checkpoint(
     from wattscribe.compress.dense.tune import prune_and_tune
 
     dense, pruned = prune_and_tune(checkpoint, config, cache=options.cache, say=say)
-    bench = make_bench(pruned, options, say, dev)
+    bench = make_bench(pruned, options, say, dev, hold_back=options.recipe is None)
     bench.against = dense
     added = bench.measure(pruned).wer - bench.measure(dense).wer
     held = added <= bench.limit
@@ -99,16 +112,24 @@ def _from_checkpoint(
     say(trained)
     if held:
         return bench, trained
-    return make_bench(dense, options, lambda _: None, dev), trained
+    return make_bench(dense, options, lambda _: None, dev, hold_back=options.recipe is None), trained
 
 
 def make_bench(
-    original: Candidate, options: Options, say: Callable[[str], None], dev: SpeechSet | None = None
+    original: Candidate,
+    options: Options,
+    say: Callable[[str], None],
+    dev: SpeechSet | None = None,
+    *,
+    hold_back: bool = False,
 ) -> Workbench:
-    """Read the speech that was not read yet and set the workbench up."""
+    """Read the speech that was not read yet and set the workbench up. `hold_back`: a part of the development set confirms."""
     device = devices.load(options.device_name)
     if dev is None:
         dev = read_speech(options.data, limit=options.limit)
+    limit = options.max_wer_increase / 100
+    held = sets.hold_back(dev, limit, seed=options.drawn) if hold_back else None
+    dev = dev if held is None else held.choose
     folders = options.unlabelled
     if folders:
         calibration = read_unlabelled(folders, seconds=options.calibration_s, seed=options.drawn + 1)
@@ -118,14 +139,18 @@ def make_bench(
         probe = probe.beginning(options.probe_s)
     else:
         calibration = probe = dev.beginning(options.calibration_s)
+    budget, memo = Budget(options.minutes), Memo(options.journal)
+    whole = dev if held is None else held.whole
+    aside = "" if held is None else f" ({len(held.confirm)} of them held back by {held.by})"
     say(
-        f"{len(dev)} utterances, {dev.audio_s:.0f} s of development speech; {calibration.audio_s:.0f} s to calibrate, "
+        f"{len(whole)} utterances{aside}, {whole.audio_s:.0f} s of development speech; {calibration.audio_s:.0f} s to calibrate, "
         f"{probe.audio_s:.0f} s to compare"
     )
     return Workbench(
-        original=original, measurer=Measurer(device, cache=options.cache), dev=dev, small=dev.part(SMALL, seed=options.drawn),
+        original=original, measurer=Measurer(device, cache=options.cache, memo=memo, check=budget.check), dev=dev,
+        small=dev.part(SMALL, seed=options.drawn),
         calibration=Calibration(original, calibration), probe=Probe(original, probe),
-        limit=options.max_wer_increase / 100, seed=options.drawn, say=say,
+        limit=limit, seed=options.drawn, say=say, held=held, budget=budget, memo=memo,
     )  # fmt: skip
 
 
@@ -144,8 +169,9 @@ def strategy_of(options: Options) -> Strategy:
 
 def _search(bench: Workbench, options: Options) -> Outcome:
     bench.say("lossless levers:")
-    lossless = bench.lossless()
-    return strategy_of(options).run(bench, lossless)
+    with leaving(options):
+        lossless = bench.lossless()
+        return confirmed(bench, strategy_of(options).run(bench, lossless))
 
 
 def _as_given(bench: Workbench, made: Outcome) -> Outcome:
@@ -158,7 +184,7 @@ def _as_given(bench: Workbench, made: Outcome) -> Outcome:
             after = bench.build([*kept(done), step])
         except InputError:  # nothing in 32 bits is left
             continue
-        energy, added = bench.energy_mj(after), bench.measure(after).wer - bench.measure(bench.reference).wer
+        energy, added = bench.energy_mj(after), sets.added(bench, after)
         good = added <= bench.limit and energy < bench.energy_mj(before)
         reason = "stored in 16 bits again, as it was given" if good else "16 bits save nothing here"
         if added > bench.limit:
@@ -176,13 +202,6 @@ def finish(
     made, notes = _proven(bench, made, options)
     result = bench.build(made.steps)
     baseline = with_baseline_placement(bench.reference)
-    say = bench.say
-    say("acceptance: original and result in turn over the whole development set")
-    dev = accept(bench.measurer, baseline, result, bench.dev, bench.limit, seed=options.drawn)
-    test = None
-    if speech is not None:
-        say("acceptance: once on the test set")
-        test = accept(bench.measurer, baseline, result, speech, bench.limit, seed=options.drawn)
     calibration: dict[str, Value | list[str]] = {
         "unlabelled": list(options.unlabelled),
         "seconds": options.calibration_s,
@@ -195,10 +214,25 @@ def finish(
         model=Path(model).name, device=bench.measurer.device.name, strategy=made.strategy, seed=options.drawn,
         calibration=calibration, done=made.done,
     )  # fmt: skip
+    say = bench.say
+    with leaving(options, recipe):
+        say("acceptance: original and result in turn over the whole development set")
+        dev = accept(bench.measurer, baseline, result, bench.whole, bench.limit, seed=options.drawn)
+        test = None
+        if speech is not None:
+            say("acceptance: once on the test set")
+            test = accept(bench.measurer, baseline, result, speech, bench.limit, seed=options.drawn)
+    chosen = None if options.recipe is not None else selection(bench, result)
+    cut = bench.budget.cut
+    if chosen is not None:
+        notes.append(chosen.note)
+    if cut is not None:
+        notes.append(cut_note(cut, options))
     return Compression(
         original=baseline, result=result, recipe=recipe, evidence=bench.measurer.device.evidence, dev=dev, test=test,
         limit=bench.limit, baselines_mj=baselines(bench), tried=tuple(bench.tried), sensitivities=made.sensitivities,
-        fidelity=fidelity(bench, result), machine=_machine(), course=course(bench, made.steps),
+        fidelity=fidelity(bench, result), machine=_machine(), course=course(bench, made.steps), selection=chosen,
+        cut_short=cut,
         notes=(*made.notes, *notes, *_notes(dev, test, bench.limit, placed=result.placement is not None)),
     )  # fmt: skip
 
@@ -207,13 +241,13 @@ def _proven(bench: Workbench, made: Outcome, options: Options) -> tuple[Outcome,
     """With `require_proof`, take the last kept steps back until non-inferiority is proven."""
     if not options.require_proof:
         return made, []
-    base = bench.measure(bench.reference).errors
+    base = sets.errors(bench, bench.reference)
     done = list(made.done)
     notes: list[str] = []
     while True:
         steps = tuple(each.step for each in done if each.kept)
-        errors = bench.measure(bench.build(steps)).errors
-        paired = non_inferiority(base, errors, bench.dev, seed=options.drawn)
+        errors = sets.errors(bench, bench.build(steps))
+        paired = non_inferiority(base, errors, bench.whole, seed=options.drawn)
         if paired.upper95 <= bench.limit or not steps:
             return replace(made, done=tuple(done)), notes
         last = max(i for i, each in enumerate(done) if each.kept)
@@ -266,7 +300,9 @@ def _notes(dev: Acceptance, test: Acceptance | None, limit: float, *, placed: bo
     for each in (dev, test):
         if each is None:
             continue
-        if each.wer_increase > limit:
+        if each.cannot_show:
+            found.append(f"The limit cannot be judged on {each.on}: {each.cannot_show}.")
+        elif each.wer_increase > limit:
             found.append(
                 f"The limit is not met on {each.on}: WER rises by {100 * each.wer_increase:.2f} points; this is the best found."
             )

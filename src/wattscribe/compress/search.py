@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.as_found import as_found
+from wattscribe.compress import sets
 from wattscribe.compress.bits import ladder
 from wattscribe.compress.moves import Move, moves, steps_of
 from wattscribe.compress.recipe import Done, Step
-from wattscribe.compress.strategies import MOST_KL, SMALL_SLACK, Outcome, judge, kept, recorded
+from wattscribe.compress.strategies import MOST_KL, Outcome, judge, kept, recorded
 from wattscribe.compress.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError
 
@@ -42,7 +43,8 @@ class Search:
         optuna = _optuna()
         with as_found():  # Optuna is here now, and would tell of every trial
             study = self._study(optuna, bench, base, slots)
-            self._walk(study, bench, base, slots)
+            with bench.budget.searching(bench.say):
+                self._walk(study, bench, base, slots)
             self._note_all(study, bench, base, slots)
             return Outcome(strategy=self.name, done=(*lossless, *self._choose(study, bench, base, slots)))
 
@@ -110,7 +112,6 @@ class Search:
         self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
     ) -> list[Done]:
         """The recipe of the front with the least energy whose text holds, and those that did not."""
-        reference = bench.measure(bench.reference, small=True).wer
         before = bench.build(base)
         front = sorted(
             (each for each in study.best_trials if each.values[1] <= MOST_KL), key=lambda each: each.values[0]
@@ -127,17 +128,17 @@ class Search:
             seen.add(candidate.digest)
             small = bench.measure(candidate, small=True).wer
             bench.note(self.name, steps, candidate, kl=trial.values[1], wer=small, on="small")
-            if small - reference > bench.limit + SMALL_SLACK:
-                reason = (
-                    f"recipe {trial.number}, reverted: WER {100 * (small - reference):+.2f} points on the small set"
-                )
+            found = sets.change(bench, candidate, small=True)
+            if not found.holds:
+                reason = f"recipe {trial.number}, reverted: {found.told}"
                 bench.say(f"  {reason}")
-                gone += recorded(
-                    steps_of(choices), reason, {"wer": small, "wer_increase": small - reference}, good=False
-                )
+                gone += recorded(steps_of(choices), reason, {"wer": small, "wer_increase": found.increase}, good=False)
                 continue
             decodes += 1
             reason, numbers = judge(bench, self.name, before, candidate, steps)
+            there = None if reason.startswith("reverted") else sets.confirmed(bench, candidate)
+            if there is not None and not there.holds:
+                reason = f"reverted: on the held-back part {there.told}"
             bench.say(f"  recipe {trial.number}: {reason}")
             good = not reason.startswith("reverted")
             now = recorded(steps_of(choices), f"recipe {trial.number}, {reason}", numbers, good=good)

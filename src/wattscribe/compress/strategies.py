@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from wattscribe.compress import sets
 from wattscribe.compress.bits import ladder
 from wattscribe.compress.candidate import Candidate
 from wattscribe.compress.levers import LEVERS
@@ -23,8 +24,6 @@ LEAST_SAVING = 0.001
 """Of the energy: a move that saves less is not worth an operator."""
 LEAST_KL = 1e-6
 """Divergences below this are not told apart."""
-SMALL_SLACK = 0.01
-"""WER that the small set may add beyond the limit: it is several times coarser; the whole set decides."""
 MOST_KL = 0.1
 """Nat per frame: beyond this a recognizer no longer hears the same language; not worth a decode."""
 
@@ -52,6 +51,8 @@ class Outcome:
     sensitivities: tuple[Sensitivity, ...] = ()
     notes: tuple[str, ...] = ()
     """What whoever reads the result should know."""
+    fallbacks: tuple[tuple[Done, ...], ...] = ()
+    """Weaker recipes that held as well, kept steps only, the strongest first: should held-back speech not confirm it."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -109,8 +110,8 @@ class Targeted:
 
     Within the turn of a component, and in the last phase over all of them, the move that saves most per harm goes first.
     After each move energies are computed anew, text (small set) and speed are measured, and the move is reverted where the
-    WER limit or the speed would be broken. After each turn the whole development set is decoded; where the limit does not hold
-    there, the last moves are taken back until it does. It ends when no move is left.
+    WER limit or the speed would be broken. After each turn all speech that may be chosen on is decoded; where the limit does not
+    hold there, with the margin that its size asks for, the last moves are taken back until it does. It ends when no move is left.
     """
 
     name: str = "targeted"
@@ -124,21 +125,28 @@ class Targeted:
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
-        bench.say("sensitivity of each lever by itself:")
-        found = sensitivities(bench, base, [*moves(bench.original), *ladder(bench, base, "encoder")])
-        self._harm = {each.move.key: each.kl for each in found}
+        found: list[Sensitivity] = []
         done = list(lossless)
-        left = list(found)
-        for phase in ("joiner", "predictor", "encoder", "all"):
-            before = len(self._history)
-            done += self._phase(bench, base, left, phase)
-            if len(self._history) > before:
-                done = self._hold(bench, base, done)
+        with bench.budget.searching(bench.say):
+            bench.say("sensitivity of each lever by itself:")
+            found += sensitivities(bench, base, [*moves(bench.original), *ladder(bench, base, "encoder")])
+            self._harm = {each.move.key: each.kl for each in found}
+            left = list(found)
+            for phase in ("joiner", "predictor", "encoder", "all"):
+                before = len(self._history)
+                self._phase(bench, base, left, phase, done)
+                if len(self._history) > before:
+                    self._hold(bench, base, done)
+        if bench.budget.cut and self._history:
+            self._hold(bench, base, done)
+        weaker = tuple(stage(done, (*base, *steps_of(choices))) for _, choices in reversed(self._history))
         ordered = arranged(done, (*base, *steps_of(self._choices)))
-        return Outcome(strategy=self.name, done=ordered, sensitivities=tuple(found))
+        return Outcome(strategy=self.name, done=ordered, sensitivities=tuple(found), fallbacks=weaker)
 
-    def _phase(self, bench: Workbench, base: Sequence[Step], left: list[Sensitivity], phase: str) -> list[Done]:
-        done: list[Done] = []
+    def _phase(
+        self, bench: Workbench, base: Sequence[Step], left: list[Sensitivity], phase: str, done: list[Done]
+    ) -> None:
+        """Adds to `done` move by move, so that a search that is cut short has what it did."""
         reverts = 0
         while reverts < self.patience:
             open_moves = [each for each in left if self._may(bench, base, each, phase)]
@@ -150,24 +158,23 @@ class Targeted:
             made = self._try(bench, base, best.move)
             done += made
             reverts = 0 if made[-1].kept else reverts + 1
-        return done
 
-    def _hold(self, bench: Workbench, base: Sequence[Step], done: list[Done]) -> list[Done]:
-        """The whole development set after a turn: moves are taken back, the last first, until the limit holds."""
-        reference = bench.measure(bench.reference).wer
+    def _hold(self, bench: Workbench, base: Sequence[Step], done: list[Done]) -> None:
+        """All that may be chosen on, after a turn: moves are taken back, the last first, until the limit holds."""
         while True:
             steps = (*base, *steps_of(self._choices))
             candidate = bench.build(steps)
+            found = sets.change(bench, candidate)
             wer = bench.measure(candidate).wer
             bench.note(self.name, steps, candidate, kl=bench.kl(candidate).kl, wer=wer, on="full")
-            bench.say(f"whole development set: WER {100 * (wer - reference):+.2f} points")
-            if wer - reference <= bench.limit + 1e-12 or not self._history:
-                return done
+            bench.say(f"{bench.dev.name}: {found.told}")
+            if found.holds or not self._history:
+                return
             move, self._choices = self._history.pop()
-            why = f"reverted: with it WER rises by {100 * (wer - reference):.2f} points on the whole set"
+            why = f"reverted: with it {found.told}"
             bench.say(f"{move.name}: {why}")
             mine = [i for i, each in enumerate(done) if each.kept and each.step in move.steps][-len(move.steps) :]
-            done = [replace(each, kept=False, reason=why) if i in mine else each for i, each in enumerate(done)]
+            done[:] = [replace(each, kept=False, reason=why) if i in mine else each for i, each in enumerate(done)]
 
     def _may(self, bench: Workbench, base: Sequence[Step], each: Sensitivity, phase: str) -> bool:
         """A component's turn takes each slot once, mildest choice first; what goes further waits for the last phase."""
@@ -215,6 +222,11 @@ class Targeted:
         return [Done(step=step, kept=good, reason=f"{reason} ({says})", numbers=numbers) for step in move.steps]
 
 
+def stage(done: Sequence[Done], steps: Sequence[Step]) -> tuple[Done, ...]:
+    """These steps, each as it went when it was kept last."""
+    return tuple(next(each for each in reversed(done) if each.kept and each.step == step) for step in steps)
+
+
 def arranged(done: Sequence[Done], steps: Sequence[Step]) -> tuple[Done, ...]:
     """The kept steps in the order in which they are carried out, then those that went or that a further choice replaced."""
     left = list(done)
@@ -234,26 +246,28 @@ def judge(
 ) -> tuple[str, dict[str, Value]]:
     """Measure a recipe against the limit and against the one before it: (reason, numbers). The reason of a step that must
     go begins with `reverted`."""
-    base = bench.measure(bench.reference, small=small).wer
     found = bench.measure(after, small=small)
-    increase = found.wer - base
-    limit = bench.limit + (SMALL_SLACK if small else 0.0)
+    change = sets.change(bench, after, small=small)
     kl = bench.kl(after).kl
     bench.note(strategy, steps, after, kl=kl, wer=found.wer, on="small" if small else "full")
     energy, energy_before = bench.energy_mj(after), bench.energy_mj(before)
     numbers: dict[str, Value] = {
-        "energy_mj_per_audio_s": energy, "saved_mj": energy_before - energy, "wer": found.wer, "wer_increase": increase,
+        "energy_mj_per_audio_s": energy, "saved_mj": energy_before - energy, "wer": found.wer, "wer_increase": change.increase,
+        "wer_margin": change.margin,
         "kl": kl, "size_bytes": after.size_bytes,
     }  # fmt: skip
-    if increase > limit + 1e-12:
-        return f"reverted: WER {100 * increase:+.2f} points, the limit is {100 * limit:.2f}", numbers
+    if not change.holds:
+        return f"reverted: {change.told}", numbers
     if energy > energy_before * (1 + 1e-9):
         return f"reverted: modelled energy rises by {energy - energy_before:.4f} mJ/s", numbers
     slower = bench.slower_by(before, after)
     numbers["time_ratio"] = slower
     if slower > SLOWER:
         return f"reverted: measured {100 * (slower - 1):.0f} % slower", numbers
-    return f"saves {energy_before - energy:.4f} mJ/s, WER {100 * increase:+.2f} points, time x{slower:.2f}", numbers
+    return (
+        f"saves {energy_before - energy:.4f} mJ/s, WER {100 * change.increase:+.2f} points, time x{slower:.2f}",
+        numbers,
+    )
 
 
 def _as_far_as_it_goes(
@@ -264,21 +278,24 @@ def _as_far_as_it_goes(
     base = kept(lossless)
     best: list[Done] = []
     gone: list[Done] = []
-    for level, made in levels:
-        steps = [*base, *made]
-        try:
-            after = bench.build(steps)
-        except InputError as error:
-            bench.say(f"{level}: {error.what}")
-            gone += recorded(made, f"{level}: not applicable: {error.what}", {}, good=False)
-            continue
-        reason, numbers = judge(bench, name, bench.build(base), after, steps)
-        bench.say(f"{level}: {reason}")
-        if reason.startswith("reverted"):
-            gone += recorded(made, f"{level}: {reason}", numbers, good=False)
-            break
-        best = recorded(made, reason, numbers, good=True)
-    return Outcome(strategy=name, done=(*lossless, *best, *gone))
+    weaker: list[tuple[Done, ...]] = []
+    with bench.budget.searching(bench.say):
+        for level, made in levels:
+            steps = [*base, *made]
+            try:
+                after = bench.build(steps)
+            except InputError as error:
+                bench.say(f"{level}: {error.what}")
+                gone += recorded(made, f"{level}: not applicable: {error.what}", {}, good=False)
+                continue
+            reason, numbers = judge(bench, name, bench.build(base), after, steps)
+            bench.say(f"{level}: {reason}")
+            if reason.startswith("reverted"):
+                gone += recorded(made, f"{level}: {reason}", numbers, good=False)
+                break
+            weaker.insert(0, (*(each for each in lossless if each.kept), *best))
+            best = recorded(made, reason, numbers, good=True)
+    return Outcome(strategy=name, done=(*lossless, *best, *gone), fallbacks=tuple(weaker))
 
 
 @dataclass(slots=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from wattscribe.compress.budget import Budget
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.candidate import COMPONENTS, Candidate
 from wattscribe.compress.divergence import Divergence, Probe
 from wattscribe.compress.levers import LEVERS, apply
 from wattscribe.compress.measure import Measurement, Measurer, listen, texts_equal
+from wattscribe.compress.memo import Memo
 from wattscribe.compress.recipe import Done, Step
+from wattscribe.compress.sets import Held
 from wattscribe.compress.shelf import Shelf
 from wattscribe.compress.speech import SpeechSet
 from wattscribe.errors import InputError
@@ -49,7 +52,7 @@ class Tried:
     kl: float | None = None
     wer: float | None = None
     on: str = ""
-    """`small` or `full`: the development set that `wer` is of."""
+    """`small` or `full`: the part of the development set that `wer` is of; `full` is all that may be chosen on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +62,7 @@ class Workbench:
     original: Candidate
     measurer: Measurer
     dev: SpeechSet
+    """What a strategy may choose on: the development set, or the part of it that is not held back."""
     small: SpeechSet
     calibration: Calibration
     probe: Probe
@@ -67,6 +71,9 @@ class Workbench:
     against: Candidate | None = None
     """What the result is compared with where that is not `original`: the dense model before pruning."""
     seed: int = 0
+    held: Held | None = None
+    budget: Budget = field(default_factory=Budget)
+    memo: Memo = field(default_factory=Memo)
     say: Callable[[str], None] = lambda _: None
     tried: list[Tried] = field(default_factory=list)
     _built: Shelf[tuple[str, ...], Candidate] = field(default_factory=lambda: Shelf(lambda each: each.size_bytes))
@@ -78,6 +85,11 @@ class Workbench:
         """The model whose WER and energy count as before."""
         return self.against or self.original
 
+    @property
+    def whole(self) -> SpeechSet:
+        """The development set with what is held back."""
+        return self.dev if self.held is None else self.held.whole
+
     # --- building ---------------------------------------------------------------------------------------------------
     def build(self, steps: Sequence[Step]) -> Candidate:
         """The original after these steps. Parts that other recipes share are made once."""
@@ -87,6 +99,7 @@ class Workbench:
         return self._built.get(key, lambda: self._apply(self.build(steps[:-1]), steps))
 
     def _apply(self, before: Candidate, steps: Sequence[Step]) -> Candidate:
+        self.budget.check()
         last = steps[-1]
         if last.component not in COMPONENTS or last.lever in ("prune-width", "segments"):
             return apply(before, last, self.calibration)
@@ -113,9 +126,14 @@ class Workbench:
             self._counts[key] = (decoded.total, decoded.audio_s)
         return self._counts[key]
 
-    def kl(self, candidate: Candidate) -> Divergence:
-        """Distance from the original on unlabelled audio."""
-        return self.probe.of(candidate)
+    def kl(self, candidate: Candidate, probe: Probe | None = None) -> Divergence:
+        """Distance from the original on unlabelled audio, or on what another probe has heard."""
+        self.budget.check()
+        asked = probe or self.probe
+        key = f"{self.original.digest}-{candidate.digest}-{asked.speech.digest}"
+        return self.memo.recall(
+            "divergence", key, lambda: asked.of(candidate), of=lambda row: Divergence(**row), to=asdict
+        )
 
     def measure(self, candidate: Candidate, *, small: bool = False) -> Measurement:
         """A real decode of the development set, or of the small part of it."""
@@ -137,7 +155,7 @@ class Workbench:
         All are proven at once by one decode; where a text differs, one after the other, and those at fault are left out.
         """
         offered, left_out = self._offered()
-        if self._identical(self.build(offered)) == len(self.dev):
+        if self._identical(self.build(offered)) == len(self.whole):
             return [*(self._proven(offered[: number + 1]) for number in range(len(offered))), *left_out]
         done: list[Done] = []
         good: list[Step] = []
@@ -168,16 +186,24 @@ class Workbench:
         return offered, left_out
 
     def _identical(self, candidate: Candidate) -> int:
-        reference = self.measurer.decode(self.original, self.dev, "frame-by-frame")
-        return texts_equal(reference.texts, self.measurer.decode(candidate, self.dev).texts)
+        """Utterances of the whole development set whose text is the same: nothing is chosen here that could be luck."""
+        parts = (self.dev,) if self.held is None else (self.held.choose, self.held.confirm)
+        return sum(
+            texts_equal(
+                self.measurer.decode(self.original, each, "frame-by-frame").texts,
+                self.measurer.decode(candidate, each).texts,
+            )
+            for each in parts
+        )
 
     def _proven(self, steps: Sequence[Step]) -> Done:
         """The last of the steps as it went; a decode of a later prefix of an identical chain proves the earlier ones."""
         before, after = self.build(steps[:-1]), self.build(steps)
         saved = self.energy_mj(before) - self.energy_mj(after)
-        same = len(self.dev) if self._chain_proven(steps) else self._identical(after)
-        good = same == len(self.dev)
-        proof = f"text of {same} of {len(self.dev)} utterances identical"
+        whole = len(self.whole)
+        same = whole if self._chain_proven(steps) else self._identical(after)
+        good = same == whole
+        proof = f"text of {same} of {whole} utterances identical"
         reason = f"{LEVERS[steps[-1].lever].says}; {proof}" if good else f"reverted: {proof}"
         self.say(f"  {steps[-1]}: {'kept' if good else 'reverted'}, {self.energy_mj(after):.4f} mJ/s, {proof}")
         numbers = {"energy_mj_per_audio_s": self.energy_mj(after), "saved_mj": saved, "size_bytes": after.size_bytes}
@@ -185,7 +211,7 @@ class Workbench:
 
     def _chain_proven(self, steps: Sequence[Step]) -> bool:
         offered, _ = self._offered()
-        return list(steps) == offered[: len(steps)] and self._identical(self.build(offered)) == len(self.dev)
+        return list(steps) == offered[: len(steps)] and self._identical(self.build(offered)) == len(self.whole)
 
     # --- speed ------------------------------------------------------------------------------------------------------
     def slower_by(self, before: Candidate, after: Candidate, *, rounds: int = 3, utterances: int = 6) -> float:
@@ -195,6 +221,14 @@ class Workbench:
         """
         if before.digest == after.digest and before.decoding == after.decoding:
             return 1.0
+        self.budget.check()
+        sides = "-".join(f"{each.digest}-{each.decoding}-{each.segments}" for each in (before, after))
+        key = f"{sides}-{self.small.digest}-{rounds}-{utterances}"
+        return self.memo.recall(
+            "time_ratio", key, lambda: self._timed(before, after, rounds, utterances), of=float, to=float
+        )
+
+    def _timed(self, before: Candidate, after: Candidate, rounds: int, utterances: int) -> float:
         speech = self.small.audio[:utterances]
         best: list[dict[int, float]] = [{}, {}]
         with before.directory() as one, after.directory() as other:

@@ -89,6 +89,8 @@ def _row(title: str, sides: Sequence[Side], key: str, factor: float, form: str) 
 def _verdict(each: Acceptance) -> str:
     low, high = each.wer_increase_ci95
     proven = "is non-inferior" if each.non_inferior else "is not proven to be non-inferior"
+    if each.non_inferior is None:
+        return f"{each.on}: cannot be judged: {each.cannot_show}. WER {100 * each.wer_increase:+.2f} points."
     return (
         f"{each.on}: the result {proven} within {100 * each.limit:g} points: WER {100 * each.wer_increase:+.2f} points, "
         f"95 % from {100 * low:+.2f} to {100 * high:+.2f}, one-sided bound {100 * each.wer_increase_upper95:+.2f} "

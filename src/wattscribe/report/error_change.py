@@ -16,7 +16,10 @@ from wattscribe.scoring import (
     ErrorCounts,
     Metric,
     PairedResult,
+    can_show,
+    it_takes,
     paired_bootstrap,
+    too_few,
     units_to_bound,
     units_to_show,
     unseen_rate,
@@ -111,19 +114,16 @@ def _limit_points(gates: Gates, found: PairedResult) -> float:
 def _reason(metric: Metric, found: PairedResult, limit: float, words: int, needed: int | None) -> str | None:
     """Why the increase is not shown to be within the limit; None: it is."""
     name, rise, upper = metric.upper(), 100 * found.difference, 100 * found.upper95
-    able = limit == 0 or found.places >= units_to_bound(limit / 100) - 1e-6
+    able = can_show(limit / 100, found.places)
     if upper <= limit + 1e-9 and able:
         return None
-    takes = (
-        "no number of words shows that: ask for more than 0 points" if needed is None else f"it takes about {needed:,}"
-    )
     if not able:
-        return f"{name} is not judged: {plural(words, 'word')} cannot show a rise of {limit:g} points, whatever is heard; {takes}"
+        return f"{name} is not judged: {too_few(limit, words, needed)}"
     figures = f"{rise:+.2f} points, with 95 % confidence below {upper:+.2f}"
     if rise > limit:
         return f"{name} rises by more than {limit:+.2f} points: {figures}"
     few = f"{plural(words, 'word')} are too few to tell"
-    return f"{name} is not shown to rise by less than {limit:+.2f} points: {figures}; {few}, {takes}"
+    return f"{name} is not shown to rise by less than {limit:+.2f} points: {figures}; {few}, {it_takes(needed)}"
 
 
 def _unseen_note(found: PairedResult, words: int, speakers: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wattscribe.scoring.bounds import units_to_bound, units_to_show, unseen_rate
+from wattscribe.scoring.bounds import SATURATED, can_show, it_takes, too_few, units_to_bound, units_to_show, unseen_rate
 from wattscribe.scoring.counting import ErrorCounts, Span, count_errors, mean_counts
 from wattscribe.scoring.intervals import RESAMPLES, RateInterval, wer_interval
 from wattscribe.scoring.normalise import NORMALISERS, Normaliser, normaliser
@@ -15,6 +15,7 @@ from wattscribe.scoring.paired import (
     mapsswe,
     paired_bootstrap,
     segments,
+    standard_error,
 )
 from wattscribe.scoring.rank import RankCorrelation, spearman
 
@@ -27,17 +28,22 @@ __all__ = [
     "Metric",
     "Normaliser",
     "PairedResult",
+    "SATURATED",
     "RankCorrelation",
     "RateInterval",
     "Span",
+    "can_show",
     "count_errors",
     "holm",
+    "it_takes",
     "mapsswe",
     "mean_counts",
     "normaliser",
     "paired_bootstrap",
     "segments",
     "spearman",
+    "standard_error",
+    "too_few",
     "units_to_bound",
     "units_to_show",
     "unseen_rate",

@@ -12,6 +12,10 @@ from statistics import NormalDist
 POWER = 0.8
 """The chance with which a proposed amount of speech shows what it is to show, where the true increase is none."""
 
+SATURATED = 0.8
+"""Error rate from which a set shows no harm: only a word that is right can be lost, so that of new errors at most a fifth would
+be seen here, and one within the limit may be five times beyond it on speech that is understood."""
+
 
 def unseen_rate(units: float, confidence: float = 0.95) -> float:
     """The rate below which, with this confidence, an event lies that did not happen in so many independent units."""
@@ -21,6 +25,25 @@ def unseen_rate(units: float, confidence: float = 0.95) -> float:
 def units_to_bound(rate: float, confidence: float = 0.95) -> float:
     """How many units without the event show that it is rarer than `rate`; infinite for a rate of zero."""
     return math.log1p(-confidence) / math.log1p(-rate) if 0 < rate < 1 else (math.inf if rate <= 0 else 1.0)
+
+
+def can_show(limit: float, units: float) -> bool:
+    """Whether so many units, with no event in them, would show a rate below `limit`. None shows a limit of zero: what is asked
+    then is judged by what is seen, and never shown."""
+    return limit <= 0 or units >= units_to_bound(limit) - 1e-6
+
+
+def too_few(limit_points: float, words: int, needed: int | None) -> str:
+    """What to say where they cannot; `needed` words could."""
+    said = f"{words:,} word{'' if words == 1 else 's'}"
+    return f"{said} cannot show a rise of {limit_points:g} points, whatever is heard; {it_takes(needed)}"
+
+
+def it_takes(needed: int | None) -> str:
+    """So many words; None: no number of words."""
+    if needed is None:
+        return "no number of words shows that: ask for more than 0 points"
+    return f"it takes about {needed:,}"
 
 
 def events_upper(count: float, units: float, confidence: float = 0.95) -> float:

@@ -97,6 +97,15 @@ def paired_bootstrap(
     )
 
 
+def standard_error(
+    first: ErrorCounts, second: ErrorCounts, speakers: Sequence[str] | None = None, *, fewest_speakers: int = 2
+) -> float | None:
+    """Of the difference of two WERs as `paired_bootstrap` has it, without its draws; None for one utterance."""
+    _check_paired(first, second)
+    groups = clusters(speakers, first.utterances, fewest=fewest_speakers)
+    return None if groups.count < 2 else _standard_error(*_change(first, second, "wer"), groups)
+
+
 def _change(first: ErrorCounts, second: ErrorCounts, metric: Metric) -> tuple[Floats, Floats]:
     """Errors that the second makes more than the first, and reference words or characters, per utterance."""
     if metric == "wer":
