@@ -14,7 +14,6 @@ from wattscribe.errors import InputError, MeterError
 from wattscribe.meters.base import Clock, MonotonicClock
 from wattscribe.meters.files import SensorFiles
 
-
 SIMULATED = "etc/wattscribe-simulated-board"
 """The file by which a played board is known: no figure of it may be called measured."""
 

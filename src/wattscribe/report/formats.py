@@ -21,9 +21,9 @@ from wattscribe.report.modelled import counted
 from wattscribe.report.once import once_sentences
 from wattscribe.report.sentences import (
     basis_sentences,
+    board_sentences,
     recording_sentences,
     scaling_sentences,
-    board_sentences,
     sensor_sentences,
     starved_sentences,
 )

@@ -35,6 +35,7 @@ TICK_S = 0.005
 """How often the load is brought up to date: a quarter of the shortest mark's edge error that `meters attach` allows."""
 CHILDREN_S = 0.2
 """How often new child processes are looked for: a worker takes longer than that to load before its window opens."""
+MARK_CORES = 2
 BOARD_NAME, RECORDER_NAME, TRUTH_NAME = "board", "simulated-recorder.csv", "simulated-truth.json"
 INA_UPDATE_S = 0.05
 INA_STEP_W = 0.04
@@ -368,8 +369,12 @@ def played(name: str, costs: Mapping[str, Cost] | None = None) -> Iterator[Board
 
 
 def leave(board: Board, facts: RunFacts, run_dir: Path) -> None:
-    """What the recorder saw, and the truth, beside the run."""
-    load = board.load.settled()
+    """What the recorder saw, and the truth, beside the run.
+
+    Where the run marked, the recorder sees every core busy: a board of its own would not share them with this machine's others.
+    """
+    pulses = [each for marks in facts.marks for group in marks.groups for each in group]
+    load = board.load.settled().overlaid(pulses, board.kind.idle_w + MARK_CORES * board.kind.core_w)
     recorder = Recorder(noise_w=0.05)
     recorder.write(run_dir / RECORDER_NAME, load, Window(start_s=load.edges_s[0], end_s=load.edges_s[-1]))
     truth = {

@@ -44,6 +44,15 @@ class Load:
         middles = (edges_s[:-1] + edges_s[1:]) / 2
         return np.asarray(self.powers_w)[np.searchsorted(self.edges_s, middles, side="right")]
 
+    def overlaid(self, pulses: Sequence[Window], power_w: float) -> Load:
+        """This load but for `power_w` in each of the pulses, which come one after another."""
+        ends = [each for pulse in pulses for each in (pulse.start_s, pulse.end_s)]
+        edges = np.unique([*self.edges_s, *ends])
+        middles = (edges[:-1] + edges[1:]) / 2
+        inside = np.searchsorted(ends, middles, side="right") % 2 == 1
+        powers = np.where(inside, power_w, self.powers_between(edges))
+        return Load(powers_w=(self.powers_w[0], *powers.tolist(), self.powers_w[-1]), edges_s=tuple(edges.tolist()))
+
     def window_j(self, window: Window) -> float:
         return self.energy_j(window.start_s, window.end_s)
 

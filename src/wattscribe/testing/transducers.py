@@ -122,7 +122,7 @@ def _joiner(rng: np.random.Generator, width: int) -> bytes:
 
 
 def _matrix(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:
-    return (rng.standard_normal((rows, columns)) / np.sqrt(rows)).astype(np.float32)
+    return np.asarray(rng.standard_normal((rows, columns)) / rows**0.5, np.float32)
 
 
 def _node(kind: str, inputs: Sequence[str], output: str, **attributes: Attribute) -> Node:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,15 +59,13 @@ def _cost(trial: Trial, kind: Kind) -> Cost:
     audio_s = sum(len(each) for each in speech) / SAMPLE_RATE_HZ
     files_s = 0.0 if trial.streaming_latency else audio_s
     prepare(trial.recognizer, files_s)  # as the bench does, so that the same graphs run
-    counts, before_s = Counts(), 0.0
+    counts = Counts()
     with closing(OnnxRecognizer(trial.recognizer)) as recognizer:
         recognizer.settle(files_s)
+        hear_live = partial(hear, recognizer, now_s=time.monotonic)
         before_s = time.process_time()
         for audio in speech:
-            if trial.streaming_latency:
-                heard = hear(recognizer, audio, time.monotonic)[0]
-            else:
-                heard = recognizer.transcribe([audio])[0]
+            heard = hear_live(audio)[0] if trial.streaming_latency else recognizer.transcribe([audio])[0]
             counts += heard.counts or Counts()
         cpu_s = time.process_time() - before_s
     joules = joules_of(trial.recognizer, counts, memory_j_per_byte=kind.memory_j_per_byte, mac_j=kind.mac_j)
@@ -91,7 +90,7 @@ def _speech(trial: Trial) -> list[NDArray[np.float32]]:
 
     corpus = open_corpus(trial.corpus)
     usable = (each for each in corpus if not isinstance(each, Rejected))
-    found = []
+    found: list[NDArray[np.float32]] = []
     for each in usable:
         if trial.limit is not None and len(found) >= trial.limit:
             break
