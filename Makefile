@@ -33,6 +33,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.stated
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

@@ -17,9 +17,10 @@ from wattscribe.testing.demonstration import SIZES, steps
 ROOT = Path(__file__).parents[2]
 SHORT = (
     "import sys; from wattscribe.testing import demonstration; demonstration.UTTERANCES = 6; "
+    "demonstration.MARKS = ('--mark', '--mark-unit', '0.2', '--idle', '0.5'); "
     "from wattscribe.cli import main; sys.exit(main(sys.argv[1:]))"
 )
-"""The demo on six utterances in place of twenty."""
+"""The demo on six utterances in place of twenty, with shorter marks and rests."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,10 @@ def test_the_demo_plays_every_step_to_its_end(demo: tuple[subprocess.CompletedPr
     assert done.stderr == ""
     out = Path("runs/simulated")
     shown = re.findall(r"^\$ (wattscribe .*)$", done.stdout, re.MULTILINE)
-    expected = [str(each).replace("--limit 20", "--limit 6") for each in steps("orin-nano", out)]
+    expected = [
+        str(each).replace("--limit 20", "--limit 6").replace("--mark-unit 0.4 --idle 1 ", "--mark-unit 0.2 --idle 0.5 ")
+        for each in steps("orin-nano", out)
+    ]
     assert shown == expected, "each command as it can be given again"
     for name in (
         "board",

@@ -175,9 +175,8 @@ def test_intervals_of_a_played_run_are_checked_against_the_true_joules(played_ru
     assert len(truth["trials"]) == 2
     assert {each.what.split(", ")[1] for each in found} >= {"external.simulated-recorder", "rapl.psys", "rapl.cpu"}
     for each in found:
-        assert each.found == pytest.approx(each.truth, rel=0.1), each
-    held = [each.covered for each in found]
-    assert held.count(True) >= len(held) // 2, table(found)
+        assert each.found == pytest.approx(each.truth, rel=0.05), each
+    assert any(each.covered for each in found), table(found)
 
 
 def test_what_is_not_covered_is_said() -> None:
@@ -190,6 +189,7 @@ def test_what_is_not_covered_is_said() -> None:
     ).splitlines()
     assert [line.split()[-1] for line in said[1:4]] == ["yes", "no", "short"]
     assert said[-1].startswith("1 of 2 intervals hold the truth")
+    assert said[-1].endswith("the furthest figure is 20 % off.")
 
 
 def test_a_played_run_is_not_resumed_nor_mixed_with_a_real_one(

@@ -205,12 +205,16 @@ def table(found: Sequence[Check]) -> str:
     """One line per figure, and how many intervals held the truth."""
     rows = [("simulated figure", "unit", "true", "found", "95 % interval", "holds the truth")]
     for each in found:
-        figure = "unavailable" if each.found is None else f"{each.found:.4g}"
-        interval = "–" if each.ci95 is None else f"{each.ci95[0]:.4g} to {each.ci95[1]:.4g}"
+        figure = "unavailable" if each.found is None else f"{each.found:.5g}"
+        interval = "–" if each.ci95 is None else f"{each.ci95[0]:.5g} to {each.ci95[1]:.5g}"
         verdict = {None: each.reason or "no interval", True: "yes", False: "no"}[each.covered]
-        rows.append((each.what, each.unit, f"{each.truth:.4g}", figure, interval, verdict))
+        rows.append((each.what, each.unit, f"{each.truth:.5g}", figure, interval, verdict))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     judged = [each.covered for each in found if each.covered is not None]
-    lines.append(f"{sum(judged)} of {len(judged)} intervals hold the truth; 95 % are meant to.")
+    off = max(
+        (abs(each.found / each.truth - 1) for each in found if each.covered is False and each.found), default=None
+    )
+    furthest = "" if off is None else f" Of the others the furthest figure is {100 * off:.2g} % off."
+    lines.append(f"{sum(judged)} of {len(judged)} intervals hold the truth; 95 % are meant to.{furthest}")
     return "\n".join(lines)
