@@ -32,12 +32,14 @@ from wattscribe.testing.recorder import Recorder
 from wattscribe.testing.work import Cost
 
 TICK_S = 0.005
-"""How often the load is brought up to date: a quarter of the shortest mark's edge error that `meters attach` allows."""
+"""How often the load is brought up to date: a tenth of the clock error that `meters attach` allows."""
 CHILDREN_S = 0.2
 """How often new child processes are looked for: a worker takes longer than that to load before its window opens."""
 MARK_CORES = 2
+"""Busy where the run marks."""
 BOARD_NAME, RECORDER_NAME, TRUTH_NAME = "board", "simulated-recorder.csv", "simulated-truth.json"
 INA_UPDATE_S = 0.05
+"""16 conversions of three channels, as `samples` 16 makes of it."""
 INA_STEP_W = 0.04
 """8 mA at 5 V."""
 INA_MEMORY_S = 0.0066
@@ -232,9 +234,6 @@ class Board:
 
     def host(self) -> Host:
         return Host(files=self.files, commands=NoCommands())
-
-    def rail(self, share: Share) -> Rail:
-        return Rail(load=self.load, share=share, idle_w=self.kind.idle_w)
 
     def start(self) -> None:
         self._thread.start()
