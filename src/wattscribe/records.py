@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-Evidence = Literal["measured", "calibrated", "modelled", "unavailable"]
-"""How a figure came about. Figures of different evidence are never ranked together."""
+Evidence = Literal["measured", "calibrated", "modelled", "simulated", "unavailable"]
+"""How a figure came about; `simulated`: read as a measurement is, but of a board that is played (`testing.board`). Figures of
+different evidence are never ranked together."""
 
 Runtime = Literal["hf", "ct2", "sherpa", "pocketsphinx", "onnx", "fake"]
 TrialStatus = Literal["pending", "running", "done", "failed"]

@@ -67,13 +67,14 @@ def run(
             opened,
             clock=clock or MonotonicClock(),
             rate_hz=experiment.sample_rate_hz,
+            evidence=None if host.simulated is None else "simulated",
             idle_s=experiment.idle_s,
             limit_s=experiment.cooldown_limit_s,
             band=experiment.cooldown_band,
             recorded_elsewhere=experiment.mark,
         )
         if resume:
-            journal, spools = _go_on(experiment, out_dir, watcher, retry_failed=retry_failed)
+            journal, spools = _go_on(experiment, out_dir, host, watcher, retry_failed=retry_failed)
         else:
             journal, spools = _begin(experiment, out_dir, host, watcher, overwrite=overwrite)
         with _or_put_back(out_dir, spools) as previous:
@@ -297,7 +298,7 @@ def _leave(out_dir: Path, lock: Lock, *, was_there: bool) -> None:
 
 
 def _go_on(
-    experiment: Experiment, out_dir: Path, watcher: Watcher, *, retry_failed: bool
+    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, retry_failed: bool
 ) -> tuple[Journal, Mapping[Key, Spool]]:
     """A run that was broken off, with the speech of the trials that have no verdict yet, or a failed one to be tried again."""
     journal = Journal.resume(out_dir)
@@ -309,6 +310,7 @@ def _go_on(
                 where=out_dir,
                 fix="Go on with --resume alone, or start anew with --overwrite",
             )
+        _check_board(read_run(out_dir).machine.get("simulated_board"), host, out_dir)
         trials = journal.unfinished()
         if retry_failed:
             trials += [each.trial for each in read_run(out_dir).trials if each.status == "failed"]
@@ -319,6 +321,15 @@ def _go_on(
         discard(out_dir / SPOOL_DIRECTORY)
         journal.close()
         raise
+
+
+def _check_board(began: Any, host: Host, out_dir: Path) -> None:
+    """Raises InputError where a run of a played board would go on with a real one's sensors, or the other way round."""
+    if began != host.simulated:
+        words = {True: "this run began on no simulated board", False: f"this run began on a simulated board, {began}"}
+        raise InputError(
+            words[began is None], where=out_dir, fix="Start anew with --overwrite, or choose another --out"
+        )
 
 
 def _check_place(trials: Sequence[Trial], began: str | None) -> None:

@@ -15,6 +15,7 @@ VERBS = {
     "bench": "measure any recognizer × precision × corpus × noise on this device",
     "report": "turn a run into one HTML page, a table, CSV, JSON or Parquet",
     "compare": "accept or refuse a new run against a base run, for a CI pipeline",
+    "demo": "try everything without a meter, on a simulated board",
     "meters": "what can be measured on this machine, what cannot, and why",
     "data": "download a LibriSpeech set, resumable and checked",
     "transcribe": "text as it is recognised: files, standard input or the microphone",

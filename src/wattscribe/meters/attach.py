@@ -134,6 +134,10 @@ def attach(
             where=source.path,
             fix="Record both marks and faster, keep the machine quiet while it marks, or allow more: --max-error SECONDS",
         )
+    if facts.machine.get("simulated_board") is not None:  # a recorder of a board that is played is played as well
+        source = replace(
+            source, rails=tuple(replace(r, about=replace(r.about, evidence="simulated")) for r in source.rails)
+        )
     samples = _Samples(source.rails, {trial.trial.id: trial for trial in covered}, alignment)
     record = _record(source, alignment, covered=len(covered), outside=len(trials) - len(covered))
     record = replace(record, gain_error=gain_error)

@@ -21,6 +21,7 @@ from wattscribe.report.modelled import counted
 from wattscribe.report.once import once_sentences
 from wattscribe.report.sentences import (
     basis_sentences,
+    board_sentences,
     recording_sentences,
     scaling_sentences,
     sensor_sentences,
@@ -96,7 +97,12 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    notes = [*markdown_notes(made), *(f"- {_inline(each)}" for each in basis_sentences(seen)), *_rejected_notes(seen)]
+    notes = [
+        *(f"- ! {_inline(each)}" for each in board_sentences(facts)),
+        *markdown_notes(made),
+        *(f"- {_inline(each)}" for each in basis_sentences(seen)),
+        *_rejected_notes(seen),
+    ]
     said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
     said += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
     notes += [f"- {_inline(each)}" for each in said]

@@ -146,7 +146,7 @@ class Device(_Strict):
     name: str
     title: str
     description: str = ""
-    evidence: Literal["modelled", "calibrated"] = "modelled"
+    evidence: Literal["modelled", "calibrated", "simulated"] = "modelled"
     tiers: tuple[Tier, ...] = Field(min_length=1, max_length=2)
     operations: Mapping[str, OperationCost] = Field(min_length=1)
     idle: Constant
