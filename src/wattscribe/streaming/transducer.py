@@ -22,6 +22,7 @@ from wattscribe.streaming.files import TransducerFiles, find_files
 from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
+from wattscribe.streaming.nemo import SYMBOLS_PER_FRAME
 from wattscribe.streaming.opening import open_encoder, open_rows, takes_one_scale
 from wattscribe.streaming.phrases import Phrase, tokens_of
 from wattscribe.streaming.predictor import Predictor
@@ -162,7 +163,8 @@ class Transducer:
         scaled = {path: beam and alone and takes_one_scale(path) for path in (files.predictor, files.joiner)}
         self.joint_scale = scaled[files.joiner]
         net = open_rows(files.predictor, threads=threads, many=not alone)
-        self.predictor = Predictor(net, files.predictor, one_scale=scaled[files.predictor])
+        facts = self.encoder.layout.nemo
+        self.predictor = Predictor(net, files.predictor, one_scale=scaled[files.predictor], facts=facts)
         self.predict_anew = scaled[files.predictor] and not self.predictor.states
         many = not alone or not (self.joint_scale or self.decoding.frame_by_frame)
         net = open_rows(files.joiner, threads=threads, many=many)
@@ -181,6 +183,9 @@ class Transducer:
         wrong = f"tokens.txt lists {listed}" if listed < scored else None
         if known not in (None, scored):
             wrong = f"{files.predictor.name} knows {known}"
+        facts = self.encoder.layout.nemo
+        if facts is not None and scored != facts.blank + 1:
+            wrong = f"{files.encoder.name} knows {facts.blank} and a blank"
         if wrong is not None:
             raise ModelError(
                 f"{files.joiner.name} scores {scored} tokens, but {wrong}",
@@ -190,14 +195,22 @@ class Transducer:
         return scored
 
     def _decoder(self) -> Greedy | Beam:
-        chosen = self.decoding
+        chosen, facts = self.decoding, self.encoder.layout.nemo
         if chosen.method == "greedy":
             return Greedy(
                 self.predictor,
                 self.joiner,
-                unknown_id=self.vocabulary.unknown_id,
+                unknown_id=self.vocabulary.unknown_id if facts is None else None,
                 blank_penalty=chosen.blank_penalty,
                 frame_by_frame=chosen.frame_by_frame,
+                symbols_per_frame=1 if facts is None else SYMBOLS_PER_FRAME,
+                remembers=facts is None,
+            )
+        if facts is not None:
+            raise InputError(
+                "NeMo's models are decoded greedily here",
+                where=self.files.directory,
+                fix="Leave out the beam, or use sherpa:DIRECTORY",
             )
         return Beam(
             self.predictor,
