@@ -52,6 +52,11 @@ class Tensor:
     def nbytes(self) -> int:
         return (self.elements * BITS[self.dtype] + 7) // 8
 
+    @property
+    def is_external(self) -> bool:
+        """Whether the bytes lie in a file beside the model."""
+        return self._external is not None
+
     def array(self) -> NDArray[Any]:
         """The values, read-only where they lie in the file. Raises ModelError for missing or short data and for
         types that numpy does not have (bfloat16, float8, 4 bit)."""

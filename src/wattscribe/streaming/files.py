@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
+from wattscribe.streaming.onnxfile import read_onnx
 
 COMPONENTS = ("encoder", "decoder", "joiner")
 """File name prefixes of sherpa-onnx's layout; its `decoder` is our predictor."""
@@ -38,7 +39,8 @@ class TransducerFiles:
     @property
     def model_bytes(self) -> int:
         """Size of the three networks, with external weights beside them."""
-        beside = sum(path.stat().st_size for path in self.directory.glob("*.onnx.data"))
+        models = [read_onnx(path) for _, path in self.components]
+        beside = sum(each.nbytes for model in models for each in model.graph.tensors() if each.external)
         return beside + sum(path.stat().st_size for _, path in self.components)
 
 

@@ -15,12 +15,16 @@ from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.naming import shortened
 from wattscribe.streaming.onnxfile import OnnxFile, parse_onnx, read_onnx
+from wattscribe.streaming.portable import whole
 from wattscribe.streaming.rewrite import rewrite
 from wattscribe.streaming.rowwise import by_row
 from wattscribe.streaming.session import open_session
 from wattscribe.streaming.single import single
 from wattscribe.streaming.trial import feeds_of, noise
 from wattscribe.streaming.trimming import trimmed
+
+_LARGEST_INSIDE_BYTES = 1 << 29
+"""Weights beside a model up to this size are taken into memory with it; larger ones are read by onnxruntime alone."""
 
 
 def open_encoder(
@@ -37,21 +41,35 @@ def open_encoder(
     net = kept(path, target, threads)
     if net is not None:
         return net, apart
-    model = read_onnx(path)
+    model, data = _read(path)
     outside = external(model)
-    changed = _rewritten(model, alone, apart) if rewriting and not outside else None
+    changed = _rewritten(model, data, alone, apart) if rewriting and not outside else None
     del model
     give_back()
     try:
         less = _trimmed(changed, path, threads) if changed is not None and alone else None
-        net = _opened(path, None if outside else target, less or changed, threads, optimised=less is None, saved=saved)
+        net = _opened(
+            path, None if outside else target, less or changed or data, threads, optimised=less is None, saved=saved
+        )
     except ModelError:
         if changed is None:
             raise
-        net = open_session(path, threads=threads)  # runs, or says by the file's own names why not
-    del changed, less
+        net = open_session(path, threads=threads, model=data)  # runs, or says by the file's own names why not
+    del changed, less, data
     give_back()
     return net, apart
+
+
+def _read(path: Path) -> tuple[OnnxFile, bytes | None]:
+    """The model, its weights inside; and its bytes where they lie in files beside it, unless those are large.
+
+    torch's exporter puts even small constants there, and onnxruntime refuses a graph whose shapes it cannot read at once.
+    """
+    model = read_onnx(path)
+    if not external(model) or sum(tensor.nbytes for tensor in model.graph.tensors()) > _LARGEST_INSIDE_BYTES:
+        return model, None
+    data = whole(path)
+    return parse_onnx(data, path), data
 
 
 def _opened(
@@ -83,9 +101,9 @@ def kept(path: Path, target: Path | None, threads: int) -> Any:
         give_back()
 
 
-def _rewritten(model: OnnxFile, alone: bool, apart: bool) -> bytes:
-    """The changed graph."""
-    one = _for_one(model) if alone else None
+def _rewritten(model: OnnxFile, data: bytes | None, alone: bool, apart: bool) -> bytes:
+    """The changed graph; `data` where the model's file does not hold all of it."""
+    one = _for_one(model, data) if alone else None
     changed, _ = rewrite(model if one is None else parse_onnx(one, model.path), alone=alone and not apart)
     return shortened(parse_onnx(changed, model.path)) or changed
 
@@ -104,12 +122,12 @@ def _trimmed(changed: bytes, path: Path, threads: int) -> bytes | None:
     return shortened(parse_onnx(less, path)) or less
 
 
-def _for_one(model: OnnxFile) -> bytes | None:
+def _for_one(model: OnnxFile, data: bytes | None) -> bytes | None:
     """The encoder with a state for each layer; None where its states are so already."""
     wires = Wires(model)
     if all(parts(wires, each.name) == 1 for each in model.graph.inputs):
         return None
-    encoder = Encoder(open_session(model.path, optimised=False), model.path)
+    encoder = Encoder(open_session(model.path, model=data, optimised=False), model.path)
     features, states = noise(encoder, 1)
     feeds = feeds_of(encoder, features, 0, states)
     return single(model, feeds, encoder.layout.states)
@@ -121,11 +139,11 @@ def open_rows(path: Path, *, threads: int, many: bool = True) -> Any:
     net = kept(path, target, threads)
     if net is not None:
         return net
-    model = read_onnx(path)
+    model, data = _read(path)
     outside = external(model)
     changed = by_row(model) if many and not outside else None
     del model
-    return _opened(path, None if outside else target, changed, threads)
+    return _opened(path, None if outside else target, changed or data, threads)
 
 
 def takes_one_scale(path: Path) -> bool:
