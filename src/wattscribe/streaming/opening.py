@@ -16,6 +16,7 @@ from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.naming import shortened
 from wattscribe.streaming.onnxfile import OnnxFile, parse_onnx, read_onnx
 from wattscribe.streaming.portable import whole
+from wattscribe.streaming.proving import dies, note
 from wattscribe.streaming.rewrite import rewrite
 from wattscribe.streaming.rowwise import by_row
 from wattscribe.streaming.session import open_session
@@ -28,12 +29,19 @@ _LARGEST_INSIDE_BYTES = 1 << 29
 
 
 def open_encoder(
-    path: Path, *, threads: int, rewriting: bool, alone: bool = True, saved: Path | None = None
+    path: Path,
+    *,
+    threads: int,
+    rewriting: bool,
+    alone: bool = True,
+    saved: Path | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[Any, bool]:
     """The encoder's session, and whether streams that share a call leave one another alone (no scale taken over all).
 
     `alone`: no streams are to share calls, as they never can where there is such a scale; the graph is for one stream then.
-    `saved`: where to write the graph as onnxruntime runs it, instead of taking one that was kept.
+    `saved`: where to write the graph as onnxruntime runs it, instead of taking one that was kept. What a user should know is
+    added to `notes`.
     """
     apart = not takes_one_scale(path)
     alone = alone or not apart
@@ -42,6 +50,8 @@ def open_encoder(
     if net is not None:
         return net, apart
     model, data = _read(path)
+    if dies(path, model, data):
+        return _as_exported(path, data, threads, notes), apart
     outside = external(model)
     changed = _rewritten(model, data, alone, apart) if rewriting and not outside else None
     del model
@@ -70,6 +80,13 @@ def _read(path: Path) -> tuple[OnnxFile, bytes | None]:
         return model, None
     data = whole(path)
     return parse_onnx(data, path), data
+
+
+def _as_exported(path: Path, data: bytes | None, threads: int, notes: list[str] | None) -> Any:
+    """The session of a graph that must not be optimised."""
+    if notes is not None:
+        notes.append(note(path))
+    return open_session(path, threads=threads, model=data, optimised=False)
 
 
 def _opened(
@@ -133,13 +150,15 @@ def _for_one(model: OnnxFile, data: bytes | None) -> bytes | None:
     return single(model, feeds, encoder.layout.states)
 
 
-def open_rows(path: Path, *, threads: int, many: bool = True) -> Any:
+def open_rows(path: Path, *, threads: int, many: bool = True, notes: list[str] | None = None) -> Any:
     """The session of a predictor or joiner; `many` rows can share a call, since each is quantised by itself."""
     target = prepared.place(path, "rows" if many else "one row")
     net = kept(path, target, threads)
     if net is not None:
         return net
     model, data = _read(path)
+    if dies(path, model, data):
+        return _as_exported(path, data, threads, notes)
     outside = external(model)
     changed = by_row(model) if many and not outside else None
     del model

@@ -38,6 +38,12 @@ def place(model: Path, what: str) -> Path | None:
     return folder / f"{_digest(files, what)}.ort"
 
 
+def note_place(model: Path, what: str) -> Path | None:
+    """Where something is noted of this file, of any size; None where nothing is kept."""
+    folder = directory()
+    return None if folder is None else folder / f"{_digest(_files(model), what)}.txt"
+
+
 def _files(model: Path) -> tuple[Path, ...]:
     """The model and the files beside it that hold its weights. Found without reading it into memory where it has none."""
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

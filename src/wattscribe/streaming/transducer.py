@@ -143,7 +143,9 @@ class Transducer:
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
         give_back()
-        self.encoder = _encoder(files.encoder, threads, rewriting, alone=batch_size == 1)
+        self.notes = list(files.notes)
+        """What a user should know of how the files run."""
+        self.encoder = _encoder(files.encoder, threads, rewriting, batch_size == 1, self.notes)
         self.tail_s = self.encoder.layout.tail_s if tail_s is None else tail_s
         self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
         self._open_rows(threads, batch_size)
@@ -162,12 +164,12 @@ class Transducer:
         files, beam, alone = self.files, self.decoding.method == "beam", batch_size == 1
         scaled = {path: beam and alone and takes_one_scale(path) for path in (files.predictor, files.joiner)}
         self.joint_scale = scaled[files.joiner]
-        net = open_rows(files.predictor, threads=threads, many=not alone)
+        net = open_rows(files.predictor, threads=threads, many=not alone, notes=self.notes)
         facts = self.encoder.layout.nemo
         self.predictor = Predictor(net, files.predictor, one_scale=scaled[files.predictor], facts=facts)
         self.predict_anew = scaled[files.predictor] and not self.predictor.states
         many = not alone or not (self.joint_scale or self.decoding.frame_by_frame)
-        net = open_rows(files.joiner, threads=threads, many=many)
+        net = open_rows(files.joiner, threads=threads, many=many, notes=self.notes)
         self.joiner = Joiner(net, files.joiner, one_scale=self.joint_scale)
 
     def _check(self) -> int:
@@ -332,15 +334,15 @@ def whole(stream: Stream) -> Transcript:
     )
 
 
-def _encoder(path: Path, threads: int, rewriting: bool, alone: bool) -> Encoder:
+def _encoder(path: Path, threads: int, rewriting: bool, alone: bool, notes: list[str]) -> Encoder:
     """The encoder, of its rewritten graph; as it was exported, should the rewritten one not run."""
-    net, apart = open_encoder(path, threads=threads, rewriting=rewriting, alone=alone)
+    net, apart = open_encoder(path, threads=threads, rewriting=rewriting, alone=alone, notes=notes)
     try:
         return Encoder(net, path, streams_apart=apart)
     except ModelError:
         if not rewriting:
             raise
-    return _encoder(path, threads, rewriting=False, alone=alone)
+    return _encoder(path, threads, False, alone, notes)
 
 
 @as_found()

@@ -1,0 +1,63 @@
+"""A graph of which onnxruntime dies is found in another process, once, and runs as it was exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from tests.streaming import models, nemo_models
+from wattscribe.streaming import open_transducer, proving
+
+CRASH = "import os, signal, sys; open({!r}, 'a').write(sys.argv[1] + chr(10)); os.kill(os.getpid(), signal.SIGSEGV)"
+
+
+def in_float16(folder: Path, *names: str) -> Path:
+    """Those networks stored and computed in 16 bits."""
+    for name in names:
+        half = convert_float_to_float16(onnx.load(folder / f"{name}.onnx"), keep_io_types=True)
+        onnx.save(half, folder / f"{name}.onnx")
+    return folder
+
+
+@pytest.fixture
+def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A child that dies of every graph and writes down which; nothing is known of any."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("WATTSCRIBE_GRAPH_CACHE", raising=False)
+    monkeypatch.setattr(proving, "_CHILD", CRASH.format(str(tmp_path / "tried")))
+    return tmp_path / "tried"
+
+
+def test_a_deadly_graph_runs_unoptimised_with_a_note_and_is_tried_once(tmp_path: Path, tried: Path) -> None:
+    folder = in_float16(models.build(tmp_path / "m"), "encoder")
+    audio = [(np.random.default_rng(0).standard_normal(16000 * 2) * 0.1).astype(np.float32)]
+    first, second = open_transducer(folder), open_transducer(folder)
+    assert tried.read_text().splitlines() == [str(folder / "encoder.onnx")]
+    for each in (first, second):
+        (note,) = each.notes
+        assert "dies of optimising encoder.onnx" in note
+    assert first.encoder.net.get_session_options().graph_optimization_level.name == "ORT_DISABLE_ALL"
+    first.settle(1e6, to_keep=True)
+    assert first.lookahead.refused is not None
+    assert first.transcribe(audio)[0].text == second.transcribe(audio)[0].text != ""
+
+
+def test_a_float16_lstm_is_tried_and_lives_or_runs_unoptimised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever this onnxruntime does of it: the words are there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = in_float16(nemo_models.build(tmp_path / "m", layers=2), "encoder", "decoder", "joiner")
+    transducer = open_transducer(folder)
+    verdicts = [path.read_text() for path in (tmp_path / "cache").rglob("*.txt")]
+    assert len(verdicts) == 3
+    assert len(transducer.notes) == verdicts.count("dies")
+    audio = (np.random.default_rng(0).standard_normal(16000 * 3) * 0.1).astype(np.float32)
+    assert transducer.transcribe([audio])[0].tokens
+
+
+def test_graphs_without_float16_are_not_tried(tmp_path: Path, tried: Path) -> None:
+    assert open_transducer(models.build(tmp_path / "m")).notes == []
+    assert not tried.exists()
