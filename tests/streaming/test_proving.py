@@ -61,3 +61,28 @@ def test_a_float16_lstm_is_tried_and_lives_or_runs_unoptimised(tmp_path: Path, m
 def test_graphs_without_float16_are_not_tried(tmp_path: Path, tried: Path) -> None:
     assert open_transducer(models.build(tmp_path / "m")).notes == []
     assert not tried.exists()
+
+
+def test_ort_files_run_as_they_are_and_are_never_called_damaged(tmp_path: Path) -> None:
+    import onnxruntime
+
+    from wattscribe.errors import ModelError
+    from wattscribe.onnxfile import read_model
+    from wattscribe.recognizers.detect import runtime_of
+    from wattscribe.streaming.onnxfile import read_onnx
+
+    source, target = models.build(tmp_path / "onnx"), tmp_path / "ort"
+    target.mkdir()
+    for name in ("encoder", "decoder", "joiner"):
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(target / f"{name}.ort")
+        options.add_session_config_entry("session.save_model_format", "ORT")
+        onnxruntime.InferenceSession(str(source / f"{name}.onnx"), options)
+    (target / "tokens.txt").write_bytes((source / "tokens.txt").read_bytes())
+    audio = [(np.random.default_rng(0).standard_normal(16000 * 2) * 0.1).astype(np.float32)]
+    assert runtime_of(target) == "onnx"
+    found = open_transducer(target).transcribe(audio)[0].text
+    assert found == open_transducer(source).transcribe(audio)[0].text != ""
+    for read in (read_model, read_onnx):
+        with pytest.raises(ModelError, match=r"onnxruntime's own format \(\.ort\)"):
+            read(target / "encoder.ort")

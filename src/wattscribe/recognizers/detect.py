@@ -24,6 +24,8 @@ def runtime_of(directory: Path) -> str:
     tokens = any(directory.glob("*tokens.txt"))
     if tokens and encoders and any(directory.glob("*decoder*.onnx")) and any(directory.glob("*joiner*.onnx")):
         return "onnx" if has_states(encoders[0]) and _is_taken(encoders[0]) else "sherpa"
+    if tokens and all(any(directory.glob(f"{part}*.ort")) for part in ("encoder", "decoder", "joiner")):
+        return "onnx"  # whose graphs cannot be read here; those that this runtime does not take name the one that does
     if tokens and (any(directory.glob("*.onnx")) or any(directory.glob("*.ort"))):
         return "sherpa"
     if (directory / "mdef").is_file() or (directory / "en-us" / "mdef").is_file():

@@ -80,7 +80,7 @@ def find_files(directory: str | Path, precision: str | None = None) -> Transduce
 def _choose(folder: Path, component: str, precision: str, notes: list[str]) -> Path:
     """The component's file of that precision, else of the nearest one with a note."""
     found: dict[str, list[Path]] = {name: [] for name in _MARKS}
-    for path in sorted(folder.glob(f"{component}*.onnx")):
+    for path in sorted(folder.glob(f"{component}*.onnx")) or sorted(folder.glob(f"{component}*.ort")):
         if path.name.startswith(_BLANK_HEAD):
             continue
         mark = next((name for name, marks in _MARKS.items() if any(m in path.name for m in marks)), "fp32")

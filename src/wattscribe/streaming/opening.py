@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import ModelError
+from wattscribe.onnxfile import ORT_MARK
 from wattscribe.streaming import prepared
 from wattscribe.streaming.cells import Wires, parts
 from wattscribe.streaming.encoder import Encoder
@@ -44,6 +45,8 @@ def open_encoder(
     added to `notes`.
     """
     apart = not takes_one_scale(path)
+    if is_ort(path):
+        return open_session(path, threads=threads, ready=path), apart
     alone = alone or not apart
     target = prepared.place(path, f"encoder of {'one' if alone else 'any'}") if rewriting and saved is None else None
     net = kept(path, target, threads)
@@ -152,6 +155,8 @@ def _for_one(model: OnnxFile, data: bytes | None) -> bytes | None:
 
 def open_rows(path: Path, *, threads: int, many: bool = True, notes: list[str] | None = None) -> Any:
     """The session of a predictor or joiner; `many` rows can share a call, since each is quantised by itself."""
+    if is_ort(path):
+        return open_session(path, threads=threads, ready=path)
     target = prepared.place(path, "rows" if many else "one row")
     net = kept(path, target, threads)
     if net is not None:
@@ -163,6 +168,12 @@ def open_rows(path: Path, *, threads: int, many: bool = True, notes: list[str] |
     changed = by_row(model) if many and not outside else None
     del model
     return _opened(path, None if outside else target, changed or data, threads)
+
+
+def is_ort(path: Path) -> bool:
+    """Whether it is in onnxruntime's own format: optimised already, to be run as it is."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == ORT_MARK
 
 
 def takes_one_scale(path: Path) -> bool:
