@@ -16,6 +16,7 @@ from wattscribe.onnxfile import Graph, Model, Node
 from wattscribe.protobuf import field, fields, text, view
 
 _NODE, _ATTRIBUTE, _NAME, _SUBGRAPH, _SUBGRAPHS, _GRAPH, _INITIALIZER = 1, 5, 3, 6, 11, 7, 5
+_GRAPH_NAME = 2
 _RAW, _EXTERNAL, _LOCATION, _TENSOR_NAME = 9, 13, 14, 8
 """Of TensorProto."""
 _SHAPE_BYTES = 4096
@@ -32,9 +33,9 @@ def nodes(graph: Graph, path: str = "") -> Iterator[tuple[str, Node]]:
 
 
 def is_named(model: Model) -> bool:
-    """Whether every node has a name that no other node has."""
+    """Whether every node has a name that no other node has, and every graph one (onnxruntime saves inner ones without)."""
     names = [node.name for _, node in nodes(model.graph)]
-    return all(names) and len(set(names)) == len(names)
+    return all(names) and all(graph.name for graph in model.graph.walk()) and len(set(names)) == len(names)
 
 
 def by_name(model: Model) -> dict[str, Node]:
@@ -84,6 +85,8 @@ def _graph(data: memoryview, path: str | None, inside: Mapping[str, bytes] | Non
             value = memoryview(_node(view(value), here) + field(_NAME, here))
             index += 1
         parts.append(field(number, value))
+    if path is not None:
+        parts.append(field(_GRAPH_NAME, path or "graph"))
     return b"".join(parts)
 
 

@@ -28,6 +28,12 @@ def runtime_of(directory: Path) -> str:
         return "onnx"  # whose graphs cannot be read here; those that this runtime does not take name the one that does
     if tokens and (any(directory.glob("*.onnx")) or any(directory.glob("*.ort"))):
         return "sherpa"
+    if _is_moonshine(directory):
+        raise ModelError(
+            "is Moonshine without the tokens.txt that sherpa: needs to run it",
+            where=directory,
+            fix="Copy tokens.txt from sherpa-onnx's release of the model; `wattscribe profile` counts it as it is",
+        )
     if (directory / "mdef").is_file() or (directory / "en-us" / "mdef").is_file():
         return "pocketsphinx"
     if (directory / "config.json").is_file() and any(directory.glob("*.bin")):
@@ -48,6 +54,12 @@ def _is_taken(encoder: Path) -> bool:
     """Whether our runtime takes the streaming encoder: NeMo's cache-aware layout with further inputs is sherpa-onnx's alone."""
     names = [value.name for value in read_header(encoder).graph.inputs]
     return not is_cache_aware(names) or is_supported(names)
+
+
+def _is_moonshine(directory: Path) -> bool:
+    """Its own runtime's pair of .ort files, or sherpa-onnx's four graphs."""
+    pair = all(any(directory.glob(f"{part}*.ort")) for part in ("encoder_model", "decoder_model_merged"))
+    return pair or all(any(directory.glob(f"{part}*.onnx")) for part in ("uncached_decode", "cached_decode"))
 
 
 def _is_ct2(directory: Path) -> bool:

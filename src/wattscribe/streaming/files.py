@@ -102,11 +102,10 @@ def _choose(folder: Path, component: str, precision: str, notes: list[str]) -> P
         if precision not in ("stored", name):
             notes.append(f"there is no {precision} {component}: {found[name][0].name} ({name}) runs")
         return found[name][0]
-    raise ModelError(
-        f"{component}*.onnx is missing",
-        where=folder,
-        fix="A transducer needs encoder*.onnx, decoder*.onnx, joiner*.onnx",
-    )
+    fix = "A transducer needs encoder*.onnx, decoder*.onnx, joiner*.onnx"
+    if component == "joiner" or any(folder.glob("*cached_decode*.onnx")):  # encoder and decoder alone
+        fix += "; Whisper and Moonshine are run by sherpa:DIRECTORY in wattscribe bench"
+    raise ModelError(f"{component}*.onnx is missing", where=folder, fix=fix)
 
 
 def _check_file(path: Path) -> None:
