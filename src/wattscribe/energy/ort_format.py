@@ -1,4 +1,4 @@
-"""Models in onnxruntime's own format (.ort), written as ONNX again to be counted: as they were optimised, fused operators and all."""
+"""Models in onnxruntime's own format (.ort), written as ONNX again to be counted as they were optimised."""
 
 from __future__ import annotations
 
