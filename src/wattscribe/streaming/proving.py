@@ -1,7 +1,7 @@
 """Whether onnxruntime survives opening a graph: found by a process of its own, once, since a crash cannot be caught.
 
-Its optimiser has died of encoders with float16 LSTMs, which need casts on processors without such arithmetic. Only graphs that
-hold float16 are tried: for others the second of a new process would be paid for nothing.
+Its optimiser has died of encoders with float16 LSTMs, which need casts on processors without such arithmetic. Only graphs with
+recurrent operators and float16 are tried: for others the second that a new process takes would be paid for nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 _LIMIT_S = 300.0
 _FLOAT16 = 10
 """TensorProto.DataType."""
+_RECURRENT = ("LSTM", "GRU", "RNN")
 _LIVES, _DIES = "lives", "dies"
 
 
@@ -33,7 +34,7 @@ def dies(path: Path, model: OnnxFile, data: bytes | None) -> bool:
 
     The answer is kept beside the prepared graphs. An error that onnxruntime reports is no death: opening it here tells more.
     """
-    if not _holds_float16(model):
+    if not _is_risky(model):
         return False
     known = prepared.note_place(path, "optimising")
     with contextlib.suppress(OSError):
@@ -52,10 +53,11 @@ def note(path: Path) -> str:
     return f"onnxruntime dies of optimising {path.name}, which was tried in another process: it runs as it was exported, slower"
 
 
-def _holds_float16(model: OnnxFile) -> bool:
-    casts = (node for node in model.graph.walk() if node.op_type == "Cast")
-    return any(each.dtype == "float16" for each in model.graph.tensors()) or any(
-        node.attributes.get("to") == _FLOAT16 for node in casts
+def _is_risky(model: OnnxFile) -> bool:
+    nodes = list(model.graph.walk())
+    casts = any(node.op_type == "Cast" and node.attributes.get("to") == _FLOAT16 for node in nodes)
+    return any(node.op_type in _RECURRENT for node in nodes) and (
+        casts or any(each.dtype == "float16" for each in model.graph.tensors())
     )
 
 
