@@ -30,6 +30,9 @@ DTYPES: Mapping[int, tuple[str, int]] = dict(enumerate(zip(_NAMES.split(), _BITS
 BITS: Mapping[str, int] = dict(DTYPES.values())
 """Bits per element by dtype name."""
 
+ORT_MARK = b"ORTM"
+"""Bytes 4 to 7 of a file in onnxruntime's own format (a FlatBuffer with this identifier, core/flatbuffers/schema/ort.fbs)."""
+
 _TYPED_FIELDS = {4: "<f4", 10: "<f8"}  # float_data, double_data: packed little-endian
 
 
@@ -51,6 +54,11 @@ class Tensor:
     @property
     def nbytes(self) -> int:
         return (self.elements * BITS[self.dtype] + 7) // 8
+
+    @property
+    def is_external(self) -> bool:
+        """Whether the bytes lie in a file beside the model."""
+        return self._external is not None
 
     def array(self) -> NDArray[Any]:
         """The values, read-only where they lie in the file. Raises ModelError for missing or short data and for
@@ -149,6 +157,8 @@ def read_model(path: Path) -> Model:
         raise ModelError("there is no such file", where=path) from error
     except (OSError, ValueError) as error:
         raise ModelError("the file is empty or cannot be read", where=path, fix="Copy the model again") from error
+    if mapped[4:8] == ORT_MARK:
+        raise not_onnx_but_ort(path)
     try:
         model = _model(mapped, path)
     except (KeyError, TypeError, ValueError) as error:
@@ -156,6 +166,15 @@ def read_model(path: Path) -> Model:
             "this is not a whole ONNX file", where=path, fix="Copy it again; a Git LFS pointer is not the model"
         ) from error
     return model
+
+
+def not_onnx_but_ort(path: Path) -> ModelError:
+    """What is said of an .ort file where its graph is to be read or changed."""
+    return ModelError(
+        "is in onnxruntime's own format (.ort): it runs, but its graph cannot be counted or changed",
+        where=path,
+        fix="Give the .onnx file that it was made of",
+    )
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

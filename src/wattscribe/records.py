@@ -110,6 +110,8 @@ class PrecisionAudit:
     device: str
     """The device that executed: `cpu`, `cuda:0`."""
     parameters: int | None = None
+    note: str | None = None
+    """What is to be known of the arithmetic although it is the one asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

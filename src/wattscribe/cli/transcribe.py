@@ -129,7 +129,7 @@ def transcribe(
         tail_s=tail_s,
         endpointing=Endpointing() if endpoints else None,
     )
-    for note in transducer.files.notes:
+    for note in transducer.notes:
         say(f"wattscribe transcribe: note: {note}")
     names = ["microphone"] if mic else list(sources)
     status = 0

@@ -103,7 +103,7 @@ def _size(axis: int, value: Value, model: Model, dims: Mapping[str, int]) -> int
     if isinstance(dim, int):
         return dim
     name = binding.dimension(value, axis)
-    size = dims.get(name)
+    size = dims.get(binding.own_dimension(value, axis), dims.get(name))
     if size is None:
         raise ModelError(
             f"dimension {name!r} of the input {value.name!r} has no size",

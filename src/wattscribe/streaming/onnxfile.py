@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wattscribe import protobuf
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import DTYPES
+from wattscribe.onnxfile import DTYPES, ORT_MARK, not_onnx_but_ort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +139,8 @@ def read_onnx(path: Path) -> OnnxFile:
 
 def parse_onnx(data: bytes, path: Path) -> OnnxFile:
     """The model in `data`; `path` tells where external weights lie and is named in errors."""
+    if data[4:8] == ORT_MARK:
+        raise not_onnx_but_ort(path)
     graph: Graph | None = None
     opsets: dict[str, int] = {}
     metadata: dict[str, str] = {}

@@ -86,7 +86,25 @@ class Running:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is not None and isinstance(error, _failures()):
             message = str(error)
+            newer = _newer(message)
+            if newer is not None:
+                raise ModelError(newer, where=self._path, fix=_UPGRADE) from None
             raise ModelError(f"{self._what}: {_one_line(message)}", where=self._path, fix=_remedy(message)) from None
+
+
+_UPGRADE = "Install a newer onnxruntime, or export with an older opset"
+
+
+def _newer(message: str) -> str | None:
+    """Which version the model is of and which this onnxruntime takes, where that is what it says."""
+    import onnxruntime
+
+    ours = f"onnxruntime {onnxruntime.__version__}"
+    if found := re.search(r"IR version: (\d+), max supported IR version: (\d+)", message):
+        return f"is of ONNX IR version {found[1]}; {ours} takes {found[2]} at most"
+    if found := re.search(r"Opset (\d+) is under development .* for domain (\S+) is till opset (\d+)", message):
+        return f"is of opset {found[1]} of {found[2]}; {ours} takes {found[3]} at most"
+    return None
 
 
 @cache
@@ -119,7 +137,7 @@ def _remedy(message: str) -> str:
     if "Could not find an implementation" in message or "No Op registered" in message or "not a registered" in message:
         return "Export it with operators of the standard ONNX opset, or install a newer onnxruntime"
     if "opset" in message or "IR version" in message:
-        return "Install a newer onnxruntime, or export with an older opset"
+        return _UPGRADE
     return "Export the model again and check it with onnx.checker"
 
 

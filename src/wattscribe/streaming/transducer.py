@@ -22,6 +22,7 @@ from wattscribe.streaming.files import TransducerFiles, find_files
 from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
+from wattscribe.streaming.nemo import SYMBOLS_PER_FRAME
 from wattscribe.streaming.opening import open_encoder, open_rows, takes_one_scale
 from wattscribe.streaming.phrases import Phrase, tokens_of
 from wattscribe.streaming.predictor import Predictor
@@ -142,7 +143,9 @@ class Transducer:
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
         give_back()
-        self.encoder = _encoder(files.encoder, threads, rewriting, alone=batch_size == 1)
+        self.notes = list(files.notes)
+        """What a user should know of how the files run."""
+        self.encoder = _encoder(files.encoder, threads, rewriting, batch_size == 1, self.notes)
         self.tail_s = self.encoder.layout.tail_s if tail_s is None else tail_s
         self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
         self._open_rows(threads, batch_size)
@@ -161,11 +164,12 @@ class Transducer:
         files, beam, alone = self.files, self.decoding.method == "beam", batch_size == 1
         scaled = {path: beam and alone and takes_one_scale(path) for path in (files.predictor, files.joiner)}
         self.joint_scale = scaled[files.joiner]
-        net = open_rows(files.predictor, threads=threads, many=not alone)
-        self.predictor = Predictor(net, files.predictor, one_scale=scaled[files.predictor])
+        net = open_rows(files.predictor, threads=threads, many=not alone, notes=self.notes)
+        facts = self.encoder.layout.nemo
+        self.predictor = Predictor(net, files.predictor, one_scale=scaled[files.predictor], facts=facts)
         self.predict_anew = scaled[files.predictor] and not self.predictor.states
         many = not alone or not (self.joint_scale or self.decoding.frame_by_frame)
-        net = open_rows(files.joiner, threads=threads, many=many)
+        net = open_rows(files.joiner, threads=threads, many=many, notes=self.notes)
         self.joiner = Joiner(net, files.joiner, one_scale=self.joint_scale)
 
     def _check(self) -> int:
@@ -181,6 +185,9 @@ class Transducer:
         wrong = f"tokens.txt lists {listed}" if listed < scored else None
         if known not in (None, scored):
             wrong = f"{files.predictor.name} knows {known}"
+        facts = self.encoder.layout.nemo
+        if facts is not None and scored != facts.blank + 1:
+            wrong = f"{files.encoder.name} knows {facts.blank} and a blank"
         if wrong is not None:
             raise ModelError(
                 f"{files.joiner.name} scores {scored} tokens, but {wrong}",
@@ -190,14 +197,22 @@ class Transducer:
         return scored
 
     def _decoder(self) -> Greedy | Beam:
-        chosen = self.decoding
+        chosen, facts = self.decoding, self.encoder.layout.nemo
         if chosen.method == "greedy":
             return Greedy(
                 self.predictor,
                 self.joiner,
-                unknown_id=self.vocabulary.unknown_id,
+                unknown_id=self.vocabulary.unknown_id if facts is None else None,
                 blank_penalty=chosen.blank_penalty,
                 frame_by_frame=chosen.frame_by_frame,
+                symbols_per_frame=1 if facts is None else SYMBOLS_PER_FRAME,
+                remembers=facts is None,
+            )
+        if facts is not None:
+            raise InputError(
+                "NeMo's models are decoded greedily here",
+                where=self.files.directory,
+                fix="Leave out the beam, or use sherpa:DIRECTORY",
             )
         return Beam(
             self.predictor,
@@ -319,15 +334,15 @@ def whole(stream: Stream) -> Transcript:
     )
 
 
-def _encoder(path: Path, threads: int, rewriting: bool, alone: bool) -> Encoder:
+def _encoder(path: Path, threads: int, rewriting: bool, alone: bool, notes: list[str]) -> Encoder:
     """The encoder, of its rewritten graph; as it was exported, should the rewritten one not run."""
-    net, apart = open_encoder(path, threads=threads, rewriting=rewriting, alone=alone)
+    net, apart = open_encoder(path, threads=threads, rewriting=rewriting, alone=alone, notes=notes)
     try:
         return Encoder(net, path, streams_apart=apart)
     except ModelError:
         if not rewriting:
             raise
-    return _encoder(path, threads, rewriting=False, alone=alone)
+    return _encoder(path, threads, False, alone, notes)
 
 
 @as_found()
