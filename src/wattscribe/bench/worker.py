@@ -13,6 +13,7 @@ import gc
 import os
 import queue
 import resource
+import signal
 import sys
 import threading
 import time
@@ -247,6 +248,7 @@ def main(arguments: Sequence[str]) -> None:
     source, sink, parent = (int(each) for each in arguments)
     die_with(parent)
     faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own would be an error that the recognizer raised
     worker = Worker(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
     sys.excepthook = worker.report
     worker.run()
