@@ -184,21 +184,29 @@ def run_is_there(out: Path) -> bool:
     return False
 
 
-@pytest.mark.parametrize("trial", [1, 3])
-def test_worker_killed(experiment: Path, undisturbed: dict[str, Any], tmp_path: Path, trial: int) -> None:
+@pytest.mark.parametrize(
+    ("trial", "number"),
+    [(1, signal.SIGKILL), (3, signal.SIGKILL), (1, signal.SIGTERM), (1, signal.SIGHUP), (1, signal.SIGINT)],
+)
+def test_worker_killed(
+    experiment: Path, undisturbed: dict[str, Any], tmp_path: Path, trial: int, number: signal.Signals
+) -> None:
     """Somebody kills a worker once: the runner tries that trial again, whole, and the run is as if nothing had been."""
     out = tmp_path / "r"
     runner = start(experiment, out)
     wait_for(lambda: count(out, "SELECT count(*) FROM attempt") >= trial, runner)
     wait_for(lambda: bool(workers_of(runner)), runner)
     for worker in workers_of(runner):
-        worker.send_signal(signal.SIGKILL)
+        worker.send_signal(number)
     assert runner.wait(PATIENCE_S) == 0
     assert table(out) == undisturbed
     assert count(out, "SELECT count(*) FROM attempt WHERE status = 'interrupted'") == 1
 
 
-def test_interrupted_from_the_keyboard(experiment: Path, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_from_outside(
+    experiment: Path, undisturbed: dict[str, Any], tmp_path: Path, number: signal.Signals
+) -> None:
     out = tmp_path / "r"
     code = (
         "import signal, sys; from wattscribe.cli import main\n"
@@ -206,11 +214,14 @@ def test_interrupted_from_the_keyboard(experiment: Path, undisturbed: dict[str, 
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "bench", str(experiment), "--out", str(out)]
-    runner = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    runner = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wait_for(lambda: count(out, "SELECT count(*) FROM attempt") >= 2, runner)
     workers = psutil.Process(runner.pid).children(recursive=True)
-    os.kill(runner.pid, signal.SIGINT)
-    assert runner.wait(PATIENCE_S) == 130
+    os.kill(runner.pid, number)
+    said = runner.communicate(timeout=PATIENCE_S)[1].decode()
+    assert runner.returncode == 128 + number
+    assert said.endswith("What is finished is kept; go on with --resume\n")
+    assert len(said.splitlines()) == 1
     assert not psutil.wait_procs(workers, timeout=10)[1]
     assert not (out / SPOOL_DIRECTORY).exists()
     goes_on(experiment, out)

@@ -16,13 +16,14 @@ from wattscribe.bench.experiment import BUILT_IN_CORPORA, BUILT_IN_NOISE, Experi
 from wattscribe.bench.plan import plan
 from wattscribe.bench.power import Power
 from wattscribe.bench.preparation import Prepared, name_of, prepare_all
+from wattscribe.bench.previous import DIRECTORY as PREVIOUS_DIRECTORY
 from wattscribe.bench.previous import Previous
 from wattscribe.bench.progress import Silent, Watcher
 from wattscribe.bench.spool import Key, Spool, discard, key_of, spool_all
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.journal import Journal, claim, holds_run, read_run
-from wattscribe.journal_file import run_exists
-from wattscribe.lock import Lock
+from wattscribe.journal import FILE_NAME, LOCK_NAME, Journal, claim, holds_run, read_run
+from wattscribe.journal_file import DRAFT_NAME, run_exists
+from wattscribe.lock import Lock, link_in_the_way
 from wattscribe.meters import Clock, Host, Meter, MonotonicClock, open_meters, probe
 from wattscribe.meters import machine as machines
 from wattscribe.records import Heard, Marks, Trial, TrialFacts, to_json
@@ -32,6 +33,8 @@ MAX_KILLS = 3
 SPOOL_DIRECTORY = "spool"
 LOG_NAME = "worker.log"
 REPORT_NAME = "report.html"
+GO_ON = "What is finished is kept; go on with --resume"
+"""Said where a run that can be resumed is interrupted, and nowhere else."""
 DIRECTORY_NOTE = "directory"
 """Where the run began: there its relative paths start."""
 
@@ -60,6 +63,7 @@ def run(
         raise InputError("--resume and --overwrite exclude each other", where=out_dir, fix="Choose one")
     if retry_failed and not resume:
         raise InputError("--retry-failed goes on with a run", where=out_dir, fix="Add --resume")
+    _refuse_links(out_dir)
     host = host or Host.of_root(Path("/"))
     watcher = watcher or Silent()
     with _opened(meters, host) as opened:
@@ -92,6 +96,14 @@ def run(
                 discard(out_dir / SPOOL_DIRECTORY)
                 journal.close()
     return out_dir
+
+
+def _refuse_links(out_dir: Path) -> None:
+    """Raises InputError where a file of the run would be written through a symbolic link, which may lead to anything."""
+    own = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_NAME, DRAFT_NAME, LOG_NAME, REPORT_NAME)
+    for name in (*own, SPOOL_DIRECTORY, PREVIOUS_DIRECTORY):
+        if (path := out_dir / name).is_symlink():
+            raise link_in_the_way(path)
 
 
 def recorded_experiment(out_dir: Path) -> Experiment:
@@ -261,6 +273,8 @@ def _or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previou
         yield previous
     except BaseException as error:
         if not previous.kept:
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(GO_ON) from None
             raise
         _put_back(out_dir, previous)
         if isinstance(error, KeyboardInterrupt):
@@ -315,9 +329,11 @@ def _go_on(
         _check_place(trials, journal.noted(DIRECTORY_NOTE))
         plan(experiment)
         return journal, _prepare(trials, experiment, out_dir, watcher)
-    except BaseException:
+    except BaseException as error:
         discard(out_dir / SPOOL_DIRECTORY)
         journal.close()
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(GO_ON) from None
         raise
 
 
