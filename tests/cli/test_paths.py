@@ -9,9 +9,7 @@ import pytest
 from wattscribe.cli import main
 
 
-@pytest.mark.parametrize(
-    "name", ["journal.lock", "journal.sqlite", "journal.new", "worker.log", "report.html", "spool", "previous"]
-)
+@pytest.mark.parametrize("name", ["journal.lock", "journal.sqlite", "journal.new", "worker.log", "spool", "previous"])
 def test_a_run_writes_through_no_link(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     precious, out = tmp_path / "precious", tmp_path / "r"
     precious.write_text("mine", encoding="utf-8")

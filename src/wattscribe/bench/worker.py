@@ -13,7 +13,6 @@ import gc
 import os
 import queue
 import resource
-import signal
 import sys
 import threading
 import time
@@ -25,7 +24,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from wattscribe.bench.latency import hear
-from wattscribe.bench.process import EXIT_ORPHANED, die_with
+from wattscribe.bench.process import EXIT_ORPHANED, die_with, ended_by_interrupts
 from wattscribe.bench.protocol import (
     Answer,
     Answered,
@@ -247,8 +246,8 @@ def _listen(source: BinaryIO, inbox: queue.SimpleQueue[Message]) -> None:
 def main(arguments: Sequence[str]) -> None:
     source, sink, parent = (int(each) for each in arguments)
     die_with(parent)
+    ended_by_interrupts()
     faulthandler.enable()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own would be an error that the recognizer raised
     worker = Worker(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
     sys.excepthook = worker.report
     worker.run()
