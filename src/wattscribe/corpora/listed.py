@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from wattscribe import as_file
 from wattscribe.containers.mono import Channel
 from wattscribe.corpora.audio import audio_blocks, read_audio
 from wattscribe.corpora.base import Audio, spelt_out
@@ -174,7 +175,7 @@ def text_lines(path: Path) -> Iterator[tuple[Place, str | BadEntryError]]:
 def read_bytes(path: Path) -> bytes:
     """A list's bytes, unpacked where its name ends in `.gz`. Raises InputError."""
     try:
-        data = path.read_bytes()
+        data = as_file.read_bytes(path)
         return gzip.decompress(data) if path.suffix == ".gz" else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"the file is damaged ({error})", where=path, fix="Copy it again") from error
