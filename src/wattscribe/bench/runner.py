@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.bench import marks as marking
-from wattscribe.bench.attempt import Attempt, Limits
+from wattscribe.bench.attempt import Attempt, Limits, Verdict
 from wattscribe.bench.experiment import BUILT_IN_CORPORA, BUILT_IN_NOISE, Experiment, check, differences
+from wattscribe.bench.ground import Ground
 from wattscribe.bench.plan import plan
 from wattscribe.bench.power import Power
 from wattscribe.bench.preparation import Prepared, name_of, prepare_all
@@ -90,7 +91,10 @@ def run(
                 prepared = _keep_ready(experiment, journal.unfinished(), spools, out_dir, watcher)
                 power.start()
                 marks = _next_marks(experiment, journal)
-                _Run(experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous).all_trials()
+                ground = Ground.of(out_dir, journal.unfinished())
+                _Run(
+                    experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous, ground
+                ).all_trials()
             finally:
                 power.stop()
                 discard(out_dir / SPOOL_DIRECTORY)
@@ -126,8 +130,17 @@ class _Run:
     marks: Marks | None
     prepared: Prepared
     previous: Previous
+    ground: Ground
 
     def all_trials(self) -> None:
+        """Raises WattscribeError where something that the run needs is removed meanwhile."""
+        try:
+            self._all_trials()
+        except (OSError, WattscribeError):
+            self.ground.check_folder()  # the reason behind whatever could not be written
+            raise
+
+    def _all_trials(self) -> None:
         unfinished = self.journal.unfinished()
         self.watcher.planned(sum(self.spools[key_of(trial)].audio_s for trial in unfinished), len(unfinished))
         if self.marks is None or not unfinished:
@@ -152,8 +165,10 @@ class _Run:
         if not spool.pieces:
             return self._give_up(trial, f"there is no usable utterance among {len(spool.rejected)}")
         for kills in range(1, MAX_KILLS + 1):
+            self.ground.check(spool, trial.recognizer.model)
             attempt = self._attempt(trial, spool)
             verdict = attempt.run()
+            self._check_verdict(verdict, trial, spool)
             if attempt.answered:
                 self.previous.forget()
             self._note_first_idle()
@@ -165,6 +180,12 @@ class _Run:
             self.journal.finish(attempt.number, facts)
             return facts
         raise RuntimeError("unreachable: the last attempt always has a verdict")
+
+    def _check_verdict(self, verdict: Verdict, trial: Trial, spool: Spool) -> None:
+        """A failure for want of what was removed is none: the attempt stays open, which `--resume` reads as interrupted."""
+        if verdict == "failed":
+            self.ground.check(spool, trial.recognizer.model)
+        self.ground.check_folder()
 
     def _attempt(self, trial: Trial, spool: Spool) -> Attempt:
         self.power.forget()

@@ -19,6 +19,7 @@ from pathlib import Path
 from wattscribe.corpora import conditioned, open_corpus
 from wattscribe.corpora.base import UNUSABLE, Audio, Corpus, blocks_of, spelt_out, unusable
 from wattscribe.corpora.conditions import ConditionedCorpus
+from wattscribe.corpora.open import BUNDLED
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import Condition, Rejected, Trial, Utterance
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -118,6 +119,8 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
             else:
                 pieces.append(piece)
                 heard(label, piece.audio_s)
+    if rejected and trial.corpus != BUNDLED and not trial.corpus.startswith("hub:"):
+        _check_there(trial.corpus)
     return Spool(
         corpus=trial.corpus,
         condition=trial.condition,
@@ -126,6 +129,12 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
         rejected=tuple(rejected),
         digest=digest.hexdigest(),
     )
+
+
+def _check_there(corpus: str) -> None:
+    """Raises InputError where the corpus itself is gone: that its files are missing says nothing about each of them."""
+    if not Path(corpus).expanduser().exists():
+        raise InputError("it was removed while its speech was being prepared", where=corpus, fix="Put it back")
 
 
 def _prepare(

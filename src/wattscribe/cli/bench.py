@@ -171,7 +171,7 @@ def _writing(out: Path) -> Iterator[None]:
     except BrokenPipeError:  # whoever read what we say has gone
         raise
     except OSError as error:
-        if error.filename is not None and not Path(os.path.abspath(os.fsdecode(error.filename))).is_relative_to(
+        if error.filename is not None and not Path(os.fsdecode(error.filename)).absolute().is_relative_to(
             out.absolute()
         ):
             raise  # not of the run: an input
