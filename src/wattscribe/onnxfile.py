@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe import protobuf
+from wattscribe import as_file, protobuf
 from wattscribe.errors import ModelError
 
 # TensorProto.DataType → (name, bits per element); names are numpy's where numpy has the type.
@@ -79,7 +79,7 @@ class Tensor:
 
     def _read_external(self, path: Path, offset: int, length: int | None) -> memoryview:
         try:
-            with path.open("rb") as file:
+            with as_file.open_bytes(path) as file:
                 file.seek(offset)
                 return memoryview(file.read(self.nbytes if length is None else length))
         except OSError as error:
@@ -151,7 +151,7 @@ def read_model(path: Path) -> Model:
     """Parse `path`. Raises ModelError when it is missing, empty, cut short or not an ONNX model."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with as_file.open_bytes(path) as file:
             mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError as error:
         raise ModelError("there is no such file", where=path) from error

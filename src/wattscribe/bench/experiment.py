@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from wattscribe import as_file
 from wattscribe.errors import InputError
 from wattscribe.meters.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
 from wattscribe.records import Condition
@@ -135,7 +136,7 @@ class Experiment(_Strict):
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Read a TOML file; its relative paths start at the file, those in `overrides` (flags) at the current directory."""
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        values = tomllib.loads(as_file.read_text(path))
     except OSError as error:
         fix = "Name a TOML file such as docs/bench.md shows, or say the experiment by flags: --model and --data"
         raise InputError(f"the experiment cannot be read: {error.strerror}", where=path, fix=fix) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,15 +40,23 @@ class WorkerProcess:
         self._source, worker_out = os.pipe()
         self._oom_kills = _oom_kills()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "wattscribe.bench.worker", str(worker_in), str(worker_out), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(worker_in, worker_out),
-                start_new_session=True,
-                env=worker_environment(threads),
-            )
+            with _interrupts_later():
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-m",
+                        "wattscribe.bench.worker",
+                        str(worker_in),
+                        str(worker_out),
+                        str(os.getpid()),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(worker_in, worker_out),
+                    start_new_session=True,
+                    env=worker_environment(threads),
+                )
         finally:
             os.close(worker_in)
             os.close(worker_out)
@@ -114,6 +124,26 @@ def worker_environment(threads: int) -> dict[str, str]:
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
     # A file in the current directory must not stand in for a library (understood from Python 3.11 on).
     return {**environment, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false", **TELEMETRY_OFF}
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """A process that is started inside holds SIGINT back until `ended_by_interrupts`.
+
+    Else one that comes while it imports is an error of whatever module it meets, or, where the runner is a shell's background
+    job, which ignores SIGINT, is lost.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ended_by_interrupts() -> None:
+    """SIGINT ends this process as SIGTERM does; Python's own handler would make it an error that the recognizer raised."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def die_with(parent: int) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import TYPE_CHECKING
 
+from wattscribe.cli.ending import WORDS, Ending, in_order
 from wattscribe.terminal import console, guarded, mute, say
 
 if TYPE_CHECKING:
@@ -45,11 +47,11 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
-    with guarded():
-        return _ended(sys.argv[1:] if arguments is None else arguments)
+    with guarded(), in_order() as ending:
+        return _ended(sys.argv[1:] if arguments is None else arguments, ending)
 
 
-def _ended(arguments: list[str]) -> int:
+def _ended(arguments: list[str], ending: Ending) -> int:
     """Run one verb to whatever end."""
     verb = arguments[0] if arguments and arguments[0] in VERBS else ""
     try:
@@ -60,20 +62,34 @@ def _ended(arguments: list[str]) -> int:
         interruption = _interruption(error)
         if interruption is None:
             raise
-        kept = "What is finished is kept; go on with --resume" if verb == "bench" else ""
-        hint = next(iter(interruption.args), kept)
-        say(f"{_command(verb)}: interrupted{f'. {hint}' if hint else ''}")
-        return 130
+        hint = "".join(f". {each}" for each in interruption.args)
+        say(f"{_command(verb)}: {WORDS[ending.number]}{hint}")
+        return ending.status
     except BrokenPipeError:
         mute(sys.stdout)
         return 141
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            raise
+            if error.filename is None:
+                raise
+            say(f"{_command(verb)}: {_path(error.filename)}: {error.strerror}. {_MENDED.get(error.errno or 0, _ELSE)}")
+            return 2
         if error.filename is None:
             mute(sys.stdout)
         say(f"{_command(verb)}: {error.filename or 'the output'}: {error.strerror}. Make room")
         return 1
+
+
+_MENDED = {
+    errno.EACCES: "Check the permissions of the file and of every folder above it",
+    errno.EPERM: "Check the permissions of the file and of every folder above it",
+    errno.ENAMETOOLONG: "A name may have 255 bytes, a path 4096: use shorter ones",
+}
+_ELSE = "Check the path"
+
+
+def _path(name: object) -> str:
+    return os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
 
 
 def tell(verb: str, error: WattscribeError) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -178,6 +179,10 @@ def _writing(out: Path) -> Iterator[None]:
     except BrokenPipeError:  # whoever read what we say has gone
         raise
     except OSError as error:
+        if error.filename is not None and not Path(os.fsdecode(error.filename)).absolute().is_relative_to(
+            out.absolute()
+        ):
+            raise  # not of the run: an input
         raise WattscribeError(
             f"the run cannot be written: {error.strerror or error}",
             where=error.filename or out,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import cyclopts
 from cyclopts import Group, Parameter
 
+from wattscribe import as_file
 from wattscribe.energy.accuracy import AccuracyLaw, fit
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import DEFAULT_TOKENS_PER_S
@@ -166,7 +167,7 @@ def size_bytes(text: str) -> int:
 def read_laws(path: Path) -> dict[str, AccuracyLaw]:
     """Fit a law to each component's points. Raises InputError for a bad file or too few points."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(as_file.read_text(path))
         points = {name: [(float(size), float(wer)) for size, wer in pairs] for name, pairs in data.items()}
     except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
         raise InputError(

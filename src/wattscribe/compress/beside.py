@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wattscribe import as_file
 from wattscribe.compress.speech import SpeechSet
 from wattscribe.compress.workbench import Tried
 from wattscribe.errors import InputError
@@ -43,7 +44,7 @@ def read_beside(folders: Sequence[Path], dev: SpeechSet, device: str, strategy: 
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
-        read: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        read: dict[str, Any] = json.loads(as_file.read_text(folder / "result.json"))
     except OSError as error:
         raise InputError(f"result.json cannot be read: {error.strerror}", where=folder, fix=AGAIN) from error
     except ValueError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wattscribe import as_file
 from wattscribe.errors import InputError
 
 if sys.version_info >= (3, 11):
@@ -116,7 +117,7 @@ def _value(value: Any) -> str:
 def read_recipe(path: Path) -> Recipe:
     """Raises InputError that names the key at fault."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(as_file.read_text(path))
     except FileNotFoundError as error:
         raise InputError("there is no such recipe", where=path) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wattscribe import as_file
 from wattscribe.as_found import as_found
 from wattscribe.compress import sets
 from wattscribe.compress.bits import ladder
@@ -157,7 +158,7 @@ def open_journal(path: Path) -> Any:
     if not path.absolute().parent.is_dir():
         raise InputError("its parent directory does not exist", where=path, fix="Create it first")
     try:
-        with path.open("rb") as file:
+        with as_file.open_bytes(path) as file:
             first = file.readline()
         if first and "op_code" not in json.loads(first):
             raise ValueError("its first line is no entry of a journal")

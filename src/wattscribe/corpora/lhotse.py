@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wattscribe.corpora.audio import Channel
+from wattscribe.containers.mono import Channel
 from wattscribe.corpora.listed import BadEntryError, Entry, Line, Place, entry, near, read_bytes, text_lines
 from wattscribe.corpora.manifest import channel_of, parse, seconds_of, text_of
 from wattscribe.errors import InputError

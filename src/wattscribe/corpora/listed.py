@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from wattscribe.corpora.audio import Channel, read_audio
+from wattscribe import as_file
+from wattscribe.containers.mono import Channel
+from wattscribe.corpora.audio import audio_blocks, read_audio
 from wattscribe.corpora.base import Audio, spelt_out
 from wattscribe.errors import InputError
 from wattscribe.records import Rejected, Utterance
@@ -75,6 +77,15 @@ class ListedCorpus:
 
     def audio(self, utterance: Utterance) -> Audio:
         """The utterance's samples. Raises InputError, also when the file's SHA-256 is not the list's."""
+        path, part = self._place(utterance)
+        return read_audio(path, **part)
+
+    def blocks(self, utterance: Utterance) -> Iterator[Audio]:
+        path, part = self._place(utterance)
+        return audio_blocks(path, **part)
+
+    def _place(self, utterance: Utterance) -> tuple[Path, dict[str, Any]]:
+        """The file, and what of it to read."""
         if self._entries is None:
             self._entries = {item.utterance.id: item for item in self._list() if isinstance(item, Entry)}
         if utterance.id not in self._entries:
@@ -83,13 +94,13 @@ class ListedCorpus:
         path = Path(entry.utterance.source)
         if entry.sha256 is not None:
             _check_digest(path, entry.sha256)
-        return read_audio(
-            path,
-            start_s=entry.offset_s,
-            duration_s=entry.cut_s,
-            channel=entry.channel,
-            overshoot_s=entry.overshoot_s,
-        )
+        part = {
+            "start_s": entry.offset_s,
+            "duration_s": entry.cut_s,
+            "channel": entry.channel,
+            "overshoot_s": entry.overshoot_s,
+        }
+        return path, part
 
     def _list(self) -> Iterator[Entry | Rejected]:
         seen: dict[str, Place] = {}
@@ -164,7 +175,7 @@ def text_lines(path: Path) -> Iterator[tuple[Place, str | BadEntryError]]:
 def read_bytes(path: Path) -> bytes:
     """A list's bytes, unpacked where its name ends in `.gz`. Raises InputError."""
     try:
-        data = path.read_bytes()
+        data = as_file.read_bytes(path)
         return gzip.decompress(data) if path.suffix == ".gz" else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"the file is damaged ({error})", where=path, fix="Copy it again") from error

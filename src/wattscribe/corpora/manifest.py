@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from wattscribe.corpora.audio import Channel
+from wattscribe.containers.mono import Channel
 from wattscribe.corpora.base import spelt_out
 from wattscribe.corpora.listed import BadEntryError, Entry, Line, ListedCorpus, entry, text_lines
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from wattscribe import as_file
 from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
 from wattscribe.meters import signal, tegrastats_log, window
@@ -255,7 +256,7 @@ def _record(source: Source, alignment: Alignment, *, covered: int, outside: int)
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with as_file.open_bytes(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wattscribe import as_file
 from wattscribe.errors import InputError
 from wattscribe.meters import rails
 from wattscribe.meters.signal import Floats
@@ -60,7 +61,7 @@ def read(path: Path, *, interval_s: float | None = None, start_s: float = 0.0) -
     and so is a line that is missing. Raises InputError where no line has a rail, or the stamps run backwards.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = as_file.read_text(path, errors="replace").splitlines()
     except OSError as error:
         raise InputError(f"cannot read the tegrastats log: {error.strerror}", where=path) from None
     if interval_s is not None and not 0 < interval_s < float("inf"):

@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
+from wattscribe import as_file
 from wattscribe.errors import ModelError
 
 DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
@@ -53,7 +54,7 @@ class Variable:
 def read_variables(path: Path) -> list[Variable]:
     """Raises ModelError when the file is missing, truncated or of a version without types."""
     try:
-        with path.open("rb") as file:
+        with as_file.open_bytes(path) as file:
             version = _number(file, "<I")
             _text(file)
             if version < _READABLE_FROM:

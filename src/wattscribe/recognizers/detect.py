@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.recognizers.onnx_header import read_header
 from wattscribe.streaming.nemo import is_cache_aware, is_supported
@@ -64,6 +65,6 @@ def _is_moonshine(directory: Path) -> bool:
 
 def _is_ct2(directory: Path) -> bool:
     """CTranslate2's model.bin starts with a version and the model's name; a zip or pickle of torch does not."""
-    with (directory / "model.bin").open("rb") as file:
+    with as_file.open_bytes(directory / "model.bin") as file:
         head = file.read(4)
     return head[:2] != b"PK" and head[:1] != b"\x80"

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe import protobuf
+from wattscribe import as_file, protobuf
 from wattscribe.errors import ModelError
 from wattscribe.onnxfile import DTYPES, ORT_MARK, not_onnx_but_ort
 
@@ -129,7 +129,7 @@ class OnnxFile:
 def read_onnx(path: Path) -> OnnxFile:
     """Parse `path`. Raises ModelError when the file is missing, not ONNX, or its external weights are missing."""
     try:
-        data = path.read_bytes()
+        data = as_file.read_bytes(path)
     except OSError as error:
         raise ModelError(
             f"cannot be read: {error.strerror}", where=path, fix="Check the path and its permissions"

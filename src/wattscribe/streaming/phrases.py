@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from wattscribe import as_file
 from wattscribe.errors import InputError
 from wattscribe.streaming.vocabulary import WORD_START, Vocabulary, byte_characters
 
@@ -44,7 +45,7 @@ class Phrase:
 def read_phrases(path: str | Path) -> tuple[Phrase, ...]:
     """The phrases of a file, blank lines left out. Raises InputError that names the line."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = as_file.read_text(path, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot be read ({error})", where=path, fix="Give a text file in UTF-8, one phrase a line"

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wattscribe import as_file
 from wattscribe.errors import ModelError
 
 WORD_START = "▁"
@@ -62,7 +63,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     """Read `symbol id` lines, parted by blanks or tabs, in any order. Raises ModelError that names the line."""
     symbols: dict[int, str] = {}
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = as_file.read_text(path, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot be read ({error})", where=path, fix="Copy it again from the export") from None
     for number, symbol, identity in _lines(text, path):

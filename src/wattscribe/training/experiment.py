@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 
+from wattscribe import as_file
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
 from wattscribe.training.checkpoint import load_model
@@ -92,7 +93,7 @@ def read_experiment(path: Path) -> Experiment:
         raise InputError("there is no such file", where=path)
     try:
         with at(path):
-            return from_json(Experiment, tomllib.loads(path.read_text(encoding="utf-8")))
+            return from_json(Experiment, tomllib.loads(as_file.read_text(path)))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"the training file cannot be read: {error}", where=path, fix="Give a TOML file in UTF-8"

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from wattscribe import as_file
 from wattscribe.compress.candidate import Candidate, read_candidate
 from wattscribe.compress.dense import distil, scores, surgery
 from wattscribe.compress.dense.surgery import Cut
@@ -50,7 +51,7 @@ def read_config(path: Path) -> TuneConfig:
     else:
         import tomli as tomllib
     try:
-        found = from_json(TuneConfig, tomllib.loads(path.read_text(encoding="utf-8")))
+        found = from_json(TuneConfig, tomllib.loads(as_file.read_text(path)))
     except FileNotFoundError as error:
         raise InputError("there is no such file", where=path) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, KeyError, AttributeError) as error:

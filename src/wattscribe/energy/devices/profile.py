@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from wattscribe import as_file
 from wattscribe.errors import InputError
 
 if sys.version_info >= (3, 11):
@@ -219,7 +220,7 @@ def load(name: str | Path) -> Device:
             f"there is no device {str(name)!r}", fix=f"Shipped: {', '.join(names())}; or give a .toml file"
         )
     try:
-        data = tomllib.loads(source.read_text(encoding="utf-8"))
+        data = tomllib.loads(as_file.read_text(source))
     except FileNotFoundError as error:
         raise InputError("there is no such device profile", where=source) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
+from wattscribe import as_file
 from wattscribe.errors import InputError
 from wattscribe.meters.recordings import cells, stamps
 
@@ -56,7 +57,7 @@ class Layout:
 
 def open_text(path: Path, encoding: str) -> TextIOWrapper:
     """Undecodable bytes come as U+FFFD: a line that has them where a number is needed is then counted as unreadable."""
-    return path.open(encoding=encoding, errors="replace")
+    return TextIOWrapper(as_file.open_bytes(path), encoding=encoding, errors="replace")
 
 
 def split(line: str, delimiter: str | None) -> list[str]:
@@ -112,7 +113,7 @@ def look(path: Path) -> Layout:
 def _encoding(path: Path) -> str:
     """UTF-8, UTF-16, else what programs on Windows write, whose µ is another byte."""
     try:
-        with path.open("rb") as file:
+        with as_file.open_bytes(path) as file:
             head = file.read(1 << 16)
     except OSError as error:
         raise InputError(f"cannot read the recording: {error.strerror}", where=path) from None
@@ -132,7 +133,7 @@ def _encoding(path: Path) -> str:
 
 def _tail(path: Path, encoding: str) -> list[str]:
     """Whole lines at the file's end, without the last one."""
-    with path.open("rb") as file:
+    with as_file.open_bytes(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - TAIL_BYTES) // 2 * 2)
         data = file.read()
