@@ -19,10 +19,12 @@ from wattscribe.compress.recipe import Done, Step
 from wattscribe.compress.strategies import MOST_KL, SMALL_SLACK, Outcome, judge, kept, recorded
 from wattscribe.compress.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.text_files import parse_json
 
 NONE = "none"
 SIZE = "size_bytes"
 """What a trial keeps of its candidate."""
+LONGEST_LINE = 1 << 16
 FULL_DECODES = 8
 """Recipes of the front that are decoded in full, from the least energy up."""
 
@@ -156,8 +158,8 @@ def open_journal(path: Path) -> Any:
         raise InputError("its parent directory does not exist", where=path, fix="Create it first")
     try:
         with path.open("rb") as file:
-            first = file.readline()
-        if first and "op_code" not in json.loads(first):
+            first = file.readline(LONGEST_LINE)
+        if first and "op_code" not in parse_json(first):
             raise ValueError("its first line is no entry of a journal")
     except FileNotFoundError:
         pass

@@ -13,7 +13,7 @@ from wattscribe.recognizers.audit import Facts, judge
 from wattscribe.recognizers.base import Audio
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, require_open
 from wattscribe.recognizers.ct2_file import Variable, read_variables
-from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
 
 COMPUTE_TYPES = {
     "fp32": "float32",
@@ -38,7 +38,7 @@ class Ct2Recognizer:
         self._directory = path if path.is_dir() else None
         if self._directory is not None:
             _require_files(self._directory)
-        self._beam = options.integer(spec, "beam", 5, minimum=1)
+        self._beam = options.integer(spec, "beam", 5, minimum=1, maximum=MAX_BEAM)
         self._vad = options.flag(spec, "vad")
         self._model: Any = self._load()
         self._language = options.language(spec, multilingual=bool(self._model.model.is_multilingual))
