@@ -182,7 +182,7 @@ def _refusal(error: Exception, url: str) -> str:
         if error.code < 500 and error.code not in (408, 416, 429):
             raise InputError(f"the server refused: {error.code} {error.reason}", where=url, fix="Name another --mirror")
         return f"{error.code} {error.reason}"
-    return str(getattr(error, "reason", error)) or type(error).__name__
+    return " ".join(str(getattr(error, "reason", error)).split())[:200] or type(error).__name__
 
 
 def _size(path: Path) -> int:
