@@ -89,7 +89,7 @@ def workload_of(
     """The workload of a model as the user names it. Raises InputError for options that the model fixes itself."""
     made = model.startswith((arch.PREFIX, "hf:"))
     for option, asked in (("--calls-per-s", calls_per_s), ("--input", inputs), ("--dim", dims)):
-        if made and asked:
+        if made and asked not in (None, {}):
             raise InputError(
                 f"{option} is for exported graphs; this model's calls follow from its configuration", where=model
             )

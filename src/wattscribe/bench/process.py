@@ -20,7 +20,9 @@ from wattscribe.bench.protocol import Message, decode, encode
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 EXIT_GRACE_S = 10.0
 """How long a worker may take to end after its last word."""
-LOG_TAIL_BYTES = 4096
+LOG_TAIL_BYTES = 1 << 16
+FAULT_HANDLER = "Fatal Python error: "
+"""How Python begins to say where it was when a library crashed; the library's own last words stand above."""
 
 
 PR_SET_PDEATHSIG = 1
@@ -170,7 +172,9 @@ def last_line(log: Path, start_bytes: int) -> str | None:
         file.seek(max(start_bytes, end - LOG_TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
-    return said[-1][:300] if said else None
+    crash = next((at for at, line in enumerate(said) if line.startswith(FAULT_HANDLER)), len(said))
+    own = said[:crash] or said[crash : crash + 1]  # what stands below is Python's account of it
+    return own[-1][:300] if own else None
 
 
 def _oom_kills() -> int | None:

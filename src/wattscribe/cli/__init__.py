@@ -122,15 +122,17 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     """Import `cli/VERB.py` and call its `app`; an int that the command returns becomes the exit status."""
     from importlib import import_module
 
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, Parameter
 
     from wattscribe.as_found import as_found
+    from wattscribe.cli.numbers import usable
     from wattscribe.errors import WattscribeError
 
     try:
         with as_found():
             app = import_module(f"wattscribe.cli.{verb}").app
             app.suppress_keyboard_interrupt = False
+            app.default_parameter = Parameter(validator=usable)
             status = app(
                 arguments, result_action="return_value", exit_on_error=False, print_error=False, console=console()
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +41,7 @@ def calibrate(
     """
     from wattscribe.calibration import calibrate_runs
     from wattscribe.energy.devices import load
-    from wattscribe.records import to_json
+    from wattscribe.records import json_text, to_json
 
     device = load(base)
     found, skipped = calibrate_runs(runs, seed=seed)
@@ -54,7 +53,7 @@ def calibrate(
             raise InputError(f"the profile cannot be written: {error.strerror}", where=out) from error
     if json_output:
         errors = {"left_out_median_error": found.left_out_error, "left_out_worst_error": found.worst_error}
-        print(json.dumps({"schema": 1, **to_json(found), **errors, "skipped": to_json(skipped)}, indent=2))
+        print(json_text({"schema": 1, **to_json(found), **errors, "skipped": skipped}, indent=2))
     else:
         _print(found)
         for each in skipped:

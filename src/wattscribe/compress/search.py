@@ -7,7 +7,6 @@ file holds every trial: a run that was killed goes on where it stopped, and seve
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,12 @@ from wattscribe.compress.recipe import Done, Step
 from wattscribe.compress.strategies import MOST_KL, Outcome, judge, kept, recorded
 from wattscribe.compress.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.text_files import parse_json
 
 NONE = "none"
 SIZE = "size_bytes"
 """What a trial keeps of its candidate."""
+LONGEST_LINE = 1 << 16
 FULL_DECODES = 8
 """Recipes of the front that are decoded in full, from the least energy up."""
 
@@ -159,8 +160,8 @@ def open_journal(path: Path) -> Any:
         raise InputError("its parent directory does not exist", where=path, fix="Create it first")
     try:
         with as_file.open_bytes(path) as file:
-            first = file.readline()
-        if first and "op_code" not in json.loads(first):
+            first = file.readline(LONGEST_LINE)
+        if first and "op_code" not in parse_json(first):
             raise ValueError("its first line is no entry of a journal")
     except FileNotFoundError:
         pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from wattscribe import whole_file
 from wattscribe.errors import InputError, MissingExtraError
-from wattscribe.records import Interval, RunFacts
+from wattscribe.records import Interval, RunFacts, finite
 from wattscribe.records import to_json as to_plain
 from wattscribe.report.basis import bases, energy_name
 from wattscribe.report.groups import rejected_under, short_corpus
@@ -208,17 +207,6 @@ def _obstacle(path: Path, error: OSError) -> str:
     if isinstance(error, NotADirectoryError):
         return f"{path.parent} is a file. Choose another --out"
     return f"{error.strerror or error}. Choose another --out"
-
-
-def finite(value: Any) -> Any:
-    """The same value with every float that is not finite replaced by None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Encoder:
     def _tried(self) -> tuple[int, int]:
         """Frames and width of a trial run. Raises ModelError where a state changes its shape."""
         features = np.zeros((1, *self.segment_shape), np.float32)
-        probe = session.run(self.net, self.path, self._names, self._feeds(features, [0], self.initial_states()))
+        probe = session.run_first(self.net, self.path, self._names, self._feeds(features, [0], self.initial_states()))
         if probe[0].ndim != 3 or probe[0].shape[0] != 1:
             raise ModelError(f"output {self.layout.output!r} has shape {list(probe[0].shape)}", where=self.path)
         for spec, value in zip(self.layout.states, probe[1:], strict=True):
@@ -103,6 +103,7 @@ class Encoder:
             if spec.batch_axis is not None
         )
         outputs = session.run(self.net, self.path, self._names, self._feeds(features, before, stacked))
+        session.require_numbers(outputs[0], self.path)
         apart = [
             np.split(value, len(states), axis=spec.batch_axis)
             for spec, value in zip(self.layout.states, outputs[1:], strict=True)
@@ -179,6 +180,7 @@ class Slot:
             self._calls[self._now]()
         self._now = 1 - self._now
         frames: Array = self._encoder.layout.turned(self._frames)[0]
+        session.require_numbers(frames, self._encoder.path)
         return frames
 
     @property

@@ -38,6 +38,7 @@ class Joiner:
         self._rank = len(self._encoder.shape)
         self._names = [outputs[0].name]
         self._together, self._one_scale = True, one_scale
+        self._run = session.run_first
         metadata = net.get_modelmeta().custom_metadata_map
         self.dim = layout.number(metadata, "joiner_dim", path)
 
@@ -62,6 +63,8 @@ class Joiner:
             np.sin(np.arange(3 * n, dtype=np.float32) ** 1.5).reshape(3, n) for n in (encoder[1], predictor[1])
         )
         apart = np.concatenate([self._ask(frames[i : i + 1], vectors[i : i + 1]) for i in range(3)])
+        self._run = session.run
+        session.require_numbers(apart, self.path, infinite=True)
         self._together = self._one_scale or self._leaves_rows_alone(frames, vectors, apart)
         return int(apart.shape[1])
 
@@ -92,5 +95,5 @@ class Joiner:
         elif self._rank == 3:  # NeMo's [N, D, T] and [N, D, U]
             frames, vectors = frames[:, :, None], vectors[:, :, None]
         feeds = {self._encoder.name: frames, self._predictor.name: vectors}
-        (scores,) = session.run(self.net, self.path, self._names, feeds)
+        (scores,) = self._run(self.net, self.path, self._names, feeds)
         return scores.reshape(len(frames), -1)  # type: ignore[no-any-return]

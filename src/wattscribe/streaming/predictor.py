@@ -54,7 +54,9 @@ class Predictor:
             self._lengths, self.states = nemo.predictor_states(inputs, outputs, facts, path)
         self.vocabulary = layout.number(metadata, "vocab_size", path)
         self._names = [outputs[0].name, *(spec.output for spec in self.states)]
+        self._run = session.run_first
         probe, _ = self._ask([self.blank_context()], [self.initial_states()])
+        self._run = session.run
         self.dim = int(probe.shape[1])
         self._together = True
         self._together = one_scale or self._leaves_rows_alone()
@@ -111,8 +113,9 @@ class Predictor:
             axis = spec.batch_axis or 0
             parts = [each[index] for each in states]
             feeds[spec.name] = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
-        outputs = session.run(self.net, self.path, self._names, feeds)
+        outputs = self._run(self.net, self.path, self._names, feeds)
         vectors: Vector = outputs[0].reshape(len(contexts), -1)
+        session.require_numbers(vectors, self.path)
         if not self.states:
             return vectors, [() for _ in contexts]
         apart = [

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wattscribe.as_found import as_found
 from wattscribe.errors import InputError, ModelError
-from wattscribe.records import Transcript
+from wattscribe.records import MAX_BATCH, MAX_BEAM, MAX_THREADS, Transcript
 from wattscribe.streaming.ahead import SEGMENTS, WORTH, Lookahead
 from wattscribe.streaming.beam import Beam
 from wattscribe.streaming.context import ContextGraph
@@ -51,8 +52,8 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.method not in DECODINGS:
             raise InputError(f"there is no decoding {self.method!r}", fix="One of: " + ", ".join(DECODINGS))
-        if self.beam < 1:
-            raise InputError(f"beam is {self.beam}", fix="It must be 1 or more")
+        if not 1 <= self.beam <= MAX_BEAM:
+            raise InputError(f"beam is {self.beam}", fix=f"It must be 1 to {MAX_BEAM}")
         if not 0 <= self.blank_penalty < float("inf"):
             raise InputError(f"blank_penalty is {self.blank_penalty}", fix="It must be 0 or more")
         if self.phrases and self.method != "beam":
@@ -88,10 +89,10 @@ class Decoding:
             )
 
 
-def _check_count(name: str, value: object) -> None:
+def _check_count(name: str, value: Any, most: int) -> None:
     """Raises InputError."""
-    if not isinstance(value, Integral) or value < 1:
-        raise InputError(f"{name} is {value!r}", fix="It must be a whole number, 1 or more")
+    if not isinstance(value, Integral) or not 1 <= int(value) <= most:
+        raise InputError(f"{name} is {value!r}", fix=f"It must be a whole number, 1 to {most}")
 
 
 def _phrases(phrases: object) -> tuple[Phrase | tuple[int, ...], ...]:
@@ -137,8 +138,8 @@ class Transducer:
     ) -> None:
         if tail_s is not None and not 0 <= tail_s < float("inf"):
             raise InputError(f"tail_s is {tail_s}", fix="It must be 0 or more")
-        _check_count("threads", threads)
-        _check_count("batch_size", batch_size)
+        _check_count("threads", threads, MAX_THREADS)
+        _check_count("batch_size", batch_size, MAX_BATCH)
         self.files, self.endpointing = files, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from wattscribe import as_file
 from wattscribe.errors import InputError
+from wattscribe.text_files import read_text
 
 Split = Literal["train", "dev", "test"]
 
@@ -63,7 +63,7 @@ def read_sentences(paths: Iterable[Path]) -> list[str]:
             if not file.is_file():
                 raise InputError("no such text file", where=file)
             try:
-                lines = [line.strip() for line in as_file.read_text(file).splitlines()]
+                lines = [line.strip() for line in read_text(file, largest=1 << 30).splitlines()]
             except (OSError, UnicodeDecodeError) as error:
                 raise InputError(
                     f"the text cannot be read: {error}", where=file, fix="Give a text file in UTF-8"

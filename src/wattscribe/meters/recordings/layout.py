@@ -18,6 +18,7 @@ HEAD_LINES = 400
 """Looked at before anything is decided; metadata in front of the header are shorter."""
 TAIL_BYTES = 16384
 LONGEST_LINE = 1 << 16
+LONGEST_CELL = 256
 DELIMITERS: tuple[str | None, ...] = (";", "\t", ",", "|", None)
 """In this order where two fit alike; None: blanks."""
 ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -61,13 +62,20 @@ def open_text(path: Path, encoding: str) -> TextIOWrapper:
 
 
 def split(line: str, delimiter: str | None) -> list[str]:
-    """The cells of a line, without blanks and quotes around them."""
+    """The cells of a line, without blanks and quotes around them; none of a line that is too long to be one of readings."""
+    if len(line) >= LONGEST_LINE:
+        return []
     if delimiter is None:
-        return line.split()
+        return [_short(cell) for cell in line.split()]
     if '"' in line:
         row = next(csv.reader([line.strip()], delimiter=delimiter, skipinitialspace=True), [])
-        return [cell.strip() for cell in row]
-    return [cell.strip() for cell in line.strip("\r\n").split(delimiter)]
+        return [_short(cell.strip()) for cell in row]
+    return [_short(cell.strip()) for cell in line.strip("\r\n").split(delimiter)]
+
+
+def _short(cell: str) -> str:
+    """A long cell is told by its beginning, and is no number: patterns would take long over it."""
+    return cell if len(cell) <= LONGEST_CELL else cell[:LONGEST_CELL] + "…"
 
 
 def look(path: Path) -> Layout:
