@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test test-data check format bench bench-compress clean
+.PHONY: demo test test-parallel test-data check format bench bench-compress clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,6 +24,11 @@ demo: $(VENV)/.base
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
 
+# The same on two cores: two at a time, a file of tests by one process; then what nothing may run beside.
+test-parallel: $(VENV)/.test
+	status=0; $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not alone' || status=1; \
+	$(BIN)/python -m pytest -m alone tests/bench tests/cli tests/meters tests/process || status=1; exit $$status
+
 # What needs the real data of ../shared, which `make test` skips where they are not; with an environment that is there already.
 test-data:
 	PYTHONPATH=$(CURDIR)/src $(BIN)/python -m pytest -m data
@@ -33,6 +38,7 @@ check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m benchmarks.stated
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

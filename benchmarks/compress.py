@@ -3,7 +3,8 @@
 python -m benchmarks.compress [--reduced] [--part NAME]… [--shared FOLDER] [--cache FOLDER] [--out FOLDER]
 
 Parts: zipformer, reference (dense float32, dense int8 and the kept recipes in turn over 3,600 test utterances), phone, digits,
-seeds, fronts (targeted against uniform at equal WER), strategies (targeted, uniform, global, search), tuned (both pruned and
+seeds, fronts (targeted against uniform at equal WER), strategies (targeted, uniform, global, search), bits (mixed
+by sensitivity against even), tuned (both pruned and
 fine-tuned, where the checkpoint is: --checkpoint). All of them take under two hours on two cores. Reduced: the recipes on a tenth
 of the speech, without the last four; under ten minutes.
 What was decoded is kept in the cache by the contents of models and speech: a run that is stopped goes on.
@@ -17,7 +18,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ from benchmarks import compress_fronts as fronts_of
 from benchmarks import compress_reference as reference
 from benchmarks import compress_tuned
 from wattscribe.compress import outcome
+from wattscribe.compress.bits import BLOCKS, ladder
+from wattscribe.compress.linears import linears
+from wattscribe.compress.moves import LEAST_WEIGHTS
+from wattscribe.compress.recipe import Step
 from wattscribe.compress.run import Options, compress_model
 from wattscribe.errors import WattscribeError
 from wattscribe.models import REFERENCE
@@ -118,7 +123,7 @@ def on_seeds(run: Run) -> list[str]:
 
 
 def on_strategies(run: Run) -> list[str]:
-    """Each strategy by itself, post-training, segments of 1280 ms, on the development speech."""
+    """Each strategy by itself, post-training, at the model's own 320 ms, on the development speech."""
     lines = [
         "| strategy | energy, mJ/s | saved | WER on dev, % | change | recipes tried |",
         "|---|---|---|---|---|---|",
@@ -148,7 +153,7 @@ def strategy(run: Run, name: str) -> dict[str, Any] | None:
     if not kept.is_file():
         options = Options(
             data=(run.dev,), max_wer_increase=100 * reference.LIMIT, strategy=name, limit=60 if run.reduced else 120,
-            max_latency_ms=1280, cache=run.cache, trials=20, calibration_s=100.0, probe_s=60.0,
+            cache=run.cache, trials=20, calibration_s=100.0, probe_s=60.0,
             storage=run.cache / "search.journal" if name == "search" else None,
         )  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
@@ -189,6 +194,32 @@ def on_fronts(run: Run) -> list[str]:
     return [*lines, "", f"{len(bench.dev)} development utterances, {bench.dev.audio_s:.0f} s.", ""]
 
 
+def on_bits(run: Run) -> list[str]:
+    """Mixed bits by sensitivity against the same bits for every map of the encoder, all else equal."""
+    bench = reference.workbench(run.dev, cache=run.cache)
+    maps = tuple(
+        name for name, each in linears(bench.original.model("encoder")).items() if each.weight.size >= LEAST_WEIGHTS
+    )
+    tail = (Step(lever="int8", component="joiner"), Step(lever="int8", component="predictor"))
+    recipes: dict[str, tuple[Step, ...]] = {
+        "even, 8 bits": (Step(lever="int8", component="encoder", tensors=maps), *tail)
+    }
+    for block in BLOCKS:
+        step = Step(
+            lever="blockwise", component="encoder", tensors=maps, options={"bits": 4, "block": block, "accuracy": 4}
+        )
+        recipes[f"even, 4 bits in blocks of {block}"] = (step, *tail)
+    for number, move in enumerate(ladder(bench, (), "encoder")[1:], start=1):
+        recipes[f"mixed {number}"] = (*move.steps, *tail)
+    models = {
+        **reference.dense(),
+        **{name: replace(bench.build(steps), placement="component") for name, steps in recipes.items()},
+    }
+    speech = reference.whole(run.tests[:1], 40 if run.reduced else 400)
+    decoded = reference.alternate(models, speech, run.cache, print)
+    return reference.table(reference.heard(models, speech, decoded, "wearable"), speech)
+
+
 def on_tuned(run: Run) -> list[str]:
     """Targeted and uniform pruning of the same depth, fine-tuned alike, on a third of the test speech."""
     if not run.checkpoint.is_dir():
@@ -200,12 +231,13 @@ def on_tuned(run: Run) -> list[str]:
 
 
 def on_zipformer(run: Run) -> list[str]:
-    """The kept recipe carried out anew on the real zipformer, against its directory as it is."""
+    """The kept recipe carried out anew on the real zipformer, against its directory as it is: at its own latency, then with calls
+    of 640 ms beside it."""
     data = run.shared
     options = Options(
         data=(str(data / "librispeech"), str(data / "ljspeech")), unlabelled=(str(data / "unlabelled"),), recipe=RECIPE,
         test_data=() if run.reduced else ("bundled", str(data / "librispeech-noisy")), max_wer_increase=100 * reference.LIMIT,
-        limit=20 if run.reduced else None, cache=run.cache, calibration_s=60.0 if run.reduced else 180.0,
+        max_latency_ms=640, limit=20 if run.reduced else None, cache=run.cache, calibration_s=60.0 if run.reduced else 180.0,
         probe_s=30.0 if run.reduced else 110.0,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
@@ -221,6 +253,7 @@ PARTS: dict[str, Callable[[Run], list[str]]] = {
     "seeds": on_seeds,
     "fronts": on_fronts,
     "strategies": on_strategies,
+    "bits": on_bits,
     "tuned": on_tuned,
 }
 

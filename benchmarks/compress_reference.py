@@ -34,7 +34,7 @@ from wattscribe.training.texts import read_sentences
 from wattscribe.units import SAMPLE_RATE_HZ
 
 RESULTS = Path(__file__).parent / "results"
-RECIPES = {640: RESULTS / "compress-reference-640.recipe.toml", 1280: RESULTS / "compress-reference-1280.recipe.toml"}
+RECIPES = {ms: RESULTS / f"compress-reference-{ms}.recipe.toml" for ms in (320, 640, 1280)}
 """By the milliseconds of audio that a call of the encoder waits for; the model as it was trained waits for 320."""
 DEV = SpokenSet(name="dev-compress", split="dev", voices=(*KNOWN, *UNKNOWN_ESPEAK), count=300, varied=True)
 CHUNK = 100
@@ -118,11 +118,14 @@ def results(recipes: Mapping[str, Path], dev: str, cache: Path) -> dict[str, Can
                 (part / component).write_bytes(network)
             part.rename(kept)
         unit = "tensor" if any(step.options.get("unit") == "tensor" for step in steps) else "component"
+        batched = any(step.lever == "batched-joiner" for step in steps)
         encoder = proto((kept / "encoder").read_bytes())
         found[name] = replace(
             read_candidate(REFERENCE), networks={each: (kept / each).read_bytes() for each in COMPONENTS},
-            decoding="batched", placement=unit, segments=segments.joined(encoder),
+            decoding="batched" if batched else "frame-by-frame", placement=unit, segments=segments.joined(encoder),
         )  # fmt: skip
+        if batched and found[name].segments == 1:
+            found[f"{name}, frame by frame"] = replace(found[name], decoding="frame-by-frame")
     return found
 
 
@@ -233,9 +236,9 @@ def table(found: Mapping[str, Heard], speech: SpeechSet) -> list[str]:
         f"{len(speech)} utterances, {len(set(speech.speakers))} speakers, {speech.audio_s / 3600:.2f} h, "
         f"{int(found['dense fp32'].errors.words.sum())} words.",
         "",
-        "| model | latency of a call | energy, mJ/s (95 %) | of fp32 | of int8 | WER, % | change to fp32 (95 %) | bound | RTF | "
-        "of fp32 | of int8 | size, MB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| model | audio per call | energy, mJ/s (95 %) | of fp32 | of int8 | WER, % | change to fp32 (95 %) | bound | to int8 | "
+        "RTF | of fp32 | of int8 | size, MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     first, second = found["dense fp32"], found["dense int8"]
     for name, each in found.items():
@@ -245,7 +248,8 @@ def table(found: Mapping[str, Heard], speech: SpeechSet) -> list[str]:
         cells = (
             name, f"{320 * each.candidate.segments} ms", f"{each.energy_mj:.3f} ({spread})",
             less(each.energy_mj, first.energy_mj), less(each.energy_mj, second.energy_mj), f"{100 * each.wer:.2f}",
-            f"{100 * paired.difference:+.2f} ({low:+.2f} to {high:+.2f})", f"{100 * paired.upper95:+.2f}", f"{each.rtf:.5f}",
+            f"{100 * paired.difference:+.2f} ({low:+.2f} to {high:+.2f})", f"{100 * paired.upper95:+.2f}",
+            f"{100 * (each.wer - second.wer):+.2f}", f"{each.rtf:.5f}",
             less(each.rtf, first.rtf), less(each.rtf, second.rtf), f"{each.candidate.size_bytes / 1e6:.2f}",
         )  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wattscribe.energy.calibrate import Calibration, Observation, calibrate, observe
@@ -31,12 +31,20 @@ def calibrate_runs(runs: Sequence[Path | str], *, seed: int = 0) -> tuple[Calibr
         raise InputError("no run was given", fix="wattscribe calibrate runs/NAME …")
     observations: list[Observation] = []
     skipped: list[Skipped] = []
+    played: dict[bool, Path | str] = {}
     for run in runs:
-        found, left = observations_of(read_run(Path(run)))
+        facts = read_run(Path(run))
+        played[facts.machine.get("simulated_board") is not None] = run
+        found, left = observations_of(facts)
         observations += found
         skipped += left
+    if len(played) > 1:
+        raise InputError(
+            "this run is of a simulated board, others are of a real one", where=played[True], fix="Leave one kind out"
+        )
     try:
-        return calibrate(observations, seed=seed), skipped
+        fitted = calibrate(observations, seed=seed)
+        return (replace(fitted, evidence="simulated") if True in played else fitted), skipped
     except InputError as error:
         why = "; ".join(sorted({each.reason for each in skipped}))
         raise InputError(
@@ -54,7 +62,7 @@ def observations_of(facts: RunFacts) -> tuple[list[Observation], list[Skipped]]:
     for trial in facts.trials:
         reason = _unusable(trial)
         energy = None if reason else energy_of([trial], rule)
-        if energy is not None and (energy.energy_j is None or energy.evidence != "measured"):
+        if energy is not None and (energy.energy_j is None or energy.evidence not in ("measured", "simulated")):
             reason = f"its energy is {energy.evidence}"
         if reason or energy is None or energy.energy_j is None or trial.workload is None or trial.window is None:
             skipped.append(

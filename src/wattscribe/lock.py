@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +25,7 @@ class Lock:
     @classmethod
     def take(cls, path: Path) -> Lock:
         """Raises InputError that names the process which holds it, OSError when the file cannot be written."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _opened(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -44,3 +46,24 @@ class Lock:
             os.ftruncate(self.descriptor, 0)
             os.close(self.descriptor)
             self.descriptor = None
+
+
+def _opened(path: Path) -> int:
+    """The lock's file, and no other that a link or a device leads to: it is emptied when the lock is released."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise link_in_the_way(path) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError("this is no ordinary file", where=path, fix="Remove it, or choose another --out")
+    return descriptor
+
+
+def link_in_the_way(path: Path) -> InputError:
+    """What to say where a run would write through a symbolic link into a file that is not its own."""
+    return InputError(
+        "this is a symbolic link, and a run writes through none", where=path, fix="Remove it, or choose another --out"
+    )

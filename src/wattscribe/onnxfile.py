@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe import protobuf
+from wattscribe import as_file, protobuf
 from wattscribe.errors import ModelError
 
 # TensorProto.DataType → (name, bits per element); names are numpy's where numpy has the type.
@@ -29,6 +29,9 @@ _BITS = (32, 8, 8, 16, 16, 32, 64, 0, 8, 16, 64, 32, 64, 64, 128, 16, 8, 8, 8, 8
 DTYPES: Mapping[int, tuple[str, int]] = dict(enumerate(zip(_NAMES.split(), _BITS, strict=True), start=1))
 BITS: Mapping[str, int] = dict(DTYPES.values())
 """Bits per element by dtype name."""
+
+ORT_MARK = b"ORTM"
+"""Bytes 4 to 7 of a file in onnxruntime's own format (a FlatBuffer with this identifier, core/flatbuffers/schema/ort.fbs)."""
 
 _TYPED_FIELDS = {4: "<f4", 10: "<f8"}  # float_data, double_data: packed little-endian
 
@@ -52,6 +55,11 @@ class Tensor:
     def nbytes(self) -> int:
         return (self.elements * BITS[self.dtype] + 7) // 8
 
+    @property
+    def is_external(self) -> bool:
+        """Whether the bytes lie in a file beside the model."""
+        return self._external is not None
+
     def array(self) -> NDArray[Any]:
         """The values, read-only where they lie in the file. Raises ModelError for missing or short data and for
         types that numpy does not have (bfloat16, float8, 4 bit)."""
@@ -71,7 +79,7 @@ class Tensor:
 
     def _read_external(self, path: Path, offset: int, length: int | None) -> memoryview:
         try:
-            with path.open("rb") as file:
+            with as_file.open_bytes(path) as file:
                 file.seek(offset)
                 return memoryview(file.read(self.nbytes if length is None else length))
         except OSError as error:
@@ -143,12 +151,14 @@ def read_model(path: Path) -> Model:
     """Parse `path`. Raises ModelError when it is missing, empty, cut short or not an ONNX model."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with as_file.open_bytes(path) as file:
             mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError as error:
         raise ModelError("there is no such file", where=path) from error
     except (OSError, ValueError) as error:
         raise ModelError("the file is empty or cannot be read", where=path, fix="Copy the model again") from error
+    if mapped[4:8] == ORT_MARK:
+        raise not_onnx_but_ort(path)
     try:
         model = _model(mapped, path)
     except (KeyError, TypeError, ValueError) as error:
@@ -156,6 +166,15 @@ def read_model(path: Path) -> Model:
             "this is not a whole ONNX file", where=path, fix="Copy it again; a Git LFS pointer is not the model"
         ) from error
     return model
+
+
+def not_onnx_but_ort(path: Path) -> ModelError:
+    """What is said of an .ort file where its graph is to be read or changed."""
+    return ModelError(
+        "is in onnxruntime's own format (.ort): it runs, but its graph cannot be counted or changed",
+        where=path,
+        fix="Give the .onnx file that it was made of",
+    )
 
 
 # --- messages -------------------------------------------------------------------------------------------------------

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from wattscribe.as_found import as_found
-from wattscribe.energy import arch, devices, profile, rates
+from wattscribe.energy import arch, devices, ort_format, profile, rates
 from wattscribe.energy.accuracy import AccuracyLaw
 from wattscribe.energy.breakdown import Activations
 from wattscribe.energy.placement import Unit
@@ -88,7 +89,7 @@ def workload_of(
     """The workload of a model as the user names it. Raises InputError for options that the model fixes itself."""
     made = model.startswith((arch.PREFIX, "hf:"))
     for option, asked in (("--calls-per-s", calls_per_s), ("--input", inputs), ("--dim", dims)):
-        if made and asked:
+        if made and asked not in (None, {}):
             raise InputError(
                 f"{option} is for exported graphs; this model's calls follow from its configuration", where=model
             )
@@ -101,6 +102,13 @@ def workload_of(
 
         return of_transformers(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
     path = locate(model.removeprefix("onnx:").removeprefix("sherpa:").removeprefix("ct2:"))
+    if ort_format.is_only_ort(path):
+        with ort_format.as_onnx(path) as written:
+            found = of_directory(
+                written, precision=precision, segment_s=_seconds(chunk_ms), calls_per_s=calls_per_s, values=inputs,
+                dims=dims,
+            )  # fmt: skip
+        return replace(found, name=path.stem, notes=(*found.notes, ort_format.NOTE))
     if path.is_dir() and not any(path.glob("*.onnx")):
         return _of_other(path, precision, _seconds(chunk_ms))
     return of_directory(

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
+import math
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-Evidence = Literal["measured", "calibrated", "modelled", "unavailable"]
-"""How a figure came about. Figures of different evidence are never ranked together."""
+Evidence = Literal["measured", "calibrated", "modelled", "simulated", "unavailable"]
+"""How a figure came about; `simulated`: read as a measurement is, but of a board that is played (`testing.board`). Figures of
+different evidence are never ranked together."""
 
 Runtime = Literal["hf", "ct2", "sherpa", "pocketsphinx", "onnx", "fake"]
 TrialStatus = Literal["pending", "running", "done", "failed"]
@@ -77,6 +80,12 @@ def _stem(path: str) -> str:
 
 
 # --- recognizers ----------------------------------------------------------------------------------------------------
+MAX_THREADS = 1024
+"""Above the cores of any machine; with 100,000 a runtime has no memory for their stacks and crashes."""
+MAX_BATCH = 1 << 16
+MAX_BEAM = 1024
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizerSpec:
     """Which model runs how: `runtime:model` at a precision on a device, with the runtime's own options."""
@@ -109,6 +118,8 @@ class PrecisionAudit:
     device: str
     """The device that executed: `cpu`, `cuda:0`."""
     parameters: int | None = None
+    note: str | None = None
+    """What is to be known of the arithmetic although it is the one asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,6 +393,22 @@ def to_json(record: Any) -> Any:
     if isinstance(record, (list, tuple)):
         return [to_json(value) for value in record]
     return record
+
+
+def finite(value: Any) -> Any:
+    """The same value with every float that is not finite replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON as every reader takes it: what is not finite is null, since JSON has neither NaN nor infinities."""
+    return json.dumps(finite(to_json(value)), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def from_json(kind: type[T], value: Any, *, strict: bool = False) -> T:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import socket
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -318,3 +320,57 @@ def test_the_command_prints_the_folder(
     assert capsys.readouterr().out.strip() == str(tmp_path / "LibriSpeech" / "dev-other")
     assert main(["data", "get", "librispeech:train-clean-100"]) == 2
     assert "librispeech:dev-other" in capsys.readouterr().err
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], str]]:
+    """A server that answers every request with these bytes, whatever they are."""
+    listeners: list[socket.socket] = []
+
+    def start(answer: bytes) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, contextlib.suppress(OSError):
+                        connection.recv(1 << 16)
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/x.tar.gz"
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nx",
+        b"HTTP/1.1 206 OK\r\nContent-Range: bytes " + b"1" * 5000 + b"-2/3\r\n\r\nx",
+        b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 " + b"9" * 70000 + b"\r\n\r\n",
+        b"\0\xff\r\n\r\n",
+        b"",
+    ],
+)
+def test_malformed_headers_are_one_line(answering: Callable[[bytes], str], tmp_path: Path, head: bytes) -> None:
+    with pytest.raises(InputError) as refused:
+        fetch(answering(head), tmp_path / "x.tar.gz", md5="0" * 32, pause=lambda _: None)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("stated", [b"Content-Length: 1000\r\n", b""])
+def test_more_than_a_set_can_have_is_not_downloaded(
+    answering: Callable[[bytes], str], tmp_path: Path, stated: bytes
+) -> None:
+    url = answering(b"HTTP/1.1 200 OK\r\n" + stated + b"Connection: close\r\n\r\n" + b"x" * 1000)
+    with pytest.raises(InputError, match="more than the 999 bytes"):
+        fetch(url, tmp_path / "x.tar.gz", md5="0" * 32, largest_bytes=999, pause=lambda _: None)
+    assert not list(tmp_path.iterdir())

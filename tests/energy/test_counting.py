@@ -224,6 +224,23 @@ def test_external_weights(tmp_path: Path) -> None:
     assert read_model(path).graph.initializers["w"].array()[1, 0] == 64
 
 
+@pytest.mark.parametrize("name", ["named", ""])
+def test_shapes_beside_the_model_are_read(tmp_path: Path, name: str) -> None:
+    """torch's exporter puts every constant outside; onnxruntime infers shapes before it looks there."""
+    path = save(
+        tmp_path / "m.onnx",
+        [
+            node("Slice", ["x", "from", "to"], ["part"], name=name),
+            node("MatMul", ["part", "w"], ["y"], name=name and "m"),
+        ],
+        [("x", F, [9, 64])],
+        [("y", F, ["k", 64])],
+        {"w": f32(64, 64), "from": np.array([0]), "to": np.array([2])},
+        external=True,
+    )
+    assert count(path).total_macs == 2 * 64 * 64
+
+
 def test_a_slice_of_a_constant_reads_the_slice(tmp_path: Path) -> None:
     path = save(
         tmp_path / "m.onnx",

@@ -21,6 +21,7 @@ from wattscribe.records import (
     TrialFacts,
     UtteranceResult,
     Window,
+    finite,
 )
 from wattscribe.report import formats
 from wattscribe.report.cost import within_and_between
@@ -317,7 +318,7 @@ def test_parquet_columns_have_the_same_types_whatever_a_run_holds(tmp_path: Path
 
 
 def test_json_stays_strict_when_a_figure_is_not_finite() -> None:
-    assert formats.finite({"a": [float("nan"), (float("inf"), 1.0)]}) == {"a": [None, [None, 1.0]]}
+    assert finite({"a": [float("nan"), (float("inf"), 1.0)]}) == {"a": [None, [None, 1.0]]}
 
 
 def test_markdown_stays_a_table_whatever_a_name_holds() -> None:

@@ -158,6 +158,18 @@ def test_other_precisions_are_near(exported, precision, allowed):
         onnx.checker.check_model(str(folder / f"{name}.{precision}.onnx"))  # nodes in order, too
 
 
+@pytest.mark.parametrize("which", ["exported", "exported_lstm"])
+def test_every_file_loads_in_onnxruntime_1_17(request, which):
+    """IR version 9 and opset 20 are the newest that it takes; torch stamps what it was built with."""
+    _, folder = request.getfixturevalue(which)
+    files = sorted(folder.glob("*.onnx"))
+    assert len(files) >= 3
+    for path in files:
+        model = onnx.load(path)
+        assert model.ir_version <= 9, path.name
+        assert all(each.version <= 20 for each in model.opset_import if each.domain == ""), path.name
+
+
 def test_metadata_are_sherpas_and_ours(exported):
     _, folder = exported
     meta = session(folder / "encoder.onnx").get_modelmeta().custom_metadata_map

@@ -6,6 +6,7 @@ memory), or `killed` from outside, which says nothing about the recognizer: then
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,9 @@ from wattscribe.bench.spool import Piece, Spool
 from wattscribe.journal import Journal
 from wattscribe.records import Trial, TrialFacts, UtteranceResult, Window, to_json
 
-SIGKILL_STATUS = -9
+SIGKILL_STATUS = -signal.SIGKILL
+BY_SOMEBODY = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, -signal.SIGINT})
+"""Exit statuses of a worker that others ended: they say nothing about its recognizer."""
 TICK_S = 0.25
 STATED_FOR_S = 30.0
 """Seconds of audio for which the limit of an utterance is stated, Whisper's window; longer audio gets more in proportion."""
@@ -240,8 +243,9 @@ class Attempt:
     def _died(self, worker: WorkerProcess, log_start: int) -> Verdict:
         """The pipe ended without a last word: a crash, or a kill for memory, or a kill by somebody."""
         status = worker.end(kill=False)
-        if status == SIGKILL_STATUS and not worker.killed_for_memory():
-            self._fail(f"killed by SIGKILL while {self._where()}: memory ran out, or somebody killed it")
+        if status in BY_SOMEBODY and not (status == SIGKILL_STATUS and worker.killed_for_memory()):
+            why = "memory ran out, or somebody killed it" if status == SIGKILL_STATUS else "somebody ended it"
+            self._fail(f"killed by {signal.Signals(-status).name} while {self._where()}: {why}")
             return "killed"
         said = last_line(self.log, log_start)
         why = "killed for memory" if status == SIGKILL_STATUS else f"ended with {exit_in_words(status)}"

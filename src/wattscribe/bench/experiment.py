@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,15 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from wattscribe.errors import InputError
 from wattscribe.meters.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
-from wattscribe.records import Condition
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from wattscribe.records import MAX_BATCH, MAX_THREADS, Condition
+from wattscribe.text_files import read_toml
 
 Decibels = Annotated[float, Field(ge=-200, le=200)]
 """24-bit audio spans 144 dB; beyond 200 dB a ratio is a slip of the keyboard."""
+
+MAX_REPEATS = 10_000
+MAX_MINUTES = 24 * 60.0
+MAX_WAIT_S = 30 * 24 * 3600.0
+"""A month: what the system can wait for at once, and longer than anybody does."""
+MAX_IDLE_S = 3600.0
+MAX_MARK_UNIT_S = 600.0
+MAX_BYTES = (1 << 63) - 1
+"""What the kernel takes as a limit, and a seed that any format can hold."""
 
 BUILT_IN_NOISE = ("white", "pink")
 BUILT_IN_CORPORA = ("bundled",)
@@ -36,8 +40,8 @@ class ModelEntry(_Strict):
     model: str = Field(min_length=1)
     precision: list[str] | None = None
     device: str | None = None
-    threads: int | None = Field(default=None, ge=1)
-    batch_size: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
+    batch_size: int | None = Field(default=None, ge=1, le=MAX_BATCH)
     options: dict[str, str] = {}
 
 
@@ -47,7 +51,7 @@ class ConditionEntry(_Strict):
     noise: str | None = None
     snr: Decibels | None = None
     rir: str | None = None
-    longform_minutes: float | None = Field(default=None, gt=0)
+    longform_minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
 
     @model_validator(mode="after")
     def _noise_and_snr_together(self) -> ConditionEntry:
@@ -64,36 +68,36 @@ class Experiment(_Strict):
     precision: list[str] = []
     """Empty: each runtime's own default."""
     device: str = "cpu"
-    threads: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=MAX_THREADS)
+    batch_size: int = Field(default=1, ge=1, le=MAX_BATCH)
     options: dict[str, str] = {}
     clean: bool = True
     """Whether the clean condition is part of it."""
     noise: list[str] = []
     snr: list[Decibels] = []
     rir: list[str] = []
-    longform_minutes: float | None = Field(default=None, gt=0)
+    longform_minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
     conditions: list[ConditionEntry] = []
-    repeats: int = Field(default=1, ge=1)
-    seed: int = Field(default=0, ge=0)
+    repeats: int = Field(default=1, ge=1, le=MAX_REPEATS)
+    seed: int = Field(default=0, ge=0, le=MAX_BYTES)
     limit: int | None = Field(default=None, ge=1)
     latency: bool = False
-    timeout_s: float = Field(default=120.0, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0, le=MAX_WAIT_S)
     """For an utterance of up to 30 s; longer ones get more in proportion."""
-    load_timeout_s: float = Field(default=600.0, gt=0)
-    memory_limit_bytes: int | None = Field(default=None, gt=0)
+    load_timeout_s: float = Field(default=600.0, gt=0, le=MAX_WAIT_S)
+    memory_limit_bytes: int | None = Field(default=None, gt=0, le=MAX_BYTES)
     """Address space that a worker may take beyond its empty self."""
-    warmup: int = Field(default=1, ge=0)
+    warmup: int = Field(default=1, ge=0, le=MAX_REPEATS)
     """Batches transcribed before the window opens."""
-    idle_s: float = Field(default=2.0, ge=0)
+    idle_s: float = Field(default=2.0, ge=0, le=MAX_IDLE_S)
     """Idle baseline before and after each trial, where a sensor can be read."""
-    cooldown_limit_s: float = Field(default=60.0, ge=0)
+    cooldown_limit_s: float = Field(default=60.0, ge=0, le=MAX_IDLE_S)
     cooldown_band: float = Field(default=0.05, gt=0)
     """Idle power has returned when it is within this share of the run's first baseline."""
     sample_rate_hz: float = Field(default=DEFAULT_RATE_HZ, gt=0, le=MAX_RATE_HZ)
     mark: bool = False
     """Load pulses before the first trial and after the last, to which an external meter's recording is aligned."""
-    mark_unit_s: float = Field(default=1.0, gt=0)
+    mark_unit_s: float = Field(default=1.0, gt=0, le=MAX_MARK_UNIT_S)
     """Length of the shortest pulse: at least four samples of that meter."""
     normaliser: Literal["whisper", "basic", "characters", "none"] = "whisper"
     """The text rule by which the report scores the run."""
@@ -134,13 +138,8 @@ class Experiment(_Strict):
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Read a TOML file; its relative paths start at the file, those in `overrides` (flags) at the current directory."""
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        fix = "Name a TOML file such as docs/bench.md shows, or say the experiment by flags: --model and --data"
-        raise InputError(f"the experiment cannot be read: {error.strerror}", where=path, fix=fix) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"this is not TOML: {error}", where=path) from error
+    fix = "Name a TOML file such as docs/bench.md shows, or say the experiment by flags: --model and --data"
+    values = read_toml(Path(path), what="the experiment", fix=fix)
     return check(_override(_relocate(values, Path(path).parent), overrides or {}), where=path)
 
 

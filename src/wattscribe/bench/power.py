@@ -9,7 +9,7 @@ from typing import Any
 from wattscribe.errors import MeterError
 from wattscribe.meters import Channel, Clock, Meter, Sampler, join
 from wattscribe.meters.window import mean_power_w
-from wattscribe.records import PowerTrace, Window
+from wattscribe.records import Evidence, PowerTrace, Window
 
 MIN_IDLE_UPDATES = 6
 """An idle window holds at least so many updates of the slowest total rail, else its mean is a guess."""
@@ -50,9 +50,11 @@ class Power:
     _pending: list[PowerTrace] = field(default_factory=list)
 
     @classmethod
-    def of(cls, meters: Sequence[Meter], *, clock: Clock, rate_hz: float, **rule: Any) -> Power:
-        """Sample these meters; `rule` are the remaining fields."""
-        sampler = Sampler(meters, rate_hz=rate_hz, clock=clock) if meters else None
+    def of(
+        cls, meters: Sequence[Meter], *, clock: Clock, rate_hz: float, evidence: Evidence | None = None, **rule: Any
+    ) -> Power:
+        """Sample these meters, `evidence` in place of what they say; `rule` are the remaining fields."""
+        sampler = Sampler(meters, rate_hz=rate_hz, clock=clock, evidence=evidence) if meters else None
         channels = [channel for meter in meters for channel in meter.channels()]
         return cls(sampler=sampler, channels=channels, clock=clock, **rule)
 
@@ -136,7 +138,7 @@ class Power:
 def _means_w(traces: Sequence[PowerTrace], window: Window) -> dict[str, float]:
     means = {}
     for trace in join(traces):
-        if trace.total and trace.evidence in ("measured", "calibrated"):
+        if trace.total and trace.evidence in ("measured", "calibrated", "simulated"):
             try:
                 means[trace.channel] = mean_power_w(trace, window)
             except MeterError:

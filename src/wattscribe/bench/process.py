@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import select
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +20,9 @@ from wattscribe.bench.protocol import Message, decode, encode
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 EXIT_GRACE_S = 10.0
 """How long a worker may take to end after its last word."""
-LOG_TAIL_BYTES = 4096
+LOG_TAIL_BYTES = 1 << 16
+FAULT_HANDLER = "Fatal Python error: "
+"""How Python begins to say where it was when a library crashed; the library's own last words stand above."""
 
 
 PR_SET_PDEATHSIG = 1
@@ -38,15 +42,23 @@ class WorkerProcess:
         self._source, worker_out = os.pipe()
         self._oom_kills = _oom_kills()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "wattscribe.bench.worker", str(worker_in), str(worker_out), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(worker_in, worker_out),
-                start_new_session=True,
-                env=worker_environment(threads),
-            )
+            with _interrupts_later():
+                self._process = subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-m",
+                        "wattscribe.bench.worker",
+                        str(worker_in),
+                        str(worker_out),
+                        str(os.getpid()),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(worker_in, worker_out),
+                    start_new_session=True,
+                    env=worker_environment(threads),
+                )
         finally:
             os.close(worker_in)
             os.close(worker_out)
@@ -116,6 +128,26 @@ def worker_environment(threads: int) -> dict[str, str]:
     return {**environment, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false", **TELEMETRY_OFF}
 
 
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """A process that is started inside holds SIGINT back until `ended_by_interrupts`.
+
+    Else one that comes while it imports is an error of whatever module it meets, or, where the runner is a shell's background
+    job, which ignores SIGINT, is lost.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ended_by_interrupts() -> None:
+    """SIGINT ends this process as SIGTERM does; Python's own handler would make it an error that the recognizer raised."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def die_with(parent: int) -> None:
     """Let the kernel kill this process with the runner, also while a library holds the interpreter."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -140,7 +172,9 @@ def last_line(log: Path, start_bytes: int) -> str | None:
         file.seek(max(start_bytes, end - LOG_TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").split("\n")
     said = [line.strip() for line in lines if line.strip()]
-    return said[-1][:300] if said else None
+    crash = next((at for at, line in enumerate(said) if line.startswith(FAULT_HANDLER)), len(said))
+    own = said[:crash] or said[crash : crash + 1]  # what stands below is Python's account of it
+    return own[-1][:300] if own else None
 
 
 def _oom_kills() -> int | None:

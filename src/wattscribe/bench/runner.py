@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.bench import marks as marking
-from wattscribe.bench.attempt import Attempt, Limits
+from wattscribe.bench.attempt import Attempt, Limits, Verdict
 from wattscribe.bench.experiment import BUILT_IN_CORPORA, BUILT_IN_NOISE, Experiment, check, differences
+from wattscribe.bench.ground import Ground
 from wattscribe.bench.plan import plan
 from wattscribe.bench.power import Power
 from wattscribe.bench.preparation import Prepared, name_of, prepare_all
+from wattscribe.bench.previous import DIRECTORY as PREVIOUS_DIRECTORY
 from wattscribe.bench.previous import Previous
 from wattscribe.bench.progress import Silent, Watcher
 from wattscribe.bench.spool import Key, Spool, discard, key_of, spool_all
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.journal import Journal, claim, holds_run, read_run
-from wattscribe.journal_file import run_exists
-from wattscribe.lock import Lock
+from wattscribe.journal import FILE_NAME, LOCK_NAME, Journal, claim, holds_run, read_run
+from wattscribe.journal_file import DRAFT_NAME, run_exists
+from wattscribe.lock import Lock, link_in_the_way
 from wattscribe.meters import Clock, Host, Meter, MonotonicClock, open_meters, probe
 from wattscribe.meters import machine as machines
 from wattscribe.records import Heard, Marks, Trial, TrialFacts, to_json
@@ -32,6 +34,8 @@ MAX_KILLS = 3
 SPOOL_DIRECTORY = "spool"
 LOG_NAME = "worker.log"
 REPORT_NAME = "report.html"
+GO_ON = "What is finished is kept; go on with --resume"
+"""Said where a run that can be resumed is interrupted, and nowhere else."""
 DIRECTORY_NOTE = "directory"
 """Where the run began: there its relative paths start."""
 
@@ -60,6 +64,7 @@ def run(
         raise InputError("--resume and --overwrite exclude each other", where=out_dir, fix="Choose one")
     if retry_failed and not resume:
         raise InputError("--retry-failed goes on with a run", where=out_dir, fix="Add --resume")
+    _refuse_links(out_dir)
     host = host or Host.of_root(Path("/"))
     watcher = watcher or Silent()
     with _opened(meters, host) as opened:
@@ -67,13 +72,14 @@ def run(
             opened,
             clock=clock or MonotonicClock(),
             rate_hz=experiment.sample_rate_hz,
+            evidence=None if host.simulated is None else "simulated",
             idle_s=experiment.idle_s,
             limit_s=experiment.cooldown_limit_s,
             band=experiment.cooldown_band,
             recorded_elsewhere=experiment.mark,
         )
         if resume:
-            journal, spools = _go_on(experiment, out_dir, watcher, retry_failed=retry_failed)
+            journal, spools = _go_on(experiment, out_dir, host, watcher, retry_failed=retry_failed)
         else:
             journal, spools = _begin(experiment, out_dir, host, watcher, overwrite=overwrite)
         with _or_put_back(out_dir, spools) as previous:
@@ -86,12 +92,26 @@ def run(
                 prepared = _keep_ready(experiment, journal.unfinished(), spools, out_dir, watcher)
                 power.start()
                 marks = _next_marks(experiment, journal)
-                _Run(experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous).all_trials()
+                ground = Ground.of(out_dir, journal.unfinished())
+                _Run(
+                    experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous, ground
+                ).all_trials()
             finally:
                 power.stop()
                 discard(out_dir / SPOOL_DIRECTORY)
                 journal.close()
     return out_dir
+
+
+def _refuse_links(out_dir: Path) -> None:
+    """Raises InputError where a file of the run would be written through a symbolic link, which may lead to anything.
+
+    Not for the page: nothing writes it through a link, and what is in its way costs no measurement.
+    """
+    own = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_NAME, DRAFT_NAME, LOG_NAME)
+    for name in (*own, SPOOL_DIRECTORY, PREVIOUS_DIRECTORY):
+        if (path := out_dir / name).is_symlink():
+            raise link_in_the_way(path)
 
 
 def recorded_experiment(out_dir: Path) -> Experiment:
@@ -111,8 +131,17 @@ class _Run:
     marks: Marks | None
     prepared: Prepared
     previous: Previous
+    ground: Ground
 
     def all_trials(self) -> None:
+        """Raises WattscribeError where something that the run needs is removed meanwhile."""
+        try:
+            self._all_trials()
+        except (OSError, WattscribeError):
+            self.ground.check_folder()  # the reason behind whatever could not be written
+            raise
+
+    def _all_trials(self) -> None:
         unfinished = self.journal.unfinished()
         self.watcher.planned(sum(self.spools[key_of(trial)].audio_s for trial in unfinished), len(unfinished))
         if self.marks is None or not unfinished:
@@ -137,8 +166,10 @@ class _Run:
         if not spool.pieces:
             return self._give_up(trial, f"there is no usable utterance among {len(spool.rejected)}")
         for kills in range(1, MAX_KILLS + 1):
+            self.ground.check(spool, trial.recognizer.model)
             attempt = self._attempt(trial, spool)
             verdict = attempt.run()
+            self._check_verdict(verdict, trial, spool)
             if attempt.answered:
                 self.previous.forget()
             self._note_first_idle()
@@ -150,6 +181,12 @@ class _Run:
             self.journal.finish(attempt.number, facts)
             return facts
         raise RuntimeError("unreachable: the last attempt always has a verdict")
+
+    def _check_verdict(self, verdict: Verdict, trial: Trial, spool: Spool) -> None:
+        """A failure for want of what was removed is none: the attempt stays open, which `--resume` reads as interrupted."""
+        if verdict == "failed":
+            self.ground.check(spool, trial.recognizer.model)
+        self.ground.check_folder()
 
     def _attempt(self, trial: Trial, spool: Spool) -> Attempt:
         self.power.forget()
@@ -261,6 +298,8 @@ def _or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previou
         yield previous
     except BaseException as error:
         if not previous.kept:
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(GO_ON) from None
             raise
         _put_back(out_dir, previous)
         if isinstance(error, KeyboardInterrupt):
@@ -297,7 +336,7 @@ def _leave(out_dir: Path, lock: Lock, *, was_there: bool) -> None:
 
 
 def _go_on(
-    experiment: Experiment, out_dir: Path, watcher: Watcher, *, retry_failed: bool
+    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, retry_failed: bool
 ) -> tuple[Journal, Mapping[Key, Spool]]:
     """A run that was broken off, with the speech of the trials that have no verdict yet, or a failed one to be tried again."""
     journal = Journal.resume(out_dir)
@@ -309,16 +348,28 @@ def _go_on(
                 where=out_dir,
                 fix="Go on with --resume alone, or start anew with --overwrite",
             )
+        _check_board(read_run(out_dir).machine.get("simulated_board"), host, out_dir)
         trials = journal.unfinished()
         if retry_failed:
             trials += [each.trial for each in read_run(out_dir).trials if each.status == "failed"]
         _check_place(trials, journal.noted(DIRECTORY_NOTE))
         plan(experiment)
         return journal, _prepare(trials, experiment, out_dir, watcher)
-    except BaseException:
+    except BaseException as error:
         discard(out_dir / SPOOL_DIRECTORY)
         journal.close()
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(GO_ON) from None
         raise
+
+
+def _check_board(began: Any, host: Host, out_dir: Path) -> None:
+    """Raises InputError where a run of a played board would go on with a real one's sensors, or the other way round."""
+    if began != host.simulated:
+        words = {True: "this run began on no simulated board", False: f"this run began on a simulated board, {began}"}
+        raise InputError(
+            words[began is None], where=out_dir, fix="Start anew with --overwrite, or choose another --out"
+        )
 
 
 def _check_place(trials: Sequence[Trial], began: str | None) -> None:

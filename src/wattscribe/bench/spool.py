@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-import numpy as np
-
 from wattscribe.corpora import conditioned, open_corpus
-from wattscribe.corpora.base import Audio, Corpus, spelt_out
+from wattscribe.corpora.base import UNUSABLE, Audio, Corpus, blocks_of, spelt_out, unusable
 from wattscribe.corpora.conditions import ConditionedCorpus
+from wattscribe.corpora.open import BUNDLED
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import Condition, Rejected, Trial, Utterance
 from wattscribe.units import SAMPLE_RATE_HZ
 
 SAMPLE_BYTES = 4
+READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
     ids: set[str] = set()
     digest = hashlib.sha256()
     with _disk_errors(path.parent):
-        file = path.open("wb", buffering=0)
+        file = path.open("w+b", buffering=0)
     with file:
         for entry in corpus:
             if trial.limit is not None and len(pieces) >= trial.limit:
@@ -119,6 +119,8 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
             else:
                 pieces.append(piece)
                 heard(label, piece.audio_s)
+    if rejected and trial.corpus != BUNDLED and not trial.corpus.startswith("hub:"):
+        _check_there(trial.corpus)
     return Spool(
         corpus=trial.corpus,
         condition=trial.condition,
@@ -129,6 +131,12 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
     )
 
 
+def _check_there(corpus: str) -> None:
+    """Raises InputError where the corpus itself is gone: that its files are missing says nothing about each of them."""
+    if not Path(corpus).expanduser().exists():
+        raise InputError("it was removed while its speech was being prepared", where=corpus, fix="Put it back")
+
+
 def _prepare(
     corpus: Corpus, entry: Utterance | Rejected, ids: set[str], file: FileIO, digest: hashlib._Hash
 ) -> Piece | Rejected:
@@ -137,32 +145,41 @@ def _prepare(
         return entry
     if entry.id in ids:
         return Rejected(corpus=corpus.name, id=entry.id, reason="duplicate id", where=entry.source)
+    offset = file.tell()
     try:
-        audio, scale = _hear(corpus, entry)
-        samples = np.ascontiguousarray(audio, dtype="<f4")
-    except InputError as error:
-        return Rejected(corpus=corpus.name, id=entry.id, reason=error.what, where=error.where or entry.source)
-    if not samples.size:  # one sample at 192 kHz, say, is none at 16 kHz
+        blocks, scale = _hear(corpus, entry)
+        for block in blocks:
+            _write(file, block)
+    except UNUSABLE as error:
+        file.truncate(offset)
+        file.seek(offset)
+        return unusable(corpus.name, entry, error)
+    samples = (file.tell() - offset) // SAMPLE_BYTES
+    if not samples:  # one sample at 192 kHz, say, is none at 16 kHz
         return Rejected(
             corpus=corpus.name, id=entry.id, reason=f"holds 0 samples at {SAMPLE_RATE_HZ} Hz", where=entry.source
         )
     ids.add(entry.id)
-    offset, data = file.tell(), samples.tobytes()
+    digest.update(json.dumps([entry.id, entry.speaker, entry.reference, samples]).encode("utf-8"))
+    file.seek(offset)
+    while data := file.read(READ_BYTES):
+        digest.update(data)
+    return Piece(utterance=entry, offset_bytes=offset, samples=samples, scale=scale)
+
+
+def _write(file: FileIO, samples: Audio) -> None:
     with _disk_errors(Path(file.name).parent):
-        rest = memoryview(data)
+        rest = memoryview(samples.astype("<f4", copy=False).tobytes())
         while rest:
             rest = rest[file.write(rest) :]
-    digest.update(json.dumps([entry.id, entry.speaker, entry.reference, samples.size]).encode("utf-8"))
-    digest.update(data)
-    return Piece(utterance=entry, offset_bytes=offset, samples=samples.size, scale=scale)
 
 
-def _hear(corpus: Corpus, utterance: Utterance) -> tuple[Audio, float]:
+def _hear(corpus: Corpus, utterance: Utterance) -> tuple[Iterable[Audio], float]:
     """The samples, and by which factor the condition scaled them so that nothing clips."""
     if isinstance(corpus, ConditionedCorpus):
         heard = corpus.hear(utterance)
-        return heard.samples, heard.scale
-    return corpus.audio(utterance), 1.0
+        return (heard.samples,), heard.scale
+    return blocks_of(corpus, utterance), 1.0
 
 
 def _recordable(rejected: Rejected, corpus: str) -> Rejected:

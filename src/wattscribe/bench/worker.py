@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeVar
@@ -24,7 +25,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from wattscribe.bench.latency import hear
-from wattscribe.bench.process import EXIT_ORPHANED, die_with
+from wattscribe.bench.process import EXIT_ORPHANED, die_with, ended_by_interrupts
 from wattscribe.bench.protocol import (
     Answer,
     Answered,
@@ -100,7 +101,7 @@ class Worker:
         os._exit(EXIT_FAILED)
 
     def _warm_up(
-        self, batches: Sequence[Sequence[Place]], recognizer: Recognizer, spool: BinaryIO, streaming: bool
+        self, batches: Sequence[Sequence[Place]], recognizer: Recognizer, spool: FileIO, streaming: bool
     ) -> None:
         before_s = time.monotonic()
         for batch in batches:
@@ -112,7 +113,7 @@ class Worker:
         self,
         batches: Sequence[Sequence[Place]],
         recognizer: Recognizer,
-        spool: BinaryIO,
+        spool: FileIO,
         streaming: bool,
         footprint: _Footprint,
     ) -> None:
@@ -202,13 +203,17 @@ def _batches(pieces: Sequence[Place], together: int, recognizer: Recognizer) -> 
     return batches
 
 
-def _read(spool: BinaryIO, batch: Sequence[Place]) -> list[Audio]:
+def _read(spool: FileIO, batch: Sequence[Place]) -> list[Audio]:
     """The batch's samples in buffers of their own, so that only they are in memory."""
     audio = []
     for place in batch:
         buffer = bytearray(place.samples * SAMPLE_BYTES)
-        if os.preadv(spool.fileno(), [buffer], place.offset_bytes) != len(buffer):
-            raise RuntimeError(f"the spool file ends inside {place.id}")
+        spool.seek(place.offset_bytes)
+        rest = memoryview(buffer)
+        while rest:  # the kernel gives at most 2 GiB at once, 9.3 h of speech
+            if not (got := spool.readinto(rest)):
+                raise RuntimeError(f"the spool file ends inside {place.id}")
+            rest = rest[got:]
         audio.append(np.frombuffer(buffer, dtype="<f4").astype(np.float32, copy=False))
     return audio
 
@@ -246,6 +251,7 @@ def _listen(source: BinaryIO, inbox: queue.SimpleQueue[Message]) -> None:
 def main(arguments: Sequence[str]) -> None:
     source, sink, parent = (int(each) for each in arguments)
     die_with(parent)
+    ended_by_interrupts()
     faulthandler.enable()
     worker = Worker(os.fdopen(source, "rb"), os.fdopen(sink, "wb"))
     sys.excepthook = worker.report

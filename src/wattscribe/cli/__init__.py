@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from typing import TYPE_CHECKING
 
+from wattscribe.cli.ending import WORDS, Ending, in_order
 from wattscribe.terminal import console, guarded, mute, say
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ VERBS = {
     "bench": "measure any recognizer × precision × corpus × noise on this device",
     "report": "turn a run into one HTML page, a table, CSV, JSON or Parquet",
     "compare": "accept or refuse a new run against a base run, for a CI pipeline",
+    "demo": "try everything without a meter, on a simulated board",
     "meters": "what can be measured on this machine, what cannot, and why",
     "data": "download a LibriSpeech set, resumable and checked",
     "transcribe": "text as it is recognised: files, standard input or the microphone",
@@ -44,11 +47,11 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
-    with guarded():
-        return _ended(sys.argv[1:] if arguments is None else arguments)
+    with guarded(), in_order() as ending:
+        return _ended(sys.argv[1:] if arguments is None else arguments, ending)
 
 
-def _ended(arguments: list[str]) -> int:
+def _ended(arguments: list[str], ending: Ending) -> int:
     """Run one verb to whatever end."""
     verb = arguments[0] if arguments and arguments[0] in VERBS else ""
     try:
@@ -59,20 +62,34 @@ def _ended(arguments: list[str]) -> int:
         interruption = _interruption(error)
         if interruption is None:
             raise
-        kept = "What is finished is kept; go on with --resume" if verb == "bench" else ""
-        hint = next(iter(interruption.args), kept)
-        say(f"{_command(verb)}: interrupted{f'. {hint}' if hint else ''}")
-        return 130
+        hint = "".join(f". {each}" for each in interruption.args)
+        say(f"{_command(verb)}: {WORDS[ending.number]}{hint}")
+        return ending.status
     except BrokenPipeError:
         mute(sys.stdout)
         return 141
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            raise
+            if error.filename is None:
+                raise
+            say(f"{_command(verb)}: {_path(error.filename)}: {error.strerror}. {_MENDED.get(error.errno or 0, _ELSE)}")
+            return 2
         if error.filename is None:
             mute(sys.stdout)
         say(f"{_command(verb)}: {error.filename or 'the output'}: {error.strerror}. Make room")
         return 1
+
+
+_MENDED = {
+    errno.EACCES: "Check the permissions of the file and of every folder above it",
+    errno.EPERM: "Check the permissions of the file and of every folder above it",
+    errno.ENAMETOOLONG: "A name may have 255 bytes, a path 4096: use shorter ones",
+}
+_ELSE = "Check the path"
+
+
+def _path(name: object) -> str:
+    return os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
 
 
 def tell(verb: str, error: WattscribeError) -> int:
@@ -105,15 +122,17 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     """Import `cli/VERB.py` and call its `app`; an int that the command returns becomes the exit status."""
     from importlib import import_module
 
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, Parameter
 
     from wattscribe.as_found import as_found
+    from wattscribe.cli.numbers import usable
     from wattscribe.errors import WattscribeError
 
     try:
         with as_found():
             app = import_module(f"wattscribe.cli.{verb}").app
             app.suppress_keyboard_interrupt = False
+            app.default_parameter = Parameter(validator=usable)
             status = app(
                 arguments, result_action="return_value", exit_on_error=False, print_error=False, console=console()
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -112,6 +113,7 @@ def bench(
     retry_failed: Annotated[bool, Parameter(group=RUN), Switch] = False,
     overwrite: Annotated[bool, Parameter(group=RUN), Switch] = False,
     grid_gco2_per_kwh: Annotated[float | None, Parameter(group=RUN)] = None,
+    simulated_board: Annotated[str | None, Parameter(group=RUN)] = None,
 ) -> int:
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
 
@@ -132,13 +134,20 @@ def bench(
         Replace the run in --out, once the new one can begin.
     grid_gco2_per_kwh
         Grams of CO2 that the grid emits per kWh: table and page then show CO2 per hour of audio. Not part of the run.
+    simulated_board
+        Measure nothing: the recognizers run, the watts are played (docs/simulated-board.md). A wrong name lists what there is.
     """
     from wattscribe.report.energy_columns import check_grid
 
     check_grid(grid_gco2_per_kwh)
     plan = _experiment(experiment, flags.given(), out, resume=resume)
     with _writing(out), _watcher() as watcher:
-        run(plan, out, resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=watcher)
+        if simulated_board is None:
+            run(plan, out, resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=watcher)
+        else:
+            from wattscribe.testing.simulated_bench import run_on_board
+
+            run_on_board(simulated_board, plan, out, resume=resume, overwrite=overwrite, watcher=watcher)
     return _conclude(out, grid_gco2_per_kwh)
 
 
@@ -170,6 +179,10 @@ def _writing(out: Path) -> Iterator[None]:
     except BrokenPipeError:  # whoever read what we say has gone
         raise
     except OSError as error:
+        if error.filename is not None and not Path(os.fsdecode(error.filename)).absolute().is_relative_to(
+            out.absolute()
+        ):
+            raise  # not of the run: an input
         raise WattscribeError(
             f"the run cannot be written: {error.strerror or error}",
             where=error.filename or out,

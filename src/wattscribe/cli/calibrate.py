@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +41,7 @@ def calibrate(
     """
     from wattscribe.calibration import calibrate_runs
     from wattscribe.energy.devices import load
-    from wattscribe.records import to_json
+    from wattscribe.records import json_text, to_json
 
     device = load(base)
     found, skipped = calibrate_runs(runs, seed=seed)
@@ -54,7 +53,7 @@ def calibrate(
             raise InputError(f"the profile cannot be written: {error.strerror}", where=out) from error
     if json_output:
         errors = {"left_out_median_error": found.left_out_error, "left_out_worst_error": found.worst_error}
-        print(json.dumps({"schema": 1, **to_json(found), **errors, "skipped": to_json(skipped)}, indent=2))
+        print(json_text({"schema": 1, **to_json(found), **errors, "skipped": skipped}, indent=2))
     else:
         _print(found)
         for each in skipped:
@@ -72,14 +71,17 @@ def _print(found: Calibration) -> None:
         f"{found.observations} observations of {found.models} models, {found.freedom} more than constants, "
         f"residual {100 * found.relative_residual:.1f} %"
     )
+    if found.evidence == "simulated":
+        print("fitted to a simulated board: none of these constants is a device's")
     print(f"memory      {_line(found.memory_j_per_byte, 1e12, 'pJ/B')}")
     for dtype, fitted in found.mac_j.items():
         print(f"{dtype:<11} {_line(fitted, 1e12, 'pJ/MAC')}")
     print(f"idle        {_line(found.idle_w, 1.0, 'W')}")
     median, worst = 100 * found.left_out_error, 100 * found.worst_error
     print(f"a model left out is predicted within {median:.1f} % (median), {worst:.1f} % (worst)")
+    read = "simulated" if found.evidence == "simulated" else "measured"
     for each in found.left_out:
-        print(f"  {each.model} {each.precision}: {each.measured_j:.4g} J measured, {each.predicted_j:.4g} J predicted")
+        print(f"  {each.model} {each.precision}: {each.measured_j:.4g} J {read}, {each.predicted_j:.4g} J predicted")
 
 
 def _line(fitted: Fitted, factor: float, unit: str) -> str:

@@ -59,14 +59,11 @@ def compare(
     json
         Print the comparison as JSON.
     """
-    import json as encoder
-
     from wattscribe.errors import InputError
     from wattscribe.journal import read_run
-    from wattscribe.records import to_json
+    from wattscribe.records import json_text, to_json
     from wattscribe.report.compare import compare as compare_runs
     from wattscribe.report.compare_words import in_words
-    from wattscribe.report.formats import finite
     from wattscribe.report.gates import Gates
     from wattscribe.report.quantities import percent_of
 
@@ -93,5 +90,5 @@ def compare(
 
         profile = devices.load(device)
     result = compare_runs(read_run(base), read_run(new), gates, device=profile)
-    print(encoder.dumps({"schema": 2, **finite(to_json(result))}, indent=1) if json else in_words(result))
+    print(json_text({"schema": 2, **to_json(result)}, indent=1) if json else in_words(result))
     return 0 if result.accepted else 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import cyclopts
 
 from wattscribe.energy.devices import Constant, Device, load, names
+from wattscribe.records import json_text
 from wattscribe.terminal import console
 
 WIDTH = 150
@@ -36,7 +36,7 @@ def devices(
     """
     found = [load(name) for name in names()] if device is None else [load(Path(device) if "/" in device else device)]
     if json_output:
-        print(json.dumps({"schema": 1, "devices": [each.model_dump(mode="json") for each in found]}, indent=2))
+        print(json_text({"schema": 1, "devices": [each.model_dump(mode="json") for each in found]}, indent=2))
     elif device is None:
         _list(found)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -99,7 +98,7 @@ def meters(
         Look for sensors below this directory, for instance a copy of another board's /sys.
     """
     from wattscribe.meters import probe
-    from wattscribe.records import to_json
+    from wattscribe.records import json_text
 
     probes = probe(root)
     read = (reading or Reading()).read(recording) if recording else None
@@ -107,7 +106,7 @@ def meters(
     checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
     if json_output:
         found = {"recording": checked[0]} if read is not None else {}
-        print(json.dumps({"schema": SCHEMA, "meters": to_json(probes), **found, "recordings": checked}, indent=2))
+        print(json_text({"schema": SCHEMA, "meters": probes, **found, "recordings": checked}, indent=2))
         return 0
     _print_table(probes)
     for entry in checked:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +16,8 @@ from wattscribe.energy.accuracy import AccuracyLaw, fit
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import DEFAULT_TOKENS_PER_S
 from wattscribe.errors import InputError
+from wattscribe.records import json_text
+from wattscribe.text_files import parse_json, read_bytes
 
 app = cyclopts.App(
     name="wattscribe profile",
@@ -122,7 +125,7 @@ def show(found: Profile, *, as_json: bool, page: Path | None) -> None:
 
         write_page(found, page)
     if as_json:
-        print(json.dumps(found.to_json(), indent=2))
+        print(json_text(found.to_json(), indent=2))
         return
     from wattscribe.report.profile_table import print_profile
 
@@ -155,20 +158,20 @@ def _count(text: str) -> int:
 def size_bytes(text: str) -> int:
     """`4MB`, `512KiB`, `0` → bytes. Raises InputError for anything else."""
     lowered = text.strip().lower().replace(" ", "")
-    for unit, factor in _SIZES.items():
-        if lowered.endswith(unit) and lowered[: -len(unit)].replace(".", "", 1).isdigit():
-            return round(float(lowered[: -len(unit)]) * factor)
-    if lowered.isdigit():
-        return int(lowered)
+    found = re.fullmatch(r"(\d{1,18}(?:\.\d{0,18})?)([kmg]?i?b)?", lowered, re.ASCII)
+    if found is not None and (found[2] is not None or "." not in found[1]) and (found[2] or "b") in _SIZES:
+        return round(float(found[1]) * _SIZES[found[2] or "b"])
     raise InputError(f"{text!r} is no size", fix="Write it as 4MB, 512KiB or a number of bytes")
 
 
 def read_laws(path: Path) -> dict[str, AccuracyLaw]:
     """Fit a law to each component's points. Raises InputError for a bad file or too few points."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(read_bytes(path))
         points = {name: [(float(size), float(wer)) for size, wer in pairs] for name, pairs in data.items()}
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
+        if not all(0 <= size < math.inf and 0 <= wer < math.inf for pairs in points.values() for size, wer in pairs):
+            raise ValueError("sizes and word error rates are numbers from 0 on")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"not a JSON file of points: {error}", where=path, fix="Write {component: [[bytes, wer], …]}"
         ) from error

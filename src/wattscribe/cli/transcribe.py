@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from cyclopts import Parameter
 
 from wattscribe.cli import tell
 from wattscribe.errors import InputError
-from wattscribe.records import Counts, Transcript, to_json
+from wattscribe.records import Counts, Transcript, json_text, to_json
 from wattscribe.terminal import say
 
 if TYPE_CHECKING:
@@ -113,8 +112,6 @@ def transcribe(
         raise InputError(f"there is no option {unknown[0]!r}", fix="See wattscribe transcribe --help")
     if bool(sources) == mic:
         raise InputError("nothing to transcribe" if not mic else "both files and --mic", fix="Give FILE…, - or --mic")
-    if threads < 1:
-        raise InputError(f"threads is {threads}", fix="It must be 1 or more")
     if tail_s is not None and not 0 <= tail_s <= MAX_TAIL_S:
         raise InputError(f"tail_s is {tail_s:g}", fix=f"It must lie between 0 and {MAX_TAIL_S:g} s")
     transducer = open_transducer(
@@ -129,7 +126,7 @@ def transcribe(
         tail_s=tail_s,
         endpointing=Endpointing() if endpoints else None,
     )
-    for note in transducer.files.notes:
+    for note in transducer.notes:
         say(f"wattscribe transcribe: note: {note}")
     names = ["microphone"] if mic else list(sources)
     status = 0
@@ -286,7 +283,7 @@ class _Printer:
             "text": transcript.text,
             "tokens": [{**to_json(token), "start_s": round(token.start_s, 3)} for token in transcript.tokens],
         }
-        print(json.dumps(found, ensure_ascii=False), flush=True)
+        print(json_text(found), flush=True)
 
     def _cost(self, listener: Listener) -> None:
         found = {
@@ -298,4 +295,4 @@ class _Printer:
         skipped = getattr(listener, "skipped_s", None)
         if skipped is not None:
             found["skipped_s"] = round(skipped, 3)
-        print(json.dumps(found), flush=True)
+        print(json_text(found), flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from wattscribe.compress.speech import SpeechSet
 from wattscribe.compress.workbench import Tried
 from wattscribe.errors import InputError
+from wattscribe.text_files import read_json
 
 AGAIN = "Give the directory that wattscribe compress wrote with the same --data, --limit and --device"
 
@@ -42,12 +42,7 @@ def read_beside(folders: Sequence[Path], dev: SpeechSet, device: str, strategy: 
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    try:
-        read: dict[str, Any] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"result.json cannot be read: {error.strerror}", where=folder, fix=AGAIN) from error
-    except ValueError as error:
-        raise InputError("result.json is not JSON", where=folder, fix=AGAIN) from error
+    read: dict[str, Any] = read_json(folder / "result.json", what="result.json", fix=AGAIN)
     if not isinstance(read, dict) or not {"dev", "device", "strategy", "tried"} <= read.keys():
         raise InputError("result.json is no result of wattscribe compress", where=folder, fix=AGAIN)
     return read

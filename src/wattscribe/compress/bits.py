@@ -14,6 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from wattscribe.compress.divergence import Probe
 from wattscribe.compress.levers.weights import block_codes, known_gram
 from wattscribe.compress.linears import Linear, linears
 from wattscribe.compress.moves import LEAST_WEIGHTS, Move
@@ -21,12 +22,12 @@ from wattscribe.compress.recipe import Step, Value
 from wattscribe.compress.rounding import output_error
 from wattscribe.compress.workbench import Workbench
 
-BLOCKS = (32, 64, 128)
-"""Weights that share a scale of 4 bytes: 5, 4.5 and 4.25 bits a weight where the inputs are a multiple of them."""
+BLOCKS = (32, 64, 128, 256)
+"""Weights that share a scale of 4 bytes: 5 to 4.125 bits a weight where the inputs are a multiple of them."""
+PROBE_S = 40.0
+"""Speech on which each map is looked at: there are many of them, and only their order matters."""
 RUNGS = 10
 """Recipes on the ladder, in even steps of bytes."""
-LEAST = 1e-7
-"""Divergence, per map: less is the rounding of the measurement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,8 @@ class Form:
 
     bytes: int
     kl: float
-    """What it adds to the divergence, by the error of the map's output."""
+    """What it adds to the divergence, by the error of the map's output; below 0 where 8 bits do more harm, as on CPUs that clip
+    their sums."""
     bits: int | None = None
     block: int = 0
 
@@ -50,14 +52,14 @@ def ladder(bench: Workbench, base: Sequence[Step], component: str) -> list[Move]
     if not maps:
         return []
     eight = _eight(component, maps)
-    start = (*base, *eight)
-    before = bench.kl(bench.build(start)).kl
+    probe = Probe(bench.original, bench.probe.speech.beginning(PROBE_S))
+    before = bench.kl(bench.build((*base, *eight)), probe).kl
     forms = {}
     for name, each in maps.items():
         gram = known_gram(each, component, bench.calibration)
         coarse = _fewest_bytes(each)
         alone = Step(lever="blockwise", component=component, tensors=(name,), options=_options(4, coarse))
-        added = max(bench.kl(bench.build([*base, alone, *_others(eight, name)])).kl - before, LEAST)
+        added = bench.kl(bench.build([*base, *_without(eight, {name}), alone]), probe).kl - before
         forms[name] = _forms(each, gram, coarse, added)
     rungs = _rungs(forms)
     bench.say(
@@ -72,10 +74,6 @@ def _eight(component: str, maps: Mapping[str, Linear]) -> tuple[Step, ...]:
     """The step that stores what is still float in 8 bits; none for a model that comes in 8 bits."""
     names = tuple(name for name, each in maps.items() if each.form == "float")
     return (Step(lever="int8", component=component, tensors=names),) if names else ()
-
-
-def _others(eight: Sequence[Step], name: str) -> list[Step]:
-    return _without(eight, {name})
 
 
 def _without(eight: Sequence[Step], taken: set[str]) -> list[Step]:
@@ -104,19 +102,20 @@ def _fewest_bytes(linear: Linear) -> int:
 
 
 def _forms(linear: Linear, gram: object, coarse: int, added: float) -> list[Form]:
-    """From 8 bits down; only those of which a smaller one is more harmful."""
+    """From 8 bits down; only those of which a smaller one is more harmful. Blocks are told apart by plain rounding: GPTQ takes
+    about the same part off the error of each."""
     inputs, outputs = linear.shape
     weight = gram if isinstance(gram, np.ndarray) else np.eye(inputs)
     errors = {}
     for block in BLOCKS:
-        codes, _, spread = block_codes(linear.weight, None if gram is None else weight, 4, block, "gptq")
+        codes, _, spread = block_codes(linear.weight, None if gram is None else weight, 4, block, "nearest")
         errors[block] = output_error(linear.weight, (codes * spread).astype(np.float32), weight)
     found = [Form(bytes=inputs * outputs + 4 * outputs, kl=0.0)]
     for block in sorted(BLOCKS, key=lambda each: -_stored(linear, 4, each)):
         harm = added * errors[block] / max(errors[coarse], 1e-30)
         size = _stored(linear, 4, block)
         if size < found[-1].bytes:
-            found.append(Form(bytes=size, kl=max(harm, LEAST), bits=4, block=block))
+            found.append(Form(bytes=size, kl=harm, bits=4, block=block))
     return _hull(found)
 
 
@@ -146,12 +145,12 @@ def _rungs(forms: Mapping[str, Sequence[Form]]) -> list[dict[str, Form]]:
     )
     now = {name: each[0] for name, each in forms.items()}
     whole = sum(each[0].bytes - each[-1].bytes for each in forms.values())
-    found: list[dict[str, Form]] = []
-    saved = 0
+    found = [dict(now)] if any(each.bits for each in now.values()) else []
+    saved, first = 0, len(found)
     for _, name, place in changes:
         saved += now[name].bytes - forms[name][place].bytes
         now[name] = forms[name][place]
-        if saved >= whole * (len(found) + 1) / RUNGS:
+        if saved >= whole * (len(found) - first + 1) / RUNGS:
             found.append(dict(now))
     return found or [now]
 
@@ -163,7 +162,7 @@ def _said(rung: Mapping[str, Form]) -> str:
 
 
 def _steps(component: str, rung: Mapping[str, Form], eight: Sequence[Step]) -> tuple[Step, ...]:
-    """A step per kind of form, then the 8 bits of what is left."""
+    """The 8 bits of what takes no fewer, then a step per kind of form: onnxruntime infers no types behind weights in blocks."""
     kinds = sorted({(each.bits, each.block) for each in rung.values() if each.bits is not None})
     found = [
         Step(
@@ -173,7 +172,7 @@ def _steps(component: str, rung: Mapping[str, Form], eight: Sequence[Step]) -> t
         for bits, block in kinds
     ]  # fmt: skip
     taken = {name for step in found for name in step.tensors}
-    return (*found, *_without(eight, taken))
+    return (*_without(eight, taken), *found)
 
 
 __all__ = ["ladder"]

@@ -21,7 +21,6 @@ from wattscribe.compress.speech import Audio, SpeechSet
 from wattscribe.errors import InputError
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.encoder import EncoderLayout, read_layout
-from wattscribe.streaming.features import FrameSource
 from wattscribe.streaming.session import open_session, run
 from wattscribe.streaming.transducer import Transducer
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -217,7 +216,7 @@ def walk(
     """An encoder over one utterance, states carried on: (feeds, outputs) of each segment. `outputs` hold the states."""
     carried: Feeds = {spec.name: spec.zeros() for spec in layout.states}
     for number, features in enumerate(segments(audio, layout)):
-        feeds: Feeds = {layout.audio.name: features, **carried}
+        feeds: Feeds = {layout.audio.name: layout.turned(features), **carried}
         if layout.lengths is not None:
             feeds[layout.lengths.name] = np.array([layout.segment_frames], layout.lengths.dtype)
         if layout.clock is not None:
@@ -229,7 +228,7 @@ def walk(
 
 def segments(audio: Audio, layout: EncoderLayout) -> Iterator[NDArray[np.float32]]:
     """[1, T, mels] of each segment of an utterance, its tail of silence included, as the runtime cuts them."""
-    source = FrameSource(layout.feature_dim)
+    source = layout.source()
     source.accept(np.ascontiguousarray(audio, dtype=np.float32))
     source.accept(np.zeros(round(layout.tail_s * SAMPLE_RATE_HZ), np.float32))
     source.finish()

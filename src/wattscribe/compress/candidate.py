@@ -15,6 +15,7 @@ from wattscribe.energy.placement import Unit
 from wattscribe.energy.rates import Decoding
 from wattscribe.errors import InputError, MissingExtraError, ModelError
 from wattscribe.streaming.files import find_files
+from wattscribe.streaming.portable import portable, whole
 
 COMPONENTS = ("encoder", "predictor", "joiner")
 FILE_NAMES: Mapping[str, str] = {"encoder": "encoder", "predictor": "decoder", "joiner": "joiner"}
@@ -55,6 +56,7 @@ class Candidate:
     def with_model(self, component: str, model: Any) -> Candidate:
         """This candidate with one network exchanged; declared inner shapes go, since a lever may have made them wrong."""
         del model.graph.value_info[:]
+        portable(model)
         return self.with_bytes(component, model.SerializeToString(deterministic=True))
 
     def with_bytes(self, component: str, data: bytes) -> Candidate:
@@ -104,11 +106,7 @@ def read_candidate(directory: str | Path, precision: str | None = None) -> Candi
     Raises InputError and ModelError for a directory that is no transducer or that is 4-bit already.
     """
     files = find_files(directory, precision)
-    networks = {name: path.read_bytes() for (_, path), name in zip(files.components, COMPONENTS, strict=True)}
-    for (_, path), name in zip(files.components, COMPONENTS, strict=True):
-        if list(path.parent.glob(f"{path.name}.data")):
-            raise ModelError("keeps its weights in a second file", where=path, fix="Export it with weights inside")
-        _refuse_4_bit(networks[name], path)
+    networks = {name: _network(path) for (_, path), name in zip(files.components, COMPONENTS, strict=True)}
     extras = {
         path.name: path.read_bytes()
         for path in sorted(files.directory.iterdir())
@@ -117,8 +115,15 @@ def read_candidate(directory: str | Path, precision: str | None = None) -> Candi
     return Candidate(networks=networks, tokens=files.tokens.read_bytes(), extras=extras, placement=None)
 
 
-def _refuse_4_bit(data: bytes, path: Path) -> None:
+def _network(path: Path) -> bytes:
+    """The file with its weights inside, stamped as old as it can be: what is written of it is to load where the original does."""
+    data = whole(path)
     model = proto(data)
+    _refuse_4_bit(model, path)
+    return model.SerializeToString(deterministic=True) if portable(model) else data
+
+
+def _refuse_4_bit(model: Any, path: Path) -> None:
     four = {"UINT4", "INT4", "FLOAT4E2M1", "UINT2", "INT2"}
     import onnx
 

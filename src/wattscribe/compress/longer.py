@@ -48,8 +48,8 @@ def _lengthens(each: Done) -> bool:
 
 
 def lengthened(bench: Workbench, made: Outcome, count: int, recipe: Recipe | None, path: Path | None) -> Outcome:
-    """The kept steps once more with `count` segments a call (a recipe: where it has them), each measured and proven anew."""
-    if recipe is not None and path is not None:
+    """The kept steps once more with `count` segments a call (or with a recipe's own), each measured and proven anew."""
+    if recipe is not None and path is not None and any(map(_lengthens, recipe.done)):
         return carry_out(bench, recipe, path)
     steps = list(made.steps)
     place = sum(1 for each in steps if each.lever in _FIRST)

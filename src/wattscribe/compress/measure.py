@@ -22,6 +22,7 @@ from wattscribe.records import Counts, Transcript
 from wattscribe.scoring import ErrorCounts, count_errors
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.transducer import Transducer, whole
+from wattscribe.text_files import parse_json, read_bytes
 from wattscribe.units import SAMPLE_RATE_HZ
 
 
@@ -135,10 +136,14 @@ class Measurer:
         )
 
     def _read(self, key: str) -> Decoded | None:
+        """None also for what is damaged: it is decoded anew."""
         if self._cache is None or not (self._cache / f"{key}.json").is_file():
             return None
-        data = json.loads((self._cache / f"{key}.json").read_text(encoding="utf-8"))
-        return records.from_json(Decoded, data)
+        try:
+            data = parse_json(read_bytes(self._cache / f"{key}.json"))
+            return records.from_json(Decoded, data, strict=True)
+        except (OSError, ValueError, TypeError):
+            return None
 
     def _write(self, key: str, decoded: Decoded) -> None:
         if self._cache is None:

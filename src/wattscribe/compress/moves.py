@@ -1,7 +1,8 @@
 """Which lossy changes a model offers, by slot: at most one of a slot's choices is in a recipe, so that weights are always
 made from the original ones and never rounded twice.
 
-Later slots come later in the recipe: structure before form, form before what is left over.
+Later slots come later in the recipe: structure before form. Weights in 16 bits are not among them: onnxruntime's CPU kernels lift
+them once, at load, and read 32 bits at each call.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Move:
 
 Choices = Mapping[str, Move]
 """Slot → what is chosen for it."""
-ORDER = ("joint", "activation", "convolution", "width", "rank", "form", "table", "rest")
+ORDER = ("joint", "activation", "convolution", "width", "rank", "form", "table")
 
 
 def steps_of(choices: Choices) -> tuple[Step, ...]:
@@ -70,7 +71,6 @@ def moves(candidate: Candidate) -> list[Move]:
             found += _forms(component, maps)
         if component == "predictor":
             found.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
-        found.append(_move(f"rest:{component}", component, Step(lever="fp16", component=component)))
     found += [
         _move("joint", "joiner", Step(lever="prune-width", component="joiner", options={"keep": keep}))
         for keep in KEEPS

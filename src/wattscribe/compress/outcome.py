@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from wattscribe.compress.recipe import Recipe, to_toml
 from wattscribe.compress.strategies import Sensitivity
 from wattscribe.compress.workbench import Tried
 from wattscribe.errors import InputError
+from wattscribe.records import json_text
 
 SCHEMA = 1
 LATENCIES = {
@@ -180,7 +180,7 @@ def write(found: Compression, out: Path, *, overwrite: bool = False) -> Path:
         found.result.write(part)
         for name, text in (
             ("recipe.toml", to_toml(found.recipe)),
-            ("result.json", json.dumps(to_json(found), indent=2, ensure_ascii=False) + "\n"),
+            ("result.json", json_text(to_json(found), indent=2) + "\n"),
             ("report.html", html(found)),
         ):
             _write_text(part / name, text)

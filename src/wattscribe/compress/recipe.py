@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from wattscribe.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from wattscribe.text_files import read_toml
 
 Value = str | int | float | bool
 SCHEMA = 1
@@ -115,12 +110,7 @@ def _value(value: Any) -> str:
 
 def read_recipe(path: Path) -> Recipe:
     """Raises InputError that names the key at fault."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError("there is no such recipe", where=path) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"not a readable recipe: {error}", where=path) from error
+    data = read_toml(path, what="the recipe")
     if data.get("schema") != SCHEMA:
         raise InputError(f"its schema is {data.get('schema')!r}, this version reads {SCHEMA}", where=path)
     steps = data.get("step", [])

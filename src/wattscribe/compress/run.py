@@ -136,9 +136,9 @@ def make_bench(
         heard = set(calibration.ids)
         drawn = read_unlabelled(folders, seconds=options.calibration_s + 2 * options.probe_s, seed=options.drawn + 2)
         probe = drawn.of([i for i, each in enumerate(drawn.ids) if each not in heard], drawn.name)
-        probe = _first_seconds(probe, options.probe_s)
+        probe = probe.beginning(options.probe_s)
     else:
-        calibration = probe = _first_seconds(dev.part(len(dev)), options.calibration_s)
+        calibration = probe = dev.beginning(options.calibration_s)
     budget, memo = Budget(options.minutes), Memo(options.journal)
     whole = dev if held is None else held.whole
     aside = "" if held is None else f" ({len(held.confirm)} of them held back by {held.by})"
@@ -152,17 +152,6 @@ def make_bench(
         calibration=Calibration(original, calibration), probe=Probe(original, probe),
         limit=limit, seed=options.drawn, say=say, held=held, budget=budget, memo=memo,
     )  # fmt: skip
-
-
-def _first_seconds(speech: SpeechSet, seconds: float) -> SpeechSet:
-    chosen: list[int] = []
-    heard = 0.0
-    for number, audio in enumerate(speech.audio):
-        if heard >= seconds and chosen:
-            break
-        chosen.append(number)
-        heard += len(audio) / 16_000
-    return speech.of(chosen, speech.name)
 
 
 def strategy_of(options: Options) -> Strategy:

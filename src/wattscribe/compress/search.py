@@ -7,12 +7,12 @@ file holds every trial: a run that was killed goes on where it stopped, and seve
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wattscribe import as_file
 from wattscribe.as_found import as_found
 from wattscribe.compress import sets
 from wattscribe.compress.bits import ladder
@@ -21,10 +21,12 @@ from wattscribe.compress.recipe import Done, Step
 from wattscribe.compress.strategies import MOST_KL, Outcome, judge, kept, recorded
 from wattscribe.compress.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.text_files import parse_json
 
 NONE = "none"
 SIZE = "size_bytes"
 """What a trial keeps of its candidate."""
+LONGEST_LINE = 1 << 16
 FULL_DECODES = 8
 """Recipes of the front that are decoded in full, from the least energy up."""
 
@@ -157,9 +159,9 @@ def open_journal(path: Path) -> Any:
     if not path.absolute().parent.is_dir():
         raise InputError("its parent directory does not exist", where=path, fix="Create it first")
     try:
-        with path.open("rb") as file:
-            first = file.readline()
-        if first and "op_code" not in json.loads(first):
+        with as_file.open_bytes(path) as file:
+            first = file.readline(LONGEST_LINE)
+        if first and "op_code" not in parse_json(first):
             raise ValueError("its first line is no entry of a journal")
     except FileNotFoundError:
         pass
@@ -216,6 +218,6 @@ def _starts(slots: Mapping[str, Sequence[Move]]) -> list[dict[str, str]]:
     """Nothing, the mildest choice of every slot, and each slot's mildest by itself: what a sampler would look for long."""
     nothing = dict.fromkeys(slots, NONE)
     mild = {slot: choices[0].key for slot, choices in slots.items()}
-    formed = {slot: key if slot.split(":")[0] in ("form", "convolution", "activation", "rest") else NONE
+    formed = {slot: key if slot.split(":")[0] in ("form", "convolution", "activation") else NONE
               for slot, key in mild.items()}  # fmt: skip
     return [nothing, formed, *({**nothing, slot: key} for slot, key in mild.items())]

@@ -101,9 +101,9 @@ def hold_back(dev: SpeechSet, limit: float, *, seed: int = 0) -> Held | None:
     found = _whole_speakers(dev.speakers, words, seed) if named >= SPEAKERS else None
     by = "utterance" if found is None else "speaker"
     if found is None:
-        order = np.random.default_rng(seed).permutation(len(dev))
-        before = np.concatenate([[0], np.cumsum(words[order])[:-1]])
-        found = order[before < HELD_BACK * words.sum()].tolist()
+        drawn = np.random.default_rng(seed).permutation(len(dev))
+        before = np.concatenate([[0], np.cumsum(words[drawn])[:-1]])
+        found = drawn[before < HELD_BACK * words.sum()].tolist()
     inside = set(found)
     heard, told = sorted(inside), [i for i in range(len(dev)) if i not in inside]
     if len(heard) < FEWEST_HELD or not told or limit * float(words[heard].sum()) < 1:

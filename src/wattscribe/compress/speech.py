@@ -56,6 +56,11 @@ class SpeechSet:
         chosen = sorted(np.random.default_rng(seed).permutation(len(self))[:count].tolist())
         return self.of(chosen, f"{self.name}[{count} of {len(self)}, seed {seed}]")
 
+    def beginning(self, seconds: float) -> SpeechSet:
+        """Whole utterances from the first on, until so much has been heard."""
+        ends = np.cumsum([len(each) for each in self.audio]) / SAMPLE_RATE_HZ
+        return self.of(range(min(len(self), int(np.searchsorted(ends, seconds)) + 1)), self.name)
+
     def of(self, chosen: Sequence[int], name: str) -> SpeechSet:
         """The utterances at these positions."""
         return SpeechSet(

@@ -126,12 +126,13 @@ class Workbench:
             self._counts[key] = (decoded.total, decoded.audio_s)
         return self._counts[key]
 
-    def kl(self, candidate: Candidate) -> Divergence:
-        """Distance from the original on unlabelled audio."""
+    def kl(self, candidate: Candidate, probe: Probe | None = None) -> Divergence:
+        """Distance from the original on unlabelled audio, or on what another probe has heard."""
         self.budget.check()
-        key = f"{self.original.digest}-{candidate.digest}-{self.probe.speech.digest}"
+        asked = probe or self.probe
+        key = f"{self.original.digest}-{candidate.digest}-{asked.speech.digest}"
         return self.memo.recall(
-            "divergence", key, lambda: self.probe.of(candidate), of=lambda row: Divergence(**row), to=asdict
+            "divergence", key, lambda: asked.of(candidate), of=lambda row: Divergence(**row), to=asdict
         )
 
     def measure(self, candidate: Candidate, *, small: bool = False) -> Measurement:

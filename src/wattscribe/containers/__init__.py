@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from wattscribe.containers import mpeg, riff
+from wattscribe.containers import chained, mpeg, riff
 from wattscribe.containers.media import MEDIA, MEDIA_FORMAT, SLACK_S, Sound, media
 from wattscribe.containers.mended import AGAIN, Bytes, Mend, Mended
 from wattscribe.containers.sphere import MAGIC, readable_sphere
@@ -24,9 +24,6 @@ CONVERT = "Convert it with sox or ffmpeg"
 
 MAX_FRAMES = 1 << 40
 """libsndfile answers with 2^63 - 1 where a FLAC stream carries no count; it then cannot seek to the end, nor read it."""
-
-_OGG_END_OF_STREAM = 0x04
-_OGG_HEADER_BYTES = 27
 
 HEAD_BYTES = 1445
 """What `format_of` must see: the longest frame of MPEG layer III and the header of the next."""
@@ -188,19 +185,9 @@ def readable(data: Bytes, where: object) -> Mend | None:
     if name == "SPH":
         return readable_sphere(data, where)
     if name == "OGG":
-        _check_ogg(data, where)
+        chained.check_ogg(data, where)
+    if name == "FLAC":
+        chained.check_flac(data, where)
     if name == "AIFF":
         riff.check_aiff(data, where)
     return mpeg.readable_mp3(data, where) if name == "MP3" or mpeg.frame_bytes(data) else None
-
-
-def _check_ogg(data: Bytes, where: object) -> None:
-    """The last page must be whole and carry the end-of-stream flag (RFC 3533, section 6)."""
-    start = data.rfind(b"OggS")
-    whole = False
-    if start + _OGG_HEADER_BYTES <= len(data):
-        segments = data[start + 26]
-        table = data[start + _OGG_HEADER_BYTES : start + _OGG_HEADER_BYTES + segments]
-        whole = len(table) == segments and start + _OGG_HEADER_BYTES + segments + sum(table) <= len(data)
-    if not whole or not data[start + 5] & _OGG_END_OF_STREAM:
-        raise InputError("truncated: the stream has no end", where=where, fix=AGAIN)

@@ -34,6 +34,9 @@ class Sound(Protocol):
         ...
 
     @property
+    def channels(self) -> int: ...
+
+    @property
     def format(self) -> str: ...
 
     def seek(self, frames: int) -> int: ...
@@ -53,7 +56,7 @@ class MediaSound:
         stream = container.streams.audio[0]
         if not getattr(stream, "rate", None):
             raise InputError("is damaged: its sound has no codec or no rate", where=where, fix=AGAIN)
-        self.samplerate = int(stream.rate)
+        self.samplerate, self.channels = int(stream.rate), max(1, int(stream.layout.nb_channels))
         seconds = float(stream.duration * stream.time_base) if stream.duration else float(container.duration or 0) / 1e6
         self.frames = int(seconds * self.samplerate)
         self._blocks = self._decoded(stream)

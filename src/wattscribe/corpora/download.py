@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wattscribe.errors import InputError
+from wattscribe.text_files import whole
 
 Progress = Callable[[int, int | None], None]
 """Called with bytes held so far and in all (None: the server does not say)."""
@@ -24,7 +25,9 @@ ATTEMPTS = 5
 """Attempts in a row that may bring nothing before the download gives up."""
 
 AGAIN = "Run the same command again: it goes on where it stopped"
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+LARGEST_BYTES = 1 << 32
+"""More than any set that is offered: a server that sends on and on fills no disk."""
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 
 
 def fetch(
@@ -32,13 +35,15 @@ def fetch(
     target: Path,
     *,
     md5: str,
+    largest_bytes: int = LARGEST_BYTES,
     progress: Progress = lambda held, total: None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Download `url` to `target`; what has come so far lies in `target` + `.part` and is resumed by an HTTP Range request.
 
     Returns at once when `target` is there with the right MD5. A server without Range support is asked from the start. Raises
-    InputError on a refused or interrupted download (the part stays) and on a wrong checksum (the part is deleted).
+    InputError on a refused or interrupted download (the part stays), on a wrong checksum and on more than `largest_bytes` (the
+    part is deleted).
     """
     if not url.startswith(("http://", "https://")):
         raise InputError("not an http(s) address", where=url)
@@ -50,11 +55,13 @@ def fetch(
     while True:
         before = _size(part)
         try:
-            if _continue(url, part, progress):
+            if _continue(url, part, largest_bytes, progress):
                 break
             reason = "the connection closed early"
         except (OSError, http.client.HTTPException) as error:
             reason = _refusal(error, url)
+        except ValueError as error:  # an address, here or in a redirection, that is none
+            raise InputError(f"cannot be asked for ({error})", where=url, fix="Name another --mirror") from error
         idle = 0 if _size(part) > before else idle + 1
         if idle >= ATTEMPTS:
             raise InputError(f"the download broke off after {_size(part)} bytes ({reason})", where=url, fix=AGAIN)
@@ -77,7 +84,7 @@ def md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _continue(url: str, part: Path, progress: Progress) -> bool:
+def _continue(url: str, part: Path, largest_bytes: int, progress: Progress) -> bool:
     """One request from the part's end on; True when the file is complete."""
     held = _size(part)
     request = urllib.request.Request(url, headers={"User-Agent": "wattscribe", "Accept-Encoding": "identity"})
@@ -92,6 +99,9 @@ def _continue(url: str, part: Path, progress: Progress) -> bool:
         raise
     with response:
         start, total = _placed(response, held, url)
+        if total is not None and total > largest_bytes:
+            raise _too_large(url, part, largest_bytes)
+        progress = _limited(progress, url, part, largest_bytes)
         return _append(response, part, start, total, progress)
 
 
@@ -99,13 +109,31 @@ def _placed(response: http.client.HTTPResponse, held: int, url: str) -> tuple[in
     """Where the answer's first byte belongs, and the size of the whole file."""
     length = response.headers.get("Content-Length")
     if response.status != 206:
-        return 0, int(length) if length is not None and length.isdigit() else None
+        return 0, None if length is None else whole(length)
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None or match[1] is None or int(match[1]) != held:
         raise InputError(
             "the server answered with another range than was asked for", where=url, fix="Name another --mirror"
         )
     return held, None if match[2] == "*" else int(match[2])
+
+
+def _limited(progress: Progress, url: str, part: Path, largest_bytes: int) -> Progress:
+    def told(held: int, total: int | None) -> None:
+        if held > largest_bytes:
+            raise _too_large(url, part, largest_bytes)
+        progress(held, total)
+
+    return told
+
+
+def _too_large(url: str, part: Path, largest_bytes: int) -> InputError:
+    part.unlink(missing_ok=True)
+    return InputError(
+        f"the server sends more than the {largest_bytes} bytes that a set can have",
+        where=url,
+        fix="Name another --mirror",
+    )
 
 
 def _append(response: http.client.HTTPResponse, part: Path, start: int, total: int | None, progress: Progress) -> bool:
@@ -154,7 +182,7 @@ def _refusal(error: Exception, url: str) -> str:
         if error.code < 500 and error.code not in (408, 416, 429):
             raise InputError(f"the server refused: {error.code} {error.reason}", where=url, fix="Name another --mirror")
         return f"{error.code} {error.reason}"
-    return str(getattr(error, "reason", error)) or type(error).__name__
+    return " ".join(str(getattr(error, "reason", error)).split())[:200] or type(error).__name__
 
 
 def _size(path: Path) -> int:

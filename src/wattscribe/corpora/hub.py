@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from wattscribe.corpora.audio import decode_audio, read_audio
+from wattscribe.corpora.audio import audio_blocks, decode_audio, decode_blocks, read_audio
 from wattscribe.corpora.base import Audio
 from wattscribe.corpora.listed import UNKNOWN_SPEAKER
 from wattscribe.errors import InputError, MissingExtraError
@@ -41,6 +41,15 @@ class HubCorpus:
             yield self._item(row, values, seen)
 
     def audio(self, utterance: Utterance) -> Audio:
+        value, where = self._stored(utterance)
+        return read_audio(value["path"]) if value.get("bytes") is None else decode_audio(value["bytes"], where=where)
+
+    def blocks(self, utterance: Utterance) -> Iterator[Audio]:
+        value, where = self._stored(utterance)
+        return audio_blocks(value["path"]) if value.get("bytes") is None else decode_blocks(value["bytes"], where=where)
+
+    def _stored(self, utterance: Utterance) -> tuple[Mapping[str, Any], str]:
+        """What the row holds: an audio file's bytes or its path. Raises InputError where it holds neither."""
         if self._rows is None:
             self._rows = {item.id: int(item.source.rsplit("#", 1)[1]) for item in self if isinstance(item, Utterance)}
         if utterance.id not in self._rows:
@@ -49,9 +58,7 @@ class HubCorpus:
         where = f"{self.name} row {self._rows[utterance.id]}"
         if not isinstance(value, Mapping) or (value.get("bytes") is None and not value.get("path")):
             raise InputError("missing audio", where=where)
-        if value.get("bytes") is not None:
-            return decode_audio(bytes(value["bytes"]), where=where)
-        return read_audio(value["path"])
+        return value, where
 
     def _item(self, row: int, values: Mapping[str, Any], seen: dict[str, int]) -> Utterance | Rejected:
         id_ = self._value(values, "id") or str(row)

@@ -7,15 +7,15 @@ icefall does; of one with several each supervision is an utterance. Only sources
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wattscribe.corpora.audio import Channel
+from wattscribe.containers.mono import Channel
 from wattscribe.corpora.listed import BadEntryError, Entry, Line, Place, entry, near, read_bytes, text_lines
 from wattscribe.corpora.manifest import channel_of, parse, seconds_of, text_of
 from wattscribe.errors import InputError
+from wattscribe.text_files import parse_json
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz")
 CUTS, SUPERVISIONS, RECORDINGS = "cuts", "supervisions", "recordings"
@@ -69,7 +69,7 @@ def _of_cut(cut: Object) -> list[tuple[Object, Object, Object | None]]:
     if len(supervisions) <= 1:
         return [(cut, supervisions[0] if supervisions else {}, recording)]
     start_of_cut = cut.get("start")
-    begin_s = float(start_of_cut) if isinstance(start_of_cut, (int, float)) else 0.0
+    begin_s = start_of_cut if isinstance(start_of_cut, (int, float)) else 0.0
     parts = []
     for each in supervisions:
         start = each.get("start")
@@ -142,8 +142,8 @@ def _objects(path: Path) -> Objects:
     data = read_bytes(path).lstrip(b"\xef\xbb\xbf \t\r\n")
     values = None
     if data[:1] == b"[":
-        with contextlib.suppress(ValueError, RecursionError):  # then the lines say what is wrong with each
-            values = json.loads(data)
+        with contextlib.suppress(ValueError):  # then the lines say what is wrong with each
+            values = parse_json(data)
     if values is None:
         for place, line in text_lines(path):
             yield place, line if isinstance(line, BadEntryError) else parse(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from wattscribe.corpora.audio import AUDIO_SUFFIXES, duration_of, read_audio
+from wattscribe.corpora.audio import AUDIO_SUFFIXES, audio_blocks, duration_of, read_audio
 from wattscribe.corpora.base import Audio
 from wattscribe.corpora.folders import files_below
 from wattscribe.corpora.listed import BadEntryError, text_lines
@@ -38,6 +38,9 @@ class LibriSpeechCorpus:
 
     def audio(self, utterance: Utterance) -> Audio:
         return read_audio(utterance.source)
+
+    def blocks(self, utterance: Utterance) -> Iterator[Audio]:
+        return audio_blocks(utterance.source)
 
     def duration_s(self, utterance: Utterance) -> float:
         """Seconds as the file's header has them."""

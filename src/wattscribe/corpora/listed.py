@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import re
 import stat
 import zlib
@@ -15,14 +16,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from wattscribe.corpora.audio import Channel, read_audio
+from wattscribe import text_files
+from wattscribe.containers.mono import Channel
+from wattscribe.corpora.audio import audio_blocks, read_audio
 from wattscribe.corpora.base import Audio, spelt_out
 from wattscribe.errors import InputError
 from wattscribe.records import Rejected, Utterance
 
 UNKNOWN_SPEAKER = "unknown"
+LARGEST_LIST_BYTES = 1 << 30
+"""Of a list of speech, unpacked: some ten million lines."""
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -75,6 +80,15 @@ class ListedCorpus:
 
     def audio(self, utterance: Utterance) -> Audio:
         """The utterance's samples. Raises InputError, also when the file's SHA-256 is not the list's."""
+        path, part = self._place(utterance)
+        return read_audio(path, **part)
+
+    def blocks(self, utterance: Utterance) -> Iterator[Audio]:
+        path, part = self._place(utterance)
+        return audio_blocks(path, **part)
+
+    def _place(self, utterance: Utterance) -> tuple[Path, dict[str, Any]]:
+        """The file, and what of it to read."""
         if self._entries is None:
             self._entries = {item.utterance.id: item for item in self._list() if isinstance(item, Entry)}
         if utterance.id not in self._entries:
@@ -83,13 +97,13 @@ class ListedCorpus:
         path = Path(entry.utterance.source)
         if entry.sha256 is not None:
             _check_digest(path, entry.sha256)
-        return read_audio(
-            path,
-            start_s=entry.offset_s,
-            duration_s=entry.cut_s,
-            channel=entry.channel,
-            overshoot_s=entry.overshoot_s,
-        )
+        part = {
+            "start_s": entry.offset_s,
+            "duration_s": entry.cut_s,
+            "channel": entry.channel,
+            "overshoot_s": entry.overshoot_s,
+        }
+        return path, part
 
     def _list(self) -> Iterator[Entry | Rejected]:
         seen: dict[str, Place] = {}
@@ -164,12 +178,29 @@ def text_lines(path: Path) -> Iterator[tuple[Place, str | BadEntryError]]:
 def read_bytes(path: Path) -> bytes:
     """A list's bytes, unpacked where its name ends in `.gz`. Raises InputError."""
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        data = text_files.read_bytes(path, largest=LARGEST_LIST_BYTES)
+        return _unpacked(data, path) if path.suffix == ".gz" else data
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"the file is damaged ({error})", where=path, fix="Copy it again") from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from error
+
+
+def _unpacked(data: bytes, path: Path) -> bytes:
+    """Raises InputError for a small file that would fill the memory."""
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        found = file.read(LARGEST_LIST_BYTES + 1)
+    if len(found) > LARGEST_LIST_BYTES:
+        raise InputError(f"unpacked it has more than {LARGEST_LIST_BYTES >> 20} MiB", where=path, fix="Divide it")
+    return found
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; what can be no name (too long, NUL) is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def near(folder: Path, name: str) -> Path:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wattscribe.corpora.base import Audio, Corpus
+from wattscribe.corpora.audio import joined
+from wattscribe.corpora.base import UNUSABLE, Audio, Corpus, blocks_of, unusable
 from wattscribe.corpora.draws import Draws
 from wattscribe.errors import InputError
 from wattscribe.records import Rejected, Utterance
@@ -24,6 +25,7 @@ class Piece:
     utterance: Utterance
     members: tuple[Utterance, ...]
     pauses: tuple[int, ...]
+    samples: int
 
 
 class LongformCorpus:
@@ -47,11 +49,14 @@ class LongformCorpus:
             yield item.utterance if isinstance(item, Piece) else item
 
     def audio(self, utterance: Utterance) -> Audio:
+        return joined(self._piece(utterance.id).samples, self.blocks(utterance))
+
+    def blocks(self, utterance: Utterance) -> Iterator[Audio]:
+        """One utterance and one pause after the other."""
         piece = self._piece(utterance.id)
-        parts: list[Audio] = []
         for member, pause in zip(piece.members, (*piece.pauses, 0), strict=True):
-            parts += [self._corpus.audio(member), np.zeros(pause, dtype=np.float32)]
-        return np.concatenate(parts)
+            yield from blocks_of(self._corpus, member)
+            yield np.zeros(pause, dtype=np.float32)
 
     def members(self, utterance: Utterance) -> tuple[Utterance, ...]:
         """The utterances of which a piece is made, in order."""
@@ -76,9 +81,9 @@ class LongformCorpus:
                 rejected.append(item)
                 continue
             try:
-                length = len(self._corpus.audio(item))
-            except InputError as error:
-                rejected.append(Rejected(corpus=self.name, id=item.id, reason=error.what, where=error.where))
+                length = sum(map(len, blocks_of(self._corpus, item)))
+            except UNUSABLE as error:
+                rejected.append(unusable(self.name, item, error))
                 continue
             speakers.setdefault(item.speaker, []).append((item, length))
         return rejected + [piece for items in speakers.values() for piece in self._join(items)]
@@ -113,4 +118,4 @@ class LongformCorpus:
             source=first.source if len(members) == 1 else f"{first.source} and {len(members) - 1} more",
             duration_s=total / SAMPLE_RATE_HZ,
         )
-        return Piece(utterance=joined, members=tuple(members), pauses=tuple(pauses))
+        return Piece(utterance=joined, members=tuple(members), pauses=tuple(pauses), samples=total)

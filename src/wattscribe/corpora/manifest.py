@@ -7,16 +7,16 @@ Keys: `audio_filepath` (relative to the manifest, or absolute) and `text` are re
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from wattscribe.corpora.audio import Channel
+from wattscribe.containers.mono import Channel
 from wattscribe.corpora.base import spelt_out
 from wattscribe.corpora.listed import BadEntryError, Entry, Line, ListedCorpus, entry, text_lines
+from wattscribe.text_files import parse_json
 
 _KEYS = ("id", "audio_filepath", "text", "speaker", "offset")
 
@@ -67,11 +67,9 @@ def _item(value: dict[str, Any] | BadEntryError, names: dict[str, str], folder: 
 def parse(line: str) -> dict[str, Any] | BadEntryError:
     """A line → its object, or the reason why it is none."""
     try:
-        value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        return BadEntryError(f"broken JSON: {error}")
-    except ValueError:  # Python reads no integer of more than 4,300 digits
-        return BadEntryError("a number has too many digits")
+        value = parse_json(line)
+    except ValueError as error:
+        return BadEntryError(str(error))
     return value if isinstance(value, dict) else BadEntryError("broken JSON: not an object")
 
 

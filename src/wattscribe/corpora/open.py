@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wattscribe import as_file
 from wattscribe.corpora import kaldi, lhotse, stm, tsv
 from wattscribe.corpora.base import Corpus, spelt_out
 from wattscribe.corpora.librispeech import LibriSpeechCorpus, is_librispeech
@@ -35,9 +36,16 @@ def open_corpus(spec: str) -> Corpus:
 
         return open_hub(spec)
     path = Path(spec).expanduser()
-    if not spec or not path.exists():
-        raise InputError("there is no such file or folder", where=repr(spec), fix=LOOKED_FOR)
-    return _of_file(path, spec) if path.is_file() else _of_folder(path, spec)
+    try:
+        if not spec or not path.exists():
+            raise InputError("there is no such file or folder", where=repr(spec), fix=LOOKED_FOR)
+        if not path.is_dir():
+            return _of_file(as_file.check(path), spec)
+        next(path.iterdir(), None)  # a folder that may not be listed looks like an empty one to what follows
+        return _of_folder(path, spec)
+    except OSError as error:
+        fix = "Give a file or folder that can be read, with every folder above it"
+        raise InputError(f"cannot be read ({error.strerror})", where=error.filename or path, fix=fix) from error
 
 
 def _of_file(path: Path, spec: str) -> Corpus:

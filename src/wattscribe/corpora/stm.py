@@ -19,7 +19,7 @@ from wattscribe.corpora.listed import BadEntryError, Entry, Line, entry, text_li
 SUFFIX = ".stm"
 IGNORED = "ignore_time_segment_in_scoring"
 _CHANNELS = {"1": 0, "a": 0, "2": 1, "b": 1}
-_ALTERNATION = re.compile(r"\{\s*(.*?)\s*(?:/.*?)?\}")
+_ALTERNATION = re.compile(r"\{([^{}]*)\}")
 _LABEL = re.compile(r"<[^<>\s]*>$")
 MAX_OVERSHOOT_S = 0.5
 """Marks are set by hand; as much as Kaldi allows a segment."""
@@ -66,7 +66,7 @@ def _entry(line: str, path: Path) -> Entry:
         raise BadEntryError(f"missing file: no recording {name} beside the list, in sph or in wav", id_)
     return entry(
         id_=id_,
-        text=_ALTERNATION.sub(r"\1", text),
+        text=_ALTERNATION.sub(lambda found: found[1].partition("/")[0].strip(), text),
         audio=audio,
         speaker=speaker,
         offset_s=begin_s,

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from wattscribe.corpora.listed import BadEntryError, Entry, Line, entry, text_lines
+from wattscribe.corpora.listed import BadEntryError, Entry, Line, entry, is_file, text_lines
 from wattscribe.errors import InputError
+from wattscribe.text_files import whole
 
 SUFFIX = ".tsv"
 _FLEURS_COLUMNS = 7
@@ -64,7 +65,10 @@ def _columns(header: str) -> dict[str, int] | None:
 
 def _is_fleurs(fields: list[str]) -> bool:
     return (
-        len(fields) >= _FLEURS_COLUMNS and fields[0].isdigit() and "." in fields[_FILE] and fields[_SAMPLES].isdigit()
+        len(fields) >= _FLEURS_COLUMNS
+        and whole(fields[0]) is not None
+        and "." in fields[_FILE]
+        and whole(fields[_SAMPLES]) is not None
     )
 
 
@@ -104,4 +108,4 @@ def _fleurs(fields: list[str], path: Path) -> Entry:
 
 def _first(places: list[Path]) -> Path:
     """The first that is there; else the first, whose absence is then said."""
-    return next((place for place in places if place.is_file()), places[0])
+    return next((place for place in places if is_file(place)), places[0])

@@ -13,8 +13,12 @@ from math import ceil
 from wattscribe.energy.layers import Layer, attention_mix, component, conv2d, depthwise, embedding, linear, lstm, norm
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload
 from wattscribe.errors import InputError
+from wattscribe.text_files import whole
 
 PREFIX = "arch:"
+MOST_LAYERS = 1024
+LONGEST_MS = 1e6
+LARGEST_SIZE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,10 +250,13 @@ def of_arch(
     if vocab is not None:
         settings["vocab"] = vocab
     if chunk_ms is not None:
+        if not 0 < chunk_ms <= LONGEST_MS:
+            raise InputError(f"--chunk-ms must be above 0, at most {LONGEST_MS:g}", where=f"{PREFIX}{name}")
         settings["segment"] = max(1, round(chunk_ms * FEATURE_FRAMES_PER_S / 1000))
     for key, value in settings.items():
-        if value < (0 if key in ("left", "right") else 1):
-            raise InputError(f"{key} cannot be {value}", where=f"{PREFIX}{name}")
+        least, most = 0 if key in ("left", "right") else 1, MOST_LAYERS if "layers" in key else LARGEST_SIZE
+        if not least <= value <= most:
+            raise InputError(f"{key} cannot be {value}", where=f"{PREFIX}{name}", fix=f"Give {least} to {most}")
     built = PRESETS[name](**settings)
     parts = (("encoder", built.encoder()), ("predictor", built.predictor()), ("joiner", built.joiner()))
     components = tuple(
@@ -279,9 +286,10 @@ def _settings(name: str, rest: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
-        if key not in known or not value.lstrip("-").isdigit():
+        number = whole(value)
+        if key not in known or number is None:
             raise InputError(
                 f"{item!r} is no setting of {name}", fix=f"Use key=number with one of: {', '.join(sorted(known))}"
             )
-        found[key] = int(value)
+        found[key] = number
     return found

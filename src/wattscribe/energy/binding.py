@@ -118,7 +118,12 @@ def time_axis(value: Value) -> int | None:
 def dimension(value: Value, axis: int) -> str:
     """The name under which a free dimension is bound: its own, else one that no other dimension has."""
     dim = (value.shape or ())[axis]
-    return f"{value.name}[{axis}]" if dim is None or dim == "" else str(dim)
+    return own_dimension(value, axis) if dim is None or dim == "" else str(dim)
+
+
+def own_dimension(value: Value, axis: int) -> str:
+    """A name for this input's dimension alone: it goes before the one that it may share."""
+    return f"{value.name}[{axis}]"
 
 
 def free_sizes(

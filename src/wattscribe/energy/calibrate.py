@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,8 @@ class Calibration:
     """Root mean square of the fit's own relative errors."""
     left_out: tuple[Prediction, ...]
     seed: int
+    evidence: Literal["calibrated", "simulated"] = "calibrated"
+    """`simulated`: fitted to a board that is played; no figure that rests on it is about a device."""
     refusal: str | None = None
     """Why no profile may be called calibrated by this fit; None: nothing speaks against it."""
 
@@ -309,6 +311,8 @@ def _resampled(
 ) -> Array:
     """Solutions for targets redrawn around the fit; one factor per draw turns normal into Student's t, since the scale is
     known from so few degrees of freedom only."""
+    if seed < 0:
+        raise InputError(f"--seed {seed} is below 0", fix="Give 0 or more")
     generator = np.random.default_rng(seed)
     wider = scale * np.sqrt(freedom / generator.chisquare(freedom, (RESAMPLES, 1)))
     drawn = matrix @ solution + wider * generator.standard_normal((RESAMPLES, len(matrix))) / weight
@@ -350,7 +354,7 @@ def as_device(found: Calibration, base: Device, *, name: str, source: str) -> De
     did not run) keeps the base's figures and sources. Raises InputError for a fit that is not to be trusted."""
     if found.refusal is not None:
         raise InputError(f"this is no calibration: {found.refusal}", fix=MEND)
-    source = f"calibrated: {source}; {found.observations} observations of {found.models} models"
+    source = f"{found.evidence}: {source}; {found.observations} observations of {found.models} models"
     read = _constant(found.memory_j_per_byte, 1e12, "pJ/B", source)
     tiers = list(base.tiers)
     tiers[-1] = tiers[-1].model_copy(update={"read": read})
@@ -363,8 +367,8 @@ def as_device(found: Calibration, base: Device, *, name: str, source: str) -> De
     return base.model_copy(
         update={
             "name": name,
-            "title": f"{base.title}, calibrated",
-            "evidence": "calibrated",
+            "title": f"{base.title}, {found.evidence}",
+            "evidence": found.evidence,
             "limit": None,  # what the device draws at its busiest is in the fit
             "tiers": tuple(tiers),
             "operations": operations,

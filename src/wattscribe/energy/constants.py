@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wattscribe.energy.devices import Constant, Device
 from wattscribe.energy.devices.profile import Quantity
+from wattscribe.errors import InputError
 
 Array = NDArray[np.float64]
 
@@ -32,7 +33,9 @@ class Draws:
 
 
 def draw(device: Device, draws: int, seed: int) -> Draws:
-    """The same (device, draws, seed) gives the same arrays on any machine."""
+    """The same (device, draws, seed) gives the same arrays on any machine. Raises InputError for a negative seed."""
+    if seed < 0:
+        raise InputError(f"--seed {seed} is below 0", fix="Give 0 or more")
     generator = np.random.default_rng(seed)
 
     def sample(constant: Constant, quantity: Quantity) -> Array:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wattscribe import first_run
 from wattscribe.energy import binding, renaming
 from wattscribe.errors import ModelError
 from wattscribe.onnxfile import Model, Value
@@ -73,9 +74,12 @@ def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] |
         source = renaming.executable(model)
         try:
             session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-            session.run(None, feeds)
+            with first_run.limited(one := onnxruntime.RunOptions()):
+                session.run(None, feeds, one)
         except Exception as error:
             reason = str(error).replace("\n", " ")[:300]
+            if first_run.ENDED in reason:
+                raise ModelError(first_run.endless(), where=model.path, fix="Export it again") from error
             raise ModelError(
                 f"onnxruntime cannot execute the graph: {reason}",
                 where=model.path,
@@ -103,7 +107,7 @@ def _size(axis: int, value: Value, model: Model, dims: Mapping[str, int]) -> int
     if isinstance(dim, int):
         return dim
     name = binding.dimension(value, axis)
-    size = dims.get(name)
+    size = dims.get(binding.own_dimension(value, axis), dims.get(name))
     if size is None:
         raise ModelError(
             f"dimension {name!r} of the input {value.name!r} has no size",

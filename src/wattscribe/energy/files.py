@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from wattscribe.energy import binding, counting
+from wattscribe.energy import binding, counting, moonshine
 from wattscribe.energy.binding import Segment
 from wattscribe.energy.execute import LENGTH
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
@@ -112,6 +112,9 @@ def workload_of(
         return _single(path, ask)
     if not path.is_dir():
         raise ModelError("there is no such directory", where=path)
+    four = moonshine.parts_of(path)
+    if four is not None:
+        return _of_moonshine(path.name, four, ask)
     found = [find(path, role, precision) for role in ROLES]
     encoder, decoder, joiner = (file for file, _ in found)
     if encoder is None or decoder is None:
@@ -154,6 +157,7 @@ def of_files(
         sizes = binding.free_sizes(
             networks[1], None, heard_frames=round(frames or 1), past_tokens=PAST_TOKENS, given=ask.given.dims
         )
+        sizes |= _masks(networks[0], networks[1], segment)
         parts.append(_counted(networks[1], "decoder", sizes, ask, offset=PAST_TOKENS))
         notes += (
             (f"a token of the decoder looks back at {frames:g} encoder frames and {PAST_TOKENS} tokens",)
@@ -168,6 +172,24 @@ def of_files(
         frames_per_segment=frames,
         vocabulary=_width(networks[-1].graph),
         notes=notes,
+    )
+
+
+def _of_moonshine(name: str, files: tuple[Path, ...], ask: Asked) -> Workload:
+    """Moonshine in sherpa-onnx's layout: what hears the audio once per call, and the two decoders."""
+    first, second, once, later = (read_model(path) for path in files)
+    segment, front, features = _encoder(first, ask)
+    heard, frames = moonshine.encoder(second, round(features or 1))
+    before, after = moonshine.decoders(once, later, frames, PAST_TOKENS)
+    notes = (f"the model {segment.note}",) if segment.note else ()
+    return Workload(
+        name=name,
+        kind="encoder-decoder",
+        components=(replace(front, name="preprocessor"), heard, before, after),
+        segment_s=segment.hop_s,
+        frames_per_segment=float(frames),
+        vocabulary=_width(later.graph),
+        notes=(*notes, f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens"),
     )
 
 
@@ -200,6 +222,15 @@ def _encoder(model: Model, ask: Asked) -> tuple[Segment, Component, float | None
     output = model.graph.outputs[0]
     shape = shapes.get(output.name)
     return segment, component, None if shape is None else _frames(output, shape)
+
+
+def _masks(encoder: Model, decoder: Model, segment: Segment) -> dict[str, int]:
+    """Moonshine's decoder wants the mask of the samples, whose length its graph calls by the name of the frames' number."""
+    first = encoder.graph.inputs[0]
+    if len(first.shape or ()) != 2 or segment.length is None:
+        return {}
+    masks = (value for value in decoder.graph.inputs if value.name == "encoder_attention_mask")
+    return {binding.own_dimension(value, 1): segment.length for value in masks if len(value.shape or ()) == 2}
 
 
 def _counted(model: Model, name: str, sizes: Mapping[str, int], ask: Asked, offset: int | None = None) -> Component:

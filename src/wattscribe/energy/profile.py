@@ -20,6 +20,7 @@ from wattscribe.records import to_json
 from wattscribe.units import J_PER_WH
 
 SCHEMA = 1
+LARGEST_BATTERY_WH = 1e9
 _FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 _BEAMS = (1, 2, 4, 8, 16)
 _VOCABULARIES = (128, 256, 500, 1000, 2000, 4000, 8000)
@@ -124,8 +125,10 @@ def build(
     seed: int = 0,
 ) -> Profile:
     """Profile a workload at its rates on a device. Raises InputError when it cannot run there."""
-    if battery_wh is not None and not battery_wh > 0:
-        raise InputError(f"a battery cannot hold {battery_wh:g} Wh", fix="Give --battery-wh above 0")
+    if battery_wh is not None and not 0 < battery_wh <= LARGEST_BATTERY_WH:
+        raise InputError(
+            f"a battery cannot hold {battery_wh:g} Wh", fix=f"Give --battery-wh above 0, at most {LARGEST_BATTERY_WH:g}"
+        )
     found = analyse(workload, at, device, unit=unit, activations=activations, seed=seed)
     capacities = sweep(workload, device)
     sensitivities = {

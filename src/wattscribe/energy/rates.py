@@ -12,6 +12,8 @@ from wattscribe.errors import InputError
 from wattscribe.records import Counts
 
 Decoding = Literal["batched", "frame-by-frame"]
+MOST_PER_S = 1e6
+"""Of any rate: above the samples of a second, so above whatever a model can do."""
 WORDS_PER_TOKEN = 1 / 1.7
 """Words per emitted token where none were counted: 500 to 4097 sentence pieces give 1.3 to 2.1 tokens per word."""
 DEFAULT_TOKENS_PER_S = 4.8
@@ -90,11 +92,12 @@ def stated(
     if segment_s is None:
         raise InputError("the length of a segment is not known", where=workload.name, fix="Give --chunk-ms")
     per_s = _frames_per_s(workload, frames_per_s)
-    for what, value in (("--chunk-ms", segment_s), ("--frames-per-s", per_s), ("--beam", beam)):
-        if not value > 0:
-            raise InputError(f"{what} must be above 0", where=workload.name)
-    if tokens_per_s < 0:
-        raise InputError("--tokens-per-s cannot be negative", where=workload.name)
+    for what, value in (("--chunk-ms", 1000 * segment_s), ("--frames-per-s", per_s), ("--beam", beam),
+                        ("--words-per-s", 1 if words_per_s is None else words_per_s)):  # fmt: skip
+        if not 0 < value <= MOST_PER_S:
+            raise InputError(f"{what} must be above 0, at most {MOST_PER_S:g}", where=workload.name)
+    if not 0 <= tokens_per_s <= MOST_PER_S:
+        raise InputError(f"--tokens-per-s must lie between 0 and {MOST_PER_S:g}", where=workload.name)
     rate = {"encoder": Rate(calls_per_s=1 / segment_s, rows_per_s=1 / segment_s)}
     if workload.kind == "transducer":
         many = workload.symbols_per_frame == "many"

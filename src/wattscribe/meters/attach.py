@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from wattscribe import as_file
 from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
 from wattscribe.meters import signal, tegrastats_log, window
@@ -134,6 +135,10 @@ def attach(
             where=source.path,
             fix="Record both marks and faster, keep the machine quiet while it marks, or allow more: --max-error SECONDS",
         )
+    if facts.machine.get("simulated_board") is not None:  # a recorder of a board that is played is played as well
+        source = replace(
+            source, rails=tuple(replace(r, about=replace(r.about, evidence="simulated")) for r in source.rails)
+        )
     samples = _Samples(source.rails, {trial.trial.id: trial for trial in covered}, alignment)
     record = _record(source, alignment, covered=len(covered), outside=len(trials) - len(covered))
     record = replace(record, gain_error=gain_error)
@@ -251,7 +256,7 @@ def _record(source: Source, alignment: Alignment, *, covered: int, outside: int)
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with as_file.open_bytes(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

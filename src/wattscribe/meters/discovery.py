@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wattscribe.errors import MeterError
@@ -76,7 +76,15 @@ KINDS = (
 def probe(root: Path = Path("/"), *, host: Host | None = None) -> list[Probe]:
     """One row per kind of sensor, also for those that are not here."""
     host = host if host is not None else Host.of_root(root)
-    return [instants.with_instants(kind.probe(host)) for kind in KINDS]
+    found = [instants.with_instants(kind.probe(host)) for kind in KINDS]
+    return found if host.simulated is None else [_played(each) for each in found]
+
+
+def _played(found: Probe) -> Probe:
+    """The row of a board that is played: whatever it shows is no measurement."""
+    channels = tuple(replace(each, evidence="simulated") for each in found.channels)
+    reason = f"simulated: {found.reason}" if found.available else found.reason
+    return replace(found, channels=channels, reason=reason)
 
 
 def open_meters(root: Path = Path("/"), *, host: Host | None = None) -> list[Meter]:

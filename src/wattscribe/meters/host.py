@@ -14,6 +14,9 @@ from wattscribe.errors import InputError, MeterError
 from wattscribe.meters.base import Clock, MonotonicClock
 from wattscribe.meters.files import SensorFiles
 
+SIMULATED = "etc/wattscribe-simulated-board"
+"""The file by which a played board is known: no figure of it may be called measured."""
+
 
 class Lines(Protocol):
     """A running command's output."""
@@ -116,6 +119,11 @@ class Host:
     commands: Commands = field(default_factory=SystemCommands)
     clock: Clock = field(default_factory=MonotonicClock)
     nvml: Any | None = None
+
+    @property
+    def simulated(self) -> str | None:
+        """What board the file tree plays, where it is one that `testing.sensor_trees` built to be measured; None elsewhere."""
+        return self.files.text(self.files.path(SIMULATED))
 
     @classmethod
     def of_root(cls, root: Path = Path("/")) -> Host:

@@ -45,6 +45,7 @@ def describe(root: Path = Path("/"), *, host: Host | None = None) -> dict[str, A
     files = host.files
     return {
         "machine": product(files),
+        "simulated_board": host.simulated,
         "os": _os_name(files),
         "kernel": files.text(files.path("proc/sys/kernel/osrelease")) or _own(files, platform.release()),
         "architecture": _own(files, platform.machine()),

@@ -7,11 +7,12 @@ import math
 import random
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from wattscribe.errors import InputError, MeterError
 from wattscribe.meters.base import Channel, Clock, DoubtfulMeter, Meter, MonotonicClock, PacedMeter
 from wattscribe.meters.counter import CounterEdges
-from wattscribe.records import PowerTrace
+from wattscribe.records import Evidence, PowerTrace
 
 MAX_RATE_HZ = 1000.0
 DEFAULT_RATE_HZ = 20.0
@@ -73,10 +74,11 @@ class _MeterLog:
 
     __slots__ = ("at_s", "broken", "channels", "due_s", "error", "failures", "logs", "meter", "period_s", "reads")
 
-    def __init__(self, meter: Meter, period_s: float) -> None:
+    def __init__(self, meter: Meter, period_s: float, evidence: Evidence | None = None) -> None:
         self.meter = meter
         self.period_s = max(period_s, meter.min_period_s) if isinstance(meter, PacedMeter) else period_s
-        self.logs = [_ChannelLog(channel) for channel in meter.channels()]
+        channels = [each if evidence is None else replace(each, evidence=evidence) for each in meter.channels()]
+        self.logs = [_ChannelLog(channel) for channel in channels]
         self.due_s = -math.inf
         """The start of the period in which the next read lies."""
         self.at_s = -math.inf
@@ -118,7 +120,8 @@ class Sampler:
     thread reads once, at an instant drawn evenly from it: at a steady beat a load with a beat of its own (live chunks of 100,
     200 or 250 ms) would be met at the same few moments of it every time, and no interval could tell. The generator is the
     sampler's own, seeded with `seed`. A channel is named `meter.channel`. Use it as a context manager, or step it under a
-    fake clock: with `read_once` at times of your own, or with `sleep_and_read` at those of the thread.
+    fake clock: with `read_once` at times of your own, or with `sleep_and_read` at those of the thread. `evidence`: in place of
+    what the channels say of themselves.
     """
 
     def __init__(
@@ -128,13 +131,14 @@ class Sampler:
         clock: Clock | None = None,
         *,
         seed: int = 0,
+        evidence: Evidence | None = None,
     ) -> None:
         if not 0 < rate_hz <= MAX_RATE_HZ:
             raise InputError(f"the sampling rate must be above 0 and at most {MAX_RATE_HZ:g} Hz, not {rate_hz}")
         self.rate_hz = rate_hz
         self._instants = random.Random(seed)
         self._clock: Clock = clock if clock is not None else MonotonicClock()
-        self._meters = [_MeterLog(meter, 1.0 / rate_hz) for meter in meters]
+        self._meters = [_MeterLog(meter, 1.0 / rate_hz, evidence) for meter in meters]
         self._names = _unique_names(meters)
         self._lock = threading.Lock()
         self._wake = threading.Event()

@@ -14,9 +14,12 @@ from wattscribe.meters import rails
 from wattscribe.meters.signal import Floats
 from wattscribe.meters.tegrastats_line import rails_w, stamp_s
 from wattscribe.records import PowerTrace, Window
+from wattscribe.text_files import read_bytes
 
 DEFAULT_INTERVAL_S = 1.0
 """tegrastats' own."""
+LARGEST_BYTES = 1 << 31
+"""Four days of lines every 100 ms."""
 STEP_W = 0.001
 """The print's step; the sensor's own is not in the line."""
 HOLE_INTERVALS = 1.5
@@ -60,7 +63,7 @@ def read(path: Path, *, interval_s: float | None = None, start_s: float = 0.0) -
     and so is a line that is missing. Raises InputError where no line has a rail, or the stamps run backwards.
     """
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(path, largest=LARGEST_BYTES).decode("utf-8", errors="replace").splitlines()
     except OSError as error:
         raise InputError(f"cannot read the tegrastats log: {error.strerror}", where=path) from None
     if interval_s is not None and not 0 < interval_s < float("inf"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-from wattscribe.errors import RecognizerError
+from wattscribe.errors import RecognizerError, WattscribeError
 from wattscribe.recognizers.base import Audio
 from wattscribe.records import RecognizerSpec
 
@@ -25,6 +26,33 @@ def checked(batch: Sequence[Audio], spec: RecognizerSpec) -> list[Audio]:
             raise RecognizerError(f"audio {index} holds NaN or infinite samples", where=spec.name)
         pieces.append(piece)
     return pieces
+
+
+@contextmanager
+def foreign(
+    what: str, spec: RecognizerSpec, advice: Callable[[Exception], str | None] = lambda _: None
+) -> Iterator[None]:
+    """A library at work on files that others wrote: whatever it raises becomes a RecognizerError of one line.
+
+    No library says which exceptions files of another shape end in, and they are of every kind: KeyError, TypeError, its own,
+    plain Exception of compiled code, and Rust's panics, which are no Exception.
+    """
+    try:
+        yield
+    except WattscribeError:
+        raise
+    except Exception as error:
+        raise RecognizerError(f"{what}: {in_a_line(error)}", where=spec.name, fix=advice(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RecognizerError(f"{what}: {in_a_line(error)}", where=spec.name) from error
+
+
+def in_a_line(error: BaseException) -> str:
+    """The message, or where that says nothing by itself (`'vocab'`, empty) the kind with it; at most 300 characters."""
+    text = " ".join(str(error).split())[:300].rstrip(".")
+    return text if " " in text else f"{type(error).__name__} {text}".rstrip()
 
 
 def require_open(model: object | None, spec: RecognizerSpec) -> None:

@@ -11,9 +11,9 @@ from wattscribe.errors import ModelError, RecognizerError
 from wattscribe.recognizers import options
 from wattscribe.recognizers.audit import Facts, judge
 from wattscribe.recognizers.base import Audio
-from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, require_open
+from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, in_a_line, require_open
 from wattscribe.recognizers.ct2_file import Variable, read_variables
-from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
 
 COMPUTE_TYPES = {
     "fp32": "float32",
@@ -38,7 +38,7 @@ class Ct2Recognizer:
         self._directory = path if path.is_dir() else None
         if self._directory is not None:
             _require_files(self._directory)
-        self._beam = options.integer(spec, "beam", 5, minimum=1)
+        self._beam = options.integer(spec, "beam", 5, minimum=1, maximum=MAX_BEAM)
         self._vad = options.flag(spec, "vad")
         self._model: Any = self._load()
         self._language = options.language(spec, multilingual=bool(self._model.model.is_multilingual))
@@ -63,8 +63,10 @@ class Ct2Recognizer:
             raise RecognizerError(
                 f"CTranslate2 cannot load it: {error}".rstrip("."), where=self._spec.name, fix=fix
             ) from error
-        except (RuntimeError, OSError) as error:
-            raise RecognizerError(f"faster-whisper cannot load it: {error}", where=self._spec.name) from error
+        except Exception as error:  # tokenizer.json of another shape: the tokenizer's own kind
+            raise RecognizerError(
+                f"faster-whisper cannot load it: {in_a_line(error)}", where=self._spec.name
+            ) from error
 
     @as_found()  # the voice detector imports its library when it is first used
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
@@ -86,8 +88,8 @@ class Ct2Recognizer:
             )
             text = "".join(segment.text for segment in segments).strip()
             return Transcript(text=text, language=about.language if self._model.model.is_multilingual else None)
-        except (RuntimeError, ValueError) as error:
-            raise RecognizerError(f"CTranslate2 failed: {error}", where=self._spec.name) from error
+        except Exception as error:  # a tokenizer that lacks what Whisper needs: KeyError, IndexError
+            raise RecognizerError(f"CTranslate2 failed: {in_a_line(error)}", where=self._spec.name) from error
 
     def audit(self) -> PrecisionAudit:
         """Reads the compute type in effect from the loaded model, not from what was asked for."""

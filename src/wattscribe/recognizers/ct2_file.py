@@ -13,6 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
+from wattscribe import as_file
 from wattscribe.errors import ModelError
 
 DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
@@ -53,7 +54,7 @@ class Variable:
 def read_variables(path: Path) -> list[Variable]:
     """Raises ModelError when the file is missing, truncated or of a version without types."""
     try:
-        with path.open("rb") as file:
+        with as_file.open_bytes(path) as file:
             version = _number(file, "<I")
             _text(file)
             if version < _READABLE_FROM:
@@ -61,8 +62,11 @@ def read_variables(path: Path) -> list[Variable]:
                     f"is of version {version}, which stores no types", where=path, fix="Convert the model again"
                 )
             _number(file, "<I")
-            return [_variable(file) for _ in range(_number(file, "<I"))]
-    except (OSError, struct.error, UnicodeDecodeError, IndexError) as error:
+            found = [_variable(file) for _ in range(_number(file, "<I"))]
+            if file.tell() > path.stat().st_size:
+                raise EOFError("it ends too early")
+            return found
+    except (OSError, EOFError, struct.error, UnicodeDecodeError, IndexError) as error:
         raise ModelError(
             f"is no readable CTranslate2 model ({error})", where=path, fix="Convert the model again"
         ) from error
@@ -96,7 +100,9 @@ def whisper_sizes(path: Path) -> tuple[dict[str, int], str]:
         convolution, embedding = found["encoder/conv1/weight"], found["decoder/embeddings/weight"]
         frames = found["encoder/position_encodings/encodings"].shape[0]
         feed_forward = found["encoder/layer_0/ffn/linear_0/weight"].shape[0]
-    except KeyError as error:
+        if len(convolution.shape) < 2 or not embedding.shape:
+            raise KeyError("encoder/conv1/weight of three dimensions")
+    except (KeyError, IndexError) as error:
         raise ModelError(
             f"holds no {error}: it is no Whisper", where=path, fix="Whisper models can be counted"
         ) from None

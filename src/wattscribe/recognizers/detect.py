@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.recognizers.onnx_header import read_header
+from wattscribe.streaming.nemo import is_cache_aware, is_supported
 
 _LAYOUTS = (
     "config.json with *.safetensors (hf), CTranslate2's model.bin (ct2), "
@@ -22,9 +24,17 @@ def runtime_of(directory: Path) -> str:
     encoders = sorted(directory.glob("*encoder*.onnx"))
     tokens = any(directory.glob("*tokens.txt"))
     if tokens and encoders and any(directory.glob("*decoder*.onnx")) and any(directory.glob("*joiner*.onnx")):
-        return "onnx" if has_states(encoders[0]) and not is_nemo(encoders[0]) else "sherpa"
+        return "onnx" if has_states(encoders[0]) and _is_taken(encoders[0]) else "sherpa"
+    if tokens and all(any(directory.glob(f"{part}*.ort")) for part in ("encoder", "decoder", "joiner")):
+        return "onnx"  # whose graphs cannot be read here; those that this runtime does not take name the one that does
     if tokens and (any(directory.glob("*.onnx")) or any(directory.glob("*.ort"))):
         return "sherpa"
+    if _is_moonshine(directory):
+        raise ModelError(
+            "is Moonshine without the tokens.txt that sherpa: needs to run it",
+            where=directory,
+            fix="Copy tokens.txt from sherpa-onnx's release of the model; `wattscribe profile` counts it as it is",
+        )
     if (directory / "mdef").is_file() or (directory / "en-us" / "mdef").is_file():
         return "pocketsphinx"
     if (directory / "config.json").is_file() and any(directory.glob("*.bin")):
@@ -41,13 +51,20 @@ def has_states(encoder: Path) -> bool:
     return len(read_header(encoder).graph.inputs) > 2
 
 
-def is_nemo(encoder: Path) -> bool:
-    """Whether it is NeMo's cache-aware layout, which sherpa-onnx runs."""
-    return any(value.name == "cache_last_channel" for value in read_header(encoder).graph.inputs)
+def _is_taken(encoder: Path) -> bool:
+    """Whether our runtime takes the streaming encoder: NeMo's cache-aware layout with further inputs is sherpa-onnx's alone."""
+    names = [value.name for value in read_header(encoder).graph.inputs]
+    return not is_cache_aware(names) or is_supported(names)
+
+
+def _is_moonshine(directory: Path) -> bool:
+    """Its own runtime's pair of .ort files, or sherpa-onnx's four graphs."""
+    pair = all(any(directory.glob(f"{part}*.ort")) for part in ("encoder_model", "decoder_model_merged"))
+    return pair or all(any(directory.glob(f"{part}*.onnx")) for part in ("uncached_decode", "cached_decode"))
 
 
 def _is_ct2(directory: Path) -> bool:
     """CTranslate2's model.bin starts with a version and the model's name; a zip or pickle of torch does not."""
-    with (directory / "model.bin").open("rb") as file:
+    with as_file.open_bytes(directory / "model.bin") as file:
         head = file.read(4)
     return head[:2] != b"PK" and head[:1] != b"\x80"

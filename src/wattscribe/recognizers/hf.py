@@ -11,7 +11,7 @@ from wattscribe.as_found import as_found
 from wattscribe.errors import RecognizerError
 from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio
-from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, require_open
+from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, in_a_line, require_open
 from wattscribe.recognizers.hf_load import load, threads
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -111,8 +111,8 @@ class HfRecognizer:
             raise RecognizerError(
                 "the GPU's memory is exhausted", where=self._spec.name, fix="Lower batch_size"
             ) from error
-        except (RuntimeError, NotImplementedError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
+        except Exception as error:  # a config of another shape ends in any kind
+            reason = in_a_line(error)
             if "not implemented for" in reason:
                 reason = f"torch has no {self._spec.precision} kernel for one of its operators on {self._spec.device}: {reason}"
             raise RecognizerError(reason, where=self._spec.name) from error

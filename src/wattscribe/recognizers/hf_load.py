@@ -10,12 +10,15 @@ from typing import Any, Literal
 
 from wattscribe.as_found import as_found
 from wattscribe.errors import ModelError, RecognizerError
+from wattscribe.recognizers.checks import foreign
 from wattscribe.recognizers.hf_quantise import quantise
 from wattscribe.records import RecognizerSpec
 
 Family = Literal["ctc", "transducer", "whisper", "seq2seq"]
 
 _TRANSDUCERS = {"parakeet_tdt": "AutoModelForTDT", "parakeet_rnnt": "AutoModelForRNNT"}
+_TRAINING_ONLY = ("masked_spec_embed",)
+"""What masks are filled with in training, so that older checkpoints lack it."""
 _STUDY = "Whisper, wav2vec2, HuBERT, WavLM, UniSpeech, SpeechT5, Moonshine, Parakeet"
 
 
@@ -78,16 +81,16 @@ def _load(spec: RecognizerSpec) -> Loaded:
     where: dict[str, Any] = {"trust_remote_code": False, "local_files_only": local}
     if "revision" in spec.options:
         where["revision"] = spec.options["revision"]
-    try:
+    with foreign("Transformers cannot load it", spec, _advice):
         config = AutoConfig.from_pretrained(name, **where)
         family, auto = _family(config)
-        model = auto.from_pretrained(name, dtype=_dtype(spec), use_safetensors=True, **where)
+        model, about = auto.from_pretrained(
+            name, config=config, dtype=_dtype(spec), use_safetensors=True, output_loading_info=True,
+            attn_implementation=_attention(config, auto), **where,
+        )  # fmt: skip
         features = AutoFeatureExtractor.from_pretrained(name, **where)
         tokenizer = AutoTokenizer.from_pretrained(name, **where)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise RecognizerError(
-            f"Transformers cannot load it: {_line(error)}", where=spec.name, fix=_advice(error)
-        ) from error
+    _require_weights(model, about, spec)
     parameters = model.num_parameters()
     model = model.eval().to(spec.device)
     if spec.precision == "int8":
@@ -148,8 +151,30 @@ def _dtype(spec: RecognizerSpec) -> Any:
     return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "int8": rest}[spec.precision]
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _attention(config: Any, auto: Any) -> str:
+    """Said to the library in so many words: a config can name an implementation that would be fetched from the hub and run."""
+    made = auto._model_mapping[type(config)]
+    kinds = made if isinstance(made, (list, tuple)) else [made]
+    chosen = "sdpa" if all(getattr(kind, "_supports_sdpa", False) for kind in kinds) else "eager"
+    config._attn_implementation = chosen  # and of the configs inside it
+    return chosen
+
+
+def _require_weights(model: Any, about: dict[str, Any], spec: RecognizerSpec) -> None:
+    """Refuse what the library fills with random numbers in silence, and weights that are none."""
+    missing = sorted(key for key in about.get("missing_keys", ()) if not key.endswith(_TRAINING_ONLY))
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelError(
+            f"its weights lack {missing[0]}{more}, in whose place the library would put random numbers",
+            where=spec.name,
+            fix="Use a checkpoint that was trained for speech recognition",
+        )
+    import torch
+
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not torch.isfinite(weight.sum(dtype=torch.float32)):
+            raise ModelError(f"its weights {name} are no numbers (NaN)", where=spec.name, fix="Copy the model again")
 
 
 def _advice(error: Exception) -> str | None:

@@ -10,7 +10,8 @@ from wattscribe.errors import InputError
 from wattscribe.models import SHIPPED, locate
 from wattscribe.recognizers.detect import runtime_of
 from wattscribe.recognizers.registry import RUNTIMES, RuntimeEntry
-from wattscribe.records import RecognizerSpec, Runtime
+from wattscribe.records import MAX_BATCH, MAX_THREADS, RecognizerSpec, Runtime
+from wattscribe.text_files import whole
 
 
 def parse_model(
@@ -59,14 +60,17 @@ def check(spec: RecognizerSpec) -> RuntimeEntry:
         raise InputError(
             f"{spec.runtime} has no precision {spec.precision!r}", where=spec.name, fix=_one_of(entry.precisions)
         )
-    if spec.device.partition(":")[0] not in entry.devices:
+    device, _, index = spec.device.partition(":")
+    if device not in entry.devices:
         raise InputError(f"{spec.runtime} has no device {spec.device!r}", where=spec.name, fix=_one_of(entry.devices))
     unknown = sorted(set(spec.options) - set(entry.options))
     if unknown:
         raise InputError(f"{spec.runtime} has no option {unknown[0]!r}", where=spec.name, fix=_one_of(entry.options))
-    for what, value in (("threads", spec.threads), ("batch_size", spec.batch_size)):
-        if value < 1:
-            raise InputError(f"{what} is {value}", where=spec.name, fix="It must be 1 or more")
+    if index and (whole(index) is None or len(index) > 4):
+        raise InputError(f"there is no device {spec.device!r}", where=spec.name, fix="Write cuda or cuda:N")
+    for what, value, most in (("threads", spec.threads, MAX_THREADS), ("batch_size", spec.batch_size, MAX_BATCH)):
+        if not 1 <= value <= most:
+            raise InputError(f"{what} is {value}", where=spec.name, fix=f"It must be 1 to {most}")
     return entry
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from wattscribe.errors import RecognizerError
 from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
-from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.streaming import Transducer, open_transducer, prepared
 from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.phrases import read_phrases
@@ -29,11 +29,13 @@ class OnnxRecognizer:
             precision=spec.precision,
             threads=spec.threads,
             decoding=options.choice(spec, "decoding", DECODINGS),
-            beam=options.integer(spec, "beam", 4, minimum=1),
+            beam=options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM),
             blank_penalty=options.number(spec, "blank_penalty", 0.0),
             frame_by_frame=options.flag(spec, "frame_by_frame"),
             phrases=read_phrases(spec.options["phrases"]) if "phrases" in spec.options else (),
-            tail_s=options.number(spec, "tail_s", 0.0) if "tail_s" in spec.options else None,
+            tail_s=options.number(spec, "tail_s", 0.0, maximum=options.MAX_TAIL_S)
+            if "tail_s" in spec.options
+            else None,
             batch_size=spec.batch_size,
         )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wattscribe.onnxfile import DTYPES
 from wattscribe.recognizers.audit import BITS, Facts, judge
+from wattscribe.recognizers.clipping import clipping_note
 from wattscribe.recognizers.onnx_header import read_header
 from wattscribe.records import PrecisionAudit, RecognizerSpec
 from wattscribe.streaming.onnxfile import Graph, Node, Tensor
@@ -76,7 +77,7 @@ def audit_onnx(spec: RecognizerSpec, files: Sequence[Path], *, device: str) -> P
         parameters=None if opaque else count.parameters,
         note="files: " + ", ".join(path.name for path in files),
     )
-    return judge(facts)
+    return replace(judge(facts), note=clipping_note(files) if device == "cpu" else None)
 
 
 def _count(graph: Graph, count: _Count, outer: _Scope | None) -> None:

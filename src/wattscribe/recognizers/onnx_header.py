@@ -6,6 +6,7 @@ import mmap
 from pathlib import Path
 from typing import cast
 
+from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.streaming.onnxfile import OnnxFile, parse_onnx
 
@@ -13,7 +14,7 @@ from wattscribe.streaming.onnxfile import OnnxFile, parse_onnx
 def read_header(path: Path) -> OnnxFile:
     """The parsed file, its weights mapped from disk and not read. Raises ModelError when it is missing or not ONNX."""
     try:
-        with path.open("rb") as file:
+        with as_file.open_bytes(path) as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
         raise ModelError(f"cannot be read ({error})", where=path, fix="Export or download the file again") from None

@@ -6,10 +6,16 @@ from wattscribe.errors import InputError
 from wattscribe.records import RecognizerSpec
 
 AUTO = "auto"
+MAX_TAIL_S = 60.0
+"""More silence than any segment is long; it is decoded at once, so it takes memory."""
 
 
-def number(spec: RecognizerSpec, name: str, default: float, *, minimum: float = 0.0) -> float:
-    """The option as a float of at least `minimum`. Raises InputError."""
+LARGEST = 1e6
+"""Of any option: seconds, tokens, scores."""
+
+
+def number(spec: RecognizerSpec, name: str, default: float, *, minimum: float = 0.0, maximum: float = LARGEST) -> float:
+    """The option as a float from `minimum` to `maximum`. Raises InputError."""
     text = spec.options.get(name)
     if text is None:
         return default
@@ -17,16 +23,16 @@ def number(spec: RecognizerSpec, name: str, default: float, *, minimum: float = 
         value = float(text)
     except ValueError:
         raise InputError(f"option {name}={text!r} is not a number", where=spec.name) from None
-    if not minimum <= value < float("inf"):
+    if not minimum <= value <= maximum:
         raise InputError(
-            f"option {name}={text} is out of range", where=spec.name, fix=f"It must be at least {minimum:g}"
+            f"option {name}={text} is out of range", where=spec.name, fix=f"Give {minimum:g} to {maximum:g}"
         )
     return value
 
 
-def integer(spec: RecognizerSpec, name: str, default: int, *, minimum: int = 0) -> int:
-    """The option as an int of at least `minimum`. Raises InputError."""
-    value = number(spec, name, default, minimum=minimum)
+def integer(spec: RecognizerSpec, name: str, default: int, *, minimum: int = 0, maximum: float = LARGEST) -> int:
+    """The option as an int from `minimum` to `maximum`. Raises InputError."""
+    value = number(spec, name, default, minimum=minimum, maximum=maximum)
     if value != int(value):
         raise InputError(f"option {name}={spec.options[name]} is not a whole number", where=spec.name)
     return int(value)

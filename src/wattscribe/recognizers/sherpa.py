@@ -14,7 +14,7 @@ from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Recognizer
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, require_open
 from wattscribe.recognizers.sherpa_files import Layout, find_layout
-from wattscribe.records import PrecisionAudit, RecognizerSpec, Token, Transcript
+from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Token, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
 
 _ONE_BY_ONE = ("whisper", "moonshine", "moonshine v2", "offline wenet ctc")
@@ -55,7 +55,9 @@ class OnlineSherpa(_Sherpa):
 
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         super().__init__(spec, layout)
-        self._tail_samples = round(options.number(spec, "tail_s", layout.tail_s) * SAMPLE_RATE_HZ)
+        self._tail_samples = round(
+            options.number(spec, "tail_s", layout.tail_s, maximum=options.MAX_TAIL_S) * SAMPLE_RATE_HZ
+        )
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; `batch_size` streams advance together, fewer where the export is frozen to fewer."""
@@ -127,7 +129,9 @@ class OfflineSherpa(_Sherpa):
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         super().__init__(spec, layout)
         self._told = _language(spec, layout)
-        self._tail = np.zeros(round(options.number(spec, "tail_s", 0.0) * SAMPLE_RATE_HZ), np.float32)
+        self._tail = np.zeros(
+            round(options.number(spec, "tail_s", 0.0, maximum=options.MAX_TAIL_S) * SAMPLE_RATE_HZ), np.float32
+        )
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; audio under 25 ms holds no frame and is answered with an empty text."""
@@ -200,7 +204,7 @@ def _decoding(spec: RecognizerSpec) -> dict[str, Any]:
     beam = options.choice(spec, "decoding", ("greedy", "beam")) == "beam"
     return {
         "decoding_method": "modified_beam_search" if beam else "greedy_search",
-        "max_active_paths": options.integer(spec, "beam", 4, minimum=1),
+        "max_active_paths": options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM),
         "blank_penalty": options.number(spec, "blank_penalty", 0.0),
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from wattscribe import whole_file
 from wattscribe.errors import InputError, MissingExtraError
-from wattscribe.records import Interval, RunFacts
+from wattscribe.records import Interval, RunFacts, finite
 from wattscribe.records import to_json as to_plain
 from wattscribe.report.basis import bases, energy_name
 from wattscribe.report.groups import rejected_under, short_corpus
@@ -21,6 +20,7 @@ from wattscribe.report.modelled import counted
 from wattscribe.report.once import once_sentences
 from wattscribe.report.sentences import (
     basis_sentences,
+    board_sentences,
     recording_sentences,
     scaling_sentences,
     sensor_sentences,
@@ -96,7 +96,12 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    notes = [*markdown_notes(made), *(f"- {_inline(each)}" for each in basis_sentences(seen)), *_rejected_notes(seen)]
+    notes = [
+        *(f"- ! {_inline(each)}" for each in board_sentences(facts)),
+        *markdown_notes(made),
+        *(f"- {_inline(each)}" for each in basis_sentences(seen)),
+        *_rejected_notes(seen),
+    ]
     said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
     said += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
     notes += [f"- {_inline(each)}" for each in said]
@@ -202,17 +207,6 @@ def _obstacle(path: Path, error: OSError) -> str:
     if isinstance(error, NotADirectoryError):
         return f"{path.parent} is a file. Choose another --out"
     return f"{error.strerror or error}. Choose another --out"
-
-
-def finite(value: Any) -> Any:
-    """The same value with every float that is not finite replaced by None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

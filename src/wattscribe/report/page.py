@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from wattscribe import __version__
-from wattscribe.report.formats import finite
+from wattscribe.records import finite
 from wattscribe.report.words import right_to_left
 
 

@@ -58,9 +58,13 @@ def run_page(
             _left_out(seen),
             _record(facts),
         ],
-        subtitle=f"Measured {facts.created[:16].replace('T', ' ')} UTC. {_machine(facts)}",
+        subtitle=f"{_taken(facts)} {facts.created[:16].replace('T', ' ')} UTC. {_machine(facts)}",
         tiles=sentences.tiles(found),
     )
+
+
+def _taken(facts: RunFacts) -> str:
+    return "Measured" if facts.machine.get("simulated_board") is None else "Simulated"
 
 
 def _machine(facts: RunFacts) -> str:

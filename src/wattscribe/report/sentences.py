@@ -194,6 +194,17 @@ def pair_sentence(tests: Sequence[PairTest]) -> str:
     )
 
 
+def board_sentences(facts: RunFacts) -> list[str]:
+    """That the board was played, where it was: before any figure."""
+    board = facts.machine.get("simulated_board")
+    if board is None:
+        return []
+    return [
+        f"Simulated board {board}: the recognizers really ran, but no joule and no watt here was measured. They show how a run "
+        "with sensors is read, and say nothing about any device."
+    ]
+
+
 def flag_sentences(seen: View) -> list[str]:
     """Rows whose precision was not the one asked for, and rows whose times are only upper bounds."""
     found: dict[str, str] = {}
@@ -201,7 +212,7 @@ def flag_sentences(seen: View) -> list[str]:
         if row.precision_ok is False:
             name = f"{row.model_label} {row.precision}"
             found[name] = f"{name}: precision not as requested: {row.precision_reason or 'no reason recorded'}"
-    return [*found.values(), *starved_sentences(seen.rows)]
+    return [*board_sentences(seen.facts), *found.values(), *starved_sentences(seen.rows)]
 
 
 def starved_sentences(rows: Sequence[Row]) -> list[str]:
@@ -271,8 +282,8 @@ def sensor_sentences(seen: View) -> list[str]:
 
 def _measured(seen: View, channel: str) -> bool:
     energies = [row.energy_evidence for row in seen.rows if row.energy_j is not None]
-    return "measured" in energies and any(
-        trace.channel == channel and trace.evidence == "measured"
+    return bool({"measured", "simulated"} & set(energies)) and any(
+        trace.channel == channel and trace.evidence in ("measured", "simulated")
         for trial in seen.facts.trials
         for trace in trial.traces
     )

@@ -306,7 +306,7 @@ def _audit(each: Group) -> dict[str, Any]:
     chosen = bad or audits[0]
     return {
         "precision_ok": bad is None,
-        "precision_reason": chosen.reason,
+        "precision_reason": chosen.reason or chosen.note,
         "parameters": chosen.parameters,
         "weight_bytes": sum(chosen.weight_bytes.values()) or None,
     }

@@ -48,7 +48,8 @@ class Ahead:
         """Encode SEGMENTS segments, `first` of its stream and those after it → frames [SEGMENTS, F, D], the next states."""
         feeds = feeds_of(self._encoder, features, first, states)
         frames, *after = session.run(self._net, self._encoder.path, self._names, feeds)
-        return frames, tuple(after)
+        session.require_numbers(frames, self._encoder.path)
+        return self._encoder.layout.turned(frames), tuple(after)
 
 
 class Lookahead:

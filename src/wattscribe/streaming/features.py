@@ -1,11 +1,14 @@
 """Log-mel features piece by piece, exactly as sherpa-onnx computes them: kaldi-native-fbank with the options of its transducers.
 
-Options: k2-fsa/sherpa-onnx features.cc: no dither, snip_edges false, high_freq −400 Hz, samples in [−1, 1].
+Options: k2-fsa/sherpa-onnx features.cc: no dither, snip_edges false, high_freq −400 Hz, samples in [−1, 1]; for NeMo's models
+its online-recognizer-transducer-nemo-impl.h: librosa's filters up to 8 kHz, a Hann window, the mean not taken away. NeMo's
+streaming models are trained without normalisation; where metadata say otherwise sherpa-onnx computes none either.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from wattscribe.errors import InputError
 from wattscribe.units import SAMPLE_RATE_HZ
 
 Samples = NDArray[np.float32]
+FrontEnd = Literal["kaldi", "nemo"]
 
 SHIFT_SAMPLES = SAMPLE_RATE_HZ // 100
 """10 ms."""
@@ -38,22 +42,18 @@ class SavedSource:
     """Computed and not taken yet."""
     audio: Samples
     """From the run-up to the first frame that is not computed yet to the last sample heard."""
+    front_end: FrontEnd = "kaldi"
 
 
 class FrameSource:
     """Samples in, feature frames out. `position` counts the frames taken."""
 
-    def __init__(self, feature_dim: int) -> None:
+    def __init__(self, feature_dim: int, front_end: FrontEnd = "kaldi") -> None:
         import kaldi_native_fbank
 
-        options = kaldi_native_fbank.FbankOptions()
-        options.frame_opts.samp_freq = SAMPLE_RATE_HZ
-        options.frame_opts.dither = 0.0
-        options.frame_opts.snip_edges = False
-        options.mel_opts.num_bins = feature_dim
-        options.mel_opts.high_freq = -400.0
-        self._options = options
-        self._fbank = kaldi_native_fbank.OnlineFbank(options)
+        self._front_end: FrontEnd = front_end
+        self._options = _options(feature_dim, front_end)
+        self._fbank = kaldi_native_fbank.OnlineFbank(self._options)
         self._first = 0
         """Absolute number of the fbank's frame 0; its audio starts at sample `_first` × 160."""
         self._popped = 0
@@ -114,12 +114,14 @@ class FrameSource:
         for row in range(old, len(frames)):
             frames[row] = self._fbank.get_frame(self.position - self._first + row)
         audio = _last(self._recent, self._needed())
-        return SavedSource(position=self.position, samples=self.samples, frames=frames, audio=audio)
+        return SavedSource(
+            position=self.position, samples=self.samples, frames=frames, audio=audio, front_end=self._front_end
+        )
 
     @classmethod
     def restore(cls, saved: SavedSource) -> FrameSource:
         """A source that goes on with the same frames, bit for bit."""
-        source = cls(saved.frames.shape[1])
+        source = cls(saved.frames.shape[1], saved.front_end)
         source._first = max(0, saved.position + len(saved.frames) - _LEFT_FRAMES)
         source._restored = saved.frames
         source.samples = saved.samples - len(saved.audio)
@@ -127,6 +129,26 @@ class FrameSource:
         if len(saved.audio):
             source.accept(saved.audio)
         return source
+
+
+def _options(feature_dim: int, front_end: FrontEnd) -> Any:
+    """FbankOptions; what is not set is kaldi's own."""
+    import kaldi_native_fbank
+
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.samp_freq = SAMPLE_RATE_HZ
+    options.frame_opts.dither = 0.0
+    options.frame_opts.snip_edges = False
+    options.mel_opts.num_bins = feature_dim
+    if front_end == "kaldi":
+        options.mel_opts.high_freq = -400.0
+        return options
+    options.frame_opts.remove_dc_offset = False
+    options.frame_opts.window_type = "hann"
+    options.mel_opts.low_freq = 0.0
+    options.mel_opts.high_freq = SAMPLE_RATE_HZ / 2
+    options.mel_opts.is_librosa = True
+    return options
 
 
 def _last(samples: Samples, count: int) -> Samples:

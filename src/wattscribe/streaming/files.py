@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
+from wattscribe.streaming.onnxfile import read_onnx
 
 COMPONENTS = ("encoder", "decoder", "joiner")
 """File name prefixes of sherpa-onnx's layout; its `decoder` is our predictor."""
@@ -38,7 +39,8 @@ class TransducerFiles:
     @property
     def model_bytes(self) -> int:
         """Size of the three networks, with external weights beside them."""
-        beside = sum(path.stat().st_size for path in self.directory.glob("*.onnx.data"))
+        models = [read_onnx(path) for _, path in self.components]
+        beside = sum(each.nbytes for model in models for each in model.graph.tensors() if each.external)
         return beside + sum(path.stat().st_size for _, path in self.components)
 
 
@@ -78,7 +80,7 @@ def find_files(directory: str | Path, precision: str | None = None) -> Transduce
 def _choose(folder: Path, component: str, precision: str, notes: list[str]) -> Path:
     """The component's file of that precision, else of the nearest one with a note."""
     found: dict[str, list[Path]] = {name: [] for name in _MARKS}
-    for path in sorted(folder.glob(f"{component}*.onnx")):
+    for path in sorted(folder.glob(f"{component}*.onnx")) or sorted(folder.glob(f"{component}*.ort")):
         if path.name.startswith(_BLANK_HEAD):
             continue
         mark = next((name for name, marks in _MARKS.items() if any(m in path.name for m in marks)), "fp32")
@@ -100,11 +102,10 @@ def _choose(folder: Path, component: str, precision: str, notes: list[str]) -> P
         if precision not in ("stored", name):
             notes.append(f"there is no {precision} {component}: {found[name][0].name} ({name}) runs")
         return found[name][0]
-    raise ModelError(
-        f"{component}*.onnx is missing",
-        where=folder,
-        fix="A transducer needs encoder*.onnx, decoder*.onnx, joiner*.onnx",
-    )
+    fix = "A transducer needs encoder*.onnx, decoder*.onnx, joiner*.onnx"
+    if component == "joiner" or any(folder.glob("*cached_decode*.onnx")):  # encoder and decoder alone
+        fix += "; Whisper and Moonshine are run by sherpa:DIRECTORY in wattscribe bench"
+    raise ModelError(f"{component}*.onnx is missing", where=folder, fix=fix)
 
 
 def _check_file(path: Path) -> None:

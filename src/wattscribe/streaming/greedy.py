@@ -1,4 +1,4 @@
-"""Greedy decoding: at most one token per frame, the best one.
+"""Greedy decoding: at most one token per frame, the best one; in NeMo's models up to ten, until a blank comes.
 
 The joiner's answer for a frame changes only when a token was emitted. So all frames of a segment are asked in one call; up
 to the first token every answer stands, and only the frames after it are asked again with the new predictor vector. The text is
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wattscribe.streaming.hypothesis import Decoded, Hypothesis
 from wattscribe.streaming.joiner import Joiner, Scores
 from wattscribe.streaming.layout import Array
-from wattscribe.streaming.predictor import BLANK, Predictor
+from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.tally import Tally
 
 Frames = NDArray[np.float32]
@@ -36,6 +36,8 @@ class _Live:
     states: tuple[Array, ...]
     offset: int
     position: int = 0
+    here: int = 0
+    """Tokens that the frame at `position` has given."""
 
 
 class Greedy:
@@ -49,8 +51,13 @@ class Greedy:
         unknown_id: int | None,
         blank_penalty: float = 0.0,
         frame_by_frame: bool = False,
+        symbols_per_frame: int = 1,
+        remembers: bool = True,
     ) -> None:
+        """`remembers`: the last tokens are still known after an endpoint."""
         self._predictor, self._joiner = predictor, joiner
+        self._blank, self._most = predictor.blank, symbols_per_frame
+        self._remembers = remembers
         self._unknown_id, self._blank_penalty = unknown_id, blank_penalty
         self._frame_by_frame = frame_by_frame
 
@@ -80,7 +87,7 @@ class Greedy:
     def hot_start(self, decoded: Decoded) -> Decoded:
         """After an endpoint: an empty result that still remembers the last tokens (blanks where there were none)."""
         (last,) = decoded.hypotheses
-        if len(last.tokens) <= decoded.context:
+        if not self._remembers or len(last.tokens) <= decoded.context:
             return replace(self.start(), frame_offset=decoded.frame_offset)
         kept = replace(last, tokens=last.tokens[-decoded.context :], frames=(), log_probabilities=(), trailing_blanks=0)
         return replace(decoded, hypotheses=(kept,))
@@ -96,7 +103,7 @@ class Greedy:
             scores = self._joiner.run(np.concatenate(rows), np.repeat(np.stack(vectors), counts, axis=0))
         live[0].tally.joiner_calls += self._joiner.calls(len(scores))
         if self._blank_penalty:
-            scores[:, BLANK] -= self._blank_penalty
+            scores[:, self._blank] -= self._blank_penalty
         best: list[int] = scores.argmax(axis=1).tolist()
         emitted, start = [], 0
         for each, n in zip(live, counts, strict=True):
@@ -108,21 +115,25 @@ class Greedy:
 
     def _consume(self, live: _Live, best: Sequence[int], scores: Scores) -> bool:
         """Take the blanks up to the first token, and the token; True where there was one."""
-        unknown = self._unknown_id
-        first = next((i for i, token in enumerate(best) if token != BLANK and token != unknown), len(best))
+        blank, unknown = self._blank, self._unknown_id
+        first = next((i for i, token in enumerate(best) if token != blank and token != unknown), len(best))
         live.tally.blanks += first
+        live.tally.frames += first
         live.trailing += first
         live.position += first
+        live.here = 0 if first else live.here
         if first == len(best):
-            live.tally.frames += first
             return False
         live.tokens.append(best[first])
         live.emitted_at.append(live.offset + live.position)
         live.probabilities.append(best_log_softmax(scores[first], best[first]))
         live.trailing = 0
-        live.position += 1
-        live.tally.frames += first + 1
+        live.here += 1
         live.tally.tokens += 1
+        if live.here == self._most:
+            live.position += 1
+            live.here = 0
+            live.tally.frames += 1
         return True
 
     def _predict(self, live: Sequence[_Live]) -> None:

@@ -38,13 +38,15 @@ class Joiner:
         self._rank = len(self._encoder.shape)
         self._names = [outputs[0].name]
         self._together, self._one_scale = True, one_scale
+        self._run = session.run_first
         metadata = net.get_modelmeta().custom_metadata_map
         self.dim = layout.number(metadata, "joiner_dim", path)
 
     def check_widths(self, encoder: tuple[str, int], predictor: tuple[str, int]) -> int:
         """Try one row; returns the vocabulary's size. Raises ModelError that names both files where widths differ."""
         for port, (file, width) in ((self._encoder, encoder), (self._predictor, predictor)):
-            takes = port.shape[-1] if isinstance(port.shape[-1], int) else self.dim
+            own = port.shape[1] if self._rank == 3 else port.shape[-1]
+            takes = own if isinstance(own, int) else self.dim
             if self.dim not in (None, takes):
                 raise ModelError(
                     f"metadata says joiner_dim={self.dim}, but its input {port.name!r} takes {takes} values",
@@ -61,8 +63,17 @@ class Joiner:
             np.sin(np.arange(3 * n, dtype=np.float32) ** 1.5).reshape(3, n) for n in (encoder[1], predictor[1])
         )
         apart = np.concatenate([self._ask(frames[i : i + 1], vectors[i : i + 1]) for i in range(3)])
-        self._together = self._one_scale or np.allclose(self._ask(frames, vectors), apart, atol=_TOLERANCE)
+        self._run = session.run
+        session.require_numbers(apart, self.path, infinite=True)
+        self._together = self._one_scale or self._leaves_rows_alone(frames, vectors, apart)
         return int(apart.shape[1])
+
+    def _leaves_rows_alone(self, frames: Array, vectors: Array, apart: Scores) -> bool:
+        """Whether rows in one call get what each gets alone."""
+        try:
+            return bool(np.allclose(self._ask(frames, vectors), apart, atol=_TOLERANCE))
+        except ModelError:  # an export for one row at a time
+            return False
 
     def run_one(self, frames: Array, vector: Array) -> Scores:
         """[N, D] frames with the one predictor vector [D] → [N, V] scores, writable."""
@@ -81,6 +92,8 @@ class Joiner:
     def _ask(self, frames: Array, vectors: Array) -> Scores:
         if self._rank == 4:  # exports that keep [N, T, U, D]
             frames, vectors = frames[:, None, None, :], vectors[:, None, None, :]
+        elif self._rank == 3:  # NeMo's [N, D, T] and [N, D, U]
+            frames, vectors = frames[:, :, None], vectors[:, :, None]
         feeds = {self._encoder.name: frames, self._predictor.name: vectors}
-        (scores,) = session.run(self.net, self.path, self._names, feeds)
+        (scores,) = self._run(self.net, self.path, self._names, feeds)
         return scores.reshape(len(frames), -1)  # type: ignore[no-any-return]

@@ -15,9 +15,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe import protobuf
+from wattscribe import as_file, protobuf
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import DTYPES
+from wattscribe.onnxfile import DTYPES, ORT_MARK, not_onnx_but_ort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ class OnnxFile:
 def read_onnx(path: Path) -> OnnxFile:
     """Parse `path`. Raises ModelError when the file is missing, not ONNX, or its external weights are missing."""
     try:
-        data = path.read_bytes()
+        data = as_file.read_bytes(path)
     except OSError as error:
         raise ModelError(
             f"cannot be read: {error.strerror}", where=path, fix="Check the path and its permissions"
@@ -139,6 +139,8 @@ def read_onnx(path: Path) -> OnnxFile:
 
 def parse_onnx(data: bytes, path: Path) -> OnnxFile:
     """The model in `data`; `path` tells where external weights lie and is named in errors."""
+    if data[4:8] == ORT_MARK:
+        raise not_onnx_but_ort(path)
     graph: Graph | None = None
     opsets: dict[str, int] = {}
     metadata: dict[str, str] = {}

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import ModelError
+from wattscribe.onnxfile import ORT_MARK
 from wattscribe.streaming import prepared
 from wattscribe.streaming.cells import Wires, parts
 from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.naming import shortened
 from wattscribe.streaming.onnxfile import OnnxFile, parse_onnx, read_onnx
+from wattscribe.streaming.portable import whole
+from wattscribe.streaming.proving import dies, note
 from wattscribe.streaming.rewrite import rewrite
 from wattscribe.streaming.rowwise import by_row
 from wattscribe.streaming.session import open_session
@@ -22,36 +25,71 @@ from wattscribe.streaming.single import single
 from wattscribe.streaming.trial import feeds_of, noise
 from wattscribe.streaming.trimming import trimmed
 
+_LARGEST_INSIDE_BYTES = 1 << 29
+"""Weights beside a model up to this size are taken into memory with it; larger ones are read by onnxruntime alone."""
+
 
 def open_encoder(
-    path: Path, *, threads: int, rewriting: bool, alone: bool = True, saved: Path | None = None
+    path: Path,
+    *,
+    threads: int,
+    rewriting: bool,
+    alone: bool = True,
+    saved: Path | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[Any, bool]:
     """The encoder's session, and whether streams that share a call leave one another alone (no scale taken over all).
 
     `alone`: no streams are to share calls, as they never can where there is such a scale; the graph is for one stream then.
-    `saved`: where to write the graph as onnxruntime runs it, instead of taking one that was kept.
+    `saved`: where to write the graph as onnxruntime runs it, instead of taking one that was kept. What a user should know is
+    added to `notes`.
     """
     apart = not takes_one_scale(path)
+    if is_ort(path):
+        return open_session(path, threads=threads, ready=path), apart
     alone = alone or not apart
     target = prepared.place(path, f"encoder of {'one' if alone else 'any'}") if rewriting and saved is None else None
     net = kept(path, target, threads)
     if net is not None:
         return net, apart
-    model = read_onnx(path)
+    model, data = _read(path)
+    if dies(path, model, data):
+        return _as_exported(path, data, threads, notes), apart
     outside = external(model)
-    changed = _rewritten(model, alone, apart) if rewriting and not outside else None
+    changed = _rewritten(model, data, alone, apart) if rewriting and not outside else None
     del model
     give_back()
     try:
         less = _trimmed(changed, path, threads) if changed is not None and alone else None
-        net = _opened(path, None if outside else target, less or changed, threads, optimised=less is None, saved=saved)
+        net = _opened(
+            path, None if outside else target, less or changed or data, threads, optimised=less is None, saved=saved
+        )
     except ModelError:
         if changed is None:
             raise
-        net = open_session(path, threads=threads)  # runs, or says by the file's own names why not
-    del changed, less
+        net = open_session(path, threads=threads, model=data)  # runs, or says by the file's own names why not
+    del changed, less, data
     give_back()
     return net, apart
+
+
+def _read(path: Path) -> tuple[OnnxFile, bytes | None]:
+    """The model, its weights inside; and its bytes where they lie in files beside it, unless those are large.
+
+    torch's exporter puts even small constants there, and onnxruntime refuses a graph whose shapes it cannot read at once.
+    """
+    model = read_onnx(path)
+    if not external(model) or sum(tensor.nbytes for tensor in model.graph.tensors()) > _LARGEST_INSIDE_BYTES:
+        return model, None
+    data = whole(path)
+    return parse_onnx(data, path), data
+
+
+def _as_exported(path: Path, data: bytes | None, threads: int, notes: list[str] | None) -> Any:
+    """The session of a graph that must not be optimised."""
+    if notes is not None:
+        notes.append(note(path))
+    return open_session(path, threads=threads, model=data, optimised=False)
 
 
 def _opened(
@@ -83,9 +121,9 @@ def kept(path: Path, target: Path | None, threads: int) -> Any:
         give_back()
 
 
-def _rewritten(model: OnnxFile, alone: bool, apart: bool) -> bytes:
-    """The changed graph."""
-    one = _for_one(model) if alone else None
+def _rewritten(model: OnnxFile, data: bytes | None, alone: bool, apart: bool) -> bytes:
+    """The changed graph; `data` where the model's file does not hold all of it."""
+    one = _for_one(model, data) if alone else None
     changed, _ = rewrite(model if one is None else parse_onnx(one, model.path), alone=alone and not apart)
     return shortened(parse_onnx(changed, model.path)) or changed
 
@@ -104,28 +142,38 @@ def _trimmed(changed: bytes, path: Path, threads: int) -> bytes | None:
     return shortened(parse_onnx(less, path)) or less
 
 
-def _for_one(model: OnnxFile) -> bytes | None:
+def _for_one(model: OnnxFile, data: bytes | None) -> bytes | None:
     """The encoder with a state for each layer; None where its states are so already."""
     wires = Wires(model)
     if all(parts(wires, each.name) == 1 for each in model.graph.inputs):
         return None
-    encoder = Encoder(open_session(model.path, optimised=False), model.path)
+    encoder = Encoder(open_session(model.path, model=data, optimised=False), model.path)
     features, states = noise(encoder, 1)
     feeds = feeds_of(encoder, features, 0, states)
     return single(model, feeds, encoder.layout.states)
 
 
-def open_rows(path: Path, *, threads: int, many: bool = True) -> Any:
+def open_rows(path: Path, *, threads: int, many: bool = True, notes: list[str] | None = None) -> Any:
     """The session of a predictor or joiner; `many` rows can share a call, since each is quantised by itself."""
+    if is_ort(path):
+        return open_session(path, threads=threads, ready=path)
     target = prepared.place(path, "rows" if many else "one row")
     net = kept(path, target, threads)
     if net is not None:
         return net
-    model = read_onnx(path)
+    model, data = _read(path)
+    if dies(path, model, data):
+        return _as_exported(path, data, threads, notes)
     outside = external(model)
     changed = by_row(model) if many and not outside else None
     del model
-    return _opened(path, None if outside else target, changed, threads)
+    return _opened(path, None if outside else target, changed or data, threads)
+
+
+def is_ort(path: Path) -> bool:
+    """Whether it is in onnxruntime's own format: optimised already, to be run as it is."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == ORT_MARK
 
 
 def takes_one_scale(path: Path) -> bool:

@@ -14,7 +14,11 @@ from pathlib import Path
 
 from wattscribe.errors import InputError
 from wattscribe.streaming.vocabulary import WORD_START, Vocabulary, byte_characters
+from wattscribe.text_files import read_text
 
+LARGEST_SCORE = 1e6
+MOST_CHARACTERS = 1000
+"""Of a phrase: its merges take time in proportion to the square."""
 _SCORE = re.compile(r"^(?P<text>.*\S)\s+:(?P<score>\S+)$")
 
 
@@ -34,7 +38,11 @@ class Phrase:
             number = None if score is None else float(score)
         except ValueError:
             number = math.nan
-        if not text or (number is not None and not math.isfinite(number)):
+        if len(text) > MOST_CHARACTERS:
+            raise InputError(
+                f"{text[:40]!r}… is too long for a phrase", where=where, fix=f"Give up to {MOST_CHARACTERS} characters"
+            )
+        if not text or (number is not None and not abs(number) <= LARGEST_SCORE):
             raise InputError(
                 f"{line[:60]!r} is not a phrase", where=where, fix="Write TEXT, or TEXT :SCORE as in: HELLO WORLD :2.0"
             )
@@ -44,7 +52,7 @@ class Phrase:
 def read_phrases(path: str | Path) -> tuple[Phrase, ...]:
     """The phrases of a file, blank lines left out. Raises InputError that names the line."""
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(Path(path)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"cannot be read ({error})", where=path, fix="Give a text file in UTF-8, one phrase a line"

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
-from wattscribe.streaming import layout, session
-from wattscribe.streaming.layout import Array
+from wattscribe.streaming import layout, nemo, session
+from wattscribe.streaming.layout import Array, Port
+from wattscribe.streaming.nemo import Nemo
 
 Vector = NDArray[np.float32]
 BLANK = 0
+"""In every layout but NeMo's: `Predictor.blank` says."""
 
 _TOLERANCE = 1e-4
 """As in joiner.py."""
@@ -23,10 +25,10 @@ _TOLERANCE = 1e-4
 class Predictor:
     """A loaded predictor (sherpa-onnx calls it the decoder).
 
-    Stateless: input y [N, context] → [N, D]. Recurrent: y [N, 1] and states, each fed by an output.
+    Stateless: input y [N, context] → [N, D]. Recurrent: y [N, 1] and states, each fed by an output; `facts` where it is NeMo's.
     """
 
-    def __init__(self, net: Any, path: Path, *, one_scale: bool = False) -> None:
+    def __init__(self, net: Any, path: Path, *, one_scale: bool = False, facts: Nemo | None = None) -> None:
         metadata: Mapping[str, str] = net.get_modelmeta().custom_metadata_map
         inputs, outputs = layout.ports(net.get_inputs(), path), layout.ports(net.get_outputs(), path)
         tokens = next((p for p in inputs if len(p.shape) == 2 and p.dtype in ("int64", "int32")), None)
@@ -36,17 +38,25 @@ class Predictor:
             )
         self.net, self.path = net, path
         self._tokens = tokens
-        self.states = layout.match_states(
-            [p for p in inputs if p is not tokens],
-            [p for p in outputs[1:] if p.dtype == "float32"],
-            batch=tokens.shape[0],
-            metadata=metadata,
-            path=path,
-        )
-        self.context = self._context(metadata)
+        self._lengths: Port | None = None
+        """An input for the number of tokens, in NeMo's layout."""
+        if facts is None:
+            self.blank, self.context = BLANK, self._context(metadata)
+            self.states = layout.match_states(
+                [p for p in inputs if p is not tokens],
+                [p for p in outputs[1:] if p.dtype == "float32"],
+                batch=tokens.shape[0],
+                metadata=metadata,
+                path=path,
+            )
+        else:
+            self.blank, self.context = facts.blank, 1
+            self._lengths, self.states = nemo.predictor_states(inputs, outputs, facts, path)
         self.vocabulary = layout.number(metadata, "vocab_size", path)
         self._names = [outputs[0].name, *(spec.output for spec in self.states)]
+        self._run = session.run_first
         probe, _ = self._ask([self.blank_context()], [self.initial_states()])
+        self._run = session.run
         self.dim = int(probe.shape[1])
         self._together = True
         self._together = one_scale or self._leaves_rows_alone()
@@ -65,7 +75,7 @@ class Predictor:
 
     def blank_context(self) -> tuple[int, ...]:
         """What a stream starts from: as sherpa-onnx, −1 (no token) before one blank."""
-        return (-1,) * (self.context - 1) + (BLANK,)
+        return (-1,) * (self.context - 1) + (self.blank,)
 
     def initial_states(self) -> tuple[Array, ...]:
         return tuple(spec.zeros() for spec in self.states)
@@ -85,7 +95,7 @@ class Predictor:
 
     def _leaves_rows_alone(self) -> bool:
         """Whether two hypotheses in one call get what each gets alone."""
-        contexts = [self.blank_context(), (BLANK,) * self.context]
+        contexts = [self.blank_context(), (BLANK,) * self.context]  # any other token where the blank is not 0
         states = [self.initial_states()] * 2
         apart = np.concatenate([self._ask([context], [self.initial_states()])[0] for context in contexts])
         try:
@@ -97,12 +107,15 @@ class Predictor:
         self, contexts: Sequence[tuple[int, ...]], states: Sequence[tuple[Array, ...]]
     ) -> tuple[Vector, list[tuple[Array, ...]]]:
         feeds: dict[str, Array] = {self._tokens.name: np.array(contexts, dtype=self._tokens.dtype)}
+        if self._lengths is not None:
+            feeds[self._lengths.name] = np.full(len(contexts), self.context, self._lengths.dtype)
         for index, spec in enumerate(self.states):
             axis = spec.batch_axis or 0
             parts = [each[index] for each in states]
             feeds[spec.name] = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
-        outputs = session.run(self.net, self.path, self._names, feeds)
+        outputs = self._run(self.net, self.path, self._names, feeds)
         vectors: Vector = outputs[0].reshape(len(contexts), -1)
+        session.require_numbers(vectors, self.path)
         if not self.states:
             return vectors, [() for _ in contexts]
         apart = [

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+
+from wattscribe.streaming.onnxfile import read_onnx
 
 _VERSION = b"7"
 """To be raised when a rewriting rule changes."""
@@ -29,10 +32,25 @@ _CHUNK_BYTES = 1 << 16
 
 def place(model: Path, what: str) -> Path | None:
     """Where the prepared graph of this file lies or is to lie; None: it is not kept."""
-    folder = directory()
-    if folder is None or not _SMALLEST_BYTES <= model.stat().st_size <= _LARGEST_BYTES:
+    folder, files = directory(), _files(model)
+    if folder is None or not _SMALLEST_BYTES <= sum(path.stat().st_size for path in files) <= _LARGEST_BYTES:
         return None
-    return folder / f"{_digest(model, what)}.ort"
+    return folder / f"{_digest(files, what)}.ort"
+
+
+def note_place(model: Path, what: str) -> Path | None:
+    """Where something is noted of this file, of any size; None where nothing is kept."""
+    folder = directory()
+    return None if folder is None else folder / f"{_digest(_files(model), what)}.txt"
+
+
+def _files(model: Path) -> tuple[Path, ...]:
+    """The model and the files beside it that hold its weights. Found without reading it into memory where it has none."""
+    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data.find(b"location") < 0:  # the key of TensorProto.external_data
+            return (model,)
+    names = {tensor.external for tensor in read_onnx(model).graph.tensors() if tensor.external}
+    return (model, *(model.parent / name for name in sorted(names)))
 
 
 def directory() -> Path | None:
@@ -86,9 +104,11 @@ def _hash(path: Path) -> hashlib._Hash:
     return found
 
 
-def _digest(model: Path, what: str) -> str:
+def _digest(files: Sequence[Path], what: str) -> str:
     """Of the model's bytes, and of the software and the processor for which its graph is prepared."""
-    found = _hash(model)
+    found = _hash(files[0])
+    for path in files[1:]:
+        found.update(_hash(path).digest())
     for part in (_VERSION, what.encode(), _machine().encode()):
         found.update(len(part).to_bytes(8, "little") + part)
     return found.hexdigest()[:40]

@@ -9,6 +9,9 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
+
+from wattscribe import first_run
 from wattscribe.errors import ModelError
 from wattscribe.streaming.giving import give_back
 
@@ -86,7 +89,27 @@ class Running:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if error is not None and isinstance(error, _failures()):
             message = str(error)
+            newer = _newer(message)
+            if newer is not None:
+                raise ModelError(newer, where=self._path, fix=_UPGRADE) from None
+            if first_run.ENDED in message:
+                raise ModelError(first_run.endless(), where=self._path, fix="Export it again") from None
             raise ModelError(f"{self._what}: {_one_line(message)}", where=self._path, fix=_remedy(message)) from None
+
+
+_UPGRADE = "Install a newer onnxruntime, or export with an older opset"
+
+
+def _newer(message: str) -> str | None:
+    """Which version the model is of and which this onnxruntime takes, where that is what it says."""
+    import onnxruntime
+
+    ours = f"onnxruntime {onnxruntime.__version__}"
+    if found := re.search(r"IR version: (\d+), max supported IR version: (\d+)", message):
+        return f"is of ONNX IR version {found[1]}; {ours} takes {found[2]} at most"
+    if found := re.search(r"Opset (\d+) is under development .* for domain (\S+) is till opset (\d+)", message):
+        return f"is of opset {found[1]} of {found[2]}; {ours} takes {found[3]} at most"
+    return None
 
 
 @cache
@@ -119,7 +142,7 @@ def _remedy(message: str) -> str:
     if "Could not find an implementation" in message or "No Op registered" in message or "not a registered" in message:
         return "Export it with operators of the standard ONNX opset, or install a newer onnxruntime"
     if "opset" in message or "IR version" in message:
-        return "Install a newer onnxruntime, or export with an older opset"
+        return _UPGRADE
     return "Export the model again and check it with onnx.checker"
 
 
@@ -146,8 +169,30 @@ def run_and_shrink(net: Any, binding: Any, path: Path) -> None:
 
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    with Running(path, "failed while running"):
+    with first_run.limited(options), Running(path, "failed while running"):
         net.run_with_iobinding(binding, options)
+
+
+def run_first(session: Any, path: Path, outputs: list[str], feeds: Mapping[str, Any]) -> list[Any]:
+    """As `run`, of a graph that nobody has seen running: one that never ends is ended."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    with first_run.limited(options), Running(path, "failed while running"):
+        return session.run(outputs, feeds, options)  # type: ignore[no-any-return]
+
+
+def require_numbers(values: Any, path: Path, *, infinite: bool = False) -> None:
+    """Refuse what a model computes where it is no number: texts of it would be empty or nonsense. Raises ModelError.
+
+    `infinite`: infinities are numbers too, as scores of what can never be emitted.
+    """
+    if np.isnan(values).any() if infinite else not np.isfinite(values).all():
+        raise ModelError(
+            "computes values that are no numbers (NaN): its weights are damaged, or its precision overflows",
+            where=path,
+            fix="Copy or export it again; an fp16 export may need fp32",
+        )
 
 
 def run(session: Any, path: Path, outputs: list[str], feeds: Mapping[str, Any]) -> list[Any]:

@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from wattscribe.containers import HEAD_BYTES, format_of, opened, reason_of, slack_frames
+from wattscribe.containers import HEAD_BYTES, format_of, opened
 from wattscribe.containers.media import Sound
+from wattscribe.containers.mono import at_16_khz, mono_blocks
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.streaming.features import Samples
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -22,53 +23,21 @@ _READ_BYTES = 64 * 1024
 def file_blocks(path: str | Path, block_s: float = 1.0) -> Iterator[Samples]:
     """An audio file of any rate and channel count as blocks of 16 kHz mono.
 
-    Raises InputError that names the file: missing or no file, empty, truncated, not audio, NaN. What is
-    whole before a fault is yielded first.
+    Raises InputError that names the file: missing or no file, empty, truncated, not audio, NaN, channels that cancel each other
+    out. What is whole before a fault is yielded first.
     """
     with opened(path) as sound:
-        yield from _decoded(sound, path, block_s)
+        yield from _heard(sound, path, block_s)
 
 
-def _decoded(sound: Sound, path: str | Path, block_s: float) -> Iterator[Samples]:
-    import soxr
-
-    rate, heard = sound.samplerate, 0
-    resampler = (
-        None if rate == SAMPLE_RATE_HZ else soxr.ResampleStream(rate, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
-    )
-    for block in _read(sound, round(rate * block_s), path):
-        mono = np.ascontiguousarray(block.mean(axis=1) if block.shape[1] > 1 else block[:, 0])
-        if not np.isfinite(mono).all():
-            raise InputError(
-                f"holds NaN or infinity in the second from {heard / rate:.0f} s",
-                where=path,
-                fix="Convert it again, for instance to 16-bit samples",
-            )
-        heard += len(mono)
-        yield mono if resampler is None else resampler.resample_chunk(mono)
-    if heard == 0:
+def _heard(sound: Sound, path: str | Path, block_s: float) -> Iterator[Samples]:
+    heard = False
+    mono = mono_blocks(sound, path, dtype="float32", block_s=block_s)
+    for block in at_16_khz(mono, sound.samplerate, dtype="float32"):
+        heard = True
+        yield block
+    if not heard:
         raise InputError("holds no audio (0 samples)", where=path, fix="Record it again")
-    if heard + slack_frames(sound) < sound.frames:
-        raise InputError(f"is truncated: {heard} of {sound.frames} samples", where=path, fix="Copy or record it again")
-    if resampler is not None:
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def _read(sound: Sound, frames: int, path: str | Path) -> Iterator[Samples]:
-    """What `sound.blocks` does, which repeats its last block where a file ends before its header says."""
-    import soundfile
-
-    heard = 0
-    try:
-        while len(block := sound.read(frames, dtype="float32", always_2d=True)):
-            heard += len(block)
-            yield block
-    except soundfile.LibsndfileError as error:
-        raise InputError(
-            f"is truncated or damaged after {heard / sound.samplerate:.0f} s ({reason_of(error)})",
-            where=path,
-            fix="Copy or record it again",
-        ) from None
 
 
 def pcm_blocks(pipe: BinaryIO, name: str = "standard input") -> Iterator[Samples]:

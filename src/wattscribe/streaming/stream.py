@@ -67,7 +67,7 @@ class Stream:
         self._transducer = transducer
         layout = transducer.encoder.layout
         self._segment, self._shift = layout.segment_frames, layout.shift_frames
-        self._source = FrameSource(layout.feature_dim)
+        self._source = layout.source()
         self._decoded = transducer.decoder.start()
         self._tally = Tally()
         self._slot: Slot | None = transducer.encoder.slot()
@@ -174,13 +174,18 @@ class Stream:
         )
 
     def reset(self) -> Ended:
-        """Close the utterance and go on: encoder states and the last tokens are kept (hot start)."""
+        """Close the utterance and go on: encoder states and the last tokens are kept (hot start), in NeMo's models neither.
+
+        sherpa-onnx starts those anew.
+        """
         end_s = self._decoded_segments * self._shift * FRAME_SHIFT_S
         ended = Ended(
             transcript=self.partial(), start_s=self._utterance_start * self._shift * FRAME_SHIFT_S, end_s=end_s
         )
         self._decoded = self._transducer.decoder.hot_start(self._decoded)
         self._utterance_start = self._decoded_segments
+        if self._transducer.encoder.layout.nemo is not None:
+            self.slot.clear()
         return ended
 
     # --- a stream as a value ----------------------------------------------------------------------------------------

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from wattscribe.as_found import as_found
 from wattscribe.errors import InputError, ModelError
-from wattscribe.records import Transcript
+from wattscribe.records import MAX_BATCH, MAX_BEAM, MAX_THREADS, Transcript
 from wattscribe.streaming.ahead import SEGMENTS, WORTH, Lookahead
 from wattscribe.streaming.beam import Beam
 from wattscribe.streaming.context import ContextGraph
@@ -22,6 +23,7 @@ from wattscribe.streaming.files import TransducerFiles, find_files
 from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
+from wattscribe.streaming.nemo import SYMBOLS_PER_FRAME
 from wattscribe.streaming.opening import open_encoder, open_rows, takes_one_scale
 from wattscribe.streaming.phrases import Phrase, tokens_of
 from wattscribe.streaming.predictor import Predictor
@@ -50,8 +52,8 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.method not in DECODINGS:
             raise InputError(f"there is no decoding {self.method!r}", fix="One of: " + ", ".join(DECODINGS))
-        if self.beam < 1:
-            raise InputError(f"beam is {self.beam}", fix="It must be 1 or more")
+        if not 1 <= self.beam <= MAX_BEAM:
+            raise InputError(f"beam is {self.beam}", fix=f"It must be 1 to {MAX_BEAM}")
         if not 0 <= self.blank_penalty < float("inf"):
             raise InputError(f"blank_penalty is {self.blank_penalty}", fix="It must be 0 or more")
         if self.phrases and self.method != "beam":
@@ -87,10 +89,10 @@ class Decoding:
             )
 
 
-def _check_count(name: str, value: object) -> None:
+def _check_count(name: str, value: Any, most: int) -> None:
     """Raises InputError."""
-    if not isinstance(value, Integral) or value < 1:
-        raise InputError(f"{name} is {value!r}", fix="It must be a whole number, 1 or more")
+    if not isinstance(value, Integral) or not 1 <= int(value) <= most:
+        raise InputError(f"{name} is {value!r}", fix=f"It must be a whole number, 1 to {most}")
 
 
 def _phrases(phrases: object) -> tuple[Phrase | tuple[int, ...], ...]:
@@ -136,13 +138,15 @@ class Transducer:
     ) -> None:
         if tail_s is not None and not 0 <= tail_s < float("inf"):
             raise InputError(f"tail_s is {tail_s}", fix="It must be 0 or more")
-        _check_count("threads", threads)
-        _check_count("batch_size", batch_size)
+        _check_count("threads", threads, MAX_THREADS)
+        _check_count("batch_size", batch_size, MAX_BATCH)
         self.files, self.endpointing = files, endpointing
         self.decoding = decoding or Decoding()
         self.vocabulary: Vocabulary = read_vocabulary(files.tokens)
         give_back()
-        self.encoder = _encoder(files.encoder, threads, rewriting, alone=batch_size == 1)
+        self.notes = list(files.notes)
+        """What a user should know of how the files run."""
+        self.encoder = _encoder(files.encoder, threads, rewriting, batch_size == 1, self.notes)
         self.tail_s = self.encoder.layout.tail_s if tail_s is None else tail_s
         self.lookahead = Lookahead(self.encoder, allowed=rewriting, threads=threads)
         self._open_rows(threads, batch_size)
@@ -161,11 +165,12 @@ class Transducer:
         files, beam, alone = self.files, self.decoding.method == "beam", batch_size == 1
         scaled = {path: beam and alone and takes_one_scale(path) for path in (files.predictor, files.joiner)}
         self.joint_scale = scaled[files.joiner]
-        net = open_rows(files.predictor, threads=threads, many=not alone)
-        self.predictor = Predictor(net, files.predictor, one_scale=scaled[files.predictor])
+        net = open_rows(files.predictor, threads=threads, many=not alone, notes=self.notes)
+        facts = self.encoder.layout.nemo
+        self.predictor = Predictor(net, files.predictor, one_scale=scaled[files.predictor], facts=facts)
         self.predict_anew = scaled[files.predictor] and not self.predictor.states
         many = not alone or not (self.joint_scale or self.decoding.frame_by_frame)
-        net = open_rows(files.joiner, threads=threads, many=many)
+        net = open_rows(files.joiner, threads=threads, many=many, notes=self.notes)
         self.joiner = Joiner(net, files.joiner, one_scale=self.joint_scale)
 
     def _check(self) -> int:
@@ -181,6 +186,9 @@ class Transducer:
         wrong = f"tokens.txt lists {listed}" if listed < scored else None
         if known not in (None, scored):
             wrong = f"{files.predictor.name} knows {known}"
+        facts = self.encoder.layout.nemo
+        if facts is not None and scored != facts.blank + 1:
+            wrong = f"{files.encoder.name} knows {facts.blank} and a blank"
         if wrong is not None:
             raise ModelError(
                 f"{files.joiner.name} scores {scored} tokens, but {wrong}",
@@ -190,14 +198,22 @@ class Transducer:
         return scored
 
     def _decoder(self) -> Greedy | Beam:
-        chosen = self.decoding
+        chosen, facts = self.decoding, self.encoder.layout.nemo
         if chosen.method == "greedy":
             return Greedy(
                 self.predictor,
                 self.joiner,
-                unknown_id=self.vocabulary.unknown_id,
+                unknown_id=self.vocabulary.unknown_id if facts is None else None,
                 blank_penalty=chosen.blank_penalty,
                 frame_by_frame=chosen.frame_by_frame,
+                symbols_per_frame=1 if facts is None else SYMBOLS_PER_FRAME,
+                remembers=facts is None,
+            )
+        if facts is not None:
+            raise InputError(
+                "NeMo's models are decoded greedily here",
+                where=self.files.directory,
+                fix="Leave out the beam, or use sherpa:DIRECTORY",
             )
         return Beam(
             self.predictor,
@@ -319,15 +335,15 @@ def whole(stream: Stream) -> Transcript:
     )
 
 
-def _encoder(path: Path, threads: int, rewriting: bool, alone: bool) -> Encoder:
+def _encoder(path: Path, threads: int, rewriting: bool, alone: bool, notes: list[str]) -> Encoder:
     """The encoder, of its rewritten graph; as it was exported, should the rewritten one not run."""
-    net, apart = open_encoder(path, threads=threads, rewriting=rewriting, alone=alone)
+    net, apart = open_encoder(path, threads=threads, rewriting=rewriting, alone=alone, notes=notes)
     try:
         return Encoder(net, path, streams_apart=apart)
     except ModelError:
         if not rewriting:
             raise
-    return _encoder(path, threads, rewriting=False, alone=alone)
+    return _encoder(path, threads, False, alone, notes)
 
 
 @as_found()

@@ -54,7 +54,7 @@ class Trial:
 def feeds_of(encoder: Encoder, features: Array, first: int, states: Sequence[Array]) -> dict[str, Array]:
     """The encoder's inputs for features [N, T, mels] of the segments from `first` on."""
     shape, count = encoder.layout, len(features)
-    feeds: dict[str, Array] = {shape.audio.name: features}
+    feeds: dict[str, Array] = {shape.audio.name: shape.turned(features)}
     if shape.lengths is not None:
         feeds[shape.lengths.name] = np.full(count, shape.segment_frames, shape.lengths.dtype)
     if shape.clock is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattscribe.errors import ModelError
+from wattscribe.text_files import read_text
 
 WORD_START = "▁"
 MOST_IDS = 1 << 20
@@ -62,7 +63,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     """Read `symbol id` lines, parted by blanks or tabs, in any order. Raises ModelError that names the line."""
     symbols: dict[int, str] = {}
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"cannot be read ({error})", where=path, fix="Copy it again from the export") from None
     for number, symbol, identity in _lines(text, path):

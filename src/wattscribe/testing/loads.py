@@ -6,12 +6,21 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wattscribe.meters.base import Channel, Clock
 from wattscribe.records import Window
+
+
+class Draws(Protocol):
+    """What a simulated meter must know of a load."""
+
+    def power_w(self, t_s: float) -> float: ...
+
+    def energy_j(self, start_s: float, end_s: float) -> float: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +38,20 @@ class Load:
         inner = [edge for edge in self.edges_s if start_s < edge < end_s]
         times = [start_s, *inner, end_s]
         return math.fsum(self.power_w(a) * (b - a) for a, b in itertools.pairwise(times))
+
+    def powers_between(self, edges_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Between each two of these times, none of which has an edge of the load between it and the next."""
+        middles = (edges_s[:-1] + edges_s[1:]) / 2
+        return np.asarray(self.powers_w)[np.searchsorted(self.edges_s, middles, side="right")]
+
+    def overlaid(self, pulses: Sequence[Window], power_w: float) -> Load:
+        """This load but for `power_w` in each of the pulses, which come one after another."""
+        ends = [each for pulse in pulses for each in (pulse.start_s, pulse.end_s)]
+        edges = np.unique([*self.edges_s, *ends])
+        middles = (edges[:-1] + edges[1:]) / 2
+        inside = np.searchsorted(ends, middles, side="right") % 2 == 1
+        powers = np.where(inside, power_w, self.powers_between(edges))
+        return Load(powers_w=(self.powers_w[0], *powers.tolist(), self.powers_w[-1]), edges_s=tuple(edges.tolist()))
 
     def window_j(self, window: Window) -> float:
         return self.energy_j(window.start_s, window.end_s)
@@ -70,7 +93,7 @@ class SimulatedMeter:
 
     def __init__(
         self,
-        load: Load,
+        load: Draws,
         clock: Clock,
         *,
         update_interval_s: float = 0.05,

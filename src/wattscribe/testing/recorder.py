@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ class Recorder:
         count = int(span.duration_s * self.rate_hz)
         ours = span.start_s + np.arange(count + 1) / self.rate_hz
         edges = np.concatenate(([ours[0]], [e for e in load.edges_s if ours[0] < e < ours[-1]], [ours[-1]]))
-        powers = np.array([load.power_w((a + b) / 2) for a, b in itertools.pairwise(edges)])
+        powers = load.powers_between(edges)
         joules = np.interp(ours, edges, np.concatenate(([0.0], np.cumsum(np.diff(edges) * powers))))
         noise = np.random.default_rng(self.seed).normal(0.0, self.noise_w, count)
         middles = (ours[:-1] + ours[1:]) / 2

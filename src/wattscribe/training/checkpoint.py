@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.text_files import read_json
 from wattscribe.training.config import config_from_json, config_to_json
 from wattscribe.training.fields import at
 from wattscribe.training.model import TransducerModel, build
@@ -76,7 +77,7 @@ def load_model(folder: Path) -> tuple[TransducerModel, Vocabulary]:
             raise InputError(f"no {file.name} here", where=folder, fix="Give a folder that `wattscribe train` wrote")
     try:
         with at(facts):
-            config = config_from_json(json.loads(facts.read_text(encoding="utf-8"))["model"])
+            config = config_from_json(read_json(facts, what="the model's description")["model"])
         tensors = load_file(path)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise InputError(f"the checkpoint cannot be read: {_first_line(error)}", where=folder,

@@ -8,18 +8,25 @@ from typing import Annotated, Any, Literal
 
 from wattscribe.errors import InputError
 from wattscribe.records import from_json, to_json
-from wattscribe.training.fields import Count, Natural, Share, Some, Within, check
+from wattscribe.training.fields import Share, Some, Within, check
+
+MOST_LAYERS = 1024
+LARGEST_SIZE = 1 << 14
+"""Of a width or a context: a matrix of two such takes a gigabyte."""
+Size = Annotated[int, Within(1, LARGEST_SIZE)]
+SizeOrNone = Annotated[int, Within(0, LARGEST_SIZE)]
+"""0 leaves the part out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerConfig:
     """One encoder block. `conv_kernel` 0 leaves the convolution module out (a plain Emformer block)."""
 
-    heads: Count = 4
-    head_width: Count = 64
-    feed_forward: Count = 1024
-    conv_kernel: Natural = 9
-    conv_width: Natural = 256
+    heads: Size = 4
+    head_width: Size = 64
+    feed_forward: Size = 1024
+    conv_kernel: SizeOrNone = 9
+    conv_width: SizeOrNone = 256
 
     def __post_init__(self) -> None:
         check(self, "model.encoder.layers")
@@ -34,12 +41,12 @@ class LayerConfig:
 class EncoderConfig:
     """An Emformer: frames below are encoder frames of `time_stack` × 10 ms."""
 
-    mels: Count = 80
+    mels: Size = 80
     time_stack: Annotated[int, Within(1, 8)] = 4
-    width: Count = 256
-    segment: Count = 8
-    left_context: Natural = 32
-    right_context: Natural = 0
+    width: Size = 256
+    segment: Size = 8
+    left_context: SizeOrNone = 32
+    right_context: SizeOrNone = 0
     layers: Annotated[tuple[LayerConfig, ...], Some()] = (LayerConfig(),) * 8
     dropout: Share = 0.05
 
@@ -62,10 +69,10 @@ class PredictorConfig:
     """`stateless`: embedding and a causal convolution over `context` tokens. `lstm`: `layers` of `hidden` cells."""
 
     kind: Literal["stateless", "lstm"] = "stateless"
-    embedding: Count = 256
-    context: Count = 2
-    hidden: Count = 256
-    layers: Count = 1
+    embedding: Size = 256
+    context: Size = 2
+    hidden: Size = 256
+    layers: Size = 1
 
     def __post_init__(self) -> None:
         check(self, "model.predictor")
@@ -75,9 +82,9 @@ class PredictorConfig:
 class JoinerConfig:
     """Two projections to `width`, added, an activation, an output layer; `blank_width` > 0 gives blank its own small head."""
 
-    width: Count = 256
+    width: Size = 256
     activation: Literal["tanh", "relu"] = "tanh"
-    blank_width: Natural = 0
+    blank_width: SizeOrNone = 0
 
     def __post_init__(self) -> None:
         check(self, "model.joiner")
@@ -87,7 +94,7 @@ class JoinerConfig:
 class TransducerConfig:
     """A whole transducer. Token 0 is blank."""
 
-    vocabulary: Annotated[int, Within(2)] = 500
+    vocabulary: Annotated[int, Within(2, 1 << 20)] = 500
     encoder: EncoderConfig = EncoderConfig()
     predictor: PredictorConfig = PredictorConfig()
     joiner: JoinerConfig = JoinerConfig()
@@ -109,6 +116,8 @@ def config_from_json(value: Mapping[str, Any]) -> TransducerConfig:
     data = {key: dict(item) if isinstance(item, Mapping) else item for key, item in value.items()}
     encoder = data.get("encoder")
     if isinstance(encoder, dict) and type(encoder.get("layers")) is int:
+        if not 0 < encoder["layers"] <= MOST_LAYERS:
+            raise InputError(f"encoder.layers = {encoder['layers']}", fix=f"Give 1 to {MOST_LAYERS}")
         encoder["layers"] = [encoder.pop("layer", {})] * encoder["layers"]
     try:
         return from_json(TransducerConfig, data)

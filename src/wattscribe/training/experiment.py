@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
+from wattscribe.text_files import read_toml
 from wattscribe.training.checkpoint import load_model
 from wattscribe.training.config import TransducerConfig, config_from_json, preset
 from wattscribe.training.data import Source, SpeechData
@@ -84,21 +84,10 @@ class Experiment:
 
 def read_experiment(path: Path) -> Experiment:
     """A TOML file → Experiment. Raises InputError naming what does not fit."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    if not path.is_file():
-        raise InputError("there is no such file", where=path)
+    values = read_toml(path, what="the training file", fix="See docs/training.md")
     try:
         with at(path):
-            return from_json(Experiment, tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"the training file cannot be read: {error}", where=path, fix="Give a TOML file in UTF-8"
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"this is no TOML: {error}", where=path) from error
+            return from_json(Experiment, values)
     except TypeError as error:
         raise InputError(f"the training file does not fit: {error}", where=path, fix="See docs/training.md") from error
 

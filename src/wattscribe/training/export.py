@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from wattscribe.errors import InputError, MissingExtraError, TrainingError
+from wattscribe.streaming.portable import portable
 from wattscribe.training.config import EncoderConfig, TransducerConfig
 from wattscribe.training.encoder import Encoder, LayerState
 from wattscribe.training.joiner import Joiner
@@ -278,6 +279,7 @@ def _graph(
     for node in graph.graph.node:  # source lines of this machine have no place in a shipped model
         del node.metadata_props[:]
         node.doc_string = ""
+    portable(graph)
     return graph
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import InputError, TrainingError
 from wattscribe.records import from_json, to_json
+from wattscribe.text_files import parse_json
 from wattscribe.training.features import log_mels
 from wattscribe.training.synthesis import TRAINING_ESPEAK, TRAINING_FLITE, Voice, is_held_out, speak, vary
 from wattscribe.training.texts import digit_string, pieces, plain
@@ -182,7 +183,8 @@ def shards(folder: Path) -> list[Shard]:
 def _read(path: Path) -> Shard:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        shard = Shard(path=path, utterances=tuple(from_json(Spoken, json.loads(line)) for line in lines))
+        spoken = tuple(from_json(Spoken, parse_json(line), strict=True) for line in lines)
+        shard = Shard(path=path, utterances=spoken)
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(path) from error
     last = max(shard.utterances, key=lambda item: item.first_sample, default=None)

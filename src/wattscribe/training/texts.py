@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from wattscribe.errors import InputError
+from wattscribe.text_files import read_text
 
 Split = Literal["train", "dev", "test"]
 
@@ -62,7 +63,7 @@ def read_sentences(paths: Iterable[Path]) -> list[str]:
             if not file.is_file():
                 raise InputError("no such text file", where=file)
             try:
-                lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
+                lines = [line.strip() for line in read_text(file, largest=1 << 30).splitlines()]
             except (OSError, UnicodeDecodeError) as error:
                 raise InputError(
                     f"the text cannot be read: {error}", where=file, fix="Give a text file in UTF-8"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wattscribe import as_file
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.training.writing import cannot_write
 
@@ -117,7 +118,7 @@ def load_vocabulary(folder: Path) -> Vocabulary:
     if not path.is_file():
         raise InputError("the vocabulary has no tokens.txt", where=folder)
     try:
-        units = tuple(line.rsplit(" ", 1)[0] for line in path.read_text(encoding="utf-8").splitlines())
+        units = tuple(line.rsplit(" ", 1)[0] for line in as_file.read_text(path).splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"the vocabulary cannot be read: {error}", where=path, fix="Give a tokens.txt in UTF-8"

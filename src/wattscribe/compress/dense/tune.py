@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,10 +16,12 @@ from wattscribe.compress.dense import distil, scores, surgery
 from wattscribe.compress.dense.surgery import Cut
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
+from wattscribe.text_files import read_toml
 from wattscribe.training.augment import NONE, NoiseBank
 from wattscribe.training.checkpoint import load_model, save_model
 from wattscribe.training.data import Batch, Changes, SpeechData
 from wattscribe.training.export import export
+from wattscribe.training.fields import Count, Natural, Positive, Share, at, check
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.objective import Weights
 from wattscribe.training.tokens import Vocabulary
@@ -33,31 +34,27 @@ class TuneConfig:
     experiment: str
     cut: Cut = field(default_factory=Cut)
     scores: Literal["magnitude", "adam"] = "adam"
-    score_batches: int = 8
-    steps: int = 200
-    rate: float = 3e-4
-    teacher_share: float = distil.SHARE
-    batch_s: float = 60.0
+    score_batches: Count = 8
+    steps: Count = 200
+    rate: Positive = 3e-4
+    teacher_share: Share = distil.SHARE
+    batch_s: Positive = 60.0
     stateless: bool = False
-    blank_width: int = 0
-    seed: int = 0
+    blank_width: Natural = 0
+    seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        check(self, "")
 
 
 def read_config(path: Path) -> TuneConfig:
     """Raises InputError naming what does not fit."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    values = read_toml(path, what="the tuning file")
     try:
-        found = from_json(TuneConfig, tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", where=path) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"the file does not fit: {error}", where=path, fix="See docs/compress.md") from error
-    if found.steps < 1 or found.scores not in ("magnitude", "adam"):
-        raise InputError("steps must be 1 or more, scores magnitude or adam", where=path)
-    return found
+        with at(path):
+            return from_json(TuneConfig, values)
+    except TypeError as error:
+        raise InputError(f"the tuning file does not fit: {error}", where=path, fix="See docs/compress.md") from error
 
 
 def prune_and_tune(

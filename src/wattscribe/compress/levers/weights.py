@@ -14,7 +14,7 @@ from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.levers.choose import chosen
 from wattscribe.compress.levers.quiet import quiet
 from wattscribe.compress.linears import Index, Linear, add_constant, linears, make_float, pack, sweep
-from wattscribe.compress.rounding import Weights, best_scale, gptq, nearest
+from wattscribe.compress.rounding import Weights, best_scale, descended, gptq, nearest
 from wattscribe.errors import InputError
 
 BLOCKS = (16, 32, 64, 128, 256)
@@ -142,5 +142,6 @@ def block_codes(
     )
     spread = np.repeat(scales, block, axis=0)[:inputs]
     if rounding == "gptq" and gram is not None:
-        return gptq(weight, spread, gram, -half, half - 1), scales, spread
+        codes = gptq(weight, spread, gram, -half, half - 1)
+        return descended(weight, codes, spread, gram, -half, half - 1), scales, spread
     return nearest(weight, spread, -half, half - 1), scales, spread

@@ -5,7 +5,6 @@ A profile is a TOML file. Units are written as people write them (pJ/B, GB/s, mW
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from wattscribe.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from wattscribe.text_files import read_toml
 
 _PREFIX = {
     "": 1.0,
@@ -58,6 +53,8 @@ def unit_factor(unit: str, quantity: Quantity) -> float:
     return _PREFIX[prefix]
 
 
+LARGEST_SI = 1e24
+"""Of any constant in SI units: far beyond any part, and sums and products of it stay finite."""
 _EXAMPLE = {
     "energy_per_byte": "pJ/B",
     "energy_per_mac": "pJ/MAC",
@@ -69,7 +66,7 @@ _EXAMPLE = {
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Constant(_Strict):
@@ -107,10 +104,18 @@ def _measures(*fields: tuple[str, Quantity]) -> Any:
 
     def check(cls: type, value: Constant | None, info: Any) -> Constant | None:
         if value is not None:
-            unit_factor(value.unit, kinds[info.field_name])
+            _usable(value.si(kinds[info.field_name]), kinds[info.field_name])
         return value
 
     return field_validator(*kinds)(classmethod(check))
+
+
+def _usable(si: tuple[float, float, float], quantity: Quantity) -> None:
+    """Raises ValueError for what the model cannot divide by or add up."""
+    if not all(each <= LARGEST_SI for each in si):
+        raise ValueError(f"is out of range: at most {LARGEST_SI:g} {_BASE[quantity]}")
+    if quantity in ("rate", "macs") and not si[1] > 0:
+        raise ValueError("must be above 0 with its whole range: nothing is moved or computed at a rate of 0")
 
 
 class Tier(_Strict):
@@ -146,7 +151,7 @@ class Device(_Strict):
     name: str
     title: str
     description: str = ""
-    evidence: Literal["modelled", "calibrated"] = "modelled"
+    evidence: Literal["modelled", "calibrated", "simulated"] = "modelled"
     tiers: tuple[Tier, ...] = Field(min_length=1, max_length=2)
     operations: Mapping[str, OperationCost] = Field(min_length=1)
     idle: Constant
@@ -209,22 +214,15 @@ def _folder() -> Path:
 def load(name: str | Path) -> Device:
     """A shipped profile by name, or a TOML file by path. Raises InputError that names the key at fault."""
     path = Path(name)
-    shipped = _folder() / f"{name}.toml"
     if path.suffix == ".toml":
         source = path
-    elif shipped.is_file():
-        source = shipped
+    elif str(name) in names():
+        source = _folder() / f"{name}.toml"
     else:
         raise InputError(
-            f"there is no device {str(name)!r}", fix=f"Shipped: {', '.join(names())}; or give a .toml file"
+            f"there is no device {str(name)[:100]!r}", fix=f"Shipped: {', '.join(names())}; or give a .toml file"
         )
-    try:
-        data = tomllib.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError("there is no such device profile", where=source) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"not a readable TOML file: {error}", where=source) from error
-    return parse(data, where=source)
+    return parse(read_toml(source, what="the device profile"), where=source)
 
 
 def parse(data: Mapping[str, Any], *, where: Path) -> Device:

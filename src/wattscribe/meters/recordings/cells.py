@@ -31,7 +31,7 @@ NO_READING = frozenset(
 )  # fmt: skip
 """What programs write where they had no reading: such a line is skipped and counted, but is no sign of a wrong column."""
 
-_VALUE = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d_]{1,12}|%|°C)?")
+_VALUE = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\W\d_]{1,12}|%|°C)?")
 _COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?(?:\s*[^\W\d_]{1,12})?")
 _WRAPPED = re.compile(r"np\.float\d+\((.*)\)")
 

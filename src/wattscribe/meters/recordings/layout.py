@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
+from wattscribe import as_file
 from wattscribe.errors import InputError
 from wattscribe.meters.recordings import cells, stamps
 
@@ -17,6 +18,7 @@ HEAD_LINES = 400
 """Looked at before anything is decided; metadata in front of the header are shorter."""
 TAIL_BYTES = 16384
 LONGEST_LINE = 1 << 16
+LONGEST_CELL = 256
 DELIMITERS: tuple[str | None, ...] = (";", "\t", ",", "|", None)
 """In this order where two fit alike; None: blanks."""
 ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -56,17 +58,24 @@ class Layout:
 
 def open_text(path: Path, encoding: str) -> TextIOWrapper:
     """Undecodable bytes come as U+FFFD: a line that has them where a number is needed is then counted as unreadable."""
-    return path.open(encoding=encoding, errors="replace")
+    return TextIOWrapper(as_file.open_bytes(path), encoding=encoding, errors="replace")
 
 
 def split(line: str, delimiter: str | None) -> list[str]:
-    """The cells of a line, without blanks and quotes around them."""
+    """The cells of a line, without blanks and quotes around them; none of a line that is too long to be one of readings."""
+    if len(line) >= LONGEST_LINE:
+        return []
     if delimiter is None:
-        return line.split()
+        return [_short(cell) for cell in line.split()]
     if '"' in line:
         row = next(csv.reader([line.strip()], delimiter=delimiter, skipinitialspace=True), [])
-        return [cell.strip() for cell in row]
-    return [cell.strip() for cell in line.strip("\r\n").split(delimiter)]
+        return [_short(cell.strip()) for cell in row]
+    return [_short(cell.strip()) for cell in line.strip("\r\n").split(delimiter)]
+
+
+def _short(cell: str) -> str:
+    """A long cell is told by its beginning, and is no number: patterns would take long over it."""
+    return cell if len(cell) <= LONGEST_CELL else cell[:LONGEST_CELL] + "…"
 
 
 def look(path: Path) -> Layout:
@@ -112,7 +121,7 @@ def look(path: Path) -> Layout:
 def _encoding(path: Path) -> str:
     """UTF-8, UTF-16, else what programs on Windows write, whose µ is another byte."""
     try:
-        with path.open("rb") as file:
+        with as_file.open_bytes(path) as file:
             head = file.read(1 << 16)
     except OSError as error:
         raise InputError(f"cannot read the recording: {error.strerror}", where=path) from None
@@ -132,7 +141,7 @@ def _encoding(path: Path) -> str:
 
 def _tail(path: Path, encoding: str) -> list[str]:
     """Whole lines at the file's end, without the last one."""
-    with path.open("rb") as file:
+    with as_file.open_bytes(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - TAIL_BYTES) // 2 * 2)
         data = file.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -166,7 +167,10 @@ def _several_at_once(layout: Layout, choice: Choice, clock: stamps.Stamps | None
     """Whether samples of one stamp are of several devices. Raises InputError where those are stamped apart: nothing tells."""
     if clock is None or choice.time is None:
         return False
-    times = [clock.read(row[choice.time]) for row in layout.sample[:200]]
+    times = []
+    for row in layout.sample[:200]:
+        with suppress(ValueError, IndexError):  # a line without a time is counted where it is read
+            times.append(clock.read(row[choice.time]))
     steps = [later - earlier for earlier, later in pairwise(times) if later >= earlier]
     longest = max(steps, default=0.0)
     within, between = (sum(0 < step < 0.1 * longest for step in steps), sum(step > 0.5 * longest for step in steps))
@@ -217,8 +221,14 @@ def _refuse_bad(layout: Layout, choice: Choice, tally: Tally, points: Mapping[st
     seen = sum(len(each.t_s) for each in points.values())
     if tally.read < 2 or seen < 2:
         raise InputError(f"the recording has {tally.read} samples", where=layout.path)
-    for each in points.values():
-        if len(each.t_s) > 1 and not each.t_s[-1] > each.t_s[0]:
+    for device, each in points.items():
+        if len(each.t_s) < 2:
+            raise InputError(
+                f"device {device!r} has {len(each.t_s)} samples of {tally.read}",
+                where=layout.path,
+                fix="Mend that line, or say which device: --channel NAME",
+            )
+        if not each.t_s[-1] > each.t_s[0]:
             name = "" if choice.time is None else f" in {layout.header[choice.time]!r}"
             raise InputError(f"time does not advance{name}", where=layout.path, fix="Name another: --time-column NAME")
         if each.interval_means and not np.isfinite(each.power_w[1:]).any():

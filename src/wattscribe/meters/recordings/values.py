@@ -16,6 +16,10 @@ from wattscribe.meters.signal import Floats
 
 BLOCK_BYTES = 1 << 21
 """Text that is parsed at a time."""
+MOST_W = 1e6
+"""No device draws megawatts: more is no reading."""
+MOST_S = 1e13
+"""Three hundred thousand years: no clock shows more, whatever it counts from."""
 _QUOTED_COMMA = re.compile(r'"([-+]?\d*),(\d+)"')
 
 
@@ -65,8 +69,10 @@ def blocks(
             block = _quick(lines, layout, choice, stamps) if quick else None
             if block is None:
                 block = reader.read(lines)
-            finite = np.isfinite(block[0]) & np.isfinite(block[1])
-            if choice.meaning != "holds after" and not finite.all():
+            finite = (np.abs(block[0]) <= MOST_S) & (np.abs(block[1]) <= MOST_W)  # NaN is neither
+            if choice.meaning == "holds after":
+                finite |= np.isnan(block[1]) & (np.abs(block[0]) <= MOST_S)
+            if not finite.all():
                 tally.unreadable += int(np.count_nonzero(~finite))
                 block = (block[0][finite], block[1][finite], _kept(block[2], finite))
             tally.read += len(block[0])

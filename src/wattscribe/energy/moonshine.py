@@ -1,0 +1,78 @@
+"""sherpa-onnx's Moonshine layout: four graphs, told by their places (sherpa-onnx offline-moonshine-model.cc).
+
+preprocess: samples → features; encode: features, their number → encoder frames; uncached_decode: token, frames, place → logits
+and caches, once per utterance; cached_decode: the same and those caches, for every further token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wattscribe.energy import binding, counting
+from wattscribe.energy.execute import LENGTH
+from wattscribe.errors import ModelError
+from wattscribe.onnxfile import Model
+
+if TYPE_CHECKING:
+    from wattscribe.energy.workload import Component
+
+PARTS = ("preprocess", "encode", "uncached_decode", "cached_decode")
+_FRAMES_INPUT = 1
+"""Of the decoders: token, encoder frames, place, caches."""
+_CACHES_FROM = 3
+
+
+def parts_of(directory: Path) -> tuple[Path, ...] | None:
+    """The four files, float ones where there are some; None where none is there. Raises ModelError where some are missing."""
+    found = {part: sorted(directory.glob(f"{part}*.onnx"), key=lambda path: len(path.name)) for part in PARTS}
+    if not found["uncached_decode"] and not found["cached_decode"]:
+        return None
+    missing = [part for part, files in found.items() if not files]
+    if missing:
+        raise ModelError(
+            f"is Moonshine in sherpa-onnx's layout, but {', '.join(f'{part}*.onnx' for part in missing)} is missing",
+            where=directory,
+            fix=f"It takes {', '.join(f'{part}.onnx' for part in PARTS)}",
+        )
+    return tuple(files[0] for files in found.values())
+
+
+def decoders(first: Model, later: Model, frames: int, past_tokens: int) -> tuple[Component, Component]:
+    """Both decoders counted, cross-attention over so many encoder frames and `past_tokens` of the decoder's own."""
+    sizes = _sizes(first, frames, {})
+    before, shapes = counting.counted(first, "first_decoder", dims=sizes, inputs={})
+    caches = [shapes.get(output.name) for output in first.graph.outputs[1:]]
+    own = dict(enumerate(caches, start=_CACHES_FROM))
+    after, _ = counting.counted(later, "decoder", dims=_sizes(later, frames, own, past_tokens), inputs={})
+    return before, after
+
+
+def encoder(model: Model, frames: int) -> tuple[Component, int]:
+    """The encoder counted on so many feature frames, and the frames that it emits."""
+    sizes = binding.free_sizes(model, frames)
+    found, shapes = counting.counted(model, "encoder", dims={**sizes, LENGTH: frames}, inputs={})
+    shape = shapes.get(model.graph.outputs[0].name)
+    return found, shape[1] if shape is not None and len(shape) == 3 else frames
+
+
+def _sizes(
+    model: Model, frames: int, caches: Mapping[int, tuple[int, ...] | None], past_tokens: int = 1
+) -> dict[str, int]:
+    """Free dimensions by the place of the input: frames, and caches as the first decoder leaves them.
+
+    Its own cache holds one token then: it is counted with `past_tokens`.
+    """
+    found: dict[str, int] = {}
+    for place, value in enumerate(model.graph.inputs):
+        cache = caches.get(place)
+        for axis, size in enumerate(value.shape or ()):
+            if isinstance(size, int):
+                continue
+            name = binding.dimension(value, axis)
+            if cache is not None and axis < len(cache):
+                found[name] = past_tokens if cache[axis] == 1 and axis > 0 else cache[axis]
+            else:
+                found.setdefault(name, frames if place == _FRAMES_INPUT and axis == 1 else 1)
+    return found

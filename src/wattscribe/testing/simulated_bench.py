@@ -1,0 +1,58 @@
+"""A bench on a board that is played: real trials, simulated sensors, and a recorder's file with the truth beside the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wattscribe.bench.experiment import Experiment
+from wattscribe.bench.plan import plan
+from wattscribe.bench.progress import Watcher
+from wattscribe.bench.runner import run
+from wattscribe.errors import InputError
+from wattscribe.journal import holds_run, read_run
+from wattscribe.journal_file import run_exists
+from wattscribe.records import Trial
+from wattscribe.testing.board import Board, kind_of, leave, played
+from wattscribe.testing.work import costs_of
+
+
+def run_on_board(
+    name: str, experiment: Experiment, out_dir: Path, *, resume: bool, overwrite: bool, watcher: Watcher
+) -> None:
+    """As `bench.runner.run`, on the board of that name. Raises InputError for a name that there is not, and to resume: the load
+    of what was played before is gone."""
+    kind = kind_of(name)
+    if resume:
+        raise InputError(
+            "a run on a simulated board cannot be resumed", where=out_dir, fix="Start anew with --overwrite"
+        )
+    if holds_run(out_dir) and not overwrite:
+        raise run_exists(out_dir)
+    with played(name, costs_of(plan(experiment), kind)) as board:
+        run(experiment, out_dir, overwrite=overwrite, watcher=_Told(board, watcher), host=board.host())
+        leave(board, read_run(out_dir), out_dir)
+
+
+class _Told:
+    """Tells the board what the watcher is told."""
+
+    def __init__(self, board: Board, watcher: Watcher) -> None:
+        self._board, self._watcher = board, watcher
+
+    def prepared(self, label: str, audio_s: float) -> None:
+        self._watcher.prepared(label, audio_s)
+
+    def planned(self, audio_s: float, trials: int) -> None:
+        self._watcher.planned(audio_s, trials)
+
+    def started(self, trial: Trial) -> None:
+        self._board.began(trial)
+        self._watcher.started(trial)
+
+    def heard(self, audio_s: float) -> None:
+        self._board.heard(audio_s)
+        self._watcher.heard(audio_s)
+
+    def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
+        self._board.ended()
+        self._watcher.ended(trial, status, reason, unheard_s)

@@ -1,0 +1,98 @@
+"""What the work of a trial costs on a board whose constants are known: counted in a decode before the trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wattscribe.errors import WattscribeError
+from wattscribe.records import Counts, RecognizerSpec, Rejected, Trial
+from wattscribe.units import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wattscribe.testing.board import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Joules above idle of one recognizer."""
+
+    j_per_audio_s: float
+    j_per_cpu_s: float
+    """The same, as the decode that counted it went: a first guess of how the joules spread over its processor time."""
+
+
+def costs_of(trials: Sequence[Trial], kind: Kind) -> dict[str, Cost]:
+    """By the trial's id; exported transducers only, and of these only what can be opened: the bench says why one cannot."""
+    found: dict[str, Cost] = {}
+    counted: list[tuple[Trial, Cost]] = []
+    for trial in trials:
+        if trial.recognizer.runtime != "onnx":
+            continue
+        cost = next(
+            (cost for other, cost in counted if replace(other, id=trial.id, repeat=trial.repeat) == trial), None
+        )
+        if cost is None:
+            try:
+                cost = _cost(trial, kind)
+            except WattscribeError:
+                continue
+            counted.append((trial, cost))
+        found[trial.id] = cost
+    return found
+
+
+def _cost(trial: Trial, kind: Kind) -> Cost:
+    from wattscribe.bench.latency import hear
+    from wattscribe.recognizers import prepare
+    from wattscribe.recognizers.onnx import OnnxRecognizer
+
+    speech = _speech(trial)
+    audio_s = sum(len(each) for each in speech) / SAMPLE_RATE_HZ
+    files_s = 0.0 if trial.streaming_latency else audio_s
+    prepare(trial.recognizer, files_s)  # as the bench does, so that the same graphs run
+    counts = Counts()
+    with closing(OnnxRecognizer(trial.recognizer)) as recognizer:
+        recognizer.settle(files_s)
+        hear_live = partial(hear, recognizer, now_s=time.monotonic)
+        before_s = time.process_time()
+        for audio in speech:
+            heard = hear_live(audio)[0] if trial.streaming_latency else recognizer.transcribe([audio])[0]
+            counts += heard.counts or Counts()
+        cpu_s = time.process_time() - before_s
+    joules = joules_of(trial.recognizer, counts, memory_j_per_byte=kind.memory_j_per_byte, mac_j=kind.mac_j)
+    return Cost(j_per_audio_s=joules / audio_s, j_per_cpu_s=joules / max(cpu_s, 1e-9))
+
+
+def joules_of(spec: RecognizerSpec, counts: Counts, *, memory_j_per_byte: float, mac_j: Mapping[str, float]) -> float:
+    """Counted work times constants, above idle. The work is counted as `wattscribe calibrate` counts it."""
+    from wattscribe.energy.calibrate import observe
+    from wattscribe.energy.workload import of_directory
+
+    workload = of_directory(Path(spec.model).expanduser(), precision=spec.precision)
+    work = observe(workload, counts, precision=spec.precision, window_s=1.0, energy_j=1.0, sd_j=1.0)
+    return memory_j_per_byte * work.memory_bytes + sum(
+        mac_j.get(dtype, mac_j["float32"]) * count for dtype, count in work.macs.items()
+    )
+
+
+def _speech(trial: Trial) -> list[NDArray[np.float32]]:
+    """What the trial hears, without its noise: that changes a few tokens, not the frames."""
+    from wattscribe.corpora import open_corpus
+
+    corpus = open_corpus(trial.corpus)
+    usable = (each for each in corpus if not isinstance(each, Rejected))
+    found: list[NDArray[np.float32]] = []
+    for each in usable:
+        if trial.limit is not None and len(found) >= trial.limit:
+            break
+        found.append(corpus.audio(each))
+    return found
