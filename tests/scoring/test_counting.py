@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattscribe.errors import InputError
-from wattscribe.scoring import count_errors, mean_counts, normaliser
+from wattscribe.scoring import count_errors, counting, mean_counts, normaliser
 
 SENTENCES = st.lists(
     st.tuples(*[st.lists(st.sampled_from(["a", "b", "cat", "dog's", "é"]), max_size=7).map(" ".join)] * 2),
@@ -105,3 +105,14 @@ def test_text_rules(name: str, text: str, expected: str) -> None:
 def test_an_unknown_text_rule_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="whisper, basic, characters, none"):
         normaliser("english")
+
+
+def test_many_pairs_are_aligned_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    references = ["one two three", "", "four", "five six"] * 3
+    hypotheses = ["one too three", "a", "", "five six seven"] * 3
+    whole = count_errors(references, hypotheses, rule="none")
+    monkeypatch.setattr(counting, "ALIGNED_AT_ONCE", 5)
+    parts = count_errors(references, hypotheses, rule="none")
+    assert parts.alignments == whole.alignments
+    for name in ("substitutions", "deletions", "insertions", "words", "character_errors", "characters"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from wattscribe.corpora.base import spelt_out
 from wattscribe.errors import InputError
 from wattscribe.meters.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
 from wattscribe.records import MAX_BATCH, MAX_THREADS, Condition
@@ -145,10 +146,23 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
 
 def check(values: Mapping[str, Any], *, where: object | None = None) -> Experiment:
     """Plain values → Experiment. Raises InputError that names the key and lists what is allowed."""
+    for key, value in values.items():
+        if (name := _not_unicode(value)) is not None:
+            raise InputError(
+                f"{key}: the name {spelt_out(name)!r} is not UTF-8", where=where, fix="Rename it, or name a link to it"
+            )
     try:
         return Experiment.model_validate(dict(values))
     except ValidationError as error:
         raise InputError(_explain(error), where=where) from error
+
+
+def _not_unicode(value: Any) -> str | None:
+    """A text in it that no journal can hold: a file's name need not be Unicode."""
+    if isinstance(value, str):
+        return value if spelt_out(value) != value else None
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return next((name for each in inside if (name := _not_unicode(each)) is not None), None)
 
 
 def differences(recorded: Mapping[str, Any], now: Experiment) -> list[str]:

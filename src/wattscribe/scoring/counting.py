@@ -19,6 +19,9 @@ from wattscribe.scoring.normalise import Normaliser, normaliser
 
 Floats = NDArray[np.float64]
 
+ALIGNED_AT_ONCE = 256
+"""Pairs whose characters are aligned together: the aligner keeps an object for every character until it is through."""
+
 
 class Span(NamedTuple):
     """One stretch of an alignment: `[reference_start, reference_end)` against `[hypothesis_start, hypothesis_end)`, in words."""
@@ -79,19 +82,30 @@ def count_errors(
     references: Sequence[str], hypotheses: Sequence[str], *, rule: str | Normaliser = "whisper"
 ) -> ErrorCounts:
     """Align every pair after normalising both sides. Raises InputError when the numbers of texts differ."""
-    import jiwer
-
     if len(references) != len(hypotheses):
         raise InputError(f"{len(references)} references stand against {len(hypotheses)} hypotheses")
     apply = normaliser(rule) if isinstance(rule, str) else rule
     wanted, heard = [apply(text) for text in references], [apply(text) for text in hypotheses]
     if not wanted:
         return _no_utterances()
+    batches = range(0, len(wanted), ALIGNED_AT_ONCE)
+    parts = [_aligned(wanted[at : at + ALIGNED_AT_ONCE], heard[at : at + ALIGNED_AT_ONCE]) for at in batches]
+    names = ("substitutions", "deletions", "insertions", "words", "character_errors", "characters")
+    return ErrorCounts(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
+        alignments=tuple(spans for part in parts for spans in part.alignments),
+    )
+
+
+def _aligned(wanted: list[str], heard: list[str]) -> ErrorCounts:
+    """A few normalised pairs."""
+    import jiwer
+
     words = jiwer.process_words(wanted, heard)
     characters = jiwer.process_characters(wanted, heard)
     spans = tuple(tuple(map(_span, chunks)) for chunks in words.alignments)
     substitutions, deletions, insertions = (_amount(spans, kind) for kind in ("substitute", "delete", "insert"))
-    letters = tuple(tuple(map(_span, chunks)) for chunks in characters.alignments)
+    letters = (tuple(map(_span, chunks)) for chunks in characters.alignments)
     return ErrorCounts(
         substitutions=substitutions,
         deletions=deletions,
