@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+_ENDLESS = re.compile(r"(\S{200})\S{4000,}(\S{50})")
+
+
+def shortened(text: str) -> str:
+    """The text with every word that is longer than any path, a number of 5,000 digits for instance, told by its ends."""
+    return _ENDLESS.sub(r"\1…\2", text)
+
 
 class WattscribeError(Exception):
     """Base of every error a user can mend; the command line prints it as one line and exits with `exit_code`."""
@@ -16,7 +25,7 @@ class WattscribeError(Exception):
 
     def __str__(self) -> str:
         message = self.what if self.where is None else f"{self.where}: {self.what}"
-        return message if self.fix is None else f"{message}. {self.fix}"
+        return shortened(message if self.fix is None else f"{message}. {self.fix}")
 
 
 class InputError(WattscribeError):

@@ -11,13 +11,14 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
-import re
 import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from wattscribe.errors import shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +28,6 @@ MIN_WIDTH, MAX_WIDTH = 40, 1000
 MAX_HEIGHT = 1000
 ESCAPED = "wattscribe.escaped"
 """The name of the error handler that writes what an encoding lacks as JSON escapes."""
-_ENDLESS = re.compile(r"(\S{200})\S{4000,}(\S{50})")
-"""A word longer than any path: a number of 5,000 digits is told by its ends."""
 _CONTROL = {code: f"\\u{code:04x}" for code in range(0xA0) if unicodedata.category(chr(code)) == "Cc"}
 _SHOWN = {code: text for code, text in _CONTROL.items() if chr(code) not in "\n\t"}
 
@@ -41,7 +40,7 @@ def visible(text: str) -> str:
 def say(text: str) -> None:
     """One line on standard error. Where that cannot be written, nothing is said, and the work goes on."""
     try:
-        line = _ENDLESS.sub(r"\1…\2", " ".join(text.splitlines()))
+        line = shortened(" ".join(text.splitlines()))
         print(visible(line), file=sys.stderr, flush=True)
     except OSError:
         mute(sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,63 @@ def test_a_missing_kernel_is_said_and_not_cast_away(checkpoint: Checkpoint, clip
 def test_a_bad_option_is_named(checkpoint: Checkpoint):
     with pytest.raises(InputError, match="max_new_tokens='many'"):
         open_recognizer(parse_model(f"{checkpoint('whisper')}?max_new_tokens=many"))
+
+
+def copied(checkpoint: Checkpoint, family: str, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint(family), tmp_path / family))
+
+
+def changed_weights(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_a_config_names_no_code_to_fetch(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import transformers
+
+    def fetched(*_: Any, **__: Any) -> None:
+        raise AssertionError("an attention kernel was fetched")
+
+    monkeypatch.setattr(transformers.modeling_utils, "load_and_register_attn_kernel", fetched, raising=False)
+    folder = copied(checkpoint, "whisper", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "attn_implementation": "kernels-community/flash-attn3"}))
+    recognizer = open_recognizer(parse_model(str(folder)))
+    assert recognizer.network.config._attn_implementation in ("sdpa", "eager")
+
+
+def test_a_head_that_is_missing_is_refused_and_not_made_up(checkpoint: Checkpoint, tmp_path: Path):
+    folder = copied(checkpoint, "wav2vec2", tmp_path)
+    changed_weights(folder, lambda weights: weights.pop("lm_head.weight"))
+    with pytest.raises(ModelError, match=r"lack lm_head\.weight"):
+        open_recognizer(parse_model(str(folder)))
+
+
+def test_weights_that_are_no_numbers_are_refused(checkpoint: Checkpoint, tmp_path: Path):
+    folder = copied(checkpoint, "wav2vec2", tmp_path)
+    changed_weights(folder, lambda weights: weights["lm_head.bias"].fill_(float("nan")))
+    with pytest.raises(ModelError, match=r"lm_head\.bias are no numbers"):
+        open_recognizer(parse_model(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "whisper", "d_model": "x"}'),
+        ("tokenizer.json", '{"model": {"type": "BPE", "vocab": [], "merges": 3}}'),
+        ("tokenizer_config.json", '{"tokenizer_class": 3}'),
+        ("preprocessor_config.json", '{"feature_size": "x"}'),
+        ("model.safetensors", "\x08\0\0\0\0\0\0\0{       "),
+        ("model.safetensors", "short"),
+    ],
+)
+def test_files_of_another_shape_raise_our_error(file: str, content: str, checkpoint: Checkpoint, tmp_path: Path):
+    folder = copied(checkpoint, "whisper", tmp_path)
+    (folder / file).write_text(content)
+    with pytest.raises((RecognizerError, ModelError)) as refused:
+        open_recognizer(parse_model(f"hf:{folder}"))
+    assert "\n" not in str(refused.value)
