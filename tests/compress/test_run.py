@@ -272,7 +272,7 @@ def test_recipes_round_trip_and_name_their_faults(tmp_path):
     path.write_text(to_toml(recipe))
     assert read_recipe(path) == recipe
     for text, wanted in (
-        ("schema = 9", "schema"), ("not toml [", "readable"), ('schema = 1\n[[step]]\nlever = "int8"', "no component"),
+        ("schema = 9", "schema"), ("not toml [", "not TOML"), ('schema = 1\n[[step]]\nlever = "int8"', "no component"),
         ('schema = 1\n[[step]]\nlever = "magic"\ncomponent = "encoder"', "no lever 'magic'"),
     ):  # fmt: skip
         path.write_text(text)
