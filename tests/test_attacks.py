@@ -58,7 +58,7 @@ def test_toml_that_python_cannot_take_is_named(kind: str, tmp_path: Path, line: 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.toml")
-    with pytest.raises(InputError, match="a pipe or a device"):
+    with pytest.raises(InputError, match="it is a pipe, not a file"):
         read_toml(tmp_path / "x.toml", what="the file")
 
 
