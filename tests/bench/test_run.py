@@ -205,7 +205,7 @@ BAD_LINES = {
     "path": rb'{"audio_filepath": "\ud800.wav", "text": "x", "id": "path"}',
     "line 8": b'{"audio_filepath": "u0.wav", "text": "x", "duration": ' + b"1" * 5000 + b"}",
     "offset": b'{"audio_filepath": "u0.wav", "text": "x", "offset": 1e308, "duration": 1, "id": "offset"}',
-    "integer": b'{"audio_filepath": "u0.wav", "text": "x", "offset": 1' + b"0" * 400 + b', "id": "integer"}',
+    "line 10": b'{"audio_filepath": "u0.wav", "text": "x", "offset": 1' + b"0" * 400 + b', "id": "integer"}',
     "long": b'{"audio_filepath": "' + b"a" * 5000 + b'.wav", "text": "x", "id": "long"}',
 }
 

@@ -83,7 +83,8 @@ def test_a_tail_that_would_fill_the_memory_is_refused(
     directory: Path, tail_s: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["transcribe", str(directory), "x.wav", f"--tail-s={tail_s}"]) == 2
-    assert "It must lie between 0 and 60 s" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "It must lie between 0 and 60 s" in said or "give a finite number" in said
 
 
 def test_a_closed_standard_input_is_named(
