@@ -100,7 +100,7 @@ def test_a_ctc_model_refuses_beam_search(sherpa_model: Directory):
 
 @pytest.mark.parametrize(
     ("option", "message"),
-    [("decoding=viterbi", "greedy, beam"), ("beam=1.5", "whole number"), ("tail_s=-1", "at least 0")],
+    [("decoding=viterbi", "greedy, beam"), ("beam=1.5", "whole number"), ("tail_s=-1", "Give 0 to 60")],
 )
 def test_bad_options_are_named(option: str, message: str, sherpa_model: Directory):
     with pytest.raises(InputError, match=message):

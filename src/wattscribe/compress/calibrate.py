@@ -7,10 +7,10 @@ XᵀX, which is all that rounding, pruning and factorising by least squares need
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from wattscribe.units import SAMPLE_RATE_HZ
 
 Array = NDArray[Any]
 Feeds = dict[str, Array]
+T = TypeVar("T")
 _FLUSH_ROWS = 512
 FEEDS_KEPT = 96
 
@@ -81,6 +82,14 @@ class Calibration:
         self._moments: dict[str, dict[str, Moments]] = {}
         self._feeds: dict[str, list[Feeds]] = {}
         self._tail: dict[str, list[Feeds]] | None = None
+        self._kept: dict[tuple[Any, ...], Any] = {}
+
+    def kept(self, key: tuple[Any, ...], make: Callable[[], T]) -> T:
+        """What was rounded by this speech already: recipes share most of their maps."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
 
     def moments(self, component: str, source: str) -> Moments:
         """Of the value `source`. Raises InputError for a value that is no linear map's input in the original."""

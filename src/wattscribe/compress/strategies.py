@@ -120,8 +120,8 @@ class Targeted:
     _choices: dict[str, Move] = field(default_factory=dict)
     _history: list[tuple[Move, dict[str, Move]]] = field(default_factory=list)
     """Kept moves, each with the choices before it."""
-    _harm: dict[str, float] = field(default_factory=dict)
-    """Divergence of each move by itself."""
+    _alone: dict[str, Sensitivity] = field(default_factory=dict)
+    """Each move by itself."""
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
@@ -130,7 +130,7 @@ class Targeted:
         with bench.budget.searching(bench.say):
             bench.say("sensitivity of each lever by itself:")
             found += sensitivities(bench, base, [*moves(bench.original), *ladder(bench, base, "encoder")])
-            self._harm = {each.move.key: each.kl for each in found}
+            self._alone = {each.move.key: each for each in found}
             left = list(found)
             for phase in ("joiner", "predictor", "encoder", "all"):
                 before = len(self._history)
@@ -149,11 +149,9 @@ class Targeted:
         """Adds to `done` move by move, so that a search that is cut short has what it did."""
         reverts = 0
         while reverts < self.patience:
-            open_moves = [each for each in left if self._may(bench, base, each, phase)]
-            ranked = sorted(open_moves, key=lambda each: self._worth(bench, base, each), reverse=True)
-            if not ranked or self._worth(bench, base, ranked[0]) <= 0:
+            best = self._best(bench, base, [each for each in left if self._may(bench, base, each, phase)])
+            if best is None:
                 break
-            best = ranked[0]
             left.remove(best)
             made = self._try(bench, base, best.move)
             done += made
@@ -192,6 +190,32 @@ class Targeted:
         weights = bench.measurer.workload(candidate).component(component).weights
         return all(placed.is_local(component, each.name) for each in weights if each.call_bytes)
 
+    def _best(self, bench: Workbench, base: Sequence[Step], offered: Sequence[Sensitivity]) -> Sensitivity | None:
+        """The move of most worth now. What each was worth by itself is the guess by which they are asked: a recipe is built only
+        while a guess promises more than the best that was found."""
+        best: Sensitivity | None = None
+        most = 0.0
+        for each in sorted(offered, key=self._guess, reverse=True):
+            if best is not None and self._guess(each) <= most:
+                break
+            worth = self._worth(bench, base, each)
+            if worth > most:
+                best, most = each, worth
+        return best
+
+    def _guess(self, each: Sensitivity) -> float:
+        present = self._present(each)
+        return (each.saved_mj - (present.saved_mj if present else 0.0)) / self._added(each)
+
+    def _added(self, each: Sensitivity) -> float:
+        """Divergence beyond what the slot's present choice costs."""
+        present = self._present(each)
+        return max(each.kl - (present.kl if present else 0.0), LEAST_KL)
+
+    def _present(self, each: Sensitivity) -> Sensitivity | None:
+        chosen = self._choices.get(each.move.slot)
+        return None if chosen is None else self._alone[chosen.key]
+
     def _worth(self, bench: Workbench, base: Sequence[Step], each: Sensitivity) -> float:
         """Millijoules saved now, beyond what is chosen, per nat that is added to what the slot's present choice costs."""
         try:
@@ -202,9 +226,7 @@ class Targeted:
         saved = now - after
         if _only_faster(each.move) and each.move.slot not in self._choices:
             saved = max(saved, LEAST_SAVING * now)
-        present = self._choices.get(each.move.slot)
-        added = each.kl - (0.0 if present is None else self._harm[present.key])
-        return saved / max(added, LEAST_KL) if saved >= LEAST_SAVING * now else 0.0
+        return saved / self._added(each) if saved >= LEAST_SAVING * now else 0.0
 
     def _try(self, bench: Workbench, base: Sequence[Step], move: Move) -> list[Done]:
         before_choices = self._choices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -117,7 +118,8 @@ def _refit_blocks(
 ) -> None:
     node = linears(model)[before.name].nodes[0]
     gram = known_gram(before, component, calibration)
-    codes, scales, _ = block_codes(before.weight, gram, bits, block, rounding)
+    key = (component, before.name, bits, block, rounding, hashlib.sha256(before.weight.tobytes()).digest())
+    codes, scales = calibration.kept(key, lambda: block_codes(before.weight, gram, bits, block, rounding)[:2])
     add_constant(model, node.input[1], pack(codes + (1 << (bits - 1)), bits, block))
     stored = Index(model).array(node.input[2])
     shape = scales.T.shape if stored is None else stored.shape
