@@ -93,11 +93,11 @@ def _streaming() -> Iterator[Stated]:
 
 def _compress() -> Iterator[Stated]:
     """The command's own lines are copied whole; figures in sentences and tables are written as they stand there."""
-    for beginning in ("energy, mJ/audio s", "WER, %", "RTF (processor time)", "librispeech + ljspeech:"):
+    for beginning in ("energy, mJ/audio s", "WER, %", "RTF (processor time)", "token delay, mean, s", "librispeech + ljspeech:"):
         for file, indent in (("README.md", ""), ("docs/compress.md", "    ")):
             where = rf"(?m)^{indent}({re.escape(beginning)}.*)$"
             yield Stated(file=file, where=where, result=FIGURES, key=f"zipformer/={beginning}")
-    for beginning in ("size, MB", "peak memory, MB", "first partial, s"):
+    for beginning in ("size, MB", "peak memory, MB", "token delay, p90, s"):
         where = rf"(?m)^    ({re.escape(beginning)}.*)$"
         yield Stated(file="docs/compress.md", where=where, result=FIGURES, key=f"zipformer/={beginning}")
     long, short = "result, 1280 ms", "result, 640 ms"
