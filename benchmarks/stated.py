@@ -93,7 +93,13 @@ def _streaming() -> Iterator[Stated]:
 
 def _compress() -> Iterator[Stated]:
     """The command's own lines are copied whole; figures in sentences and tables are written as they stand there."""
-    for beginning in ("energy, mJ/audio s", "WER, %", "RTF (processor time)", "token delay, mean, s", "librispeech + ljspeech:"):
+    for beginning in (
+        "energy, mJ/audio s",
+        "WER, %",
+        "RTF (processor time)",
+        "token delay, mean, s",
+        "librispeech + ljspeech:",
+    ):
         for file, indent in (("README.md", ""), ("docs/compress.md", "    ")):
             where = rf"(?m)^{indent}({re.escape(beginning)}.*)$"
             yield Stated(file=file, where=where, result=FIGURES, key=f"zipformer/={beginning}")
