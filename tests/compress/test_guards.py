@@ -43,7 +43,7 @@ def test_everything_is_refused_before_anything_is_measured(world, tmp_path, caps
         (["-o", "/proc/x"], "nothing can be written"),
         (["-o", str(dangling)], "symbolic link"),
         (["-o", str(file), "--overwrite"], "not written by compress"),
-        ([*out, "--recipe", str(tmp_path / "none.toml")], "no such recipe"),
+        ([*out, "--recipe", str(tmp_path / "none.toml")], "the recipe cannot be read: No such file"),
         ([*out, "--beside", str(tmp_path / "none")], "result.json cannot be read"),
         ([*search, str(file)], "no journal"),
         ([*search, str(tmp_path / "no" / "journal")], "parent directory"),
