@@ -109,7 +109,7 @@ def test_errors_are_one_line(recipe, tmp_path, capsys):
     recipe.write_text(text.replace("width = 16", "colour = 3", 1))
     assert "colour" in said("train", str(recipe), "--out", out)
     recipe.write_text(text.replace("kind =", "kind"))
-    assert "no TOML" in said("train", str(recipe), "--out", out)
+    assert "is not TOML" in said("train", str(recipe), "--out", out)
     recipe.write_text(text.replace("steps = 2", "steps = 2\nminutes = 3"))
     assert "either steps or minutes" in said("train", str(recipe), "--out", out)
     recipe.write_text(text.replace("ctc = 1.0", "teacher = 1.0"))
