@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from wattscribe import api
@@ -133,11 +134,23 @@ def test_a_busy_process_is_seen_and_its_watts_are_those_of_its_cores(tmp_path: P
         start_s, cpu_s = time.monotonic(), time.process_time()
         while time.process_time() - cpu_s < 0.3:
             pass
-        end_s = time.monotonic()
     finally:
         board.stop()
+    end_s = board.load.known_until_s
     above_j = board.load.energy_j(start_s, end_s) - board.kind.idle_w * (end_s - start_s)
     assert above_j == pytest.approx(0.3 * board.kind.core_w, rel=0.2)
+
+
+def test_a_slow_look_for_children_loses_no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a busy thread the list of processes takes longer than all the work of a short trial."""
+    children = psutil.Process.children
+
+    def slowly(self: psutil.Process, recursive: bool = False) -> list[psutil.Process]:
+        time.sleep(0.5)
+        return children(self, recursive)
+
+    monkeypatch.setattr(psutil.Process, "children", slowly)
+    test_a_busy_process_is_seen_and_its_watts_are_those_of_its_cores(tmp_path)
 
 
 # --- a run ------------------------------------------------------------------------------------------------------------

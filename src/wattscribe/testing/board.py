@@ -177,16 +177,18 @@ class ProcessorTime:
 
     def __init__(self) -> None:
         self._own = psutil.Process()
-        self._seen: dict[int, float] = {}
-        self._looked_s = -1.0
+        self._seen = {self._own.pid: self._read(self._own.pid) or 0.0}
+
+    def children(self) -> set[int]:
+        """Slow beside a thread that computes: every file that psutil reads hands the interpreter over to it for 5 ms."""
+        return {each.pid for each in self._own.children(recursive=True)}
+
+    def watch(self, children: set[int]) -> None:
+        """Of a child seen for the first time nothing counts: it was being loaded."""
+        there = {self._own.pid, *children}
+        self._seen = {pid: self._seen.get(pid, self._read(pid) or 0.0) for pid in there}
 
     def since_last(self) -> float:
-        """Of a child seen for the first time nothing: it was being loaded."""
-        now_s = time.monotonic()
-        if now_s - self._looked_s >= CHILDREN_S:
-            self._looked_s = now_s
-            there = {self._own.pid, *(each.pid for each in self._own.children(recursive=True))}
-            self._seen = {pid: self._seen.get(pid, self._read(pid) or 0.0) for pid in there}
         total_s = 0.0
         for pid, before_s in list(self._seen.items()):
             if (after_s := self._read(pid)) is not None:
@@ -241,6 +243,8 @@ class Board:
     def stop(self) -> None:
         self._over.set()
         self._thread.join()
+        with self._lock:
+            self._bring_up()
 
     def began(self, trial: Trial) -> None:
         with self._lock:
@@ -260,17 +264,24 @@ class Board:
             self._ledger = None
 
     def _play(self) -> None:
+        looked_s = -CHILDREN_S
         while not self._over.wait(TICK_S):
+            children = None
+            if time.monotonic() - looked_s >= CHILDREN_S:
+                children = self._processor.children()  # not under the lock: whoever reads a sensor would wait for it
+                looked_s = time.monotonic()
             with self._lock:
                 self._bring_up()
+                if children is not None:
+                    self._processor.watch(children)
 
     def _bring_up(self) -> None:
         """Decide what was drawn since the last time."""
-        now_s = time.monotonic()
-        elapsed_s = now_s - self.load.known_until_s
-        if elapsed_s < TICK_S / 5:
+        if time.monotonic() - self.load.known_until_s < TICK_S / 5:
             return
         worked_s = self._processor.since_last()
+        now_s = time.monotonic()  # after it: what was just read was computed until now
+        elapsed_s = now_s - self.load.known_until_s
         joules = worked_s * self.kind.core_w if self._ledger is None else self._ledger.spend(worked_s)
         self.load.grow(now_s, self.kind.idle_w + joules / elapsed_s)
 
