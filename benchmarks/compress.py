@@ -2,11 +2,11 @@
 
 python -m benchmarks.compress [--reduced] [--part NAME]… [--shared FOLDER] [--cache FOLDER] [--out FOLDER]
 
-Parts: zipformer, reference (dense float32, dense int8 and the kept recipes in turn over 3,600 test utterances), equal-latency (the
-same with the recipe that keeps the model's own calls alone), phone, digits, seeds, fronts (targeted against uniform at equal WER), strategies (targeted, uniform, global, search), bits (mixed
-by sensitivity against even), tuned (both pruned and
-fine-tuned, where the checkpoint is: --checkpoint). All of them take under two hours on two cores. Reduced: the recipes on a tenth
-of the speech, without the last four; under ten minutes.
+Parts: zipformer, reference (dense float32, dense int8 and the kept recipes in turn over 3,600 test utterances), equal-latency
+(the same with the recipe alone that keeps the model's own calls), phone, digits, seeds, fronts (targeted against uniform at
+equal WER), strategies (targeted, uniform, global, search), bits (mixed by sensitivity against even), tuned (both pruned and
+fine-tuned, where the checkpoint is: --checkpoint). All of them take under two hours on two cores. Reduced: the recipes on a
+tenth of the speech, without the last four; under ten minutes.
 What was decoded is kept in the cache by the contents of models and speech: a run that is stopped goes on.
 """
 
