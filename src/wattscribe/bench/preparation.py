@@ -17,7 +17,7 @@ from pathlib import Path
 from wattscribe.bench.process import die_with, worker_environment
 from wattscribe.bench.progress import Watcher
 from wattscribe.bench.spool import Key, Spool, key_of
-from wattscribe.recognizers import RUNTIMES
+from wattscribe.recognizers.registry import entry_of
 from wattscribe.records import RecognizerSpec, Trial, from_json, to_json
 
 Prepared = Mapping[str, float | None]
@@ -34,7 +34,7 @@ def prepare_all(
     wanted: dict[str, tuple[RecognizerSpec, float]] = {}
     for trial in trials:
         spec = trial.recognizer
-        if RUNTIMES[spec.runtime].prepare is None:
+        if (entry := entry_of(spec.runtime)) is None or entry.prepare is None:
             continue
         files_s = 0.0 if trial.streaming_latency else spools[key_of(trial)].audio_s
         _, most_s = wanted.get(name_of(spec), (spec, 0.0))
