@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
+from wattscribe.cli.apart import Masked, split
 from wattscribe.cli.ending import WORDS, Ending, in_order
 from wattscribe.terminal import console, guarded, mute, say
 
@@ -47,14 +49,23 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
+    status: int | None = None
+    masked: Masked = ()
+    if arguments is None:
+        arguments = sys.argv[1:]
+        status, masked = split(arguments[0] if arguments else "")
+    if status is not None:
+        return status
     with guarded(), in_order() as ending:
-        return _ended(sys.argv[1:] if arguments is None else arguments, ending)
+        return _ended(arguments, ending, masked)
 
 
-def _ended(arguments: list[str], ending: Ending) -> int:
+def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
     """Run one verb to whatever end."""
     verb = arguments[0] if arguments and arguments[0] in VERBS else ""
     try:
+        if masked:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, masked)
         status = _run(arguments)
         sys.stdout.flush()
         return status
@@ -68,6 +79,10 @@ def _ended(arguments: list[str], ending: Ending) -> int:
     except BrokenPipeError:
         mute(sys.stdout)
         return 141
+    except MemoryError as error:
+        said = " ".join(str(error).split())
+        say(f"{_command(verb)}: the memory is not enough{said and f' ({said})'}. Free memory, or give it less at once")
+        return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             if error.filename is None:
