@@ -49,15 +49,16 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
-    status: int | None = None
     masked: Masked = ()
-    if arguments is None:
-        arguments = sys.argv[1:]
-        status, masked = split(arguments[0] if arguments else "")
-    if status is not None:
-        return status
+    if own := arguments is None:
+        ended, masked = split(sys.argv[1] if sys.argv[1:] else "")
+        if ended is not None:
+            return ended
     with guarded(), in_order() as ending:
-        return _ended(arguments, ending, masked)
+        status = _ended(sys.argv[1:] if arguments is None else arguments, ending, masked)
+    if own and ending.since_s is not None:  # Python's own shutting down is told of nothing more
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return status
 
 
 def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:

@@ -18,6 +18,7 @@ from wattscribe.errors import ModelError
 
 DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
 """Type id → name."""
+BYTES = dict(zip(DTYPES, (4, 1, 2, 4, 2, 2), strict=True))
 
 _READABLE_FROM = 4
 """Earlier versions store no type ids (they predate Whisper)."""
@@ -78,6 +79,8 @@ def _variable(file: BinaryIO) -> Variable:
     shape = struct.unpack(f"<{rank}I", file.read(4 * rank))
     dtype = DTYPES[_number(file, "<B")]
     nbytes = _number(file, "<I")
+    if prod(shape) * BYTES[dtype] != nbytes:
+        raise EOFError(f"{name[:40]} of {[*shape][:8]} {dtype} takes {nbytes} bytes")
     file.seek(nbytes, 1)
     return Variable(name=name, shape=shape, dtype=dtype, nbytes=nbytes)
 
