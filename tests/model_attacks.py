@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from wattscribe.energy import rates
 from wattscribe.errors import WattscribeError
 from wattscribe.onnxfile import read_model
 from wattscribe.profiling import workload_of
+from wattscribe.recognizers.ct2_file import read_variables, require_numbers, whisper_sizes
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.onnxfile import read_onnx
 from wattscribe.testing.transducers import Size, write
@@ -53,12 +55,42 @@ def _read(folder: Path) -> None:
             weight.array()
 
 
-USES: Mapping[str, Use] = {"read": _read, "transcribe": _transcribe, "beam": _beam, "profile": _count}
+def ct2_file(variables: Mapping[str, np.ndarray], version: int = 6) -> bytes:
+    """A CTranslate2 model.bin, as its model_spec.py writes it."""
+    types = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4}
+
+    def text(value: str) -> bytes:
+        return struct.pack("<H", len(value) + 1) + value.encode() + b"\0"
+
+    found = [struct.pack("<I", version), text("WhisperSpec"), struct.pack("<II", 3, len(variables))]
+    for name, values in variables.items():
+        found += [text(name), struct.pack(f"<B{values.ndim}I", values.ndim, *values.shape)]
+        found += [struct.pack("<BI", types[str(values.dtype)], values.nbytes), values.tobytes()]
+    return b"".join(found)
+
+
+WHISPER = {
+    "encoder/conv1/weight": np.zeros((8, 80, 3), np.float32),
+    "encoder/position_encodings/encodings": np.zeros((50, 8), np.float32),
+    "encoder/layer_0/ffn/linear_0/weight": np.zeros((16, 8), np.float16),
+    "decoder/embeddings/weight": np.ones((20, 8), np.float32),
+    "decoder/layer_0/x": np.zeros((), np.int32),
+}
+
+
+def _read_ct2(folder: Path) -> None:
+    path = folder / "model.bin"
+    require_numbers(path, read_variables(path))
+    whisper_sizes(path)
+
+
+USES: Mapping[str, Use] = {"ct2": _read_ct2, "read": _read, "transcribe": _transcribe, "beam": _beam, "profile": _count}
 
 
 def prepare(folder: Path) -> None:
     """A transducer that runs, and room for one that may not."""
     write(folder / "sound", SIZE)
+    (folder / "sound" / "model.bin").write_bytes(ct2_file(WHISPER))
     (folder / "unsound").mkdir()
 
 
@@ -66,8 +98,8 @@ def attack_of(kind: str) -> Callable[[Path, random.Random], str | None]:
     """Change one file of the transducer in a prepared folder, and use it; what was said of it, None where it is taken."""
 
     def attack(folder: Path, choices: random.Random) -> str | None:
-        changed = choices.choice(FILES)
-        for name in FILES:
+        changed = "model.bin" if kind == "ct2" else choices.choice(FILES)
+        for name in (*FILES, "model.bin"):
             data = (folder / "sound" / name).read_bytes()
             (folder / "unsound" / name).write_bytes(unsound(name, data, choices) if name == changed else data)
         return said(USES[kind], folder / "unsound")
@@ -107,7 +139,7 @@ _FLOATS = (float("nan"), float("inf"), -1e38, 0.0)
 
 def unsound(name: str, data: bytes, choices: random.Random) -> bytes:
     """The file with something of it changed."""
-    if name.endswith(".txt") or choices.random() < 0.2:
+    if not name.endswith(".onnx") or choices.random() < 0.2:
         return _bytes_changed(data, choices)
     for _ in range(choices.randint(1, 2)):
         data = _changed(data, choices, _MODEL)

@@ -194,6 +194,34 @@ def check_shape(dims: Sequence[int]) -> None:
         raise protobuf.WireError(f"a weight is of the shape {[*dims[:_MOST_DIMENSIONS]]}")
 
 
+def check_order(nodes: Sequence[tuple[Sequence[str], Sequence[str]]]) -> None:
+    """Raises WireError where a value of a graph is made twice or out of itself: whoever follows it would never arrive.
+
+    `nodes`: inputs and outputs of each.
+    """
+    maker: dict[str, int] = {}
+    for index, (_, outputs) in enumerate(nodes):
+        for name in outputs:
+            if name and maker.setdefault(name, index) != index:
+                raise protobuf.WireError(f"two operators make the value {name[:40]!r}")
+    needed = [{maker[name] for name in inputs if name in maker} for inputs, _ in nodes]
+    if all(max(each, default=-1) < index for index, each in enumerate(needed)):
+        return  # in order, as ONNX asks for
+    users: list[list[int]] = [[] for _ in nodes]
+    for index, each in enumerate(needed):
+        for other in each:
+            users[other].append(index)
+    left = [len(each) for each in needed]
+    ready = [index for index, count in enumerate(left) if not count]
+    for index in ready:
+        for user in users[index]:
+            left[user] -= 1
+            if not left[user]:
+                ready.append(user)
+    if len(ready) < len(nodes):
+        raise protobuf.WireError("a value is made out of itself")
+
+
 # --- messages -------------------------------------------------------------------------------------------------------
 def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
     """(field number, value) of one message: int for varints, memoryview for everything else."""
@@ -264,6 +292,7 @@ def _graph(data: memoryview, folder: Path) -> Graph:
             values[info.name] = info
         elif number == 15:
             raise ModelError("sparse initializers are not supported", where=folder, fix="Export with dense weights")
+    check_order([(node.inputs, node.outputs) for node in nodes])
     return Graph(
         name=name,
         nodes=tuple(nodes),

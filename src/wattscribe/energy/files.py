@@ -15,7 +15,7 @@ from wattscribe.errors import InputError, ModelError
 from wattscribe.onnxfile import Graph, Model, Value, read_model
 from wattscribe.text_files import whole
 
-_FOREIGN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 Role = Literal["encoder", "decoder", "joiner"]
 ROLES: tuple[Role, Role, Role] = ("encoder", "decoder", "joiner")
 _ORDER = {"int8": ("int8", "fp32", "fp16"), "fp16": ("fp16", "fp32", "int8")}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wattscribe import as_file, protobuf
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import DTYPES, ORT_MARK, check_shape, not_onnx_but_ort
+from wattscribe.onnxfile import DTYPES, ORT_MARK, check_order, check_shape, not_onnx_but_ort
 from wattscribe.text_files import whole
 
 
@@ -208,6 +208,7 @@ def _graph(message: memoryview, path: Path) -> Graph:
         elif number == 12:
             outputs.append(_value_info(part))
         rest.append((number, part))
+    check_order([(node.inputs, node.outputs) for node in nodes])
     weights = {tensor.name for tensor in initializers}
     return Graph(
         nodes=tuple(nodes),

@@ -30,7 +30,7 @@ from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
 from wattscribe.streaming.vocabulary import Vocabulary, read_vocabulary
 
-FOREIGN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 DECODINGS = ("greedy", "beam")
 SEGMENTS_AHEAD = 2
 """Segments of a file that are decoded together: the joiner's calls fall by a fifth. With more its extra rows cost more time than
