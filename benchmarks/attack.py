@@ -50,6 +50,8 @@ def attacks() -> dict[str, tuple[Callable[[Path], None], Attack]]:
     }
     for kind in models.USES:
         found[f"model: {kind}"] = (models.prepare, models.attack_of(kind))
+    found["model: configuration"] = (models.prepare_configurations, models.configuration_attack)
+    found["model: ort"] = (models.prepare, models.ort_attack)
     for kind in journals.USES:
         found[f"journal: {kind}"] = (journals.prepare, journals.attack_of(kind))
     return found

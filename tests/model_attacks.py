@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from wattscribe.errors import WattscribeError
 from wattscribe.onnxfile import read_model
 from wattscribe.profiling import workload_of
 from wattscribe.recognizers.ct2_file import read_variables, require_numbers, whisper_sizes
-from wattscribe.streaming import open_transducer
+from wattscribe.streaming import open_transducer, session
 from wattscribe.streaming.onnxfile import read_onnx
 from wattscribe.testing.transducers import Size, write
 
@@ -84,6 +85,10 @@ def _read_ct2(folder: Path) -> None:
     whisper_sizes(path)
 
 
+def _count_configuration(folder: Path) -> object:
+    return workload_of(str(folder))
+
+
 USES: Mapping[str, Use] = {"ct2": _read_ct2, "read": _read, "transcribe": _transcribe, "beam": _beam, "profile": _count}
 
 
@@ -92,6 +97,54 @@ def prepare(folder: Path) -> None:
     write(folder / "sound", SIZE)
     (folder / "sound" / "model.bin").write_bytes(ct2_file(WHISPER))
     (folder / "unsound").mkdir()
+
+
+def prepare_configurations(folder: Path) -> None:
+    """So that no example pays for the libraries."""
+    folder.mkdir(exist_ok=True)
+    configuration_attack(folder, random.Random(0))
+
+
+CONFIGURATION = {
+    "model_type": "whisper", "d_model": 16, "num_mel_bins": 80, "max_source_positions": 50, "max_target_positions": 20,
+    "vocab_size": 40, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
+    "encoder_attention_heads": 2, "decoder_attention_heads": 2, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0,
+    "decoder_start_token_id": 0, "activation_function": "gelu", "architectures": ["WhisperForConditionalGeneration"],
+}  # fmt: skip
+_STRANGE = (None, -1, 0, 1, 3, 10**9, 1 << 62, 10**30, 0.5, 1e308, "x", "", [], [1], {}, {"a": 1}, True, "../x", "\0")
+
+
+def configuration_attack(folder: Path, choices: random.Random) -> str | None:
+    """`profile` of a Transformers directory whose config.json is not what it should be."""
+    (folder / "hf").mkdir(exist_ok=True)
+    (folder / "hf" / "model.safetensors").write_bytes(b"")
+    changed: dict[str, object] = dict(CONFIGURATION)
+    for _ in range(choices.randint(1, 2)):
+        key = choices.choice([*CONFIGURATION, "auto_map", "torch_dtype", "num_hidden_layers", "quantization_config"])
+        changed[key] = choices.choice(_STRANGE)
+    if choices.random() < 0.1:
+        changed["model_type"] = choices.choice(("wav2vec2", "hubert", "bert", "moonshine", "parakeet_ctc"))
+    text = json.dumps(changed)
+    text = text[: choices.randrange(len(text))] if choices.random() < 0.1 else text
+    (folder / "hf" / "config.json").write_text(text, encoding="utf-8")
+    return said(_count_configuration, folder / "hf")
+
+
+def ort_attack(folder: Path, choices: random.Random) -> str | None:
+    """A transducer in onnxruntime's own format with one damaged file. May kill the process, as the library does."""
+    sound, unsound_ = folder / "ort", folder / "unsound-ort"
+    if not sound.is_dir():
+        sound.mkdir()
+        unsound_.mkdir()
+        for name in FILES[:3]:
+            session.open_session(folder / "sound" / name, saved=sound / name.replace(".onnx", ".ort"))
+        (sound / FILES[3]).write_bytes((folder / "sound" / FILES[3]).read_bytes())
+    names = sorted(path.name for path in sound.iterdir())
+    changed = choices.choice(names)
+    for name in names:
+        data = (sound / name).read_bytes()
+        (unsound_ / name).write_bytes(_bytes_changed(data, choices) if name == changed else data)
+    return said(choices.choice((_transcribe, _count_configuration)), unsound_)
 
 
 def attack_of(kind: str) -> Callable[[Path, random.Random], str | None]:

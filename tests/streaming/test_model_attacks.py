@@ -5,6 +5,7 @@ The graphs that kill onnxruntime itself are those of `tests/cli/test_apart.py`.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from wattscribe.profiling import workload_of
 from wattscribe.recognizers.ct2_file import read_variables, require_numbers
 from wattscribe.recognizers.onnx_facts import audit_onnx
 from wattscribe.records import RecognizerSpec
-from wattscribe.streaming import open_transducer
+from wattscribe.streaming import open_transducer, session
 from wattscribe.streaming.onnxfile import Node, read_onnx
 from wattscribe.streaming.onnxwrite import INITIALIZER, NODE, encode_node, encode_tensor, tensor
 from wattscribe.testing.transducers import Size, write
@@ -57,6 +58,40 @@ def test_an_unsound_model_runs_or_is_refused_in_one_line(
         assert said is None or ("\n" not in said and len(said) < LONGEST_LINE)
 
     draw()
+
+
+def test_an_unsound_configuration_is_counted_or_refused_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs wattscribe[hf]")
+    for seed in range(6):
+        said = attacks.configuration_attack(tmp_path, random.Random(seed))
+        assert said is None or ("\n" not in said and len(said) < LONGEST_LINE)
+
+
+def test_more_layers_than_any_model_has_are_not_built(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs wattscribe[hf]")
+    (tmp_path / "config.json").write_text(
+        json.dumps({**attacks.CONFIGURATION, "encoder_layers": 10**9}), encoding="utf-8"
+    )
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="says encoder_layers=1000000000"):
+        workload_of(str(tmp_path))
+
+
+def test_nothing_but_our_line_is_printed_of_a_graph_that_cannot_run(
+    room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime's own wrapper prints that it tries again."""
+    import onnxruntime
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("Invalid tensor data type 32775.")
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fails)
+    for use in (attacks.USES["transcribe"], attacks.USES["profile"]):
+        said = attacks.said(use, room / "sound")
+        assert said is not None
+        assert "Invalid tensor data type" in said
+    assert capsys.readouterr() == ("", "")
 
 
 def node(kind: str, inputs: list[str], outputs: list[str], **attributes: object) -> bytes:

@@ -76,7 +76,9 @@ def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] |
         options.profile_file_prefix = str(Path(folder) / "profile")
         source = renaming.executable(model)
         try:
-            session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
             with first_run.limited(one := onnxruntime.RunOptions()):
                 session.run(None, feeds, one)
         except Exception as error:

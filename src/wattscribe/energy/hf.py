@@ -17,6 +17,7 @@ from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
 from wattscribe.errors import InputError, MissingExtraError, ModelError
 from wattscribe.units import SAMPLE_RATE_HZ
 
+MOST_LAYERS = 1000
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "float16", "int8": "int8"}
 
 
@@ -42,6 +43,7 @@ def _workload(transformers: Any, torch: Any, model: str, precision: str, segment
         raise ModelError(
             f"its configuration cannot be had: {reason}", where=model, fix="Give a local directory"
         ) from error
+    _check_layers(config, model)
     kind = str(config.model_type)
     name, dtype = Path(model).name, _DTYPES[precision]
     with torch.device("meta"), _of_sizes(model):
@@ -52,6 +54,13 @@ def _workload(transformers: Any, torch: Any, model: str, precision: str, segment
     raise InputError(
         f"the family {kind!r} cannot be counted", where=model, fix="Whisper and CTC models can; or export to ONNX"
     )
+
+
+def _check_layers(config: Any, model: str) -> None:
+    """Raises ModelError for more layers than any model has: building them, if of nothing, would take all memory."""
+    for name, count in vars(config).items():
+        if "layers" in name and isinstance(count, int) and not isinstance(count, bool) and count > MOST_LAYERS:
+            raise ModelError(f"its configuration says {name}={count}", where=model, fix="Copy its configuration again")
 
 
 def whisper_of(
