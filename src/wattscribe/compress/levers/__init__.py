@@ -115,7 +115,8 @@ LEVERS: Mapping[str, Lever] = {
     ),
     "int8": Lever(
         apply=_on_model(weights.dynamic_int8), lossless=False,
-        says="linear maps in 8 bits, inputs quantised as they come (onnxruntime, dynamic), codes by GPTQ",
+        says="linear maps in 8 bits (7 of them, so that no CPU clips sums), inputs quantised as they come (onnxruntime, dynamic), "
+        "codes by GPTQ",
         takes={"rounding": str},
     ),
     "blockwise": Lever(
