@@ -8,13 +8,14 @@ them once, at load, and read 32 bits at each call.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wattscribe.compress.candidate import COMPONENTS, Candidate
 from wattscribe.compress.levers.convolution import convolutions
+from wattscribe.compress.levers.recurrent import lstms
 from wattscribe.compress.levers.width import pairs
 from wattscribe.compress.linears import Index, Linear, linears
 from wattscribe.compress.recipe import Step
@@ -46,7 +47,7 @@ class Move:
 
 Choices = Mapping[str, Move]
 """Slot → what is chosen for it."""
-ORDER = ("joint", "activation", "convolution", "width", "rank", "form", "table")
+ORDER = ("joint", "activation", "convolution", "width", "rank", "recurrent", "form", "table")
 
 
 def steps_of(choices: Choices) -> tuple[Step, ...]:
@@ -69,6 +70,7 @@ def moves(candidate: Candidate) -> list[Move]:
             found += _rank(component, maps)
         else:
             found += _forms(component, maps)
+        found += _recurrent(component, model, index)
         if component == "predictor":
             found.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
     found += [
@@ -103,6 +105,25 @@ def _convolutions(component: str, index: Index) -> list[Move]:
 def _rank_of(index: Index, output: str) -> int:
     weight = index.array(index.maker[output].input[1])
     return 0 if weight is None else int(weight.ndim)
+
+
+def _recurrent(component: str, model: object, index: Index) -> list[Move]:
+    """All LSTMs of a network whose weights are worth an operator that quantises its inputs."""
+    large = []
+    for name, node in lstms(model).items():
+        weights = [index.array(each) for each in node.input[1:3]]
+        if sum(each.size for each in weights if each is not None) >= LEAST_WEIGHTS:
+            large.append(name)
+    if not large:
+        return []
+    return [
+        _move(f"recurrent:{component}", component, Step(lever="lstm-int8", component=component, tensors=tuple(large)))
+    ]
+
+
+def recurrent(offered: Iterable[Move]) -> list[Step]:
+    """Every LSTM in 8 bits, for strategies that do not choose."""
+    return [step for each in offered if each.slot.startswith("recurrent") for step in each.steps]
 
 
 def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
