@@ -57,7 +57,7 @@ def steps_of(choices: Choices) -> tuple[Step, ...]:
 
 
 def moves(candidate: Candidate) -> list[Move]:
-    """What this model offers but for the bits of the encoder's maps; whether it pays and what it costs is measured later."""
+    """What this model offers but for the bits of single maps (`bits.ladders`); whether it pays is measured later."""
     found: list[Move] = []
     for component in COMPONENTS:
         model = candidate.model(component)
@@ -127,7 +127,7 @@ def recurrent(offered: Iterable[Move]) -> list[Step]:
 
 
 def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
-    """How the weights of a small network are stored, all together; the encoder's are chosen map by map (`bits.ladder`)."""
+    """How the weights of a small network are stored, all together; map by map: `bits.ladders`, for encoder and joiner."""
     if not maps:
         return []
     slot = f"form:{component}"

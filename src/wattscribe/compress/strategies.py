@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compress import sets
-from wattscribe.compress.bits import ladder
+from wattscribe.compress.bits import ladders
 from wattscribe.compress.candidate import Candidate
 from wattscribe.compress.levers import LEVERS
 from wattscribe.compress.levers.width import pairs
@@ -129,7 +129,7 @@ class Targeted:
         done = list(lossless)
         with bench.budget.searching(bench.say):
             bench.say("sensitivity of each lever by itself:")
-            found += sensitivities(bench, base, [*moves(bench.original), *ladder(bench, base, "encoder")])
+            found += sensitivities(bench, base, [*moves(bench.original), *ladders(bench, base)])
             self._alone = {each.move.key: each for each in found}
             left = list(found)
             for phase in ("joiner", "predictor", "encoder", "all"):
