@@ -87,6 +87,28 @@ def test_a_paced_background_is_covered_in_idle_windows_too(period_s: float) -> N
     assert net >= 0.9
 
 
+@pytest.mark.parametrize("window_s", [0.4, 2.0])
+@pytest.mark.parametrize("shape", ["flat", "wandering"])
+def test_the_load_s_own_edges_and_the_sensor_s_step_are_covered(shape: str, window_s: float) -> None:
+    """An averaging sensor at jittered instants: a short, flat load is all edges, and keeps the rounding of its one level."""
+    covered = []
+    for seed in range(DRAWS):
+        draw = random.Random(seed)
+        start_s = START_S + 4 + draw.random()
+        count = 1 if shape == "flat" else max(1, round(window_s / 0.2))
+        edges = [start_s + window_s * k / count for k in range(count + 1)]
+        load = Load(powers_w=(4.2, *(4.2 + draw.uniform(0.5, 2.0) for _ in range(count)), 4.2), edges_s=tuple(edges))
+        clock = FakeClock(START_S)
+        sampler = Sampler(
+            [SimulatedMeter(load, clock, update_interval_s=0.05, averaging_s=0.05, step=0.04)], 20, clock, seed=seed
+        )
+        while clock.now_s() < START_S + window_s + 9:
+            sampler.sleep_and_read()
+        reading = trial(load, start_s, start_s + window_s, sampler.drain()[0])
+        covered.append(covers(reading.energy_ci95_j, load.energy_j(start_s, start_s + window_s)))
+    assert np.mean(covered) >= 0.9
+
+
 def test_at_a_steady_beat_it_would_not_be() -> None:
     """What the instants are for: the beat of 20 Hz meets a beat of 10 Hz at two moments of it alone."""
     gross, _, _ = shares_covered(0.1, 0.1, 4.0, read_at_a_beat)

@@ -268,7 +268,7 @@ def test_an_average_that_does_not_fill_a_longer_step_leaves_power_unseen() -> No
     """One read of a sensor that averages 0.1 s is missing where the power rises by 2 W: half of 0.2 s is unseen."""
     whole = grid([10.0] * 50 + [12.0] * 51, 0.1, averaging_s=0.1, update_interval_s=0.1)
     lost = replace(whole, t_s=whole.t_s[:50] + whole.t_s[51:], power_w=whole.power_w[:50] + whole.power_w[51:])
-    for recorded, variance_j2 in ((whole, (0.1 * 2) ** 2 / 12), (lost, (0.2 * 2) ** 2 / 2)):
+    for recorded, variance_j2 in ((whole, (0.1 * 2) ** 2 / 12), (lost, (0.2**2 / 12 + 0.1**2 * 5 / 12) * 2**2)):
         reading = window.energy(recorded, of(2.0, 8.0))
         edges_j2 = (0.05 * 2) ** 2 / 3  # The alignment of samples: half a refresh.
         half_j = reading.energy_ci95_j[1] - reading.energy_j

@@ -37,8 +37,10 @@ def energy_uncertainty(
     """Variance of the window's energy but for gaps and clock; the reasons for each term are in docs/window.md."""
     inside = (signal.t_s >= window.start_s) & (signal.t_s <= window.end_s)
     power_w = signal.power_w[inside]
+    first, last = edges
+    integrated = (signal.t_s >= window.start_s - first.beyond_s) & (signal.t_s <= window.end_s + last.beyond_s)
     return Uncertainty(
-        sampling_j2=_sampling_j2(signal, inside),
+        sampling_j2=_sampling_j2(signal, integrated),  # the load's own edges, its largest steps, lie beyond the window
         edges_j2=_edge_j2(signal, window.start_s, edges[0], power_w, first=True)
         + _edge_j2(signal, window.end_s, edges[1], power_w, first=False)
         + _alignment_j2(signal, window, edges),
@@ -78,7 +80,8 @@ def _sampling_j2(signal: Signal, inside: np.ndarray) -> float:
     widths_s = np.diff(signal.t_s[inside])
     steps_w = np.diff(signal.power_w[inside]) * ~signal.after_gap[inside][1:]
     if signal.resolved:
-        return float(np.sum((widths_s * steps_w) ** 2 / np.where(signal.sees(widths_s), 12, 2)))
+        unseen_s = np.maximum(widths_s - signal.averaging_s, 0.0)
+        return float(np.sum((widths_s**2 / 12 + unseen_s**2 * 5 / 12) * steps_w**2))
     held_s = np.maximum(widths_s, signal.hold_s)
     steps_j2 = float(np.sum((held_s * steps_w) ** 2) / 2)
     if not signal.lag_known:  # A few refreshes tell their own scatter badly.
@@ -126,10 +129,11 @@ def _alignment_j2(signal: Signal, window: Window, edges: tuple[Edge, Edge]) -> f
 
 
 def _quantisation_j2(power_w: np.ndarray, duration_s: float, resolution_w: float | None) -> float:
-    """A step of q is an error of q / √12. A steady load keeps it; one that moves by more than a step averages it out."""
+    """A step of q is an error of q / √12, and values in a row that are equal share one: a steady load keeps it, one that moves
+    averages it out."""
     if not resolution_w or not len(power_w):
         return 0.0
-    variance_w2 = resolution_w**2 / 12
-    if float(np.std(power_w)) > resolution_w / 2:
-        variance_w2 /= len(power_w)
+    starts = np.flatnonzero(np.concatenate(([True], np.diff(power_w) != 0)))
+    shares = np.diff(np.concatenate((starts, [len(power_w)]))) / len(power_w)
+    variance_w2 = resolution_w**2 / 12 * float(np.sum(shares**2))
     return variance_w2 * duration_s**2 if math.isfinite(variance_w2) else 0.0
