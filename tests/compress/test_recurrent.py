@@ -14,7 +14,7 @@ from wattscribe.compress.candidate import read_candidate
 from wattscribe.compress.divergence import Probe
 from wattscribe.compress.levers import apply
 from wattscribe.compress.levers.recurrent import lstms
-from wattscribe.compress.linears import Index
+from wattscribe.compress.linears import Index, add_constant
 from wattscribe.compress.moves import moves
 from wattscribe.compress.options import Options
 from wattscribe.compress.recipe import Step, read_recipe
@@ -105,16 +105,15 @@ def test_rows_of_a_call_do_not_change_one_another(after):
 
 
 def test_what_the_kernel_does_not_know_stays_as_it_is(parts):
-    """`layout` is dropped by onnxruntime's quantiser; weights that are computed have no 8-bit form."""
+    """`layout` is dropped by onnxruntime's quantiser; weights that come from outside have no 8-bit form."""
     model = parts[0].model("predictor")
     first = next(node for node in model.graph.node if node.op_type == "LSTM")
     first.attribute.append(helper.make_attribute("layout", 1))
     assert len(lstms(model)) == LAYERS - 1
-    moved = parts[0].model("predictor")
-    moved.graph.node.insert(0, helper.make_node("Identity", ["w0"], ["w0_moved"]))
-    next(node for node in moved.graph.node if node.op_type == "LSTM").input[1] = "w0_moved"
-    assert len(lstms(moved)) == LAYERS - 1
-    onnx.checker.check_model(moved)
+    given = parts[0].model("predictor")
+    given.graph.input.append(helper.make_tensor_value_info("w_given", onnx.TensorProto.FLOAT, [1, 4 * WIDTH, WIDTH]))
+    next(node for node in given.graph.node if node.op_type == "LSTM").input[1] = "w_given"
+    assert len(lstms(given)) == LAYERS - 1
     with pytest.raises(InputError, match="no float LSTM"):
         apply(parts[0], Step(lever="lstm-int8", component="joiner"), parts[1])
     with pytest.raises(InputError, match="no float LSTM"):
@@ -125,6 +124,27 @@ def test_what_the_kernel_does_not_know_stays_as_it_is(parts):
 def world(folder, tmp_path_factory):
     dev = builders.corpus(tmp_path_factory.mktemp("dev"), folder, count=2)
     return Options(data=(str(dev),), max_wer_increase=60.0, calibration_s=4.0, probe_s=4.0, limit=2)
+
+
+def test_gates_that_the_graph_puts_in_order_are_folded_first(parts, after):
+    """Torch's newer exporter stores its own order of gates and slices and joins them in the graph, at each call."""
+    model = parts[0].model("predictor")
+    quarters = [f"quarter{i}" for i in range(4)]
+    turned = [2, 3, 0, 1]
+    index = Index(model)
+    stored = np.concatenate([np.split(index.array("w0"), 4, axis=1)[turned.index(i)] for i in range(4)], axis=1)
+    add_constant(model, "w0", stored)
+    model.graph.node.insert(0, helper.make_node("Split", ["w0"], quarters, axis=1))
+    model.graph.node.insert(1, helper.make_node("Concat", [quarters[i] for i in turned], ["w0_turned"], axis=1))
+    next(node for node in model.graph.node if node.op_type == "LSTM").input[1] = "w0_turned"
+    onnx.checker.check_model(model)
+    unordered = parts[0].with_model("predictor", model)
+    assert parts[2].of(unordered).kl < 1e-9
+    assert [each.slot for each in moves(unordered) if each.slot.startswith("recurrent")] == ["recurrent:predictor"]
+    made = apply(unordered, STEP, parts[1])
+    assert predictor(made).macs == {"int8": WEIGHTS}
+    assert len(made.networks["predictor"]) < 1.1 * len(after.networks["predictor"])
+    assert parts[2].of(made).kl == pytest.approx(parts[2].of(after).kl, abs=1e-6)
 
 
 def test_strategies_are_offered_it_and_it_pays(parts, world):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def moves(candidate: Candidate) -> list[Move]:
             found += _rank(component, maps)
         else:
             found += _forms(component, maps)
-        found += _recurrent(component, model, index)
+        found += _recurrent(component, candidate.model(component))
         if component == "predictor":
             found.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
     found += [
@@ -107,10 +108,12 @@ def _rank_of(index: Index, output: str) -> int:
     return 0 if weight is None else int(weight.ndim)
 
 
-def _recurrent(component: str, model: object, index: Index) -> list[Move]:
+def _recurrent(component: str, model: Any) -> list[Move]:
     """All LSTMs of a network whose weights are worth an operator that quantises its inputs."""
     large = []
-    for name, node in lstms(model).items():
+    found = lstms(model)
+    index = Index(model)
+    for name, node in found.items():
         weights = [index.array(each) for each in node.input[1:3]]
         if sum(each.size for each in weights if each is not None) >= LEAST_WEIGHTS:
             large.append(name)

@@ -17,13 +17,8 @@ SMALLEST_BYTES = 256
 LARGEST = 65504.0
 """Of float16."""
 _NEED_CONSTANTS = (
-    "MatMulNBits",
-    "DequantizeLinear",
-    "QuantizeLinear",
-    "QLinearConv",
-    "MatMulInteger",
-    "DynamicQuantizeLSTM",
-)
+    "MatMulNBits", "DequantizeLinear", "QuantizeLinear", "QLinearConv", "MatMulInteger", "DynamicQuantizeLSTM",
+)  # fmt: skip
 
 
 def fp16(

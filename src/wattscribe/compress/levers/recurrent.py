@@ -10,13 +10,20 @@ from typing import Any
 from wattscribe.compress.calibrate import Calibration
 from wattscribe.compress.levers.choose import chosen
 from wattscribe.compress.levers.quiet import quiet
+from wattscribe.compress.levers.sharing import fold_constants
 from wattscribe.compress.linears import Index, sweep
 from wattscribe.errors import InputError
 
 
 def lstms(model: Any) -> dict[str, Any]:
-    """LSTM nodes with constant float32 weights, by the first value they make. GRU and RNN have no 8-bit kernel in onnxruntime."""
+    """LSTM nodes with constant float32 weights, by the first value they make. GRU and RNN have no 8-bit kernel in onnxruntime.
+
+    Torch's newer exporter turns the order of the gates by operators on constants: those are folded into `model` first.
+    """
     index = Index(model)
+    weights = [name for node in model.graph.node if node.op_type == "LSTM" for name in node.input[1:3]]
+    if any(index.array(name) is None for name in weights) and fold_constants(model):
+        index = Index(model)
     return {
         next(name for name in node.output if name): node
         for node in model.graph.node

@@ -67,6 +67,12 @@ def fold(
     model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
 ) -> None:
     """Nodes whose inputs are all constant are computed here, where that stores no more bytes than it takes away."""
+    if not fold_constants(model):
+        raise InputError(f"the {component} computes nothing from constants alone", fix="Leave this step away")
+
+
+def fold_constants(model: Any) -> bool:
+    """Whether there was something to fold."""
     from onnx import numpy_helper
     from onnx.reference import ReferenceEvaluator
 
@@ -91,8 +97,7 @@ def fold(
             model.graph.node.remove(node)
             progress = True
         sweep(model)
-    if len(model.graph.node) == before:
-        raise InputError(f"the {component} computes nothing from constants alone", fix="Leave this step away")
+    return len(model.graph.node) < before
 
 
 _NOT_FOLDED = frozenset(("Constant", "DequantizeLinear", "If", "Loop", "Scan", "RandomNormal", "RandomUniform"))

@@ -29,7 +29,7 @@ def dynamic_int8(
 ) -> None:
     """DynamicQuantizeLinear → MatMulInteger, a scale per output. Option: rounding = gptq | nearest.
 
-    Weights take 7 of the 8 bits, so that no CPU clips sums: the bit costs less than clipping does, and nothing where none clips.
+    Weights take 7 of the 8 bits, so that no CPU clips sums: the bit costs less than clipping does, and little where none clips.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
