@@ -23,7 +23,7 @@ from wattscribe.profiling import workload_of
 from wattscribe.recognizers.ct2_file import read_variables, require_numbers
 from wattscribe.recognizers.onnx_facts import audit_onnx
 from wattscribe.records import RecognizerSpec
-from wattscribe.streaming import open_transducer, session
+from wattscribe.streaming import open_transducer
 from wattscribe.streaming.onnxfile import Node, read_onnx
 from wattscribe.streaming.onnxwrite import INITIALIZER, NODE, encode_node, encode_tensor, tensor
 from wattscribe.testing.transducers import Size, write
