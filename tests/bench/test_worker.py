@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +209,20 @@ def test_exits_in_words(tmp_path: Path) -> None:
     assert last_line(log, 14) is None
     log.write_bytes(b"old\n--- trial\nfirst\n  std::bad_alloc \n\n")
     assert last_line(log, 14) == "std::bad_alloc"
+
+
+def test_a_recording_that_the_kernel_gives_in_parts_is_whole(tmp_path: Path) -> None:
+    """One read gives 2 GiB at most, which are 9.3 h of speech: a small one stands for it."""
+
+    class Sparing(FileIO):
+        def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+            return super().readinto(buffer[:1000])
+
+    samples = np.arange(3 * 1600, dtype=np.float32)
+    asked = job(tmp_path, samples)
+    with Sparing(asked.spool) as spool:
+        heard = worker_module._read(spool, asked.pieces[1:])
+    np.testing.assert_array_equal(np.concatenate(heard), samples[1600:])
+    asked = dataclasses.replace(asked.pieces[2], samples=1601)
+    with Sparing(tmp_path / "speech.f32") as spool, pytest.raises(RuntimeError, match="ends inside u2"):
+        worker_module._read(spool, [asked])

@@ -97,6 +97,25 @@ def test_who_works_ends_with_the_command() -> None:
         assert gone(lambda: Path(f"/proc/{child}/stat").read_text().split(")")[-1].split()[0] == "Z")
 
 
+@linux
+def test_who_hears_no_signal_is_killed_by_the_third() -> None:
+    """As a library that computes without end: Python's handlers wait until it comes back."""
+    deaf = "import wattscribe.cli.apart as apart; apart.CLEARING_S = 0.5\n"
+    work = "signal.pthread_sigmask(signal.SIG_BLOCK, {2, 15}); print('deaf', flush=True); time.sleep(60)"
+    code = deaf + CHILD.format(work=work, verb="transcribe")
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert [run.stdout.readline()[:4] for _ in range(2)] == ["at w", "deaf"]
+        for _ in range(3):
+            assert run.poll() is None
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.6)
+        assert lines(run) == ["wattscribe transcribe: interrupted: it did not answer and was killed"]
+        assert run.returncode == 130
+
+
 def gone(dead: Callable[[], bool]) -> bool:
     for _ in range(600):
         try:

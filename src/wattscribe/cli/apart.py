@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Collection
 
+from wattscribe.cli.ending import CLEARING_S, WORDS
 from wattscribe.terminal import guarded, say
 
 VERBS = ("transcribe", "profile", "compress")
 """`bench` has a worker for each recognizer."""
+DEAF_AFTER = 3
 _ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Masked = Collection[signal.Signals]
 """Signals that wait until the child can say what they ended."""
@@ -37,29 +40,44 @@ def split(verb: str) -> tuple[int | None, Masked]:
 
         die_with(parent)
         return None, masked
-    status = _waited(child)
+    status, order = _waited(child)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, masked)
-    return (status if status >= 0 else _died(verb, -status)), ()
+    return (status if status >= 0 else _died(verb, -status, order)), ()
 
 
-def _waited(child: int) -> int:
-    """The child's exit status, or the signal of which it died as a negative number, once it has ended.
+def _waited(child: int) -> tuple[int, signal.Signals | None]:
+    """The child's exit status, or the signal of which it died as a negative number, once it has ended; and the order on which
+    it was killed.
 
-    What a terminal sends reaches the child by itself; what a process sent to the command alone is handed on.
+    What a terminal sends reaches the child by itself; what a process sent to the command alone is handed on. A child that
+    computes without end inside a library hears nothing: the third order kills it, once it has had its time to clear up.
     """
+    first_s, orders = 0.0, 0
+    killed: signal.Signals | None = None
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), killed
         heard = signal.sigwaitinfo({*_ORDERS, signal.SIGCHLD})
-        if heard.si_signo != signal.SIGCHLD and heard.si_code <= 0:
+        if heard.si_signo == signal.SIGCHLD:
+            continue
+        now_s = time.monotonic()
+        first_s, orders = (first_s if orders else now_s), orders + 1
+        if orders >= DEAF_AFTER and now_s - first_s >= CLEARING_S:
+            killed = signal.Signals(heard.si_signo)
+            os.kill(child, signal.SIGKILL)
+        elif heard.si_code <= 0:
             os.kill(child, heard.si_signo)
 
 
-def _died(verb: str, number: int) -> int:
+def _died(verb: str, number: int, order: signal.Signals | None) -> int:
     """Say of what; returns the exit status."""
     from wattscribe.bench.process import exit_in_words
 
+    if order is not None:
+        with guarded():
+            say(f"wattscribe {verb}: {WORDS[order]}: it did not answer and was killed")
+        return 128 + order
     reason, status = f"a library crashed on this model ({exit_in_words(-number)})", 1
     fix = "Copy or export the model again; wattscribe bench tries it in a worker"
     if number == signal.SIGKILL:
