@@ -25,12 +25,12 @@ from typing import Any
 from benchmarks import compress_fronts as fronts_of
 from benchmarks import compress_reference as reference
 from benchmarks import compress_tuned
-from wattscribe.compress import outcome
-from wattscribe.compress.bits import BLOCKS, ladder
-from wattscribe.compress.linears import linears
-from wattscribe.compress.moves import LEAST_WEIGHTS
-from wattscribe.compress.recipe import Step
-from wattscribe.compress.run import Options, compress_model
+from wattscribe.compression import outcome
+from wattscribe.compression.bits import BLOCKS, ladder
+from wattscribe.compression.linears import linears
+from wattscribe.compression.moves import LEAST_WEIGHTS
+from wattscribe.compression.recipe import Step
+from wattscribe.compression.run import Options, compress_model
 from wattscribe.errors import WattscribeError
 from wattscribe.models import REFERENCE
 

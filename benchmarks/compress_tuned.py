@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import compress_reference as reference
-from wattscribe.compress.candidate import Candidate
-from wattscribe.compress.dense.tune import prune_and_tune
-from wattscribe.compress.recipe import read_recipe
-from wattscribe.compress.run import Options, make_bench
+from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.dense.tune import prune_and_tune
+from wattscribe.compression.recipe import read_recipe
+from wattscribe.compression.run import Options, make_bench
 
 CONFIGS = {name: Path(__file__).parent / "tune" / f"{name}.toml" for name in ("targeted", "uniform")}
 CHECKPOINT = Path.home() / ".cache" / "wattscribe" / "reference-voices"

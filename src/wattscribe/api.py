@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from wattscribe.as_found import as_found
 
 if TYPE_CHECKING:
-    from wattscribe.bench.experiment import Experiment
-    from wattscribe.compress.outcome import Compression
+    from wattscribe.compression.outcome import Compression
     from wattscribe.energy.accuracy import AccuracyLaw
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.energy.profile import Profile
-    from wattscribe.meters import Probe
+    from wattscribe.metering import Probe
     from wattscribe.records import AttachedRecording, RunFacts, Transcript
-    from wattscribe.report.compare import Comparison
+    from wattscribe.results.compare import Comparison
+    from wattscribe.runs.experiment import Experiment
     from wattscribe.training.train import Fitted
 
 __all__ = [
@@ -50,9 +50,9 @@ def bench(
     cannot be measured and for an `out` that holds a run, unless `resume` or `overwrite`. `retry_failed`, with `resume`: try
     failed trials again.
     """
-    from wattscribe.bench.experiment import check, load
-    from wattscribe.bench.runner import run
     from wattscribe.journal import read_run
+    from wattscribe.runs.experiment import check, load
+    from wattscribe.runs.runner import run
 
     if isinstance(experiment, (str, Path)):
         experiment = load(Path(experiment))
@@ -67,7 +67,7 @@ def report(
 ) -> Path | str:
     """Write a run's report and return its path; without `out` the HTML page goes into the run directory, text is returned."""
     from wattscribe.journal import read_run
-    from wattscribe.report import formats, write_html
+    from wattscribe.pages import formats, write_html
 
     facts = read_run(Path(run))
     if format == "html":
@@ -100,8 +100,8 @@ def compare(
     """
     from wattscribe.energy import devices
     from wattscribe.journal import read_run
-    from wattscribe.report.compare import compare as compare_runs
-    from wattscribe.report.gates import Gates
+    from wattscribe.results.compare import compare as compare_runs
+    from wattscribe.results.gates import Gates
 
     gates = Gates(
         metric=metric,
@@ -119,7 +119,7 @@ def compare(
 @as_found()
 def meters() -> list[Probe]:
     """What can be measured on this machine and what cannot, with the reason and the command that would mend it."""
-    from wattscribe.meters import probe
+    from wattscribe.metering import probe
 
     return probe()
 
@@ -146,14 +146,14 @@ def attach(
     """Put an external meter's file, or a tegrastats log, beside a run's trials, on the run's clock (`wattscribe meters attach`).
 
     `covers` says what the meter measures; `total` False: a part only. How the file is read (two files, `columns`, `units`,
-    `voltage`, `channel`, `sample_rate_hz`): see `wattscribe.meters.recordings.read`.
+    `voltage`, `channel`, `sample_rate_hz`): see `wattscribe.metering.recordings.read`.
     `gain_error` is the meter's own as a fraction, from its data sheet.
     Raises InputError and MeterError where the recording does not fit the run.
     """
     from wattscribe.errors import InputError
-    from wattscribe.meters import recordings
-    from wattscribe.meters.attach import attach as attach_source
-    from wattscribe.meters.attach import of_recording, of_tegrastats
+    from wattscribe.metering import recordings
+    from wattscribe.metering.attach import attach as attach_source
+    from wattscribe.metering.attach import of_recording, of_tegrastats
 
     if (recording is None) == (tegrastats_log is None):
         raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
@@ -288,11 +288,11 @@ def export(checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str]
 def compress(
     model: Path | str, out: Path | str, *, data: Sequence[str], overwrite: bool = False, **options: Any
 ) -> Compression:
-    """Make an exported transducer cheaper under a WER limit and write it to `out`; options as `compress.run.Options` names
+    """Make an exported transducer cheaper under a WER limit and write it to `out`; options as `compression.run.Options` names
     them (device, max_wer_increase, unlabelled, test_data, strategy, seed, …).
 
     Raises InputError and ModelError; `out` is then absent.
     """
-    from wattscribe.compress.run import Options, compress_model
+    from wattscribe.compression.run import Options, compress_model
 
     return compress_model(model, out, Options(data=tuple(data), **options), overwrite=overwrite, say=lambda _: None)

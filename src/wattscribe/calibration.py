@@ -54,7 +54,7 @@ def calibrate_runs(runs: Sequence[Path | str], *, seed: int = 0) -> tuple[Calibr
 
 def observations_of(facts: RunFacts) -> tuple[list[Observation], list[Skipped]]:
     """One observation per finished trial that has a measured energy and counted invocations."""
-    from wattscribe.report.cost import energy_of, energy_rule
+    from wattscribe.results.cost import energy_of, energy_rule
 
     rule = energy_rule(facts)
     found: list[Observation] = []

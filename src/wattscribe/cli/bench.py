@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Group, Parameter
 
-from wattscribe.bench.experiment import Experiment, check, load, split_list, split_numbers, split_options
-from wattscribe.bench.progress import Bars, Silent, Watcher
-from wattscribe.bench.runner import REPORT_NAME, recorded_experiment, run
 from wattscribe.errors import InputError, WattscribeError
+from wattscribe.runs.experiment import Experiment, check, load, split_list, split_numbers, split_options
+from wattscribe.runs.progress import Bars, Silent, Watcher
+from wattscribe.runs.runner import REPORT_NAME, recorded_experiment, run
 
 app = cyclopts.App(
     name="wattscribe bench", help="Measure recognizers × precisions × corpora × conditions on this device."
@@ -137,7 +137,7 @@ def bench(
     simulated_board
         Measure nothing: the recognizers run, the watts are played (docs/simulated-board.md). A wrong name lists what there is.
     """
-    from wattscribe.report.energy_columns import check_grid
+    from wattscribe.results.energy_columns import check_grid
 
     check_grid(grid_gco2_per_kwh)
     plan = _experiment(experiment, flags.given(), out, resume=resume)
@@ -193,7 +193,7 @@ def _writing(out: Path) -> Iterator[None]:
 def _conclude(out: Path, grid_gco2_per_kwh: float | None = None) -> int:
     """The table on standard output, then the page beside the journal; the exit status."""
     from wattscribe.journal import read_run
-    from wattscribe.report import to_markdown, write_html
+    from wattscribe.pages import to_markdown, write_html
 
     facts = read_run(out)
     page = out / REPORT_NAME

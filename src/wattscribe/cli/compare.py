@@ -61,11 +61,11 @@ def compare(
     """
     from wattscribe.errors import InputError
     from wattscribe.journal import read_run
+    from wattscribe.pages.compare_words import in_words
     from wattscribe.records import json_text, to_json
-    from wattscribe.report.compare import compare as compare_runs
-    from wattscribe.report.compare_words import in_words
-    from wattscribe.report.gates import Gates
-    from wattscribe.report.quantities import percent_of
+    from wattscribe.results.compare import compare as compare_runs
+    from wattscribe.results.gates import Gates
+    from wattscribe.results.quantities import percent_of
 
     points = {"wer": max_wer_increase, "cer": max_cer_increase}
     other = "cer" if metric == "wer" else "wer"

@@ -87,8 +87,8 @@ def compress(
     overwrite
         Replace a directory that an earlier run wrote.
     """
-    from wattscribe.compress import outcome
-    from wattscribe.compress.run import Options, compress_model
+    from wattscribe.compression import outcome
+    from wattscribe.compression.run import Options, compress_model
 
     options = Options(
         device=device,

@@ -48,9 +48,9 @@ def report(
         Grams of CO2 that the grid emits per kWh, as its operator or a national office states; shows CO2 per hour of audio.
     """
     from wattscribe.journal import read_run
-    from wattscribe.report.findings import Limits
-    from wattscribe.report.formats import write
-    from wattscribe.report.quantities import bytes_of, fraction_of_percent, watts_of
+    from wattscribe.pages.formats import write
+    from wattscribe.results.findings import Limits
+    from wattscribe.results.quantities import bytes_of, fraction_of_percent, watts_of
 
     limits = Limits(
         max_wer=None if max_wer is None else fraction_of_percent(max_wer, flag="--max-wer"),
