@@ -84,7 +84,9 @@ def dense(folder: Path = REFERENCE) -> dict[str, Candidate]:
 def workbench(dev: str, *, device: str = "wearable", model: Path = REFERENCE, seed: int = 0, limit: int | None = None,
               cache: Path | None = None, shuffled: bool = False) -> Workbench:  # fmt: skip
     """For carrying recipes out: calibrated on the development speech, labels aside; `shuffled`, on a draw of it by the seed."""
-    options = Options(data=(dev,), device=device, max_wer_increase=100 * LIMIT, seed=seed, limit=limit, cache=cache)
+    options = Options(
+        data=(dev,), device=device, max_wer_increase_points=100 * LIMIT, seed=seed, limit=limit, cache=cache
+    )
     bench = make_bench(lifted(read_candidate(model)), options, print)
     if shuffled:
         bench.calibration = Calibration(bench.original, bench.dev.part(CALIBRATED, seed=seed))

@@ -24,7 +24,9 @@ def tuned(checkpoint: Path, dev: str, cache: Path, say: Callable[[str], None] = 
     found: dict[str, Candidate] = {}
     for name, config in CONFIGS.items():
         _, pruned = prune_and_tune(checkpoint, config, cache=cache, say=say)
-        bench = make_bench(pruned, Options(data=(dev,), cache=cache, max_wer_increase=100 * reference.LIMIT), say)
+        bench = make_bench(
+            pruned, Options(data=(dev,), cache=cache, max_wer_increase_points=100 * reference.LIMIT), say
+        )
         found[f"{name}, fine-tuned, 1280 ms"] = bench.build(steps)
         if name == "uniform":
             plain = bench.build(stored)

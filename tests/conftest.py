@@ -23,6 +23,7 @@ settings.load_profile("repeatable")
 
 ALONE = (
     "tests/runs/test_killed.py",
+    "tests/runs/test_measuring.py",
     "tests/runs/test_preparation.py",
     "tests/runs/test_worker.py",
     "tests/cli/test_demo.py",

@@ -42,7 +42,7 @@ def and_die(self, kind, key, value):
         print("measured", rows, flush=True)
         sys.stdin.readline()  # killed here
 Memo._append = and_die
-options = run.Options(data=(dev,), max_wer_increase=90.0, calibration_s=4.0, probe_s=2.0, strategy="uniform")
+options = run.Options(data=(dev,), max_wer_increase_points=90.0, calibration_s=4.0, probe_s=2.0, strategy="uniform")
 run.compress_model(model, out, options)
 """
 
@@ -56,7 +56,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 @pytest.fixture(scope="module")
 def options(world: tuple[Path, Path, Path]) -> Options:
-    return Options(data=(str(world[2]),), max_wer_increase=90.0, calibration_s=4.0, probe_s=2.0, strategy="uniform")
+    return Options(
+        data=(str(world[2]),), max_wer_increase_points=90.0, calibration_s=4.0, probe_s=2.0, strategy="uniform"
+    )
 
 
 @pytest.fixture
@@ -166,7 +168,7 @@ def test_speech_that_shows_nothing_is_refused_or_not_judged(
     world: tuple[Path, Path, Path], options: Options, steady: None
 ) -> None:
     root, model, _ = world
-    tiny = replace(options, max_wer_increase=0.2, minutes=0.0)
+    tiny = replace(options, max_wer_increase_points=0.2, minutes=0.0)
     with pytest.raises(InputError, match=r"words cannot show a rise of 0.2 points.*it takes about 1,497"):
         compress_model(model, root / "tiny", tiny, say=lambda _: None)
     assert not (root / "tiny.journal").exists()

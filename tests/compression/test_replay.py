@@ -30,7 +30,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def options(world):
-    return Options(data=(str(world[2]),), max_wer_increase=30.0, calibration_s=8.0, probe_s=4.0)
+    return Options(data=(str(world[2]),), max_wer_increase_points=30.0, calibration_s=8.0, probe_s=4.0)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def world(tmp_path_factory):
 def options(world):
     _, _, dev, test = world
     return Options(
-        device="wearable", data=(str(dev),), test_data=(str(test),), unlabelled=(str(dev),), max_wer_increase=20.0,
+        device="wearable", data=(str(dev),), test_data=(str(test),), unlabelled=(str(dev),), max_wer_increase_points=20.0,
         calibration_s=8.0, probe_s=4.0,
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_a_model_given_in_16_bits_is_never_given_back_in_32(world, options, tmp_
     given = tmp_path / "given"
     with halved.directory() as folder:
         shutil.copytree(folder, given)
-    strict = replace(options, strategy="global", max_wer_increase=0.0, test_data=())
+    strict = replace(options, strategy="global", max_wer_increase_points=0.0, test_data=())
     found = compress_model(given, tmp_path / "out", strict, say=lambda _: None)
     assert {each.component for each in found.recipe.steps if each.lever == "fp16"} == {"encoder", "predictor", "joiner"}
     assert found.result.size_bytes < 1.2 * found.original.size_bytes
@@ -162,7 +162,7 @@ def test_uniform_and_global_leave_a_point_on_the_same_scale(world, options):
 
 
 def test_a_step_that_breaks_the_limit_is_reverted_and_reported(world, options):
-    strict = replace(options, max_wer_increase=0.0)
+    strict = replace(options, max_wer_increase_points=0.0)
     bench = make_bench(read_candidate(world[1]), strict, lambda _: None)
     found = Targeted(patience=2).run(bench, bench.lossless())
     reverted = [each for each in found.done if not each.kept and "WER" in each.reason]

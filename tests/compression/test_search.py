@@ -28,7 +28,7 @@ from wattscribe.compression.run import Options, make_bench
 from wattscribe.compression.search import Search
 from pathlib import Path
 model, dev, journal, trials = sys.argv[1:]
-options = Options(data=(dev,), unlabelled=(dev,), max_wer_increase=20.0, calibration_s=4.0, probe_s=2.0)
+options = Options(data=(dev,), unlabelled=(dev,), max_wer_increase_points=20.0, calibration_s=4.0, probe_s=2.0)
 bench = make_bench(read_candidate(model), options, lambda text: print(text, flush=True))
 Search(storage=Path(journal), trials=int(trials)).run(bench, [])
 """
@@ -107,7 +107,9 @@ def test_two_processes_share_a_journal_and_one_may_be_killed(world):
 
 def test_the_search_answers_with_the_cheapest_recipe_that_holds(world):
     _, model, dev = world
-    options = Options(data=(str(dev),), unlabelled=(str(dev),), max_wer_increase=30.0, calibration_s=4.0, probe_s=2.0)
+    options = Options(
+        data=(str(dev),), unlabelled=(str(dev),), max_wer_increase_points=30.0, calibration_s=4.0, probe_s=2.0
+    )
     bench = make_bench(read_candidate(model), options, lambda _: None)
     lossless = bench.lossless()
     found = Search(trials=8).run(bench, lossless)
@@ -124,7 +126,7 @@ def bench_of(world, **changed):
     asked = {
         "data": (str(dev),),
         "unlabelled": (str(dev),),
-        "max_wer_increase": 30.0,
+        "max_wer_increase_points": 30.0,
         "calibration_s": 4.0,
         "probe_s": 2.0,
     }
@@ -158,14 +160,16 @@ def test_another_question_is_another_study(world, tmp_path):
         _question(bench_of(world, seed=1), [], {}),
     ]
     assert len(set(names)) == len(names)
-    assert _question(bench_of(world, max_wer_increase=1.0), [], {}) == names[0], "the limit chooses among the answers"
+    assert _question(bench_of(world, max_wer_increase_points=1.0), [], {}) == names[0], (
+        "the limit chooses among the answers"
+    )
     renamed = tmp_path / "renamed"
     shutil.copytree(dev, renamed)
     assert _question(bench_of(world, data=(str(renamed),)), [], {}) == names[0]
 
 
 def test_recipes_that_do_not_hold_are_in_the_outcome(world):
-    bench = bench_of(world, max_wer_increase=0.0)
+    bench = bench_of(world, max_wer_increase_points=0.0)
     bench.limit = -2.0  # nothing holds
     found = Search(trials=4).run(bench, [])
     assert found.done

@@ -87,7 +87,9 @@ def test_joining_twice_is_refused(parts):
 def test_longer_calls_stand_beside_the_result_at_its_own_latency(tmp_path):
     model = builders.build(tmp_path / "model")
     dev = builders.corpus(tmp_path / "dev", model, count=4)
-    options = Options(data=(str(dev),), max_wer_increase=50.0, calibration_s=4.0, probe_s=2.0, max_latency_ms=245.0)
+    options = Options(
+        data=(str(dev),), max_wer_increase_points=50.0, calibration_s=4.0, probe_s=2.0, max_latency_ms=245.0
+    )
     found = compress_model(model, tmp_path / "out", replace(options, strategy="uniform"), say=lambda _: None)
     assert found.longer is not None
     assert (found.result.segments, found.longer.result.segments) == (1, 3)
@@ -115,7 +117,9 @@ def test_longer_calls_stand_beside_the_result_at_its_own_latency(tmp_path):
 def test_the_latency_of_the_model_as_given_is_kept(tmp_path):
     model = builders.build(tmp_path / "model")
     dev = builders.corpus(tmp_path / "dev", model, count=4)
-    options = Options(data=(str(dev),), max_wer_increase=50.0, calibration_s=4.0, probe_s=2.0, strategy="uniform")
+    options = Options(
+        data=(str(dev),), max_wer_increase_points=50.0, calibration_s=4.0, probe_s=2.0, strategy="uniform"
+    )
     found = compress_model(model, tmp_path / "out", options, say=lambda _: None)
     assert found.longer is None
     assert found.dev.after.latency.call_s == found.dev.before.latency.call_s

@@ -63,7 +63,7 @@ def world(tmp_path_factory):
 def options(world):
     return Options(
         data=(str(world / "dev"),), recipe=world / "recipe.toml", train_config=world / "tune.toml", calibration_s=4.0,
-        probe_s=2.0, cache=world / "kept", max_wer_increase=1000.0,
+        probe_s=2.0, cache=world / "kept", max_wer_increase_points=1000.0,
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_the_pruned_model_is_trained_as_the_dense_one_was_and_kept(world, option
 
 
 def test_pruning_that_breaks_the_limit_is_reverted_and_said(world, options):
-    strict = replace(options, max_wer_increase=0.0, cache=world / "kept-strict")
+    strict = replace(options, max_wer_increase_points=0.0, cache=world / "kept-strict")
     found = compress_model(world / "run", world / "strict", strict, say=lambda _: None)
     assert found.dev.before.wer == 0.0
     (note,) = [each for each in found.notes if each.startswith("Pruned and fine-tuned")]

@@ -106,7 +106,7 @@ def jobs(request: pytest.FixtureRequest, speech: Path, tmp_path_factory) -> Call
         "transcribe api": lambda: api("transcribe", "onnx:reference", [str(speech / "dev/0.wav")]),
         "search": lambda: api(
             "compress", speech / "toy", tmp_path_factory.mktemp("out") / "small", data=[str(speech / "dev")],
-            unlabelled=[str(speech / "dev")], strategy="search", trials=2, max_wer_increase=50.0, calibration_s=2.0,
+            unlabelled=[str(speech / "dev")], strategy="search", trials=2, max_wer_increase_points=50.0, calibration_s=2.0,
             probe_s=2.0, overwrite=True,
         ),
         "bench": lambda: bench("onnx:reference", "fake:b"),

@@ -327,5 +327,5 @@ def test_a_limit_of_the_other_metric_is_an_error(tmp_path: Path, capsys: pytest.
 
 def test_the_function_takes_points_and_per_cent(tmp_path: Path) -> None:
     base, new = store_run(run(), tmp_path / "base"), store_run(worse(run(), 0.1), tmp_path / "new")
-    assert wattscribe.api.compare(base, new, max_error_increase_points=1.0).accepted
-    assert not wattscribe.api.compare(base, new, max_error_increase_points=0.01).accepted
+    assert wattscribe.api.compare(base, new, max_wer_increase_points=1.0).accepted
+    assert not wattscribe.api.compare(base, new, max_wer_increase_points=0.01).accepted

@@ -97,10 +97,10 @@ def meters(
     root
         Look for sensors below this directory, for instance a copy of another board's /sys.
     """
-    from wattscribe.metering import probe
+    import wattscribe
     from wattscribe.records import json_text
 
-    probes = probe(root)
+    probes = wattscribe.meters(root)
     read = (reading or Reading()).read(recording) if recording else None
     checked = [] if read is None or not recording else [_of_recording(recording[0], read)]
     checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
@@ -157,11 +157,11 @@ def attach(
     name
         Its name in the run; the file's own otherwise.
     """
-    from wattscribe import api
+    import wattscribe
     from wattscribe.results.quantities import fraction_of_percent
 
     said = reading or Reading()
-    record = api.attach(
+    record = wattscribe.attach(
         run,
         recording or None,
         tegrastats_log=tegrastats_log,

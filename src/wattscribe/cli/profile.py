@@ -112,9 +112,9 @@ def profile(
     page
         Write one self-contained HTML page here as well.
     """
-    from wattscribe.profiling import profile_model
+    import wattscribe
 
-    show(profile_model(model, **options.asked()), as_json=json_output, page=page)
+    show(wattscribe.profile(model, **options.asked()), as_json=json_output, page=page)
     return 0
 
 

@@ -20,14 +20,14 @@ PROBE_S = 110.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a user asks of a compression. `max_wer_increase` in points (0.2 is 0.2 % of the words)."""
+    """What a user asks of a compression. `max_wer_increase_points`: 0.2 is 0.2 % of the words."""
 
     device: str | None = None
     """None: the recipe's, where one is carried out, else `wearable`."""
     data: tuple[str, ...] = ()
     test_data: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
-    max_wer_increase: float = 0.2
+    max_wer_increase_points: float = 0.2
     strategy: str = "targeted"
     seed: int | None = None
     """None: the recipe's, where one is carried out, else 0."""
@@ -100,7 +100,7 @@ def with_journal(options: Options, out: Path) -> Options:
 
 def _figures(options: Options) -> None:
     least: dict[str, tuple[float | None, float]] = {
-        "max-wer-increase": (options.max_wer_increase, 0), "seed": (options.seed, 0), "limit": (options.limit, 1),
+        "max-wer-increase": (options.max_wer_increase_points, 0), "seed": (options.seed, 0), "limit": (options.limit, 1),
         "trials": (options.trials, 1), "minutes": (options.minutes, 0), "max-latency-ms": (options.max_latency_ms, 0),
     }  # fmt: skip
     for name, (given, allowed) in least.items():
@@ -135,7 +135,7 @@ def command(options: Options, model: str, out: Path) -> tuple[str, ...]:
         found += [part for value in values for part in (name, value)]
     single = {
         "--device": options.device_name if Path(options.device_name).is_file() else None,
-        "--max-wer-increase": f"{options.max_wer_increase:g}", "--limit": options.limit, "--cache": options.cache,
+        "--max-wer-increase": f"{options.max_wer_increase_points:g}", "--limit": options.limit, "--cache": options.cache,
         "--train-config": options.train_config,
         "--max-latency-ms": None if options.max_latency_ms is None else f"{options.max_latency_ms:g}",
     }  # fmt: skip

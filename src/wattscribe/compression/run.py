@@ -54,7 +54,7 @@ def compress_model(
     dev = read_speech(options.data, limit=options.limit)
     test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
-    limit = options.max_wer_increase / 100
+    limit = options.max_wer_increase_points / 100
     for speech, option in ((dev, "--data"), (test, "--test-data")):
         if speech is not None:
             sets.refuse(speech, option, limit, anyway=options.limit is not None)
@@ -127,7 +127,7 @@ def make_bench(
     device = devices.load(options.device_name)
     if dev is None:
         dev = read_speech(options.data, limit=options.limit)
-    limit = options.max_wer_increase / 100
+    limit = options.max_wer_increase_points / 100
     held = sets.hold_back(dev, limit, seed=options.drawn) if hold_back else None
     dev = dev if held is None else held.choose
     folders = options.unlabelled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -49,6 +50,22 @@ class Silent:
     def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
         if status != "done":
             say(f"{title(trial)}: {status}: {reason}")
+
+
+class Told(Silent):
+    """One line for what is prepared, begun and ended, to a function of the caller's."""
+
+    def __init__(self, hears: Callable[[str], None]) -> None:
+        self._hears = hears
+
+    def planned(self, audio_s: float, trials: int) -> None:
+        self._hears(f"{trials} trials, {audio_s:.0f} s of speech to be heard")
+
+    def started(self, trial: Trial) -> None:
+        self._hears(f"{title(trial)}: started")
+
+    def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
+        self._hears(f"{title(trial)}: {status}" + ("" if reason is None else f": {reason}"))
 
 
 class Bars(Silent):
