@@ -252,7 +252,8 @@ def data(
 ) -> Path:
     """Download `librispeech:SET`, check and unpack it; the folder that `bench` takes as data. An interrupted one is resumed.
 
-    `progress` hears bytes held and, where it is known, bytes in all. Raises InputError, and WattscribeError where the download fails.
+    `progress` hears bytes held and, where it is known, bytes in all. Raises InputError, and WattscribeError where the download
+    fails.
     """
     from wattscribe.corpora.get import BASE_URL, get
 
