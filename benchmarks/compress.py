@@ -237,7 +237,8 @@ def on_zipformer(run: Run) -> list[str]:
     options = Options(
         data=(str(data / "librispeech"), str(data / "ljspeech")), unlabelled=(str(data / "unlabelled"),), recipe=RECIPE,
         test_data=() if run.reduced else ("bundled", str(data / "librispeech-noisy")),
-        max_wer_increase_points=100 * reference.LIMIT, max_latency_ms=640, limit=20 if run.reduced else None, cache=run.cache, calibration_s=60.0 if run.reduced else 180.0,
+        max_wer_increase_points=100 * reference.LIMIT,
+        max_latency_ms=640, limit=20 if run.reduced else None, cache=run.cache, calibration_s=60.0 if run.reduced else 180.0,
         probe_s=30.0 if run.reduced else 110.0,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:

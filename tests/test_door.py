@@ -121,3 +121,8 @@ def test_a_caller_hears_what_a_bench_does(tmp_path: Path) -> None:
 def test_a_limit_of_the_other_metric_is_refused() -> None:
     with pytest.raises(InputError, match=r"max_cer_increase_points does nothing with metric='wer'\. Add"):
         wattscribe.compare("base", "new", max_cer_increase_points=0.2)
+
+
+def test_a_mistyped_key_of_an_experiment_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no key 'dat', did you mean data\?\. Allowed: models, "):
+        wattscribe.bench({"models": ["fake:a"], "dat": ["bundled"]}, tmp_path / "r")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wattscribe.corpora.base import spelt_out
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, did_you_mean
 from wattscribe.metering.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
 from wattscribe.records import MAX_BATCH, MAX_THREADS, Condition
 from wattscribe.text_files import read_toml
@@ -178,13 +178,17 @@ def differences(recorded: Mapping[str, Any], now: Experiment) -> list[str]:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
+    found = error.errors()
+    first = next(
+        (each for each in found if each["type"] == "extra_forbidden"), found[0]
+    )  # a mistyped key is missing too
     place = [part for part in first["loc"] if part not in ("ModelEntry", "str")]
     key = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
         tables: dict[str, type[BaseModel]] = {"models": ModelEntry, "conditions": ConditionEntry}
         kind = tables.get(str(place[0]), Experiment) if len(place) > 1 else Experiment
-        return f"there is no key {key!r}. Allowed: {', '.join(kind.model_fields)}"
+        near = did_you_mean(str(place[-1]), kind.model_fields)
+        return f"there is no key {key!r}{'' if near is None else f', {near}'}. Allowed: {', '.join(kind.model_fields)}"
     if first["type"] == "missing":
         flag = {"models": " (flag --model)", "data": " (flag --data)"}.get(key, "")
         return f"the key {key!r} is missing{flag}"

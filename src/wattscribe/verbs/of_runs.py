@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from wattscribe.verbs.called import Say, checked, verb
 
 if TYPE_CHECKING:
+    from wattscribe.calibration import Skipped
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.metering import Probe
     from wattscribe.records import AttachedRecording, RunFacts
@@ -286,8 +287,17 @@ def attach(
 
 
 @verb
-def calibrate(runs: Sequence[Path | str], *, seed: int = 0) -> Calibration:
-    """Fit joules per byte, per operation and idle watts to the measured energies of runs. Raises InputError for too few."""
+def calibrate(
+    runs: Sequence[Path | str], *, seed: int = 0, left_out: Callable[[Skipped], None] | None = None
+) -> Calibration:
+    """Fit joules per byte, per operation and idle watts to the measured energies of runs. Raises InputError for too few.
+
+    `left_out` hears each trial that says nothing about them, with the reason.
+    """
     from wattscribe.calibration import calibrate_runs
 
-    return calibrate_runs(runs, seed=seed)[0]
+    found, skipped = calibrate_runs(runs, seed=seed)
+    if left_out is not None:
+        for each in skipped:
+            left_out(each)
+    return found
