@@ -1,4 +1,4 @@
-"""Join measured runs with the energy model: `api.calibrate` and `wattscribe calibrate` are this."""
+"""Join measured runs with the energy model: `wattscribe.calibrate` and `wattscribe calibrate` are this."""
 
 from __future__ import annotations
 
