@@ -1,53 +1,157 @@
-"""Thousands of unsound files for every reader of text: `python -m benchmarks.attack [EXAMPLES]`, 2,000 per reader unless said.
+"""Thousands of unsound files for every reader: `python -m benchmarks.attack [EXAMPLES [MINUTES [READER,…]]]`.
 
-`within`: each was taken or refused in one line, none in a traceback, and none took more than five seconds of processor time.
-What is found is printed with the seed that draws it again.
+Readers of text, a transducer's files and what runs them, journals. 2,000 examples a reader and half an hour unless said; what
+the time does not reach is left out, and `left_out` says so. `within`: each was taken or refused in one line, none in a
+traceback, none killed the process, and none took more than five seconds of processor time. What is found is told with the seed
+that draws it again. Each reader works in a process of its own, which is started anew after one that killed it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import random
+import resource
+import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 EXAMPLES = 2000
+MINUTES = 30.0
 LONGEST_S = 5.0
+SILENT_S = 300.0
+"""Of a process: what native code never returns from."""
+MOST_BYTES = 8 << 30
+"""Of address space: what takes more is a fault too."""
+_RUNS_S = 2.0
+"""In place of the minute that a graph's first run may take."""
+
+Attack = Callable[[Path, random.Random], "str | None"]
 
 
-def measure(examples: int) -> dict[str, object]:
+def attacks() -> dict[str, tuple[Callable[[Path], None], Attack]]:
+    """What prepares a folder and what uses it, by reader."""
+    from tests import attacks as texts
+    from tests import journal_attacks as journals
+    from tests import model_attacks as models
+
+    def of_text(reader: texts.Reader) -> Attack:
+        return lambda folder, choices: texts.attack(reader, folder, texts.unsound(reader, choices, most=4))
+
+    found: dict[str, tuple[Callable[[Path], None], Attack]] = {
+        kind: (texts.prepare, of_text(reader)) for kind, reader in texts.READERS.items()
+    }
+    for kind in models.USES:
+        found[f"model: {kind}"] = (models.prepare, models.attack_of(kind))
+    found["model: configuration"] = (models.prepare_configurations, models.configuration_attack)
+    found["model: ort"] = (models.prepare, models.ort_attack)
+    for kind in journals.USES:
+        found[f"journal: {kind}"] = (journals.prepare, journals.attack_of(kind))
+    return found
+
+
+def measure(examples: int, minutes: float, only: list[str]) -> dict[str, object]:
     """Counts by reader, and what was neither taken nor refused."""
-    from tests.attacks import READERS, attack, prepare, unsound
+    from wattscribe import first_run
 
     logging.disable(logging.CRITICAL)
-    found: dict[str, object] = {}
+    first_run.LONGEST_S = _RUNS_S
+    end_s = time.monotonic() + 60 * minutes
+    readers = {kind: each for kind, each in attacks().items() if not only or kind in only}
+    counts: dict[str, dict[str, int]] = {}
     faults: list[str] = []
-    for kind, reader in READERS.items():
-        counts: Counter[str] = Counter()
-        longest_s = 0.0
+    for number, (kind, (prepare, use)) in enumerate(readers.items()):
+        until_s = time.monotonic() + (end_s - time.monotonic()) / (len(readers) - number)
         with tempfile.TemporaryDirectory() as name:
             prepare(Path(name))
-            for seed in range(examples):
-                started_s = time.process_time()
-                try:
-                    said = attack(reader, Path(name), unsound(reader, random.Random(seed), most=4))
-                except Exception as error:  # noqa: BLE001 - what is looked for
-                    counts["faults"] += 1
-                    faults.append(f"{kind}, seed {seed}: {type(error).__name__}: {str(error)[:100]}")
-                    continue
-                took_s = time.process_time() - started_s
-                longest_s = max(longest_s, took_s)
-                counts["taken" if said is None else "refused"] += 1
-                if took_s > LONGEST_S or (said is not None and "\n" in said):
-                    faults.append(f"{kind}, seed {seed}: {took_s:.1f} s, {(said or '')[:60]!r}")
-        found[kind] = {**counts, "longest_s": round(longest_s, 3)}
-        print(kind, found[kind], file=sys.stderr, flush=True)
-    return {"readers": found, "faults": faults[:50], "within": not faults}
+            found: Counter[str] = Counter()
+            for seed, said in _seeds(use, Path(name), examples, until_s):
+                found[said if said in ("taken", "refused") else "faults"] += 1
+                if said not in ("taken", "refused"):
+                    faults.append(f"{kind}, seed {seed}: {said}")
+        counts[kind] = dict(found)
+        print(kind, counts[kind], file=sys.stderr, flush=True)
+    left = {kind: examples - sum(each.values()) for kind, each in counts.items() if sum(each.values()) < examples}
+    return {"readers": counts, "left_out": left, "faults": faults[:100], "within": not faults}
+
+
+def _seeds(use: Attack, folder: Path, examples: int, until_s: float) -> Iterator[tuple[int, str]]:
+    """Each seed with what came of it, from processes that go on behind the one that killed the last."""
+    seed = 0
+    while seed < examples and time.monotonic() < until_s:
+        source, sink = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(source)
+            _child(use, folder, range(seed, examples), until_s, os.fdopen(sink, "w"))
+        os.close(sink)
+        with os.fdopen(source) as answers:
+            for line in answers:
+                seed = json.loads(line)[0] + 1
+                yield seed - 1, json.loads(line)[1]
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            yield seed, f"the process died: {os.waitstatus_to_exitcode(status)}"
+            seed += 1
+        elif time.monotonic() >= until_s:
+            return
+
+
+def _child(use: Attack, folder: Path, seeds: range, until_s: float, answers: IO[str]) -> None:
+    """Never returns."""
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, _stop)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    for seed in seeds:
+        if time.monotonic() >= until_s:
+            break
+        signal.alarm(int(SILENT_S))
+        said = _said(use, folder, random.Random(seed))
+        print(json.dumps([seed, said]), file=answers, flush=True)
+    answers.close()
+    os._exit(0)
+
+
+def _said(use: Attack, folder: Path, choices: random.Random) -> str:
+    """taken, refused, or what went wrong and where."""
+    signal.setitimer(signal.ITIMER_PROF, 4 * LONGEST_S)
+    started_s = time.process_time()
+    try:
+        said = use(folder, choices)
+    except BaseException as error:  # noqa: BLE001 - what is looked for
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if "wattscribe" in Path(frame.filename).parts] or frames
+        return f"{type(error).__name__} in {Path(own[-1].filename).name}:{own[-1].lineno}: {str(error)[:100]}"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    took_s = time.process_time() - started_s
+    if took_s > LONGEST_S:
+        return f"it took {took_s:.1f} s"
+    if said is not None and ("\n" in said or len(said) > 6000):
+        return f"more than a line: {said[:100]!r}"
+    return "taken" if said is None else "refused"
+
+
+def _stop(*_: object) -> None:
+    raise TimeoutError(f"more than {4 * LONGEST_S:g} s")
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1]) if len(sys.argv) > 1 else EXAMPLES)))
+    given = sys.argv[1:]
+    print(
+        json.dumps(
+            measure(
+                int(given[0]) if given else EXAMPLES,
+                float(given[1]) if len(given) > 1 else MINUTES,
+                given[2].split(",") if len(given) > 2 else [],
+            )
+        )
+    )

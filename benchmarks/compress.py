@@ -2,11 +2,11 @@
 
 python -m benchmarks.compress [--reduced] [--part NAME]… [--shared FOLDER] [--cache FOLDER] [--out FOLDER]
 
-Parts: zipformer, reference (dense float32, dense int8 and the kept recipes in turn over 3,600 test utterances), phone, digits,
-seeds, fronts (targeted against uniform at equal WER), strategies (targeted, uniform, global, search), bits (mixed
-by sensitivity against even), tuned (both pruned and
-fine-tuned, where the checkpoint is: --checkpoint). All of them take under two hours on two cores. Reduced: the recipes on a tenth
-of the speech, without the last four; under ten minutes.
+Parts: zipformer, reference (dense float32, dense int8 and the kept recipes in turn over 3,600 test utterances), equal-latency
+(the same with the recipe alone that keeps the model's own calls), phone, digits, seeds, fronts (targeted against uniform at
+equal WER), strategies (targeted, uniform, global, search), bits (mixed by sensitivity against even), tuned (both pruned and
+fine-tuned, where the checkpoint is: --checkpoint). All of them take under two hours on two cores. Reduced: the recipes on a
+tenth of the speech, without the last four; under ten minutes.
 What was decoded is kept in the cache by the contents of models and speech: a run that is stopped goes on.
 """
 
@@ -17,7 +17,7 @@ import datetime
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,9 @@ class Run:
 
 
 # --- parts --------------------------------------------------------------------------------------------------------------
-def on_reference(run: Run, device: str = "wearable") -> list[str]:
+def on_reference(run: Run, device: str = "wearable", recipes: Mapping[str, Path] | None = None) -> list[str]:
     """Dense models and results in turn over the test sets: energy, WER, time."""
-    models = {**reference.dense(), **reference.results(run.recipes, run.dev, run.cache)}
+    models = {**reference.dense(), **reference.results(recipes or run.recipes, run.dev, run.cache)}
     decoded: dict[str, list[Any]] = {name: [] for name in models}
     for test in run.tests:
         part = reference.whole([test], run.limit)
@@ -83,6 +83,12 @@ def on_reference(run: Run, device: str = "wearable") -> list[str]:
             f"- {Path(test).name}: " + "; ".join(f"{name} {100 * each.wer:.2f} %" for name, each in found.items())
         )
     return [*lines, ""]
+
+
+def on_equal_latency(run: Run) -> list[str]:
+    """The recipe at the model's own 320 ms alone, batched and frame by frame."""
+    own = reference.RECIPES[320]
+    return on_reference(run, recipes={name: path for name, path in run.recipes.items() if path == own})
 
 
 def on_phone(run: Run) -> list[str]:
@@ -249,6 +255,7 @@ def on_zipformer(run: Run) -> list[str]:
 PARTS: dict[str, Callable[[Run], list[str]]] = {
     "zipformer": on_zipformer,
     "reference": on_reference,
+    "equal-latency": on_equal_latency,
     "phone": on_phone,
     "digits": on_digits,
     "seeds": on_seeds,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -13,14 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.journal_attacks import JSON_COLUMN, VALUES, exchanged
 from tests.journals import USES, Sample, said, sample
 from wattscribe.errors import InputError
 from wattscribe.journal import FILE_NAME, Journal, read_run
 from wattscribe.journal_rows import COLUMNS, KEYS
 
-JSON_COLUMN = {
-    "meta": "value", "trial": "trial", "attempt": "facts", "utterance": "result", "trace": "about", "rejected": "rejected",
-}  # fmt: skip
 QUICK = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -97,12 +94,12 @@ def test_a_journal_without_checksums_is_read_and_gets_them(unsealed: Sample, tmp
         read_run(run)
 
 
-VALUES = st.sampled_from(
-    [None, -1, 0, 1e308, 10**30, "x", "", [], {}, True, [1], {"a": 1}, -5.5, [[[]]], float("nan"), float("inf")]
+@given(
+    table=st.sampled_from(list(JSON_COLUMN)),
+    row=st.integers(0, 10**6),
+    at=st.integers(0, 10**6),
+    value=st.sampled_from(VALUES),
 )
-
-
-@given(table=st.sampled_from(list(JSON_COLUMN)), row=st.integers(0, 10**6), at=st.integers(0, 10**6), value=VALUES)
 @settings(QUICK, max_examples=40)
 def test_any_value_in_an_old_journal_is_read_and_resumed_or_refused_in_one_line(
     unsealed: Sample, tmp_path: Path, table: str, row: int, at: int, value: Any
@@ -117,22 +114,6 @@ def test_any_value_in_an_old_journal_is_read_and_resumed_or_refused_in_one_line(
         db.commit()
     line = said(USES["resume"], run, unsealed)
     assert line is None or "\n" not in line
-
-
-def exchanged(text: str, at: int, value: Any) -> str:
-    """The JSON with one of its values replaced."""
-    whole = {"": json.loads(text)}
-    places: list[tuple[Any, Any]] = []
-    waiting: list[Any] = [whole]
-    while waiting:
-        here = waiting.pop()
-        for key in list(here) if isinstance(here, dict) else range(len(here)):
-            places.append((here, key))
-            if isinstance(here[key], (dict, list)):
-                waiting.append(here[key])
-    holder, key = places[at % len(places)]
-    holder[key] = value
-    return json.dumps(whole[""])
 
 
 @pytest.mark.parametrize("use", USES)

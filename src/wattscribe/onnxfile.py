@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from wattscribe import as_file, protobuf
 from wattscribe.errors import ModelError
+from wattscribe.text_files import whole
 
 # TensorProto.DataType → (name, bits per element); names are numpy's where numpy has the type.
 _NAMES = (
@@ -32,6 +33,10 @@ BITS: Mapping[str, int] = dict(DTYPES.values())
 
 ORT_MARK = b"ORTM"
 """Bytes 4 to 7 of a file in onnxruntime's own format (a FlatBuffer with this identifier, core/flatbuffers/schema/ort.fbs)."""
+
+_MOST_DIMENSIONS = 32
+"""numpy 1.26's own."""
+_MOST_ELEMENTS = 1 << 40
 
 _TYPED_FIELDS = {4: "<f4", 10: "<f8"}  # float_data, double_data: packed little-endian
 
@@ -68,6 +73,11 @@ class Tensor:
         except TypeError as error:
             raise ModelError(f"tensor {self.name!r} is {self.dtype}, which cannot be read as an array") from error
         if self._typed:
+            if len(self._typed) != self.elements:
+                raise ModelError(
+                    f"tensor {self.name!r} holds {len(self._typed)} values, {self.elements} expected",
+                    fix="Export the model again",
+                )
             return np.asarray(self._typed).astype(dtype).reshape(self.shape)
         data = self._raw if self._external is None else self._read_external(*self._external)
         if data is None or len(data) != self.nbytes:
@@ -82,8 +92,9 @@ class Tensor:
             with as_file.open_bytes(path) as file:
                 file.seek(offset)
                 return memoryview(file.read(self.nbytes if length is None else length))
-        except OSError as error:
-            raise ModelError(f"the weights of {self.name!r} cannot be read: {error.strerror}", where=path) from error
+        except (OSError, ValueError, OverflowError) as error:  # a NUL in the name, an offset below 0 or beyond any file
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ModelError(f"the weights of {self.name!r} cannot be read: {reason}", where=path) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +172,7 @@ def read_model(path: Path) -> Model:
         raise not_onnx_but_ort(path)
     try:
         model = _model(mapped, path)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(
             "this is not a whole ONNX file", where=path, fix="Copy it again; a Git LFS pointer is not the model"
         ) from error
@@ -175,6 +186,40 @@ def not_onnx_but_ort(path: Path) -> ModelError:
         where=path,
         fix="Give the .onnx file that it was made of",
     )
+
+
+def check_shape(dims: Sequence[int]) -> None:
+    """Raises WireError for a weight whose shape no memory holds, or none can have."""
+    if any(size < 0 for size in dims) or len(dims) > _MOST_DIMENSIONS or math.prod(dims) > _MOST_ELEMENTS:
+        raise protobuf.WireError(f"a weight is of the shape {[*dims[:_MOST_DIMENSIONS]]}")
+
+
+def check_order(nodes: Sequence[tuple[Sequence[str], Sequence[str]]]) -> None:
+    """Raises WireError where a value of a graph is made twice or out of itself: whoever follows it would never arrive.
+
+    `nodes`: inputs and outputs of each.
+    """
+    maker: dict[str, int] = {}
+    for index, (_, outputs) in enumerate(nodes):
+        for name in outputs:
+            if name and maker.setdefault(name, index) != index:
+                raise protobuf.WireError(f"two operators make the value {name[:40]!r}")
+    needed = [{maker[name] for name in inputs if name in maker} for inputs, _ in nodes]
+    if all(max(each, default=-1) < index for index, each in enumerate(needed)):
+        return  # in order, as ONNX asks for
+    users: list[list[int]] = [[] for _ in nodes]
+    for index, each in enumerate(needed):
+        for other in each:
+            users[other].append(index)
+    left = [len(each) for each in needed]
+    ready = [index for index, count in enumerate(left) if not count]
+    for index in ready:
+        for user in users[index]:
+            left[user] -= 1
+            if not left[user]:
+                ready.append(user)
+    if len(ready) < len(nodes):
+        raise protobuf.WireError("a value is made out of itself")
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
@@ -247,6 +292,7 @@ def _graph(data: memoryview, folder: Path) -> Graph:
             values[info.name] = info
         elif number == 15:
             raise ModelError("sparse initializers are not supported", where=folder, fix="Export with dense weights")
+    check_order([(node.inputs, node.outputs) for node in nodes])
     return Graph(
         name=name,
         nodes=tuple(nodes),
@@ -333,13 +379,14 @@ def _tensor(data: memoryview, folder: Path) -> Tensor:
         elif number == 8:
             name = protobuf.text(value)
         elif number == 9:
-            raw = value
+            raw = protobuf.view(value)
         elif number == 13:
             key, text = _pair(value)
             external[key] = text
     dtype = DTYPES[kind][0]
+    check_shape(dims)
     if dtype == "float16" and typed:  # float16 values travel as their bit patterns
-        typed = np.asarray(typed, dtype=np.uint16).view(np.float16).tolist()
+        typed = np.asarray(typed).astype(np.uint16).view(np.float16).tolist()
     return Tensor(
         name=name,
         dtype=dtype,
@@ -356,7 +403,11 @@ def _location(external: Mapping[str, str], folder: Path, tensor: str) -> tuple[P
     if not external.get("location") or relative.is_absolute() or ".." in relative.parts:
         raise ModelError(f"tensor {tensor!r} keeps its weights in {str(relative)!r}, outside the folder", where=folder)
     length = external.get("length")
-    return folder / relative, int(external.get("offset", "0")), None if length is None else int(length)
+    offset = whole(external.get("offset", "0"))
+    size = None if length is None else whole(length)
+    if offset is None or (length is not None and size is None):
+        raise protobuf.WireError(f"tensor {tensor!r} has no place in {str(relative)!r}")
+    return folder / relative, offset, size
 
 
 def _value(data: memoryview) -> Value:

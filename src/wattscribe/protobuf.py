@@ -96,6 +96,8 @@ def integers(value: Value) -> list[int]:
 def floats(value: Value) -> list[float]:
     """One element, or all elements, of a repeated float field, packed or not."""
     data = view(value)
+    if not data or len(data) % 4:
+        raise WireError(f"{len(data)} bytes where numbers of 4 are expected")
     return [number for (number,) in struct.iter_unpack("<f", data)]
 
 

@@ -20,7 +20,6 @@ Evidence = Literal["measured", "calibrated", "modelled", "simulated", "unavailab
 """How a figure came about; `simulated`: read as a measurement is, but of a board that is played (`testing.board`). Figures of
 different evidence are never ranked together."""
 
-Runtime = Literal["hf", "ct2", "sherpa", "pocketsphinx", "onnx", "fake"]
 TrialStatus = Literal["pending", "running", "done", "failed"]
 Interval = tuple[float, float]
 
@@ -90,7 +89,8 @@ MAX_BEAM = 1024
 class RecognizerSpec:
     """Which model runs how: `runtime:model` at a precision on a device, with the runtime's own options."""
 
-    runtime: Runtime
+    runtime: str
+    """One of those that ship, or one that another package registers (`recognizers.registry`)."""
     model: str
     precision: str = "fp32"
     device: str = "cpu"

@@ -58,10 +58,9 @@ def test_the_demo_plays_every_step_to_its_end(demo: tuple[subprocess.CompletedPr
     assert last is not None
     held, all_ = int(last[1]), int(last[2])
     assert all_ == (2 + len(SIZES)) * 4 + 3, "three rails and a recorder per trial, three constants"
-    recorder = re.findall(r"external\.simulated-recorder .* (yes|no)$", done.stdout, re.MULTILINE)
-    assert recorder.count("yes") >= 0.7 * len(recorder) > 3, done.stdout[-4000:]
+    assert held >= 0.7 * all_, done.stdout[-4000:]
     off = re.search(r"the furthest figure is ([\d.]+) % off", done.stdout)
-    assert held == all_ or (off is not None and float(off[1]) < 15), "rails of a starved machine miss by a few per cent"
+    assert held == all_ or (off is not None and float(off[1]) < 5), done.stdout[-4000:]
 
 
 def test_nothing_of_the_demo_is_called_measured(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:

@@ -181,21 +181,3 @@ def corpus(folder: Path, model: Path, *, count: int = 8, first: int = 0) -> Path
         lines.append(json.dumps(entry))
     (folder / "manifest.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
-
-
-def int8_saturates() -> bool:
-    """Whether this CPU adds pairs of 8-bit products in 16 bits, as x86 without VNNI does: onnxruntime's sums are then clipped."""
-    import onnxruntime
-
-    graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["a", "b"], ["y"])],
-        "pairs",
-        [helper.make_tensor_value_info("a", T.UINT8, [1, 64])],
-        [helper.make_tensor_value_info("y", T.INT32, [1, 16])],
-        [numpy_helper.from_array(np.full((64, 16), 127, np.int8), "b")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 8
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"a": np.full((1, 64), 255, np.uint8)})
-    return bool((found != 255 * 127 * 64).any())

@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from tests.compression import builders
+from tests.streaming import nemo_models
 from wattscribe.compression import bits
-from wattscribe.compression.bits import Form, _fewest_bytes, _hull, _rungs, _stored, ladder
+from wattscribe.compression.bits import Form, _fewest_bytes, _hull, _rungs, _stored, ladder, ladders
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.candidate import read_candidate
+from wattscribe.compression.divergence import Probe
 from wattscribe.compression.levers import apply
 from wattscribe.compression.linears import Linear, linears
 from wattscribe.compression.recipe import Step
@@ -108,3 +112,22 @@ def test_the_ladder_of_a_model(tmp_path, monkeypatch):
         return (probe.of(made).kl - probe.of(before).kl) / (before.size_bytes - made.size_bytes)
 
     assert max(map(harm, first)) <= min(map(harm, maps.keys() - first))
+
+
+def test_the_joiners_output_goes_in_blocks_by_itself(tmp_path, monkeypatch):
+    """A joiner of three maps: its way to the vocabulary is stored in 4 bits where its inputs stay in 8, or the other way."""
+    monkeypatch.setattr(bits, "LEAST_WEIGHTS", 64)
+    original = read_candidate(nemo_models.build(tmp_path / "m", width=64, symbols=150, blank_bias=4.0))
+    calibration = Calibration(original, builders.unlabelled(2))
+    probe = Probe(original, builders.unlabelled(2, first=200))
+    bench = SimpleNamespace(original=original, calibration=calibration, probe=probe, say=lambda _: None)
+    bench.kl = lambda candidate, asked: asked.of(candidate)
+    bench.build = lambda steps: reduce(lambda made, step: apply(made, step, calibration), steps, original)
+    rungs = [each.steps for each in ladders(bench, ()) if each.slot == "form:joiner"]
+    forms = [{name: each.form for name, each in linears(bench.build(steps).model("joiner")).items()} for steps in rungs]
+    assert all("nbits" in each.values() for each in forms)
+    assert {"nbits", "dynamic8"} <= {form for each in forms[:-1] for form in each.values()}, "not all maps together"
+    assert set(forms[-1].values()) == {"nbits"}
+    stored = [linears(bench.build(steps).model("joiner"))["scores"].stored_bytes for steps in (rungs[0], rungs[-1])]
+    assert stored[-1] <= 64 * 151 // 2 + 151 * 4 * 2
+    assert probe.of(bench.build(rungs[-1])).kl < 0.1

@@ -5,24 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from wattscribe.recognizers.base import Audio
-
-RATE = 16_000
-
-
-def babble(seconds: float, seed: int) -> Audio:
-    """A buzz whose pitch, formant and loudness wander: changes over time as speech does, and is the same everywhere."""
-    draw = np.random.default_rng(seed)
-    t = np.arange(round(seconds * RATE)) / RATE
-    knots = np.arange(0, seconds + 0.2, 0.1)
-    pitch, formant, level = (
-        np.interp(t, knots, draw.uniform(*r, len(knots))) for r in ((90, 250), (300, 3000), (0, 0.3))
-    )
-    buzz = np.sign(np.sin(2 * np.pi * np.cumsum(pitch) / RATE)) * np.sin(2 * np.pi * np.cumsum(formant) / RATE)
-    return (level * buzz + draw.normal(0, 0.003, len(t))).astype(np.float32)
+from wattscribe.testing.contracts import babble
 
 
 @pytest.fixture(scope="session")

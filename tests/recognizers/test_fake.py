@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.recognizers.conftest import babble
 from wattscribe.errors import InputError, RecognizerError
 from wattscribe.recognizers import StreamingRecognizer, open_recognizer, parse_model
 from wattscribe.scoring import count_errors
 from wattscribe.testing import FakeRecognizer, References
+from wattscribe.testing.contracts import babble
 
 TEXT = " ".join(["river", "stone", "cloud", "garden"] * 100)
 

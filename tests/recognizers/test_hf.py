@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.recognizers.conftest import RATE, babble
 from wattscribe.errors import InputError, ModelError, RecognizerError
 from wattscribe.recognizers import open_recognizer, parse_model
 from wattscribe.recognizers.hf import MOONSHINE_TOKENS_PER_S, cut_at_silence
+from wattscribe.testing.contracts import babble
+from wattscribe.units import SAMPLE_RATE_HZ as RATE
 
 torch = pytest.importorskip("torch", reason="needs wattscribe[hf]")
 pytest.importorskip("transformers", reason="needs wattscribe[hf]")

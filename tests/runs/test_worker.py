@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,22 @@ def test_the_order_of_a_conversation(tmp_path: Path) -> None:
     times = [time_s for m in said if isinstance(m, Answered) for time_s in (m.start_s, m.end_s)]
     assert times == sorted(times)
     assert status == 0
+
+
+def test_the_worker_is_quiet_after_its_window(tmp_path: Path) -> None:
+    """A sensor that averages would count the audit and the end of the process to the window."""
+    with (tmp_path / "log").open("wb") as log:
+        worker = WorkerProcess(log, threads=1)
+        worker.send(replace(job(tmp_path, np.zeros(1600, np.float32), text="x"), quiet_s=0.4))
+        message = None
+        while not isinstance(message, Done):
+            message = worker.receive(30.0)
+            assert not isinstance(message, Failed)
+            if isinstance(message, Warm):
+                worker.send(Go())
+        assert time.monotonic() - message.end_s >= 0.4
+        assert message.end_s - message.start_s < 0.4, "and the quiet is no part of it"
+        worker.end(kill=False)
 
 
 def test_what_is_heard_alone_shares_its_time_with_none() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
+from wattscribe.cli.apart import Masked, split
 from wattscribe.cli.ending import WORDS, Ending, in_order
 from wattscribe.terminal import console, guarded, mute, say
 
@@ -47,14 +49,24 @@ def usage() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
+    masked: Masked = ()
+    if own := arguments is None:
+        ended, masked = split(sys.argv[1] if sys.argv[1:] else "")
+        if ended is not None:
+            return ended
     with guarded(), in_order() as ending:
-        return _ended(sys.argv[1:] if arguments is None else arguments, ending)
+        status = _ended(sys.argv[1:] if arguments is None else arguments, ending, masked)
+    if own and ending.since_s is not None:  # Python's own shutting down is told of nothing more
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return status
 
 
-def _ended(arguments: list[str], ending: Ending) -> int:
+def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
     """Run one verb to whatever end."""
     verb = arguments[0] if arguments and arguments[0] in VERBS else ""
     try:
+        if masked:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, masked)
         status = _run(arguments)
         sys.stdout.flush()
         return status
@@ -68,6 +80,10 @@ def _ended(arguments: list[str], ending: Ending) -> int:
     except BrokenPipeError:
         mute(sys.stdout)
         return 141
+    except MemoryError as error:
+        said = " ".join(str(error).split())
+        say(f"{_command(verb)}: the memory is not enough{said and f' ({said})'}. Free memory, or give it less at once")
+        return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             if error.filename is None:

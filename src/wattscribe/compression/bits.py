@@ -42,6 +42,18 @@ class Form:
     block: int = 0
 
 
+def ladders(bench: Workbench, base: Sequence[Step]) -> list[Move]:
+    """Those of the encoder and of the joiner, whose map to the whole vocabulary bears other blocks than those of its inputs.
+
+    What stores the joiner in 8 bits alone is offered by `moves` already.
+    """
+    joiner = ladder(bench, base, "joiner")
+    return [
+        *ladder(bench, base, "encoder"),
+        *(each for each in joiner if any(step.lever == "blockwise" for step in each.steps)),
+    ]
+
+
 def ladder(bench: Workbench, base: Sequence[Step], component: str) -> list[Move]:
     """Moves of one slot from mild to strong. Empty where a network has no map of a size that pays."""
     maps = {
@@ -175,4 +187,4 @@ def _steps(component: str, rung: Mapping[str, Form], eight: Sequence[Step]) -> t
     return (*_without(eight, taken), *found)
 
 
-__all__ = ["ladder"]
+__all__ = ["ladder", "ladders"]

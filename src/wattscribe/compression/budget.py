@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 
@@ -23,6 +24,7 @@ class Budget:
         """Why the search ended early."""
         self._ends_s = None if minutes is None else time.monotonic() + 60 * minutes
         self._searching = self._asked = False
+        self._before: Any = None
 
     def check(self) -> None:
         """To be called between measurements. Raises CutShort, once, and only while something searches."""
@@ -40,15 +42,15 @@ class Budget:
     def searching(self, say: Callable[[str], None]) -> Iterator[None]:
         """What is inside may end early: the first Ctrl-C is held until `check`, the second one interrupts at once."""
         self._searching, self._asked, self.cut = True, False, None
-        before = self._listen()
+        self._before = self._listen()
         try:
             yield
         except CutShort:
             say(f"the search is cut short {self.cut}: the best so far is kept and proven")
         finally:
             self._searching = False
-            if before is not None:
-                signal.signal(signal.SIGINT, before)
+            if self._before is not None:
+                signal.signal(signal.SIGINT, self._before)
 
     def _listen(self) -> Any:
         """The handler of SIGINT until now; None where another thread searches, or Python did not set it."""
@@ -56,7 +58,10 @@ class Budget:
             return None
         return signal.signal(signal.SIGINT, self._heard)
 
-    def _heard(self, *_: object) -> None:
-        if self._asked or not self._searching:
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if not self._asked and self._searching:
+            self._asked = True
+        elif callable(self._before):  # whoever clears up after an interrupt knows of this one
+            self._before(number, frame)
+        else:
             raise KeyboardInterrupt
-        self._asked = True

@@ -8,13 +8,14 @@ them once, at load, and read 32 bits at each call.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wattscribe.compression.candidate import COMPONENTS, Candidate
 from wattscribe.compression.levers.convolution import convolutions
+from wattscribe.compression.levers.recurrent import lstms
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Index, Linear, linears
 from wattscribe.compression.recipe import Step
@@ -46,7 +47,7 @@ class Move:
 
 Choices = Mapping[str, Move]
 """Slot → what is chosen for it."""
-ORDER = ("joint", "activation", "convolution", "width", "rank", "form", "table")
+ORDER = ("joint", "activation", "convolution", "width", "rank", "recurrent", "form", "table")
 
 
 def steps_of(choices: Choices) -> tuple[Step, ...]:
@@ -56,7 +57,7 @@ def steps_of(choices: Choices) -> tuple[Step, ...]:
 
 
 def moves(candidate: Candidate) -> list[Move]:
-    """What this model offers but for the bits of the encoder's maps; whether it pays and what it costs is measured later."""
+    """What this model offers but for the bits of single maps (`bits.ladders`); whether it pays is measured later."""
     found: list[Move] = []
     for component in COMPONENTS:
         model = candidate.model(component)
@@ -69,6 +70,7 @@ def moves(candidate: Candidate) -> list[Move]:
             found += _rank(component, maps)
         else:
             found += _forms(component, maps)
+        found += _recurrent(component, model, index)
         if component == "predictor":
             found.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
     found += [
@@ -105,8 +107,27 @@ def _rank_of(index: Index, output: str) -> int:
     return 0 if weight is None else int(weight.ndim)
 
 
+def _recurrent(component: str, model: object, index: Index) -> list[Move]:
+    """All LSTMs of a network whose weights are worth an operator that quantises its inputs."""
+    large = []
+    for name, node in lstms(model).items():
+        weights = [index.array(each) for each in node.input[1:3]]
+        if sum(each.size for each in weights if each is not None) >= LEAST_WEIGHTS:
+            large.append(name)
+    if not large:
+        return []
+    return [
+        _move(f"recurrent:{component}", component, Step(lever="lstm-int8", component=component, tensors=tuple(large)))
+    ]
+
+
+def recurrent(offered: Iterable[Move]) -> list[Step]:
+    """Every LSTM in 8 bits, for strategies that do not choose."""
+    return [step for each in offered if each.slot.startswith("recurrent") for step in each.steps]
+
+
 def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
-    """How the weights of a small network are stored, all together; the encoder's are chosen map by map (`bits.ladder`)."""
+    """How the weights of a small network are stored, all together; map by map: `bits.ladders`, for encoder and joiner."""
     if not maps:
         return []
     slot = f"form:{component}"

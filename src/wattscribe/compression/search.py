@@ -15,7 +15,7 @@ from typing import Any
 from wattscribe import as_file
 from wattscribe.as_found import as_found
 from wattscribe.compression import sets
-from wattscribe.compression.bits import ladder
+from wattscribe.compression.bits import ladders
 from wattscribe.compression.moves import Move, moves, steps_of
 from wattscribe.compression.recipe import Done, Step
 from wattscribe.compression.strategies import MOST_KL, Outcome, judge, kept, recorded
@@ -41,7 +41,7 @@ class Search:
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
-        slots = by_slot([*moves(bench.original), *ladder(bench, base, "encoder")])
+        slots = by_slot([*moves(bench.original), *ladders(bench, base)])
         optuna = _optuna()
         with as_found():  # Optuna is here now, and would tell of every trial
             study = self._study(optuna, bench, base, slots)

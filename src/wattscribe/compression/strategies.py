@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compression import sets
-from wattscribe.compression.bits import ladder
+from wattscribe.compression.bits import ladders
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.levers import LEVERS
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Linear, linears
-from wattscribe.compression.moves import Move, moves, steps_of
+from wattscribe.compression.moves import Move, moves, recurrent, steps_of
 from wattscribe.compression.recipe import Done, Step, Value
 from wattscribe.compression.workbench import SLOWER, Workbench
 from wattscribe.errors import InputError
@@ -129,7 +129,7 @@ class Targeted:
         done = list(lossless)
         with bench.budget.searching(bench.say):
             bench.say("sensitivity of each lever by itself:")
-            found += sensitivities(bench, base, [*moves(bench.original), *ladder(bench, base, "encoder")])
+            found += sensitivities(bench, base, [*moves(bench.original), *ladders(bench, base)])
             self._alone = {each.move.key: each for each in found}
             left = list(found)
             for phase in ("joiner", "predictor", "encoder", "all"):
@@ -335,15 +335,19 @@ class Uniform:
     def steps(bench: Workbench, keep: float) -> list[Step]:
         """Thin every map to `keep` by SVD on activations, then 8 bits for all maps, tables and convolutions."""
         found: list[Step] = []
-        convolution = [each for each in moves(bench.original) if each.slot == "convolution"]
+        offered = moves(bench.original)
+        convolution = [each for each in offered if each.slot == "convolution"]
         found += [step for each in convolution[:1] for step in each.steps]
         for component in ("encoder", "predictor", "joiner"):
             maps = linears(bench.original.model(component))
+            if not maps:
+                continue
             if keep < 1:
                 found.append(Step(lever="low-rank", component=component, options={"keep": keep}))
             if keep < 1 or any(each.form == "float" for each in maps.values()):
                 options = {"rounding": "nearest"} if keep < 1 else {}
                 found.append(Step(lever="int8", component=component, options=options))
+        found += recurrent(offered)
         found.append(Step(lever="lookup-int8", component="predictor"))
         return found
 
@@ -370,8 +374,9 @@ class GlobalMagnitude:
             found.append(Step(lever="prune-width", component=component, tensors=tensors, options=options))
         found.sort(key=lambda step: step.component != "joiner")
         for component in ("encoder", "predictor", "joiner"):
-            found.append(Step(lever="int8", component=component))
-        return found
+            if linears(bench.original.model(component)):
+                found.append(Step(lever="int8", component=component))
+        return [*found, *recurrent(moves(bench.original))]
 
 
 def global_parts(bench: Workbench, keep: float) -> Mapping[str, float]:

@@ -20,6 +20,9 @@ from wattscribe.student import student_t
 Array = NDArray[np.float64]
 MB = 1e6
 LEAST_POINTS = 4
+LEAST_BYTES, MOST_BYTES = 1.0, 1e13
+MOST_WER = 1e3
+"""What no component and no recognizer reaches, and arithmetic bears."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +60,11 @@ def fit(points: Sequence[tuple[float, float]]) -> AccuracyLaw:
             f"an accuracy law needs {LEAST_POINTS} sizes, {len(set(sizes.tolist()))} were given",
             fix="Measure WER at more sizes of the component",
         )
-    if not (np.isfinite(wers).all() and (wers >= 0).all() and np.isfinite(sizes).all() and (sizes > 0).all()):
-        raise InputError("sizes must be above 0 bytes and WER a fraction of 0 or more")
+    known = ((sizes >= LEAST_BYTES / MB) & (sizes <= MOST_BYTES / MB) & (wers >= 0) & (wers <= MOST_WER)).all()
+    if not known:  # nor where one is no number
+        raise InputError(
+            f"sizes must be {LEAST_BYTES:g} to {MOST_BYTES:g} bytes and WER a fraction of 0 to {MOST_WER:g}"
+        )
     span = float(sizes.max() - sizes.min())
     grid = np.geomspace(0.02, 200.0, 400) / span
     errors = [_linear(rate, sizes, wers)[2] for rate in grid]

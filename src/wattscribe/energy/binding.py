@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, ModelError
 from wattscribe.onnxfile import Model, Value
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -43,6 +43,8 @@ def segment_of(model: Model, *, length_s: float | None = None, calls_per_s: floa
     for option, value in (("--chunk-ms", length_s), ("--calls-per-s", calls_per_s)):
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"{option} must be above 0", where=model.path)
+    if not model.graph.inputs or not model.graph.outputs:
+        raise ModelError("has no inputs or no outputs", where=model.path, fix="Export it again")
     first = model.graph.inputs[0]
     stated_s = None if calls_per_s is None else 1 / calls_per_s
     chunk = _chunk(model.metadata)

@@ -11,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from wattscribe.units import SAMPLE_RATE_HZ
 
 _FROM_CPP = {"float": "float32", "double": "float64"}
 _LOG_FATAL = 4
+_MOST_VALUES = 1 << 30
+"""Of one input: hours of samples."""
 LENGTH = "*length"
 """Among the dimensions: what inputs that hold lengths are filled with."""
 
@@ -73,7 +76,9 @@ def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] |
         options.profile_file_prefix = str(Path(folder) / "profile")
         source = renaming.executable(model)
         try:
-            session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
             with first_run.limited(one := onnxruntime.RunOptions()):
                 session.run(None, feeds, one)
         except Exception as error:
@@ -95,7 +100,18 @@ def _fed(
     if value.dtype is None or value.shape is None:
         raise ModelError(f"the input {value.name!r} declares no shape", where=model.path, fix="Export it with shapes")
     shape = tuple(_size(axis, value, model, dims) for axis in range(len(value.shape)))
-    dtype = np.dtype(np.float32 if value.dtype == "bfloat16" else value.dtype)
+    if any(size < 0 for size in shape) or prod(shape) > _MOST_VALUES:
+        raise ModelError(
+            f"the input {value.name!r} is of the shape {[*shape]}, which no memory holds",
+            where=model.path,
+            fix="State other sizes: --chunk-ms, --dim",
+        )
+    try:
+        dtype = np.dtype(np.float32 if value.dtype == "bfloat16" else value.dtype)
+    except TypeError:
+        raise ModelError(
+            f"the input {value.name!r} is {value.dtype}, which cannot be fed", where=model.path, fix="Export it again"
+        ) from None
     if value.name in filled:
         return np.full(shape, filled[value.name]).astype(dtype)
     lengths = value.dtype in ("int64", "int32") and "len" in value.name.lower() and "processed" not in value.name

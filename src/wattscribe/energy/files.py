@@ -13,7 +13,9 @@ from wattscribe.energy.execute import LENGTH
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.onnxfile import Graph, Model, Value, read_model
+from wattscribe.text_files import whole
 
+_FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 Role = Literal["encoder", "decoder", "joiner"]
 ROLES: tuple[Role, Role, Role] = ("encoder", "decoder", "joiner")
 _ORDER = {"int8": ("int8", "fp32", "fp16"), "fp16": ("fp16", "fp32", "int8")}
@@ -108,6 +110,16 @@ def workload_of(
 ) -> Workload:
     """See `workload.of_directory`."""
     ask = Asked(segment_s=segment_s, calls_per_s=calls_per_s, given=given or Given())
+    try:
+        return _workload_of(path, precision, ask)
+    except _FOREIGN as error:  # graphs are programs of others: attributes and shapes may be anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError(
+            f"its graph cannot be counted ({reason})", where=path, fix="Check it with onnx.checker, or export it again"
+        ) from error
+
+
+def _workload_of(path: Path, precision: str | None, ask: Asked) -> Workload:
     if path.is_file():
         return _single(path, ask)
     if not path.is_dir():
@@ -217,8 +229,8 @@ def _encoder(model: Model, ask: Asked) -> tuple[Segment, Component, float | None
         model, "encoder", dims={**sizes, LENGTH: length}, inputs=ask.given.values_of(model)
     )
     factor = model.metadata.get("subsampling_factor", "")
-    if factor.isdecimal() and int(factor):
-        return segment, component, segment.hop_s * FEATURE_FRAMES_PER_S / int(factor)
+    if divisor := whole(factor):
+        return segment, component, segment.hop_s * FEATURE_FRAMES_PER_S / divisor
     output = model.graph.outputs[0]
     shape = shapes.get(output.name)
     return segment, component, None if shape is None else _frames(output, shape)

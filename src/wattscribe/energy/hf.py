@@ -5,6 +5,8 @@ No weights are loaded: the model is built on PyTorch's meta device, where tensor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
 from wattscribe.errors import InputError, MissingExtraError, ModelError
 from wattscribe.units import SAMPLE_RATE_HZ
 
+MOST_LAYERS = 1000
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "float16", "int8": "int8"}
 
 
@@ -35,14 +38,15 @@ def workload_of(model: str, *, precision: str = "fp32", segment_s: float | None 
 def _workload(transformers: Any, torch: Any, model: str, precision: str, segment_s: float | None) -> Workload:
     try:
         config = transformers.AutoConfig.from_pretrained(model, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a configuration of another shape ends in any kind
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(
             f"its configuration cannot be had: {reason}", where=model, fix="Give a local directory"
         ) from error
+    _check_layers(config, model)
     kind = str(config.model_type)
     name, dtype = Path(model).name, _DTYPES[precision]
-    with torch.device("meta"):
+    with torch.device("meta"), _of_sizes(model):
         if kind == "whisper":
             return _whisper(transformers, torch, config, name, dtype)
         if type(config) in transformers.MODEL_FOR_CTC_MAPPING:
@@ -50,6 +54,13 @@ def _workload(transformers: Any, torch: Any, model: str, precision: str, segment
     raise InputError(
         f"the family {kind!r} cannot be counted", where=model, fix="Whisper and CTC models can; or export to ONNX"
     )
+
+
+def _check_layers(config: Any, model: str) -> None:
+    """Raises ModelError for more layers than any model has: building them, if of nothing, would take all memory."""
+    for name, count in vars(config).items():
+        if "layers" in name and isinstance(count, int) and not isinstance(count, bool) and count > MOST_LAYERS:
+            raise ModelError(f"its configuration says {name}={count}", where=model, fix="Copy its configuration again")
 
 
 def whisper_of(
@@ -76,8 +87,20 @@ def whisper_of(
         decoder_ffn_dim=feed_forward, encoder_attention_heads=heads, decoder_attention_heads=heads,
         pad_token_id=0, bos_token_id=0, eos_token_id=0, decoder_start_token_id=0,
     )  # fmt: skip
-    with torch.device("meta"):
+    with torch.device("meta"), _of_sizes(name):
         return _whisper(transformers, torch, config, name, _DTYPES[precision])
+
+
+@contextmanager
+def _of_sizes(model: str) -> Iterator[None]:
+    """Sizes that do not go together end in any kind of error of the libraries: one of ours tells it."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ModelError(
+            f"no model can be built of its sizes ({reason})", where=model, fix="Copy its configuration again"
+        ) from error
 
 
 def _whisper(transformers: Any, torch: Any, config: Any, name: str, dtype: str) -> Workload:

@@ -37,7 +37,7 @@ def _convert(source: Path, target: Path) -> None:
     options.optimized_model_filepath = str(target)
     options.add_session_config_entry("session.save_model_format", "ONNX")
     try:
-        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:
         reason = str(error).replace("\n", " ")[:300]
         raise ModelError(

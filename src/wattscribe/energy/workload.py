@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,8 @@ from wattscribe import records
 from wattscribe.errors import InputError, ModelError
 
 Kind = Literal["transducer", "encoder-decoder", "ctc", "module"]
+MOST = 1e18
+"""Of any figure: a million million times a large model's."""
 FEATURE_FRAMES_PER_S = 100
 """Filter-bank frames: one each 10 ms, in every export that we know."""
 
@@ -145,7 +147,7 @@ class Workload:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Workload:
-        return records.from_json(cls, value)
+        return records.from_json(cls, value, strict=True)
 
 
 # --- from files -----------------------------------------------------------------------------------------------------
@@ -177,6 +179,27 @@ def as_workload(value: Workload | Mapping[str, Any]) -> Workload:
     if isinstance(value, Workload):
         return value
     try:
-        return Workload.from_json(value)
-    except (TypeError, AttributeError) as error:
+        found = Workload.from_json(value)
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ModelError(f"this is not a workload: {error}", fix="Write it with Workload.to_json()") from error
+    wrong = next((name for name, each in _amounts(found) if not 0 <= each < MOST), None)
+    if wrong is not None or found.segment_s == 0:
+        raise ModelError(
+            f"this is not a workload: {wrong or 'segment_s'} is no amount", fix="Write it with Workload.to_json()"
+        )
+    return found
+
+
+def _amounts(workload: Workload) -> Iterator[tuple[str, float]]:
+    """Every figure of a workload, with its name."""
+    for name in ("segment_s", "frames_per_segment", "vocabulary"):
+        if (stated := getattr(workload, name)) is not None:
+            yield name, stated
+    for part in workload.components:
+        for field_ in dataclasses.fields(part):
+            if isinstance(value := getattr(part, field_.name), (int, float)):
+                yield f"{part.name}.{field_.name}", value
+        yield from ((f"{part.name}.macs", value) for value in part.macs.values())
+        for weight in part.weights:
+            amounts = (weight.size_bytes, weight.call_bytes, weight.row_bytes, *weight.shape)
+            yield from ((f"{part.name}.{weight.name}", value) for value in amounts)

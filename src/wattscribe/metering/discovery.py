@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 from wattscribe.errors import MeterError
 from wattscribe.metering import (
@@ -73,10 +75,49 @@ KINDS = (
 """Every kind, in the order of the table."""
 
 
+GROUP = "wattscribe.meters"
+"""Entry points of other packages, by the name of the meter: what makes a `base.Meter` without arguments, or raises MeterError
+where it is not on this machine."""
+
+
+def _registered() -> list[Kind]:
+    return [_foreign(point) for point in metadata.entry_points(group=GROUP)]
+
+
+def _foreign(point: metadata.EntryPoint) -> Kind:
+    def open_meter(host: Host) -> Meter:
+        del host
+        try:
+            return cast(Meter, point.load()())
+        except MeterError:
+            raise
+        except Exception as error:  # whatever somebody else's code raises
+            raise MeterError(f"could not be opened: {type(error).__name__}: {error}", where=point.name) from error
+
+    def look(host: Host) -> Probe:
+        try:
+            meter = open_meter(host)
+        except MeterError as error:
+            return Probe(meter=point.name, available=False, reason=error.what, fix=error.fix)
+        try:
+            channels = tuple(meter.channels())
+        finally:
+            meter.close()
+        package = point.dist.name if point.dist else "a package"
+        return Probe(meter=point.name, available=True, reason=f"registered by {package}", channels=channels)
+
+    return Kind(probe=look, open_meter=open_meter)
+
+
+def _kinds(host: Host) -> list[Kind]:
+    """Ours, and on this machine itself those that other packages register: they know nothing of trees of other boards."""
+    return [*KINDS, *([] if host.files.is_copy else _registered())]
+
+
 def probe(root: Path = Path("/"), *, host: Host | None = None) -> list[Probe]:
     """One row per kind of sensor, also for those that are not here."""
     host = host if host is not None else Host.of_root(root)
-    found = [instants.with_instants(kind.probe(host)) for kind in KINDS]
+    found = [instants.with_instants(kind.probe(host)) for kind in _kinds(host)]
     return found if host.simulated is None else [_played(each) for each in found]
 
 
@@ -91,7 +132,7 @@ def open_meters(root: Path = Path("/"), *, host: Host | None = None) -> list[Met
     """Every sensor that can be read here, opened; the caller closes them."""
     host = host if host is not None else Host.of_root(root)
     meters: list[Meter] = []
-    for kind in KINDS:
+    for kind in _kinds(host):
         opened = {meter.name for meter in meters}
         if kind.open_meter is None or opened & kind.instead_of or not kind.probe(host).available:
             continue

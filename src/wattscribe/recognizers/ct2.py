@@ -12,7 +12,7 @@ from wattscribe.recognizers import options
 from wattscribe.recognizers.audit import Facts, judge
 from wattscribe.recognizers.base import Audio
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, in_a_line, require_open
-from wattscribe.recognizers.ct2_file import Variable, read_variables
+from wattscribe.recognizers.ct2_file import Variable, read_variables, require_numbers
 from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
 
 COMPUTE_TYPES = {
@@ -92,10 +92,15 @@ class Ct2Recognizer:
             raise RecognizerError(f"CTranslate2 failed: {in_a_line(error)}", where=self._spec.name) from error
 
     def audit(self) -> PrecisionAudit:
-        """Reads the compute type in effect from the loaded model, not from what was asked for."""
+        """Reads the compute type in effect from the loaded model, not from what was asked for.
+
+        Raises ModelError for weights that are no numbers: the library goes on with them in silence.
+        """
         require_open(self._model, self._spec)
         inner = self._model.model
-        variables = read_variables(self._path() / "model.bin")
+        path = self._path() / "model.bin"
+        variables = read_variables(path)
+        require_numbers(path, variables)
         weights, products = in_memory(variables, str(inner.compute_type))
         facts = Facts(
             requested=self._spec.precision,

@@ -13,11 +13,18 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from wattscribe import as_file
 from wattscribe.errors import ModelError
 
 DTYPES = ("float32", "int8", "int16", "int32", "float16", "bfloat16")
 """Type id → name."""
+BYTES = dict(zip(DTYPES, (4, 1, 2, 4, 2, 2), strict=True))
+
+_EXPONENT = {"float32": ("<u4", 0x7F800000), "float16": ("<u2", 0x7C00), "bfloat16": ("<u2", 0x7F80)}
+"""All bits of the exponent are set in NaN and in infinities alone."""
+_BLOCK_BYTES = 1 << 22
 
 _READABLE_FROM = 4
 """Earlier versions store no type ids (they predate Whisper)."""
@@ -31,6 +38,8 @@ class Variable:
     shape: tuple[int, ...]
     dtype: str
     nbytes: int
+    offset_bytes: int
+    """Where its bytes lie in the file."""
 
     @property
     def elements(self) -> int:
@@ -72,14 +81,35 @@ def read_variables(path: Path) -> list[Variable]:
         ) from error
 
 
+def require_numbers(path: Path, variables: Iterable[Variable]) -> None:
+    """Raises ModelError where a weight is no number: what is heard with it would be empty or nonsense."""
+    with as_file.open_bytes(path) as file:
+        for each in variables:
+            if each.dtype not in _EXPONENT:
+                continue
+            word, mask = _EXPONENT[each.dtype]
+            file.seek(each.offset_bytes)
+            left = each.nbytes
+            while left > 0 and (data := file.read(min(left, _BLOCK_BYTES))):
+                left -= len(data)
+                bits = np.frombuffer(data, dtype=word, count=len(data) // np.dtype(word).itemsize)
+                if ((bits & mask) == mask).any():
+                    raise ModelError(
+                        f"its weights {each.name} are no numbers (NaN)", where=path, fix="Convert the model again"
+                    )
+
+
 def _variable(file: BinaryIO) -> Variable:
     name = _text(file)
     rank = _number(file, "<B")
     shape = struct.unpack(f"<{rank}I", file.read(4 * rank))
     dtype = DTYPES[_number(file, "<B")]
     nbytes = _number(file, "<I")
+    if prod(shape) * BYTES[dtype] != nbytes:
+        raise EOFError(f"{name[:40]} of {[*shape][:8]} {dtype} takes {nbytes} bytes")
+    offset = file.tell()
     file.seek(nbytes, 1)
-    return Variable(name=name, shape=shape, dtype=dtype, nbytes=nbytes)
+    return Variable(name=name, shape=shape, dtype=dtype, nbytes=nbytes, offset_bytes=offset)
 
 
 def _number(file: BinaryIO, kind: str) -> int:

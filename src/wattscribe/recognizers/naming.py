@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast
 
 from wattscribe.errors import InputError
 from wattscribe.models import SHIPPED, locate
 from wattscribe.recognizers.detect import runtime_of
-from wattscribe.recognizers.registry import RUNTIMES, RuntimeEntry
-from wattscribe.records import MAX_BATCH, MAX_THREADS, RecognizerSpec, Runtime
+from wattscribe.recognizers.registry import RuntimeEntry, entry_of, runtimes
+from wattscribe.records import MAX_BATCH, MAX_THREADS, RecognizerSpec
 from wattscribe.text_files import whole
 
 
@@ -30,8 +30,12 @@ def parse_model(
     """
     name, _, query = text.partition("?")
     runtime, model = _split(name)
-    entry = RUNTIMES[runtime]
-    if entry.directory:
+    entry = entry_of(runtime)
+    if entry is None:
+        raise InputError(f"there is no runtime {runtime!r}", where=text, fix=_runtimes())
+    if runtime == "python":
+        _require_class(model, text)
+    elif entry.directory:
         model = str(locate(model)) if model in SHIPPED else model
         _require_directory(model)
     elif runtime != "fake" and not model:
@@ -39,7 +43,7 @@ def parse_model(
     elif _looks_like_path(model):
         _require_directory(model)
     spec = RecognizerSpec(
-        runtime=cast(Runtime, runtime),
+        runtime=runtime,
         model=model,
         precision=entry.precisions[0] if precision is None else precision,
         device=device,
@@ -53,7 +57,7 @@ def parse_model(
 
 def check(spec: RecognizerSpec) -> RuntimeEntry:
     """The spec's runtime entry; raises InputError where the spec asks for something that the runtime does not have."""
-    entry = RUNTIMES.get(spec.runtime)
+    entry = entry_of(spec.runtime)
     if entry is None:
         raise InputError(f"there is no runtime {spec.runtime!r}", fix=_runtimes())
     if spec.precision not in entry.precisions:
@@ -63,8 +67,8 @@ def check(spec: RecognizerSpec) -> RuntimeEntry:
     device, _, index = spec.device.partition(":")
     if device not in entry.devices:
         raise InputError(f"{spec.runtime} has no device {spec.device!r}", where=spec.name, fix=_one_of(entry.devices))
-    unknown = sorted(set(spec.options) - set(entry.options))
-    if unknown:
+    unknown = sorted(set(spec.options) - set(entry.options)) if entry.options is not None else []
+    if unknown and entry.options is not None:
         raise InputError(f"{spec.runtime} has no option {unknown[0]!r}", where=spec.name, fix=_one_of(entry.options))
     if index and (whole(index) is None or len(index) > 4):
         raise InputError(f"there is no device {spec.device!r}", where=spec.name, fix="Write cuda or cuda:N")
@@ -77,7 +81,7 @@ def check(spec: RecognizerSpec) -> RuntimeEntry:
 def _split(text: str) -> tuple[str, str]:
     """Runtime and model; a directory without a runtime is recognised by its content."""
     runtime, colon, model = text.partition(":")
-    if colon and runtime in RUNTIMES:
+    if colon and runtime in runtimes():
         return runtime, model
     path = locate(text)
     if path.is_dir():
@@ -100,6 +104,11 @@ def _require_directory(model: str) -> None:
         raise InputError(what, where=model or "(empty)", fix="Give the directory that holds the model's files")
 
 
+def _require_class(model: str, text: str) -> None:
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*", model):
+        raise InputError("no class is named", where=text, fix="Write python:MODULE:CLASS?option=value")
+
+
 def _parse_query(query: str, text: str) -> dict[str, str]:
     """`a=1&b=2` → {'a': '1', 'b': '2'}."""
     options = {}
@@ -116,4 +125,4 @@ def _one_of(names: Iterable[str]) -> str:
 
 
 def _runtimes() -> str:
-    return "Write runtime:model with one of: " + ", ".join(f"{name}:" for name in RUNTIMES)
+    return "Write runtime:model with one of: " + ", ".join(f"{name}:" for name in runtimes())

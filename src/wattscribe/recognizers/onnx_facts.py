@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
+from wattscribe.errors import ModelError
 from wattscribe.onnxfile import DTYPES
 from wattscribe.recognizers.audit import BITS, Facts, judge
 from wattscribe.recognizers.clipping import clipping_note
@@ -27,6 +30,8 @@ _PASSING = {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze", "Slice",
 
 _NOT_WEIGHTS = {"int64", "uint64", "bool", "string"}
 """Shapes, indices and masks: no runtime keeps weights in these."""
+_AT_ONCE = 1 << 22
+"""Values looked at together, so that the weights are never all in memory."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,14 +61,19 @@ class _Count:
 
 
 def audit_onnx(spec: RecognizerSpec, files: Sequence[Path], *, device: str) -> PrecisionAudit:
-    """The audit of a model made of these files. Files of onnxruntime's .ort format are counted by size, as `unknown`."""
+    """The audit of a model made of these files. Files of onnxruntime's .ort format are counted by size, as `unknown`.
+
+    Raises ModelError for weights that are no numbers: runtimes go on with them in silence.
+    """
     count = _Count()
     opaque = 0
     for path in files:
         if path.suffix == ".ort":
             opaque += path.stat().st_size
         else:
-            _count(read_header(path).graph, count, None)
+            graph = read_header(path).graph
+            _require_numbers(graph, path)
+            _count(graph, count, None)
     if opaque:
         count.weight_bytes["unknown"] += opaque
     only = sum(size for key, size in count.dequantised.items() if key not in count.integer)
@@ -78,6 +88,17 @@ def audit_onnx(spec: RecognizerSpec, files: Sequence[Path], *, device: str) -> P
         note="files: " + ", ".join(path.name for path in files),
     )
     return replace(judge(facts), note=clipping_note(files) if device == "cpu" else None)
+
+
+def _require_numbers(graph: Graph, path: Path) -> None:
+    """Infinities may stand for what can never be said; NaN stands for nothing."""
+    for tensor in graph.tensors():
+        if tensor.dtype in ("float32", "float16") and tensor.data is not None and len(tensor.data) == tensor.nbytes:
+            values = np.frombuffer(tensor.data, dtype=tensor.dtype)
+            if any(np.isnan(values[at : at + _AT_ONCE]).any() for at in range(0, len(values), _AT_ONCE)):
+                raise ModelError(
+                    f"its weights {tensor.name} are no numbers (NaN)", where=path, fix="Copy or export the model again"
+                )
 
 
 def _count(graph: Graph, count: _Count, outer: _Scope | None) -> None:

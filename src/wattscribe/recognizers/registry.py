@@ -1,12 +1,17 @@
-"""Which runtimes there are and what each can do, known without importing any of them."""
+"""Which runtimes there are and what each can do, known without importing any of them.
+
+Others come from outside: `python:module:Class` names a class that need not be installed; a package registers its own under the
+entry point group `wattscribe.recognizers`, whose names are then runtimes like those that ship.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import get_args
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from typing import Any
 
-from wattscribe.records import Runtime
+from wattscribe.errors import InputError
 
 STORED = "stored"
 """Precision "as the model directory stores it": nothing is asked for, so nothing can be missed."""
@@ -36,7 +41,8 @@ class RuntimeEntry:
     precisions: tuple[str, ...]
     """The first is the default."""
     devices: tuple[str, ...] = ("cpu",)
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] | None = field(default_factory=dict)
+    """None: any, which the class itself checks."""
     packages: tuple[str, ...] = ()
     """Import names that must be there."""
     extra: str | None = None
@@ -105,6 +111,13 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         directory=True,
         prepare="wattscribe.recognizers.onnx:prepare",
     ),
+    "python": RuntimeEntry(
+        target="wattscribe.recognizers.foreign:open_class",
+        model="module:Class, where the class takes a RecognizerSpec",
+        precisions=(STORED, "fp32", "fp16", "bf16", "int8"),
+        devices=("cpu", "cuda"),
+        options=None,
+    ),
     "fake": RuntimeEntry(
         target="wattscribe.testing.recognizer:FakeRecognizer",
         model="any label",
@@ -131,5 +144,33 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
     ),
 }
 
-if set(RUNTIMES) != set(get_args(Runtime)):  # pragma: no cover - a mistake of ours, found at the first import
-    raise RuntimeError("registry and records.Runtime name different runtimes")
+GROUP = "wattscribe.recognizers"
+"""Entry points of other packages, by the name of the runtime: a class that takes a RecognizerSpec, or a RuntimeEntry."""
+
+
+def runtimes() -> list[str]:
+    """The names of all that there are here."""
+    return [*RUNTIMES, *sorted({each.name for each in metadata.entry_points(group=GROUP)} - set(RUNTIMES))]
+
+
+def entry_of(runtime: str) -> RuntimeEntry | None:
+    """One runtime; None where nobody registers it. Raises InputError for a package whose entry point cannot be loaded."""
+    if runtime in RUNTIMES:
+        return RUNTIMES[runtime]
+    registered = registered_as(runtime)
+    if registered is None or isinstance(registered, RuntimeEntry):
+        return registered
+    return replace(RUNTIMES["python"], model="what its class takes")
+
+
+def registered_as(runtime: str) -> Any:
+    """What a package registers under this name; None: nothing. Raises InputError where it cannot be loaded."""
+    for point in metadata.entry_points(group=GROUP, name=runtime):
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"the runtime {runtime}: of the package {point.dist.name if point.dist else '?'} cannot be loaded: {error}",
+                fix="Install what it needs, or uninstall it",
+            ) from error
+    return None

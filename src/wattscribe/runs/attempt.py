@@ -140,6 +140,7 @@ class Attempt:
             ),
             warmup=self.limits.warmup,
             memory_limit_bytes=self.limits.memory_bytes,
+            quiet_s=self.power.memory_s,
         )
 
     def _take(self, message: Message, worker: WorkerProcess) -> None:

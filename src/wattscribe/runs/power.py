@@ -81,13 +81,18 @@ class Power:
         pending, self._pending = self._pending, []
         return join(pending)
 
-    def settle(self) -> None:
-        """Let the sensors forget what came before a window."""
+    @property
+    def memory_s(self) -> float:
+        """How long the slowest sensor still shows what is over."""
         memories_s = [_memory_s(each) for each in self._total_channels()] if self.sampler is not None else []
         if self.recorded_elsewhere:
             memories_s.append(EXTERNAL_SETTLE_S)
-        if memories_s:
-            self.clock.sleep(min(MAX_SETTLE_S, max(memories_s)))
+        return min(MAX_SETTLE_S, max(memories_s, default=0.0))
+
+    def settle(self) -> None:
+        """Let the sensors forget what came before a window."""
+        if memory_s := self.memory_s:
+            self.clock.sleep(memory_s)
 
     def rest(self) -> Window | None:
         """Do nothing for one idle baseline; None where no sensor would see it."""

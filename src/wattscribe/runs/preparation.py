@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from wattscribe.recognizers import RUNTIMES
+from wattscribe.recognizers.registry import entry_of
 from wattscribe.records import RecognizerSpec, Trial, from_json, to_json
 from wattscribe.runs.process import die_with, worker_environment
 from wattscribe.runs.progress import Watcher
@@ -34,7 +34,7 @@ def prepare_all(
     wanted: dict[str, tuple[RecognizerSpec, float]] = {}
     for trial in trials:
         spec = trial.recognizer
-        if RUNTIMES[spec.runtime].prepare is None:
+        if (entry := entry_of(spec.runtime)) is None or entry.prepare is None:
             continue
         files_s = 0.0 if trial.streaming_latency else spools[key_of(trial)].audio_s
         _, most_s = wanted.get(name_of(spec), (spec, 0.0))

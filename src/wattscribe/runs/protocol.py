@@ -30,6 +30,8 @@ class Job:
     pieces: tuple[Place, ...]
     warmup: int
     memory_limit_bytes: int | None = None
+    quiet_s: float = 0.0
+    """The worker does nothing for so long after its window: a sensor that averages would count its end to the window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,7 @@ class Worker:
         with contextlib.closing(recognizer), Path(job.spool).open("rb", buffering=0) as spool:
             self._warm_up(batches[: job.warmup], recognizer, spool, streaming)
             self._receive(Go)
-            self._hear_all(batches, recognizer, spool, streaming, footprint)
+            self._hear_all(batches, recognizer, spool, streaming, footprint, job.quiet_s)
 
     def report(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """`sys.excepthook`: tell the runner why, leave the traceback in the log, end."""
@@ -116,6 +116,7 @@ class Worker:
         spool: FileIO,
         streaming: bool,
         footprint: _Footprint,
+        quiet_s: float,
     ) -> None:
         starved_before_s = _starved_s()
         window_start_s, window_cpu_s = time.monotonic(), time.process_time()
@@ -131,6 +132,7 @@ class Worker:
         starved_s = _starved_s()
         if starved_s is not None and starved_before_s is not None:
             starved_s = max(0.0, starved_s - starved_before_s)
+        time.sleep(quiet_s)
         peak_bytes, gpu_bytes = (
             footprint.peak_bytes(),
             footprint.gpu_bytes(),

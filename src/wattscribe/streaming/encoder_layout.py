@@ -17,6 +17,8 @@ from wattscribe.streaming.nemo import Nemo
 
 _SHORTEST_TAIL_S = 0.8
 """What the published zipformers of 320 ms ask for (sherpa-onnx's examples pad as much)."""
+_MOST_BANDS, _MOST_FRAMES = 1024, 1 << 16
+"""Eleven minutes in one call."""
 _EMISSION_DELAY_S = 0.35
 """How late after its sound a token may be emitted: what 0.8 s leave over a zipformer's segment of 45 frames."""
 
@@ -117,7 +119,7 @@ def read_layout(net: Any, path: Path) -> EncoderLayout:
         batch=batch, metadata=metadata, path=path,
     )  # fmt: skip
     segment, shift = _segment(audio, metadata, path)
-    feature_dim = audio.shape[2] if isinstance(audio.shape[2], int) else 80
+    feature_dim = _bands(audio.shape[2], segment, path)
     if metadata.get("feature") == "whisper":
         raise ModelError("takes Whisper features, which this runtime does not compute", where=path, fix="Use sherpa:")
     return EncoderLayout(
@@ -142,6 +144,7 @@ def _read_nemo(
     audio, lengths = inputs[:2]
     bands = audio.shape[1] if isinstance(audio.shape[1], int) else layout.number(metadata, "feat_dim", path) or 80
     segment, shift = layout.required(metadata, "window_size", path), layout.required(metadata, "chunk_shift", path)
+    bands = _bands(bands, segment, path)
     return EncoderLayout(
         audio=audio,
         lengths=lengths,
@@ -154,6 +157,16 @@ def _read_nemo(
         batchable=isinstance(audio.shape[0], str) and all(spec.batch_axis is not None for spec in states),
         nemo=nemo.read(metadata, path),
     )
+
+
+def _bands(stated: int | str, segment: int, path: Path) -> int:
+    """Values of a feature frame. Raises ModelError for features that no front end makes, or no memory holds."""
+    bands = stated if isinstance(stated, int) else 80
+    if not 1 <= bands <= _MOST_BANDS or not 1 <= segment <= _MOST_FRAMES:
+        raise ModelError(
+            f"takes {segment} frames of {bands} values, which are no speech features", where=path, fix="Export it again"
+        )
+    return bands
 
 
 def _no_more_than(segment: int, shift: int, stated: str, limit: str, path: Path) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
+from wattscribe.text_files import whole
+
+MOST = 1 << 20
+"""Of anything that metadata count: tokens of a vocabulary, frames of a segment, values of a vector."""
+MOST_VALUES = 1 << 28
+"""Of a state, of a segment's features: a gibibyte of float32, hundreds of times the largest published."""
 
 Array = NDArray[Any]
 _TYPES: Mapping[str, str] = {
@@ -60,7 +67,16 @@ def ports(values: Sequence[Any], path: Path) -> tuple[Port, ...]:
     for value in values:
         if value.type not in _TYPES:
             raise ModelError(f"{value.name!r} is a {value.type}, which the runtime cannot feed", where=path)
-        shape = tuple(size if isinstance(size, (int, str)) else f"?{axis}" for axis, size in enumerate(value.shape))
+        shape = tuple(
+            size if isinstance(size, int) or (isinstance(size, str) and size) else f"?{axis}"
+            for axis, size in enumerate(value.shape)
+        )
+        if any(isinstance(size, int) and not 0 <= size <= MOST_VALUES for size in shape):
+            raise ModelError(
+                f"{value.name!r} is of the shape {[*shape]}, which nothing can be",
+                where=path,
+                fix="Export the model again",
+            )
         found.append(Port(name=value.name, dtype=_TYPES[value.type], shape=shape))
     return tuple(found)
 
@@ -125,14 +141,20 @@ def _spec(port: Port, output: Port, batch: int | str, metadata: Mapping[str, str
             shape.append(1)
         elif isinstance(output.shape[index], int):
             shape.append(int(output.shape[index]))
-        elif metadata.get(size, "").isdecimal():
-            shape.append(int(metadata[size]))
+        elif (stated := number(metadata, size, path)) is not None:
+            shape.append(stated)
         else:
             raise ModelError(
                 f"state {port.name!r} has the dimension {size!r}, which neither graph nor metadata gives",
                 where=path,
                 fix=f"Export it with a fixed size, or with metadata {size}=SIZE",
             )
+    if prod(shape) > MOST_VALUES:
+        raise ModelError(
+            f"state {port.name!r} is of the shape {shape}, which no memory holds",
+            where=path,
+            fix="Export the model again",
+        )
     return StateSpec(name=port.name, output=output.name, dtype=port.dtype, shape=tuple(shape), batch_axis=axis)
 
 
@@ -141,11 +163,14 @@ def number(metadata: Mapping[str, str], key: str, path: Path) -> int | None:
     text = metadata.get(key)
     if text is None:
         return None
-    if not text.strip().isdecimal() or int(text) < 1:
+    value = whole(text.strip())
+    if value is None or not 1 <= value <= MOST:
         raise ModelError(
-            f"metadata {key}={text!r} is not a positive whole number", where=path, fix="Export the model again"
+            f"metadata {key}={text[:40]!r} is not a positive whole number, {MOST} at most",
+            where=path,
+            fix="Export the model again",
         )
-    return int(text)
+    return value
 
 
 def required(metadata: Mapping[str, str], key: str, path: Path) -> int:

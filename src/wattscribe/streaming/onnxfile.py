@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from wattscribe import as_file, protobuf
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import DTYPES, ORT_MARK, not_onnx_but_ort
+from wattscribe.onnxfile import DTYPES, ORT_MARK, check_order, check_shape, not_onnx_but_ort
+from wattscribe.text_files import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,13 @@ class Tensor:
 
     def array(self) -> NDArray[np.generic]:
         """The values; ModelError for types that NumPy has not."""
-        if self.data is None or self.dtype not in np.sctypeDict:
+        if self.data is None or self.dtype == "string" or self.dtype not in np.sctypeDict:
             raise ModelError(f"the values of tensor {self.name!r} ({self.dtype}) cannot be read")
+        if len(self.data) != self.nbytes:
+            raise ModelError(
+                f"tensor {self.name!r} holds {len(self.data)} bytes, {self.nbytes} expected",
+                fix="Export the model again",
+            )
         return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape)
 
 
@@ -158,7 +164,9 @@ def parse_onnx(data: bytes, path: Path) -> OnnxFile:
                 key, entry = _pair(protobuf.view(value))
                 if key is not None:
                     metadata[protobuf.text(key)] = protobuf.text(entry) if entry is not None else ""
-    except protobuf.WireError as error:
+    except RecursionError:
+        raise _not_onnx(path, "its graphs are nested too deeply") from None
+    except ValueError as error:
         raise _not_onnx(path, str(error)) from None
     if graph is None or not opsets:
         raise _not_onnx(path, "it holds no graph")
@@ -200,6 +208,7 @@ def _graph(message: memoryview, path: Path) -> Graph:
         elif number == 12:
             outputs.append(_value_info(part))
         rest.append((number, part))
+    check_order([(node.inputs, node.outputs) for node in nodes])
     weights = {tensor.name for tensor in initializers}
     return Graph(
         nodes=tuple(nodes),
@@ -287,6 +296,7 @@ def _tensor(message: memoryview, path: Path) -> Tensor:
             if key is not None and entry is not None:
                 external[protobuf.text(key)] = protobuf.text(entry)
     dtype, bits = DTYPES.get(kind, (f"type{kind}", 0))
+    check_shape(dims)
     if external:
         data = _external(external, path, name)
     elif data is None and typed:
@@ -300,11 +310,11 @@ def _typed_data(typed: Mapping[int, Sequence[memoryview | int]], dtype: str) -> 
     number, parts = next(iter(typed.items()))
     if number in (4, 10):  # float_data, double_data: little-endian already, one element or a packed run each
         return memoryview(b"".join(bytes(protobuf.view(part)) for part in parts))
-    if dtype not in np.sctypeDict:
+    if dtype == "string" or dtype not in np.sctypeDict:
         return None
     values = [value for part in parts for value in protobuf.integers(part)]
     if dtype == "float16":  # int32_data carries its bit pattern
-        return memoryview(np.array(values, dtype=np.uint16).tobytes())
+        return memoryview(np.array(values).astype(np.uint16).tobytes())
     return memoryview(np.array(values).astype(dtype).tobytes())
 
 
@@ -323,8 +333,10 @@ def _external(entry: Mapping[str, str], path: Path, name: str) -> memoryview:
             where=path,
             fix=f"Put {location} beside {path.name}, as it was exported",
         )
-    offset = int(entry.get("offset", 0))
-    size = int(entry["length"]) if "length" in entry else file.stat().st_size - offset
+    offset = whole(entry.get("offset", "0"))
+    if offset is None or (length := whole(entry.get("length", "0"))) is None:
+        raise protobuf.WireError(f"weight {name!r} has no place in {location!r}")
+    size = length if "length" in entry else file.stat().st_size - offset
     if size <= 0 or offset + size > file.stat().st_size:
         raise ModelError(f"its weights {location!r} are truncated", where=path, fix="Export or download the file again")
     return np.memmap(file, dtype=np.uint8, mode="r", offset=offset, shape=(size,)).data

@@ -51,7 +51,11 @@ def open_session(
     source: bytes | str = str(ready or path) if model is None else model
     with Running(path, "cannot be executed"):
         return onnxruntime.InferenceSession(
-            source, options, providers=["CPUExecutionProvider"], disabled_optimizers=_none_but_first_give_back()
+            source,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=_none_but_first_give_back(),
+            enable_fallback=0,  # which prints to standard output, and tries the same once more
         )
 
 

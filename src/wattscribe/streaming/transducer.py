@@ -30,6 +30,7 @@ from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
 from wattscribe.streaming.vocabulary import Vocabulary, read_vocabulary
 
+FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 DECODINGS = ("greedy", "beam")
 SEGMENTS_AHEAD = 2
 """Segments of a file that are decoded together: the joiner's calls fall by a fifth. With more its extra rows cost more time than
@@ -377,12 +378,21 @@ def open_transducer(
         )
     else:
         decoding = replace(decoding)
-    return Transducer(
-        find_files(directory, precision),
-        threads=threads,
-        decoding=decoding,
-        tail_s=tail_s,
-        endpointing=endpointing,
-        batch_size=batch_size,
-        rewriting=rewriting,
-    )
+    files = find_files(directory, precision)
+    try:
+        return Transducer(
+            files,
+            threads=threads,
+            decoding=decoding,
+            tail_s=tail_s,
+            endpointing=endpointing,
+            batch_size=batch_size,
+            rewriting=rewriting,
+        )
+    except FOREIGN as error:  # graphs are programs of others: what they give has any shape
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError(
+            f"its graphs are none that this runtime can take ({reason})",
+            where=files.directory,
+            fix="Export the model again in sherpa-onnx's layout",
+        ) from error

@@ -15,6 +15,7 @@ from wattscribe.compression.levers import (
     factor,
     half,
     lookup,
+    recurrent,
     segments,
     sharing,
     sparse,
@@ -115,8 +116,13 @@ LEVERS: Mapping[str, Lever] = {
     ),
     "int8": Lever(
         apply=_on_model(weights.dynamic_int8), lossless=False,
-        says="linear maps in 8 bits, inputs quantised as they come (onnxruntime, dynamic), codes by GPTQ",
+        says="linear maps in 8 bits (7 of them, so that no CPU clips sums), inputs quantised as they come (onnxruntime, "
+        "dynamic), codes by GPTQ",
         takes={"rounding": str},
+    ),
+    "lstm-int8": Lever(
+        apply=_on_model(recurrent.dynamic_int8), lossless=False,
+        says="LSTMs in 8 bits (7 of them), inputs and states quantised as they come (onnxruntime, DynamicQuantizeLSTM)",
     ),
     "blockwise": Lever(
         apply=_on_model(weights.blockwise), lossless=False,

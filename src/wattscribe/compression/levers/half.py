@@ -16,7 +16,14 @@ SMALLEST_BYTES = 256
 """Smaller ones cost more in operators than they save."""
 LARGEST = 65504.0
 """Of float16."""
-_NEED_CONSTANTS = ("MatMulNBits", "DequantizeLinear", "QuantizeLinear", "QLinearConv", "MatMulInteger")
+_NEED_CONSTANTS = (
+    "MatMulNBits",
+    "DequantizeLinear",
+    "QuantizeLinear",
+    "QLinearConv",
+    "MatMulInteger",
+    "DynamicQuantizeLSTM",
+)
 
 
 def fp16(
