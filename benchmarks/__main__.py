@@ -65,7 +65,7 @@ def parsed(text: str) -> Any:
 
 def machine() -> dict[str, Any]:
     """What the figures hold for; versions of libraries included."""
-    from wattscribe.meters.machine import describe
+    from wattscribe.metering.machine import describe
 
     return {key: value for key, value in describe().items() if value not in (None, [], {})}
 

@@ -25,12 +25,12 @@ from typing import Any
 from benchmarks import compress_fronts as fronts_of
 from benchmarks import compress_reference as reference
 from benchmarks import compress_tuned
-from wattscribe.compress import outcome
-from wattscribe.compress.bits import BLOCKS, ladder
-from wattscribe.compress.linears import linears
-from wattscribe.compress.moves import LEAST_WEIGHTS
-from wattscribe.compress.recipe import Step
-from wattscribe.compress.run import Options, compress_model
+from wattscribe.compression import outcome
+from wattscribe.compression.bits import BLOCKS, ladder
+from wattscribe.compression.linears import linears
+from wattscribe.compression.moves import LEAST_WEIGHTS
+from wattscribe.compression.recipe import Step
+from wattscribe.compression.run import Options, compress_model
 from wattscribe.errors import WattscribeError
 from wattscribe.models import REFERENCE
 
@@ -158,7 +158,7 @@ def strategy(run: Run, name: str) -> dict[str, Any] | None:
     kept = run.cache / f"strategy-{name}-{reference.digest()}.json"
     if not kept.is_file():
         options = Options(
-            data=(run.dev,), max_wer_increase=100 * reference.LIMIT, strategy=name, limit=60 if run.reduced else 120,
+            data=(run.dev,), max_wer_increase_points=100 * reference.LIMIT, strategy=name, limit=60 if run.reduced else 120,
             cache=run.cache, trials=20, calibration_s=100.0, probe_s=60.0,
             storage=run.cache / "search.journal" if name == "search" else None,
         )  # fmt: skip
@@ -242,7 +242,8 @@ def on_zipformer(run: Run) -> list[str]:
     data = run.shared
     options = Options(
         data=(str(data / "librispeech"), str(data / "ljspeech")), unlabelled=(str(data / "unlabelled"),), recipe=RECIPE,
-        test_data=() if run.reduced else ("bundled", str(data / "librispeech-noisy")), max_wer_increase=100 * reference.LIMIT,
+        test_data=() if run.reduced else ("bundled", str(data / "librispeech-noisy")),
+        max_wer_increase_points=100 * reference.LIMIT,
         max_latency_ms=640, limit=20 if run.reduced else None, cache=run.cache, calibration_s=60.0 if run.reduced else 180.0,
         probe_s=30.0 if run.reduced else 110.0,
     )  # fmt: skip

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wattscribe.compress.levers.width import pairs
-from wattscribe.compress.recipe import Step
-from wattscribe.compress.strategies import Uniform
-from wattscribe.compress.workbench import LOSSLESS, Workbench, joined
+from wattscribe.compression.levers.width import pairs
+from wattscribe.compression.recipe import Step
+from wattscribe.compression.strategies import Uniform
+from wattscribe.compression.workbench import LOSSLESS, Workbench, joined
 
 TAIL = (
     Step(lever="int8", component="joiner"),

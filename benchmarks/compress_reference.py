@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wattscribe import records
-from wattscribe.compress import levers
-from wattscribe.compress.acceptance import non_inferiority
-from wattscribe.compress.calibrate import Calibration
-from wattscribe.compress.candidate import COMPONENTS, Candidate, proto, read_candidate
-from wattscribe.compress.levers import segments
-from wattscribe.compress.lift import lifted
-from wattscribe.compress.measure import Decoded, Measurer, listen
-from wattscribe.compress.recipe import read_recipe
-from wattscribe.compress.run import Options, make_bench
-from wattscribe.compress.speech import SpeechSet, read_speech
-from wattscribe.compress.workbench import Workbench
+from wattscribe.compression import levers
+from wattscribe.compression.acceptance import non_inferiority
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.candidate import COMPONENTS, Candidate, proto, read_candidate
+from wattscribe.compression.levers import segments
+from wattscribe.compression.lift import lifted
+from wattscribe.compression.measure import Decoded, Measurer, listen
+from wattscribe.compression.recipe import read_recipe
+from wattscribe.compression.run import Options, make_bench
+from wattscribe.compression.speech import SpeechSet, read_speech
+from wattscribe.compression.workbench import Workbench
 from wattscribe.energy import devices
 from wattscribe.models import REFERENCE
 from wattscribe.scoring import ErrorCounts, PairedResult, count_errors
@@ -84,7 +84,9 @@ def dense(folder: Path = REFERENCE) -> dict[str, Candidate]:
 def workbench(dev: str, *, device: str = "wearable", model: Path = REFERENCE, seed: int = 0, limit: int | None = None,
               cache: Path | None = None, shuffled: bool = False) -> Workbench:  # fmt: skip
     """For carrying recipes out: calibrated on the development speech, labels aside; `shuffled`, on a draw of it by the seed."""
-    options = Options(data=(dev,), device=device, max_wer_increase=100 * LIMIT, seed=seed, limit=limit, cache=cache)
+    options = Options(
+        data=(dev,), device=device, max_wer_increase_points=100 * LIMIT, seed=seed, limit=limit, cache=cache
+    )
     bench = make_bench(lifted(read_candidate(model)), options, print)
     if shuffled:
         bench.calibration = Calibration(bench.original, bench.dev.part(CALIBRATED, seed=seed))

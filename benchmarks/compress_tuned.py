@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import compress_reference as reference
-from wattscribe.compress.candidate import Candidate
-from wattscribe.compress.dense.tune import prune_and_tune
-from wattscribe.compress.recipe import read_recipe
-from wattscribe.compress.run import Options, make_bench
+from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.dense.tune import prune_and_tune
+from wattscribe.compression.recipe import read_recipe
+from wattscribe.compression.run import Options, make_bench
 
 CONFIGS = {name: Path(__file__).parent / "tune" / f"{name}.toml" for name in ("targeted", "uniform")}
 CHECKPOINT = Path.home() / ".cache" / "wattscribe" / "reference-voices"
@@ -24,7 +24,9 @@ def tuned(checkpoint: Path, dev: str, cache: Path, say: Callable[[str], None] = 
     found: dict[str, Candidate] = {}
     for name, config in CONFIGS.items():
         _, pruned = prune_and_tune(checkpoint, config, cache=cache, say=say)
-        bench = make_bench(pruned, Options(data=(dev,), cache=cache, max_wer_increase=100 * reference.LIMIT), say)
+        bench = make_bench(
+            pruned, Options(data=(dev,), cache=cache, max_wer_increase_points=100 * reference.LIMIT), say
+        )
         found[f"{name}, fine-tuned, 1280 ms"] = bench.build(steps)
         if name == "uniform":
             plain = bench.build(stored)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from wattscribe.meters import Sampler, open_meters
+from wattscribe.metering import Sampler, open_meters
 from wattscribe.testing import sensor_trees
 
 LIMIT_SHARE = 0.01

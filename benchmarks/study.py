@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.journal import read_run
+from wattscribe.pages import write_html
+from wattscribe.pages.sentences import starved_sentences
 from wattscribe.records import RunFacts
-from wattscribe.report import write_html
-from wattscribe.report.sentences import starved_sentences
-from wattscribe.report.table import Row, view
-from wattscribe.report.words import MISSING, bytes_text, interval_text, number, percent_text
+from wattscribe.results.table import Row, view
+from wattscribe.results.words import MISSING, bytes_text, interval_text, number, percent_text
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "study.md"
@@ -294,8 +294,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 # --- pictures --------------------------------------------------------------------------------------------------------
 def take_pictures(facts: RunFacts, folder: Path) -> None:
     """The four figures as a page of 1280 px shows them, and the first screens of the page at 1280 and 390 px."""
-    from tests.report.browser import MISSING as NO_BROWSER
-    from tests.report.browser import Browser
+    from tests.pages.browser import MISSING as NO_BROWSER
+    from tests.pages.browser import Browser
 
     if NO_BROWSER is not None:
         raise SystemExit(f"no pictures: {NO_BROWSER}")

@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from wattscribe.bench import experiment
 from wattscribe.cli.profile import read_laws
-from wattscribe.compress.recipe import read_recipe
+from wattscribe.compression.recipe import read_recipe
 from wattscribe.corpora import open_corpus
 from wattscribe.energy import devices
 from wattscribe.energy.constants import draw
 from wattscribe.errors import WattscribeError
-from wattscribe.meters import tegrastats_log
-from wattscribe.meters.recordings import read as read_recording
+from wattscribe.metering import tegrastats_log
+from wattscribe.metering.recordings import read as read_recording
 from wattscribe.records import Utterance, json_text
+from wattscribe.runs import experiment
 from wattscribe.streaming.phrases import read_phrases
 from wattscribe.streaming.vocabulary import read_vocabulary
 

@@ -22,12 +22,13 @@ settings.load_profile("repeatable")
 
 
 ALONE = (
-    "tests/bench/test_killed.py",
-    "tests/bench/test_preparation.py",
-    "tests/bench/test_worker.py",
+    "tests/runs/test_killed.py",
+    "tests/runs/test_measuring.py",
+    "tests/runs/test_preparation.py",
+    "tests/runs/test_worker.py",
     "tests/cli/test_demo.py",
-    "tests/meters/test_sampler.py",
-    "tests/meters/test_simulated_board.py",
+    "tests/metering/test_sampler.py",
+    "tests/metering/test_simulated_board.py",
     "tests/process",
 )
 """What times things, fills both cores or counts processes."""

@@ -11,16 +11,17 @@ from pathlib import Path
 
 from tests.energy.builders import component, workload
 from wattscribe import api
-from wattscribe.bench.experiment import Experiment, differences
-from wattscribe.bench.runner import recorded_experiment
 from wattscribe.errors import WattscribeError
 from wattscribe.journal import FILE_NAME, Heard, Journal, read_run
 from wattscribe.journal_file import SCHEMA
 from wattscribe.journal_rows import COLUMNS
+from wattscribe.pages import to_csv, to_markdown
+from wattscribe.pages import to_json as report_json
+from wattscribe.pages.run_page import run_page
 from wattscribe.records import Counts, Rejected, RunFacts
-from wattscribe.report import rows, to_csv, to_markdown
-from wattscribe.report import to_json as report_json
-from wattscribe.report.run_page import run_page
+from wattscribe.results import rows
+from wattscribe.runs.experiment import Experiment, differences
+from wattscribe.runs.runner import recorded_experiment
 from wattscribe.testing.recorder import Recorder, load_of, mirrored_marks, span_of
 from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.attacks import DIGITS, READERS, attack, prepare, unsound
-from wattscribe.bench.process import last_line
 from wattscribe.cli import main
 from wattscribe.errors import InputError
+from wattscribe.runs.process import last_line
 from wattscribe.text_files import parse_json, read_toml
 
 LONGEST_S = 5.0

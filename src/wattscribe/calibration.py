@@ -1,4 +1,4 @@
-"""Join measured runs with the energy model: `api.calibrate` and `wattscribe calibrate` are this."""
+"""Join measured runs with the energy model: `wattscribe.calibrate` and `wattscribe calibrate` are this."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def calibrate_runs(runs: Sequence[Path | str], *, seed: int = 0) -> tuple[Calibr
 
 def observations_of(facts: RunFacts) -> tuple[list[Observation], list[Skipped]]:
     """One observation per finished trial that has a measured energy and counted invocations."""
-    from wattscribe.report.cost import energy_of, energy_rule
+    from wattscribe.results.cost import energy_of, energy_rule
 
     rule = energy_rule(facts)
     found: list[Observation] = []

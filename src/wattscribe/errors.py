@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _ENDLESS = re.compile(r"(\S{200})\S{4000,}(\S{50})")
 
@@ -10,6 +11,14 @@ _ENDLESS = re.compile(r"(\S{200})\S{4000,}(\S{50})")
 def shortened(text: str) -> str:
     """The text with every word that is longer than any path, a number of 5,000 digits for instance, told by its ends."""
     return _ENDLESS.sub(r"\1…\2", text)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str | None:
+    """`did you mean seed?` for a name that is mistyped, shortened or from an earlier version; None where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(names), n=1)
+    return f"did you mean {near[0]}?" if near else None
 
 
 class WattscribeError(Exception):

@@ -1,4 +1,4 @@
-"""Join a real decode with the energy model: `api.profile` and `wattscribe profile` are this."""
+"""Join a real decode with the energy model: `wattscribe.profile` and `wattscribe profile` are this."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pytest
 
 from wattscribe import terminal
 from wattscribe.cli import main
-from wattscribe.report.formats import to_csv
+from wattscribe.pages.formats import to_csv
 from wattscribe.terminal import guarded, visible
 from wattscribe.testing.runs import CLEAN, MODELS, made_up_run, store_run
 

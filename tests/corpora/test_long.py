@@ -125,9 +125,9 @@ def test_channels_that_cancel_are_told_live_too(tmp_path: Path) -> None:
 
 
 def test_a_missing_decoder_loses_its_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wattscribe.bench.plan import trial_of
-    from wattscribe.bench.spool import spool_all
     from wattscribe.records import Condition, RecognizerSpec, Trial
+    from wattscribe.runs.plan import trial_of
+    from wattscribe.runs.spool import spool_all
 
     corpus = write_manifest(tmp_path, {"a": tone(0.5), "b": tone(0.25)})
     (tmp_path / "b.wav").write_bytes(b"\x00\x00\x00\x20ftypM4A " + bytes(2000))

@@ -14,7 +14,7 @@ from wattscribe.energy import devices
 from wattscribe.energy.calibrate import Calibration, Observation, as_device, calibrate, observe, to_toml
 from wattscribe.energy.nnls import nnls
 from wattscribe.errors import InputError
-from wattscribe.meters.window import energy
+from wattscribe.metering.window import energy
 from wattscribe.records import Counts, PowerTrace, Window
 
 TRUTH = {"memory": 120e-12, "float32": 3.1e-12, "int8": 0.4e-12, "idle": 2.4}

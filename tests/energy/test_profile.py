@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.energy.builders import CHAPTER, ZIPFORMER, component, device, needs_zipformer, rates, workload
-from tests.report.browser import MISSING, Browser
+from tests.pages.browser import MISSING, Browser
 from wattscribe import api
 from wattscribe.cli import main
 from wattscribe.cli.profile import size_bytes
@@ -154,7 +154,7 @@ def test_sizes_as_people_write_them() -> None:
 @pytest.mark.browser
 @pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 def test_the_page_opens_without_a_console_error_and_escapes_names(tmp_path: Path) -> None:
-    from wattscribe.report.profile_page import write_page
+    from wattscribe.pages.profile_page import write_page
 
     evil = "<script>window.broken = true</script>"
     made = workload(

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.compress import builders
+from tests.compression import builders
 from wattscribe.as_found import TELEMETRY_OFF, as_found
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,7 +106,7 @@ def jobs(request: pytest.FixtureRequest, speech: Path, tmp_path_factory) -> Call
         "transcribe api": lambda: api("transcribe", "onnx:reference", [str(speech / "dev/0.wav")]),
         "search": lambda: api(
             "compress", speech / "toy", tmp_path_factory.mktemp("out") / "small", data=[str(speech / "dev")],
-            unlabelled=[str(speech / "dev")], strategy="search", trials=2, max_wer_increase=50.0, calibration_s=2.0,
+            unlabelled=[str(speech / "dev")], strategy="search", trials=2, max_wer_increase_points=50.0, calibration_s=2.0,
             probe_s=2.0, overwrite=True,
         ),
         "bench": lambda: bench("onnx:reference", "fake:b"),
@@ -262,7 +262,7 @@ def test_errors_of_libraries_do_reach_the_user(capfd: pytest.CaptureFixture[str]
         "with as_found():\n"
         "    logging.getLogger('torch').error('no such kernel')\n"
         "    logging.getLogger('torch').warning('deprecated')\n"
-        "    logging.getLogger('wattscribe.meters').warning('the sensor broke')\n"
+        "    logging.getLogger('wattscribe.metering').warning('the sensor broke')\n"
         "    logging.warning('advice')\n"
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, check=True)

@@ -166,11 +166,11 @@ def test_beam_search_is_left_to_sherpa_onnx(tmp_path: Path) -> None:
 
 
 def test_a_compressed_model_keeps_the_layout_and_both_runtimes_hear_the_same(tmp_path: Path) -> None:
-    from tests.compress.builders import unlabelled
-    from wattscribe.compress.calibrate import Calibration
-    from wattscribe.compress.candidate import read_candidate
-    from wattscribe.compress.levers import apply
-    from wattscribe.compress.recipe import Step
+    from tests.compression.builders import unlabelled
+    from wattscribe.compression.calibrate import Calibration
+    from wattscribe.compression.candidate import read_candidate
+    from wattscribe.compression.levers import apply
+    from wattscribe.compression.recipe import Step
 
     candidate = read_candidate(nemo_models.build(tmp_path / "model", width=64))
     calibration, size = Calibration(candidate, unlabelled(2)), candidate.size_bytes

@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from tests.compress import builders
+from tests.compression import builders
 from tests.streaming import models
-from wattscribe.compress.candidate import read_candidate
-from wattscribe.compress.levers import apply
-from wattscribe.compress.recipe import Step
+from wattscribe.compression.candidate import read_candidate
+from wattscribe.compression.levers import apply
+from wattscribe.compression.recipe import Step
 from wattscribe.errors import InputError, ModelError
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.files import find_files

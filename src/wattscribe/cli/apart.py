@@ -36,7 +36,7 @@ def split(verb: str) -> tuple[int | None, Masked]:
     except OSError:  # no more processes are allowed: the work itself may still be done
         return None, masked
     if child == 0:
-        from wattscribe.bench.process import die_with
+        from wattscribe.runs.process import die_with
 
         die_with(parent)
         return None, masked
@@ -72,7 +72,7 @@ def _waited(child: int) -> tuple[int, signal.Signals | None]:
 
 def _died(verb: str, number: int, order: signal.Signals | None) -> int:
     """Say of what; returns the exit status."""
-    from wattscribe.bench.process import exit_in_words
+    from wattscribe.runs.process import exit_in_words
 
     if order is not None:
         with guarded():

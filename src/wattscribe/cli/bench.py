@@ -14,10 +14,12 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Group, Parameter
 
-from wattscribe.bench.experiment import Experiment, check, load, split_list, split_numbers, split_options
-from wattscribe.bench.progress import Bars, Silent, Watcher
-from wattscribe.bench.runner import REPORT_NAME, recorded_experiment, run
+import wattscribe
 from wattscribe.errors import InputError, WattscribeError
+from wattscribe.records import RunFacts
+from wattscribe.runs.experiment import Experiment, check, load, split_list, split_numbers, split_options
+from wattscribe.runs.progress import Bars, Silent, Watcher
+from wattscribe.runs.runner import REPORT_NAME
 
 app = cyclopts.App(
     name="wattscribe bench", help="Measure recognizers × precisions × corpora × conditions on this device."
@@ -137,25 +139,28 @@ def bench(
     simulated_board
         Measure nothing: the recognizers run, the watts are played (docs/simulated-board.md). A wrong name lists what there is.
     """
-    from wattscribe.report.energy_columns import check_grid
+    from wattscribe.results.energy_columns import check_grid
 
     check_grid(grid_gco2_per_kwh)
-    plan = _experiment(experiment, flags.given(), out, resume=resume)
+    plan = _experiment(experiment, flags.given(), resume=resume)
     with _writing(out), _watcher() as watcher:
-        if simulated_board is None:
-            run(plan, out, resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=watcher)
-        else:
-            from wattscribe.testing.simulated_bench import run_on_board
+        facts = wattscribe.bench(
+            plan,
+            out,
+            resume=resume,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+            simulated_board=simulated_board,
+            watcher=watcher,
+        )
+    return _conclude(facts, out, grid_gco2_per_kwh)
 
-            run_on_board(simulated_board, plan, out, resume=resume, overwrite=overwrite, watcher=watcher)
-    return _conclude(out, grid_gco2_per_kwh)
 
-
-def _experiment(path: Path | None, flags: dict[str, Any], out: Path, *, resume: bool) -> Experiment:
+def _experiment(path: Path | None, flags: dict[str, Any], *, resume: bool) -> Experiment | None:
     if path is not None:
         return load(path, flags)
     if resume and not flags:
-        return recorded_experiment(out)
+        return None
     if not flags:
         raise InputError("there is nothing to measure", fix="Name an experiment's TOML file, or --model and --data")
     return check(flags)
@@ -190,22 +195,18 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _conclude(out: Path, grid_gco2_per_kwh: float | None = None) -> int:
+def _conclude(facts: RunFacts, out: Path, grid_gco2_per_kwh: float | None = None) -> int:
     """The table on standard output, then the page beside the journal; the exit status."""
-    from wattscribe.journal import read_run
-    from wattscribe.report import to_markdown, write_html
-
-    facts = read_run(out)
     page = out / REPORT_NAME
     try:
-        print(to_markdown(facts, grid_gco2_per_kwh=grid_gco2_per_kwh), flush=True)
+        print(wattscribe.report(facts, format="md", grid_gco2_per_kwh=grid_gco2_per_kwh), flush=True)
     finally:  # a reader who closed the pipe still finds the page
-        _page(partial(write_html, facts, page, grid_gco2_per_kwh=grid_gco2_per_kwh), out)
+        _page(partial(wattscribe.report, facts, page, grid_gco2_per_kwh=grid_gco2_per_kwh), out)
     print(f"report: {page}")
     return 0 if all(trial.status == "done" for trial in facts.trials) else 1
 
 
-def _page(write: Callable[[], None], out: Path) -> None:
+def _page(write: Callable[[], Path], out: Path) -> None:
     try:
         write()
     except InputError as error:

@@ -39,12 +39,13 @@ def calibrate(
     json_output
         Print JSON instead of a table.
     """
-    from wattscribe.calibration import calibrate_runs
-    from wattscribe.energy.devices import load
+    import wattscribe
+    from wattscribe.calibration import Skipped
     from wattscribe.records import json_text, to_json
 
-    device = load(base)
-    found, skipped = calibrate_runs(runs, seed=seed)
+    device = wattscribe.devices(base)
+    skipped: list[Skipped] = []
+    found = wattscribe.calibrate(runs, seed=seed, left_out=skipped.append)
     if out is not None and found.refusal is None:
         source = ", ".join(run.name for run in runs)
         try:

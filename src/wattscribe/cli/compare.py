@@ -59,36 +59,31 @@ def compare(
     json
         Print the comparison as JSON.
     """
+    import wattscribe
     from wattscribe.errors import InputError
-    from wattscribe.journal import read_run
+    from wattscribe.pages.compare_words import in_words
     from wattscribe.records import json_text, to_json
-    from wattscribe.report.compare import compare as compare_runs
-    from wattscribe.report.compare_words import in_words
-    from wattscribe.report.gates import Gates
-    from wattscribe.report.quantities import percent_of
+    from wattscribe.results.quantities import percent_of
 
-    points = {"wer": max_wer_increase, "cer": max_cer_increase}
     other = "cer" if metric == "wer" else "wer"
-    if points[other] is not None:
+    if (max_cer_increase if metric == "wer" else max_wer_increase) is not None:
         raise InputError(f"--max-{other}-increase does nothing with --metric {metric}", fix=f"Add --metric {other}")
 
     def limit(text: str | None, flag: str) -> float | None:
         return None if text is None else percent_of(text, flag=flag)
 
-    gates = Gates(
+    result = wattscribe.compare(
+        base,
+        new,
         metric=metric,
-        max_error_increase_points=limit(points[metric], f"--max-{metric}-increase"),
+        max_wer_increase_points=limit(max_wer_increase, "--max-wer-increase"),
+        max_cer_increase_points=limit(max_cer_increase, "--max-cer-increase"),
         max_energy_increase_percent=limit(max_energy_increase, "--max-energy-increase"),
         max_rtf_increase_percent=limit(max_rtf_increase, "--max-rtf-increase"),
         max_latency_increase_percent=limit(max_latency_increase, "--max-latency-increase"),
         max_memory_increase_percent=limit(max_memory_increase, "--max-memory-increase"),
         across_machines=across_machines,
+        device=device,
     )
-    profile = None
-    if device is not None:
-        from wattscribe.energy import devices
-
-        profile = devices.load(device)
-    result = compare_runs(read_run(base), read_run(new), gates, device=profile)
     print(json_text({"schema": 2, **to_json(result)}, indent=1) if json else in_words(result))
     return 0 if result.accepted else 1

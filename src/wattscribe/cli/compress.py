@@ -87,15 +87,17 @@ def compress(
     overwrite
         Replace a directory that an earlier run wrote.
     """
-    from wattscribe.compress import outcome
-    from wattscribe.compress.run import Options, compress_model
+    import wattscribe
+    from wattscribe.compression import outcome
 
-    options = Options(
+    found = wattscribe.compress(
+        model,
+        output,
         device=device,
-        data=tuple(data or ()),
-        test_data=tuple(test_data or ()),
-        unlabelled=tuple(unlabelled or ()),
-        max_wer_increase=max_wer_increase,
+        data=data or (),
+        test_data=test_data or (),
+        unlabelled=unlabelled or (),
+        max_wer_increase_points=max_wer_increase,
         strategy=strategy,
         seed=seed,
         max_latency_ms=max_latency_ms,
@@ -105,11 +107,12 @@ def compress(
         storage=storage,
         minutes=minutes,
         trials=trials,
-        beside=tuple(beside or ()),
+        beside=beside or (),
         require_proof=require_proof,
         train_config=train_config,
+        overwrite=overwrite,
+        say=lambda text: print(text, flush=True),
     )
-    found = compress_model(model, output, options, overwrite=overwrite, say=lambda text: print(text, flush=True))
     print("\n".join(outcome.lines(found)))
     print(f"written: {output}")
     return 0 if found.met else 1

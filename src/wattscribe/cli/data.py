@@ -40,12 +40,12 @@ def get(
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from wattscribe.corpora.get import get as get_set
+    import wattscribe
 
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True)) as bar:
         task = bar.add_task(name, total=None, visible=False)
-        folder = get_set(
+        folder = wattscribe.data(
             name,
             out,
             mirror=mirror,

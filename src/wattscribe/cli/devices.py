@@ -7,7 +7,7 @@ from typing import Annotated
 
 import cyclopts
 
-from wattscribe.energy.devices import Constant, Device, load, names
+from wattscribe.energy.devices import Constant, Device
 from wattscribe.records import json_text
 from wattscribe.terminal import console
 
@@ -34,7 +34,10 @@ def devices(
     json_output
         Print JSON instead of a table.
     """
-    found = [load(name) for name in names()] if device is None else [load(Path(device) if "/" in device else device)]
+    import wattscribe
+
+    asked: list[Path | str] = [*wattscribe.devices()] if device is None else [Path(device) if "/" in device else device]
+    found = [wattscribe.devices(each) for each in asked]
     if json_output:
         print(json_text({"schema": 1, "devices": [each.model_dump(mode="json") for each in found]}, indent=2))
     elif device is None:

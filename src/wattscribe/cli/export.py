@@ -30,16 +30,7 @@ def export(
     precision
         fp32, fp16, int8, or several of them; fp32 and int8 if not said.
     """
-    from wattscribe.errors import MissingExtraError
+    import wattscribe
 
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("torch", "train", needed_for="Export") from error
-    from wattscribe.training.checkpoint import load_model
-    from wattscribe.training.export import export as write
-
-    folder = checkpoint / "model" if (checkpoint / "model").is_dir() else checkpoint
-    model, vocabulary = load_model(folder)
-    for path in write(model, vocabulary, out, precisions=tuple(precision or ("fp32", "int8"))):
+    for path in wattscribe.export(checkpoint, out, precisions=precision or ("fp32", "int8")):
         print(f"{path}  {path.stat().st_size:,} bytes")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 
-from wattscribe.meters.base import Probe
+from wattscribe.metering.base import Probe
 from wattscribe.terminal import console
 
 if TYPE_CHECKING:
-    from wattscribe.meters.recordings import Recording
+    from wattscribe.metering.recordings import Recording
 
 app = cyclopts.App(name="wattscribe meters", help="What can be measured on this machine, what cannot, and why.")
 
@@ -50,7 +50,7 @@ class Reading:
 
     def read(self, paths: list[Path]) -> Recording:
         """Raises InputError where the file cannot be read so."""
-        from wattscribe.meters.recordings import read
+        from wattscribe.metering.recordings import read
 
         return read(paths, self.columns(), **self.rest())
 
@@ -97,10 +97,10 @@ def meters(
     root
         Look for sensors below this directory, for instance a copy of another board's /sys.
     """
-    from wattscribe.meters import probe
+    import wattscribe
     from wattscribe.records import json_text
 
-    probes = probe(root)
+    probes = wattscribe.meters(root)
     read = (reading or Reading()).read(recording) if recording else None
     checked = [] if read is None or not recording else [_of_recording(recording[0], read)]
     checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
@@ -157,11 +157,11 @@ def attach(
     name
         Its name in the run; the file's own otherwise.
     """
-    from wattscribe import api
-    from wattscribe.report.quantities import fraction_of_percent
+    import wattscribe
+    from wattscribe.results.quantities import fraction_of_percent
 
     said = reading or Reading()
-    record = api.attach(
+    record = wattscribe.attach(
         run,
         recording or None,
         tegrastats_log=tegrastats_log,
@@ -230,7 +230,7 @@ def _sentence(entry: dict[str, Any]) -> str:
 
 
 def _check_log(log: Path, interval_s: float | None) -> dict[str, Any]:
-    from wattscribe.meters import tegrastats_log
+    from wattscribe.metering import tegrastats_log
 
     read = tegrastats_log.read(log, interval_s=interval_s)
     first = read.first

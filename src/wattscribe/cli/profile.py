@@ -112,22 +112,22 @@ def profile(
     page
         Write one self-contained HTML page here as well.
     """
-    from wattscribe.profiling import profile_model
+    import wattscribe
 
-    show(profile_model(model, **options.asked()), as_json=json_output, page=page)
+    show(wattscribe.profile(model, **options.asked()), as_json=json_output, page=page)
     return 0
 
 
 def show(found: Profile, *, as_json: bool, page: Path | None) -> None:
     """Print and write what was asked for."""
     if page is not None:
-        from wattscribe.report.profile_page import write_page
+        from wattscribe.pages.profile_page import write_page
 
         write_page(found, page)
     if as_json:
         print(json_text(found.to_json(), indent=2))
         return
-    from wattscribe.report.profile_table import print_profile
+    from wattscribe.pages.profile_table import print_profile
 
     print_profile(found)
     if page is not None:

@@ -47,24 +47,18 @@ def report(
     grid_gco2_per_kwh
         Grams of CO2 that the grid emits per kWh, as its operator or a national office states; shows CO2 per hour of audio.
     """
-    from wattscribe.journal import read_run
-    from wattscribe.report.findings import Limits
-    from wattscribe.report.formats import write
-    from wattscribe.report.quantities import bytes_of, fraction_of_percent, watts_of
+    import wattscribe
+    from wattscribe.results.quantities import bytes_of, percent_of, watts_of
 
-    limits = Limits(
-        max_wer=None if max_wer is None else fraction_of_percent(max_wer, flag="--max-wer"),
-        max_watts=None if max_watts is None else watts_of(max_watts, flag="--max-watts"),
+    made = wattscribe.report(
+        run,
+        out,
+        format=format,
+        max_wer_percent=None if max_wer is None else percent_of(max_wer, flag="--max-wer"),
+        max_power_w=None if max_watts is None else watts_of(max_watts, flag="--max-watts"),
         max_memory_bytes=None if max_memory is None else bytes_of(max_memory, flag="--max-memory"),
         condition=condition,
+        device=device,
+        grid_gco2_per_kwh=grid_gco2_per_kwh,
     )
-    facts = read_run(run)
-    profile = None
-    if device is not None:
-        from wattscribe.energy import devices
-
-        profile = devices.load(device)
-    if format in ("html", "parquet") and out is None:
-        out = run / f"report.{format}"
-    text = write(facts, format, out, limits=limits, device=profile, grid_gco2_per_kwh=grid_gco2_per_kwh)
-    print(text if text is not None else out, end="" if text is not None and text.endswith("\n") else "\n")
+    print(made, end="" if isinstance(made, str) and made.endswith("\n") else "\n")

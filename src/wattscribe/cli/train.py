@@ -40,24 +40,17 @@ def train(
     steps
         Another length than the file's, in steps.
     """
-    from wattscribe.errors import MissingExtraError
-
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("torch", "train", needed_for="Training") from error
-    from wattscribe.training import experiment as experiments
-    from wattscribe.training.prepare import prepare as make_speech
+    import wattscribe
 
     def say(line: str) -> None:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             print(line, flush=True)
 
-    experiment = experiments.with_length(experiments.read_experiment(config), minutes=minutes, steps=steps)
-    if prepare:
-        make_speech(experiment.speech, say)
+    fitted = wattscribe.train(
+        config, out, resume=not fresh, minutes=minutes, steps=steps, prepare_only=prepare, say=say
+    )
+    if fitted is None:
         return
-    fitted = experiments.run(experiment, out, resume=not fresh, say=say)
     for name, wer in fitted.dev_wer.items():
         say(f"{name}: {wer:.1%} WER")
     say(f"model: {out / 'model'}    export it: wattscribe export {out / 'model'} -o DIRECTORY")

@@ -22,9 +22,9 @@ from typing import Any
 import psutil
 
 from wattscribe.errors import InputError
-from wattscribe.meters.base import MonotonicClock
-from wattscribe.meters.files import SensorFiles
-from wattscribe.meters.host import SIMULATED, Host, NoCommands
+from wattscribe.metering.base import MonotonicClock
+from wattscribe.metering.files import SensorFiles
+from wattscribe.metering.host import SIMULATED, Host, NoCommands
 from wattscribe.records import RunFacts, Trial, Window
 from wattscribe.testing import sensor_trees
 from wattscribe.testing.loads import Load, SimulatedMeter

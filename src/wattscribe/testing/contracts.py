@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.meters.base import Meter
+from wattscribe.metering.base import Meter
 from wattscribe.recognizers.base import Audio, Recognizer, StreamingRecognizer
 from wattscribe.records import PrecisionAudit, Transcript, from_json, to_json
 from wattscribe.units import SAMPLE_RATE_HZ

@@ -129,7 +129,7 @@ def checks(out: Path) -> list[Check]:
 
 def checks_of_run(run_dir: Path) -> list[Check]:
     """Gross joules of each trial on each channel whose truth is known."""
-    from wattscribe.report.cost import measured_reading
+    from wattscribe.results.cost import measured_reading
 
     facts, truth = read_run(run_dir), read_truth(run_dir)
     found = []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wattscribe.errors import MeterError
-from wattscribe.meters.files import SensorFiles
+from wattscribe.metering.files import SensorFiles
 
 
 class FaultyFiles(SensorFiles):

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.meters.base import Channel, Clock
+from wattscribe.metering.base import Channel, Clock
 from wattscribe.records import Window
 
 

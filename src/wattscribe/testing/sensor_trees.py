@@ -1,7 +1,7 @@
 """File trees of real boards' sensors, with the traps that the real ones hold: for our tests and for yours.
 
 tree = sensor_trees.orin_nano(tmp_path)
-meter, = wattscribe.meters.open_meters(tree.root)
+meter, = wattscribe.metering.open_meters(tree.root)
 tree.set_power("VDD_IN", 7.2)
 """
 
@@ -12,8 +12,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wattscribe.meters.base import Clock, MonotonicClock
-from wattscribe.meters.host import Host
+from wattscribe.metering.base import Clock, MonotonicClock
+from wattscribe.metering.host import Host
 from wattscribe.testing.faults import FakeCommands, FaultyFiles
 from wattscribe.testing.recorded import PMIC_OUTPUT
 

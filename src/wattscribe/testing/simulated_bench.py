@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wattscribe.bench.experiment import Experiment
-from wattscribe.bench.plan import plan
-from wattscribe.bench.progress import Watcher
-from wattscribe.bench.runner import run
 from wattscribe.errors import InputError
 from wattscribe.journal import holds_run, read_run
 from wattscribe.journal_file import run_exists
 from wattscribe.records import Trial
+from wattscribe.runs.experiment import Experiment
+from wattscribe.runs.plan import plan
+from wattscribe.runs.progress import Watcher
+from wattscribe.runs.runner import run
 from wattscribe.testing.board import Board, kind_of, leave, played
 from wattscribe.testing.work import costs_of
 
@@ -19,7 +19,7 @@ from wattscribe.testing.work import costs_of
 def run_on_board(
     name: str, experiment: Experiment, out_dir: Path, *, resume: bool, overwrite: bool, watcher: Watcher
 ) -> None:
-    """As `bench.runner.run`, on the board of that name. Raises InputError for a name that there is not, and to resume: the load
+    """As `runs.runner.run`, on the board of that name. Raises InputError for a name that there is not, and to resume: the load
     of what was played before is gone."""
     kind = kind_of(name)
     if resume:

@@ -1,0 +1,190 @@
+"""Mixed bits: each linear map of a network in as few bits as it bears, found map by map on unlabelled speech.
+
+One map after the other is stored in 4 bits, the rest left alone, and the divergence that this adds is measured. What other
+forms of the same map would add follows from the error of its output (XᵀX), to which the divergence is proportional as long as
+both are small. The forms of all maps are then walked in the order of bytes saved per divergence: a ladder of recipes, each of
+which is the least harm known for its size. Weights are read once a call, so bytes are energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from wattscribe.compression.divergence import Probe
+from wattscribe.compression.levers.weights import block_codes, known_gram
+from wattscribe.compression.linears import Linear, linears
+from wattscribe.compression.moves import LEAST_WEIGHTS, Move
+from wattscribe.compression.recipe import Step, Value
+from wattscribe.compression.rounding import output_error
+from wattscribe.compression.workbench import Workbench
+
+BLOCKS = (32, 64, 128, 256)
+"""Weights that share a scale of 4 bytes: 5 to 4.125 bits a weight where the inputs are a multiple of them."""
+PROBE_S = 40.0
+"""Speech on which each map is looked at: there are many of them, and only their order matters."""
+RUNGS = 10
+"""Recipes on the ladder, in even steps of bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One way to store a map; `bits` None: in 8 bits as every other map is."""
+
+    bytes: int
+    kl: float
+    """What it adds to the divergence, by the error of the map's output; below 0 where 8 bits do more harm, as on CPUs that clip
+    their sums."""
+    bits: int | None = None
+    block: int = 0
+
+
+def ladders(bench: Workbench, base: Sequence[Step]) -> list[Move]:
+    """Those of the encoder and of the joiner, whose map to the whole vocabulary bears other blocks than those of its inputs.
+
+    What stores the joiner in 8 bits alone is offered by `moves` already.
+    """
+    joiner = ladder(bench, base, "joiner")
+    return [
+        *ladder(bench, base, "encoder"),
+        *(each for each in joiner if any(step.lever == "blockwise" for step in each.steps)),
+    ]
+
+
+def ladder(bench: Workbench, base: Sequence[Step], component: str) -> list[Move]:
+    """Moves of one slot from mild to strong. Empty where a network has no map of a size that pays."""
+    maps = {
+        name: each
+        for name, each in linears(bench.original.model(component)).items()
+        if each.weight.size >= LEAST_WEIGHTS
+    }
+    if not maps:
+        return []
+    eight = _eight(component, maps)
+    probe = Probe(bench.original, bench.probe.speech.beginning(PROBE_S))
+    before = bench.kl(bench.build((*base, *eight)), probe).kl
+    forms = {}
+    for name, each in maps.items():
+        gram = known_gram(each, component, bench.calibration)
+        coarse = _fewest_bytes(each)
+        alone = Step(lever="blockwise", component=component, tensors=(name,), options=_options(4, coarse))
+        added = bench.kl(bench.build([*base, *_without(eight, {name}), alone]), probe).kl - before
+        forms[name] = _forms(each, gram, coarse, added)
+    rungs = _rungs(forms)
+    bench.say(
+        f"  bits of {len(maps)} maps of the {component}: {len(rungs)} recipes from {_said(rungs[0])} to {_said(rungs[-1])}"
+    )
+    slot = f"form:{component}"
+    mild = [Move(slot=slot, component=component, steps=eight)] if eight else []
+    return [*mild, *(Move(slot=slot, component=component, steps=_steps(component, rung, eight)) for rung in rungs)]
+
+
+def _eight(component: str, maps: Mapping[str, Linear]) -> tuple[Step, ...]:
+    """The step that stores what is still float in 8 bits; none for a model that comes in 8 bits."""
+    names = tuple(name for name, each in maps.items() if each.form == "float")
+    return (Step(lever="int8", component=component, tensors=names),) if names else ()
+
+
+def _without(eight: Sequence[Step], taken: set[str]) -> list[Step]:
+    """The 8-bit step for the maps that are left."""
+    found = []
+    for step in eight:
+        left = tuple(name for name in step.tensors if name not in taken)
+        if left:
+            found.append(Step(lever=step.lever, component=step.component, tensors=left))
+    return found
+
+
+def _options(bits: int, block: int) -> Mapping[str, Value]:
+    return {"bits": bits, "block": block, "accuracy": 4}
+
+
+def _stored(linear: Linear, bits: int, block: int) -> int:
+    """Bytes of codes and scales, the last block filled up."""
+    inputs, outputs = linear.shape
+    return outputs * -(-inputs // block) * (block * bits // 8 + 4)
+
+
+def _fewest_bytes(linear: Linear) -> int:
+    """The block that takes the fewest bytes: of the inputs of a narrow map a large one would be mostly filling."""
+    return min(BLOCKS, key=lambda block: (_stored(linear, 4, block), -block))
+
+
+def _forms(linear: Linear, gram: object, coarse: int, added: float) -> list[Form]:
+    """From 8 bits down; only those of which a smaller one is more harmful. Blocks are told apart by plain rounding: GPTQ takes
+    about the same part off the error of each."""
+    inputs, outputs = linear.shape
+    weight = gram if isinstance(gram, np.ndarray) else np.eye(inputs)
+    errors = {}
+    for block in BLOCKS:
+        codes, _, spread = block_codes(linear.weight, None if gram is None else weight, 4, block, "nearest")
+        errors[block] = output_error(linear.weight, (codes * spread).astype(np.float32), weight)
+    found = [Form(bytes=inputs * outputs + 4 * outputs, kl=0.0)]
+    for block in sorted(BLOCKS, key=lambda each: -_stored(linear, 4, each)):
+        harm = added * errors[block] / max(errors[coarse], 1e-30)
+        size = _stored(linear, 4, block)
+        if size < found[-1].bytes:
+            found.append(Form(bytes=size, kl=harm, bits=4, block=block))
+    return _hull(found)
+
+
+def _hull(forms: Sequence[Form]) -> list[Form]:
+    """The lower convex hull of harm over bytes saved, so that each further form costs more per byte than the one before."""
+    found: list[Form] = []
+    for form in forms:
+        while len(found) > 1 and _slope(found[-2], form) <= _slope(found[-2], found[-1]):
+            found.pop()
+        if len(found) == 1 and form.kl <= found[0].kl and form.bytes <= found[0].bytes:
+            found.pop()
+        found.append(form)
+    return found
+
+
+def _slope(milder: Form, form: Form) -> float:
+    """Divergence per byte saved."""
+    return (form.kl - milder.kl) / max(milder.bytes - form.bytes, 1)
+
+
+def _rungs(forms: Mapping[str, Sequence[Form]]) -> list[dict[str, Form]]:
+    """All maps' further forms in the order of divergence per byte, cut in even steps of bytes; the last has them all."""
+    changes = sorted(
+        (_slope(milder, form), name, place)
+        for name, each in forms.items()
+        for place, (milder, form) in enumerate(pairwise(each), start=1)
+    )
+    now = {name: each[0] for name, each in forms.items()}
+    whole = sum(each[0].bytes - each[-1].bytes for each in forms.values())
+    found = [dict(now)] if any(each.bits for each in now.values()) else []
+    saved, first = 0, len(found)
+    for _, name, place in changes:
+        saved += now[name].bytes - forms[name][place].bytes
+        now[name] = forms[name][place]
+        if saved >= whole * (len(found) - first + 1) / RUNGS:
+            found.append(dict(now))
+    return found or [now]
+
+
+def _said(rung: Mapping[str, Form]) -> str:
+    four = sum(each.bits == 4 for each in rung.values())
+    size, kl = sum(each.bytes for each in rung.values()), sum(each.kl for each in rung.values())
+    return f"{four} in 4 bits ({size / 1e6:.2f} MB, divergence {kl:.1e})"
+
+
+def _steps(component: str, rung: Mapping[str, Form], eight: Sequence[Step]) -> tuple[Step, ...]:
+    """The 8 bits of what takes no fewer, then a step per kind of form: onnxruntime infers no types behind weights in blocks."""
+    kinds = sorted({(each.bits, each.block) for each in rung.values() if each.bits is not None})
+    found = [
+        Step(
+            lever="blockwise", component=component, options=_options(bits, block),
+            tensors=tuple(name for name, each in rung.items() if (each.bits, each.block) == (bits, block)),
+        )
+        for bits, block in kinds
+    ]  # fmt: skip
+    taken = {name for step in found for name in step.tensors}
+    return (*_without(eight, taken), *found)
+
+
+__all__ = ["ladder", "ladders"]

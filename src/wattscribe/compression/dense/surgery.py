@@ -1,0 +1,226 @@
+"""Make a model smaller for real: feed-forward channels, heads, joint and embedding width, whole layers, the vocabulary.
+
+The answer is a model of another config whose tensors are slices of the old ones, so that it trains, saves and exports like any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from wattscribe.compression.dense.scores import Scores
+from wattscribe.errors import InputError
+from wattscribe.training.config import TransducerConfig
+from wattscribe.training.model import TransducerModel, build
+from wattscribe.training.predictor import StatelessPredictor
+from wattscribe.training.tokens import Vocabulary
+
+ALWAYS_KEPT = 3
+"""blank, start and unknown stand first in every vocabulary that training makes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What part of each width stays; 1 leaves it alone. `drop_layers` are positions of whole blocks."""
+
+    feed_forward: float = 1.0
+    heads: float = 1.0
+    convolution: float = 1.0
+    joint: float = 1.0
+    embedding: float = 1.0
+    drop_layers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("feed_forward", "heads", "convolution", "joint", "embedding"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(f"{name} keeps {getattr(self, name)}", fix="Give a part above 0, up to 1")
+
+
+def prune(model: TransducerModel, cut: Cut, scores: Scores) -> TransducerModel:
+    """The smaller model; what stays is what scores highest. Raises InputError where nothing would be left."""
+    tensors = {name: each.detach().clone() for name, each in model.state_dict().items()}
+    scored = {name: each.detach() for name, each in scores.items()}
+    config = model.config
+    config = _drop_layers(config, tensors, scored, cut.drop_layers)
+    layers = list(config.encoder.layers)
+    for number, layer in enumerate(layers):
+        block = f"encoder.blocks.{number}"
+        kept = _best(_inner(scored, f"{block}.expand.weight", f"{block}.contract.weight"), cut.feed_forward)
+        _take(
+            tensors,
+            kept,
+            rows=(f"{block}.expand.weight", f"{block}.expand.bias"),
+            columns=(f"{block}.contract.weight",),
+        )
+        layer = replace(layer, feed_forward=len(kept))
+        layer = replace(layer, heads=_heads(tensors, scored, block, layer.heads, layer.head_width, cut.heads))
+        if layer.conv_kernel:
+            layer = replace(layer, conv_width=_convolution(tensors, scored, block, layer.conv_width, cut.convolution))
+        layers[number] = layer
+    joiner = replace(config.joiner, width=_joint(tensors, scored, config.joiner.width, cut.joint))
+    predictor = config.predictor
+    if cut.embedding < 1 and predictor.kind == "stateless":
+        predictor = replace(predictor, embedding=_embedding(tensors, scored, cut.embedding))
+    smaller = replace(config, encoder=replace(config.encoder, layers=tuple(layers)), joiner=joiner, predictor=predictor)
+    return _filled(smaller, tensors)
+
+
+def _filled(config: TransducerConfig, tensors: Mapping[str, Tensor]) -> TransducerModel:
+    made = build(config)
+    made.load_state_dict(dict(tensors))
+    return made.eval()
+
+
+def _best(scores: Tensor, keep: float) -> Tensor:
+    """Positions of the highest, in order, at least one."""
+    count = max(1, round(keep * len(scores)))
+    return torch.argsort(scores, descending=True, stable=True)[:count].sort().values
+
+
+def _inner(scores: Scores, made_by: str, read_by: str) -> Tensor:
+    """Score of each inner channel: of the row that makes it and the column that reads it."""
+    return scores[made_by].flatten(1).mean(1) + scores[read_by].mean(0)
+
+
+def _take(tensors: dict[str, Tensor], kept: Tensor, *, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
+    for name in rows:
+        if name in tensors:
+            tensors[name] = tensors[name][kept].contiguous()
+    for name in columns:
+        tensors[name] = tensors[name][..., kept].contiguous()
+
+
+def _drop_layers(
+    config: TransducerConfig, tensors: dict[str, Tensor], scores: dict[str, Tensor], dropped: Sequence[int]
+) -> TransducerConfig:
+    if not dropped:
+        return config
+    layers = config.encoder.layers
+    kept = [number for number in range(len(layers)) if number not in dropped]
+    if not kept or not set(dropped) <= set(range(len(layers))):
+        raise InputError(f"layers {sorted(dropped)} cannot be dropped from {len(layers)}", fix="Leave at least one")
+    for table in (tensors, scores):
+        moved = {}
+        for name in [name for name in table if name.startswith("encoder.blocks.")]:
+            number, rest = name.removeprefix("encoder.blocks.").split(".", 1)
+            value = table.pop(name)
+            if int(number) in kept:
+                moved[f"encoder.blocks.{kept.index(int(number))}.{rest}"] = value
+        table.update(moved)
+    encoder = replace(config.encoder, layers=tuple(layers[number] for number in kept))
+    return replace(config, encoder=encoder)
+
+
+def _heads(tensors: dict[str, Tensor], scores: Scores, block: str, heads: int, width: int, keep: float) -> int:
+    joined, out = f"{block}.attention.query_key_value", f"{block}.attention.out.weight"
+    inner = heads * width
+    made = scores[f"{joined}.weight"].reshape(3, heads, width, -1).mean(dim=(0, 2, 3))
+    read = scores[out].reshape(-1, heads, width).mean(dim=(0, 2))
+    kept = _best(made + read, keep)
+    channels = (kept[:, None] * width + torch.arange(width)).flatten()
+    _take(
+        tensors, torch.cat([channels + part * inner for part in range(3)]), rows=(f"{joined}.weight", f"{joined}.bias")
+    )
+    _take(tensors, channels, columns=(out,))
+    return len(kept)
+
+
+def _convolution(tensors: dict[str, Tensor], scores: Scores, block: str, width: int, keep: float) -> int:
+    """Gate and value of a channel, its taps, and what reads it."""
+    part = f"{block}.convolution"
+    gate = scores[f"{part}.gate.weight"].mean(1)
+    kept = _best(gate[:width] + gate[width:] + scores[f"{part}.out.weight"].mean(0), keep)
+    _take(tensors, torch.cat([kept, kept + width]), rows=(f"{part}.gate.weight", f"{part}.gate.bias"))
+    _take(tensors, kept, rows=(f"{part}.bias",), columns=(f"{part}.taps", f"{part}.out.weight"))
+    return len(kept)
+
+
+def _joint(tensors: dict[str, Tensor], scores: Scores, width: int, keep: float) -> int:
+    """The blank head's columns, which follow the joint width, stay."""
+    made = scores["joiner.from_encoder.weight"].mean(1)[:width] + scores["joiner.from_predictor.weight"].mean(1)[:width]
+    kept = _best(made + scores["joiner.out.weight"].mean(0), keep)
+    rest = torch.arange(width, len(tensors["joiner.from_encoder.weight"]))
+    rows = ("joiner.from_encoder.weight", "joiner.from_encoder.bias", "joiner.from_predictor.weight")
+    _take(tensors, torch.cat([kept, rest]), rows=rows)
+    _take(tensors, kept, columns=("joiner.out.weight",))
+    return len(kept)
+
+
+def _embedding(tensors: dict[str, Tensor], scores: Scores, keep: float) -> int:
+    kept = _best(scores["predictor.embedding.weight"].mean(0) + scores["joiner.from_predictor.weight"].mean(0), keep)
+    columns = ("predictor.embedding.weight", "predictor.taps", "joiner.from_predictor.weight")
+    _take(tensors, kept, columns=columns)
+    return len(kept)
+
+
+# --- other changes of shape --------------------------------------------------------------------------------------------
+def reduce_vocabulary(
+    model: TransducerModel, vocabulary: Vocabulary, used: Sequence[int]
+) -> tuple[TransducerModel, Vocabulary]:
+    """Leave out units that no text needs; `used` are the ids to keep. Characters only: a BPE model cannot lose units.
+
+    Raises InputError for a BPE vocabulary.
+    """
+    if vocabulary.bpe is not None:
+        raise InputError("a BPE vocabulary cannot lose units without being trained anew", fix="Train a smaller one")
+    kept = sorted(set(range(min(ALWAYS_KEPT, len(vocabulary)))) | set(used))
+    rows = torch.tensor(kept)
+    tensors = {name: each.detach().clone() for name, each in model.state_dict().items()}
+    _take(tensors, rows, rows=("predictor.embedding.weight", "ctc.weight", "ctc.bias"))
+    blank = bool(model.config.joiner.blank_width)
+    _take(tensors, rows[1:] - 1 if blank else rows, rows=("joiner.out.weight", "joiner.out.bias"))
+    units = tuple(vocabulary.units[number] for number in kept)
+    return _filled(replace(model.config, vocabulary=len(kept)), tensors), Vocabulary(units=units, bpe=None)
+
+
+def to_stateless(model: TransducerModel, *, context: int = 2) -> TransducerModel:
+    """An LSTM predictor becomes a stateless one with its embedding; it must be fine-tuned or distilled afterwards.
+
+    Raises InputError for a predictor that is stateless already.
+    """
+    config = model.config
+    if config.predictor.kind != "lstm":
+        raise InputError("the predictor is stateless already")
+    predictor = replace(config.predictor, kind="stateless", context=context)
+    made = build(replace(config, predictor=predictor))
+    old = model.state_dict()
+    kept = {
+        name: old[name].clone() if name in old and old[name].shape == each.shape else each
+        for name, each in made.state_dict().items()
+    }
+    made.load_state_dict(kept)
+    if isinstance(made.predictor, StatelessPredictor):
+        with torch.no_grad():
+            made.predictor.taps.fill_(0.2)
+            made.predictor.taps[-1].fill_(1.0)
+    return made.eval()
+
+
+def factorise_blank(model: TransducerModel, width: int) -> TransducerModel:
+    """Give the blank its own small head on new columns of the projections (arXiv 2211.00896); fine-tune afterwards.
+
+    The other tokens keep their scores, so that their softmax given `not blank` is the old one at once.
+    Raises InputError where the blank has a head already.
+    """
+    config = model.config
+    if config.joiner.blank_width:
+        raise InputError("the blank has a head of its own already")
+    made = build(replace(config, joiner=replace(config.joiner, blank_width=width)))
+    old, new = model.state_dict(), made.state_dict()
+    for name, each in new.items():
+        if name in ("joiner.out.weight", "joiner.out.bias"):
+            new[name] = old[name][1:].clone()
+        elif name in old and old[name].shape == each.shape:
+            new[name] = old[name].clone()
+        elif name in old:
+            each[: len(old[name])] = old[name]
+    made.load_state_dict(new)
+    return made.eval()
+
+
+def parameters(model: nn.Module) -> int:
+    """Weights, counted."""
+    return sum(each.numel() for each in model.parameters())

@@ -1,0 +1,112 @@
+"""How far a candidate hears otherwise than the original, without any text: the KL divergence of their token distributions.
+
+Word errors on a few hundred utterances move in steps of whole words; this moves smoothly, so a few minutes of unlabelled
+audio rank levers. Both models see the same features; the predictor follows the original's greedy path, so that frame by frame the
+same question is asked of both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.speech import SpeechSet
+from wattscribe.streaming import open_transducer
+from wattscribe.streaming.transducer import Transducer
+
+Scores = NDArray[np.float32]
+_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divergence:
+    """Means over frames; `changed` is the part of frames whose best token is another one."""
+
+    kl: float
+    changed: float
+    frames: int
+
+
+class Probe:
+    """Holds the original's answers; `of(candidate)` asks another model the same."""
+
+    def __init__(self, original: Candidate, speech: SpeechSet) -> None:
+        self.speech = speech
+        with original.directory() as folder:
+            transducer = open_transducer(folder)
+            self._paths = [_greedy_path(transducer, audio) for audio in speech.audio]
+            self._answers = self._ask(transducer)
+        self._found: dict[str, Divergence] = {}
+
+    def of(self, candidate: Candidate) -> Divergence:
+        """Remembered by digest."""
+        if candidate.digest not in self._found:
+            with candidate.directory() as folder:
+                self._found[candidate.digest] = _compare(self._answers, self._ask(open_transducer(folder)))
+        return self._found[candidate.digest]
+
+    def _ask(self, transducer: Transducer) -> Scores:
+        """[frames, V] log-probabilities of all utterances."""
+        rows = [
+            _log_probabilities(transducer, _encode(transducer, audio), path)
+            for audio, path in zip(self.speech.audio, self._paths, strict=True)
+        ]
+        return np.concatenate(rows)
+
+
+def _encode(transducer: Transducer, audio: NDArray[np.float32]) -> Scores:
+    stream = transducer.stream()
+    stream.hear(audio)
+    stream.close()
+    found = []
+    while stream.ready():
+        stream.fill()
+        found.append(stream.encode().copy())
+    stream.release()
+    return np.concatenate(found) if found else np.zeros((0, transducer.encoder.dim), np.float32)
+
+
+def _greedy_path(transducer: Transducer, audio: NDArray[np.float32]) -> list[tuple[int, tuple[int, ...]]]:
+    """(frame from which it holds, tokens so far) along the original's greedy path."""
+    stream = transducer.stream()
+    stream.hear(audio)
+    stream.close()
+    transducer.advance([stream])
+    (best,) = stream.save().decoded.hypotheses
+    stream.release()
+    context = transducer.predictor.context
+    tokens = best.tokens
+    steps = [(0, tokens[:context])]
+    for number, frame in enumerate(best.frames, start=1):
+        steps.append((frame + 1, tokens[: context + number]))
+    return steps
+
+
+def _log_probabilities(transducer: Transducer, frames: Scores, path: list[tuple[int, tuple[int, ...]]]) -> Scores:
+    predictor = transducer.predictor
+    states = predictor.initial_states()
+    vectors = np.zeros((len(frames), predictor.dim), np.float32)
+    for number, (start, tokens) in enumerate(path):
+        vector, after = predictor.run([tokens[-predictor.context :]], [states])
+        states = after[0]
+        end = path[number + 1][0] if number + 1 < len(path) else len(frames)
+        vectors[start:end] = vector[0]
+    scores = [
+        transducer.joiner.run(frames[at : at + _ROWS], vectors[at : at + _ROWS]) for at in range(0, len(frames), _ROWS)
+    ]
+    logits: Any = np.concatenate(scores) if scores else np.zeros((0, transducer.scored_tokens), np.float32)
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]
+
+
+def _compare(original: Scores, other: Scores) -> Divergence:
+    divergence = (np.exp(original) * (original - other)).sum(axis=1)
+    changed = original.argmax(axis=1) != other.argmax(axis=1)
+    return Divergence(kl=float(divergence.mean()), changed=float(changed.mean()), frames=len(original))
+
+
+__all__ = ["Divergence", "Probe"]

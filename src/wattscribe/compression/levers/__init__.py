@@ -1,0 +1,158 @@
+"""What can be done to a model. A lever takes a candidate and a step and answers with another candidate; it measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.levers import (
+    activation,
+    convolution,
+    depthwise,
+    factor,
+    half,
+    lookup,
+    recurrent,
+    segments,
+    sharing,
+    sparse,
+    weights,
+    width,
+)
+from wattscribe.compression.recipe import Step, Value
+from wattscribe.errors import InputError
+
+Apply = Callable[[Candidate, Step, Calibration], Candidate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lever:
+    """`lossless`: the text must stay the same, letter by letter; it is checked on the development set."""
+
+    apply: Apply
+    lossless: bool
+    says: str
+    takes: Mapping[str, type] = field(default_factory=dict)
+    """Options of a step and their kinds."""
+    numbers: Callable[[Candidate, Candidate, Step], Mapping[str, Value]] | None = None
+    """Figures of its own, from the candidates before and after it."""
+
+
+def _batched(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
+    return replace(candidate, decoding="batched")
+
+
+def _placed(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
+    unit = str(step.options.get("unit", "component"))
+    if unit not in ("component", "tensor"):
+        raise InputError(f"weights cannot be placed by {unit!r}", fix="Use component or tensor")
+    return replace(candidate, placement="tensor" if unit == "tensor" else "component")
+
+
+def _joined(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
+    model = candidate.model("encoder")
+    segments.join(model, step.component, step.tensors, step.options, calibration)
+    return replace(candidate.with_model("encoder", model), segments=segments.joined(model))
+
+
+def _sparse_numbers(before: Candidate, after: Candidate, step: Step) -> Mapping[str, Value]:
+    """Sums over the step's components."""
+    found: dict[str, Value] = {}
+    for component in COMPONENTS if step.component == "all" else (step.component,):
+        models = before.model(component), after.model(component)
+        for name, value in sparse.stores(*models, step.tensors, step.options).items():
+            found[name] = int(found.get(name, 0)) + value
+    return found
+
+
+def _on_model(change: Callable[[Any, str, Sequence[str], Mapping[str, Any], Calibration], None]) -> Apply:
+    """A lever that changes the graph of each component that the step names."""
+
+    def apply(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
+        for component in COMPONENTS if step.component == "all" else (step.component,):
+            if component not in COMPONENTS:
+                raise InputError(f"there is no component {component!r}", fix="One of: " + ", ".join(COMPONENTS))
+            model = candidate.model(component)
+            change(model, component, step.tensors, step.options, calibration)
+            candidate = candidate.with_model(component, model)
+        return candidate
+
+    return apply
+
+
+LEVERS: Mapping[str, Lever] = {
+    "batched-joiner": Lever(
+        apply=_batched, lossless=True, says="ask the joiner for all frames of a segment at once: its weights are read once"
+    ),
+    "segments": Lever(
+        apply=_joined, lossless=True,
+        says="several segments in one call of the encoder: its weights are read once for all; to get the last words, "
+        "unmodified sherpa-onnx needs as much silence at the end as one call takes (10 ms × T of the metadata)",
+        takes={"count": int, "unroll": bool},
+    ),
+    "place": Lever(
+        apply=_placed, lossless=True, says="put the weights that are read most per byte into local memory", takes={"unit": str}
+    ),
+    "share-equal": Lever(apply=_on_model(sharing.share_equal), lossless=True, says="store equal tensors once"),
+    "narrow-indices": Lever(
+        apply=_on_model(sharing.narrow_indices), lossless=True, says="constant 64-bit indices become 32-bit"
+    ),
+    "fold": Lever(apply=_on_model(sharing.fold), lossless=True, says="compute what depends on constants alone once"),
+    "depthwise": Lever(
+        apply=_on_model(depthwise.in_planes), lossless=True,
+        says="convolutions of one filter per channel written in two dimensions, for which onnxruntime has a faster kernel",
+    ),
+    "short-softplus": Lever(
+        apply=_on_model(activation.short_softplus), lossless=False,
+        says="log(1 + exp x), spelled out in five to eight operators, becomes three or four: other last bits, fewer operators",
+    ),
+    "int8-conv": Lever(
+        apply=_on_model(convolution.static_int8), lossless=False,
+        says="convolutions in 8 bits, their ranges from calibration audio (onnxruntime, static)",
+        takes={"method": str, "percentile": float, "feeds": int},
+    ),
+    "int8": Lever(
+        apply=_on_model(weights.dynamic_int8), lossless=False,
+        says="linear maps in 8 bits (7 of them, so that no CPU clips sums), inputs quantised as they come (onnxruntime, "
+        "dynamic), codes by GPTQ",
+        takes={"rounding": str},
+    ),
+    "lstm-int8": Lever(
+        apply=_on_model(recurrent.dynamic_int8), lossless=False,
+        says="LSTMs in 8 bits (7 of them), inputs and states quantised as they come (onnxruntime, DynamicQuantizeLSTM)",
+    ),
+    "blockwise": Lever(
+        apply=_on_model(weights.blockwise), lossless=False,
+        says="weights in blocks of 4 or 8 bits with a scale each (onnxruntime, MatMulNBits), codes by GPTQ",
+        takes={"bits": int, "block": int, "rounding": str, "accuracy": int},
+    ),
+    "lookup-int8": Lever(apply=_on_model(lookup.int8), lossless=False, says="the embedding table in 8 bits (onnxruntime)"),
+    "fp16": Lever(apply=_on_model(half.fp16), lossless=False, says="what is still float32 is stored in 16 bits"),
+    "low-rank": Lever(
+        apply=_on_model(factor.low_rank), lossless=False, says="a map becomes two thin ones: SVD on activations",
+        takes={"keep": float},
+    ),
+    "prune-width": Lever(
+        apply=width.prune, lossless=False, says="inner channels are removed and the next map re-fitted by least squares",
+        takes={"keep": float, "refit": bool},
+    ),
+    "sparse": Lever(
+        apply=_on_model(sparse.sparsify), lossless=False,
+        says="single weights become zero, unstructured or N:M; nothing shrinks, since no kernel here reads a sparse store",
+        takes={"keep": float, "n": int, "m": int, "threshold": float}, numbers=_sparse_numbers,
+    ),
+}  # fmt: skip
+
+
+def apply(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
+    """One step. Raises InputError for a step that the model has nothing for."""
+    lever = LEVERS.get(step.lever)
+    if lever is None:
+        raise InputError(f"there is no lever {step.lever!r}", fix=f"One of: {', '.join(sorted(LEVERS))}")
+    return lever.apply(candidate, step, calibration)
+
+
+__all__ = ["LEVERS", "Lever", "apply"]

@@ -1,0 +1,169 @@
+"""What an encoder hands from one segment to the next, recognised by its numbers: two runs, the second with what the first left.
+
+A state of all layers is taken apart again at the next call; where the piece that a layer finds is, bit for bit, a value that the
+same layer computed at the call before, the second copy of an unrolled graph can take that value directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.compression.linears import Index
+from wattscribe.streaming.encoder import EncoderLayout, read_layout
+from wattscribe.streaming.session import open_session, run
+
+Array = NDArray[Any]
+MOVES = frozenset(("Identity", "Slice", "Concat", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Pad"))
+"""Operators that only move values."""
+_READERS = frozenset(("MatMul", "Gemm", "MatMulNBits", "MatMulInteger", "Conv", "QLinearConv", "DynamicQuantizeLinear"))
+_STREAMS = 5
+"""Rows of the trial runs where the batch is free: a size by which its axis is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """An encoder's graph and what two trial runs say about it."""
+
+    model: Any
+    nodes: tuple[Any, ...]
+    audio: str
+    inputs: frozenset[str]
+    outputs: tuple[str, ...]
+    states: Mapping[str, str]
+    """State input → the output that replaces it."""
+    clocks: Mapping[str, str]
+    """Inputs that count the feature frames heard before, with their types."""
+    constants: frozenset[str]
+    values: Mapping[str, Array]
+    """Of constants."""
+    shapes: Mapping[str, tuple[int, ...]]
+    prologue: frozenset[str]
+    """Values that are pieces of states alone."""
+    epilogue: frozenset[str]
+    """Values that are on the way into a state and only moved there."""
+    stands_for: Mapping[str, str]
+    """Piece of a state → the value of the call before that it equals."""
+    opset: int
+
+    def reads_weights(self, node: Any) -> bool:
+        """Whether stacking this operator's inputs saves the reading of weights."""
+        weights = node.op_type == "DynamicQuantizeLinear" or any(
+            name in self.values and self.values[name].ndim > 1 for name in node.input[1:]
+        )
+        return node.op_type in _READERS and weights
+
+
+def carried(model: Any) -> Graph:
+    """Look at the graph and run it twice. Raises ModelError for a graph that is no streaming encoder."""
+    from onnx import ModelProto
+
+    index = Index(model)
+    plain = ModelProto()
+    plain.CopyFrom(model)
+    path = Path("encoder.onnx")
+    layout = read_layout(open_session(path, model=plain.SerializeToString()), path)
+    states = {each.name: each.output for each in layout.states}
+    values, constants = _constants(index)
+    shown = _shown(model, constants)
+    first, feeds = _trial(plain, shown, layout, path)
+    second, _ = _trial(plain, shown, layout, path, {name: first[output] for name, output in states.items()})
+    epilogue = _epilogue(index, states)
+    prologue = _prologue(model, index, states, constants) - set(states.values())
+    left = {name: first[name] for name in epilogue}
+    return Graph(
+        model=model, nodes=tuple(_copied(node) for node in model.graph.node), audio=layout.audio.name,
+        inputs=frozenset(each.name for each in model.graph.input), outputs=tuple(each.name for each in model.graph.output),
+        states=states, clocks={} if layout.clock is None else {layout.clock.name: layout.clock.dtype},
+        constants=frozenset(constants), values=values,
+        shapes={**{name: value.shape for name, value in first.items()}, **{n: v.shape for n, v in feeds.items()},
+                **{name: value.shape for name, value in values.items()}},
+        prologue=frozenset(prologue), epilogue=frozenset(epilogue),
+        stands_for={name: same for name in prologue if (same := _same(second[name], left)) is not None},
+        opset=next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx")),
+    )  # fmt: skip
+
+
+def _copied(node: Any) -> Any:
+    made = type(node)()
+    made.CopyFrom(node)
+    return made
+
+
+def _constants(index: Index) -> tuple[dict[str, Array], set[str]]:
+    """Values of constants, and the names of all that depends on constants alone."""
+    values = {name: value for name in index.constants if (value := index.array(name)) is not None}
+    names = set(values)
+    for node in index.model.graph.node:
+        if all(name in names for name in node.input if name):
+            names.update(node.output)
+    return values, names
+
+
+def _shown(model: Any, constants: set[str]) -> list[str]:
+    return [name for node in model.graph.node for name in node.output if name and name not in constants]
+
+
+def _trial(
+    plain: Any, shown: list[str], layout: EncoderLayout, path: Path, given: Mapping[str, Array] | None = None
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """(every inner value, the inputs) of one call on noise."""
+    from onnx import ModelProto, ValueInfoProto
+
+    model = ModelProto()
+    model.CopyFrom(plain)
+    known = {each.name for each in model.graph.output}
+    model.graph.output.extend(ValueInfoProto(name=name) for name in shown if name not in known)
+    generator = np.random.default_rng(0 if given is None else 1)
+    streams = _STREAMS if layout.batchable else 1
+    feeds: dict[str, Array] = {
+        layout.audio.name: generator.standard_normal((streams, layout.segment_frames, layout.feature_dim)).astype(
+            np.float32
+        )
+    }
+    for spec in layout.states:
+        shape = list(spec.shape)
+        if spec.batch_axis is not None:
+            shape[spec.batch_axis] = streams
+        noise = generator.standard_normal(shape).astype(spec.dtype)
+        feeds[spec.name] = noise if given is None else given[spec.name]
+    for port, value in ((layout.lengths, layout.segment_frames), (layout.clock, 0)):
+        if port is not None:
+            feeds[port.name] = np.full(streams, value, port.dtype)
+    session = open_session(path, model=model.SerializeToString())
+    return dict(zip(shown, run(session, path, shown, feeds), strict=True)), feeds
+
+
+def _prologue(model: Any, index: Index, states: Mapping[str, str], constants: set[str]) -> set[str]:
+    found: set[str] = set()
+    for node in model.graph.node:
+        given = [name for name in node.input if name and name not in constants]
+        if node.op_type in (*MOVES, "Split") and given and all(name in found or name in states for name in given):
+            found.update(node.output)
+    return found
+
+
+def _epilogue(index: Index, states: Mapping[str, str]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(states.values())
+    while waiting:
+        name = waiting.pop()
+        node = index.maker.get(name)
+        if node is None or name in found:
+            continue
+        if node.op_type in MOVES:
+            waiting.extend(each for each in node.input if each in index.maker)
+        if node.op_type in MOVES or name in states.values():
+            found.add(name)
+    return found
+
+
+def _same(value: Array, left: Mapping[str, Array]) -> str | None:
+    return next(
+        (name for name, each in left.items() if each.shape == value.shape and np.array_equal(each, value)), None
+    )

@@ -1,0 +1,57 @@
+"""Constants that are still float32, stored in 16 bits and lifted where they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.levers.choose import chosen
+from wattscribe.compression.linears import Index, add_constant
+from wattscribe.errors import InputError
+
+SMALLEST_BYTES = 256
+"""Smaller ones cost more in operators than they save."""
+LARGEST = 65504.0
+"""Of float16."""
+_NEED_CONSTANTS = (
+    "MatMulNBits", "DequantizeLinear", "QuantizeLinear", "QLinearConv", "MatMulInteger", "DynamicQuantizeLSTM",
+)  # fmt: skip
+
+
+def fp16(
+    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
+) -> None:
+    """Weight → Cast to float32 → its readers. A CPU unpacks once at load; a device with 16-bit units reads half the bytes."""
+    from onnx import helper
+
+    index = Index(model)
+    found = [each.name for each in model.graph.initializer if _fits(index, each.name)]
+    names = chosen(found, tensors, component)
+    if not names:
+        raise InputError(f"the {component} has no float32 weights of {SMALLEST_BYTES} bytes left", fix="Leave it away")
+    casts = []
+    for name in names:
+        values = index.array(name)
+        if values is None:
+            continue
+        half = f"{name}/half"
+        for each in list(model.graph.initializer):
+            if each.name == name:
+                model.graph.initializer.remove(each)
+        add_constant(model, half, values.astype(np.float16))
+        casts.append(helper.make_node("Cast", [half], [name], name=f"{name}/lift", to=1))
+    rest = [type(node).FromString(node.SerializeToString()) for node in model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *rest])
+
+
+def _fits(index: Index, name: str) -> bool:
+    values = index.array(name)
+    if values is None or values.dtype != np.float32 or values.nbytes < SMALLEST_BYTES:
+        return False
+    if any(user.op_type in _NEED_CONSTANTS for user in index.users[name]):
+        return False
+    return bool(np.abs(values).max() < LARGEST)

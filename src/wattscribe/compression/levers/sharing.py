@@ -1,0 +1,115 @@
+"""Constants that are stored twice, wider than needed, or computed anew at every call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.linears import Index, add_constant, sweep
+from wattscribe.errors import InputError
+
+_INDEX_INPUTS = {"Gather": 1, "GatherElements": 1}
+"""Operators that take 32-bit indices as well as 64-bit ones, and where."""
+
+
+def share_equal(
+    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
+) -> None:
+    """Weights of equal type, shape and bytes become one: tied embeddings, repeated positions."""
+    first: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    from onnx import numpy_helper
+
+    for each in model.graph.initializer:
+        values = numpy_helper.to_array(each)
+        key = hashlib.sha256(values.tobytes()).hexdigest() + f"{each.data_type}{list(each.dims)}"
+        if key in first:
+            renamed[each.name] = first[key]
+        first.setdefault(key, each.name)
+    if not renamed:
+        raise InputError(f"the {component} stores nothing twice", fix="Leave this step away")
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = renamed.get(name, name)
+    sweep(model)
+
+
+def narrow_indices(
+    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
+) -> None:
+    """Constant int64 indices of lookups, all within 32 bits."""
+    index = Index(model)
+    changed: set[str] = set()
+    for each in list(model.graph.initializer):
+        values = index.array(each.name)
+        users = index.users[each.name]
+        if values is None or values.dtype != np.int64 or values.size < 16 or not users:
+            continue
+        if any(
+            user.op_type not in _INDEX_INPUTS or list(user.input).index(each.name) != _INDEX_INPUTS[user.op_type]
+            for user in users
+        ):
+            continue
+        if np.abs(values).max() < 2**31:
+            add_constant(model, each.name, values.astype(np.int32))
+            changed.add(each.name)
+    if not changed:
+        raise InputError(f"the {component} has no 64-bit indices that could be 32-bit", fix="Leave this step away")
+    for value in [each for each in model.graph.value_info if each.name in changed]:
+        model.graph.value_info.remove(value)
+
+
+def fold(
+    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
+) -> None:
+    """Nodes whose inputs are all constant are computed here, where that stores no more bytes than it takes away."""
+    if not fold_constants(model):
+        raise InputError(f"the {component} computes nothing from constants alone", fix="Leave this step away")
+
+
+def fold_constants(model: Any) -> bool:
+    """Whether there was something to fold."""
+    from onnx import numpy_helper
+    from onnx.reference import ReferenceEvaluator
+
+    before = len(model.graph.node)
+    progress = True
+    while progress:
+        progress = False
+        index = Index(model)
+        for node in list(model.graph.node):
+            given = [index.array(name) for name in node.input if name]
+            if node.op_type in _NOT_FOLDED or node.domain or not given or any(each is None for each in given):
+                continue
+            feeds = {name: index.array(name) for name in node.input if name}
+            graph = _one_node(model, node, feeds)
+            values = ReferenceEvaluator(graph).run(None, feeds)
+            if sum(np.asarray(value).nbytes for value in values) > sum(
+                each.nbytes for each in given if each is not None
+            ):
+                continue
+            for name, value in zip(node.output, values, strict=True):
+                model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+            model.graph.node.remove(node)
+            progress = True
+        sweep(model)
+    return len(model.graph.node) < before
+
+
+_NOT_FOLDED = frozenset(("Constant", "DequantizeLinear", "If", "Loop", "Scan", "RandomNormal", "RandomUniform"))
+
+
+def _one_node(model: Any, node: Any, feeds: Mapping[str, Any]) -> Any:
+    from onnx import helper
+
+    inputs = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        for name, value in feeds.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
+    graph = helper.make_graph([node], "one", inputs, outputs)
+    return helper.make_model(graph, opset_imports=list(model.opset_import), ir_version=model.ir_version)

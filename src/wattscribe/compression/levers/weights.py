@@ -1,0 +1,156 @@
+"""Linear maps in 8 and 4 bits: onnxruntime's quantisers lay the graph out, GPTQ on calibration audio chooses the codes."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.levers.choose import chosen
+from wattscribe.compression.levers.quiet import quiet
+from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, sweep
+from wattscribe.compression.rounding import Weights, best_scale, descended, gptq, nearest
+from wattscribe.errors import InputError
+
+BLOCKS = (16, 32, 64, 128, 256)
+SEVEN_BITS = 64
+"""Largest code of a weight that is multiplied in 8 bits: 255 · 64 · 2 fits the 16 bits in which CPUs without VNNI add pairs of
+products, and onnxruntime's `reduce_range` gives this range. Measured in docs/compress.md, 8 bits on x86."""
+
+
+def dynamic_int8(
+    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
+) -> None:
+    """DynamicQuantizeLinear → MatMulInteger, a scale per output. Option: rounding = gptq | nearest.
+
+    Weights take 7 of the 8 bits, so that no CPU clips sums: the bit costs less than clipping does, and little where none clips.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    maps = linears(model)
+    names = [name for name in chosen(maps, tensors, component) if maps[name].form == "float"]
+    if not names:
+        raise InputError(f"the {component} has no float linear map left", fix="Leave this step away")
+    nodes = make_float(model, [maps[name] for name in names])
+    del model.graph.value_info[:]
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
+        made = Path(folder) / "dynamic.onnx"
+        quantize_dynamic(
+            model, str(made), op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8,
+            reduce_range=True, nodes_to_quantize=list(nodes.values()),
+            extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
+        )  # fmt: skip
+        model.ParseFromString(made.read_bytes())
+    if _rounding(options) == "gptq":
+        for name in names:
+            _refit_int8(model, maps[name], component, calibration)
+    sweep(model)
+
+
+def _rounding(options: Mapping[str, Any]) -> str:
+    found = str(options.get("rounding", "gptq"))
+    if found not in ("gptq", "nearest"):
+        raise InputError(f"there is no rounding {found!r}", fix="Use gptq or nearest")
+    return found
+
+
+def _refit_int8(model: Any, before: Linear, component: str, calibration: Calibration) -> None:
+    index = Index(model)
+    integer = next(node for node in linears(model)[before.name].nodes if node.op_type == "MatMulInteger")
+    product = next(node for node in linears(model)[before.name].nodes if node.op_type == "Mul")
+    scale_name = next(name for name in product.input if index.array(name) is not None)
+    scale = index.array(scale_name)
+    if scale is None:
+        raise InputError(f"{before.name!r} has no constant scale")
+    gram = known_gram(before, component, calibration)
+    if gram is not None:
+        codes = gptq(before.weight, scale.reshape(1, -1).astype(np.float32), gram, -SEVEN_BITS, SEVEN_BITS)
+        add_constant(model, integer.input[1], codes.astype(np.int8))
+
+
+def known_gram(linear: Linear, component: str, calibration: Calibration) -> NDArray[np.float64] | None:
+    """XᵀX of the map's inputs; None for maps whose inputs the original does not have (pruned or factorised ones)."""
+    moments = calibration.find(component, linear.source)
+    return moments.gram if moments is not None and len(moments.gram) == linear.shape[0] else None
+
+
+def blockwise(
+    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
+) -> None:
+    """MatMulNBits. Options: bits 4 or 8, block, rounding, accuracy (onnxruntime's accuracy_level: 4 multiplies in int8)."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    bits, block = int(options.get("bits", 4)), int(options.get("block", 32))
+    if bits not in (4, 8) or block not in BLOCKS:
+        raise InputError(f"{bits} bits in blocks of {block} cannot be run", fix=f"Bits 4 or 8, block one of {BLOCKS}")
+    maps = linears(model)
+    names = [name for name in chosen(maps, tensors, component) if maps[name].form != "nbits"]
+    if not names:
+        raise InputError(f"the {component} has no linear map left for it", fix="Leave this step away")
+    nodes = set(make_float(model, [maps[name] for name in names]).values())
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
+    others = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.name not in nodes]
+    with quiet(component):
+        quantiser = MatMulNBitsQuantizer(
+            model, bits=bits, block_size=block, is_symmetric=True, accuracy_level=int(options.get("accuracy", 4)),
+            nodes_to_exclude=others, op_types_to_quantize=("MatMul",),
+        )  # fmt: skip
+        quantiser.process()
+    made = quantiser.model.model
+    if made is not model:
+        model.CopyFrom(made)
+    _bias_names(model, names)
+    for name in names:
+        _refit_blocks(model, maps[name], component, bits, block, _rounding(options), calibration)
+    sweep(model)
+
+
+def _bias_names(model: Any, names: Sequence[str]) -> None:
+    """The quantiser must have kept each map's output: later steps find it by that."""
+    kept = linears(model)
+    lost = [name for name in names if name not in kept or kept[name].form != "nbits"]
+    if lost:
+        raise InputError(f"onnxruntime's quantiser left {lost[0]!r} as it was", fix="Choose another block size")
+
+
+def _refit_blocks(
+    model: Any, before: Linear, component: str, bits: int, block: int, rounding: str, calibration: Calibration
+) -> None:
+    node = linears(model)[before.name].nodes[0]
+    gram = known_gram(before, component, calibration)
+    key = (component, before.name, bits, block, rounding, hashlib.sha256(before.weight.tobytes()).digest())
+    codes, scales = calibration.kept(key, lambda: block_codes(before.weight, gram, bits, block, rounding)[:2])
+    add_constant(model, node.input[1], pack(codes + (1 << (bits - 1)), bits, block))
+    stored = Index(model).array(node.input[2])
+    shape = scales.T.shape if stored is None else stored.shape
+    add_constant(model, node.input[2], np.ascontiguousarray(scales.T).reshape(shape).astype(np.float32))
+
+
+def block_codes(
+    weight: Weights, gram: NDArray[np.float64] | None, bits: int, block: int, rounding: str
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]:
+    """Scales with the least weighted error per block, codes by GPTQ (or nearest): (codes [K, N], scales [blocks, N], the scale
+    of each code [K, N])."""
+    half = 1 << (bits - 1)
+    inputs, outputs = weight.shape
+    blocks = -(-inputs // block)
+    padded = np.zeros((blocks * block, outputs), np.float32)
+    padded[:inputs] = weight
+    importance = np.zeros(blocks * block)
+    importance[:inputs] = 1.0 if gram is None else np.diag(gram)
+    cut = padded.reshape(blocks, block, outputs)
+    scales = np.concatenate(
+        [best_scale(cut[i], importance[i * block : (i + 1) * block] + 1e-12, -half, half - 1) for i in range(blocks)]
+    )
+    spread = np.repeat(scales, block, axis=0)[:inputs]
+    if rounding == "gptq" and gram is not None:
+        codes = gptq(weight, spread, gram, -half, half - 1)
+        return descended(weight, codes, spread, gram, -half, half - 1), scales, spread
+    return nearest(weight, spread, -half, half - 1), scales, spread

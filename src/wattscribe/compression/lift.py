@@ -1,0 +1,67 @@
+"""A half-precision export as float32: levers change float32 maps, and rounding from 16 bits first would round twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wattscribe.compression.candidate import COMPONENTS, Candidate
+
+
+def lifted(candidate: Candidate) -> Candidate:
+    """The same weights in float32; the candidate itself where no network computes in half precision."""
+    changed = candidate
+    for component in COMPONENTS:
+        model = candidate.model(component)
+        if _lift(model):
+            changed = changed.with_model(component, model)
+    return changed
+
+
+def _lift(model: Any) -> bool:
+    from onnx import TensorProto, numpy_helper
+
+    half = [each for each in model.graph.initializer if each.data_type == TensorProto.FLOAT16]
+    for each in half:
+        each.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(each).astype(np.float32), each.name))
+    found = bool(half)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.t.data_type == TensorProto.FLOAT16:
+                values = numpy_helper.to_array(attribute.t).astype(np.float32)
+                attribute.t.CopyFrom(numpy_helper.from_array(values, attribute.t.name))
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT16:
+                attribute.i = TensorProto.FLOAT
+    if found:
+        _drop_casts(model)
+    return found
+
+
+def _drop_casts(model: Any) -> None:
+    """Casts from float32 to float32, which were the border between the two precisions."""
+    from onnx import TensorProto, shape_inference
+
+    del model.graph.value_info[:]
+    typed = shape_inference.infer_shapes(model).graph
+    kinds = {each.name: each.type.tensor_type.elem_type for each in (*typed.input, *typed.output, *typed.value_info)}
+    kinds |= {each.name: each.data_type for each in model.graph.initializer}
+    outputs = {each.name for each in model.graph.output}
+    instead: dict[str, str] = {}
+    kept = []
+    for node in model.graph.node:
+        node.input[:] = [instead.get(name, name) for name in node.input]
+        same = node.op_type == "Cast" and all(
+            kinds.get(name) == TensorProto.FLOAT for name in (*node.input, *node.output)
+        )
+        if same and node.output[0] not in outputs:
+            instead[node.output[0]] = node.input[0]
+            continue
+        if same:
+            node.op_type = "Identity"
+            del node.attribute[:]
+        copied = type(node)()
+        copied.CopyFrom(node)
+        kept.append(copied)
+    del model.graph.node[:]
+    model.graph.node.extend(kept)

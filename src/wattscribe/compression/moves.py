@@ -1,0 +1,172 @@
+"""Which lossy changes a model offers, by slot: at most one of a slot's choices is in a recipe, so that weights are always
+made from the original ones and never rounded twice.
+
+Later slots come later in the recipe: structure before form. Weights in 16 bits are not among them: onnxruntime's CPU kernels lift
+them once, at load, and read 32 bits at each call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.levers.convolution import convolutions
+from wattscribe.compression.levers.recurrent import lstms
+from wattscribe.compression.levers.width import pairs
+from wattscribe.compression.linears import Index, Linear, linears
+from wattscribe.compression.recipe import Step
+
+LARGE_KERNEL = 9
+"""Weights per output and input channel product from which a convolution is worth its two extra operators."""
+KEEPS = (0.9, 0.75, 0.5)
+LEAST_WEIGHTS = 4096
+"""Of a map: fewer are not worth operators of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One choice of a slot; several steps where one needs another (thin maps are stored in 8 bits at once)."""
+
+    slot: str
+    component: str
+    steps: tuple[Step, ...]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(str(step) for step in self.steps)
+
+    @property
+    def key(self) -> str:
+        """Equal for equal moves."""
+        return json.dumps([step.key for step in self.steps])
+
+
+Choices = Mapping[str, Move]
+"""Slot → what is chosen for it."""
+ORDER = ("joint", "activation", "convolution", "width", "rank", "recurrent", "form", "table")
+
+
+def steps_of(choices: Choices) -> tuple[Step, ...]:
+    """The steps of a set of choices, in the order in which they can be carried out."""
+    ranked = sorted(choices.items(), key=lambda item: (ORDER.index(item[0].split(":")[0]), item[0]))
+    return tuple(step for _, move in ranked for step in move.steps)
+
+
+def moves(candidate: Candidate) -> list[Move]:
+    """What this model offers but for the bits of single maps (`bits.ladders`); whether it pays is measured later."""
+    found: list[Move] = []
+    for component in COMPONENTS:
+        model = candidate.model(component)
+        maps = linears(model)
+        index = Index(model)
+        if component == "encoder":
+            found += _activation(component, index)
+            found += _convolutions(component, index)
+            found += [each for keep in KEEPS for each in _width(component, model, keep)]
+            found += _rank(component, maps)
+        else:
+            found += _forms(component, maps)
+        found += _recurrent(component, candidate.model(component))
+        if component == "predictor":
+            found.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
+    found += [
+        _move("joint", "joiner", Step(lever="prune-width", component="joiner", options={"keep": keep}))
+        for keep in KEEPS
+    ]
+    return found
+
+
+def _move(slot: str, component: str, *steps: Step) -> Move:
+    return Move(slot=slot, component=component, steps=steps)
+
+
+def _activation(component: str, index: Index) -> list[Move]:
+    if any(node.op_type == "Log" for node in index.model.graph.node):
+        return [_move("activation", component, Step(lever="short-softplus", component=component))]
+    return []
+
+
+def _convolutions(component: str, index: Index) -> list[Move]:
+    """All two-dimensional ones together (an acoustic front end), then those over time."""
+    names = convolutions(index.model)
+    planes = tuple(name for name in names if _rank_of(index, name) == 4)
+    if not planes:
+        return []
+    found = [_move("convolution", component, Step(lever="int8-conv", component=component, tensors=planes))]
+    if len(planes) < len(names):
+        found.append(_move("convolution", component, Step(lever="int8-conv", component=component)))
+    return found
+
+
+def _rank_of(index: Index, output: str) -> int:
+    weight = index.array(index.maker[output].input[1])
+    return 0 if weight is None else int(weight.ndim)
+
+
+def _recurrent(component: str, model: Any) -> list[Move]:
+    """All LSTMs of a network whose weights are worth an operator that quantises its inputs."""
+    large = []
+    found = lstms(model)
+    index = Index(model)
+    for name, node in found.items():
+        weights = [index.array(each) for each in node.input[1:3]]
+        if sum(each.size for each in weights if each is not None) >= LEAST_WEIGHTS:
+            large.append(name)
+    if not large:
+        return []
+    return [
+        _move(f"recurrent:{component}", component, Step(lever="lstm-int8", component=component, tensors=tuple(large)))
+    ]
+
+
+def recurrent(offered: Iterable[Move]) -> list[Step]:
+    """Every LSTM in 8 bits, for strategies that do not choose."""
+    return [step for each in offered if each.slot.startswith("recurrent") for step in each.steps]
+
+
+def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
+    """How the weights of a small network are stored, all together; map by map: `bits.ladders`, for encoder and joiner."""
+    if not maps:
+        return []
+    slot = f"form:{component}"
+    eight = Step(lever="blockwise", component=component, options={"bits": 8, "block": 64, "accuracy": 4})
+    four = Step(lever="blockwise", component=component, options={"bits": 4, "block": 32, "accuracy": 4})
+    steps = [four]
+    if any(each.form == "float" for each in maps.values()):
+        steps = [Step(lever="int8", component=component), eight, four]
+    return [_move(slot, component, step) for step in steps]
+
+
+def _width(component: str, model: object, keep: float) -> list[Move]:
+    inner = tuple(pairs(model))
+    if not inner:
+        return []
+    maps = linears(model)
+    narrow = Step(lever="prune-width", component=component, tensors=inner, options={"keep": keep})
+    changed = tuple(dict.fromkeys([*inner, *(pairs(model)[name] for name in inner)]))
+    if all(maps[name].form == "dynamic8" for name in inner):
+        return [_move("width", component, narrow, Step(lever="int8", component=component, tensors=changed))]
+    return [_move("width", component, narrow)]
+
+
+def _rank(component: str, maps: Mapping[str, Linear]) -> list[Move]:
+    """Only maps that are large for their kind: two thin maps are two operators instead of one."""
+    sizes = [each.weight.size for each in maps.values()]
+    if not sizes:
+        return []
+    large = [each for each in maps.values() if each.weight.size >= 4 * float(np.median(sizes))]
+    found = []
+    for each in large:
+        for keep in KEEPS[1:]:
+            thin = Step(lever="low-rank", component=component, tensors=(each.name,), options={"keep": keep})
+            steps: Sequence[Step] = [thin]
+            if each.form == "dynamic8":
+                inner = (f"{each.name}/thin", each.name)
+                steps = [thin, Step(lever="int8", component=component, tensors=inner, options={"rounding": "nearest"})]
+            found.append(_move(f"rank:{each.name}", component, *steps))
+    return found

@@ -1,0 +1,254 @@
+"""What is written: the model, recipe.toml, result.json and report.html, in one directory that is complete or absent."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wattscribe.compression import confirm
+from wattscribe.compression.acceptance import Acceptance
+from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.confirm import Selection
+from wattscribe.compression.recipe import Recipe, to_toml
+from wattscribe.compression.strategies import Sensitivity
+from wattscribe.compression.workbench import Tried
+from wattscribe.errors import InputError
+from wattscribe.records import json_text
+
+SCHEMA = 1
+LATENCIES = {
+    "call_s": "audio per call, s", "token_delay_mean_s": "token delay, mean, s", "token_delay_p90_s": "token delay, p90, s",
+    "first_partial_s": "first partial, s", "finalisation_s": "finalisation, s",
+}  # fmt: skip
+"""Fields of `Latency` and what they are called."""
+WRITTEN = frozenset(("recipe.toml", "result.json"))
+"""In every directory that a run has written: only such a one may be replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """Everything that a run of `compress` found."""
+
+    original: Candidate
+    result: Candidate
+    recipe: Recipe
+    evidence: str
+    dev: Acceptance
+    test: Acceptance | None
+    limit: float
+    baselines_mj: Mapping[str, float]
+    """Energy of the original frame by frame: `none` with nothing placed, `component` and `tensor` with the best placement."""
+    tried: tuple[Tried, ...]
+    sensitivities: tuple[Sensitivity, ...]
+    fidelity: Mapping[str, float]
+    """On unlabelled audio that nothing was calibrated on: divergence and words that differ from the original's text."""
+    machine: Mapping[str, Any]
+    longer: Compression | None = None
+    """The same with longer calls, where they were allowed: written beside, never instead."""
+    beside: tuple[Tried, ...] = ()
+    """What other runs tried on the same speech: drawn on the page, kept out of result.json."""
+    course: tuple[tuple[str, float], ...] = ()
+    """Modelled energy, mJ per second of audio: the original with nothing placed, then after each kept step."""
+    notes: tuple[str, ...] = ()
+    selection: Selection | None = None
+    """How it was chosen; None where a recipe was carried out and nothing was."""
+    cut_short: str | None = None
+    """Why the search ended early."""
+
+    @property
+    def met(self) -> bool:
+        """Whether the limit holds on the development set, and on the test set where there is one; never on speech that cannot
+        show it."""
+        return all(
+            each.wer_increase <= self.limit and each.cannot_show is None
+            for each in (self.dev, self.test)
+            if each is not None
+        )
+
+
+def to_json(found: Compression) -> dict[str, Any]:
+    """result.json: the figures of the development set at the top, `test` beside them."""
+    plain = {
+        "schema": SCHEMA,
+        **_figures(found.dev),
+        "evidence": found.evidence,
+        "limit": found.limit,
+        "max_wer_increase_points": _as_asked(found.limit),
+        "met": found.met,
+    }
+    plain["dev"] = _figures(found.dev)
+    plain["test"] = None if found.test is None else _figures(found.test)
+    if found.longer is not None:
+        plain["longer_calls"] = {"strategy": found.longer.recipe.strategy, **_figures(found.longer.dev)}
+    plain["device"], plain["strategy"], plain["seed"] = found.recipe.device, found.recipe.strategy, found.recipe.seed
+    plain["baselines_mj_per_audio_s"] = dict(found.baselines_mj)
+    plain["baseline"] = "the original, frame by frame, weights in their best placement by component"
+    plain["fidelity_unlabelled"] = dict(found.fidelity)
+    plain["steps"] = [
+        {"step": str(each.step), "kept": each.kept, "reason": each.reason, **each.numbers} for each in found.recipe.done
+    ]
+    plain["course"] = [{"after": name, "energy_mj_per_audio_s": energy} for name, energy in found.course]
+    plain["tried"] = [
+        {"strategy": each.strategy, "energy_mj_per_audio_s": each.energy_mj, "size_bytes": each.size_bytes,
+         "kl": each.kl, "wer": each.wer, "on": each.on, "steps": [str(step) for step in each.steps]}
+        for each in found.tried
+    ]  # fmt: skip
+    plain["selection"] = None if found.selection is None else confirm.to_json(found.selection)
+    plain["cut_short"] = found.cut_short
+    plain["machine"], plain["notes"] = dict(found.machine), list(found.notes)
+    return plain
+
+
+def _figures(found: Acceptance) -> dict[str, Any]:
+    before, after = found.before, found.after
+    return {
+        "on": found.on,
+        "utterances": found.utterances,
+        "audio_s": found.audio_s,
+        "energy_before_mj_per_audio_s": before.energy_mj_per_audio_s,
+        "energy_before_ci95_mj": list(before.energy_ci95_mj),
+        "energy_after_mj_per_audio_s": after.energy_mj_per_audio_s,
+        "energy_after_ci95_mj": list(after.energy_ci95_mj),
+        "energy_reduction": found.energy_reduction,
+        "wer_before": before.wer,
+        "wer_after": after.wer,
+        "wer_increase": found.wer_increase,
+        "wer_increase_ci95": list(found.wer_increase_ci95),
+        "wer_increase_upper95": found.wer_increase_upper95,
+        "wer_method": found.method,
+        "non_inferior": found.non_inferior,
+        "cannot_show": found.cannot_show,
+        "identical_texts": found.identical_texts,
+        "rtf_before": before.rtf,
+        "rtf_after": after.rtf,
+        "rtf_cpu_before": before.rtf_cpu,
+        "rtf_cpu_after": after.rtf_cpu,
+        "size_before_bytes": before.size_bytes,
+        "size_after_bytes": after.size_bytes,
+        "peak_memory_before_bytes": before.peak_memory_bytes,
+        "peak_memory_after_bytes": after.peak_memory_bytes,
+        **{
+            f"{name.removesuffix('_s')}_{when}_s": getattr(side.latency, name)
+            for name in LATENCIES
+            for when, side in (("before", before), ("after", after))
+        },
+    }
+
+
+def check_target(out: Path, *, overwrite: bool = False) -> None:
+    """Refuse before the work begins: what may not be replaced, where nothing can be written. Raises InputError."""
+    if out.is_symlink():
+        raise InputError("is a symbolic link", where=out, fix="Choose another -o")
+    if out.exists() and not (out.is_dir() and _ours(out)):
+        raise InputError("is there already and was not written by compress", where=out, fix="Choose another -o")
+    if out.exists() and not overwrite:
+        raise InputError("is there already", where=out, fix="Choose another -o, or give --overwrite")
+    parent = out.absolute().parent
+    if not parent.is_dir():
+        raise InputError("its parent directory does not exist", where=out, fix="Create it, or choose another -o")
+    _beside(out).rmdir()
+
+
+def _ours(out: Path) -> bool:
+    """A directory that `write` made, or an empty one. It makes no folders: one with folders holds somebody's work."""
+    names = {each.name for each in out.iterdir()}
+    return not names or (names >= WRITTEN and not any(each.is_dir() for each in out.iterdir()))
+
+
+def _beside(out: Path) -> Path:
+    """A new directory next to OUT, to be renamed. Raises InputError where nothing can be written."""
+    parent = out.absolute().parent
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=parent))
+    except OSError as error:
+        raise InputError(
+            f"nothing can be written here: {error.strerror}", where=parent, fix="Choose another -o"
+        ) from error
+
+
+def write(found: Compression, out: Path, *, overwrite: bool = False) -> Path:
+    """Write beside OUT, then rename: whoever looks finds all of it or nothing. Raises InputError, for a full disk too."""
+    from wattscribe.pages.compress_page import html
+
+    check_target(out, overwrite=overwrite)
+    part = _beside(out)
+    try:
+        found.result.write(part)
+        for name, text in (
+            ("recipe.toml", to_toml(found.recipe)),
+            ("result.json", json_text(to_json(found), indent=2) + "\n"),
+            ("report.html", html(found)),
+        ):
+            _write_text(part / name, text)
+        part.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        part.rename(out)
+    except InputError as error:
+        raise InputError(error.what, where=out, fix=error.fix) from error
+    except OSError as error:
+        raise InputError(
+            f"the result cannot be written: {error.strerror}", where=out, fix="Free some space or choose another -o"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return out
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def lines(found: Compression) -> Sequence[str]:
+    """What the command prints: at the latency of the model as given, then what longer calls do beside it."""
+    columns = [("before", found.dev, "before"), ("after", found.dev, "after")]
+    if found.longer is not None:
+        columns.append(("longer calls", found.longer.dev, "after"))
+    made = [f"{'':24}" + "".join(f"{title:>14}" for title, _, _ in columns)]
+    for name, key, factor, unit in (
+        ("energy, mJ/audio s", "energy_{}_mj_per_audio_s", 1.0, ".4f"), ("WER, %", "wer_{}", 100.0, ".2f"),
+        ("RTF (processor time)", "rtf_cpu_{}", 1.0, ".4f"), ("size, MB", "size_{}_bytes", 1e-6, ".2f"),
+        ("peak memory, MB", "peak_memory_{}_bytes", 1e-6, ".1f"),
+        *((title, name.removesuffix("_s") + "_{}_s", 1.0, ".3f") for name, title in LATENCIES.items()),
+    ):  # fmt: skip
+        values = [_figures(each)[key.format(when)] for _, each, when in columns]
+        made.append(f"{name:24}" + "".join(f"{'–' if v is None else format(v * factor, unit):>14}" for v in values))
+    for each in (found, *([found.longer] if found.longer is not None else [])):
+        made += [judged(one, each.evidence) for one in (each.dev, each.test) if one is not None]
+        made += each.notes
+    return made
+
+
+def judged(each: Acceptance, evidence: str) -> str:
+    """One set's saving and verdict, with the method: a bound from no event seen is not one from many errors."""
+    low, high = each.wer_increase_ci95
+    return (
+        f"{each.on}: energy {-100 * each.energy_reduction:+.1f} % ({evidence}, {_latency(each)}), WER "
+        f"{100 * each.wer_increase:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f}; one-sided bound "
+        f"{100 * each.wer_increase_upper95:+.2f}), "
+        f"{_verdict(each)} ({each.method})"
+    )
+
+
+def _verdict(each: Acceptance) -> str:
+    """Of three: shown, not shown, and not to be shown on this speech."""
+    if each.non_inferior is None:
+        return f"cannot be judged: {each.cannot_show}"
+    return f"{'non-inferior' if each.non_inferior else 'non-inferiority not proven'} within {100 * each.limit:g} points"
+
+
+def _as_asked(limit: float) -> float:
+    """The limit in points, without the last binary digits."""
+    return round(100 * limit, 9)
+
+
+def _latency(each: Acceptance) -> str:
+    """At which latency: a saving that longer calls bought is told as such."""
+    before_s, after_s = each.before.latency.call_s, each.after.latency.call_s
+    if before_s is None or after_s is None or abs(after_s - before_s) < 1e-6:
+        return "at equal latency"
+    return f"calls of {1000 * after_s:.0f} instead of {1000 * before_s:.0f} ms"

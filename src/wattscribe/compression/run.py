@@ -1,0 +1,331 @@
+"""`compress` from end to end: read, measure, choose, prove, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from wattscribe.as_found import as_found
+from wattscribe.compression import longer, outcome, sets
+from wattscribe.compression.acceptance import Acceptance, accept, non_inferiority
+from wattscribe.compression.beside import read_beside
+from wattscribe.compression.budget import Budget
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.candidate import COMPONENTS, Candidate, read_candidate
+from wattscribe.compression.confirm import confirmed, selection
+from wattscribe.compression.divergence import Probe
+from wattscribe.compression.leave import cut_note, leaving
+from wattscribe.compression.lift import lifted
+from wattscribe.compression.measure import Measurer
+from wattscribe.compression.memo import Memo
+from wattscribe.compression.options import Options, checked, command, with_journal
+from wattscribe.compression.outcome import Compression
+from wattscribe.compression.recipe import Done, Recipe, Step, Value
+from wattscribe.compression.replay import carry_out
+from wattscribe.compression.speech import SpeechSet, read_speech, read_unlabelled, read_unseen
+from wattscribe.compression.strategies import GlobalMagnitude, Outcome, Strategy, Targeted, Uniform, kept
+from wattscribe.compression.workbench import NOTHING, Workbench, with_baseline_placement
+from wattscribe.energy import devices
+from wattscribe.energy.placement import Unit
+from wattscribe.errors import InputError
+from wattscribe.scoring import count_errors
+from wattscribe.streaming import open_transducer
+
+LARGER = 1.01
+"""Size ratio from which a result is called larger: rewritten graphs differ by some bytes."""
+SMALL = 40
+"""Utterances of the small set that speed and the search look at."""
+
+
+@as_found()
+def compress_model(
+    model: str | Path, out: str | Path, options: Options, *, overwrite: bool = False, say: Callable[[str], None] = print
+) -> Compression:
+    """Compress an exported transducer post-training and write OUT. Raises InputError and ModelError; OUT is then absent."""
+    options, recipe = checked(options)
+    outcome.check_target(Path(out), overwrite=overwrite)
+    options = with_journal(options, Path(out))
+    stored = None
+    if options.train_config is None:
+        stored = read_candidate(model)
+        open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
+    dev = read_speech(options.data, limit=options.limit)
+    test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+    others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
+    limit = options.max_wer_increase_points / 100
+    for speech, option in ((dev, "--data"), (test, "--test-data")):
+        if speech is not None:
+            sets.refuse(speech, option, limit, anyway=options.limit is not None)
+    trained = ""
+    if options.train_config is not None:
+        bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
+    elif stored is not None:
+        bench = make_bench(lifted(stored), options, say, dev, hold_back=recipe is None)
+        bench.against = stored if bench.original is not stored else None
+    count = longer.allowed(bench, options)
+    aside = longer.beside(Path(out), count * (bench.measurer.workload(bench.original).segment_s or 0.0))
+    if count > 1:
+        outcome.check_target(aside, overwrite=overwrite)
+    wer = sets.errors(bench, bench.reference).wer
+    sets.refuse(dev, "--data", limit, wer=wer, anyway=options.limit is not None)
+    if recipe is not None and options.recipe is not None:
+        made = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
+    else:
+        made = _search(bench, options)
+    given16 = options.train_config is None and bench.against is not None
+    if given16:
+        made = _as_given(bench, made)
+    found = finish(bench, made, options, test, model=str(model), trained=trained)
+    if count > 1:
+        say("the same with longer calls:")
+        more = longer.lengthened(bench, made, count, recipe, options.recipe)
+        more = _as_given(bench, more) if given16 else more
+        found = replace(found, longer=finish(bench, more, options, test, model=str(model), trained=trained))
+    for each, place in ((found.longer, aside), (found, Path(out))):
+        if each is not None:
+            again = command(options, str(model), place)
+            found = replace(each, beside=others, recipe=replace(each.recipe, again=again))
+            outcome.write(found, place, overwrite=overwrite)
+    if bench.budget.cut is None and options.storage is None:
+        bench.memo.remove()
+    return found
+
+
+def _from_checkpoint(
+    checkpoint: Path, config: Path, options: Options, dev: SpeechSet, say: Callable[[str], None]
+) -> tuple[Workbench, str]:
+    """A bench of the pruned and fine-tuned model, or of the dense one where pruning alone breaks the limit; and what was done."""
+    from wattscribe.compression.dense.tune import prune_and_tune
+
+    dense, pruned = prune_and_tune(checkpoint, config, cache=options.cache, say=say)
+    bench = make_bench(pruned, options, say, dev, hold_back=options.recipe is None)
+    bench.against = dense
+    added = bench.measure(pruned).wer - bench.measure(dense).wer
+    held = added <= bench.limit
+    trained = (
+        f"pruned and fine-tuned by {config.name}: {dense.size_bytes / 1e6:.2f} → {pruned.size_bytes / 1e6:.2f} MB, "
+        f"WER {100 * added:+.2f} points; "
+        + ("kept" if held else f"reverted, the limit is {100 * bench.limit:g}: the dense model goes on")
+    )
+    say(trained)
+    if held:
+        return bench, trained
+    return make_bench(dense, options, lambda _: None, dev, hold_back=options.recipe is None), trained
+
+
+def make_bench(
+    original: Candidate,
+    options: Options,
+    say: Callable[[str], None],
+    dev: SpeechSet | None = None,
+    *,
+    hold_back: bool = False,
+) -> Workbench:
+    """Read the speech that was not read yet and set the workbench up. `hold_back`: a part of the development set confirms."""
+    device = devices.load(options.device_name)
+    if dev is None:
+        dev = read_speech(options.data, limit=options.limit)
+    limit = options.max_wer_increase_points / 100
+    held = sets.hold_back(dev, limit, seed=options.drawn) if hold_back else None
+    dev = dev if held is None else held.choose
+    folders = options.unlabelled
+    if folders:
+        calibration = read_unlabelled(folders, seconds=options.calibration_s, seed=options.drawn + 1)
+        heard = set(calibration.ids)
+        drawn = read_unlabelled(folders, seconds=options.calibration_s + 2 * options.probe_s, seed=options.drawn + 2)
+        probe = drawn.of([i for i, each in enumerate(drawn.ids) if each not in heard], drawn.name)
+        probe = probe.beginning(options.probe_s)
+    else:
+        calibration = probe = dev.beginning(options.calibration_s)
+    budget, memo = Budget(options.minutes), Memo(options.journal)
+    whole = dev if held is None else held.whole
+    aside = "" if held is None else f" ({len(held.confirm)} of them held back by {held.by})"
+    say(
+        f"{len(whole)} utterances{aside}, {whole.audio_s:.0f} s of development speech; {calibration.audio_s:.0f} s to calibrate, "
+        f"{probe.audio_s:.0f} s to compare"
+    )
+    return Workbench(
+        original=original, measurer=Measurer(device, cache=options.cache, memo=memo, check=budget.check), dev=dev,
+        small=dev.part(SMALL, seed=options.drawn),
+        calibration=Calibration(original, calibration), probe=Probe(original, probe),
+        limit=limit, seed=options.drawn, say=say, held=held, budget=budget, memo=memo,
+    )  # fmt: skip
+
+
+def strategy_of(options: Options) -> Strategy:
+    """The class behind a name."""
+    if options.strategy == "uniform":
+        return Uniform()
+    if options.strategy == "global":
+        return GlobalMagnitude()
+    if options.strategy == "search":
+        from wattscribe.compression.search import Search
+
+        return Search(storage=options.storage, trials=options.trials)
+    return Targeted()
+
+
+def _search(bench: Workbench, options: Options) -> Outcome:
+    bench.say("lossless levers:")
+    with leaving(options):
+        lossless = bench.lossless()
+        return confirmed(bench, strategy_of(options).run(bench, lossless))
+
+
+def _as_given(bench: Workbench, made: Outcome) -> Outcome:
+    """A model given in 16 bits is worked on in 32: what no step has changed goes back, or the result would read more than it."""
+    done = list(made.done)
+    for component in COMPONENTS:
+        step = Step(lever="fp16", component=component)
+        before = bench.build(kept(done))
+        try:
+            after = bench.build([*kept(done), step])
+        except InputError:  # nothing in 32 bits is left
+            continue
+        energy, added = bench.energy_mj(after), sets.added(bench, after)
+        good = added <= bench.limit and energy < bench.energy_mj(before)
+        reason = "stored in 16 bits again, as it was given" if good else "16 bits save nothing here"
+        if added > bench.limit:
+            reason = f"with it WER rises by {100 * added:.2f} points"
+        numbers: dict[str, Value] = {"energy_mj_per_audio_s": energy, "wer_increase": added}
+        bench.say(f"{step}: {reason}, {energy:.4f} mJ/s")
+        done.append(Done(step=step, kept=good, reason=reason, numbers=numbers))
+    return replace(made, done=tuple(done))
+
+
+def finish(
+    bench: Workbench, made: Outcome, options: Options, speech: SpeechSet | None, *, model: str, trained: str = ""
+) -> Compression:
+    """Acceptance on the whole development set, then once on the test speech; `trained` says what happened before."""
+    made, notes = _proven(bench, made, options)
+    result = bench.build(made.steps)
+    baseline = with_baseline_placement(bench.reference)
+    calibration: dict[str, Value | list[str]] = {
+        "unlabelled": list(options.unlabelled),
+        "seconds": options.calibration_s,
+        "data": list(options.data),
+    }
+    if options.train_config is not None:
+        calibration |= {"train_config": str(options.train_config), "trained": trained}
+        notes.append(trained[:1].upper() + trained[1:] + ".")
+    recipe = Recipe(
+        model=Path(model).name, device=bench.measurer.device.name, strategy=made.strategy, seed=options.drawn,
+        calibration=calibration, done=made.done,
+    )  # fmt: skip
+    say = bench.say
+    with leaving(options, recipe):
+        say("acceptance: original and result in turn over the whole development set")
+        dev = accept(bench.measurer, baseline, result, bench.whole, bench.limit, seed=options.drawn)
+        test = None
+        if speech is not None:
+            say("acceptance: once on the test set")
+            test = accept(bench.measurer, baseline, result, speech, bench.limit, seed=options.drawn)
+    chosen = None if options.recipe is not None else selection(bench, result)
+    cut = bench.budget.cut
+    if chosen is not None:
+        notes.append(chosen.note)
+    if cut is not None:
+        notes.append(cut_note(cut, options))
+    return Compression(
+        original=baseline, result=result, recipe=recipe, evidence=bench.measurer.device.evidence, dev=dev, test=test,
+        limit=bench.limit, baselines_mj=baselines(bench), tried=tuple(bench.tried), sensitivities=made.sensitivities,
+        fidelity=fidelity(bench, result), machine=_machine(), course=course(bench, made.steps), selection=chosen,
+        cut_short=cut,
+        notes=(*made.notes, *notes, *_notes(dev, test, bench.limit, placed=result.placement is not None)),
+    )  # fmt: skip
+
+
+def _proven(bench: Workbench, made: Outcome, options: Options) -> tuple[Outcome, list[str]]:
+    """With `require_proof`, take the last kept steps back until non-inferiority is proven."""
+    if not options.require_proof:
+        return made, []
+    base = sets.errors(bench, bench.reference)
+    done = list(made.done)
+    notes: list[str] = []
+    while True:
+        steps = tuple(each.step for each in done if each.kept)
+        errors = sets.errors(bench, bench.build(steps))
+        paired = non_inferiority(base, errors, bench.whole, seed=options.drawn)
+        if paired.upper95 <= bench.limit or not steps:
+            return replace(made, done=tuple(done)), notes
+        last = max(i for i, each in enumerate(done) if each.kept)
+        reason = f"reverted: non-inferiority not proven with it (bound {100 * paired.upper95:+.2f} points)"
+        done[last] = replace(done[last], kept=False, reason=reason)
+        notes.append(f"{done[last].step}: {reason}")
+
+
+def baselines(bench: Workbench) -> Mapping[str, float]:
+    """The original frame by frame under each placement."""
+    units: dict[str, Unit | None] = {"none": None, "component": "component", "tensor": "tensor"}
+    return {name: bench.energy_mj(replace(bench.reference, placement=unit)) for name, unit in units.items()}  # fmt: skip
+
+
+def course(bench: Workbench, steps: Sequence[Step]) -> tuple[tuple[str, float], ...]:
+    """What each kept step does to the energy, at the original's counts: the bars of the waterfall."""
+    reference = bench.reference
+    found = [("original, nothing placed", bench.energy_mj(replace(reference, placement=None)))]
+    if bench.original.digest != reference.digest:
+        larger = bench.original.size_bytes > reference.size_bytes
+        found.append(
+            ("in float32, to be changed" if larger else "pruned and fine-tuned", bench.energy_mj(bench.original))
+        )
+    for number, step in enumerate(steps, start=1):
+        energy = bench.energy_mj(bench.build(steps[:number]))
+        found.append((f"{number} {step.lever} {step.component}", energy))
+    return tuple(found)
+
+
+def fidelity(bench: Workbench, result: Candidate) -> Mapping[str, float]:
+    """Against the original's own text on unlabelled audio: how much of what it says changes for other speakers."""
+    speech = bench.probe.speech
+    before = bench.measurer.decode(bench.original, speech, result.decoding)
+    after = bench.measurer.decode(result, speech, result.decoding)
+    errors = count_errors(before.texts, after.texts)
+    found = bench.kl(result)
+    return {
+        "kl": found.kl, "frames_changed": found.changed, "words_changed": float(errors.wer or 0.0),
+        "utterances": float(len(speech)), "words": float(errors.words.sum()), "speakers": float(len(set(speech.speakers))),
+    }  # fmt: skip
+
+
+def _notes(dev: Acceptance, test: Acceptance | None, limit: float, *, placed: bool) -> list[str]:
+    found = []
+    hint = (
+        ""
+        if placed
+        else "; the original's weights are in their best placement, the result's are not placed: add `place`"
+    )
+    for each in (dev, test):
+        if each is None:
+            continue
+        if each.cannot_show:
+            found.append(f"The limit cannot be judged on {each.on}: {each.cannot_show}.")
+        elif each.wer_increase > limit:
+            found.append(
+                f"The limit is not met on {each.on}: WER rises by {100 * each.wer_increase:.2f} points; this is the best found."
+            )
+        elif not each.non_inferior:
+            found.append(
+                f"{each.utterances} utterances of {each.on} cannot prove the limit: the one-sided 95 % bound is "
+                f"{100 * each.wer_increase_upper95:+.2f} points. More speech narrows it; --require-proof takes steps back."
+            )
+        if each.after.rtf_cpu > each.before.rtf_cpu * 1.02:
+            found.append(f"Slower on {each.on}: RTF {each.before.rtf_cpu:.4f} → {each.after.rtf_cpu:.4f}.")
+        before, after = each.before.energy_mj_per_audio_s, each.after.energy_mj_per_audio_s
+        if after > before * (1 + NOTHING):
+            found.append(f"It costs more energy on {each.on}: {before:.4f} → {after:.4f} mJ per second of audio{hint}.")
+    before, after = dev.before.size_bytes, dev.after.size_bytes
+    if after > before * LARGER:
+        found.append(f"It is larger: {before / 1e6:.2f} → {after / 1e6:.2f} MB.")
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    from wattscribe.metering.machine import describe
+
+    return dict(describe())
+
+
+__all__ = ["Options", "compress_model", "finish", "make_bench"]

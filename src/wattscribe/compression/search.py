@@ -1,0 +1,223 @@
+"""Beyond the study: Optuna over recipes, energy against harm, cheap questions first.
+
+Cascade: modelled energy (no decode) → divergence on unlabelled audio → WER on the small set → WER on the full set. The journal
+file holds every trial: a run that was killed goes on where it stopped, and several processes may work on one file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wattscribe import as_file
+from wattscribe.as_found import as_found
+from wattscribe.compression import sets
+from wattscribe.compression.bits import ladders
+from wattscribe.compression.moves import Move, moves, steps_of
+from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.strategies import MOST_KL, Outcome, judge, kept, recorded
+from wattscribe.compression.workbench import Tried, Workbench
+from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.text_files import parse_json
+
+NONE = "none"
+SIZE = "size_bytes"
+"""What a trial keeps of its candidate."""
+LONGEST_LINE = 1 << 16
+FULL_DECODES = 8
+"""Recipes of the front that are decoded in full, from the least energy up."""
+
+
+@dataclass(slots=True)
+class Search:
+    """A strategy: multi-objective search over one choice per slot."""
+
+    storage: Path | None = None
+    trials: int = 60
+    name: str = "search"
+
+    def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
+        base = kept(lossless)
+        slots = by_slot([*moves(bench.original), *ladders(bench, base)])
+        optuna = _optuna()
+        with as_found():  # Optuna is here now, and would tell of every trial
+            study = self._study(optuna, bench, base, slots)
+            with bench.budget.searching(bench.say):
+                self._walk(study, bench, base, slots)
+            self._note_all(study, bench, base, slots)
+            return Outcome(strategy=self.name, done=(*lossless, *self._choose(study, bench, base, slots)))
+
+    # --- the search -------------------------------------------------------------------------------------------------
+    def _study(self, optuna: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]) -> Any:
+        return optuna.create_study(
+            storage=None if self.storage is None else open_journal(self.storage),
+            study_name=_question(bench, base, slots),
+            directions=["minimize", "minimize"],
+            sampler=optuna.samplers.NSGAIISampler(seed=None if self.storage else bench.seed, population_size=20),
+            load_if_exists=True,
+        )
+
+    def _walk(self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]) -> None:
+        from optuna.study import MaxTrialsCallback
+        from optuna.trial import TrialState
+
+        finished = (TrialState.COMPLETE, TrialState.PRUNED)
+        if not study.trials:
+            for start in _starts(slots):
+                study.enqueue_trial(start, skip_if_exists=True)
+        done = len(study.get_trials(deepcopy=False, states=finished))
+        bench.say(f"search: {done} of {self.trials} recipes are known already")
+        if done < self.trials:
+            study.optimize(
+                lambda trial: self._ask(trial, bench, base, slots),
+                callbacks=[MaxTrialsCallback(self.trials, states=finished)],
+            )
+
+    def _ask(
+        self, trial: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
+    ) -> tuple[float, float]:
+        """(energy, divergence) of one recipe; pruned where it costs more than none or cannot be built."""
+        import optuna
+
+        picked = {slot: trial.suggest_categorical(slot, [NONE, *(each.key for each in choices)])
+                  for slot, choices in slots.items()}  # fmt: skip
+        steps = (*base, *steps_of(_chosen(slots, picked)))
+        try:
+            candidate = bench.build(steps)
+        except InputError as error:
+            raise optuna.TrialPruned(error.what) from error
+        energy = bench.energy_mj(candidate)
+        if energy > bench.energy_mj(bench.build(base)) * 1.02:
+            raise optuna.TrialPruned("costs more than no lossy step at all")
+        kl = bench.kl(candidate).kl
+        trial.set_user_attr(SIZE, candidate.size_bytes)
+        bench.say(f"  recipe {trial.number}: {energy:.4f} mJ/s, divergence {kl:.2e}")
+        return energy, kl
+
+    def _note_all(
+        self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
+    ) -> None:
+        """Every recipe that the journal knows, whichever process asked for it and before whichever interruption."""
+        from optuna.trial import TrialState
+
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            energy, kl = trial.values
+            steps = (*base, *steps_of(_chosen(slots, trial.params)))
+            size = trial.user_attrs[SIZE]
+            bench.tried.append(Tried(strategy=self.name, steps=steps, energy_mj=energy, size_bytes=size, kl=kl))
+
+    # --- the choice -------------------------------------------------------------------------------------------------
+    def _choose(
+        self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
+    ) -> list[Done]:
+        """The recipe of the front with the least energy whose text holds, and those that did not."""
+        before = bench.build(base)
+        front = sorted(
+            (each for each in study.best_trials if each.values[1] <= MOST_KL), key=lambda each: each.values[0]
+        )
+        decodes = 0
+        seen: set[str] = set()
+        gone: list[Done] = []
+        for trial in front:
+            choices = _chosen(slots, trial.params)
+            steps = (*base, *steps_of(choices))
+            candidate = bench.build(steps)
+            if decodes >= FULL_DECODES or candidate.digest in seen:
+                continue
+            seen.add(candidate.digest)
+            small = bench.measure(candidate, small=True).wer
+            bench.note(self.name, steps, candidate, kl=trial.values[1], wer=small, on="small")
+            found = sets.change(bench, candidate, small=True)
+            if not found.holds:
+                reason = f"recipe {trial.number}, reverted: {found.told}"
+                bench.say(f"  {reason}")
+                gone += recorded(steps_of(choices), reason, {"wer": small, "wer_increase": found.increase}, good=False)
+                continue
+            decodes += 1
+            reason, numbers = judge(bench, self.name, before, candidate, steps)
+            there = None if reason.startswith("reverted") else sets.confirmed(bench, candidate)
+            if there is not None and not there.holds:
+                reason = f"reverted: on the held-back part {there.told}"
+            bench.say(f"  recipe {trial.number}: {reason}")
+            good = not reason.startswith("reverted")
+            now = recorded(steps_of(choices), f"recipe {trial.number}, {reason}", numbers, good=good)
+            if good:
+                return [*now, *gone]
+            gone += now
+        return gone
+
+
+def open_journal(path: Path) -> Any:
+    """The journal's storage. Raises InputError for a place where none can be and for a file that is none."""
+    _optuna()
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if not path.absolute().parent.is_dir():
+        raise InputError("its parent directory does not exist", where=path, fix="Create it first")
+    try:
+        with as_file.open_bytes(path) as file:
+            first = file.readline(LONGEST_LINE)
+        if first and "op_code" not in parse_json(first):
+            raise ValueError("its first line is no entry of a journal")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=path, fix="Give --storage another file") from error
+    except (ValueError, TypeError) as error:
+        raise InputError("is no journal of a search", where=path, fix="Give --storage another file") from error
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}", where=path, fix="Give --storage another file"
+        ) from error
+    except (ValueError, KeyError, TypeError, AssertionError) as error:  # what Optuna says to lines that are not its own
+        raise InputError("holds lines that no search wrote", where=path, fix="Give --storage another file") from error
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingExtraError("optuna", "compress", needed_for="--strategy search") from error
+    return optuna
+
+
+def _question(bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]) -> str:
+    """A study's name: model, device, seed, and a digest of all else that an answer depends on. The WER limit is not of it: it
+    chooses among the answers."""
+    asked = (
+        repr(bench.measurer.device), bench.dev.digest, bench.probe.speech.digest, bench.calibration.speech.digest,
+        *(step.key for step in base), *(each.key for choices in slots.values() for each in choices),
+    )  # fmt: skip
+    digest = hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]
+    return f"{bench.original.digest}-{bench.measurer.device.name}-{bench.seed}-{digest}"
+
+
+def by_slot(offered: Sequence[Move]) -> dict[str, list[Move]]:
+    found: dict[str, list[Move]] = {}
+    for each in offered:
+        found.setdefault(each.slot, []).append(each)
+    return found
+
+
+def _chosen(slots: Mapping[str, Sequence[Move]], picked: Mapping[str, str]) -> dict[str, Move]:
+    return {
+        slot: move
+        for slot, choices in slots.items()
+        for move in choices
+        if picked.get(slot, NONE) != NONE and move.key == picked[slot]
+    }
+
+
+def _starts(slots: Mapping[str, Sequence[Move]]) -> list[dict[str, str]]:
+    """Nothing, the mildest choice of every slot, and each slot's mildest by itself: what a sampler would look for long."""
+    nothing = dict.fromkeys(slots, NONE)
+    mild = {slot: choices[0].key for slot, choices in slots.items()}
+    formed = {slot: key if slot.split(":")[0] in ("form", "convolution", "activation") else NONE
+              for slot, key in mild.items()}  # fmt: skip
+    return [nothing, formed, *({**nothing, slot: key} for slot, key in mild.items())]

@@ -1,0 +1,203 @@
+"""What a development set can show, which part of it chooses and which part confirms, and by how much a choice must keep away
+from the limit.
+
+Whoever takes the cheapest of many recipes that hold on a set takes the luckiest as well: on other speech it does worse. So the
+choosing part asks for a margin that shrinks as the set grows, and a part that nothing was chosen on has the last word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wattscribe.compression.speech import SpeechSet
+from wattscribe.errors import InputError
+from wattscribe.scoring import (
+    FEWEST_SPEAKERS,
+    SATURATED,
+    ErrorCounts,
+    can_show,
+    normaliser,
+    standard_error,
+    too_few,
+    units_to_bound,
+)
+
+if TYPE_CHECKING:
+    from wattscribe.compression.candidate import Candidate
+    from wattscribe.compression.workbench import Workbench
+
+HELD_BACK = 1 / 3
+"""Of the development set's words."""
+FEWEST_HELD = 8
+"""Utterances of a part that confirms: in fewer one mishap is the whole result."""
+SPEAKERS = 4
+"""Speakers from which on whole speakers are held back: what is chosen is then confirmed on other people."""
+UNEVEN = 1.5
+"""Times HELD_BACK: no more is held back, or little would be left to choose on; nor so much less, or little would be confirmed."""
+MARGIN = 0.67
+"""Standard errors between a choice and the limit: of recipes at the very edge, three in four hold on other speech of the kind."""
+SMALL_SLACK = 0.01
+"""WER that the small set may add beyond the limit: it is several times coarser; the whole choosing part decides."""
+EXACT = 1e-12
+
+
+# --- what can be shown -------------------------------------------------------------------------------------------------
+def cannot_show(words: float, wer: float | None, limit: float) -> str | None:
+    """Why so many words, of which the original has this WER (None: not known yet), cannot show a rise of `limit`, a fraction."""
+    if not can_show(limit, words):
+        return too_few(100 * limit, round(words), math.ceil(units_to_bound(limit)))
+    if wer is not None and wer >= SATURATED:
+        needed = f", about {math.ceil(units_to_bound(limit)):,} words of it" if limit > 0 else ""
+        return (
+            f"the original's WER is {100 * wer:.0f} %: where hardly a word is right hardly one can be lost, so that no number of "
+            f"words shows a rise of {100 * limit:g} points; it takes speech that the model understands (WER below "
+            f"{100 * SATURATED:.0f} %){needed}"
+        )
+    return None
+
+
+def refuse(speech: SpeechSet, option: str, limit: float, *, wer: float | None = None, anyway: bool = False) -> None:
+    """Raises InputError where the set cannot show the limit, unless a small run was asked for in so many words (`--limit`)."""
+    why = None if anyway else cannot_show(words_of(speech), wer, limit)
+    if why is not None:
+        raise InputError(
+            why, where=f"{option} {speech.name}",
+            fix="Give more or other speech or a larger --max-wer-increase, or --limit N for a trial run without a verdict",
+        )  # fmt: skip
+
+
+def words_of(speech: SpeechSet) -> int:
+    """Reference words as the WER counts them."""
+    rule = normaliser("whisper")
+    return sum(len(rule(text).split()) for text in speech.references)
+
+
+# --- choosing and confirming --------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A development set in two parts that share no utterance."""
+
+    whole: SpeechSet
+    choose: SpeechSet
+    confirm: SpeechSet
+    by: str
+    """`speaker`: they share no speaker either; `utterance`."""
+    order: tuple[int, ...]
+    """Where each utterance of `whole` stands in `choose` and `confirm`, one after the other."""
+
+
+def hold_back(dev: SpeechSet, limit: float, *, seed: int = 0) -> Held | None:
+    """A seeded third of the words, whole speakers where there are enough; None where the set is too small to be parted.
+
+    Large enough is a part in which one wrong word is less than the whole limit: 334 words for 0.3 points.
+    """
+    words = np.array([max(1, len(text.split())) for text in dev.references], dtype=np.int64)
+    named = len(set(dev.speakers))
+    found = _whole_speakers(dev.speakers, words, seed) if named >= SPEAKERS else None
+    by = "utterance" if found is None else "speaker"
+    if found is None:
+        drawn = np.random.default_rng(seed).permutation(len(dev))
+        before = np.concatenate([[0], np.cumsum(words[drawn])[:-1]])
+        found = drawn[before < HELD_BACK * words.sum()].tolist()
+    inside = set(found)
+    heard, told = sorted(inside), [i for i in range(len(dev)) if i not in inside]
+    if len(heard) < FEWEST_HELD or not told or limit * float(words[heard].sum()) < 1:
+        return None
+    parts = [dev.of(at, f"{dev.name}, {name} part") for at, name in ((told, "choosing"), (heard, "held-back"))]
+    stands = {at: place for place, at in enumerate((*told, *heard))}
+    order = tuple(stands[at] for at in range(len(dev)))
+    return Held(whole=dev, choose=parts[0], confirm=parts[1], by=by, order=order)
+
+
+def _whole_speakers(speakers: Sequence[str], words: np.typing.NDArray[np.int64], seed: int) -> list[int] | None:
+    """The utterances of speakers drawn as long as that brings them nearer to HELD_BACK; None where they stay far from it."""
+    names = sorted(set(speakers))
+    goal, taken, found = HELD_BACK * float(words.sum()), 0.0, set()
+    for at in np.random.default_rng(seed).permutation(len(names)).tolist():
+        said = float(sum(n for n, name in zip(words.tolist(), speakers, strict=True) if name == names[at]))
+        if abs(taken + said - goal) < abs(taken - goal) and taken + said <= UNEVEN * goal:
+            taken += said
+            found.add(names[at])
+    if taken < goal / UNEVEN:
+        return None
+    return [i for i, name in enumerate(speakers) if name in found]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a candidate does to the WER of a set, and how close to the limit it may go; fractions."""
+
+    utterances: int
+    words: int
+    before: float
+    """The original's WER."""
+    increase: float
+    limit: float
+    slack: float = 0.0
+    """Beyond the limit, where another set decides."""
+    margin: float = 0.0
+    """Short of the limit, where chance may have helped."""
+
+    @property
+    def holds(self) -> bool:
+        return self.increase + self.margin <= self.limit + self.slack + EXACT
+
+    @property
+    def told(self) -> str:
+        """In points, the limit as it was asked for."""
+        said = f"WER {100 * self.increase:+.2f} points"
+        if self.margin:
+            said += f" and a margin of {100 * self.margin:.2f} for {self.utterances} utterances"
+        said += f", the limit is {100 * self.limit:g}"
+        return said + (f" (slack {100 * self.slack:g} on {self.utterances} utterances)" if self.slack else "")
+
+
+def change(bench: Workbench, candidate: Candidate, *, small: bool = False) -> Change:
+    """On the choosing part, or on the small set that only sorts out."""
+    speech = bench.small if small else bench.dev
+    before, after = (bench.measure(each, small=small) for each in (bench.reference, candidate))
+    spread = (
+        None if small else standard_error(before.errors, after.errors, speech.speakers, fewest_speakers=FEWEST_SPEAKERS)
+    )
+    return Change(
+        utterances=len(speech), words=round(before.errors.words.sum()), before=before.wer, increase=after.wer - before.wer,
+        limit=bench.limit, slack=SMALL_SLACK if small else 0.0, margin=MARGIN * (spread or 0.0),
+    )  # fmt: skip
+
+
+def confirmed(bench: Workbench, candidate: Candidate) -> Change | None:
+    """On the held-back part; None where there is none."""
+    if bench.held is None:
+        return None
+    before, after = (bench.measurer.measure(each, bench.held.confirm) for each in (bench.reference, candidate))
+    return Change(
+        utterances=len(bench.held.confirm), words=round(before.errors.words.sum()), before=before.wer,
+        increase=after.wer - before.wer, limit=bench.limit,
+    )  # fmt: skip
+
+
+def errors(bench: Workbench, candidate: Candidate) -> ErrorCounts:
+    """On the whole development set, from what is decoded of its parts."""
+    chosen = bench.measure(candidate).errors
+    if bench.held is None:
+        return chosen
+    both = (chosen, bench.measurer.measure(candidate, bench.held.confirm).errors)
+    rows = np.array(bench.held.order)
+    names = [each.name for each in fields(ErrorCounts) if each.name != "alignments"]
+    spans = [span for each in both for span in each.alignments]
+    return ErrorCounts(
+        **{name: np.concatenate([getattr(each, name) for each in both])[rows] for name in names},
+        alignments=tuple(spans[row] for row in rows.tolist()),
+    )
+
+
+def added(bench: Workbench, candidate: Candidate) -> float:
+    """The most that any part of the development set loses."""
+    there = confirmed(bench, candidate)
+    here = bench.measure(candidate).wer - bench.measure(bench.reference).wer
+    return here if there is None else max(here, there.increase)

@@ -1,0 +1,267 @@
+"""Where recipes are built, measured and remembered: every strategy works on one, and every recipe tried leaves a record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from wattscribe.compression.budget import Budget
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.divergence import Divergence, Probe
+from wattscribe.compression.levers import LEVERS, apply
+from wattscribe.compression.measure import Measurement, Measurer, listen, texts_equal
+from wattscribe.compression.memo import Memo
+from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.sets import Held
+from wattscribe.compression.shelf import Shelf
+from wattscribe.compression.speech import SpeechSet
+from wattscribe.errors import InputError
+from wattscribe.records import Counts
+from wattscribe.streaming import open_transducer
+from wattscribe.units import SAMPLE_RATE_HZ
+
+LOSSLESS = (
+    Step(lever="place", component="all"),
+    Step(lever="place", component="all", options={"unit": "tensor"}),
+    Step(lever="batched-joiner", component="all"),
+    Step(lever="share-equal", component="encoder"),
+    Step(lever="narrow-indices", component="encoder"),
+    Step(lever="fold", component="encoder"),
+    Step(lever="fold", component="predictor"),
+    Step(lever="depthwise", component="encoder"),
+)
+NOTHING = 1e-5
+"""Relative: what sums in another order or the few bytes of an operator's constants cost."""
+SLOWER = 1.05
+"""A step is slower where a set takes this much longer: the spread of processor time between repeats of one model."""
+SEEN = 3e-4
+"""Seconds of processor time per second of audio: smaller differences are left out of account."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One recipe that was measured; `wer` None: only its energy and its divergence are known."""
+
+    strategy: str
+    steps: tuple[Step | str, ...]
+    energy_mj: float
+    size_bytes: int
+    kl: float | None = None
+    wer: float | None = None
+    on: str = ""
+    """`small` or `full`: the part of the development set that `wer` is of; `full` is all that may be chosen on."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Workbench:
+    """The model as it is, the device, the speech, and what was found out so far."""
+
+    original: Candidate
+    measurer: Measurer
+    dev: SpeechSet
+    """What a strategy may choose on: the development set, or the part of it that is not held back."""
+    small: SpeechSet
+    calibration: Calibration
+    probe: Probe
+    limit: float
+    """WER that may be added, as a fraction."""
+    against: Candidate | None = None
+    """What the result is compared with where that is not `original`: the dense model before pruning."""
+    seed: int = 0
+    held: Held | None = None
+    budget: Budget = field(default_factory=Budget)
+    memo: Memo = field(default_factory=Memo)
+    say: Callable[[str], None] = lambda _: None
+    tried: list[Tried] = field(default_factory=list)
+    _built: Shelf[tuple[str, ...], Candidate] = field(default_factory=lambda: Shelf(lambda each: each.size_bytes))
+    _pieces: Shelf[tuple[str, tuple[str, ...]], bytes] = field(default_factory=lambda: Shelf(len))
+    _counts: dict[tuple[str, int], tuple[Counts, float]] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Candidate:
+        """The model whose WER and energy count as before."""
+        return self.against or self.original
+
+    @property
+    def whole(self) -> SpeechSet:
+        """The development set with what is held back."""
+        return self.dev if self.held is None else self.held.whole
+
+    # --- building ---------------------------------------------------------------------------------------------------
+    def build(self, steps: Sequence[Step]) -> Candidate:
+        """The original after these steps. Parts that other recipes share are made once."""
+        key = tuple(step.key for step in steps)
+        if not key:
+            return self.original
+        return self._built.get(key, lambda: self._apply(self.build(steps[:-1]), steps))
+
+    def _apply(self, before: Candidate, steps: Sequence[Step]) -> Candidate:
+        self.budget.check()
+        last = steps[-1]
+        if last.component not in COMPONENTS or last.lever in ("prune-width", "segments"):
+            return apply(before, last, self.calibration)
+        chain = tuple(each.key for each in steps if _touches(each, last.component))
+        made = self._pieces.get(
+            (last.component, chain), lambda: apply(before, last, self.calibration).networks[last.component]
+        )
+        return before.with_bytes(last.component, made)
+
+    # --- measuring --------------------------------------------------------------------------------------------------
+    def energy_mj(self, candidate: Candidate) -> float:
+        """Modelled, at the counts of the original decoded the same way: no decode needed, so recipes are compared by cost
+        alone and not by the tokens that they happen to emit."""
+        return self.measurer.energy_mj(candidate, *self.counts(candidate))
+
+    def counts(self, candidate: Candidate) -> tuple[Counts, float]:
+        """Counts and seconds of the development set, decoded by the original as the candidate is decoded."""
+        key = (candidate.decoding, candidate.segments)
+        if key not in self._counts:
+            like = self.original
+            if candidate.segments > 1:
+                like = self.build([joined(candidate.segments)])
+            decoded = self.measurer.decode(like, self.dev, candidate.decoding)
+            self._counts[key] = (decoded.total, decoded.audio_s)
+        return self._counts[key]
+
+    def kl(self, candidate: Candidate, probe: Probe | None = None) -> Divergence:
+        """Distance from the original on unlabelled audio, or on what another probe has heard."""
+        self.budget.check()
+        asked = probe or self.probe
+        key = f"{self.original.digest}-{candidate.digest}-{asked.speech.digest}"
+        return self.memo.recall(
+            "divergence", key, lambda: asked.of(candidate), of=lambda row: Divergence(**row), to=asdict
+        )
+
+    def measure(self, candidate: Candidate, *, small: bool = False) -> Measurement:
+        """A real decode of the development set, or of the small part of it."""
+        return self.measurer.measure(candidate, self.small if small else self.dev)
+
+    def note(self, strategy: str, steps: Sequence[Step], candidate: Candidate, **found: Any) -> Tried:
+        """Record a recipe."""
+        made = Tried(
+            strategy=strategy, steps=tuple(steps), energy_mj=self.energy_mj(candidate), size_bytes=candidate.size_bytes,
+            **found,
+        )  # fmt: skip
+        self.tried.append(made)
+        return made
+
+    # --- lossless ---------------------------------------------------------------------------------------------------
+    def lossless(self) -> list[Done]:
+        """The lossless levers with their proof: the text of the whole development set is the same, letter by letter.
+
+        All are proven at once by one decode; where a text differs, one after the other, and those at fault are left out.
+        """
+        offered, left_out = self._offered()
+        if self._identical(self.build(offered)) == len(self.whole):
+            return [*(self._proven(offered[: number + 1]) for number in range(len(offered))), *left_out]
+        done: list[Done] = []
+        good: list[Step] = []
+        for step in offered:
+            made = self._proven([*good, step])
+            done.append(made)
+            if made.kept:
+                good.append(step)
+        return [*done, *left_out]
+
+    def _offered(self) -> tuple[list[Step], list[Done]]:
+        """The lossless steps that apply and cost no energy, and why the others are left out."""
+        offered: list[Step] = []
+        left_out: list[Done] = []
+        for step in LOSSLESS:
+            try:
+                after = self.build([*offered, step])
+            except InputError as error:
+                left_out.append(Done(step=step, kept=False, reason=f"not applicable: {error.what}"))
+                continue
+            before = self.energy_mj(self.build(offered))
+            saved = before - self.energy_mj(after)
+            if saved < -NOTHING * before:
+                reason = f"reverted: costs {-saved:.4f} mJ/s on this device"
+                left_out.append(Done(step=step, kept=False, reason=reason, numbers={"saved_mj": saved}))
+            else:
+                offered.append(step)
+        return offered, left_out
+
+    def _identical(self, candidate: Candidate) -> int:
+        """Utterances of the whole development set whose text is the same: nothing is chosen here that could be luck."""
+        parts = (self.dev,) if self.held is None else (self.held.choose, self.held.confirm)
+        return sum(
+            texts_equal(
+                self.measurer.decode(self.original, each, "frame-by-frame").texts,
+                self.measurer.decode(candidate, each).texts,
+            )
+            for each in parts
+        )
+
+    def _proven(self, steps: Sequence[Step]) -> Done:
+        """The last of the steps as it went; a decode of a later prefix of an identical chain proves the earlier ones."""
+        before, after = self.build(steps[:-1]), self.build(steps)
+        saved = self.energy_mj(before) - self.energy_mj(after)
+        whole = len(self.whole)
+        same = whole if self._chain_proven(steps) else self._identical(after)
+        good = same == whole
+        proof = f"text of {same} of {whole} utterances identical"
+        reason = f"{LEVERS[steps[-1].lever].says}; {proof}" if good else f"reverted: {proof}"
+        self.say(f"  {steps[-1]}: {'kept' if good else 'reverted'}, {self.energy_mj(after):.4f} mJ/s, {proof}")
+        numbers = {"energy_mj_per_audio_s": self.energy_mj(after), "saved_mj": saved, "size_bytes": after.size_bytes}
+        return Done(step=steps[-1], kept=good, reason=reason, numbers={**numbers, "identical": same})
+
+    def _chain_proven(self, steps: Sequence[Step]) -> bool:
+        offered, _ = self._offered()
+        return list(steps) == offered[: len(steps)] and self._identical(self.build(offered)) == len(self.whole)
+
+    # --- speed ------------------------------------------------------------------------------------------------------
+    def slower_by(self, before: Candidate, after: Candidate, *, rounds: int = 3, utterances: int = 6) -> float:
+        """Processor time of `after` over that of `before`: utterances alternated, the least of several rounds each.
+
+        A difference below SEEN of real time is 1.0: nobody notices it, and short utterances cannot show it.
+        """
+        if before.digest == after.digest and before.decoding == after.decoding:
+            return 1.0
+        self.budget.check()
+        sides = "-".join(f"{each.digest}-{each.decoding}-{each.segments}" for each in (before, after))
+        key = f"{sides}-{self.small.digest}-{rounds}-{utterances}"
+        return self.memo.recall(
+            "time_ratio", key, lambda: self._timed(before, after, rounds, utterances), of=float, to=float
+        )
+
+    def _timed(self, before: Candidate, after: Candidate, rounds: int, utterances: int) -> float:
+        speech = self.small.audio[:utterances]
+        best: list[dict[int, float]] = [{}, {}]
+        with before.directory() as one, after.directory() as other:
+            models = [
+                open_transducer(folder, frame_by_frame=each.decoding == "frame-by-frame")
+                for folder, each in ((one, before), (other, after))
+            ]
+            for model in models:
+                listen(model, speech[0])
+            for _ in range(rounds):
+                for number, audio in enumerate(speech):
+                    for times, model in zip(best, models, strict=True):
+                        start = time.process_time()
+                        listen(model, audio)
+                        spent = time.process_time() - start
+                        times[number] = min(spent, times.get(number, spent))
+        first, second = (sum(each.values()) for each in best)
+        heard_s = sum(len(audio) for audio in speech) / SAMPLE_RATE_HZ
+        return 1.0 if abs(second - first) < SEEN * heard_s else second / max(first, 1e-9)
+
+
+def joined(count: int) -> Step:
+    """The step that joins so many segments of the encoder in one call."""
+    return Step(lever="segments", component="encoder", options={"count": count})
+
+
+def _touches(step: Step, component: str) -> bool:
+    """Whether a step may change a component's network."""
+    if step.lever in ("place", "batched-joiner"):
+        return False
+    return step.component in (component, "all") or (step.lever == "prune-width" and step.component == "joiner")
+
+
+def with_baseline_placement(candidate: Candidate) -> Candidate:
+    """The same model with its best placement by component: the harder baseline."""
+    return replace(candidate, placement="component")

@@ -1,6 +1,0 @@
-"""Recordings of external meters: which meters' files are known, and how any is read."""
-
-from wattscribe.meters.recordings.reader import read
-from wattscribe.meters.recordings.recording import COVERS, NAME, Recording
-
-__all__ = ["COVERS", "NAME", "Recording", "read"]

@@ -1,0 +1,261 @@
+"""The same rows as Markdown for people, CSV, JSON and Parquet for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from wattscribe import whole_file
+from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.pages.sentences import (
+    basis_sentences,
+    board_sentences,
+    recording_sentences,
+    scaling_sentences,
+    sensor_sentences,
+    starved_sentences,
+)
+from wattscribe.pages.text_rule import rule_sentences
+from wattscribe.records import Interval, RunFacts, finite
+from wattscribe.records import to_json as to_plain
+from wattscribe.results.basis import bases, energy_name
+from wattscribe.results.groups import rejected_under, short_corpus
+from wattscribe.results.modelled import counted
+from wattscribe.results.once import once_sentences
+from wattscribe.results.table import SCHEMA, Row, View, rows, view
+from wattscribe.results.words import bytes_text, interval_text, number, percent_text
+
+if TYPE_CHECKING:
+    from wattscribe.energy.devices import Device
+    from wattscribe.results.findings import Limits
+
+FORMATS = ("html", "md", "csv", "json", "parquet")
+REJECTED_SHOWN = 20
+"""Inputs that Markdown names; the rest is counted."""
+
+
+def to_json(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
+    """`{"schema": 1, "rows": [...]}`; strict JSON: a value that is not finite becomes null."""
+    found = finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))
+    return json.dumps({"schema": SCHEMA, "rows": found}, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def to_csv(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
+    """One line per row; an interval becomes two columns `…_low` and `…_high`, nested values are JSON, missing is empty."""
+    flat = [_flat(row) for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))]
+    names = list(column_types())
+    return "".join(map(_csv_line, [names, *([_inert(row.get(name)) for name in names] for row in flat)]))
+
+
+def to_parquet(
+    facts: RunFacts, path: Path, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None
+) -> None:
+    """The columns of CSV, of the same types whatever the run holds; schema version in the metadata. Raises MissingExtraError."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("pyarrow", "parquet", needed_for="a report as Parquet") from error
+    types = {str: pyarrow.string(), bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64()}
+    schema = pyarrow.schema(
+        [(name, types[kind]) for name, kind in column_types().items()],
+        metadata={"wattscribe.schema": str(SCHEMA), "wattscribe.run": facts.name},
+    )
+    flat = [_flat(row) for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat, schema=schema), str(path))
+
+
+def column_types() -> dict[str, type]:
+    """The flat columns of schema 1 with what they hold: str, bool, int or float; any of them may be missing."""
+    found: dict[str, type] = {}
+    for name, hint in get_type_hints(Row).items():
+        parts = get_args(hint)
+        kind = next(each for each in parts if each is not NoneType) if NoneType in parts else hint
+        if kind == Interval:
+            found |= {f"{name}_low": float, f"{name}_high": float}
+        else:
+            found[name] = kind if kind in (bool, int, float) else str
+    return found
+
+
+def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
+    """A table that is read in a terminal, and below it what a reader must know: flags, failures, rejected inputs."""
+    seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
+    made = [to_plain(row) for row in seen.rows]
+    columns = energy_columns(seen.rows)
+    header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
+    table = [(*header, *columns)]
+    table += [(*_cells(row), *(column[at] for column in columns.values())) for at, row in enumerate(made)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    notes = [
+        *(f"- ! {_inline(each)}" for each in board_sentences(facts)),
+        *markdown_notes(made),
+        *(f"- {_inline(each)}" for each in basis_sentences(seen)),
+        *_rejected_notes(seen),
+    ]
+    said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
+    said += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
+    notes += [f"- {_inline(each)}" for each in said]
+    return "\n".join([*lines, *(["", *notes] if notes else []), ""])
+
+
+def energy_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The cells about energy by their headers: joules of the pass, what they cover, joules per second of audio on each basis,
+    and grams of CO2 where the grid's intensity was stated."""
+    columns = {
+        "J": [f"{number(row.energy_j)} {interval_text(row.energy_ci95_j)}".strip() for row in rows],
+        "energy of": [_cell(energy_name(row.energy_evidence, row.energy_covers)) for row in rows],
+    }
+    for basis in bases(rows):
+        columns[_cell(basis.header)] = [number(basis.per_audio_s(row)[0]) for row in rows]
+    if any(row.gco2_per_audio_h is not None for row in rows):
+        columns["gCO2/h audio"] = [number(row.gco2_per_audio_h) for row in rows]
+    return columns
+
+
+def markdown_notes(made: Sequence[dict[str, Any]]) -> list[str]:
+    """What the table cannot hold, one line each."""
+    notes = []
+    for row in made:
+        name = f"{row['model_label']} {row['precision']}, {short_corpus(row['corpus'])}, {row['condition']}"
+        if row["precision_ok"] is False:
+            notes.append(f"- ! {name}: precision not as requested: {_cell(row['precision_reason'] or '')}")
+        if row["status"] != "done":
+            notes.append(f"- {name}: {row['status']}: {_cell(row['reason'] or 'not run yet')}")
+        elif row["failed"]:
+            notes.append(
+                f"- {name}: {row['failed']} of {row['utterances']} utterances got no answer: all words deleted"
+            )
+    unavailable = sorted({row["energy_reason"] or "" for row in made if row["energy_j"] is None and row["repeats"]})
+    notes += [f"- energy unavailable: {_cell(each)}" for each in unavailable if each]
+    return notes
+
+
+def _rejected_notes(seen: View) -> list[str]:
+    """How many inputs were left out, as in the rows, and why."""
+    left_out = rejected_under(seen.groups, seen.facts.rejected)
+    if not left_out:
+        return []
+    counts = {(row.corpus, row.condition): row.rejected for row in seen.rows}
+    total = f"{len(left_out)} inputs rejected, excluded from the score"
+    if any(count != len(left_out) for count in counts.values()):
+        total += ": " + "; ".join(f"{n} of {short_corpus(corpus)}, {name}" for (corpus, name), n in counts.items())
+    lines = [f"- {_cell(total)}:"]
+    for each, conditions in left_out[:REJECTED_SHOWN]:
+        where = f" (under {conditions})" if conditions else ""
+        lines.append(f"  - {_cell(each.id)}: {_cell(each.reason + where)}")
+    more = len(left_out) - REJECTED_SHOWN
+    return [*lines, f"  - and {more} more"] if more > 0 else lines
+
+
+def write(
+    facts: RunFacts,
+    kind: str,
+    path: Path | None,
+    *,
+    limits: Limits | None = None,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> str | None:
+    """Write to `path`, whole or not at all, or return the text where there is none.
+
+    Raises InputError where the file cannot be written.
+    """
+    said: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh}
+    makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
+    if kind not in FORMATS:
+        raise InputError(f"there is no format {kind!r}", fix=f"Choose one of: {', '.join(FORMATS)}")
+    if device is not None and not any(map(counted, facts.trials)):  # before a good page is overwritten by empty columns
+        raise InputError(
+            f"nothing in the run {facts.name} can be modelled on {device.name}: no recognizer counted its invocations",
+            fix="Bench onnx: transducers, or leave --device out",
+        )
+    if path is None:
+        if kind not in makers:
+            raise InputError(f"{kind} is not printed", fix=f"Give a file: --out report.{kind}")
+        return makers[kind](facts, **said)
+    try:
+        if kind == "html":
+            from wattscribe.pages.run_page import run_page
+
+            whole_file.write_text(path, run_page(facts, limits=limits, **said))
+        elif kind == "parquet":
+            with whole_file.beside(path) as draft:
+                to_parquet(facts, draft, **said)
+        else:
+            whole_file.write_text(path, makers[kind](facts, **said))
+    except OSError as error:
+        raise InputError(f"the report cannot be written: {_obstacle(path, error)}", where=path) from error
+    return None
+
+
+def _obstacle(path: Path, error: OSError) -> str:
+    """What is in the way, and what to do about it."""
+    if isinstance(error, IsADirectoryError):
+        return f"this is a directory. Name a file in it, for instance {path / 'report.html'}"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no directory {path.parent}. Make it first, or choose another --out"
+    if isinstance(error, NotADirectoryError):
+        return f"{path.parent} is a file. Choose another --out"
+    return f"{error.strerror or error}. Choose another --out"
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if "ci95" in name:
+            low, high = value or (None, None)
+            flat[f"{name}_low"], flat[f"{name}_high"] = low, high
+        elif isinstance(value, (dict, list)):
+            flat[name] = json.dumps(value)
+        else:
+            flat[name] = value
+    return flat
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    """Cells with either end of a line in them are quoted: until Python 3.13 only those that hold the writer's own are."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _inert(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula gets a quote in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _inline(text: str) -> str:
+    """Text on one line that is not taken for HTML; a command in it can be copied as it is."""
+    return " ".join(text.replace("<", "&lt;").split())
+
+
+def _cell(text: str) -> str:
+    """The same, inside its Markdown cell."""
+    return _inline(text.replace("|", "\\|"))
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    flag = " !" if row["precision_ok"] is False else ""
+    return (
+        _cell(row["model_label"]),
+        _cell(row["precision"]) + flag,
+        _cell(short_corpus(row["corpus"])),
+        _cell(row["condition"]),
+        f"{row['utterances'] - row['failed']}/{row['utterances']}" if row["failed"] else str(row["utterances"]),
+        f"{percent_text(row['wer'])} {interval_text(row['wer_ci95'], 100)}".strip(),
+        percent_text(row["cer"]),
+        number(row["rtf"]),
+        number(row["latency_p50_s"]),
+        number(row["latency_p99_s"]),
+        bytes_text(row["peak_memory_bytes"]),
+    )

@@ -1,0 +1,323 @@
+"""The profile as one self-contained page: shares, heat map of tensors, curves, placement, constants with their sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from wattscribe.energy.breakdown import Breakdown
+from wattscribe.energy.breakdown import Figure as Modelled
+from wattscribe.energy.curves import Point
+from wattscribe.energy.devices import Constant
+from wattscribe.energy.profile import Profile
+from wattscribe.errors import InputError
+from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, render
+from wattscribe.pages.profile_table import local_memory
+
+TENSORS_SHOWN = 40
+_AXES = {
+    "local_memory_bytes": ("Local memory", "local memory, MB", 1e-6),
+    "segment_s": ("Segment length", "segment, s of audio per encoder invocation", 1.0),
+    "beam": ("Beam", "live hypotheses", 1.0),
+    "vocabulary": ("Vocabulary", "tokens", 1.0),
+}
+
+
+def write_page(found: Profile, path: Path) -> None:
+    """Write the page to `path`. Raises InputError when it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html(found), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"the page cannot be written: {error.strerror}", where=path) from error
+
+
+def html(found: Profile) -> str:
+    """The page as HTML."""
+    shown = found.breakdown
+    sections = [
+        Section(id="summary", title="What it says", blocks=[Words(lines=found.guidelines, as_list=True)]),
+        Section(id="components", title="Components", blocks=[_shares(shown), _parts(shown), _components(shown)]),
+        Section(id="placement", title="Local memory", blocks=_placement(found), lead=f"{local_memory(shown, 6)}."),
+        Section(id="tensors", title="Tensors", blocks=[_heat(shown)]),
+        Section(id="choices", title="What a designer can choose", blocks=_curves(found)),
+        Section(id="order", title="Order of compression", blocks=[_sensitivity(found), _order(found)]),
+        Section(id="inputs", title="Rates and constants", blocks=[_rates(shown), _constants(shown)]),
+    ]
+    return render(
+        f"Energy profile of {shown.workload.name}",
+        sections,
+        subtitle=f"on {shown.device.title}; every figure is {shown.evidence}; 95 % intervals from the constants' ranges",
+        tiles=_tiles(found),
+    )
+
+
+def _tiles(found: Profile) -> list[tuple[str, str, str]]:
+    shown = found.breakdown
+    total = 1e3 * shown.total_w.value
+    tiles = [
+        (f"{total:.3g}", "mW", _range(shown.total_w)),
+        (f"{total:.3g}", "mJ per second of audio", f"rates {shown.rates.source}"),
+        (f"{shown.busy:.3f}", "of real time busy", "memory and arithmetic one after the other"),
+    ]
+    if shown.per_word_j is not None:
+        tiles.insert(2, (f"{1e3 * shown.per_word_j:.3g}", "mJ per word", ""))
+    if found.battery_hours is not None:
+        tiles.append((f"{found.battery_hours:.4g}", "hours", f"on {found.battery_wh:g} Wh, the recognizer alone"))
+    return tiles
+
+
+def _range(figure: Modelled) -> str:
+    return f"{1e3 * figure.ci95[0]:.3g} to {1e3 * figure.ci95[1]:.3g} mW"
+
+
+def _shares(shown: Breakdown) -> Figure:
+    names = [each.name for each in shown.components]
+    size, total_w = max(1, shown.workload.size_bytes), shown.total_w.value or 1.0
+    size_share = [100 * each.size_bytes / size for each in shown.components]
+    power_share = [100 * each.total_w.value / total_w for each in shown.components]
+    return Figure(
+        id="shares",
+        title="Share of size beside share of power",
+        description="; ".join(
+            f"{name}: {one:.0f} % of size, {other:.0f} % of power"
+            for name, one, other in zip(names, size_share, power_share, strict=True)
+        ),
+        traces=[
+            {"type": "bar", "name": "size", "x": names, "y": size_share},
+            {"type": "bar", "name": "power", "x": names, "y": power_share},
+        ],
+        layout={"barmode": "group", "yaxis": {"title": {"text": "share, %"}, "rangemode": "tozero"}},
+        height_px=360,
+    )
+
+
+def _parts(shown: Breakdown) -> Figure:
+    """Stacked milliwatts: where each component's power goes."""
+    names = [each.name for each in shown.components]
+    tiers = [tier.name for tier in shown.device.tiers]
+    traces: list[dict[str, Any]] = [
+        _bar(f"weights from {tier}", names, [each.weight_reads_w[tier].value for each in shown.components])
+        for tier in tiers
+    ]
+    traces.append(_bar("activations and states", names, [each.activations_w.value for each in shown.components]))
+    traces.append(_bar("arithmetic", names, [each.arithmetic_w.value for each in shown.components]))
+    traces.append(_bar("idle while busy", names, [each.idle_w.value for each in shown.components]))
+    return Figure(
+        id="parts",
+        title="What each component's power is spent on",
+        description="Stacked bars: weight reads by tier, activations and states, arithmetic, idle power while busy.",
+        traces=traces,
+        layout={"barmode": "stack", "yaxis": {"title": {"text": "mW"}, "rangemode": "tozero"}},
+        height_px=380,
+    )
+
+
+def _bar(name: str, x: Sequence[str], watts: Iterable[float]) -> dict[str, Any]:
+    return {"type": "bar", "name": name, "x": list(x), "y": [1e3 * value for value in watts]}
+
+
+def _components(shown: Breakdown) -> Table:
+    rows = []
+    for each in shown.components:
+        counted = shown.workload.component(each.name)
+        stored = ", ".join(f"{dtype} {count / 1e6:.2f}" for dtype, count in counted.bytes_by_dtype.items())
+        rows.append(
+            [
+                Cell(text=each.name),
+                _number(each.size_bytes / 1e6, stored),
+                _number(each.calls_per_s),
+                _number(each.rows_per_s),
+                _number(1e3 * each.total_w.value, _range(each.total_w)),
+                _number(1e6 * each.per_call_j),
+                _number(counted.total_macs / 1e6),
+                _number(counted.activation_bytes / 1e3),
+                _number(counted.state_bytes / 1e3),
+            ]
+        )
+    header = [
+        "component",
+        "size, MB",
+        "calls/s",
+        "rows/s",
+        "power, mW",
+        "µJ per call",
+        "M MAC per row",
+        "activations, kB",
+        "states, kB",
+    ]
+    return Table(
+        caption="Per second of audio, and per invocation",
+        header=header,
+        rows=rows,
+        numeric=frozenset(range(1, len(header))),
+    )
+
+
+def _number(value: float, note: str = "") -> Cell:
+    return Cell(text=f"{value:.4g}", sort=value, note=note)
+
+
+def _placement(found: Profile) -> list[Block]:
+    rows = [
+        [
+            _number(move.capacity_bytes / 1e6),
+            Cell(text=_names(move.moved_in)),
+            Cell(text=_names(move.moved_out)),
+            _number(move.local_bytes / 1e6),
+            _number(1e3 * move.saved_w),
+        ]
+        for move in found.moves
+    ]
+    return [
+        Table(
+            caption="What moves as local memory grows",
+            header=["capacity, MB", "moves in", "moves out", "weights inside, MB", "saves, mW"],
+            rows=rows,
+            numeric=frozenset({0, 3, 4}),
+        )
+    ]
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _heat(shown: Breakdown) -> Figure:
+    """Tensor × tier, milliwatts of weight reads at the stated constants; the largest first."""
+    tiers = list(shown.device.tiers)
+    found = []
+    for component in shown.workload.components:
+        rate = shown.rates.components[component.name]
+        for weight in component.weights:
+            read = weight.call_bytes * rate.calls_per_s + weight.row_bytes * rate.rows_per_s
+            local = shown.placement.is_local(component.name, weight.name)
+            tier = tiers[0] if local else tiers[-1]
+            found.append((1e3 * read * tier.read_j_per_byte, f"{component.name}/{weight.name}", tier.name))
+    found.sort(reverse=True)
+    top = found[:TENSORS_SHOWN][::-1]
+    grid = [[milliwatts if tier.name == where else None for tier in tiers] for milliwatts, _, where in top]
+    covered = sum(each[0] for each in top) / (sum(each[0] for each in found) or 1.0)
+    return Figure(
+        id="tensors-heat",
+        title=f"Weight reads by tensor and tier ({len(top)} of {len(found)} tensors, {100 * covered:.0f} % of their power)",
+        description="A heat map: one row per weight tensor, one column per memory tier, colour is milliwatts of reads.",
+        traces=[
+            {
+                "type": "heatmap",
+                "x": [tier.name for tier in tiers],
+                "y": [name[-48:] for _, name, _ in top],
+                "z": grid,
+                "colorscale": "YlOrRd",
+                "reversescale": True,
+                "colorbar": {"title": {"text": "mW"}},
+                "hoverongaps": False,
+            }
+        ],
+        layout={"margin": {"l": 260}, "yaxis": {"tickfont": {"size": 10}}},
+        height_px=160 + 15 * len(top),
+    )
+
+
+def _curves(found: Profile) -> list[Block]:
+    blocks: list[Block] = []
+    for key, points in found.curves.items():
+        if points:
+            blocks.append(_curve(key, points))
+    return blocks
+
+
+def _curve(key: str, points: Sequence[Point]) -> Figure:
+    title, axis, factor = _AXES[key]
+    x = [point.x * factor for point in points]
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": x,
+            "y": [1e3 * point.power_w[name] for point in points],
+            "stackgroup": "power",
+        }
+        for name in points[0].power_w
+    ]
+    return Figure(
+        id=f"curve-{key.replace('_', '-')}",
+        title=f"Power against {title.lower()}",
+        description=f"Stacked areas: milliwatts of each component against {axis}.",
+        traces=traces,
+        layout={"xaxis": {"title": {"text": axis}}, "yaxis": {"title": {"text": "mW"}, "rangemode": "tozero"}},
+        height_px=340,
+    )
+
+
+def _sensitivity(found: Profile) -> Table:
+    rows = []
+    for each in found.sensitivities.values():
+        fits = (
+            "it does"
+            if each.is_local
+            else "never"
+            if each.fits_at_bytes is None
+            else f"{each.fits_at_bytes / 1e6:.2f} MB"
+        )
+        jump = Cell(text="–") if each.jump_mw is None else _number(each.jump_mw)
+        rows.append([Cell(text=each.component), _number(each.mw_per_mb), Cell(text=fits), jump])
+    return Table(
+        caption="Power sensitivity",
+        header=["component", "saves, mW per MB removed", "fits local memory at", "jump there, mW"],
+        rows=rows,
+        numeric=frozenset({1, 3}),
+    )
+
+
+def _order(found: Profile) -> Table:
+    rows = [
+        [
+            _number(index),
+            Cell(text=step.component, note="comes to fit local memory" if step.fits else ""),
+            _number(step.from_bytes / 1e6),
+            _number(step.to_bytes / 1e6),
+            _number(step.saved_mw),
+            Cell(text="–") if step.wer_increase is None else _number(100 * step.wer_increase),
+            _number(step.ratio),
+        ]
+        for index, step in enumerate(found.steps, start=1)
+    ]
+    per = "mW per MB" if found.laws is None else "mW per point of WER"
+    return Table(
+        caption="Each step is the best one after those before it",
+        header=["step", "component", "from, MB", "to, MB", "saves, mW", "WER added, points", per],
+        rows=rows,
+        numeric=frozenset({0, 2, 3, 4, 5, 6}),
+    )
+
+
+def _rates(shown: Breakdown) -> Words:
+    return Words(
+        lines=[
+            f"Rates {shown.rates.note}.",
+            *shown.workload.notes,
+            *(each.source for each in shown.workload.components),
+        ]
+    )
+
+
+def _constants(shown: Breakdown) -> Table:
+    device = shown.device
+    listed: list[tuple[str, Constant]] = [("idle", device.idle)]
+    for tier in device.tiers:
+        listed += [(f"{tier.name}: {key}", getattr(tier, key)) for key in ("capacity", "read", "bandwidth")]
+    for dtype, cost in device.operations.items():
+        listed += [(f"{dtype}: energy", cost.energy), (f"{dtype}: peak", cost.peak)]
+    rows = [
+        [
+            Cell(text=name),
+            Cell(text=f"{constant.value:.4g} {constant.unit}"),
+            Cell(text=f"{constant.low:.4g} to {constant.high:.4g}"),
+            Cell(text=constant.source),
+        ]
+        for name, constant in listed
+    ]
+    return Table(caption=f"Constants of {device.name}", header=["constant", "value", "range", "source"], rows=rows)

@@ -1,0 +1,87 @@
+"""The utterances that went worst, reference over hypothesis, word by word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from wattscribe.pages.page import Words
+from wattscribe.results.findings import Entry, Hearing
+from wattscribe.results.groups import Scored
+from wattscribe.results.words import plural, right_to_left
+from wattscribe.scoring import Span, normaliser
+
+PER_RECOGNIZER = 5
+RECOGNIZERS = 24
+GAP = "·"
+KEY = Markup(
+    '<p class="key"><b class="s">substituted</b> <b class="d">deleted</b> <b class="i">inserted</b> '
+    "Reference above, hypothesis below, after normalising.</p>"
+)
+
+
+def worst_utterances(all_hearings: Sequence[Hearing], rule: str) -> list[Markup | Words]:
+    """For every recognizer and hearing its utterances with the most errors; the first few lists are in the page."""
+    lists = [(hearing, entry) for hearing in all_hearings for entry in hearing.scored if _any_error(entry)]
+    if not lists:
+        return []
+    shown: list[Markup | Words] = [KEY, *(_details(hearing, entry, rule) for hearing, entry in lists[:RECOGNIZERS])]
+    if len(lists) > RECOGNIZERS:
+        shown.append(Words(lines=[f"{plural(len(lists) - RECOGNIZERS, 'further list')} not shown."]))
+    return shown
+
+
+def _any_error(entry: Entry) -> bool:
+    return entry.group.scored is not None and bool(entry.group.scored.counts.errors.sum())
+
+
+def _details(hearing: Hearing, entry: Entry, rule: str) -> Markup:
+    scored = entry.group.scored
+    if scored is None:
+        return Markup("")
+    errors = scored.counts.errors
+    order = [int(i) for i in np.lexsort((scored.counts.words, -errors))[:PER_RECOGNIZER] if errors[i] > 0]
+    body = Markup("").join(_utterance(scored, index, rule) for index in order)
+    total = plural(int(np.count_nonzero(errors)), "utterance")
+    return Markup('<details><summary>{} <span class="why">{}: {} with errors</span></summary>{}</details>').format(
+        entry.group.label, hearing.name, total, body
+    )
+
+
+def _utterance(scored: Scored, index: int, rule: str) -> Markup:
+    """The columns run as the reference does; an empty one says nothing, then as the hypothesis does."""
+    counts = scored.counts
+    apply = normaliser(rule)
+    runs = "rtl" if right_to_left(scored.references[index].strip() or scored.hypotheses[index]) else "ltr"
+    cells = Markup("").join(
+        Markup('<li class="{}"><span class="r">{}</span><span class="h">{}</span></li>').format(kind, said, heard)
+        for kind, said, heard in aligned_words(
+            apply(scored.references[index]).split(), apply(scored.hypotheses[index]).split(), counts.alignments[index]
+        )
+    )
+    figures = f"{counts.errors[index]:g} errors in {plural(int(counts.words[index]), 'word')}"
+    heading = Markup('<p class="key"><bdi>{}</bdi> · speaker <bdi>{}</bdi> · {}</p>').format(
+        scored.ids[index], scored.speakers[index] or "unknown", figures
+    )
+    return Markup('<div class="aligned">{}<ol dir="{}">{}</ol></div>').format(heading, runs, cells)
+
+
+def aligned_words(
+    reference: Sequence[str], hypothesis: Sequence[str], spans: Sequence[Span]
+) -> list[tuple[str, str, str]]:
+    """(class, reference word, hypothesis word) per column; the class is empty where both agree, else s, d or i."""
+    columns: list[tuple[str, str, str]] = []
+    for span in spans:
+        said = list(reference[span.reference_start : span.reference_end])
+        heard = list(hypothesis[span.hypothesis_start : span.hypothesis_end])
+        kind = "" if span.kind == "equal" else span.kind[0]
+        length = max(len(said), len(heard))
+        said += [GAP] * (length - len(said))
+        heard += [GAP] * (length - len(heard))
+        columns += [(kind, one, other) for one, other in zip(said, heard, strict=True)]
+    return columns
+
+
+__all__ = ["aligned_words", "worst_utterances"]

@@ -1,0 +1,79 @@
+"""Which row of a new run stands against which row of its base: by whole names, or by short ones where the runs moved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+from wattscribe.results.findings import Entry, Hearing
+from wattscribe.results.groups import short_corpus, short_model
+
+T = TypeVar("T")
+
+
+def pair_up(base: Sequence[Hearing], new: Sequence[Hearing]) -> tuple[list[tuple[Entry, Entry]], list[str], list[str]]:
+    """By whole names, or by short ones where the runs were made in different places."""
+    pairs: list[tuple[Entry, Entry]] = []
+    reasons, notes = [], []
+    there = dict(_matched(base, new, lambda each: (each.corpus, each.condition), _place))
+    for at, hearing in enumerate(base):
+        if at not in there:
+            heard = ", ".join(sorted({_place_name(each) for each in new})) or "nothing"
+            reasons.append(f"the new run did not hear {_place_name(hearing)}; it heard {heard}")
+            continue
+        old, fresh = hearing.entries, new[there[at]].entries
+        found = dict(_same_recognizers(old, fresh))
+        pairs += [(old[one], fresh[other]) for one, other in found.items()]
+        missing = [entry for index, entry in enumerate(old) if index not in found]
+        reasons += [f"the new run has no {_recognizer(entry)} on {_place_name(hearing)}" for entry in missing]
+        extra = [entry for index, entry in enumerate(fresh) if index not in found.values()]
+        notes += [f"{_recognizer(entry)} on {_place_name(hearing)} is new and not compared" for entry in extra]
+    return pairs, reasons, notes
+
+
+def _same_recognizers(base: Sequence[Entry], new: Sequence[Entry]) -> list[tuple[int, int]]:
+    """By model, precision and settings; where each run has just one recognizer, they stand against each other."""
+    if len(base) == len(new) == 1:
+        return [(0, 0)]
+
+    def named(entry: Entry, model: str) -> tuple[str, ...]:
+        return model, entry.row.precision, str(sorted(entry.row.options.items()))
+
+    def placed(entry: Entry) -> tuple[str, ...]:
+        return entry.row.device, str(entry.row.threads), str(entry.row.batch_size)
+
+    return _matched(
+        base,
+        new,
+        lambda each: (*named(each, each.row.model), *placed(each)),
+        lambda each: (*named(each, short_model(each.row.model)), *placed(each)),
+        lambda each: named(each, short_model(each.row.model)),
+    )
+
+
+def _matched(base: Sequence[T], new: Sequence[T], *names: Callable[[T], Hashable]) -> list[tuple[int, int]]:
+    """Places (in base, in new) of what has one name: the first of `names` first, what is left by the next, coarser one.
+
+    A coarser name counts only where it is the only such name in both.
+    """
+    found: dict[int, int] = {}
+    for name in names:
+        here, there = (Counter(map(name, each)) for each in (base, new))
+        place = {name(each): at for at, each in enumerate(new)}
+        for at, each in enumerate(base):
+            if at not in found and here[name(each)] == there[name(each)] == 1:
+                found[at] = place[name(each)]
+    return sorted(found.items())
+
+
+def _place(hearing: Hearing) -> tuple[str, str]:
+    return short_corpus(hearing.corpus), hearing.condition.name
+
+
+def _place_name(hearing: Hearing) -> str:
+    return ", ".join(_place(hearing))
+
+
+def _recognizer(entry: Entry) -> str:
+    return f"{entry.row.model_label} {entry.row.precision}"

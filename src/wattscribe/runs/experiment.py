@@ -1,0 +1,274 @@
+"""The experiment as a user writes it: one TOML file or flags, checked before anything is measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wattscribe.corpora.base import spelt_out
+from wattscribe.errors import InputError, did_you_mean
+from wattscribe.metering.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
+from wattscribe.records import MAX_BATCH, MAX_THREADS, Condition
+from wattscribe.text_files import read_toml
+
+Decibels = Annotated[float, Field(ge=-200, le=200)]
+"""24-bit audio spans 144 dB; beyond 200 dB a ratio is a slip of the keyboard."""
+
+MAX_REPEATS = 10_000
+MAX_MINUTES = 24 * 60.0
+MAX_WAIT_S = 30 * 24 * 3600.0
+"""A month: what the system can wait for at once, and longer than anybody does."""
+MAX_IDLE_S = 3600.0
+MAX_MARK_UNIT_S = 600.0
+MAX_BYTES = (1 << 63) - 1
+"""What the kernel takes as a limit, and a seed that any format can hold."""
+
+BUILT_IN_NOISE = ("white", "pink")
+BUILT_IN_CORPORA = ("bundled",)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelEntry(_Strict):
+    """One `[[models]]` table: a model with settings of its own; what it leaves out, the experiment gives."""
+
+    model: str = Field(min_length=1)
+    precision: list[str] | None = None
+    device: str | None = None
+    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
+    batch_size: int | None = Field(default=None, ge=1, le=MAX_BATCH)
+    options: dict[str, str] = {}
+
+
+class ConditionEntry(_Strict):
+    """One `[[conditions]]` table, for a combination that the short keys cannot name (a room and noise, say)."""
+
+    noise: str | None = None
+    snr: Decibels | None = None
+    rir: str | None = None
+    longform_minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
+
+    @model_validator(mode="after")
+    def _noise_and_snr_together(self) -> ConditionEntry:
+        if (self.noise is None) != (self.snr is None):
+            raise ValueError("noise and snr belong together")
+        return self
+
+
+class Experiment(_Strict):
+    """Every recognizer hears every corpus under every condition, `repeats` times."""
+
+    models: list[ModelEntry | str] = Field(min_length=1)
+    data: list[str] = Field(min_length=1)
+    precision: list[str] = []
+    """Empty: each runtime's own default."""
+    device: str = "cpu"
+    threads: int = Field(default=1, ge=1, le=MAX_THREADS)
+    batch_size: int = Field(default=1, ge=1, le=MAX_BATCH)
+    options: dict[str, str] = {}
+    clean: bool = True
+    """Whether the clean condition is part of it."""
+    noise: list[str] = []
+    snr: list[Decibels] = []
+    rir: list[str] = []
+    longform_minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
+    conditions: list[ConditionEntry] = []
+    repeats: int = Field(default=1, ge=1, le=MAX_REPEATS)
+    seed: int = Field(default=0, ge=0, le=MAX_BYTES)
+    limit: int | None = Field(default=None, ge=1)
+    latency: bool = False
+    timeout_s: float = Field(default=120.0, gt=0, le=MAX_WAIT_S)
+    """For an utterance of up to 30 s; longer ones get more in proportion."""
+    load_timeout_s: float = Field(default=600.0, gt=0, le=MAX_WAIT_S)
+    memory_limit_bytes: int | None = Field(default=None, gt=0, le=MAX_BYTES)
+    """Address space that a worker may take beyond its empty self."""
+    warmup: int = Field(default=1, ge=0, le=MAX_REPEATS)
+    """Batches transcribed before the window opens."""
+    idle_s: float = Field(default=2.0, ge=0, le=MAX_IDLE_S)
+    """Idle baseline before and after each trial, where a sensor can be read."""
+    cooldown_limit_s: float = Field(default=60.0, ge=0, le=MAX_IDLE_S)
+    cooldown_band: float = Field(default=0.05, gt=0)
+    """Idle power has returned when it is within this share of the run's first baseline."""
+    sample_rate_hz: float = Field(default=DEFAULT_RATE_HZ, gt=0, le=MAX_RATE_HZ)
+    mark: bool = False
+    """Load pulses before the first trial and after the last, to which an external meter's recording is aligned."""
+    mark_unit_s: float = Field(default=1.0, gt=0, le=MAX_MARK_UNIT_S)
+    """Length of the shortest pulse: at least four samples of that meter."""
+    normaliser: Literal["whisper", "basic", "characters", "none"] = "whisper"
+    """The text rule by which the report scores the run."""
+    strict: bool = False
+
+    @model_validator(mode="after")
+    def _whole(self) -> Experiment:
+        if bool(self.noise) != bool(self.snr):
+            raise ValueError("noise and snr belong together: noise names what is mixed in, snr lists how loud, in dB")
+        if not self.all_conditions():
+            raise ValueError("there is no condition: clean is false and no noise, rir, longform_minutes or conditions")
+        for key, values in (("noise", self.noise), ("snr", self.snr), ("rir", self.rir)):
+            again = [value for at, value in enumerate(values) if value in values[:at]]
+            if again:
+                raise ValueError(f"{key} lists {again[0]!r} twice: leave one out")
+        names = [condition.name for condition in self.all_conditions()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"two conditions would both be called {twice[0]!r}: leave one out, or give the folders different names"
+            )
+        return self
+
+    def all_conditions(self) -> list[Condition]:
+        """Clean, each noise at each SNR, each room, long-form, then the explicit ones, in this order."""
+        found = [Condition(seed=self.seed)] if self.clean else []
+        found += [Condition(noise=each, snr_db=snr, seed=self.seed) for each in self.noise for snr in self.snr]
+        found += [Condition(rir=each, seed=self.seed) for each in self.rir]
+        if self.longform_minutes is not None:
+            found.append(Condition(longform_s=self.longform_minutes * 60, seed=self.seed))
+        for entry in self.conditions:
+            longform_s = None if entry.longform_minutes is None else entry.longform_minutes * 60
+            found.append(
+                Condition(noise=entry.noise, snr_db=entry.snr, rir=entry.rir, longform_s=longform_s, seed=self.seed)
+            )
+        return found
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
+    """Read a TOML file; its relative paths start at the file, those in `overrides` (flags) at the current directory."""
+    fix = "Name a TOML file such as docs/bench.md shows, or say the experiment by flags: --model and --data"
+    values = read_toml(Path(path), what="the experiment", fix=fix)
+    return check(_override(_relocate(values, Path(path).parent), overrides or {}), where=path)
+
+
+def check(values: Mapping[str, Any], *, where: object | None = None) -> Experiment:
+    """Plain values → Experiment. Raises InputError that names the key and lists what is allowed."""
+    for key, value in values.items():
+        if (name := _not_unicode(value)) is not None:
+            raise InputError(
+                f"{key}: the name {spelt_out(name)!r} is not UTF-8", where=where, fix="Rename it, or name a link to it"
+            )
+    try:
+        return Experiment.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError(_explain(error), where=where) from error
+
+
+def _not_unicode(value: Any) -> str | None:
+    """A text in it that no journal can hold: a file's name need not be Unicode."""
+    if isinstance(value, str):
+        return value if spelt_out(value) != value else None
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+    return next((name for each in inside if (name := _not_unicode(each)) is not None), None)
+
+
+def differences(recorded: Mapping[str, Any], now: Experiment) -> list[str]:
+    """What of a run's recorded experiment differs from this one, one phrase per key; a key that it lacks had its default."""
+    current = now.model_dump()
+    defaults = {key: field.default for key, field in Experiment.model_fields.items() if not field.is_required()}
+    before = {**defaults, **recorded}
+    return [
+        f"{key} is {current.get(key)!r} here and {before.get(key)!r} in the run"
+        for key in sorted(set(current) | set(before))
+        if current.get(key) != before.get(key)
+    ]
+
+
+def _explain(error: ValidationError) -> str:
+    found = error.errors()
+    first = next(
+        (each for each in found if each["type"] == "extra_forbidden"), found[0]
+    )  # a mistyped key is missing too
+    place = [part for part in first["loc"] if part not in ("ModelEntry", "str")]
+    key = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        tables: dict[str, type[BaseModel]] = {"models": ModelEntry, "conditions": ConditionEntry}
+        kind = tables.get(str(place[0]), Experiment) if len(place) > 1 else Experiment
+        near = did_you_mean(str(place[-1]), kind.model_fields)
+        return f"there is no key {key!r}{'' if near is None else f', {near}'}. Allowed: {', '.join(kind.model_fields)}"
+    if first["type"] == "missing":
+        flag = {"models": " (flag --model)", "data": " (flag --data)"}.get(key, "")
+        return f"the key {key!r} is missing{flag}"
+    message = first["msg"].removeprefix("Value error, ")
+    return message if not key else f"{key}: {message}, not {first['input']!r}"
+
+
+def _override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags win over the file's keys, also over those in its `[[models]]` tables."""
+    merged = {**values, **flags}
+    if "models" not in flags and isinstance(merged.get("models"), list):
+        overridden = {key for key in ("precision", "device", "threads", "batch_size") if key in flags}
+        merged["models"] = [
+            {key: value for key, value in each.items() if key not in overridden} if isinstance(each, dict) else each
+            for each in merged["models"]
+        ]
+    return merged
+
+
+def _relocate(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The same values with paths that start at `base` rewritten to start at the current directory."""
+    moved = dict(values)
+    for key, built_in in (("data", BUILT_IN_CORPORA), ("noise", BUILT_IN_NOISE), ("rir", ())):
+        if isinstance(moved.get(key), list):
+            moved[key] = [_moved(each, base, built_in) for each in moved[key]]
+    if isinstance(moved.get("models"), list):
+        moved["models"] = [_moved_model(each, base) for each in moved["models"]]
+    if isinstance(moved.get("conditions"), list):
+        moved["conditions"] = [
+            {key: _moved(each[key], base, BUILT_IN_NOISE if key == "noise" else ()) for key in each}
+            if isinstance(each, dict)
+            else each
+            for each in moved["conditions"]
+        ]
+    return moved
+
+
+def _moved(value: Any, base: Path, built_in: Sequence[str]) -> Any:
+    if not isinstance(value, str) or value in built_in or value.startswith("hub:") or Path(value).is_absolute():
+        return value
+    return os.path.normpath(base / Path(value).expanduser())
+
+
+def _moved_model(value: Any, base: Path) -> Any:
+    if isinstance(value, dict):
+        return {**value, "model": _moved_model(value.get("model"), base)} if "model" in value else value
+    if not isinstance(value, str):
+        return value
+    name, question, query = value.partition("?")
+    runtime, colon, model = name.partition(":")
+    prefix, place = (runtime + colon, model) if colon else ("", name)
+    if place.startswith(("./", "../")) or (place and not Path(place).is_absolute() and (base / place).is_dir()):
+        place = _explicit(os.path.normpath(base / place))
+    return prefix + place + question + query
+
+
+def _explicit(path: str) -> str:
+    """A path that can be taken for nothing but a path."""
+    return path if path.startswith(("/", "../")) else f"./{path}"
+
+
+def split_list(text: str) -> list[str]:
+    """`fp32,int8` → ['fp32', 'int8']."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def split_numbers(text: str, *, flag: str) -> list[float]:
+    """`20,10,5` → [20.0, 10.0, 5.0]. Raises InputError that names the flag."""
+    try:
+        return [float(part) for part in split_list(text)]
+    except ValueError:
+        raise InputError(f"{flag} {text!r} is not a list of numbers", fix=f"Write {flag} 20,10,5,0") from None
+
+
+def split_options(pairs: Iterable[str]) -> dict[str, str]:
+    """['beam=4'] → {'beam': '4'}. Raises InputError."""
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"cannot read the option {pair!r}", fix="Write --option key=value")
+        options[key] = value
+    return options

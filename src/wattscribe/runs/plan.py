@@ -1,0 +1,78 @@
+"""From an experiment to its trials: every combination once per repeat, interleaved, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+from wattscribe.errors import InputError
+from wattscribe.recognizers import parse_model
+from wattscribe.records import RecognizerSpec, Trial, to_json
+from wattscribe.runs.experiment import Experiment, ModelEntry
+
+ID_LENGTH = 16
+
+
+def plan(experiment: Experiment) -> list[Trial]:
+    """The trials in the order in which they run: repeat by repeat, shuffled within each.
+
+    So the repeats of one combination lie far apart, and slow drift (heat, other load) falls on all combinations alike.
+    The order depends on the seed and the trials' content alone. Raises InputError for a recognizer that cannot be.
+    """
+    specs = recognizers(experiment)
+    trials = [
+        trial_of(
+            Trial(
+                id="",
+                recognizer=spec,
+                corpus=corpus,
+                condition=condition,
+                repeat=repeat,
+                utterance_timeout_s=experiment.timeout_s,
+                streaming_latency=experiment.latency,
+                limit=experiment.limit,
+            )
+        )
+        for repeat in range(experiment.repeats)
+        for spec in specs
+        for corpus in dict.fromkeys(experiment.data)
+        for condition in experiment.all_conditions()
+    ]
+    return sorted(trials, key=lambda trial: (trial.repeat, _lot(experiment.seed, trial.id)))
+
+
+def recognizers(experiment: Experiment) -> list[RecognizerSpec]:
+    """Every model at every precision asked of it; said twice, it is an error."""
+    specs: list[RecognizerSpec] = []
+    for each in experiment.models:
+        entry = each if isinstance(each, ModelEntry) else ModelEntry(model=each)
+        asked = experiment.precision if entry.precision is None else entry.precision
+        precisions: list[str | None] = [*asked] or [None]
+        for precision in precisions:
+            spec = parse_model(
+                entry.model,
+                precision=precision,
+                device=entry.device or experiment.device,
+                threads=entry.threads or experiment.threads,
+                batch_size=entry.batch_size or experiment.batch_size,
+                options={**experiment.options, **entry.options},
+            )
+            if spec in specs:
+                raise InputError(f"the model is named twice at precision {spec.precision}", where=spec.name)
+            specs.append(spec)
+    return specs
+
+
+def trial_of(trial: Trial) -> Trial:
+    """The trial with its id: a hash of everything else it says, so that the same job has the same name anywhere."""
+    return replace(trial, id=_digest(to_json(replace(trial, id=""))))
+
+
+def _lot(seed: int, trial_id: str) -> str:
+    return _digest([seed, trial_id])
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:ID_LENGTH]

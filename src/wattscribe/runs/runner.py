@@ -1,0 +1,436 @@
+"""The whole run: plan, prepare the speech, then trial after trial into the journal."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wattscribe.errors import InputError, WattscribeError
+from wattscribe.journal import FILE_NAME, LOCK_NAME, Journal, claim, holds_run, read_run
+from wattscribe.journal_file import DRAFT_NAME, run_exists
+from wattscribe.lock import Lock, link_in_the_way
+from wattscribe.metering import Clock, Host, Meter, MonotonicClock, open_meters, probe
+from wattscribe.metering import machine as machines
+from wattscribe.records import Heard, Marks, Trial, TrialFacts, to_json
+from wattscribe.runs import marks as marking
+from wattscribe.runs.attempt import Attempt, Limits, Verdict
+from wattscribe.runs.experiment import BUILT_IN_CORPORA, BUILT_IN_NOISE, Experiment, check, differences
+from wattscribe.runs.ground import Ground
+from wattscribe.runs.plan import plan
+from wattscribe.runs.power import Power
+from wattscribe.runs.preparation import Prepared, name_of, prepare_all
+from wattscribe.runs.previous import DIRECTORY as PREVIOUS_DIRECTORY
+from wattscribe.runs.previous import Previous
+from wattscribe.runs.progress import Silent, Watcher
+from wattscribe.runs.spool import Key, Spool, discard, key_of, spool_all
+
+MAX_KILLS = 3
+"""A trial whose worker is killed from outside this often is given up: most likely its memory does not suffice."""
+SPOOL_DIRECTORY = "spool"
+LOG_NAME = "worker.log"
+REPORT_NAME = "report.html"
+GO_ON = "What is finished is kept; go on with --resume"
+"""Said where a run that can be resumed is interrupted, and nowhere else."""
+DIRECTORY_NOTE = "directory"
+"""Where the run began: there its relative paths start."""
+
+
+def run(
+    experiment: Experiment,
+    out_dir: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+    meters: Sequence[Meter] | None = None,
+    clock: Clock | None = None,
+    watcher: Watcher | None = None,
+    host: Host | None = None,
+) -> Path:
+    """Measure every trial that has no verdict yet and return the run directory.
+
+    `retry_failed`, with `resume`: failed trials have none; what they recorded stays as an earlier attempt and never counts.
+    `meters` None: every sensor of `host` (None: this machine) that can be read. Raises InputError for an experiment that
+    cannot be, for a directory that holds a run (unless `resume` or `overwrite`) and for a resumed run whose experiment or
+    speech has changed; whatever lay in the directory is then untouched.
+    """
+    out_dir = Path(out_dir)
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other", where=out_dir, fix="Choose one")
+    if retry_failed and not resume:
+        raise InputError("--retry-failed goes on with a run", where=out_dir, fix="Add --resume")
+    _refuse_links(out_dir)
+    host = host or Host.of_root(Path("/"))
+    watcher = watcher or Silent()
+    with _opened(meters, host) as opened:
+        power = Power.of(
+            opened,
+            clock=clock or MonotonicClock(),
+            rate_hz=experiment.sample_rate_hz,
+            evidence=None if host.simulated is None else "simulated",
+            idle_s=experiment.idle_s,
+            limit_s=experiment.cooldown_limit_s,
+            band=experiment.cooldown_band,
+            recorded_elsewhere=experiment.mark,
+        )
+        if resume:
+            journal, spools = _go_on(experiment, out_dir, host, watcher, retry_failed=retry_failed)
+        else:
+            journal, spools = _begin(experiment, out_dir, host, watcher, overwrite=overwrite)
+        with _or_put_back(out_dir, spools) as previous:
+            try:
+                for spool in spools.values():
+                    _record(journal, spool)
+                if retry_failed:
+                    journal.set_aside_failed()
+                power.first_idle_w = journal.noted("first_idle_w") or {}
+                prepared = _keep_ready(experiment, journal.unfinished(), spools, out_dir, watcher)
+                power.start()
+                marks = _next_marks(experiment, journal)
+                ground = Ground.of(out_dir, journal.unfinished())
+                _Run(
+                    experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous, ground
+                ).all_trials()
+            finally:
+                power.stop()
+                discard(out_dir / SPOOL_DIRECTORY)
+                journal.close()
+    return out_dir
+
+
+def _refuse_links(out_dir: Path) -> None:
+    """Raises InputError where a file of the run would be written through a symbolic link, which may lead to anything.
+
+    Not for the page: nothing writes it through a link, and what is in its way costs no measurement.
+    """
+    own = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm", LOCK_NAME, DRAFT_NAME, LOG_NAME)
+    for name in (*own, SPOOL_DIRECTORY, PREVIOUS_DIRECTORY):
+        if (path := out_dir / name).is_symlink():
+            raise link_in_the_way(path)
+
+
+def recorded_experiment(out_dir: Path) -> Experiment:
+    """The experiment with which a run began, for `--resume` without one."""
+    return check(read_run(out_dir).experiment, where=out_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    experiment: Experiment
+    journal: Journal
+    spools: Mapping[Key, Spool]
+    power: Power
+    watcher: Watcher
+    out_dir: Path
+    host: Host
+    marks: Marks | None
+    prepared: Prepared
+    previous: Previous
+    ground: Ground
+
+    def all_trials(self) -> None:
+        """Raises WattscribeError where something that the run needs is removed meanwhile."""
+        try:
+            self._all_trials()
+        except (OSError, WattscribeError):
+            self.ground.check_folder()  # the reason behind whatever could not be written
+            raise
+
+    def _all_trials(self) -> None:
+        unfinished = self.journal.unfinished()
+        self.watcher.planned(sum(self.spools[key_of(trial)].audio_s for trial in unfinished), len(unfinished))
+        if self.marks is None or not unfinished:
+            self._measure(unfinished)
+            return
+        unit_s = self.experiment.mark_unit_s
+        marks = replace(self.marks, groups=(marking.before(unit_s),))
+        self.journal.mark(marks)
+        self._measure(unfinished)
+        self.journal.mark(replace(marks, groups=(*marks.groups, marking.after(unit_s))))
+
+    def _measure(self, unfinished: Sequence[Trial]) -> None:
+        for trial in unfinished:
+            self.watcher.started(trial)
+            facts = self._one_trial(trial)
+            heard_s = 0.0 if facts.status == "done" else self.spools[key_of(trial)].audio_s
+            self.watcher.ended(trial, facts.status, facts.reason, heard_s)
+
+    def _one_trial(self, trial: Trial) -> TrialFacts:
+        """Attempts until there is a verdict."""
+        spool = self.spools[key_of(trial)]
+        if not spool.pieces:
+            return self._give_up(trial, f"there is no usable utterance among {len(spool.rejected)}")
+        for kills in range(1, MAX_KILLS + 1):
+            self.ground.check(spool, trial.recognizer.model)
+            attempt = self._attempt(trial, spool)
+            verdict = attempt.run()
+            self._check_verdict(verdict, trial, spool)
+            if attempt.answered:
+                self.previous.forget()
+            self._note_first_idle()
+            around = {**(attempt.facts.surroundings or {}), "after": _state(self.host), "kills": kills - 1}
+            facts = replace(attempt.facts, surroundings=around)
+            if verdict == "killed" and kills < MAX_KILLS:
+                self.journal.interrupt(attempt.number, facts)
+                continue
+            self.journal.finish(attempt.number, facts)
+            return facts
+        raise RuntimeError("unreachable: the last attempt always has a verdict")
+
+    def _check_verdict(self, verdict: Verdict, trial: Trial, spool: Spool) -> None:
+        """A failure for want of what was removed is none: the attempt stays open, which `--resume` reads as interrupted."""
+        if verdict == "failed":
+            self.ground.check(spool, trial.recognizer.model)
+        self.ground.check_folder()
+
+    def _attempt(self, trial: Trial, spool: Spool) -> Attempt:
+        self.power.forget()
+        attempt = Attempt(
+            trial=trial,
+            spool=spool,
+            number=self.journal.begin(trial.id),
+            journal=self.journal,
+            power=self.power,
+            limits=Limits(
+                load_s=self.experiment.load_timeout_s,
+                utterance_s=trial.utterance_timeout_s,
+                memory_bytes=self.experiment.memory_limit_bytes,
+                warmup=self.experiment.warmup,
+            ),
+            log=self.out_dir / LOG_NAME,
+            heard=self.watcher.heard,
+        )
+        workload, note = _workload(trial)
+        around: dict[str, Any] = {"before": _state(self.host)}
+        if self.marks is not None:
+            around["marks"] = self.marks.id
+        if earlier := self.journal.earlier_failures(trial.id):
+            around["earlier_failures"] = earlier
+        if note is not None:
+            around["workload"] = note
+        prepare_s = self.prepared.get(name_of(trial.recognizer))
+        attempt.facts = replace(attempt.facts, workload=workload, surroundings=around, prepare_s=prepare_s)
+        return attempt
+
+    def _give_up(self, trial: Trial, reason: str) -> TrialFacts:
+        facts = TrialFacts(trial=trial, status="failed", reason=reason)
+        self.journal.finish(self.journal.begin(trial.id), facts)
+        return facts
+
+    def _note_first_idle(self) -> None:
+        if self.power.first_idle_w and self.journal.noted("first_idle_w") is None:
+            self.journal.note("first_idle_w", self.power.first_idle_w)
+
+
+@contextlib.contextmanager
+def _opened(meters: Sequence[Meter] | None, host: Host) -> Iterator[Sequence[Meter]]:
+    """The meters handed in, which stay open, or all of the host's, closed in the end."""
+    if meters is not None:
+        yield meters
+        return
+    own = open_meters(host=host)
+    try:
+        yield own
+    finally:
+        for meter in own:
+            meter.close()
+
+
+def _next_marks(experiment: Experiment, journal: Journal) -> Marks | None:
+    """The marks of this stretch of the run, their pulses still to come; None where none are asked for."""
+    if not experiment.mark:
+        return None
+    before = journal.noted("marks") or ()
+    return Marks(id=len(before), boot_id=marking.boot_id())
+
+
+def _begin(
+    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, overwrite: bool
+) -> tuple[Journal, Mapping[Key, Spool]]:
+    """A new run. All its speech is prepared first, so that what cannot be measured replaces no run that was measured."""
+    trials = plan(experiment)
+    was_there = out_dir.is_dir()
+    lock = claim(out_dir)
+    try:
+        if holds_run(out_dir) and not overwrite:
+            raise run_exists(out_dir)
+        spools = _prepare(trials, experiment, out_dir, watcher)
+        if holds_run(out_dir):
+            _previous(out_dir).keep()
+        journal = Journal.create(
+            out_dir,
+            name=out_dir.resolve().name,
+            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            seed=experiment.seed,
+            machine=machines.describe(host=host),
+            experiment=experiment.model_dump(),
+            meters={"probes": to_json(probe(host=host))},
+            trials=trials,
+            lock=lock,
+            replace_old=overwrite,
+        )
+    except BaseException as error:
+        if (previous := _previous(out_dir)).kept:
+            previous.restore()
+        _leave(out_dir, lock, was_there=was_there)
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt("Nothing was measured yet; begin again with the same command") from None
+        raise
+    with contextlib.suppress(OSError):  # it may have been removed under us
+        journal.note(DIRECTORY_NOTE, str(Path.cwd()))
+    return journal, spools
+
+
+def _previous(out_dir: Path) -> Previous:
+    return Previous(out_dir, (LOG_NAME, REPORT_NAME))
+
+
+@contextlib.contextmanager
+def _or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previous]:
+    """Where the new run ends without having heard anything, the old one stands. Raises InputError that says why."""
+    previous = _previous(out_dir)
+    try:
+        yield previous
+    except BaseException as error:
+        if not previous.kept:
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(GO_ON) from None
+            raise
+        _put_back(out_dir, previous)
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt("Nothing was measured yet: the run that was there stands") from None
+        raise
+    if previous.kept:
+        failed = [each.reason for each in read_run(out_dir).trials if each.status == "failed" and each.reason]
+        lost = [f"{each.id}: {each.reason}" for spool in spools.values() for each in spool.rejected]
+        _put_back(out_dir, previous)
+        raise InputError(
+            f"nothing was heard, so the run that was there stands: {'; '.join(dict.fromkeys([*failed, *lost[:3]]))}",
+            where=out_dir,
+            fix="Mend that, or choose another --out to keep the record of it",
+        )
+
+
+def _put_back(out_dir: Path, previous: Previous) -> None:
+    lock = claim(out_dir)
+    try:
+        previous.restore()
+    finally:
+        lock.release()
+
+
+def _leave(out_dir: Path, lock: Lock, *, was_there: bool) -> None:
+    """Nothing came of it: the directory is as it was."""
+    discard(out_dir / SPOOL_DIRECTORY)
+    if not was_there:
+        lock.path.unlink(missing_ok=True)
+    lock.release()
+    if not was_there:
+        with contextlib.suppress(OSError):
+            out_dir.rmdir()
+
+
+def _go_on(
+    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, retry_failed: bool
+) -> tuple[Journal, Mapping[Key, Spool]]:
+    """A run that was broken off, with the speech of the trials that have no verdict yet, or a failed one to be tried again."""
+    journal = Journal.resume(out_dir)
+    try:
+        changed = differences(journal.experiment(), experiment)
+        if changed:
+            raise InputError(
+                f"the experiment is not the one that this run began with: {'; '.join(changed)}",
+                where=out_dir,
+                fix="Go on with --resume alone, or start anew with --overwrite",
+            )
+        _check_board(read_run(out_dir).machine.get("simulated_board"), host, out_dir)
+        trials = journal.unfinished()
+        if retry_failed:
+            trials += [each.trial for each in read_run(out_dir).trials if each.status == "failed"]
+        _check_place(trials, journal.noted(DIRECTORY_NOTE))
+        plan(experiment)
+        return journal, _prepare(trials, experiment, out_dir, watcher)
+    except BaseException as error:
+        discard(out_dir / SPOOL_DIRECTORY)
+        journal.close()
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(GO_ON) from None
+        raise
+
+
+def _check_board(began: Any, host: Host, out_dir: Path) -> None:
+    """Raises InputError where a run of a played board would go on with a real one's sensors, or the other way round."""
+    if began != host.simulated:
+        words = {True: "this run began on no simulated board", False: f"this run began on a simulated board, {began}"}
+        raise InputError(
+            words[began is None], where=out_dir, fix="Start anew with --overwrite, or choose another --out"
+        )
+
+
+def _check_place(trials: Sequence[Trial], began: str | None) -> None:
+    """Raises InputError where a path of the run leads somewhere only from the directory `began`."""
+    if began is None:
+        return
+    built_in = (None, *BUILT_IN_CORPORA, *BUILT_IN_NOISE)
+    for trial in trials:
+        for path in (trial.recognizer.model, trial.corpus, trial.condition.noise, trial.condition.rir):
+            if path not in built_in and not Path(path).exists() and Path(began, path).exists():
+                raise InputError(
+                    "this path starts where the run began", where=path, fix=f"Go on from there: cd {began}"
+                )
+
+
+def _prepare(trials: Sequence[Trial], experiment: Experiment, out_dir: Path, watcher: Watcher) -> Mapping[Key, Spool]:
+    """Read and mix all speech that these trials will hear."""
+    return spool_all(trials, out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared)
+
+
+def _keep_ready(
+    experiment: Experiment,
+    trials: Sequence[Trial],
+    spools: Mapping[Key, Spool],
+    out_dir: Path,
+    watcher: Watcher,
+) -> Prepared:
+    """What recognizers keep on disk for later starts is made now, so that no trial pays for it."""
+    heard = [trial for trial in trials if spools[key_of(trial)].pieces]
+    return prepare_all(heard, spools, log=out_dir / LOG_NAME, limit_s=experiment.load_timeout_s, watcher=watcher)
+
+
+def _record(journal: Journal, spool: Spool) -> None:
+    name = spool.condition.name
+    journal.hear(
+        Heard(
+            corpus=spool.corpus,
+            condition=name,
+            digest=spool.digest,
+            utterances=len(spool.pieces),
+            audio_s=spool.audio_s,
+            scaled_utterances=sum(piece.scale < 1 for piece in spool.pieces),
+            scale_min=min((piece.scale for piece in spool.pieces), default=None),
+        )
+    )
+    journal.reject(spool.corpus, name, spool.rejected)
+
+
+def _state(host: Host) -> dict[str, Any]:
+    """Clocks, governor, temperatures and the load that others put on the machine."""
+    return {**machines.state(host), "load_1min": os.getloadavg()[0]}
+
+
+def _workload(trial: Trial) -> tuple[Mapping[str, Any] | None, str | None]:
+    """What one invocation of a transducer costs, counted from its files; or None with the reason."""
+    if trial.recognizer.runtime != "onnx":
+        return None, None
+    from wattscribe.energy.workload import of_directory
+
+    try:
+        directory = Path(trial.recognizer.model).expanduser()
+        return of_directory(directory, precision=trial.recognizer.precision).to_json(), None
+    except WattscribeError as error:
+        return None, str(error)

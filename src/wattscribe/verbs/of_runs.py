@@ -1,0 +1,303 @@
+"""Verbs about what was measured: measure, report, compare, attach a recording, calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from wattscribe.verbs.called import Say, checked, verb
+
+if TYPE_CHECKING:
+    from wattscribe.calibration import Skipped
+    from wattscribe.energy.calibrate import Calibration
+    from wattscribe.metering import Probe
+    from wattscribe.records import AttachedRecording, RunFacts
+    from wattscribe.results.compare import Comparison
+    from wattscribe.runs.experiment import Experiment
+    from wattscribe.runs.measuring import Measurement
+    from wattscribe.runs.progress import Watcher
+
+
+@verb
+def bench(
+    experiment: Experiment | Mapping[str, Any] | Path | str | None,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+    simulated_board: str | None = None,
+    say: Say | None = None,
+    watcher: Watcher | None = None,
+) -> RunFacts:
+    """Measure an experiment (a TOML file, or its keys as a mapping) into the run directory `out`; the facts it then holds.
+
+    A failed trial is a fact, not an exception: look at `status` and `reason` of each of `trials`. None, with `resume`: the
+    experiment that the run began with. `retry_failed`, with `resume`: try failed trials again. `simulated_board`: measure
+    nothing, play that board's watts. `say` hears a line for each thing done, `watcher` all that a progress bar needs. Raises
+    InputError for what cannot be measured and for an `out` that holds a run, unless `resume` or `overwrite`.
+    """
+    from wattscribe.errors import InputError
+    from wattscribe.journal import read_run
+    from wattscribe.runs.experiment import check, load
+    from wattscribe.runs.progress import Silent, Told
+    from wattscribe.runs.runner import recorded_experiment, run
+
+    if experiment is None:
+        if not resume:
+            raise InputError("there is nothing to measure", fix="Name an experiment, or resume a run")
+        experiment = recorded_experiment(Path(out))
+    elif isinstance(experiment, (str, Path)):
+        experiment = load(Path(experiment))
+    elif isinstance(experiment, Mapping):
+        experiment = check(experiment)
+    hears = watcher or (Silent() if say is None else Told(say))
+    if simulated_board is not None:
+        from wattscribe.testing.simulated_bench import run_on_board
+
+        run_on_board(simulated_board, experiment, Path(out), resume=resume, overwrite=overwrite, watcher=hears)
+    else:
+        run(experiment, Path(out), resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=hears)
+    return read_run(Path(out))
+
+
+@checked
+def measure(
+    *,
+    idle_s: float = 0.0,
+    idle: Measurement | None = None,
+    device: str = "cpu",
+    sample_rate_hz: float = 20.0,
+    root: Path | str = "/",
+) -> Measurement:
+    """Measure any code: `with wattscribe.measure() as m: …`, then `m.energy_j`, `m.energy_ci95_j`, `m.cpu_s` and more.
+
+    `idle_s`: do nothing for so long first, so that `m.net_energy_j` is what the code added; or give `idle`, a measurement of a
+    block that did nothing. `device`: which sensor stands for the code, `cpu`, `cuda` or `cuda:N`. `root`: another board's
+    sensor files. Entering and leaving wait until the sensors have forgotten what was before, 5 s at most. Raises InputError
+    for what cannot be; a machine without sensors is no error: `m.evidence` is then `unavailable` and `m.reason` says why.
+    """
+    from wattscribe.metering.host import Host
+    from wattscribe.runs.measuring import Measurement
+
+    return Measurement(
+        host=Host.of_root(Path(root)), idle_s=idle_s, idle=idle, device=device, sample_rate_hz=sample_rate_hz
+    )
+
+
+@overload
+def report(
+    run: Path | str | RunFacts,
+    out: Path | str | None = None,
+    *,
+    format: Literal["html", "parquet"] = "html",
+    max_wer_percent: float | None = None,
+    max_power_w: float | None = None,
+    max_memory_bytes: float | None = None,
+    condition: str | None = None,
+    device: Path | str | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> Path: ...
+@overload
+def report(
+    run: Path | str | RunFacts,
+    out: None = None,
+    *,
+    format: Literal["md", "csv", "json"],
+    device: Path | str | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> str: ...
+@overload
+def report(
+    run: Path | str | RunFacts,
+    out: Path | str,
+    *,
+    format: Literal["md", "csv", "json"],
+    device: Path | str | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> Path: ...
+@overload
+def report(
+    run: Path | str | RunFacts,
+    out: Path | str | None = None,
+    *,
+    format: Literal["html", "md", "csv", "json", "parquet"],
+    max_wer_percent: float | None = None,
+    max_power_w: float | None = None,
+    max_memory_bytes: float | None = None,
+    condition: str | None = None,
+    device: Path | str | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> Path | str: ...
+@verb
+def report(
+    run: Path | str | RunFacts,
+    out: Path | str | None = None,
+    *,
+    format: Literal["html", "md", "csv", "json", "parquet"] = "html",
+    max_wer_percent: float | None = None,
+    max_power_w: float | None = None,
+    max_memory_bytes: float | None = None,
+    condition: str | None = None,
+    device: Path | str | None = None,
+    grid_gco2_per_kwh: float | None = None,
+) -> Path | str:
+    """Write a run's report and return its path. Without `out` a page or a Parquet file goes into the run directory, and md,
+    csv and json are returned as text.
+
+    The limits are what the page's recommendation keeps, under `condition` (None: clean). `device`: what transducers would take
+    on that device profile stands beside it. Raises InputError where nothing can be written.
+    """
+    from wattscribe.energy import devices
+    from wattscribe.errors import InputError
+    from wattscribe.journal import read_run
+    from wattscribe.pages import formats
+    from wattscribe.results.findings import Limits
+
+    facts = read_run(Path(run)) if isinstance(run, (str, Path)) else run
+    if format in ("html", "parquet") and out is None:
+        if not isinstance(run, (str, Path)):
+            raise InputError("facts alone have no directory to write to", fix=f"Give a file: out='report.{format}'")
+        out = Path(run) / f"report.{format}"
+    limits = Limits(
+        max_wer=None if max_wer_percent is None else max_wer_percent / 100.0,
+        max_watts=max_power_w,
+        max_memory_bytes=max_memory_bytes,
+        condition=condition,
+    )
+    text = formats.write(
+        facts,
+        format,
+        None if out is None else Path(out),
+        limits=limits,
+        device=None if device is None else devices.load(device),
+        grid_gco2_per_kwh=grid_gco2_per_kwh,
+    )
+    return text if text is not None else Path(str(out))
+
+
+@verb
+def compare(
+    base: Path | str,
+    new: Path | str,
+    *,
+    metric: Literal["wer", "cer"] = "wer",
+    max_wer_increase_points: float | None = None,
+    max_cer_increase_points: float | None = None,
+    max_energy_increase_percent: float | None = None,
+    max_rtf_increase_percent: float | None = None,
+    max_latency_increase_percent: float | None = None,
+    max_memory_increase_percent: float | None = None,
+    across_machines: bool = False,
+    device: Path | str | None = None,
+) -> Comparison:
+    """Whether the run `new` is shown to be within the limits of the run `base`: points of the error rate (0.2 lets 3.65 % become
+    3.85 %), per cent of each cost. None: 0.2 points, or less than 1 where no word differs; a cost is reported, not judged.
+
+    `across_machines`: compare costs that were measured under other conditions too. `device`: compare what transducers would
+    take on this device profile. Raises InputError for runs that cannot be compared, and for a limit of the other metric.
+    """
+    from wattscribe.energy import devices
+    from wattscribe.errors import InputError
+    from wattscribe.journal import read_run
+    from wattscribe.results.compare import compare as compare_runs
+    from wattscribe.results.gates import Gates
+
+    points = {"wer": max_wer_increase_points, "cer": max_cer_increase_points}
+    other = "cer" if metric == "wer" else "wer"
+    if points[other] is not None:
+        raise InputError(
+            f"max_{other}_increase_points does nothing with metric={metric!r}", fix=f"Add metric={other!r}"
+        )
+    gates = Gates(
+        metric=metric,
+        max_error_increase_points=points[metric],
+        max_energy_increase_percent=max_energy_increase_percent,
+        max_rtf_increase_percent=max_rtf_increase_percent,
+        max_latency_increase_percent=max_latency_increase_percent,
+        max_memory_increase_percent=max_memory_increase_percent,
+        across_machines=across_machines,
+    )
+    profile = None if device is None else devices.load(device)
+    return compare_runs(read_run(Path(base)), read_run(Path(new)), gates, device=profile)
+
+
+@verb
+def meters(root: Path | str = "/") -> list[Probe]:
+    """What can be measured on this machine and what cannot, with the reason and the command that would mend it.
+
+    `root`: look at another board's sensor files, which lie below that directory.
+    """
+    from wattscribe.metering import probe
+
+    return probe(Path(root))
+
+
+@verb
+def attach(
+    run: Path | str,
+    recording: Path | str | Sequence[Path | str] | None = None,
+    *,
+    tegrastats_log: Path | str | None = None,
+    interval_s: float | None = None,
+    covers: str | None = None,
+    total: bool = True,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    units: Mapping[str, str] | None = None,
+    voltage: float | str | Path | None = None,
+    channel: str | None = None,
+    sample_rate_hz: float | None = None,
+    by: Literal["edges", "correlation"] = "edges",
+    max_error_s: float | None = None,
+    gain_error: float | None = None,
+    name: str | None = None,
+) -> AttachedRecording:
+    """Put an external meter's file, or a tegrastats log, beside a run's trials, on the run's clock (`wattscribe meters attach`).
+
+    `covers` says what the meter measures; `total` False: a part only. How the file is read (two files, `columns`, `units`,
+    `voltage`, `channel`, `sample_rate_hz`): see `wattscribe.metering.recordings.read`.
+    `gain_error` is the meter's own as a fraction, from its data sheet.
+    Raises InputError and MeterError where the recording does not fit the run.
+    """
+    from wattscribe.errors import InputError
+    from wattscribe.metering import recordings
+    from wattscribe.metering.attach import attach as attach_source
+    from wattscribe.metering.attach import of_recording, of_tegrastats
+
+    if (recording is None) == (tegrastats_log is None):
+        raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
+    if tegrastats_log is not None:
+        if (
+            covers is not None
+            or columns
+            or units
+            or not total
+            or (voltage, channel, sample_rate_hz) != (None, None, None)
+        ):
+            raise InputError(
+                "a tegrastats log names its rails itself", where=tegrastats_log, fix="Leave these options out"
+            )
+        source = of_tegrastats(Path(tegrastats_log), interval_s=interval_s, name=name)
+    else:
+        paths = [Path(each) for each in ([recording] if isinstance(recording, Path | str) else recording or ())]
+        read = recordings.read(paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz)
+        source = of_recording(paths[0], read, covers=covers or recordings.COVERS, total=total, name=name)
+    return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
+
+
+@verb
+def calibrate(
+    runs: Sequence[Path | str], *, seed: int = 0, left_out: Callable[[Skipped], None] | None = None
+) -> Calibration:
+    """Fit joules per byte, per operation and idle watts to the measured energies of runs. Raises InputError for too few.
+
+    `left_out` hears each trial that says nothing about them, with the reason.
+    """
+    from wattscribe.calibration import calibrate_runs
+
+    found, skipped = calibrate_runs(runs, seed=seed)
+    if left_out is not None:
+        for each in skipped:
+            left_out(each)
+    return found

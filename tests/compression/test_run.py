@@ -1,0 +1,282 @@
+"""The whole way: measure, choose, prove, write; bad input; OUT complete or absent; a recipe that can be run again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from tests.compression import builders
+from tests.streaming import models
+from wattscribe.cli import main
+from wattscribe.compression import outcome
+from wattscribe.compression.candidate import read_candidate
+from wattscribe.compression.levers import apply
+from wattscribe.compression.recipe import Done, Recipe, Step, read_recipe, to_toml
+from wattscribe.compression.run import Options, compress_model, make_bench
+from wattscribe.compression.strategies import GlobalMagnitude, Targeted, Uniform
+from wattscribe.errors import InputError, ModelError
+from wattscribe.streaming import open_transducer
+
+KEYS = (
+    "energy_before_mj_per_audio_s", "energy_after_mj_per_audio_s", "energy_reduction", "evidence", "wer_before", "wer_after",
+    "wer_increase_ci95", "non_inferior", "rtf_before", "rtf_after", "size_before_bytes", "size_after_bytes",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("world")
+    model = builders.build(root / "model")
+    dev = builders.corpus(root / "dev", model, count=8)
+    test = builders.corpus(root / "test", model, count=4, first=50)
+    return root, model, dev, test
+
+
+@pytest.fixture(scope="module")
+def options(world):
+    _, _, dev, test = world
+    return Options(
+        device="wearable", data=(str(dev),), test_data=(str(test),), unlabelled=(str(dev),), max_wer_increase_points=20.0,
+        calibration_s=8.0, probe_s=4.0,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(world, options):
+    root, model, _, _ = world
+    said: list[str] = []
+    found = compress_model(model, root / "out", options, say=said.append)
+    return found, root / "out", said
+
+
+def test_the_result_is_cheaper_and_within_the_limit(made):
+    found, _, _ = made
+    assert found.dev.energy_reduction > 0.2
+    assert found.dev.wer_increase <= 0.2
+    assert found.dev.after.size_bytes < found.dev.before.size_bytes
+    assert found.dev.before.wer == 0.0
+    kept = {each.step.lever for each in found.recipe.done if each.kept}
+    assert kept & {"int8", "blockwise", "fp16", "int8-conv"}
+
+
+def test_out_holds_everything_and_runs(made, world):
+    _, out, _ = made
+    names = {path.name for path in out.iterdir()}
+    assert {"recipe.toml", "result.json", "report.html", "tokens.txt"} <= names
+    result = json.loads((out / "result.json").read_text())
+    for part in (result, result["dev"], result["test"]):
+        assert [key for key in KEYS if key not in part and key != "evidence"] == []
+    assert result["evidence"] == "modelled"
+    assert result["test"]["utterances"] == 4
+    (answer,) = open_transducer(out).transcribe([builders.sound(1, 2.0)])
+    assert answer.text
+    assert not list(out.parent.glob(".out.*")), "no half-written directory is left"
+
+
+def test_the_recipe_gives_the_same_bytes_again(made, world, options):
+    root, model, _, _ = world
+    _, out, _ = made
+    again = replace(options, recipe=out / "recipe.toml", test_data=())
+    compress_model(model, root / "again", again, say=lambda _: None)
+    for path in out.glob("*.onnx"):
+        assert (root / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_every_step_says_why(made):
+    found, out, _ = made
+    recipe = read_recipe(out / "recipe.toml")
+    assert recipe.steps == found.recipe.steps
+    assert all(each.reason for each in recipe.done)
+    proofs = [each for each in recipe.done if each.kept and each.step.lever in ("batched-joiner", "share-equal")]
+    assert proofs
+    assert all("8 of 8 utterances identical" in each.reason for each in proofs)
+
+
+def test_the_report_draws_fronts_and_waterfall_without_network(made):
+    page = (made[1] / "report.html").read_text()
+    for wanted in ("waterfall", "energy-wer", "What each lever does by itself"):
+        assert wanted in page
+    assert "<script src" not in page
+
+
+def test_a_model_given_in_16_bits_is_never_given_back_in_32(world, options, tmp_path):
+    _, model, _, _ = world
+    halved = apply(read_candidate(model), Step(lever="fp16", component="all"), None)
+    given = tmp_path / "given"
+    with halved.directory() as folder:
+        shutil.copytree(folder, given)
+    strict = replace(options, strategy="global", max_wer_increase_points=0.0, test_data=())
+    found = compress_model(given, tmp_path / "out", strict, say=lambda _: None)
+    assert {each.component for each in found.recipe.steps if each.lever == "fp16"} == {"encoder", "predictor", "joiner"}
+    assert found.result.size_bytes < 1.2 * found.original.size_bytes
+    assert found.dev.energy_reduction > 0
+
+
+def test_the_page_draws_the_recipes_of_other_runs_beside(made, world, options, tmp_path):
+    _, out, _ = made
+    other = tmp_path / "other"
+    again = replace(options, recipe=out / "recipe.toml", strategy="uniform", beside=(out,))
+    found = compress_model(world[1], other, again, say=lambda _: None)
+    assert {each.strategy for each in found.beside} == {"targeted"}
+    assert len(found.beside) == len(json.loads((out / "result.json").read_text())["tried"])
+    assert "targeted: Pareto front" in (other / "report.html").read_text()
+    for wrong, said in ((tmp_path, "result.json cannot be read"), (other, "is for")):
+        asked = replace(again, beside=(wrong,), device="phone")
+        with pytest.raises(InputError, match=said):
+            compress_model(world[1], tmp_path / "third", asked, say=lambda _: None)
+    with pytest.raises(InputError, match="utterances"):
+        compress_model(world[1], tmp_path / "third", replace(again, limit=2), say=lambda _: None)
+    assert not (tmp_path / "third").exists()
+
+
+def test_the_waterfall_ends_where_the_result_is(made):
+    found, out, _ = made
+    names, energies = zip(*found.course, strict=True)
+    assert names[0] == "original, nothing placed"
+    assert len(names) == 1 + len(found.recipe.steps)
+    assert energies[0] == pytest.approx(found.baselines_mj["none"])
+    page = (out / "report.html").read_text()
+    assert all(f'"{name}"' in page for name in (names[0], "result"))
+    assert energies[-1] == pytest.approx(found.dev.after.energy_mj_per_audio_s, rel=0.1)
+    assert json.loads((out / "result.json").read_text())["course"][-1]["energy_mj_per_audio_s"] == energies[-1]
+
+
+def test_uniform_and_global_leave_a_point_on_the_same_scale(world, options):
+    bench = make_bench(read_candidate(world[1]), options, lambda _: None)
+    lossless = bench.lossless()
+    for strategy in (Uniform(keeps=(0.7,)), GlobalMagnitude(keeps=(0.8,))):
+        found = strategy.run(bench, lossless)
+        mine = [each for each in bench.tried if each.strategy == strategy.name]
+        assert mine
+        assert found.strategy == strategy.name
+        assert all(each.wer is not None for each in mine)
+    evenly = [step for step in Uniform.steps(bench, 0.7) if step.lever == "low-rank"]
+    assert {step.component for step in evenly} == {"encoder", "predictor", "joiner"}
+    assert {step.options["keep"] for step in evenly} == {0.7}
+
+
+def test_a_step_that_breaks_the_limit_is_reverted_and_reported(world, options):
+    strict = replace(options, max_wer_increase_points=0.0)
+    bench = make_bench(read_candidate(world[1]), strict, lambda _: None)
+    found = Targeted(patience=2).run(bench, bench.lossless())
+    reverted = [each for each in found.done if not each.kept and "WER" in each.reason]
+    assert reverted
+    result = bench.build(found.steps)
+    assert bench.measure(result).wer <= 0.0
+
+
+def test_uniform_and_global_report_what_they_took_back(world, options):
+    bench = make_bench(read_candidate(world[1]), options, lambda _: None)
+    bench.limit = -2.0  # nothing holds
+    for strategy in (Uniform(keeps=(0.7,)), GlobalMagnitude(keeps=(0.8,))):
+        found = strategy.run(bench, [])
+        assert found.done
+        assert not found.steps
+        assert all(f"{strategy.name}, " in each.reason and "reverted: WER" in each.reason for each in found.done)
+
+
+def test_global_goes_past_a_joiner_that_it_cannot_prune(world, options, monkeypatch):
+    original = read_candidate(world[1])
+    bench = make_bench(original, options, lambda _: None)
+    two = apply(original, Step(lever="low-rank", component="joiner", options={"keep": 0.5}), bench.calibration)
+    factorised = make_bench(two, options, lambda _: None)
+    found = GlobalMagnitude(keeps=(0.8,)).run(factorised, [])
+    assert any(each.step.lever == "prune-width" for each in found.done)
+    assert not any(each.step.component == "joiner" for each in found.done if each.step.lever == "prune-width")
+    nothing = [Step(lever="short-softplus", component="joiner")]
+    monkeypatch.setattr(GlobalMagnitude, "steps", staticmethod(lambda _bench, _keep: nothing))
+    (left,) = GlobalMagnitude(keeps=(0.8,)).run(bench, []).done
+    assert not left.kept
+    assert "not applicable" in left.reason
+
+
+# --- bad input ---------------------------------------------------------------------------------------------------------
+def test_bad_input_is_one_clear_line(world, options, tmp_path, capsys):
+    _, model, dev, _ = world
+    cases = (
+        (["-o", str(tmp_path / "a")], "no development text"),
+        (["-o", str(tmp_path / "a"), "--data", str(dev), "--max-wer-increase", "-1"], "0 or more"),
+        (["-o", str(tmp_path / "no" / "a"), "--data", str(dev)], "parent directory"),
+        (["-o", str(dev), "--data", str(dev)], "there already"),
+        (["-o", str(tmp_path / "a"), "--data", str(dev), "--device", "abacus"], "no device"),
+        (
+            ["-o", str(tmp_path / "a"), "--data", str(dev), "--max-latency-ms", "10", "--limit", "8"],
+            "segments of 80 ms",
+        ),
+    )
+    for arguments, wanted in cases:
+        assert main(["compress", str(model), *arguments]) == 2
+        errors = capsys.readouterr().err.strip().splitlines()
+        assert len(errors) == 1
+        assert wanted in errors[0]
+        assert not (tmp_path / "a").exists()
+
+
+def test_speech_without_text_is_refused(world, options, tmp_path):
+    folder = builders.corpus(tmp_path / "mute", world[1], count=2)
+    lines = [{**json.loads(line), "text": ""} for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match="text"):
+        compress_model(world[1], tmp_path / "out", replace(options, data=(str(folder),)))
+
+
+def test_a_state_that_nothing_feeds_is_refused(world, options, tmp_path):
+    models.build(tmp_path / "odd", layout="lstm")
+    path = tmp_path / "odd" / "encoder.onnx"
+    model = onnx.load(path)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("mystery", onnx.TensorProto.FLOAT, ["N", 3, 7]))
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r"odd.*mystery"):
+        compress_model(tmp_path / "odd", tmp_path / "out", options, say=lambda _: None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("method", "name"), [("write_text", "report.html"), ("write_bytes", "tokens.txt")])
+def test_a_full_disk_leaves_no_out(made, tmp_path, monkeypatch, method, name):
+    found, _, _ = made
+    write = getattr(Path, method)
+
+    def full(self, *arguments, **options):
+        if self.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, method, full)
+    with pytest.raises(InputError, match="No space left") as error:
+        outcome.write(found, tmp_path / "out")
+    assert error.value.where == str(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recipes_round_trip_and_name_their_faults(tmp_path):
+    step = Step(lever="int8", component="encoder", tensors=("a*", 'odd "name"'), options={"rounding": "gptq"})
+    done = (
+        Done(step=step, kept=True, reason='says "so"\n', numbers={"saved_mj": 1.0, "wer": 1e-05}),
+        Done(step=Step(lever="fp16", component="all"), kept=False, reason="reverted"),
+    )
+    recipe = Recipe(
+        model="m",
+        device="wearable",
+        strategy="targeted",
+        seed=3,
+        calibration={"seconds": 8.0, "data": ["x"]},
+        done=done,
+    )
+    path = tmp_path / "recipe.toml"
+    path.write_text(to_toml(recipe))
+    assert read_recipe(path) == recipe
+    for text, wanted in (
+        ("schema = 9", "schema"), ("not toml [", "not TOML"), ('schema = 1\n[[step]]\nlever = "int8"', "no component"),
+        ('schema = 1\n[[step]]\nlever = "magic"\ncomponent = "encoder"', "no lever 'magic'"),
+    ):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(InputError, match=wanted):
+            read_recipe(path)
+    with pytest.raises(InputError, match="the recipe cannot be read: No such file"):
+        read_recipe(tmp_path / "none.toml")

@@ -1,0 +1,177 @@
+"""The search: resumable after kill -9, several processes on one journal, cheap questions first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.compression import builders
+from wattscribe.compression.candidate import read_candidate
+from wattscribe.compression.recipe import Step
+from wattscribe.compression.run import Options, make_bench
+from wattscribe.compression.search import Search, _question
+from wattscribe.compression.workbench import joined
+
+optuna = pytest.importorskip("optuna")
+REPO = Path(__file__).resolve().parents[2]
+WORKER = """
+import sys
+from wattscribe.compression.candidate import read_candidate
+from wattscribe.compression.run import Options, make_bench
+from wattscribe.compression.search import Search
+from pathlib import Path
+model, dev, journal, trials = sys.argv[1:]
+options = Options(data=(dev,), unlabelled=(dev,), max_wer_increase_points=20.0, calibration_s=4.0, probe_s=2.0)
+bench = make_bench(read_candidate(model), options, lambda text: print(text, flush=True))
+Search(storage=Path(journal), trials=int(trials)).run(bench, [])
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    root = tmp_path_factory.mktemp("search")
+    model = builders.build(root / "model")
+    return root, model, builders.corpus(root / "dev", model, count=4)
+
+
+def start(world, journal, trials):
+    _, model, dev = world
+    command = [sys.executable, "-c", WORKER, str(model), str(dev), str(journal), str(trials)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=REPO, env={**os.environ, "PYTHONPATH": "src"}
+    )
+
+
+def finished(journal):
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    (name,) = optuna.get_all_study_names(storage)
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return optuna.load_study(study_name=name, storage=storage).get_trials(states=states)
+
+
+def test_a_killed_search_goes_on_where_it_stopped(world):
+    journal = world[0] / "killed.journal"
+    process = start(world, journal, 400)
+    deadline = time.monotonic() + 200
+    seen = 0
+    while seen < 3 and time.monotonic() < deadline:  # it is told before it is written
+        line = process.stdout.readline()
+        seen += line.strip().startswith("recipe")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {trial.number: trial.values for trial in finished(journal)}
+    assert len(before) >= 2
+    again = start(world, journal, len(before) + 2)
+    said, _ = again.communicate(timeout=250)
+    assert again.returncode == 0
+    assert f"search: {len(before)} of {len(before) + 2} recipes are known already" in said
+    after = {trial.number: trial.values for trial in finished(journal)}
+    assert len(after) == len(before) + 2
+    assert {number: after[number] for number in before} == before
+
+
+def test_two_processes_share_a_journal_and_one_may_be_killed(world):
+    journal = world[0] / "shared.journal"
+    wanted = 10
+    killed, other = start(world, journal, wanted), start(world, journal, wanted)
+    deadline = time.monotonic() + 200
+    seen = 0
+    while seen < 2 and time.monotonic() < deadline:  # it is told before it is written
+        seen += killed.stdout.readline().strip().startswith("recipe")
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    said, _ = other.communicate(timeout=250)
+    assert other.returncode == 0
+    numbers = {trial.number for trial in finished(journal)}
+    mine = {
+        int(line.split()[1].rstrip(":"))
+        for line in said.splitlines()
+        if "mJ/s, divergence" in line and "recipe" in line
+    }
+    assert len(numbers) >= wanted
+    assert seen
+    assert not numbers <= mine, "what the killed process finished counts"
+    assert len({str(sorted(trial.params.items())) for trial in finished(journal)}) > wanted // 2
+
+
+def test_the_search_answers_with_the_cheapest_recipe_that_holds(world):
+    _, model, dev = world
+    options = Options(
+        data=(str(dev),), unlabelled=(str(dev),), max_wer_increase_points=30.0, calibration_s=4.0, probe_s=2.0
+    )
+    bench = make_bench(read_candidate(model), options, lambda _: None)
+    lossless = bench.lossless()
+    found = Search(trials=8).run(bench, lossless)
+    base = bench.energy_mj(bench.build(tuple(each.step for each in lossless if each.kept)))
+    assert bench.energy_mj(bench.build(found.steps)) < base
+    assert bench.measure(bench.build(found.steps)).wer <= bench.limit
+    full = [each for each in bench.tried if each.on == "full"]
+    asked = [each for each in bench.tried if each.kl is not None and each.wer is None]
+    assert len(full) < len(asked), "the cascade decodes few of what it asks cheaply"
+
+
+def bench_of(world, **changed):
+    _, model, dev = world
+    asked = {
+        "data": (str(dev),),
+        "unlabelled": (str(dev),),
+        "max_wer_increase_points": 30.0,
+        "calibration_s": 4.0,
+        "probe_s": 2.0,
+    }
+    return make_bench(read_candidate(model), Options(**{**asked, **changed}), lambda _: None)
+
+
+def test_a_resumed_search_reports_what_it_tried_before(world):
+    journal = world[0] / "resumed.journal"
+    first, again = bench_of(world), bench_of(world)
+    Search(storage=journal, trials=4).run(first, [])
+    Search(storage=journal, trials=5).run(again, [])
+
+    def asked(bench):
+        return [(each.steps, each.energy_mj, each.size_bytes, each.kl) for each in bench.tried if each.wer is None]
+
+    assert len(asked(first)) >= 2
+    assert asked(again)[: len(asked(first))] == asked(first)
+
+
+def test_another_question_is_another_study(world, tmp_path):
+    _, model, dev = world
+    other = builders.corpus(tmp_path / "other", model, count=4, first=20)
+    place = Step(lever="place", component="all")
+    names = [
+        _question(bench_of(world), [], {}),
+        _question(bench_of(world, data=(str(other),)), [], {}),
+        _question(bench_of(world, unlabelled=(str(other),)), [], {}),
+        _question(bench_of(world), [place], {}),
+        _question(bench_of(world), [place, joined(2)], {}),
+        _question(bench_of(world, device="phone"), [], {}),
+        _question(bench_of(world, seed=1), [], {}),
+    ]
+    assert len(set(names)) == len(names)
+    assert _question(bench_of(world, max_wer_increase_points=1.0), [], {}) == names[0], (
+        "the limit chooses among the answers"
+    )
+    renamed = tmp_path / "renamed"
+    shutil.copytree(dev, renamed)
+    assert _question(bench_of(world, data=(str(renamed),)), [], {}) == names[0]
+
+
+def test_recipes_that_do_not_hold_are_in_the_outcome(world):
+    bench = bench_of(world, max_wer_increase_points=0.0)
+    bench.limit = -2.0  # nothing holds
+    found = Search(trials=4).run(bench, [])
+    assert found.done
+    assert not any(each.kept for each in found.done)
+    assert all("reverted: WER" in each.reason for each in found.done)

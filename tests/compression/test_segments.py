@@ -1,0 +1,159 @@
+"""Several segments in one call: the same text to the letter, weights read once for all of them, a latency that is stated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.compression import builders
+from wattscribe.compression import outcome
+from wattscribe.compression.acceptance import latency
+from wattscribe.compression.candidate import Candidate, read_candidate
+from wattscribe.compression.levers import apply
+from wattscribe.compression.lift import lifted
+from wattscribe.compression.measure import listen
+from wattscribe.compression.recipe import Step
+from wattscribe.compression.run import Options, compress_model
+from wattscribe.compression.speech import read_speech
+from wattscribe.energy.workload import of_directory
+from wattscribe.errors import InputError
+from wattscribe.models import REFERENCE
+from wattscribe.streaming import open_transducer
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    return builders.bench_parts(tmp_path_factory.mktemp("toy"))
+
+
+def join(parts, count: int, candidate: Candidate | None = None) -> Candidate:
+    step = Step(lever="segments", component="encoder", options={"count": count})
+    return apply(candidate or parts[0], step, parts[1])
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_every_length_of_audio_gives_the_same_text(parts, count):
+    joined = join(parts, count)
+    with parts[0].directory() as one, joined.directory() as other:
+        before, after = open_transducer(one), open_transducer(other)
+        assert after.encoder.layout.shift_frames == count * before.encoder.layout.shift_frames
+        said = 0
+        for number in range(24):
+            audio = builders.sound(number, 0.05 + 0.083 * number)
+            first, second = listen(before, audio), listen(after, audio)
+            assert (first.text, first.counts.frames) == (second.text, second.counts.frames)
+            assert second.counts.encoder_calls == -(-first.counts.encoder_calls // count)
+            said += len(first.text.split())
+        assert said > 20, "the toy must speak"
+
+
+def test_weights_are_read_once_a_call(parts):
+    joined = join(parts, 4)
+    with parts[0].directory() as one, joined.directory() as other:
+        before, after = (of_directory(folder).component("encoder") for folder in (one, other))
+    read = {each.name: each.call_bytes for each in before.weights}
+    for weight in after.weights:
+        if weight.name in ("W1", "W2", "proj", "kernel"):
+            assert weight.call_bytes == read[weight.name]
+    assert after.total_macs == 4 * before.total_macs
+    assert after.state_bytes == before.state_bytes
+
+
+def test_int8_after_joining_finds_its_calibration(parts):
+    step = Step(lever="int8", component="encoder")
+    joined = apply(join(parts, 2), step, parts[1])
+    alone = apply(parts[0], step, parts[1])
+    codes = [
+        {each.name: each.raw_data for each in candidate.model("encoder").graph.initializer if "quantized" in each.name}
+        for candidate in (joined, alone)
+    ]
+    assert codes[0] == codes[1] != {}
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_are_refused(parts, count):
+    with pytest.raises(InputError, match="cannot be joined"):
+        join(parts, count)
+
+
+def test_joining_twice_is_refused(parts):
+    with pytest.raises(InputError, match="joined already"):
+        join(parts, 2, join(parts, 2))
+
+
+def test_longer_calls_stand_beside_the_result_at_its_own_latency(tmp_path):
+    model = builders.build(tmp_path / "model")
+    dev = builders.corpus(tmp_path / "dev", model, count=4)
+    options = Options(
+        data=(str(dev),), max_wer_increase_points=50.0, calibration_s=4.0, probe_s=2.0, max_latency_ms=245.0
+    )
+    found = compress_model(model, tmp_path / "out", replace(options, strategy="uniform"), say=lambda _: None)
+    assert found.longer is not None
+    assert (found.result.segments, found.longer.result.segments) == (1, 3)
+    assert open_transducer(tmp_path / "out").encoder.layout.segments_per_call == 1
+    assert open_transducer(tmp_path / "out-240ms").encoder.layout.segments_per_call == 3
+    waits = [each.dev.after.latency for each in (found, found.longer)]
+    assert [round(each.call_s, 3) for each in waits] == [0.08, 0.24]
+    assert found.dev.before.latency.call_s == waits[0].call_s
+    kept = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    assert kept["longer_calls"]["token_delay_mean_after_s"] == waits[1].token_delay_mean_s
+    assert kept["energy_after_mj_per_audio_s"] > kept["longer_calls"]["energy_after_mj_per_audio_s"]
+    said = "\n".join(outcome.lines(found))
+    assert "at equal latency" in said
+    assert "calls of 240 instead of 80 ms" in said
+    assert "longer calls" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    again = replace(options, recipe=tmp_path / "out-240ms" / "recipe.toml", max_latency_ms=None)
+    with pytest.raises(InputError, match="calls of 3 segments, later than the model as it is"):
+        compress_model(model, tmp_path / "again", again, say=lambda _: None)
+    both = compress_model(model, tmp_path / "again", replace(again, max_latency_ms=245.0), say=lambda _: None)
+    assert both.longer is not None
+    assert both.result.digest == found.result.digest
+    assert both.longer.result.digest == found.longer.result.digest
+
+
+def test_the_latency_of_the_model_as_given_is_kept(tmp_path):
+    model = builders.build(tmp_path / "model")
+    dev = builders.corpus(tmp_path / "dev", model, count=4)
+    options = Options(
+        data=(str(dev),), max_wer_increase_points=50.0, calibration_s=4.0, probe_s=2.0, strategy="uniform"
+    )
+    found = compress_model(model, tmp_path / "out", options, say=lambda _: None)
+    assert found.longer is None
+    assert found.dev.after.latency.call_s == found.dev.before.latency.call_s
+
+
+def test_a_token_waits_half_a_call_longer():
+    stored = read_candidate(REFERENCE, "int8")
+    joined = apply(stored, Step(lever="segments", component="encoder", options={"count": 4}), None)
+    speech = read_speech(["bundled"], limit=6)
+    models = []
+    for candidate in (stored, joined):
+        with candidate.directory() as folder:
+            models.append(open_transducer(folder))
+    own, longer = latency(models, speech)
+    assert longer.token_delay_mean_s - own.token_delay_mean_s == pytest.approx((1.28 - 0.32) / 2, abs=0.2)
+    assert longer.token_delay_p90_s > own.token_delay_p90_s + 0.4
+    assert longer.first_partial_s > own.first_partial_s
+    assert 0 < own.token_delay_mean_s < own.token_delay_p90_s < 1
+
+
+def test_the_shipped_model_bit_for_bit():
+    stored = lifted(read_candidate(REFERENCE))
+    joined = apply(stored, Step(lever="segments", component="encoder", options={"count": 2}), None)
+    rng = np.random.default_rng(0)
+    audio = (rng.standard_normal(3 * 16_000) * 0.1).astype(np.float32)
+    frames = []
+    for candidate in (stored, joined):
+        with candidate.directory() as folder:
+            stream = open_transducer(folder).stream()
+            stream.hear(audio)
+            stream.close()
+            heard = []
+            while stream.ready():
+                stream.fill()
+                heard.append(stream.encode().copy())
+            frames.append(np.concatenate(heard))
+    assert np.array_equal(*frames)

@@ -1,0 +1,128 @@
+"""The verbs as functions of the package: there, light, typed alike, and plain about a mistyped keyword."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wattscribe
+from wattscribe import api
+from wattscribe.cli import VERBS
+from wattscribe.errors import InputError
+from wattscribe.records import RunFacts
+from wattscribe.testing.runs import made_up_run, store_run
+
+SHOWN_ONLY = {"demo"}
+"""A verb that plays others to a person: no function."""
+
+
+def test_every_verb_of_the_command_line_is_a_function() -> None:
+    functions = {*VERBS, "measure", "attach"} - SHOWN_ONLY
+    assert set(wattscribe.__all__) == functions
+    for name in functions:
+        assert inspect.isfunction(getattr(wattscribe, name))
+        assert getattr(api, name) is getattr(wattscribe, name)
+    assert functions <= set(dir(wattscribe))
+    with pytest.raises(AttributeError, match="no attribute 'benchmark'"):
+        _ = wattscribe.benchmark
+
+
+def test_no_room_bears_a_verbs_name() -> None:
+    rooms = {path.stem for path in Path(wattscribe.__file__).parent.iterdir()}
+    assert not rooms & set(wattscribe.__all__)
+
+
+def test_the_import_loads_nothing_heavy() -> None:
+    code = "import sys, wattscribe; wattscribe.bench; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "onnxruntime", "torch", "pydantic", "cyclopts", "plotly", "psutil"} & set(loaded)
+    code = "import sys; before = set(sys.modules); import wattscribe; print(*(set(sys.modules) - before))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert [each for each in loaded if each.startswith("wattscribe")] == ["wattscribe"]
+
+
+def test_the_import_takes_under_20_ms() -> None:
+    code = "import time; t = time.process_time(); import wattscribe; print(time.process_time() - t)"
+    times = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(times) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "wrong", "near"),
+    [
+        ("compress", ("model", "out"), "max_wer_increse", "max_wer_increase_points"),
+        ("compress", ("model", "out"), "max_wer_increase", "max_wer_increase_points"),
+        ("compare", ("base", "new"), "max_wer_increase", "max_wer_increase_points"),
+        ("compare", ("base", "new"), "max_error_increase_points", "max_wer_increase_points"),
+        ("profile", ("model",), "tokens_per_second", "tokens_per_s"),
+        ("bench", ({}, "out"), "overwite", "overwrite"),
+        ("measure", (), "idle_seconds", "idle_s"),
+    ],
+)
+def test_a_mistyped_keyword_names_the_nearest(verb: str, given: tuple[Any, ...], wrong: str, near: str) -> None:
+    with pytest.raises(InputError, match=f"{verb} has no option '{wrong}'. did you mean {near}?"):
+        getattr(wattscribe, verb)(*given, **{wrong: 1})
+
+
+def test_a_keyword_that_is_near_to_none_lists_them() -> None:
+    with pytest.raises(InputError, match="It has: config, out, resume, minutes, steps, prepare_only, say"):
+        wattscribe.train("c", "o", zzz=1)  # type: ignore[call-overload]
+
+
+def test_functions_and_rooms_have_the_same_options_and_defaults() -> None:
+    """Each is written out for the type checker; here is what keeps both equal."""
+    from wattscribe.compression.options import Options
+    from wattscribe.profiling import profile_model
+
+    inside = {"journal", "leave"}  # set by the work itself
+    asked = {each.name: each.default for each in fields(Options) if each.name not in inside}
+    own = {"model", "out", "overwrite", "say"}
+    given = {n: p.default for n, p in inspect.signature(wattscribe.compress).parameters.items() if n not in own}
+    assert given.pop("data") is inspect.Parameter.empty
+    assert asked.pop("data") == ()
+    assert given == asked
+    profile = inspect.signature(wattscribe.profile).parameters
+    assert {n: p.default for n, p in profile.items()} == {
+        n: p.default for n, p in inspect.signature(profile_model).parameters.items()
+    }
+
+
+def test_a_report_is_made_of_a_directory_or_of_facts(tmp_path: Path) -> None:
+    facts: RunFacts = made_up_run()
+    run = store_run(facts, tmp_path / "run")
+    text = wattscribe.report(run, format="json")
+    assert text.startswith("{")
+    assert wattscribe.report(run, tmp_path / "rows.json", format="json") == tmp_path / "rows.json"
+    assert (tmp_path / "rows.json").read_text("utf-8") == text
+    assert wattscribe.report(run) == run / "report.html"
+    assert wattscribe.report(facts, tmp_path / "page.html").is_file()
+    with pytest.raises(InputError, match="facts alone have no directory"):
+        wattscribe.report(facts)
+
+
+def test_a_caller_hears_what_a_bench_does(tmp_path: Path) -> None:
+    said: list[str] = []
+    experiment = {"models": ["fake:a?text=x"], "data": ["bundled"], "limit": 1, "idle_s": 0}
+    facts = wattscribe.bench(experiment, tmp_path / "r", say=said.append)
+    assert facts.trials[0].status == "done"
+    assert said[0].startswith("1 trials, ")
+    assert said[1:] == ["fake:a fp32 · clean · repeat 1: started", "fake:a fp32 · clean · repeat 1: done"]
+
+
+def test_a_limit_of_the_other_metric_is_refused() -> None:
+    with pytest.raises(InputError, match=r"max_cer_increase_points does nothing with metric='wer'\. Add"):
+        wattscribe.compare("base", "new", max_cer_increase_points=0.2)
+
+
+def test_a_mistyped_key_of_an_experiment_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no key 'dat', did you mean data\?\. Allowed: models, "):
+        wattscribe.bench({"models": ["fake:a"], "dat": ["bundled"]}, tmp_path / "r")
