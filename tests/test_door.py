@@ -47,15 +47,6 @@ def test_the_import_loads_nothing_heavy() -> None:
     assert [each for each in loaded if each.startswith("wattscribe")] == ["wattscribe"]
 
 
-def test_the_import_takes_under_20_ms() -> None:
-    code = "import time; t = time.process_time(); import wattscribe; print(time.process_time() - t)"
-    times = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(3)
-    ]
-    assert min(times) < 0.02
-
-
 @pytest.mark.parametrize(
     ("verb", "given", "wrong", "near"),
     [
