@@ -39,7 +39,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrots\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[wattscribe.recognizers]\nparrot = parrots:Parrot\nlost = parrots:Nobody\n"
-        "[wattscribe.metering]\nconstant = parrots:Constant\n"
+        "[wattscribe.meters]\nconstant = parrots:Constant\n"
     )
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))
