@@ -17,6 +17,8 @@ from wattscribe.cli.ending import Ending, in_order
 
 CHILD = """
 import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and what runs under nohup this
 import wattscribe.cli as cli
 def work(verb, arguments):
     print("at work", os.getpid(), flush=True)
