@@ -109,6 +109,24 @@ def test_the_load_s_own_edges_and_the_sensor_s_step_are_covered(shape: str, wind
     assert np.mean(covered) >= 0.9
 
 
+@pytest.mark.parametrize("update_interval_s", [0.001, 0.02, 0.1])
+def test_the_age_of_a_counter_s_value_is_covered(update_interval_s: float) -> None:
+    """RAPL's counter is exact, but of some moment up to an update ago: so much of idle power is inside or outside."""
+    covered = []
+    for seed in range(DRAWS):
+        draw = random.Random(seed)
+        start_s = START_S + 4 + draw.random()
+        load = Load(powers_w=(6.0, 6 + draw.uniform(2, 12), 6.0), edges_s=(start_s, start_s + 0.6))
+        clock = FakeClock(START_S)
+        meter = SimulatedMeter(load, clock, update_interval_s=update_interval_s, kind="energy")
+        sampler = Sampler([meter], 20, clock, seed=seed)
+        while clock.now_s() < START_S + 9.6:
+            sampler.sleep_and_read()
+        reading = trial(load, start_s, start_s + 0.6, sampler.drain()[0])
+        covered.append(covers(reading.energy_ci95_j, load.energy_j(start_s, start_s + 0.6)))
+    assert np.mean(covered) >= 0.9
+
+
 def test_at_a_steady_beat_it_would_not_be() -> None:
     """What the instants are for: the beat of 20 Hz meets a beat of 10 Hz at two moments of it alone."""
     gross, _, _ = shares_covered(0.1, 0.1, 4.0, read_at_a_beat)

@@ -102,7 +102,9 @@ def _edge_j2(signal: Signal, edge_s: float, edge: Edge, power_w: np.ndarray, *, 
     """A uniform error: the load may change anywhere between the two samples around an edge."""
     t_s = signal.t_s
     if edge.idle is not None:
-        return edge.beyond_s**2 * edge.idle.variance_w2
+        # A counter's value is as old as its last update; when that came is known to a read, where reads are closer than updates.
+        late_s = min(signal.hold_s, signal.spacing_s) if signal.interval_means else 0.0
+        return edge.beyond_s**2 * edge.idle.variance_w2 + (late_s * edge.idle.power_w) ** 2 / 12
     if edge.kind == "inside":
         gap_s = abs(float(t_s[0] if first else t_s[-1]) - edge_s)
         spread_w = float(np.std(power_w)) if len(power_w) else 0.0
