@@ -123,7 +123,7 @@ def test_what_the_kernel_does_not_know_stays_as_it_is(parts):
 @pytest.fixture(scope="module")
 def world(folder, tmp_path_factory):
     dev = builders.corpus(tmp_path_factory.mktemp("dev"), folder, count=2)
-    return Options(data=(str(dev),), max_wer_increase=60.0, calibration_s=4.0, probe_s=4.0, limit=2)
+    return Options(data=(str(dev),), max_wer_increase_points=60.0, calibration_s=4.0, probe_s=4.0, limit=2)
 
 
 def test_gates_that_the_graph_puts_in_order_are_folded_first(parts, after):
