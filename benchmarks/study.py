@@ -195,11 +195,11 @@ HEADINGS = (
 )
 
 GREEDY = """\
-These are with five beams, faster-whisper's default. Greedy (`?beam=1`), on the noisy chapter, the same machine, 2026-11-28: tiny.en
-34.49 [29, 41] % (fp32) and 36.24 [30, 43] % (int8), base 30.90 [26, 36] and 30.58 [26.0, 35.9] %: `wattscribe bench --model
-"ct2:$M/whisper-tiny.en-ct2?beam=1" --model "ct2:$M/whisper-base-ct2?beam=1" --precision fp32,int8 --data
-LibriSpeech-noisy/dev-clean`. Base without a stated language, which is then detected: five beams 28.40 [23.9, 33.2] and 28.07 [23.6,
-32.9] % noisy (one utterance of 70 is taken for Russian), clean as above."""
+These are with five beams, faster-whisper's default. Greedy (`?beam=1`), on the noisy chapter, the same machine, 2026-11-28:
+tiny.en 34.49 [29, 41] % (fp32) and 36.24 [30, 43] % (int8), base 30.90 [26, 36] and 30.58 [26.0, 35.9] %: `wattscribe bench
+--model "ct2:$M/whisper-tiny.en-ct2?beam=1" --model "ct2:$M/whisper-base-ct2?beam=1" --precision fp32,int8 --data
+LibriSpeech-noisy/dev-clean`. Base without a stated language, which is then detected: five beams 28.40 [23.9, 33.2] and 28.07
+[23.6, 32.9] % noisy (one utterance of 70 is taken for Russian), clean as above."""
 
 CLOSING = """\
 The study found that fp16 halves the energy of fp32 with little loss and that int8 saves little more, on a GPU with units for
