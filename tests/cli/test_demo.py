@@ -60,7 +60,7 @@ def test_the_demo_plays_every_step_to_its_end(demo: tuple[subprocess.CompletedPr
     assert all_ == (2 + len(SIZES)) * 4 + 3, "three rails and a recorder per trial, three constants"
     assert held >= 0.7 * all_, done.stdout[-4000:]
     off = re.search(r"the furthest figure is ([\d.]+) % off", done.stdout)
-    assert held == all_ or (off is not None and float(off[1]) < 5), done.stdout[-4000:]
+    assert held == all_ or (off is not None and float(off[1]) < 15), done.stdout[-4000:]
 
 
 def test_nothing_of_the_demo_is_called_measured(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:
