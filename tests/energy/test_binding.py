@@ -167,7 +167,7 @@ def test_nemos_caches_have_the_sizes_that_its_metadata_states(tmp_path: Path) ->
     one, two = (nemo_models.build(tmp_path / str(layers), layers=layers) / "encoder.onnx" for layers in (1, 2))
     for path, layers in ((one, 1), (two, 2)):
         model = read_model(path)
-        states = dict((value.name, shape) for value, shape in binding.states(model, binding.free_sizes(model, 41)))
+        states = {value.name: shape for value, shape in binding.states(model, binding.free_sizes(model, 41))}
         assert states["cache_last_time"] == (1, layers, 24, 4)
         assert of_directory(path).components[0].state_bytes == 4 * layers * (6 * 24 + 24 * 4)
 
