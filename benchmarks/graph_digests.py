@@ -25,7 +25,8 @@ from wattscribe.compression.candidate import COMPONENTS, Candidate, read_candida
 from wattscribe.compression.lift import lifted
 from wattscribe.compression.recipe import Step, read_recipe
 from wattscribe.compression.speech import read_speech
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, ModelError
+from wattscribe.graph.unroll import CannotUnroll
 from wattscribe.models import REFERENCE
 from wattscribe.streaming import ahead, opening
 from wattscribe.streaming.encoder import Encoder
@@ -75,7 +76,10 @@ def prepared(directory: Path, precision: str | None) -> Iterator[tuple[str, str]
             net, apart = opening.open_encoder(encoder, threads=1, rewriting=True, alone=alone)
         yield from _numbered(f"{name}/encoder of {'one' if alone else 'any'}", seen)
         with watched() as seen:
-            ahead.make(Encoder(net, encoder, streams_apart=apart), 1)
+            try:
+                ahead.make(Encoder(net, encoder, streams_apart=apart), 1)
+            except (CannotUnroll, ModelError) as error:
+                seen.append(f"refused: {error}")
         yield from _numbered(f"{name}/encoder of {'one' if alone else 'any'}, several segments", seen)
     for path in rows:
         for many in (True, False):

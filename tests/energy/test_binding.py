@@ -14,7 +14,7 @@ from tests.energy.test_counting import INT, F, f32, node
 from wattscribe.energy import binding
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError, ModelError
-from wattscribe.onnxfile import read_model
+from wattscribe.graph.read import read_model
 
 
 def test_unnamed_dimensions_are_not_one_dimension(tmp_path: Path) -> None:

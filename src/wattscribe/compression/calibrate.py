@@ -19,9 +19,9 @@ from wattscribe.compression.candidate import COMPONENTS, Candidate
 from wattscribe.compression.linears import linears
 from wattscribe.compression.speech import Audio, SpeechSet
 from wattscribe.errors import InputError
+from wattscribe.graph.session import open_session, run
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.encoder import EncoderLayout, read_layout
-from wattscribe.streaming.session import open_session, run
 from wattscribe.streaming.transducer import Transducer
 from wattscribe.units import SAMPLE_RATE_HZ
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wattscribe.graph.session import open_session, run
 from wattscribe.streaming.encoder import EncoderLayout, read_layout
-from wattscribe.streaming.session import open_session, run
 
 Array = NDArray[Any]
 CALLS = 3

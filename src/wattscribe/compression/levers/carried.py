@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compression.linears import Index
+from wattscribe.graph.session import open_session, run
 from wattscribe.streaming.encoder import EncoderLayout, read_layout
-from wattscribe.streaming.session import open_session, run
 
 Array = NDArray[Any]
 MOVES = frozenset(("Identity", "Slice", "Concat", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Pad"))

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.streaming.onnxfile import Node
+from wattscribe.graph.model import Node
 
 Shape = tuple[int, ...]
 Constants = Mapping[str, NDArray[np.generic]]
@@ -57,9 +57,9 @@ def elementwise(node: Node, operands: Sequence[Operand], out: Shape) -> int | No
 
 
 def transpose(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
-    order = node.attributes.get("perm", tuple(reversed(range(len(out)))))
+    order = node.integers("perm") or tuple(reversed(range(len(out))))
     axis = operands[0].axis
-    return order.index(axis) if isinstance(order, tuple) and axis is not None else None
+    return None if axis is None else order.index(axis)
 
 
 def reshape(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
@@ -166,9 +166,9 @@ def _integer(node: Node, name: str, default: int) -> int:
 
 def _axes(node: Node, operands: Sequence[Operand]) -> list[int] | None:
     """The axes of Reduce, Squeeze and Unsqueeze: an attribute, or a constant input from opset 13 or 18 on."""
-    found = node.attributes.get("axes")
-    if isinstance(found, tuple):
-        return [int(each) for each in found]
+    found = node.integers("axes")
+    if found is not None:
+        return list(found)
     if len(operands) > 1 and (constant := operands[1].constant) is not None:
         return [int(each) for each in constant.reshape(-1)]
     return None
