@@ -1,6 +1,6 @@
 """SHA-256 of every graph that is written here: what a change of `graph/` must not change by a bit.
 
-`python -m benchmarks.graph_digests OUT.json [--models DIR]` before and after; `diff` of the two files is to be empty. Prepared
+`PYTHONHASHSEED=0 python -m benchmarks.graph_digests OUT.txt [--models DIR]` before and after, and `diff` of both: empty. Prepared
 graphs are those that onnxruntime is given and those that it saves; networks those after each step of the shipped recipes and
 of each lever by itself. Digests hold for one machine and one version of onnxruntime alone.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -53,18 +52,23 @@ ALONE = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, help="one line a digest, written as they come")
     parser.add_argument("--models", type=Path, help="a folder of streaming transducers, the zipformer among them")
+    parser.add_argument("--only", choices=("prepared", "levers", "recipes"), help="a part of them")
     asked = parser.parse_args()
     directories = sorted(path for path in asked.models.iterdir() if path.is_dir()) if asked.models else []
-    found: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as cache:
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as cache, asked.out.open("w", encoding="utf-8") as file:
         os.environ["XDG_CACHE_HOME"] = cache
-        for directory in (REFERENCE, *directories):
-            for precision in ("fp16", "int8", None):
-                found.update(prepared(directory, precision))
-            found.update(networks(directory))
-    asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        for name, digest in _all((REFERENCE, *directories), asked.only):
+            print(digest, name, file=file, flush=True)
+
+
+def _all(directories: Sequence[Path], only: str | None) -> Iterator[tuple[str, str]]:
+    for directory in directories if only in (None, "prepared") else ():
+        for precision in ("fp16", "int8"):
+            yield from prepared(directory, precision)
+    for directory in directories if only != "prepared" else ():
+        yield from networks(directory, only)
 
 
 def prepared(directory: Path, precision: str | None) -> Iterator[tuple[str, str]]:
@@ -88,19 +92,19 @@ def prepared(directory: Path, precision: str | None) -> Iterator[tuple[str, str]
             yield from _numbered(f"{name}/{path.name} {'of rows' if many else 'of one row'}", seen)
 
 
-def networks(directory: Path) -> Iterator[tuple[str, str]]:
+def networks(directory: Path, only: str | None) -> Iterator[tuple[str, str]]:
     """Of each recipe, after each step; of each lever by itself."""
     original = read_candidate(directory)
     yield from _digests(f"{directory.name}/original", original)
     start = lifted(original)
     yield from _digests(f"{directory.name}/in float32", start)
     calibration = Calibration(start, read_speech(["bundled"], limit=3))
-    for path in sorted(RESULTS.glob("*.recipe.toml")):
+    for step in ALONE if only != "recipes" else ():
+        yield from _steps(f"{directory.name}/alone", start, [step], calibration)
+    for path in sorted(RESULTS.glob("*.recipe.toml")) if only != "levers" else ():
         recipe = read_recipe(path)
         if recipe.model == directory.name:
             yield from _steps(f"{directory.name}/{path.name}", start, recipe.steps, calibration)
-    for step in ALONE:
-        yield from _steps(f"{directory.name}/alone", start, [step], calibration)
 
 
 def _steps(name: str, start: Candidate, steps: Sequence[Step], calibration: Calibration) -> Iterator[tuple[str, str]]:

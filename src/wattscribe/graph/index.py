@@ -9,12 +9,11 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.graph.model import Graph, Node, Tensor
 
-Values = NDArray[np.generic]
+Values = NDArray[Any]
 N = TypeVar("N", bound=Any)
 """A Node, or an onnx.NodeProto: both have `op_type`, `domain`, `input` and `output`."""
 C = TypeVar("C", bound=Any)

@@ -33,8 +33,9 @@ class StateSpec:
     shape: tuple[int, ...]
     batch_axis: int | None
 
-    def zeros(self) -> Array:
-        return np.zeros(self.shape, dtype=self.dtype)
+    def zeros(self, streams: int = 1) -> Array:
+        shape = (streams if axis == self.batch_axis else size for axis, size in enumerate(self.shape))
+        return np.zeros(tuple(shape), dtype=self.dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,8 +46,8 @@ class Ahead:
 
     def run(self, features: Features, first: int, states: States) -> tuple[Array, States]:
         """Encode SEGMENTS segments, `first` of its stream and those after it → frames [SEGMENTS, F, D], the next states."""
-        shift = self._encoder.layout.shift_frames
-        feeds = self._encoder.feeds(features, [(first + k) * shift for k in range(SEGMENTS)], states)
+        shape = self._encoder.layout
+        feeds = shape.feeds(features, [(first + k) * shape.shift_frames for k in range(SEGMENTS)], states)
         frames, *after = session.run(self._net, self._encoder.path, self._names, feeds)
         session.require_numbers(frames, self._encoder.path)
         return self._encoder.layout.turned(frames), tuple(after)
@@ -124,7 +124,7 @@ def make(encoder: Encoder, threads: int) -> Ahead:
         model = read_model(optimised)
         if opening.external(model):
             raise CannotUnroll("its weights lie in a file beside it")
-        feeds = encoder.feeds(features[:1], [0], states)
+        feeds = shape.feeds(features[:1], [0], states)
         changed = unroll(model, feeds, shape.states, shape.output, SEGMENTS, at_most=0.5)
         del model
     changed = shortened(parse_model(changed, encoder.path)) or changed

@@ -60,7 +60,9 @@ class Encoder:
     def _tried(self) -> tuple[int, int]:
         """Frames and width of a trial run. Raises ModelError where a state changes its shape."""
         features = np.zeros((1, *self.segment_shape), np.float32)
-        probe = session.run_first(self.net, self.path, self._names, self.feeds(features, [0], self.initial_states()))
+        probe = session.run_first(
+            self.net, self.path, self._names, self.layout.feeds(features, [0], self.initial_states())
+        )
         if probe[0].ndim != 3 or probe[0].shape[0] != 1:
             raise ModelError(f"output {self.layout.output!r} has shape {list(probe[0].shape)}", where=self.path)
         for spec, value in zip(self.layout.states, probe[1:], strict=True):
@@ -102,7 +104,7 @@ class Encoder:
             for i, spec in enumerate(self.layout.states)
             if spec.batch_axis is not None
         )
-        outputs = session.run(self.net, self.path, self._names, self.feeds(features, before, stacked))
+        outputs = session.run(self.net, self.path, self._names, self.layout.feeds(features, before, stacked))
         session.require_numbers(outputs[0], self.path)
         apart = [
             np.split(value, len(states), axis=spec.batch_axis)
@@ -112,15 +114,6 @@ class Encoder:
         return self.layout.turned(outputs[0]), [
             tuple(np.ascontiguousarray(each[i]) for each in apart) for i in range(len(states))
         ]
-
-    def feeds(self, features: Features, before: Sequence[int], states: Sequence[Array]) -> dict[str, Array]:
-        """What the graph is fed for features [rows, T, mels], `before` each of which so many feature frames came."""
-        feeds: dict[str, Array] = {self.layout.audio.name: self.layout.turned(features)}
-        for port, values in ((self.layout.lengths, [features.shape[1]] * len(before)), (self.layout.clock, before)):
-            if port is not None:
-                feeds[port.name] = np.array(values, dtype=port.dtype)
-        feeds.update({spec.name: value for spec, value in zip(self.layout.states, states, strict=True)})
-        return feeds
 
     def noise(self, segments: int) -> tuple[Features, States]:
         """Features and states that make every path of the graph work."""

@@ -149,7 +149,7 @@ def _for_one(model: Model, data: bytes | None) -> bytes | None:
         return None
     encoder = Encoder(open_session(model.path, model=data, optimised=False), model.path)
     features, states = encoder.noise(1)
-    return for_one_stream(model, encoder.feeds(features, [0], states), encoder.layout.states)
+    return for_one_stream(model, encoder.layout.feeds(features, [0], states), encoder.layout.states)
 
 
 def open_rows(path: Path, *, threads: int, many: bool = True, notes: list[str] | None = None) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
+from wattscribe.compression.levers.tools import chosen
 from wattscribe.compression.linears import PRODUCT, add_constant, linears, replace_nodes, sweep
 from wattscribe.compression.rounding import DAMPING
 from wattscribe.errors import InputError

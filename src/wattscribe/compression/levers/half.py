@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.linears import Index, add_constant
+from wattscribe.compression.levers.tools import chosen
+from wattscribe.compression.linears import Index, add_constant, put
 from wattscribe.errors import InputError
 
 SMALLEST_BYTES = 256
@@ -34,7 +34,7 @@ def fp16(
         raise InputError(f"the {component} has no float32 weights of {SMALLEST_BYTES} bytes left", fix="Leave it away")
     casts = []
     for name in names:
-        values = index.array(name)
+        values = index.constant(name)
         if values is None:
             continue
         half = f"{name}/half"
@@ -43,13 +43,11 @@ def fp16(
                 model.graph.initializer.remove(each)
         add_constant(model, half, values.astype(np.float16))
         casts.append(helper.make_node("Cast", [half], [name], name=f"{name}/lift", to=1))
-    rest = [type(node).FromString(node.SerializeToString()) for node in model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *rest])
+    put(model.graph.node, [*casts, *model.graph.node])
 
 
 def _fits(index: Index, name: str) -> bool:
-    values = index.array(name)
+    values = index.constant(name)
     if values is None or values.dtype != np.float32 or values.nbytes < SMALLEST_BYTES:
         return False
     if any(user.op_type in _NEED_CONSTANTS for user in index.users[name]):

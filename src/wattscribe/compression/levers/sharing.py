@@ -45,7 +45,7 @@ def narrow_indices(
     index = Index(model)
     changed: set[str] = set()
     for each in list(model.graph.initializer):
-        values = index.array(each.name)
+        values = index.constant(each.name)
         users = index.users[each.name]
         if values is None or values.dtype != np.int64 or values.size < 16 or not users:
             continue
@@ -82,10 +82,10 @@ def fold_constants(model: Any) -> bool:
         progress = False
         index = Index(model)
         for node in list(model.graph.node):
-            given = [index.array(name) for name in node.input if name]
+            given = [index.constant(name) for name in node.input if name]
             if node.op_type in _NOT_FOLDED or node.domain or not given or any(each is None for each in given):
                 continue
-            feeds = {name: index.array(name) for name in node.input if name}
+            feeds = {name: index.constant(name) for name in node.input if name}
             graph = _one_node(model, node, feeds)
             values = ReferenceEvaluator(graph).run(None, feeds)
             if sum(np.asarray(value).nbytes for value in values) > sum(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
+from wattscribe.compression.levers.tools import chosen
 from wattscribe.compression.linears import linears, make_float, sweep
 from wattscribe.errors import InputError
 

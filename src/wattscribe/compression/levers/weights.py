@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.levers.quiet import quiet
+from wattscribe.compression.levers.tools import chosen, name_nodes, quiet, written_by_quantiser
 from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, sweep
 from wattscribe.compression.rounding import Weights, best_scale, descended, gptq, nearest
 from wattscribe.errors import InputError
@@ -38,15 +35,12 @@ def dynamic_int8(
     if not names:
         raise InputError(f"the {component} has no float linear map left", fix="Leave this step away")
     nodes = make_float(model, [maps[name] for name in names])
-    del model.graph.value_info[:]
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
-        made = Path(folder) / "dynamic.onnx"
+    with written_by_quantiser(model, component) as path:
         quantize_dynamic(
-            model, str(made), op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8,
+            model, path, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8,
             reduce_range=True, nodes_to_quantize=list(nodes.values()),
             extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
         )  # fmt: skip
-        model.ParseFromString(made.read_bytes())
     if _rounding(options) == "gptq":
         for name in names:
             _refit_int8(model, maps[name], component, calibration)
@@ -64,8 +58,8 @@ def _refit_int8(model: Any, before: Linear, component: str, calibration: Calibra
     index = Index(model)
     integer = next(node for node in linears(model)[before.name].nodes if node.op_type == "MatMulInteger")
     product = next(node for node in linears(model)[before.name].nodes if node.op_type == "Mul")
-    scale_name = next(name for name in product.input if index.array(name) is not None)
-    scale = index.array(scale_name)
+    scale_name = next(name for name in product.input if index.constant(name) is not None)
+    scale = index.constant(scale_name)
     if scale is None:
         raise InputError(f"{before.name!r} has no constant scale")
     gram = known_gram(before, component, calibration)
@@ -94,8 +88,7 @@ def blockwise(
     if not names:
         raise InputError(f"the {component} has no linear map left for it", fix="Leave this step away")
     nodes = set(make_float(model, [maps[name] for name in names]).values())
-    for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
+    name_nodes(model)
     others = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.name not in nodes]
     with quiet(component):
         quantiser = MatMulNBitsQuantizer(
@@ -128,7 +121,7 @@ def _refit_blocks(
     key = (component, before.name, bits, block, rounding, hashlib.sha256(before.weight.tobytes()).digest())
     codes, scales = calibration.kept(key, lambda: block_codes(before.weight, gram, bits, block, rounding)[:2])
     add_constant(model, node.input[1], pack(codes + (1 << (bits - 1)), bits, block))
-    stored = Index(model).array(node.input[2])
+    stored = Index(model).constant(node.input[2])
     shape = scales.T.shape if stored is None else stored.shape
     add_constant(model, node.input[2], np.ascontiguousarray(scales.T).reshape(shape).astype(np.float32))
 
