@@ -6,15 +6,13 @@ onnxruntime's own Softplus was tried first: on a CPU its kernel takes longer tha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.linears import Index, add_constant, replace_nodes, sweep
-from wattscribe.errors import InputError
 
 LARGEST = 80.0
 """e⁸⁰ is still a float32; above it log(1 + eᵈ) is taken as 80. Activations of speech models stay below 30."""
@@ -31,14 +29,13 @@ class _Found:
     offset: Any | None = None
 
 
-def short_softplus(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def short_softplus(asked: Asked) -> None:
     """log(1 + eᵈ) in its two spellings → Log(1 + Exp(Min(d, 80))):
 
     torch.logaddexp(0, d): max(0, d) + log(1 + exp(−|0 − d|)); and log(1 + exp d), d where that overflows. In a Swoosh,
     log(1 + e^(x−a)) − m − c, the last subtraction goes into the constants: log(e^−c + e^(x−a−c)) − m.
     """
+    model = asked.model
     index = Index(model)
     groups = []
     for node in model.graph.node:
@@ -47,7 +44,7 @@ def short_softplus(
             if found is not None:
                 groups.append(_shorter(model, index, _swoosh(index, found)))
     if not groups:
-        raise InputError(f"the {component} spells no softplus out", fix="Leave this step away")
+        raise asked.nothing("spells no softplus out")
     replace_nodes(model, groups)
     sweep(model)
 

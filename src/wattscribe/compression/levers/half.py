@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.tools import chosen
+from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.linears import Index, add_constant, put
-from wattscribe.errors import InputError
 
 SMALLEST_BYTES = 256
 """Smaller ones cost more in operators than they save."""
@@ -21,17 +16,14 @@ _NEED_CONSTANTS = (
 )  # fmt: skip
 
 
-def fp16(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def fp16(asked: Asked) -> None:
     """Weight → Cast to float32 → its readers. A CPU unpacks once at load; a device with 16-bit units reads half the bytes."""
     from onnx import helper
 
+    model = asked.model
     index = Index(model)
     found = [each.name for each in model.graph.initializer if _fits(index, each.name)]
-    names = chosen(found, tensors, component)
-    if not names:
-        raise InputError(f"the {component} has no float32 weights of {SMALLEST_BYTES} bytes left", fix="Leave it away")
+    names = asked.chosen(found, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
     casts = []
     for name in names:
         values = index.constant(name)

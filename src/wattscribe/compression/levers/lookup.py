@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.tools import name_nodes, written_by_quantiser
+from wattscribe.compression.levers.tools import Asked, name_nodes, written_by_quantiser
 from wattscribe.compression.linears import Index, sweep
-from wattscribe.errors import InputError
 
 SMALLEST = 4096
 """Bytes: shorter constants that a Gather reads are no embedding tables."""
 
 
-def int8(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def int8(asked: Asked) -> None:
     """Gather of a float table → Gather of uint8 rows → DequantizeLinear."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model = asked.model
     index = Index(model)
     name_nodes(model)
     nodes = [node.name for node in model.graph.node if node.op_type == "Gather" and _is_table(index, node.input[0])]
     if not nodes:
-        raise InputError(f"the {component} looks nothing up in a float table", fix="Leave this step away")
-    with written_by_quantiser(model, component) as path:
+        raise asked.nothing("looks nothing up in a float table")
+    with written_by_quantiser(asked) as path:
         quantize_dynamic(
             model, path, op_types_to_quantize=["Gather"], weight_type=QuantType.QUInt8, nodes_to_quantize=nodes
         )

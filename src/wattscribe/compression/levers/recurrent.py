@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.levers.sharing import fold_constants
-from wattscribe.compression.levers.tools import chosen, name_nodes, written_by_quantiser
+from wattscribe.compression.levers.tools import Asked, name_nodes, written_by_quantiser
 from wattscribe.compression.linears import Index, sweep
 from wattscribe.errors import InputError
 
@@ -36,19 +34,16 @@ def _quantisable(index: Index, node: Any) -> bool:
     return all(each is not None and str(each.dtype) == "float32" and each.ndim == 3 for each in weights)
 
 
-def dynamic_int8(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def dynamic_int8(asked: Asked) -> None:
     """LSTM → DynamicQuantizeLSTM, a scale per gate and cell. Weights take 7 bits, as in `weights.dynamic_int8`."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model = asked.model
     found = lstms(model)
-    names = chosen(found, tensors, component)
-    if not names:
-        raise InputError(f"the {component} has no float LSTM", fix="Leave this step away")
+    names = asked.chosen(found, "has no float LSTM")
     name_nodes(model)
     nodes = [found[name].name for name in names]
-    with written_by_quantiser(model, component) as path:
+    with written_by_quantiser(asked) as path:
         quantize_dynamic(
             model, path, op_types_to_quantize=["LSTM"], per_channel=True, weight_type=QuantType.QInt8,
             reduce_range=True, nodes_to_quantize=nodes, extra_options={"WeightSymmetric": True},

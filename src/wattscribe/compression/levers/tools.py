@@ -6,12 +6,35 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from wattscribe.compression.calibrate import Calibration
 from wattscribe.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a step asks of a lever: `model`, an onnx.ModelProto of that component, is to be changed in place."""
+
+    model: Any
+    component: str
+    tensors: Sequence[str]
+    options: Mapping[str, Any]
+    calibration: Calibration
+
+    def chosen(self, names: Iterable[str], lacks: str) -> list[str]:
+        """See `chosen`. Raises InputError for none: what the component `lacks`."""
+        found = chosen(names, self.tensors, self.component)
+        if not found:
+            raise self.nothing(lacks)
+        return found
+
+    def nothing(self, lacks: str) -> InputError:
+        return InputError(f"the {self.component} {lacks}", fix="Leave this step away")
 
 
 def chosen(names: Iterable[str], patterns: Sequence[str], what: str) -> list[str]:
@@ -35,13 +58,13 @@ def name_nodes(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def written_by_quantiser(model: Any, component: str) -> Iterator[str]:
-    """Where a quantiser is to write; `model` becomes that. Declared inner shapes go first: it takes them for true."""
-    del model.graph.value_info[:]
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
+def written_by_quantiser(asked: Asked) -> Iterator[str]:
+    """Where a quantiser is to write; the model becomes that. Declared inner shapes go first: it takes them for true."""
+    del asked.model.graph.value_info[:]
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(asked.component):
         path = Path(folder) / "quantised.onnx"
         yield str(path)
-        model.ParseFromString(path.read_bytes())
+        asked.model.ParseFromString(path.read_bytes())
 
 
 @contextlib.contextmanager

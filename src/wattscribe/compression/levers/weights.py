@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.tools import chosen, name_nodes, quiet, written_by_quantiser
+from wattscribe.compression.levers.tools import Asked, chosen, name_nodes, quiet, written_by_quantiser
 from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, sweep
 from wattscribe.compression.rounding import Weights, best_scale, descended, gptq, nearest
 from wattscribe.errors import InputError
@@ -21,29 +21,28 @@ SEVEN_BITS = 64
 products, and onnxruntime's `reduce_range` gives this range. Measured in docs/compress.md, 8 bits on x86."""
 
 
-def dynamic_int8(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def dynamic_int8(asked: Asked) -> None:
     """DynamicQuantizeLinear → MatMulInteger, a scale per output. Option: rounding = gptq | nearest.
 
     Weights take 7 of the 8 bits, so that no CPU clips sums: the bit costs less than clipping does, and little where none clips.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model, component = asked.model, asked.component
     maps = linears(model)
-    names = [name for name in chosen(maps, tensors, component) if maps[name].form == "float"]
+    names = [name for name in chosen(maps, asked.tensors, component) if maps[name].form == "float"]
     if not names:
-        raise InputError(f"the {component} has no float linear map left", fix="Leave this step away")
+        raise asked.nothing("has no float linear map left")
     nodes = make_float(model, [maps[name] for name in names])
-    with written_by_quantiser(model, component) as path:
+    with written_by_quantiser(asked) as path:
         quantize_dynamic(
             model, path, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8,
             reduce_range=True, nodes_to_quantize=list(nodes.values()),
             extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
         )  # fmt: skip
-    if _rounding(options) == "gptq":
+    if _rounding(asked.options) == "gptq":
         for name in names:
-            _refit_int8(model, maps[name], component, calibration)
+            _refit_int8(model, maps[name], component, asked.calibration)
     sweep(model)
 
 
@@ -74,19 +73,18 @@ def known_gram(linear: Linear, component: str, calibration: Calibration) -> NDAr
     return moments.gram if moments is not None and len(moments.gram) == linear.shape[0] else None
 
 
-def blockwise(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def blockwise(asked: Asked) -> None:
     """MatMulNBits. Options: bits 4 or 8, block, rounding, accuracy (onnxruntime's accuracy_level: 4 multiplies in int8)."""
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
+    model, component, options = asked.model, asked.component, asked.options
     bits, block = int(options.get("bits", 4)), int(options.get("block", 32))
     if bits not in (4, 8) or block not in BLOCKS:
         raise InputError(f"{bits} bits in blocks of {block} cannot be run", fix=f"Bits 4 or 8, block one of {BLOCKS}")
     maps = linears(model)
-    names = [name for name in chosen(maps, tensors, component) if maps[name].form != "nbits"]
+    names = [name for name in chosen(maps, asked.tensors, component) if maps[name].form != "nbits"]
     if not names:
-        raise InputError(f"the {component} has no linear map left for it", fix="Leave this step away")
+        raise asked.nothing("has no linear map left for it")
     nodes = set(make_float(model, [maps[name] for name in names]).values())
     name_nodes(model)
     others = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.name not in nodes]
@@ -101,7 +99,7 @@ def blockwise(
         model.CopyFrom(made)
     _bias_names(model, names)
     for name in names:
-        _refit_blocks(model, maps[name], component, bits, block, _rounding(options), calibration)
+        _refit_blocks(model, maps[name], component, bits, block, _rounding(options), asked.calibration)
     sweep(model)
 
 
