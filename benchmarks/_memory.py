@@ -75,11 +75,12 @@ def measured(cache: str, *arguments: str) -> dict[str, int]:
 
 def identity() -> bytes:
     """The smallest ONNX model: one output that is its input."""
-    from wattscribe import protobuf
-    from wattscribe.streaming.editing import node
-    from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, encode_node, encode_port
+    from wattscribe.graph import wire
+    from wattscribe.graph.editor import node
+    from wattscribe.graph.model import INPUT, OUTPUT
+    from wattscribe.graph.write import encode_node, encode_port
 
-    graph = protobuf.field(1, encode_node(node("Identity", ["a"], "b"))) + protobuf.field(2, "smallest")
-    graph += protobuf.field(INPUT, encode_port("a", "float32", (1,)))
-    graph += protobuf.field(OUTPUT, encode_port("b", "float32", (1,)))
-    return protobuf.field(1, 8) + protobuf.field(7, graph) + protobuf.field(8, protobuf.field(2, 13))
+    graph = wire.field(1, encode_node(node("Identity", ["a"], "b"))) + wire.field(2, "smallest")
+    graph += wire.field(INPUT, encode_port("a", "float32", (1,)))
+    graph += wire.field(OUTPUT, encode_port("b", "float32", (1,)))
+    return wire.field(1, 8) + wire.field(7, graph) + wire.field(8, wire.field(2, 13))

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wattscribe import protobuf
 from wattscribe.energy import rates
 from wattscribe.errors import WattscribeError
-from wattscribe.onnxfile import read_model
+from wattscribe.graph import session, wire
+from wattscribe.graph.read import read_model
 from wattscribe.profiling import workload_of
 from wattscribe.recognizers.ct2_file import read_variables, require_numbers, whisper_sizes
-from wattscribe.streaming import open_transducer, session
-from wattscribe.streaming.onnxfile import read_onnx
+from wattscribe.streaming import open_transducer
 from wattscribe.testing.transducers import Size, write
 
 SIZE = Size(width=8, layers=1, frames=2)
@@ -46,10 +45,7 @@ def _count(folder: Path) -> object:
 
 def _read(folder: Path) -> None:
     for path in sorted(folder.glob("*.onnx")):
-        for graph in read_model(path).graph.walk():
-            for tensor in graph.initializers.values():
-                tensor.array()
-        model = read_onnx(path)
+        model = read_model(path)
         model.weight_bytes()
         model.op_types()
         for weight in model.graph.tensors():
@@ -217,15 +213,15 @@ _MODEL: dict[int, object] = {7: _GRAPH, 8: {}, 14: {}}
 def _changed(message: bytes, choices: random.Random, inner: Mapping[int, object]) -> bytes:
     """A protobuf message with one field of it, or of the messages in it, changed, lost, doubled or moved."""
     fields = [
-        (number, value if isinstance(value, int) else bytes(value), wire) for number, wire, value in _all(message)
+        (number, value if isinstance(value, int) else bytes(value), kind) for number, kind, value in _all(message)
     ]
     if not fields:
-        return protobuf.field(choices.randrange(1, 16), choices.choice(_NUMBERS))
+        return wire.field(choices.randrange(1, 16), choices.choice(_NUMBERS))
     at = choices.randrange(len(fields))
-    number, value, wire = fields[at]
+    number, value, kind = fields[at]
     below = inner.get(number)
     if isinstance(below, dict) and isinstance(value, bytes) and choices.random() < 0.85:
-        fields[at] = (number, _changed(value, choices, below), wire)
+        fields[at] = (number, _changed(value, choices, below), kind)
     else:
         way = choices.randrange(5)
         if way == 0:
@@ -236,14 +232,14 @@ def _changed(message: bytes, choices: random.Random, inner: Mapping[int, object]
             other = choices.choice(fields)
             fields[at] = (number, other[1], other[2])
         else:
-            fields[at] = (number, _replaced(value, choices), wire)
+            fields[at] = (number, _replaced(value, choices), kind)
     return b"".join(_encoded(*each) for each in fields)
 
 
-def _all(message: bytes) -> list[tuple[int, int, protobuf.Value]]:
+def _all(message: bytes) -> list[tuple[int, int, wire.Value]]:
     try:
-        return list(protobuf.fields(memoryview(message)))
-    except protobuf.WireError:
+        return list(wire.fields(memoryview(message)))
+    except wire.WireError:
         return []
 
 
@@ -273,7 +269,7 @@ def _replaced(value: int | bytes, choices: random.Random) -> int | bytes:
     return choices.choice((*names, value[:-1], value + b"\0", bytes_changed(value, choices)))
 
 
-def _encoded(number: int, value: int | bytes, wire: int) -> bytes:
-    if wire in (protobuf.FIXED32, protobuf.FIXED64) and isinstance(value, bytes) and len(value) in (4, 8):
-        return protobuf.varint(number << 3 | (protobuf.FIXED32 if len(value) == 4 else protobuf.FIXED64)) + value
-    return protobuf.field(number, value)
+def _encoded(number: int, value: int | bytes, kind: int) -> bytes:
+    if kind in (wire.FIXED32, wire.FIXED64) and isinstance(value, bytes) and len(value) in (4, 8):
+        return wire.varint(number << 3 | (wire.FIXED32 if len(value) == 4 else wire.FIXED64)) + value
+    return wire.field(number, value)

@@ -53,7 +53,7 @@ def test_equal_tables_are_stored_once(parts):
 
 def test_indices_become_32_bit(parts):
     index = Index(do(parts, "narrow-indices", "encoder").model("encoder"))
-    assert index.array("rows").dtype == np.int32
+    assert index.constant("rows").dtype == np.int32
 
 
 def test_blockwise_of_some_maps_leaves_the_others_alone(parts):
@@ -66,7 +66,7 @@ def test_blockwise_of_some_maps_leaves_the_others_alone(parts):
 
 def test_constants_are_computed_once(parts):
     model = do(parts, "fold", "encoder").model("encoder")
-    assert Index(model).array("six") == 6
+    assert Index(model).constant("six") == 6
     assert not any(node.output[0] == "six" for node in model.graph.node)
 
 
@@ -123,7 +123,7 @@ def test_no_cpu_clips_the_sums_of_maps_in_8_bits(parts, rounding):
     """255 · 64 · 2 fits 16 bits, 255 · 65 · 2 does not: where VNNI is missing, larger codes would change the sums."""
     model = do(parts, "int8", "all", rounding=rounding).model("encoder")
     index = Index(model)
-    codes = [index.array(node.input[1]) for node in model.graph.node if node.op_type == "MatMulInteger"]
+    codes = [index.constant(node.input[1]) for node in model.graph.node if node.op_type == "MatMulInteger"]
     assert len(codes) == 3
     assert all(each.dtype == np.int8 for each in codes)
     assert max(int(np.abs(each.astype(int)).max()) for each in codes) == 64
@@ -197,7 +197,7 @@ def test_a_block_becomes_the_map_that_fits_it_best(parts):
         np.concatenate([each[i].reshape(-1, each[i].shape[-1]) for each in seen]).astype(np.float64) for i in (0, 1)
     )
     best, *_ = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y, rcond=None)
-    bias = Index(after.model("encoder")).array("narrow.bias")
+    bias = Index(after.model("encoder")).constant("narrow.bias")
     error = ((x @ maps["narrow"].weight + bias - y) ** 2).sum()
     least = ((np.c_[x, np.ones(len(x))] @ best - y) ** 2).sum()
     assert least * (1 - 1e-9) <= error < least + 1e-3 * ((y - y.mean(axis=0)) ** 2).sum()

@@ -85,7 +85,7 @@ def test_no_cpu_clips_its_sums(after):
     model = after.model("predictor")
     index = Index(model)
     codes = [
-        index.array(name)
+        index.constant(name)
         for node in model.graph.node
         if node.op_type == "DynamicQuantizeLSTM"
         for name in node.input[1:3]
@@ -132,7 +132,7 @@ def test_gates_that_the_graph_puts_in_order_are_folded_first(parts, after):
     quarters = [f"quarter{i}" for i in range(4)]
     turned = [2, 3, 0, 1]
     index = Index(model)
-    stored = np.concatenate([np.split(index.array("w0"), 4, axis=1)[turned.index(i)] for i in range(4)], axis=1)
+    stored = np.concatenate([np.split(index.constant("w0"), 4, axis=1)[turned.index(i)] for i in range(4)], axis=1)
     add_constant(model, "w0", stored)
     model.graph.node.insert(0, helper.make_node("Split", ["w0"], quarters, axis=1))
     model.graph.node.insert(1, helper.make_node("Concat", [quarters[i] for i in turned], ["w0_turned"], axis=1))

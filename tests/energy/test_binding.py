@@ -15,7 +15,7 @@ from tests.streaming import nemo_models
 from wattscribe.energy import binding
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError, ModelError
-from wattscribe.onnxfile import read_model
+from wattscribe.graph.read import read_model
 
 
 def test_unnamed_dimensions_are_not_one_dimension(tmp_path: Path) -> None:

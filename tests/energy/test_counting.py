@@ -12,7 +12,7 @@ from tests.energy.builders import ZIPFORMER, needs_zipformer, save
 from wattscribe.energy import counting
 from wattscribe.energy.workload import Component, Workload, of_directory
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import read_model
+from wattscribe.graph.read import read_model
 
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper
@@ -351,7 +351,7 @@ def test_directories_at_fault(tmp_path: Path) -> None:
         of_directory(tmp_path)
     (tmp_path / "encoder.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (tmp_path / "decoder.onnx").write_bytes(b"")
-    with pytest.raises(ModelError, match="not a whole ONNX file"):
+    with pytest.raises(ModelError, match="not a whole ONNX model"):
         of_directory(tmp_path)
 
 

@@ -13,12 +13,13 @@ from onnx import helper
 from tests.streaming import models
 from tests.streaming.test_decoding import folder
 from wattscribe.corpora.audio import read_audio
+from wattscribe.graph import unroll
+from wattscribe.graph.read import read_model
+from wattscribe.graph.session import open_session
 from wattscribe.models import REFERENCE
-from wattscribe.streaming import Endpointing, Transducer, ahead, open_transducer, unroll
+from wattscribe.streaming import Endpointing, Transducer, ahead, open_transducer
 from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.endpoint import EndpointRule
-from wattscribe.streaming.onnxfile import read_onnx
-from wattscribe.streaming.session import open_session
 
 LEFT, LAYERS, HEADS, CHUNK = 5, 3, 2, models.FRAMES
 
@@ -125,7 +126,7 @@ def compare(path: Path, segments: int) -> onnx.ModelProto:
     )
     features = rng.standard_normal((segments, *encoder.segment_shape)).astype(np.float32)
     feeds = ahead.feeds_of(encoder, features[:1], 0, states)
-    changed = unroll.unroll(read_onnx(path), feeds, shape.states, shape.output, segments)
+    changed = unroll.unroll(read_model(path), feeds, shape.states, shape.output, segments)
     net = open_session(path, model=changed, optimised=False)
     names = [f"{name}/out" for name in (shape.output, *(s.output for s in shape.states))]
     slot = encoder.slot()
@@ -243,7 +244,7 @@ def test_what_it_cannot_take_apart_is_refused(tmp_path: Path) -> None:
     old.opset_import[0].version = 12
     onnx.save(old, path)
     with pytest.raises(unroll.CannotUnroll, match="opset 12"):
-        unroll.unroll(read_onnx(path), {}, encoder.layout.states, "encoder_out", 2)
+        unroll.unroll(read_model(path), {}, encoder.layout.states, "encoder_out", 2)
 
 
 @pytest.mark.data

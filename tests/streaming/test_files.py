@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
 from tests.streaming import models
 from wattscribe.errors import InputError, ModelError
+from wattscribe.graph import session
+from wattscribe.graph.read import read_model
+from wattscribe.graph.row_scales import by_row
+from wattscribe.graph.simplify import RULES, simplified
 from wattscribe.models import REFERENCE
-from wattscribe.streaming import open_transducer, session
+from wattscribe.streaming import open_transducer
 from wattscribe.streaming.encoder import tail_for
 from wattscribe.streaming.features import FRAME_SHIFT_S
 from wattscribe.streaming.files import find_files
 from wattscribe.streaming.layout import Port, match_states
-from wattscribe.streaming.onnxfile import read_onnx
-from wattscribe.streaming.onnxwrite import encode_node, encode_tensor
-from wattscribe.streaming.rewrite import RULES, rewrite
-from wattscribe.streaming.rowwise import by_row
 
 
 @pytest.fixture
@@ -41,109 +38,11 @@ def one_line(error: BaseException, *parts: str) -> None:
     assert ". " in message, f"no remedy: {message}"
 
 
-# --- reading --------------------------------------------------------------------------------------------------------
-def check_reading(path: Path) -> None:
-    ours, theirs = read_onnx(path), onnx.load(path)
-    assert [n.op_type for n in ours.graph.nodes] == [n.op_type for n in theirs.graph.node]
-    assert [n.inputs for n in ours.graph.nodes] == [tuple(n.input) for n in theirs.graph.node]
-    assert ours.op_types() == dict(Counter(n.op_type for n in theirs.graph.node))
-    assert ours.metadata == {p.key: p.value for p in theirs.metadata_props}
-    for tensor, proto in zip(ours.graph.initializers, theirs.graph.initializer, strict=True):
-        values = numpy_helper.to_array(proto)
-        assert tensor.name == proto.name
-        assert tensor.array().dtype == values.dtype
-        assert np.array_equal(tensor.array(), values)
-        assert tensor.nbytes == values.nbytes
-    for node, proto in zip(ours.graph.nodes, theirs.graph.node, strict=True):
-        assert set(node.attributes) == {a.name for a in proto.attribute}
-        for attribute in proto.attribute:
-            if attribute.type in (onnx.AttributeProto.INT, onnx.AttributeProto.INTS, onnx.AttributeProto.FLOAT):
-                expected = helper.get_attribute_value(attribute)
-                assert node.attributes[attribute.name] == (tuple(expected) if isinstance(expected, list) else expected)
-
-
-@pytest.mark.parametrize("name", ["encoder.onnx", "decoder.onnx", "joiner.onnx"])
-def test_it_reads_what_onnx_reads(directory: Path, name: str) -> None:
-    check_reading(directory / name)
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("name", ["encoder.int8.onnx", "decoder.onnx", "joiner.int8.onnx"])
-def test_it_reads_the_real_zipformer(name: str) -> None:
-    check_reading(models.ZIPFORMER / name)
-
-
-def test_weights_in_every_form_that_onnx_stores(tmp_path: Path) -> None:
-    tensors = [
-        helper.make_tensor("f", T.FLOAT, [2], [1.5, -2.0]),
-        helper.make_tensor("d", T.DOUBLE, [2], [1.5, -2.0]),
-        helper.make_tensor("i", T.INT64, [3], [-1, 0, 1 << 40]),
-        helper.make_tensor("b", T.INT8, [2], [-128, 127]),
-        helper.make_tensor("h", T.FLOAT16, [2], [0.5, -3.0]),
-        helper.make_tensor("t", T.BOOL, [2], [True, False]),
-        numpy_helper.from_array(np.arange(6, dtype=np.uint8).reshape(2, 3), "raw"),
-    ]
-    graph = helper.make_graph(
-        [helper.make_node("Identity", ["x"], ["y"])], "g", [models.value("x", [1])], [models.value("y", [1])], tensors
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]), tmp_path / "m.onnx")
-    check_reading(tmp_path / "m.onnx")
-
-
-def test_external_weights(tmp_path: Path) -> None:
-    weights = np.arange(1000, dtype=np.float32)
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "w"], ["y"])], "g", [models.value("x", [1000])], [models.value("y", [1000])],
-        [numpy_helper.from_array(weights, "w")],
-    )  # fmt: skip
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    onnx.save(made, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
-    (tensor,) = read_onnx(tmp_path / "m.onnx").graph.initializers
-    assert tensor.external == "m.onnx.data"
-    assert np.array_equal(tensor.array(), weights)
-    (tmp_path / "m.onnx.data").write_bytes(b"1234")
-    with pytest.raises(ModelError) as caught:
-        read_onnx(tmp_path / "m.onnx")
-    one_line(caught.value, "m.onnx", "truncated")
-    (tmp_path / "m.onnx.data").unlink()
-    with pytest.raises(ModelError) as caught:
-        read_onnx(tmp_path / "m.onnx")
-    one_line(caught.value, "m.onnx", "'m.onnx.data' are missing")
-
-
-def test_what_is_written_is_what_onnx_reads() -> None:
-    proto = helper.make_node(
-        "Conv", ["x", "w"], ["y"], "name", domain="some.domain", pads=[1, -2], f=1.5, s="text", i=-7
-    )
-    graph = helper.make_graph([proto], "g", [models.value("x", [1])], [models.value("y", [1])])
-    from wattscribe.streaming.onnxfile import parse_onnx
-
-    node = parse_onnx(helper.make_model(graph).SerializeToString(), Path("m.onnx")).graph.nodes[0]
-    back = onnx.NodeProto.FromString(encode_node(dataclasses.replace(node, raw=None)))
-    assert back == proto
-    from wattscribe.streaming.onnxwrite import tensor
-
-    values = np.array([[1, -2], [3, 4]], np.int64)
-    assert np.array_equal(
-        numpy_helper.to_array(onnx.TensorProto.FromString(encode_tensor(tensor("v", values)))), values
-    )
-
-
-@pytest.mark.parametrize(
-    ("content", "fault"), [(b"", "holds no graph"), (b"hello, this is not a model", "is not an ONNX model")]
-)
-def test_a_file_that_is_not_onnx(tmp_path: Path, content: bytes, fault: str) -> None:
-    (tmp_path / "x.onnx").write_bytes(content)
-    with pytest.raises(ModelError) as caught:
-        read_onnx(tmp_path / "x.onnx")
-    one_line(caught.value, "x.onnx", fault)
-
-
 # --- rewriting ------------------------------------------------------------------------------------------------------
 @pytest.mark.data
 def test_the_rewritten_zipformer_gives_the_same_bits() -> None:
     path = models.ZIPFORMER / "encoder.int8.onnx"
-    changed, applied = rewrite(read_onnx(path))
+    changed, applied = simplified(read_model(path))
     assert set(applied) == set(RULES)
     assert all(applied.values()), applied
     options = onnxruntime.SessionOptions()
@@ -169,7 +68,7 @@ def test_rows_quantised_by_themselves_do_not_change_one_another(tmp_path: Path, 
     made = models.joiner(np.random.default_rng(0), quantised=True)
     made.opset_import[0].version = opset
     onnx.save(made, tmp_path / "joiner.onnx")
-    changed = by_row(read_onnx(tmp_path / "joiner.onnx"))
+    changed = by_row(read_model(tmp_path / "joiner.onnx"))
     assert changed is not None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

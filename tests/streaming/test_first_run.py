@@ -9,7 +9,7 @@ import pytest
 
 from wattscribe import first_run
 from wattscribe.errors import ModelError
-from wattscribe.streaming import session
+from wattscribe.graph import session
 
 onnx = pytest.importorskip("onnx", reason="needs wattscribe[profile]")
 

@@ -15,9 +15,9 @@ from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.levers import apply
 from wattscribe.compression.recipe import Step
 from wattscribe.errors import InputError, ModelError
+from wattscribe.graph.portable import IR_VERSION, OPSET, portable, whole
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.files import find_files
-from wattscribe.streaming.portable import IR_VERSION, OPSET, portable, whole
 
 NETWORKS = ("encoder", "decoder", "joiner")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.streaming import models
+from wattscribe.graph import cache
+from wattscribe.graph.unroll import CannotUnroll
 from wattscribe.records import Transcript
-from wattscribe.streaming import ahead, open_transducer, opening, prepared
-from wattscribe.streaming.unroll import CannotUnroll
+from wattscribe.streaming import ahead, open_transducer, opening
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def opened_twice(directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     """Open with an empty store of prepared graphs; its directory, and what is transcribed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("WATTSCRIBE_GRAPH_CACHE", raising=False)
-    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
+    monkeypatch.setattr(cache, "_SMALLEST_BYTES", 0)
     return tmp_path / "cache/wattscribe/graphs", open_transducer(directory).transcribe([models.sound(1, 16000)])[0]
 
 
@@ -33,7 +34,7 @@ def test_a_prepared_graph_is_taken_instead_of_the_file(
 ) -> None:
     folder, first = opened_twice(directory, monkeypatch, tmp_path)
     assert len(list(folder.glob("*.ort"))) == 3
-    monkeypatch.setattr(opening, "read_onnx", None)
+    monkeypatch.setattr(opening, "read_model", None)
     assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
 
 
@@ -56,7 +57,7 @@ def test_a_changed_byte_of_a_prepared_graph_is_seen(directory: Path, monkeypatch
     whole = {path: path.read_bytes() for path in folder.glob("*.ort")}
     for path, data in whole.items():
         path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
-        assert not prepared.whole(path)
+        assert not cache.whole(path)
         assert not path.exists()
     assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
 
@@ -65,8 +66,8 @@ def test_a_changed_byte_of_a_prepared_graph_is_seen(directory: Path, monkeypatch
 def test_a_full_disk_stops_nothing(directory: Path, tmp_path: Path) -> None:
     """A limit of one block on the files that the process may write, as a quota would; and the start after it."""
     script = (
-        "import resource, signal, sys; from wattscribe.streaming import open_transducer, prepared\n"
-        "prepared._SMALLEST_BYTES = 0; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "import resource, signal, sys; from wattscribe.graph import cache; from wattscribe.streaming import open_transducer\n"
+        "cache._SMALLEST_BYTES = 0; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (512, 512)); open_transducer(sys.argv[1]).stream()"
     )
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -81,7 +82,7 @@ def test_graphs_are_not_kept_where_that_is_forbidden_or_impossible(
     directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
+    monkeypatch.setattr(cache, "_SMALLEST_BYTES", 0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     open_transducer(directory)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -116,16 +117,16 @@ def test_what_files_will_use_is_decided_before_they_are_heard(
 
 
 def test_what_was_used_last_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(prepared, "_KEPT", 2)
-    monkeypatch.setattr(prepared, "_KEPT_BYTES", 1 << 21)
+    monkeypatch.setattr(cache, "_KEPT", 2)
+    monkeypatch.setattr(cache, "_KEPT_BYTES", 1 << 21)
     for size_bytes, left in ((100, {"a", "b", "c", "d"}), (1 << 21, {"a", "d"})):
         for age, name in enumerate("dcba"):
             (tmp_path / f"{name}.ort").touch()
             os.truncate(tmp_path / f"{name}.ort", size_bytes)
-            (tmp_path / f"{name}.sha256").write_text(prepared._hash(tmp_path / f"{name}.ort").hexdigest())
+            (tmp_path / f"{name}.sha256").write_text(cache._hash(tmp_path / f"{name}.ort").hexdigest())
             os.utime(tmp_path / f"{name}.ort", (1e9 + age, 1e9 + age))
-        assert prepared.whole(tmp_path / "d.ort"), "the oldest was used just now"
-        prepared._prune(tmp_path)
+        assert cache.whole(tmp_path / "d.ort"), "the oldest was used just now"
+        cache._prune(tmp_path)
         assert {path.stem for path in tmp_path.glob("*.ort")} == left
         assert {path.stem for path in tmp_path.glob("*.sha256")} == left
 
@@ -136,7 +137,7 @@ def test_what_could_be_kept_and_is_not_was_refused_before(
     """Whoever prepared this model found that it cannot be rewritten: trying again would take the memory of it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("WATTSCRIBE_GRAPH_CACHE", raising=False)
-    monkeypatch.setattr(prepared, "_SMALLEST_BYTES", 0)
+    monkeypatch.setattr(cache, "_SMALLEST_BYTES", 0)
     monkeypatch.setattr(ahead, "make", None)
     transducer = open_transducer(directory)
     transducer.settle(3600.0)

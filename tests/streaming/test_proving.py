@@ -10,7 +10,8 @@ import pytest
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from tests.streaming import models, nemo_models
-from wattscribe.streaming import open_transducer, proving
+from wattscribe.graph import proving
+from wattscribe.streaming import open_transducer
 
 CRASH = "import os, signal, sys; open({!r}, 'a').write(sys.argv[1] + chr(10)); os.kill(os.getpid(), signal.SIGSEGV)"
 
@@ -74,9 +75,8 @@ def test_ort_files_run_as_they_are_and_are_never_called_damaged(tmp_path: Path) 
     import onnxruntime
 
     from wattscribe.errors import ModelError
-    from wattscribe.onnxfile import read_model
+    from wattscribe.graph.read import read_model
     from wattscribe.recognizers.detect import runtime_of
-    from wattscribe.streaming.onnxfile import read_onnx
 
     source, target = models.build(tmp_path / "onnx"), tmp_path / "ort"
     target.mkdir()
@@ -90,6 +90,5 @@ def test_ort_files_run_as_they_are_and_are_never_called_damaged(tmp_path: Path) 
     assert runtime_of(target) == "onnx"
     found = open_transducer(target).transcribe(audio)[0].text
     assert found == open_transducer(source).transcribe(audio)[0].text != ""
-    for read in (read_model, read_onnx):
-        with pytest.raises(ModelError, match=r"onnxruntime's own format \(\.ort\)"):
-            read(target / "encoder.ort")
+    with pytest.raises(ModelError, match=r"onnxruntime's own format \(\.ort\)"):
+        read_model(target / "encoder.ort")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto as T
 from onnx import helper
 
-from wattscribe.streaming.onnxfile import parse_onnx, shapes
-from wattscribe.streaming.session import open_session
-from wattscribe.streaming.trimming import trimmed
+from wattscribe.graph.read import parse_model, shapes
+from wattscribe.graph.session import open_session
+from wattscribe.graph.trim import trimmed
 
 ROWS, WIDTH, KEPT = 4, 6, 3
 port = helper.make_tensor_value_info
@@ -41,11 +41,11 @@ def run(data: bytes) -> np.ndarray:
 
 
 def types(data: bytes) -> list[str]:
-    return [each.op_type for each in parse_onnx(data, Path("model.onnx")).graph.nodes]
+    return [each.op_type for each in parse_model(data, Path("model.onnx")).graph.nodes]
 
 
 def check(data: bytes, left: list[str]) -> None:
-    less = trimmed(parse_onnx(data, Path("model.onnx")))
+    less = trimmed(parse_model(data, Path("model.onnx")))
     assert types(less) == left
     assert np.array_equal(run(data), run(less))
 
@@ -146,13 +146,13 @@ def test_any_chain_of_moves_keeps_its_bits(data: st.DataObject) -> None:
             shape = [size if place == axis else each for place, each in enumerate(shape)]
         name = after
     made = graph([*nodes, node("Neg", name, "y")], list(shape), **constants)
-    less = trimmed(parse_onnx(made, Path("model.onnx")))
+    less = trimmed(parse_model(made, Path("model.onnx")))
     assert len(types(less)) <= len(types(made))
     assert np.array_equal(run(made), run(less))
 
 
 def test_shapes_that_a_file_states() -> None:
     made = graph([node("Transpose", "x", "a", perm=[0, 2, 1]), node("Neg", "a", "y")], [1, WIDTH, ROWS], same=[1])
-    assert shapes(parse_onnx(made, Path("model.onnx"))) == {
+    assert shapes(parse_model(made, Path("model.onnx")).graph) == {
         "x": (1, ROWS, WIDTH), "state": (1, KEPT, WIDTH), "a": (1, WIDTH, ROWS), "y": (1, WIDTH, ROWS), "same": (1,),
     }  # fmt: skip

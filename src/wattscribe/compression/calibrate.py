@@ -19,9 +19,9 @@ from wattscribe.compression.candidate import COMPONENTS, Candidate
 from wattscribe.compression.linears import linears
 from wattscribe.compression.speech import Audio, SpeechSet
 from wattscribe.errors import InputError
+from wattscribe.graph.session import open_session, run
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.encoder import EncoderLayout, read_layout
-from wattscribe.streaming.session import open_session, run
 from wattscribe.streaming.transducer import Transducer
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -248,15 +248,11 @@ def walk(
     session: Any, path: Path, layout: EncoderLayout, audio: Audio, outputs: list[str]
 ) -> Iterator[tuple[Feeds, Feeds]]:
     """An encoder over one utterance, states carried on: (feeds, outputs) of each segment. `outputs` hold the states."""
-    carried: Feeds = {spec.name: spec.zeros() for spec in layout.states}
+    carried = [spec.zeros() for spec in layout.states]
     for number, features in enumerate(segments(audio, layout)):
-        feeds: Feeds = {layout.audio.name: layout.turned(features), **carried}
-        if layout.lengths is not None:
-            feeds[layout.lengths.name] = np.array([layout.segment_frames], layout.lengths.dtype)
-        if layout.clock is not None:
-            feeds[layout.clock.name] = np.array([number * layout.shift_frames], layout.clock.dtype)
+        feeds = layout.feeds(features, [number * layout.shift_frames], carried)
         values = dict(zip(outputs, run(session, path, outputs, feeds), strict=True))
-        carried = {spec.name: values[spec.output] for spec in layout.states}
+        carried = [values[spec.output] for spec in layout.states]
         yield feeds, values
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from wattscribe.energy.placement import Unit
 from wattscribe.energy.rates import Decoding
 from wattscribe.errors import InputError, MissingExtraError, ModelError
+from wattscribe.graph.portable import portable, whole
 from wattscribe.streaming.files import find_files
-from wattscribe.streaming.portable import portable, whole
 
 COMPONENTS = ("encoder", "predictor", "joiner")
 FILE_NAMES: Mapping[str, str] = {"encoder": "encoder", "predictor": "decoder", "joiner": "joiner"}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.linears import put
 
 
 def lifted(candidate: Candidate) -> Candidate:
@@ -60,8 +61,5 @@ def _drop_casts(model: Any) -> None:
         if same:
             node.op_type = "Identity"
             del node.attribute[:]
-        copied = type(node)()
-        copied.CopyFrom(node)
-        kept.append(copied)
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
+        kept.append(node)
+    put(model.graph.node, kept)

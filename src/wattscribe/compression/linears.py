@@ -7,13 +7,15 @@ onnxruntime's quantiser writes it), `nbits` (MatMulNBits). A map keeps its name 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wattscribe.graph.index import Index as GraphIndex
+from wattscribe.graph.index import inner_names, live_nodes
 
 Weights = NDArray[np.float32]
 Form = Literal["float", "dynamic8", "nbits"]
@@ -41,34 +43,26 @@ class Linear:
         return int(self.weight.shape[0]), int(self.weight.shape[1])
 
 
-class Index:
-    """Who makes and who uses each value of a graph, and its constants."""
+class Index(GraphIndex[Any, Any]):
+    """The index of an onnx.ModelProto."""
 
     def __init__(self, model: Any) -> None:
-        self.model = model
-        self.constants = {each.name: each for each in model.graph.initializer}
-        self.maker: dict[str, Any] = {}
-        self.users: dict[str, list[Any]] = defaultdict(list)
-        for node in model.graph.node:
-            for name in node.output:
-                self.maker[name] = node
-            for name in node.input:
-                self.users[name].append(node)
-            if node.op_type == "Constant":
-                for attribute in node.attribute:
-                    if attribute.name == "value":
-                        self.constants[node.output[0]] = attribute.t
-
-    def array(self, name: str) -> NDArray[Any] | None:
-        """A constant's values."""
         from onnx import numpy_helper
 
-        found = self.constants.get(name)
-        return None if found is None else numpy_helper.to_array(found)
+        constants = {each.name: each for each in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type == "Constant":
+                constants.update((node.output[0], each.t) for each in node.attribute if each.name == "value")
+        outputs = (each.name for each in model.graph.output)
+        super().__init__(model.graph.node, constants, outputs, numpy_helper.to_array)
+        self.model = model
 
-    def only_user(self, name: str, kind: str) -> Any | None:
-        users = self.users.get(name, [])
-        return users[0] if len(users) == 1 and users[0].op_type == kind else None
+
+def option(node: Any, name: str, default: Any) -> Any:
+    """An attribute's value."""
+    from onnx import helper
+
+    return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
 
 
 def linears(model: Any) -> dict[str, Linear]:
@@ -88,7 +82,7 @@ def _bytes(index: Index, *names: str) -> int:
 
 
 def _matmul(index: Index, node: Any) -> Linear | None:
-    weight = index.array(node.input[1])
+    weight = index.constant(node.input[1])
     if weight is None or weight.ndim != 2 or weight.dtype != np.float32:
         return None
     return Linear(
@@ -98,14 +92,14 @@ def _matmul(index: Index, node: Any) -> Linear | None:
 
 
 def _gemm(index: Index, node: Any) -> Linear | None:
-    weight = index.array(node.input[1])
+    weight = index.constant(node.input[1])
     options = {each.name: each for each in node.attribute}
     plain = all(name not in options or options[name].f == 1.0 for name in ("alpha", "beta"))
     if weight is None or not plain or ("transA" in options and options["transA"].i):
         return None
     if "transB" in options and options["transB"].i:
         weight = weight.T
-    bias = index.array(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+    bias = index.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
     if bias is not None and bias.ndim != 1:
         return None
     return Linear(
@@ -116,8 +110,8 @@ def _gemm(index: Index, node: Any) -> Linear | None:
 
 
 def _integer(index: Index, node: Any) -> Linear | None:
-    codes = index.array(node.input[1])
-    quantiser = index.maker.get(node.input[0])
+    codes = index.constant(node.input[1])
+    quantiser = index.maker(node.input[0])
     if codes is None or codes.ndim != 2 or quantiser is None or quantiser.op_type != "DynamicQuantizeLinear":
         return None
     cast = index.only_user(node.output[0], "Cast")
@@ -125,12 +119,12 @@ def _integer(index: Index, node: Any) -> Linear | None:
     if cast is None or scaled is None:
         return None
     other = next(name for name in scaled.input if name != cast.output[0])
-    product = index.maker.get(other)
-    scale_name = None if product is None else next((n for n in product.input if index.array(n) is not None), None)
+    product = index.maker(other)
+    scale_name = None if product is None else next((n for n in product.input if index.constant(n) is not None), None)
     if product is None or product.op_type != "Mul" or scale_name is None:
         return None
-    scale = index.array(scale_name)
-    zero = index.array(node.input[3]) if len(node.input) > 3 and node.input[3] else np.int8(0)
+    scale = index.constant(scale_name)
+    zero = index.constant(node.input[3]) if len(node.input) > 3 and node.input[3] else np.int8(0)
     if scale is None or zero is None:
         return None
     weight = (codes.astype(np.float32) - zero.astype(np.float32)) * scale.astype(np.float32)
@@ -143,7 +137,7 @@ def _integer(index: Index, node: Any) -> Linear | None:
 
 def _nbits(index: Index, node: Any) -> Linear | None:
     options = {each.name: each.i for each in node.attribute}
-    packed, scales = index.array(node.input[1]), index.array(node.input[2])
+    packed, scales = index.constant(node.input[1]), index.constant(node.input[2])
     if packed is None or scales is None or (len(node.input) > 3 and node.input[3]):
         return None
     weight = unpack(packed, scales, options["K"], options["N"], options.get("bits", 4), options["block_size"])
@@ -230,19 +224,10 @@ def replace_nodes(model: Any, groups: Iterable[tuple[Iterable[Any], Iterable[Any
     for place, node in enumerate(model.graph.node):
         group = next((group_of[name] for name in node.output if name in group_of), None)
         if group is None:
-            kept.append(_copy(node))
+            kept.append(node)
         elif last[group] == place:
             kept.extend(new[group])
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-
-
-def _copy(node: Any) -> Any:
-    from onnx import NodeProto
-
-    made = NodeProto()
-    made.CopyFrom(node)
-    return made
+    put(model.graph.node, kept)
 
 
 def remove(model: Any, names: Iterable[str]) -> None:
@@ -263,22 +248,27 @@ def removed(model: Any) -> list[str]:
 
 
 def sweep(model: Any) -> None:
-    """Drop nodes and weights that no output needs."""
-    needed = {each.name for each in model.graph.output}
-    kept = []
-    for node in reversed(model.graph.node):
-        if needed.intersection(node.output):
-            kept.append(_copy(node))
-            needed.update(node.input)
-    del model.graph.node[:]
-    model.graph.node.extend(reversed(kept))
-    used = [each for each in model.graph.initializer if each.name in needed]
-    if len(used) < len(model.graph.initializer):
-        copies = [type(each).FromString(each.SerializeToString()) for each in used]
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(copies)
-    shapes = [each for each in model.graph.value_info if each.name in needed]
-    if len(shapes) < len(model.graph.value_info):
-        copies = [type(each).FromString(each.SerializeToString()) for each in shapes]
-        del model.graph.value_info[:]
-        model.graph.value_info.extend(copies)
+    """Drop nodes, weights and declared shapes that no output needs."""
+    graph = model.graph
+    outputs = {each.name for each in graph.output}
+    kept = live_nodes(graph.node, outputs)
+    needed = outputs.union(inner_names(kept), *(each.input for each in kept))
+    put(graph.node, kept)
+    for field in (graph.initializer, graph.value_info):
+        put(field, [each for each in field if each.name in needed])
+
+
+def put(field: Any, values: Iterable[Any]) -> None:
+    """Have a repeated field of a model hold these, some of which it may hold already."""
+    copies = copied(values)
+    del field[:]
+    field.extend(copies)
+
+
+def copied(values: Iterable[Any]) -> list[Any]:
+    """Messages of their own: those in a repeated field go with it."""
+    copies = []
+    for each in values:
+        copies.append(type(each)())
+        copies[-1].CopyFrom(each)
+    return copies

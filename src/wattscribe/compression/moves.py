@@ -106,7 +106,8 @@ def _convolutions(component: str, index: Index) -> list[Move]:
 
 
 def _rank_of(index: Index, output: str) -> int:
-    weight = index.array(index.maker[output].input[1])
+    node = index.maker(output)
+    weight = None if node is None else index.constant(node.input[1])
     return 0 if weight is None else int(weight.ndim)
 
 
@@ -116,7 +117,7 @@ def _recurrent(component: str, model: Any) -> list[Move]:
     found = lstms(model)
     index = Index(model)
     for name, node in found.items():
-        weights = [index.array(each) for each in node.input[1:3]]
+        weights = [index.constant(each) for each in node.input[1:3]]
         if sum(each.size for each in weights if each is not None) >= LEAST_WEIGHTS:
             large.append(name)
     if not large:

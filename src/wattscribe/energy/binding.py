@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S
 from wattscribe.errors import InputError, ModelError
-from wattscribe.onnxfile import Model, Value
+from wattscribe.graph.model import Model, Value
 from wattscribe.units import SAMPLE_RATE_HZ
 
 DEFAULT_SEGMENT_S = 10.0

@@ -16,11 +16,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from wattscribe.energy import binding, operators, renaming
+from wattscribe.energy import binding, operators
 from wattscribe.energy.execute import Executed, execute
 from wattscribe.energy.liveness import peak_bytes
 from wattscribe.energy.workload import Component, WeightTensor
-from wattscribe.onnxfile import BITS, Graph, Model, Node, Tensor
+from wattscribe.errors import ModelError
+from wattscribe.graph.model import BITS, SPARSE, Graph, Model, Node, Tensor
+from wattscribe.graph.names import by_name
 
 Shape = tuple[int, ...]
 INT8_LEVEL = 4
@@ -58,9 +60,11 @@ def counted(
     `dims` binds the free input dimensions, `inputs` fills inputs with a value. Raises ModelError when the graph cannot be
     executed.
     """
+    if any(number == SPARSE for graph in model.graph.graphs() for number, _ in graph.rest):
+        raise ModelError("sparse initializers are not supported", where=model.path, fix="Export with dense weights")
     executed = execute(model, dims, inputs)
     constants = _Constants(model.graph)
-    nodes = renaming.by_name(model)
+    nodes = by_name(model)
     tally = _Tally()
     for event in executed:
         _count(event, nodes.get(event.node), constants, tally)
@@ -230,11 +234,10 @@ def _operation_dtype(event: Executed, node: Node | None, constants: _Constants) 
 def _unseen(model: Model) -> Iterator[Tensor]:
     """Constants handed to model-local functions, whose inlined nodes cannot be told apart: read once each."""
     constants = _Constants(model.graph)
-    for graph in model.graph.walk():
-        for node in graph.nodes:
-            if node.op_type in model.functions:
-                for value in node.inputs:
-                    yield from constants.behind(value)
+    for node in model.graph.all_nodes():
+        if node.op_type in model.functions:
+            for value in node.inputs:
+                yield from constants.behind(value)
 
 
 def _state_bytes(model: Model, dims: Mapping[str, int]) -> int:

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe import first_run
-from wattscribe.energy import binding, renaming
+from wattscribe.energy import binding
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import Model, Value
+from wattscribe.graph.model import Model, Value
+from wattscribe.graph.names import executable
 from wattscribe.units import SAMPLE_RATE_HZ
 
 _FROM_CPP = {"float": "float32", "double": "float64"}
@@ -74,7 +75,7 @@ def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] |
     feeds = {value.name: _fed(value, model, dims, filled, state=value.name in states) for value in model.graph.inputs}
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
-        source = renaming.executable(model)
+        source = executable(model)
         try:
             session = onnxruntime.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"], enable_fallback=0

@@ -12,7 +12,8 @@ from wattscribe.energy.binding import Segment
 from wattscribe.energy.execute import LENGTH
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
 from wattscribe.errors import InputError, ModelError
-from wattscribe.onnxfile import Graph, Model, Value, read_model
+from wattscribe.graph.model import Graph, Model, Value
+from wattscribe.graph.read import read_model
 from wattscribe.text_files import whole
 
 _FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from wattscribe.energy.workload import Component, WeightTensor
-from wattscribe.onnxfile import BITS
+from wattscribe.graph.model import BITS
 
 Shape = tuple[int, ...]
 

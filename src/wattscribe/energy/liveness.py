@@ -8,7 +8,7 @@ from math import prod
 
 from wattscribe.energy.execute import Executed
 from wattscribe.energy.operators import CONTROL, REDUCTIONS, VIEWS, is_matrix
-from wattscribe.onnxfile import BITS, Graph, Node
+from wattscribe.graph.model import BITS, Graph, Node
 
 
 def peak_bytes(

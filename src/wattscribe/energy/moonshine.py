@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wattscribe.energy import binding, counting
 from wattscribe.energy.execute import LENGTH
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import Model
+from wattscribe.graph.model import Model
 
 if TYPE_CHECKING:
     from wattscribe.energy.workload import Component

@@ -129,7 +129,7 @@ def _einsum(attributes: Mapping[str, Any], inputs: Sequence[Shape | None], outpu
     if sum(shape is not None for shape in inputs) < 2:
         return 0
     sizes: dict[str, int] = {}
-    terms = str(attributes["equation"]).replace(" ", "").split("->")[0].split(",")
+    terms = attributes["equation"].decode().replace(" ", "").split("->")[0].split(",")
     for term, shape in zip(terms, inputs, strict=False):
         sizes.update(zip(term.replace("...", ""), (shape or ())[-len(term.replace("...", "")) :], strict=False))
     extra = max((len(shape or ()) - len(term.replace("...", "")) for term, shape in zip(terms, inputs, strict=False)))

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from wattscribe.errors import ModelError
-from wattscribe.recognizers.onnx_header import read_header
-from wattscribe.streaming.onnxfile import Tensor
+from wattscribe.graph.model import Tensor
+from wattscribe.graph.read import read_model
 
 CPU_INFO = Path("/proc/cpuinfo")
 _PRODUCTS = {
@@ -49,8 +49,8 @@ def clipping_note(files: Sequence[Path]) -> str | None:
 def _weights(path: Path) -> Iterator[Tensor]:
     """The constants that integer products read."""
     with contextlib.suppress(ModelError):
-        graph = read_header(path).graph
-        stored = {each.name: each for each in graph.initializers}
+        graph = read_model(path).graph
+        stored = graph.initializers
         names = {name for each in graph.nodes if each.op_type in _PRODUCTS for name in each.inputs if name in stored}
         yield from (stored[name] for name in names)
 

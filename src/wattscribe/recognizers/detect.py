@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wattscribe import as_file
 from wattscribe.errors import ModelError
-from wattscribe.recognizers.onnx_header import read_header
+from wattscribe.graph.read import read_model as read_header
 from wattscribe.streaming.nemo import is_cache_aware, is_supported
 
 _LAYOUTS = (

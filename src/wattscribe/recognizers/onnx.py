@@ -7,11 +7,12 @@ import time
 from collections.abc import Sequence
 
 from wattscribe.errors import RecognizerError
+from wattscribe.graph import cache
+from wattscribe.graph.memory import give_back
 from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
 from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
-from wattscribe.streaming import Transducer, open_transducer, prepared
-from wattscribe.streaming.giving import give_back
+from wattscribe.streaming import Transducer, open_transducer
 from wattscribe.streaming.phrases import read_phrases
 from wattscribe.streaming.transducer import DECODINGS
 
@@ -82,11 +83,11 @@ def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:
 
     Seconds that it took, 0 where they were there; None where none can be kept.
     """
-    if not prepared.possible():
+    if not cache.possible():
         return None
-    before, start_s = prepared.written(), time.monotonic()
+    before, start_s = cache.written(), time.monotonic()
     recognizer = OnnxRecognizer(spec)
     recognizer.transducer.settle(audio_s, to_keep=True)
     took_s = time.monotonic() - start_s
     recognizer.close()
-    return took_s if prepared.written() != before else 0.0
+    return took_s if cache.written() != before else 0.0

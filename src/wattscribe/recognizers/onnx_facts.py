@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import DTYPES
+from wattscribe.graph.model import DTYPES, Graph, Node, Tensor
+from wattscribe.graph.read import read_model
 from wattscribe.recognizers.audit import BITS, Facts, judge
 from wattscribe.recognizers.clipping import clipping_note
-from wattscribe.recognizers.onnx_header import read_header
 from wattscribe.records import PrecisionAudit, RecognizerSpec
-from wattscribe.streaming.onnxfile import Graph, Node, Tensor
 
 _PRODUCTS = {
     "MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU", "RNN", "Gather", "FusedMatMul", "FusedConv", "FusedGemm",
@@ -71,7 +70,7 @@ def audit_onnx(spec: RecognizerSpec, files: Sequence[Path], *, device: str) -> P
         if path.suffix == ".ort":
             opaque += path.stat().st_size
         else:
-            graph = read_header(path).graph
+            graph = read_model(path).graph
             _require_numbers(graph, path)
             _count(graph, count, None)
     if opaque:
@@ -123,7 +122,7 @@ def _count(graph: Graph, count: _Count, outer: _Scope | None) -> None:
 
 
 def _scope(graph: Graph, outer: _Scope | None) -> _Scope:
-    tensors = {tensor.name: tensor for tensor in graph.initializers}
+    tensors = dict(graph.initializers)
     producers = {}
     for node in graph.nodes:
         for value in node.attributes.values():

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from wattscribe.errors import ModelError
-from wattscribe.recognizers.onnx_header import read_header
+from wattscribe.graph.model import Model as OnnxFile
+from wattscribe.graph.read import read_model as read_header
 from wattscribe.recognizers.registry import STORED
 from wattscribe.records import RecognizerSpec
 from wattscribe.streaming.encoder import tail_for
-from wattscribe.streaming.onnxfile import OnnxFile
 
 Kind = Literal[
     "online transducer",

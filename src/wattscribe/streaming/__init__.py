@@ -28,7 +28,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load on first use: `streaming.onnxfile` and `streaming.files` need neither onnxruntime nor features."""
+    """Load on first use: `streaming.files` needs neither onnxruntime nor features."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

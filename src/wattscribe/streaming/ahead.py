@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wattscribe.errors import ModelError
-from wattscribe.streaming import opening, prepared, session
-from wattscribe.streaming.giving import give_back
+from wattscribe.graph import cache, session
+from wattscribe.graph.memory import give_back
+from wattscribe.graph.names import shortened
+from wattscribe.graph.read import parse_model, read_model
+from wattscribe.graph.unroll import CannotUnroll, unroll
+from wattscribe.streaming import opening
 from wattscribe.streaming.layout import Array
-from wattscribe.streaming.naming import shortened
-from wattscribe.streaming.onnxfile import parse_onnx, read_onnx
-from wattscribe.streaming.trial import feeds_of, noise
-from wattscribe.streaming.unroll import CannotUnroll, unroll
 
 if TYPE_CHECKING:
     from wattscribe.streaming.encoder import Encoder, Features, States
@@ -46,7 +46,8 @@ class Ahead:
 
     def run(self, features: Features, first: int, states: States) -> tuple[Array, States]:
         """Encode SEGMENTS segments, `first` of its stream and those after it → frames [SEGMENTS, F, D], the next states."""
-        feeds = feeds_of(self._encoder, features, first, states)
+        shape = self._encoder.layout
+        feeds = shape.feeds(features, [(first + k) * shape.shift_frames for k in range(SEGMENTS)], states)
         frames, *after = session.run(self._net, self._encoder.path, self._names, feeds)
         session.require_numbers(frames, self._encoder.path)
         return self._encoder.layout.turned(frames), tuple(after)
@@ -108,27 +109,26 @@ def _kept(encoder: Encoder, threads: int) -> Ahead | None:
 
 
 def _place(encoder: Encoder) -> Path | None:
-    return prepared.place(encoder.path, f"encoder ahead {SEGMENTS} of {'any' if encoder.layout.batchable else 'one'}")
+    return cache.place(encoder.path, f"encoder ahead {SEGMENTS} of {'any' if encoder.layout.batchable else 'one'}")
 
 
 def make(encoder: Encoder, threads: int) -> Ahead:
     """Rewrite the graph as onnxruntime has optimised it, and try it. Raises CannotUnroll or ModelError."""
     shape = encoder.layout
-    features, states = noise(encoder, SEGMENTS)
+    features, states = encoder.noise(SEGMENTS)
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
         optimised = Path(folder) / "encoder.onnx"
         opening.open_encoder(
             encoder.path, threads=threads, rewriting=True, alone=not encoder.layout.batchable, saved=optimised
         )
-        model = read_onnx(optimised)
+        model = read_model(optimised)
         if opening.external(model):
             raise CannotUnroll("its weights lie in a file beside it")
-        changed = unroll(
-            model, feeds_of(encoder, features[:1], 0, states), shape.states, shape.output, SEGMENTS, at_most=0.5
-        )
+        feeds = shape.feeds(features[:1], [0], states)
+        changed = unroll(model, feeds, shape.states, shape.output, SEGMENTS, at_most=0.5)
         del model
-    changed = shortened(parse_onnx(changed, encoder.path)) or changed
-    with prepared.writing(_place(encoder)) as new:
+    changed = shortened(parse_model(changed, encoder.path)) or changed
+    with cache.writing(_place(encoder)) as new:
         net = session.open_session(encoder.path, threads=threads, model=changed, optimised=False, saved=new)
         del changed
         give_back()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
-from wattscribe.streaming import session
+from wattscribe.graph import session
 from wattscribe.streaming.encoder_layout import EncoderLayout as EncoderLayout
 from wattscribe.streaming.encoder_layout import read_layout as read_layout
 from wattscribe.streaming.encoder_layout import tail_for as tail_for
@@ -60,7 +60,9 @@ class Encoder:
     def _tried(self) -> tuple[int, int]:
         """Frames and width of a trial run. Raises ModelError where a state changes its shape."""
         features = np.zeros((1, *self.segment_shape), np.float32)
-        probe = session.run_first(self.net, self.path, self._names, self._feeds(features, [0], self.initial_states()))
+        probe = session.run_first(
+            self.net, self.path, self._names, self.layout.feeds(features, [0], self.initial_states())
+        )
         if probe[0].ndim != 3 or probe[0].shape[0] != 1:
             raise ModelError(f"output {self.layout.output!r} has shape {list(probe[0].shape)}", where=self.path)
         for spec, value in zip(self.layout.states, probe[1:], strict=True):
@@ -102,7 +104,7 @@ class Encoder:
             for i, spec in enumerate(self.layout.states)
             if spec.batch_axis is not None
         )
-        outputs = session.run(self.net, self.path, self._names, self._feeds(features, before, stacked))
+        outputs = session.run(self.net, self.path, self._names, self.layout.feeds(features, before, stacked))
         session.require_numbers(outputs[0], self.path)
         apart = [
             np.split(value, len(states), axis=spec.batch_axis)
@@ -113,13 +115,15 @@ class Encoder:
             tuple(np.ascontiguousarray(each[i]) for each in apart) for i in range(len(states))
         ]
 
-    def _feeds(self, features: Features, before: Sequence[int], states: States) -> dict[str, Array]:
-        feeds: dict[str, Array] = {self.layout.audio.name: self.layout.turned(features)}
-        for port, values in ((self.layout.lengths, [features.shape[1]] * len(before)), (self.layout.clock, before)):
-            if port is not None:
-                feeds[port.name] = np.array(values, dtype=port.dtype)
-        feeds.update({spec.name: value for spec, value in zip(self.layout.states, states, strict=True)})
-        return feeds
+    def noise(self, segments: int) -> tuple[Features, States]:
+        """Features and states that make every path of the graph work."""
+        noise = np.random.default_rng(0)
+        features = noise.standard_normal((segments, *self.segment_shape)).astype(np.float32)
+        states = (
+            noise.standard_normal(spec.shape).astype(spec.dtype) if spec.dtype.startswith("float") else spec.zeros()
+            for spec in self.layout.states
+        )
+        return features, tuple(states)
 
 
 class Slot:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,15 @@ class EncoderLayout:
     def source(self) -> FrameSource:
         """Samples in, the features out that this encoder was trained on."""
         return FrameSource(self.feature_dim, self.front_end)
+
+    def feeds(self, features: Array, before: Sequence[int], states: Sequence[Array]) -> dict[str, Array]:
+        """What the graph is fed for features [rows, T, mels], `before` each of which so many feature frames came."""
+        feeds: dict[str, Array] = {self.audio.name: self.turned(features)}
+        for port, values in ((self.lengths, [features.shape[1]] * len(before)), (self.clock, before)):
+            if port is not None:
+                feeds[port.name] = np.array(values, dtype=port.dtype)
+        feeds.update({spec.name: value for spec, value in zip(self.states, states, strict=True)})
+        return feeds
 
     def turned(self, values: Array) -> Array:
         """Features [N, T, mels] as the graph takes them, or what it gives as frames [N, F, D]: NeMo has time last."""

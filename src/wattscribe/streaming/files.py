@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattscribe.errors import InputError, ModelError
+from wattscribe.graph.read import read_model as read_onnx
 from wattscribe.models import locate
-from wattscribe.streaming.onnxfile import read_onnx
 
 COMPONENTS = ("encoder", "decoder", "joiner")
 """File name prefixes of sherpa-onnx's layout; its `decoder` is our predictor."""

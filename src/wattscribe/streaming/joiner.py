@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
-from wattscribe.streaming import layout, session
+from wattscribe.graph import session
+from wattscribe.streaming import layout
 from wattscribe.streaming.layout import Array
 
 Scores = NDArray[np.float32]

@@ -13,10 +13,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
+from wattscribe.graph.states import StateSpec as StateSpec
 from wattscribe.text_files import whole
 
 MOST = 1 << 20
@@ -45,20 +45,6 @@ class Port:
     name: str
     dtype: str
     shape: tuple[int | str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateSpec:
-    """One state: zeros of `shape` (batch 1) at the start; `batch_axis` None where the graph fixes the batch to one."""
-
-    name: str
-    output: str
-    dtype: str
-    shape: tuple[int, ...]
-    batch_axis: int | None
-
-    def zeros(self) -> Array:
-        return np.zeros(self.shape, dtype=self.dtype)
 
 
 def ports(values: Sequence[Any], path: Path) -> tuple[Port, ...]:

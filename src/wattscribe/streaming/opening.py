@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import ORT_MARK
-from wattscribe.streaming import prepared
-from wattscribe.streaming.cells import Wires, parts
+from wattscribe.graph import cache
+from wattscribe.graph.index import index_of
+from wattscribe.graph.memory import give_back
+from wattscribe.graph.model import Model
+from wattscribe.graph.names import shortened
+from wattscribe.graph.one_stream import for_one_stream
+from wattscribe.graph.portable import whole
+from wattscribe.graph.proving import dies, note
+from wattscribe.graph.read import ORT_MARK, parse_model, read_model
+from wattscribe.graph.row_scales import by_row
+from wattscribe.graph.session import open_session
+from wattscribe.graph.simplify import simplified
+from wattscribe.graph.states import parts
+from wattscribe.graph.trim import trimmed
 from wattscribe.streaming.encoder import Encoder
-from wattscribe.streaming.giving import give_back
-from wattscribe.streaming.naming import shortened
-from wattscribe.streaming.onnxfile import OnnxFile, parse_onnx, read_onnx
-from wattscribe.streaming.portable import whole
-from wattscribe.streaming.proving import dies, note
-from wattscribe.streaming.rewrite import rewrite
-from wattscribe.streaming.rowwise import by_row
-from wattscribe.streaming.session import open_session
-from wattscribe.streaming.single import single
-from wattscribe.streaming.trial import feeds_of, noise
-from wattscribe.streaming.trimming import trimmed
 
 _LARGEST_INSIDE_BYTES = 1 << 29
 """Weights beside a model up to this size are taken into memory with it; larger ones are read by onnxruntime alone."""
@@ -48,7 +48,7 @@ def open_encoder(
     if is_ort(path):
         return open_session(path, threads=threads, ready=path), apart
     alone = alone or not apart
-    target = prepared.place(path, f"encoder of {'one' if alone else 'any'}") if rewriting and saved is None else None
+    target = cache.place(path, f"encoder of {'one' if alone else 'any'}") if rewriting and saved is None else None
     net = kept(path, target, threads)
     if net is not None:
         return net, apart
@@ -73,16 +73,16 @@ def open_encoder(
     return net, apart
 
 
-def _read(path: Path) -> tuple[OnnxFile, bytes | None]:
+def _read(path: Path) -> tuple[Model, bytes | None]:
     """The model, its weights inside; and its bytes where they lie in files beside it, unless those are large.
 
     torch's exporter puts even small constants there, and onnxruntime refuses a graph whose shapes it cannot read at once.
     """
-    model = read_onnx(path)
+    model = read_model(path)
     if not external(model) or sum(tensor.nbytes for tensor in model.graph.tensors()) > _LARGEST_INSIDE_BYTES:
         return model, None
     data = whole(path)
-    return parse_onnx(data, path), data
+    return parse_model(data, path), data
 
 
 def _as_exported(path: Path, data: bytes | None, threads: int, notes: list[str] | None) -> Any:
@@ -103,29 +103,29 @@ def _opened(
 ) -> Any:
     """The session, its graph kept at `target`, or `saved`; it opens where nothing can be kept, on a full disk too."""
     if saved is None and target is not None:
-        with prepared.writing(target) as new, contextlib.suppress(ModelError):
+        with cache.writing(target) as new, contextlib.suppress(ModelError):
             return open_session(path, threads=threads, model=model, optimised=optimised, saved=new)
     return open_session(path, threads=threads, model=model, optimised=optimised, saved=saved)
 
 
 def kept(path: Path, target: Path | None, threads: int) -> Any:
     """The session of a graph that was prepared before; None where there is none, or none that can be read."""
-    if target is None or not prepared.whole(target):
+    if target is None or not cache.whole(target):
         return None
     try:
         return open_session(path, threads=threads, ready=target)
     except ModelError:  # of another build of onnxruntime: it is prepared again
-        prepared.drop(target)
+        cache.drop(target)
         return None
     finally:
         give_back()
 
 
-def _rewritten(model: OnnxFile, data: bytes | None, alone: bool, apart: bool) -> bytes:
+def _rewritten(model: Model, data: bytes | None, alone: bool, apart: bool) -> bytes:
     """The changed graph; `data` where the model's file does not hold all of it."""
     one = _for_one(model, data) if alone else None
-    changed, _ = rewrite(model if one is None else parse_onnx(one, model.path), alone=alone and not apart)
-    return shortened(parse_onnx(changed, model.path)) or changed
+    changed, _ = simplified(model if one is None else parse_model(one, model.path), alone=alone and not apart)
+    return shortened(parse_model(changed, model.path)) or changed
 
 
 def _trimmed(changed: bytes, path: Path, threads: int) -> bytes | None:
@@ -134,30 +134,29 @@ def _trimmed(changed: bytes, path: Path, threads: int) -> bytes | None:
         with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
             optimised = Path(folder) / "encoder.onnx"
             open_session(path, threads=threads, model=changed, saved=optimised)
-            model = read_onnx(optimised)
+            model = read_model(optimised)
     except (OSError, ModelError):
         return None
     give_back()
     less = trimmed(model)
-    return shortened(parse_onnx(less, path)) or less
+    return shortened(parse_model(less, path)) or less
 
 
-def _for_one(model: OnnxFile, data: bytes | None) -> bytes | None:
+def _for_one(model: Model, data: bytes | None) -> bytes | None:
     """The encoder with a state for each layer; None where its states are so already."""
-    wires = Wires(model)
+    wires = index_of(model.graph)
     if all(parts(wires, each.name) == 1 for each in model.graph.inputs):
         return None
     encoder = Encoder(open_session(model.path, model=data, optimised=False), model.path)
-    features, states = noise(encoder, 1)
-    feeds = feeds_of(encoder, features, 0, states)
-    return single(model, feeds, encoder.layout.states)
+    features, states = encoder.noise(1)
+    return for_one_stream(model, encoder.layout.feeds(features, [0], states), encoder.layout.states)
 
 
 def open_rows(path: Path, *, threads: int, many: bool = True, notes: list[str] | None = None) -> Any:
     """The session of a predictor or joiner; `many` rows can share a call, since each is quantised by itself."""
     if is_ort(path):
         return open_session(path, threads=threads, ready=path)
-    target = prepared.place(path, "rows" if many else "one row")
+    target = cache.place(path, "rows" if many else "one row")
     net = kept(path, target, threads)
     if net is not None:
         return net
@@ -182,6 +181,6 @@ def takes_one_scale(path: Path) -> bool:
         return data.find(b"DynamicQuantize") >= 0
 
 
-def external(model: OnnxFile) -> bool:
+def external(model: Model) -> bool:
     """Weights in a file beside the model: it is opened by its path."""
-    return any(tensor.external for tensor in model.graph.tensors())
+    return any(tensor.external is not None for tensor in model.graph.tensors())

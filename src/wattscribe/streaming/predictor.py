@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
-from wattscribe.streaming import layout, nemo, session
+from wattscribe.graph import session
+from wattscribe.streaming import layout, nemo
 from wattscribe.streaming.layout import Array, Port
 from wattscribe.streaming.nemo import Nemo
 

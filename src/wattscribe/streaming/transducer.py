@@ -12,6 +12,7 @@ import numpy as np
 
 from wattscribe.as_found import as_found
 from wattscribe.errors import InputError, ModelError
+from wattscribe.graph.memory import give_back
 from wattscribe.records import MAX_BATCH, MAX_BEAM, MAX_THREADS, Transcript
 from wattscribe.streaming.ahead import SEGMENTS, WORTH, Lookahead
 from wattscribe.streaming.beam import Beam
@@ -20,7 +21,6 @@ from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.endpoint import Endpointing
 from wattscribe.streaming.features import FRAME_SHIFT_S, Samples
 from wattscribe.streaming.files import TransducerFiles, find_files
-from wattscribe.streaming.giving import give_back
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
 from wattscribe.streaming.nemo import SYMBOLS_PER_FRAME

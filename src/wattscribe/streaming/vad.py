@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.graph.session import open_session
 from wattscribe.records import Counts, Token, Transcript
 from wattscribe.streaming.features import Samples, check_rate, checked
-from wattscribe.streaming.session import open_session
 from wattscribe.streaming.stream import Ended, Stream
 from wattscribe.units import SAMPLE_RATE_HZ
 

@@ -12,18 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe import protobuf
-from wattscribe.streaming.onnxfile import Attribute, Node
-from wattscribe.streaming.onnxwrite import (
-    INITIALIZER,
-    INPUT,
-    NODE,
-    OUTPUT,
-    encode_node,
-    encode_port,
-    encode_tensor,
-    tensor,
-)
+from wattscribe.graph import wire
+from wattscribe.graph.model import INITIALIZER, INPUT, NODE, OUTPUT, Attribute, Node
+from wattscribe.graph.write import encode_node, encode_port, encode_tensor, tensor
 
 MELS = 80
 STRIDE = 4
@@ -137,17 +128,17 @@ def _model(
     metadata: Mapping[str, str],
 ) -> bytes:
     """ModelProto."""
-    graph = [protobuf.field(NODE, encode_node(node)) for node in nodes]
-    graph.append(protobuf.field(2, "random"))
-    graph += [protobuf.field(INITIALIZER, encode_tensor(tensor(name, values))) for name, values in weights.items()]
-    graph += [protobuf.field(INPUT, encode_port(*port)) for port in inputs]
-    graph += [protobuf.field(OUTPUT, encode_port(*port)) for port in outputs]
-    said = [protobuf.field(1, key) + protobuf.field(2, value) for key, value in metadata.items()]
+    graph = [wire.field(NODE, encode_node(node)) for node in nodes]
+    graph.append(wire.field(2, "random"))
+    graph += [wire.field(INITIALIZER, encode_tensor(tensor(name, values))) for name, values in weights.items()]
+    graph += [wire.field(INPUT, encode_port(*port)) for port in inputs]
+    graph += [wire.field(OUTPUT, encode_port(*port)) for port in outputs]
+    said = [wire.field(1, key) + wire.field(2, value) for key, value in metadata.items()]
     return b"".join(
         [
-            protobuf.field(_MODEL_IR, IR_VERSION),
-            protobuf.field(_MODEL_GRAPH, b"".join(graph)),
-            protobuf.field(_MODEL_OPSET, protobuf.field(2, OPSET)),
-            *(protobuf.field(_MODEL_METADATA, each) for each in said),
+            wire.field(_MODEL_IR, IR_VERSION),
+            wire.field(_MODEL_GRAPH, b"".join(graph)),
+            wire.field(_MODEL_OPSET, wire.field(2, OPSET)),
+            *(wire.field(_MODEL_METADATA, each) for each in said),
         ]
     )

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from wattscribe.errors import InputError, MissingExtraError, TrainingError
-from wattscribe.streaming.portable import portable
+from wattscribe.graph.portable import portable
 from wattscribe.training.config import EncoderConfig, TransducerConfig
 from wattscribe.training.encoder import Encoder, LayerState
 from wattscribe.training.joiner import Joiner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from wattscribe.compression.levers import (
     weights,
     width,
 )
+from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.recipe import Step, Value
 from wattscribe.errors import InputError
 
@@ -55,7 +56,7 @@ def _placed(candidate: Candidate, step: Step, calibration: Calibration) -> Candi
 
 def _joined(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
     model = candidate.model("encoder")
-    segments.join(model, step.component, step.tensors, step.options, calibration)
+    segments.join(_asked(model, step, step.component, calibration))
     return replace(candidate.with_model("encoder", model), segments=segments.joined(model))
 
 
@@ -69,7 +70,11 @@ def _sparse_numbers(before: Candidate, after: Candidate, step: Step) -> Mapping[
     return found
 
 
-def _on_model(change: Callable[[Any, str, Sequence[str], Mapping[str, Any], Calibration], None]) -> Apply:
+def _asked(model: Any, step: Step, component: str, calibration: Calibration) -> Asked:
+    return Asked(model=model, component=component, tensors=step.tensors, options=step.options, calibration=calibration)
+
+
+def _on_model(change: Callable[[Asked], None]) -> Apply:
     """A lever that changes the graph of each component that the step names."""
 
     def apply(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
@@ -77,7 +82,7 @@ def _on_model(change: Callable[[Any, str, Sequence[str], Mapping[str, Any], Cali
             if component not in COMPONENTS:
                 raise InputError(f"there is no component {component!r}", fix="One of: " + ", ".join(COMPONENTS))
             model = candidate.model(component)
-            change(model, component, step.tensors, step.options, calibration)
+            change(_asked(model, step, component, calibration))
             candidate = candidate.with_model(component, model)
         return candidate
 

@@ -6,15 +6,13 @@ onnxruntime's own Softplus was tried first: on a CPU its kernel takes longer tha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.linears import Index, add_constant, replace_nodes, sweep
-from wattscribe.errors import InputError
 
 LARGEST = 80.0
 """e⁸⁰ is still a float32; above it log(1 + eᵈ) is taken as 80. Activations of speech models stay below 30."""
@@ -31,14 +29,13 @@ class _Found:
     offset: Any | None = None
 
 
-def short_softplus(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def short_softplus(asked: Asked) -> None:
     """log(1 + eᵈ) in its two spellings → Log(1 + Exp(Min(d, 80))):
 
     torch.logaddexp(0, d): max(0, d) + log(1 + exp(−|0 − d|)); and log(1 + exp d), d where that overflows. In a Swoosh,
     log(1 + e^(x−a)) − m − c, the last subtraction goes into the constants: log(e^−c + e^(x−a−c)) − m.
     """
+    model = asked.model
     index = Index(model)
     groups = []
     for node in model.graph.node:
@@ -47,7 +44,7 @@ def short_softplus(
             if found is not None:
                 groups.append(_shorter(model, index, _swoosh(index, found)))
     if not groups:
-        raise InputError(f"the {component} spells no softplus out", fix="Leave this step away")
+        raise asked.nothing("spells no softplus out")
     replace_nodes(model, groups)
     sweep(model)
 
@@ -60,9 +57,9 @@ def _shorter(model: Any, index: Index, found: _Found) -> tuple[list[Any], list[A
     nodes: list[Any] = []
     value = found.value
     if found.shift is not None and found.offset is not None:
-        offset = _scalar(index, found.offset.input[1]) or 0.0
+        offset = index.scalar(found.offset.input[1]) or 0.0
         value = f"{base}/moved"
-        moved = np.array((_scalar(index, found.shift.input[1]) or 0.0) + offset, np.float32)
+        moved = np.array((index.scalar(found.shift.input[1]) or 0.0) + offset, np.float32)
         add_constant(model, f"{base}/shift", moved)
         nodes.append(helper.make_node("Sub", [found.shift.input[0], f"{base}/shift"], [value]))
     add_constant(model, f"{base}/largest", np.array(LARGEST, np.float32))
@@ -81,29 +78,24 @@ def _shorter(model: Any, index: Index, found: _Found) -> tuple[list[Any], list[A
 
 def _swoosh(index: Index, found: _Found) -> _Found:
     """The same with its surroundings, where they are those of a Swoosh."""
-    shift = index.maker.get(found.value)
+    shift = index.maker(found.value)
     minus = index.only_user(found.last.output[0], "Sub")
     offset = None if minus is None else index.only_user(minus.output[0], "Sub")
     if shift is None or shift.op_type != "Sub" or minus is None or offset is None:
         return found
-    constants = _scalar(index, shift.input[1]), _scalar(index, offset.input[1])
+    constants = index.scalar(shift.input[1]), index.scalar(offset.input[1])
     if None in constants or minus.input[0] != found.last.output[0] or offset.input[0] != minus.output[0]:
         return found
     return _Found(value=found.value, last=found.last, shift=shift, minus=minus, offset=offset)
 
 
-def _scalar(index: Index, name: str) -> float | None:
-    value = index.array(name)
-    return float(np.asarray(value).reshape(-1)[0]) if value is not None and value.size == 1 else None
-
-
 def _one_plus_exp(index: Index, log: Any) -> str | None:
     """The exponent of log(1 + exp(·))."""
-    total = index.maker.get(log.input[0])
-    if total is None or total.op_type != "Add" or 1.0 not in (_scalar(index, name) for name in total.input):
+    total = index.maker(log.input[0])
+    if total is None or total.op_type != "Add" or 1.0 not in (index.scalar(name) for name in total.input):
         return None
     for name in total.input:
-        made = index.maker.get(name)
+        made = index.maker(name)
         if made is not None and made.op_type == "Exp":
             return str(made.input[0])
     return None
@@ -115,8 +107,8 @@ def _guarded(index: Index, log: Any) -> _Found | None:
     last = next((user for user in index.users[log.output[0]] if user.op_type == "Where"), None)
     if value is None or last is None or last.input[2] != log.output[0] or last.input[1] != value:
         return None
-    test = index.maker.get(last.input[0])
-    infinite = test is not None and test.op_type == "Equal" and np.inf in [_scalar(index, n) for n in test.input]
+    test = index.maker(last.input[0])
+    infinite = test is not None and test.op_type == "Equal" and np.inf in [index.scalar(n) for n in test.input]
     return _Found(value=value, last=last) if infinite else None
 
 
@@ -124,24 +116,24 @@ def _logaddexp(index: Index, log: Any) -> _Found | None:
     """max(0, d) + log(1 + exp(−|d|))."""
     exponent = _one_plus_exp(index, log)
     last = index.only_user(log.output[0], "Add")
-    negative = None if exponent is None else index.maker.get(exponent)
+    negative = None if exponent is None else index.maker(exponent)
     if last is None or negative is None or negative.op_type != "Neg":
         return None
-    size = index.maker.get(negative.input[0])
+    size = index.maker(negative.input[0])
     if size is None or size.op_type != "Abs":
         return None
     other = next(name for name in last.input if name != log.output[0])
-    largest = index.maker.get(other)
+    largest = index.maker(other)
     if largest is None or largest.op_type not in ("Max", "Relu"):
         return None
-    values = [name for name in largest.input if _scalar(index, name) != 0.0]
+    values = [name for name in largest.input if index.scalar(name) != 0.0]
     if len(values) != 1:
         return None
-    difference = index.maker.get(size.input[0])
+    difference = index.maker(size.input[0])
     inner = size.input[0] == values[0] or (
         difference is not None
         and difference.op_type == "Sub"
         and list(difference.input)[1] == values[0]
-        and _scalar(index, difference.input[0]) == 0.0
+        and index.scalar(difference.input[0]) == 0.0
     )
     return _Found(value=str(values[0]), last=last) if inner else None

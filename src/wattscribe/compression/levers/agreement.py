@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wattscribe.graph.session import open_session, run
 from wattscribe.streaming.encoder import EncoderLayout, read_layout
-from wattscribe.streaming.session import open_session, run
 
 Array = NDArray[Any]
 CALLS = 3
@@ -30,7 +30,7 @@ def agree(original: Any, longer: Any, count: int) -> bool:
         frames = [first.call(noise[:, at * step : (at + 1) * step], (call * count + at) * step) for at in range(count)]
         if not _close(np.concatenate(frames, axis=1), second.call(noise, call * count * step)):
             return False
-        if not all(_close(first.states[name], second.states[name]) for name in first.states):
+        if not all(map(_close, first.states, second.states)):
             return False
     return True
 
@@ -49,20 +49,10 @@ class _Encoder:
         self.net = open_session(self.path, model=model.SerializeToString())
         self.layout: EncoderLayout = read_layout(self.net, self.path)
         self.streams = _STREAMS if self.layout.batchable else 1
-        self.states: dict[str, Array] = {}
-        for spec in self.layout.states:
-            shape = list(spec.shape)
-            if spec.batch_axis is not None:
-                shape[spec.batch_axis] = self.streams
-            self.states[spec.name] = np.zeros(shape, spec.dtype)
+        self.states = [spec.zeros(self.streams) for spec in self.layout.states]
 
     def call(self, audio: Array, clock: int) -> Array:
-        layout = self.layout
-        feeds = {layout.audio.name: audio, **self.states}
-        for port, value in ((layout.lengths, audio.shape[1]), (layout.clock, clock)):
-            if port is not None:
-                feeds[port.name] = np.full(self.streams, value, port.dtype)
-        outputs = {each.name: each.output for each in layout.states}
-        frames, *left = run(self.net, self.path, [layout.output, *outputs.values()], feeds)
-        self.states = dict(zip(outputs, left, strict=True))
+        feeds = self.layout.feeds(audio, [clock] * self.streams, self.states)
+        outputs = [self.layout.output, *(each.output for each in self.layout.states)]
+        frames, *self.states = run(self.net, self.path, outputs, feeds)
         return np.asarray(frames)

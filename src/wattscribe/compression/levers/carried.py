@@ -6,7 +6,7 @@ same layer computed at the call before, the second copy of an unrolled graph can
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.compression.linears import Index
+from wattscribe.compression.linears import Index, copied
+from wattscribe.graph.inner_values import InnerValues
+from wattscribe.graph.read import parse_model
+from wattscribe.graph.session import open_session
 from wattscribe.streaming.encoder import EncoderLayout, read_layout
-from wattscribe.streaming.session import open_session, run
 
 Array = NDArray[Any]
 MOVES = frozenset(("Identity", "Slice", "Concat", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Pad"))
@@ -61,82 +63,49 @@ class Graph:
 
 def carried(model: Any) -> Graph:
     """Look at the graph and run it twice. Raises ModelError for a graph that is no streaming encoder."""
-    from onnx import ModelProto
-
-    index = Index(model)
-    plain = ModelProto()
-    plain.CopyFrom(model)
-    path = Path("encoder.onnx")
-    layout = read_layout(open_session(path, model=plain.SerializeToString()), path)
+    index, path = Index(model), Path("encoder.onnx")
+    data = model.SerializeToString()
+    layout = read_layout(open_session(path, model=data), path)
     states = {each.name: each.output for each in layout.states}
     values, constants = _constants(index)
-    shown = _shown(model, constants)
-    first, feeds = _trial(plain, shown, layout, path)
-    second, _ = _trial(plain, shown, layout, path, {name: first[output] for name, output in states.items()})
+    feeds = _noise(layout, 0)
+    trial = InnerValues(parse_model(data, path), feeds)
+    first = {name: value for name, value in trial.values.items() if name not in constants}
+    second = trial.run(_noise(layout, 1, [first[output] for output in states.values()]))
     epilogue = _epilogue(index, states)
     prologue = _prologue(model, index, states, constants) - set(states.values())
     left = {name: first[name] for name in epilogue}
     return Graph(
-        model=model, nodes=tuple(_copied(node) for node in model.graph.node), audio=layout.audio.name,
+        model=model, nodes=tuple(copied(model.graph.node)), audio=layout.audio.name,
         inputs=frozenset(each.name for each in model.graph.input), outputs=tuple(each.name for each in model.graph.output),
         states=states, clocks={} if layout.clock is None else {layout.clock.name: layout.clock.dtype},
         constants=frozenset(constants), values=values,
-        shapes={**{name: value.shape for name, value in first.items()}, **{n: v.shape for n, v in feeds.items()},
-                **{name: value.shape for name, value in values.items()}},
+        shapes={**{name: value.shape for name, value in first.items()}, **{name: value.shape for name, value in values.items()}},
         prologue=frozenset(prologue), epilogue=frozenset(epilogue),
         stands_for={name: same for name in prologue if (same := _same(second[name], left)) is not None},
         opset=next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx")),
     )  # fmt: skip
 
 
-def _copied(node: Any) -> Any:
-    made = type(node)()
-    made.CopyFrom(node)
-    return made
-
-
 def _constants(index: Index) -> tuple[dict[str, Array], set[str]]:
     """Values of constants, and the names of all that depends on constants alone."""
-    values = {name: value for name in index.constants if (value := index.array(name)) is not None}
+    values = {name: value for name in index.constants if (value := index.constant(name)) is not None}
     names = set(values)
-    for node in index.model.graph.node:
+    for node in index.nodes:
         if all(name in names for name in node.input if name):
             names.update(node.output)
     return values, names
 
 
-def _shown(model: Any, constants: set[str]) -> list[str]:
-    return [name for node in model.graph.node for name in node.output if name and name not in constants]
-
-
-def _trial(
-    plain: Any, shown: list[str], layout: EncoderLayout, path: Path, given: Mapping[str, Array] | None = None
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """(every inner value, the inputs) of one call on noise."""
-    from onnx import ModelProto, ValueInfoProto
-
-    model = ModelProto()
-    model.CopyFrom(plain)
-    known = {each.name for each in model.graph.output}
-    model.graph.output.extend(ValueInfoProto(name=name) for name in shown if name not in known)
-    generator = np.random.default_rng(0 if given is None else 1)
+def _noise(layout: EncoderLayout, seed: int, states: Sequence[Array] | None = None) -> dict[str, Array]:
+    """The inputs of one call of several streams, where the graph takes several; states are noise too, where none are given."""
+    generator = np.random.default_rng(seed)
     streams = _STREAMS if layout.batchable else 1
-    feeds: dict[str, Array] = {
-        layout.audio.name: generator.standard_normal((streams, layout.segment_frames, layout.feature_dim)).astype(
-            np.float32
-        )
-    }
-    for spec in layout.states:
-        shape = list(spec.shape)
-        if spec.batch_axis is not None:
-            shape[spec.batch_axis] = streams
-        noise = generator.standard_normal(shape).astype(spec.dtype)
-        feeds[spec.name] = noise if given is None else given[spec.name]
-    for port, value in ((layout.lengths, layout.segment_frames), (layout.clock, 0)):
-        if port is not None:
-            feeds[port.name] = np.full(streams, value, port.dtype)
-    session = open_session(path, model=model.SerializeToString())
-    return dict(zip(shown, run(session, path, shown, feeds), strict=True)), feeds
+    features = generator.standard_normal((streams, layout.segment_frames, layout.feature_dim)).astype(np.float32)
+    if states is None:
+        zeros = [spec.zeros(streams) for spec in layout.states]
+        states = [generator.standard_normal(each.shape).astype(each.dtype) for each in zeros]
+    return layout.feeds(features, [0] * streams, states)
 
 
 def _prologue(model: Any, index: Index, states: Mapping[str, str], constants: set[str]) -> set[str]:
@@ -153,11 +122,11 @@ def _epilogue(index: Index, states: Mapping[str, str]) -> set[str]:
     waiting = list(states.values())
     while waiting:
         name = waiting.pop()
-        node = index.maker.get(name)
+        node = index.maker(name)
         if node is None or name in found:
             continue
         if node.op_type in MOVES:
-            waiting.extend(each for each in node.input if each in index.maker)
+            waiting.extend(each for each in node.input if index.maker(each) is not None)
         if node.op_type in MOVES or name in states.values():
             found.add(name)
     return found

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wattscribe.compression.calibrate import Calibration, Feeds
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.levers.quiet import quiet
+from wattscribe.compression.calibrate import Feeds
+from wattscribe.compression.levers.tools import Asked, name_nodes, written_by_quantiser
 from wattscribe.compression.linears import Index, sweep
 from wattscribe.errors import InputError
 
@@ -19,26 +16,22 @@ def convolutions(model: Any) -> list[str]:
     index = Index(model)
     found = []
     for node in model.graph.node:
-        weight = index.array(node.input[1]) if node.op_type == "Conv" else None
+        weight = index.constant(node.input[1]) if node.op_type == "Conv" else None
         if weight is not None and str(weight.dtype) == "float32":
             found.append(str(node.output[0]))
     return found
 
 
-def static_int8(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def static_int8(asked: Asked) -> None:
     """QuantizeLinear → QLinearConv → DequantizeLinear, a scale per output channel. Options: method, percentile, feeds.
 
     Weights take 7 of the 8 bits: CPUs without VNNI add pairs of products in 16 bits, and with 8 the sums clip, in noise above all
     (zipformer, noisy chapter: WER +3.5 points with 8 bits, +0.2 with 7)."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    names = set(chosen(convolutions(model), tensors, component))
-    if not names:
-        raise InputError(f"the {component} has no float convolution", fix="Leave this step away")
-    for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
+    model, options = asked.model, asked.options
+    names = set(asked.chosen(convolutions(model), "has no float convolution"))
+    name_nodes(model)
     nodes = [node.name for node in model.graph.node if node.output and node.output[0] in names]
     methods = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
     method = str(options.get("method", "percentile"))
@@ -47,27 +40,21 @@ def static_int8(
     extra: dict[str, Any] = {"ActivationSymmetric": False, "WeightSymmetric": True}
     if method == "percentile":
         extra["CalibPercentile"] = float(options.get("percentile", 99.99))
-    feeds = (calibration.feeds_of(model) if component == "encoder" else calibration.feeds(component))[
-        : int(options.get("feeds", 64))
+    calibration, count = asked.calibration, int(options.get("feeds", 64))
+    feeds = (calibration.feeds_of(model) if asked.component == "encoder" else calibration.feeds(asked.component))[
+        :count
     ]
     original = {each.name for each in model.graph.output}
-    _only_convolutions_of(model, nodes)
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
-        made = Path(folder) / "static.onnx"
+    # the calibrator adds an output per convolution, chosen or not: types that it cannot infer would stop it
+    with written_by_quantiser(asked) as path:
         quantize_static(
-            model, str(made), _Reader(feeds), quant_format=QuantFormat.QOperator, op_types_to_quantize=["Conv"],
+            model, path, _Reader(feeds), quant_format=QuantFormat.QOperator, op_types_to_quantize=["Conv"],
             per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, reduce_range=True,
             nodes_to_quantize=nodes, calibrate_method=methods[method], extra_options=extra,
         )  # fmt: skip
-        model.ParseFromString(made.read_bytes())
     if {each.name for each in model.graph.output} != original:
-        raise InputError(f"onnxruntime's quantiser changed the outputs of the {component}")
+        raise InputError(f"onnxruntime's quantiser changed the outputs of the {asked.component}")
     sweep(model)
-
-
-def _only_convolutions_of(model: Any, nodes: Sequence[str]) -> None:
-    """onnxruntime's calibrator adds an output per convolution, chosen or not; types that it cannot infer stop it."""
-    del model.graph.value_info[:]
 
 
 class _Reader:

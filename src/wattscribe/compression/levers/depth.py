@@ -6,18 +6,16 @@ calibration audio, needs an eighth of them where the block is four times as wide
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from wattscribe.compression.calibrate import Calibration, Crossed
-from wattscribe.compression.levers.choose import chosen
+from wattscribe.compression.calibrate import Crossed
+from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import linears, make_float, remove, sweep
 from wattscribe.compression.rounding import Weights
-from wattscribe.errors import InputError
 
 _DAMPING = 1e-5
 """Part of the mean diagonal that is added to it: inputs are nearly collinear (stacked frames), rows are many."""
@@ -33,20 +31,15 @@ def blocks(model: Any) -> dict[str, str]:
     }
 
 
-def linearise(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def linearise(asked: Asked) -> None:
     """The remaining map bears the name of the last one."""
+    model, component = asked.model, asked.component
     found = blocks(model)
-    names = chosen(found, tensors, component)
-    if not names:
-        raise InputError(
-            f"the {component} has no block of two maps that one could stand for", fix="Leave this step away"
-        )
+    names = asked.chosen(found, "has no block of two maps that one could stand for")
     maps = linears(model)
     for name in names:
         first, last = maps[found[name]], maps[name]
-        weight, bias = fitted(calibration.crossed(component, first.source, last.output))
+        weight, bias = fitted(asked.calibration.crossed(component, first.source, last.output))
         make_float(model, [replace(last, source=first.source, weight=weight, bias=bias)])
     sweep(model)
     remove(model, [found[name] for name in names])

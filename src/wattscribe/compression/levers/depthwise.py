@@ -6,28 +6,23 @@ reordering (measured with onnxruntime 1.31: 26 µs → 7 µs for 256 channels, 9
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.linears import Index, add_constant, replace_nodes, sweep
+from wattscribe.compression.levers.tools import Asked
+from wattscribe.compression.linears import Index, add_constant, option, replace_nodes, sweep
 from wattscribe.errors import InputError
 
 _TURN = [0, 2, 1]
 
 
-def in_planes(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def in_planes(asked: Asked) -> None:
     """Every float convolution with one filter per channel. Raises InputError where there is none."""
+    model = asked.model
     index = Index(model)
     found = {node.output[0]: node for node in model.graph.node if _depthwise(index, node)}
-    names = chosen(found, tensors, component)
-    if not names:
-        raise InputError(f"the {component} has no depthwise convolution over time", fix="Leave this step away")
+    names = asked.chosen(found, "has no depthwise convolution over time")
     add_constant(model, "depthwise/second", np.array([2], np.int64))
     add_constant(model, "depthwise/last", np.array([3], np.int64))
     groups = [_written(model, index, found[name]) for name in names]
@@ -36,16 +31,10 @@ def in_planes(
 
 
 def _depthwise(index: Index, node: Any) -> bool:
-    weight = index.array(node.input[1]) if node.op_type == "Conv" and not node.domain else None
+    weight = index.constant(node.input[1]) if node.op_type == "Conv" and not node.domain else None
     if weight is None or weight.ndim != 3 or weight.shape[1] != 1 or weight.dtype != np.float32:
         return False
-    return bool(_option(node, "group", 1) == weight.shape[0] and weight.shape[2] > 1)
-
-
-def _option(node: Any, name: str, default: Any) -> Any:
-    from onnx import helper
-
-    return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
+    return bool(option(node, "group", 1) == weight.shape[0] and weight.shape[2] > 1)
 
 
 def _written(model: Any, index: Index, node: Any) -> tuple[list[Any], list[Any]]:
@@ -53,9 +42,9 @@ def _written(model: Any, index: Index, node: Any) -> tuple[list[Any], list[Any]]
     from onnx import helper
 
     base = node.output[0]
-    before, after = index.maker.get(node.input[0]), index.only_user(base, "Transpose")
-    turned = before is not None and before.op_type == "Transpose" and list(_option(before, "perm", [])) == _TURN
-    back = after is not None and list(_option(after, "perm", [])) == _TURN and base not in _outputs(model)
+    before, after = index.maker(node.input[0]), index.only_user(base, "Transpose")
+    turned = before is not None and before.op_type == "Transpose" and list(option(before, "perm", [])) == _TURN
+    back = after is not None and list(option(after, "perm", [])) == _TURN
     nodes = []
     if turned and before is not None:
         nodes = [
@@ -78,24 +67,20 @@ def _written(model: Any, index: Index, node: Any) -> tuple[list[Any], list[Any]]
 def _convolution(model: Any, index: Index, node: Any) -> Any:
     from onnx import helper
 
-    base, weight = node.output[0], index.array(node.input[1])
+    base, weight = node.output[0], index.constant(node.input[1])
     if weight is None:
         raise InputError(f"{base!r} has no constant weights")
     add_constant(model, f"{base}/taps", weight[..., None])
     options: dict[str, Any] = {"group": weight.shape[0], "kernel_shape": [weight.shape[2], 1]}
     for name, alone in (("strides", 1), ("dilations", 1)):
-        options[name] = [*_option(node, name, [1]), alone]
-    mode = _option(node, "auto_pad", b"NOTSET")
+        options[name] = [*option(node, name, [1]), alone]
+    mode = option(node, "auto_pad", b"NOTSET")
     if mode not in (b"NOTSET", b"VALID"):
         raise InputError(f"{base!r} pads by {mode.decode()}", fix="Leave this step away")
-    first, last = _option(node, "pads", [0, 0])
+    first, last = option(node, "pads", [0, 0])
     options["pads"] = [first, 0, last, 0]
     inputs = [f"{base}/plane", f"{base}/taps", *node.input[2:]]
     return helper.make_node("Conv", inputs, [f"{base}/made"], **options)
-
-
-def _outputs(model: Any) -> set[str]:
-    return {each.name for each in model.graph.output}
 
 
 __all__ = ["in_planes"]

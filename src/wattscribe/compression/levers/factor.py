@@ -6,15 +6,11 @@ the layer's output at that rank, so nothing is left to be re-fitted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.linears import PRODUCT, add_constant, linears, removed, replace_nodes, sweep
+from wattscribe.compression.levers.tools import Asked
+from wattscribe.compression.linears import PRODUCT, add_constant, linears, replace_nodes, sweep
 from wattscribe.compression.rounding import DAMPING
 from wattscribe.errors import InputError
 
@@ -23,23 +19,22 @@ INNER = "/thin"
 """Ends the name of the value between the two maps, which are linear maps of the graph themselves."""
 
 
-def low_rank(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def low_rank(asked: Asked) -> None:
     """Options: keep, the part of the map's weights that remains (0 to 1)."""
     from onnx import helper
 
-    keep = float(options.get("keep", 0.5))
+    model = asked.model
+    keep = float(asked.options.get("keep", 0.5))
     if not 0 < keep < 1:
         raise InputError(f"keep is {keep}", fix="It must lie between 0 and 1")
     maps = linears(model)
-    names = [name for name in chosen(maps, tensors, component, removed(model)) if rank_for(maps[name].shape, keep) >= 1]
+    names = [name for name in asked.meant(maps) if rank_for(maps[name].shape, keep) >= 1]
     if not names:
-        raise InputError(f"the {component} has no linear map that large", fix="Leave this step away")
+        raise asked.nothing("has no linear map that large")
     groups = []
     for name in names:
         each = maps[name]
-        gram = calibration.moments(component, each.source).gram
+        gram = asked.calibration.moments(asked.component, each.source).gram
         first, second = factorise(each.weight, gram, rank_for(each.shape, keep))
         inner = f"{each.name}{INNER}"
         add_constant(model, f"{inner}.weight", first)

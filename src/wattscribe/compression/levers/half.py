@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.linears import Index, add_constant
-from wattscribe.errors import InputError
+from wattscribe.compression.levers.tools import Asked
+from wattscribe.compression.linears import Index, add_constant, put
 
 SMALLEST_BYTES = 256
 """Smaller ones cost more in operators than they save."""
@@ -21,20 +16,17 @@ _NEED_CONSTANTS = (
 )  # fmt: skip
 
 
-def fp16(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def fp16(asked: Asked) -> None:
     """Weight → Cast to float32 → its readers. A CPU unpacks once at load; a device with 16-bit units reads half the bytes."""
     from onnx import helper
 
+    model = asked.model
     index = Index(model)
     found = [each.name for each in model.graph.initializer if _fits(index, each.name)]
-    names = chosen(found, tensors, component)
-    if not names:
-        raise InputError(f"the {component} has no float32 weights of {SMALLEST_BYTES} bytes left", fix="Leave it away")
+    names = asked.chosen(found, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
     casts = []
     for name in names:
-        values = index.array(name)
+        values = index.constant(name)
         if values is None:
             continue
         half = f"{name}/half"
@@ -43,13 +35,11 @@ def fp16(
                 model.graph.initializer.remove(each)
         add_constant(model, half, values.astype(np.float16))
         casts.append(helper.make_node("Cast", [half], [name], name=f"{name}/lift", to=1))
-    rest = [type(node).FromString(node.SerializeToString()) for node in model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *rest])
+    put(model.graph.node, [*casts, *model.graph.node])
 
 
 def _fits(index: Index, name: str) -> bool:
-    values = index.array(name)
+    values = index.constant(name)
     if values is None or values.dtype != np.float32 or values.nbytes < SMALLEST_BYTES:
         return False
     if any(user.op_type in _NEED_CONSTANTS for user in index.users[name]):

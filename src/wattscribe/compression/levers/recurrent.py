@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.levers.quiet import quiet
 from wattscribe.compression.levers.sharing import fold_constants
+from wattscribe.compression.levers.tools import Asked, name_nodes, written_by_quantiser
 from wattscribe.compression.linears import Index, sweep
 from wattscribe.errors import InputError
 
@@ -22,7 +17,7 @@ def lstms(model: Any) -> dict[str, Any]:
     """
     index = Index(model)
     weights = [name for node in model.graph.node if node.op_type == "LSTM" for name in node.input[1:3]]
-    if any(index.array(name) is None for name in weights) and fold_constants(model):
+    if any(index.constant(name) is None for name in weights) and fold_constants(model):
         index = Index(model)
     return {
         next(name for name in node.output if name): node
@@ -35,31 +30,24 @@ def _quantisable(index: Index, node: Any) -> bool:
     """onnxruntime's quantiser drops `layout`, and its kernel knows the default alone."""
     if any(each.name == "layout" and each.i for each in node.attribute):
         return False
-    weights = [index.array(name) for name in node.input[1:3]]
+    weights = [index.constant(name) for name in node.input[1:3]]
     return all(each is not None and str(each.dtype) == "float32" and each.ndim == 3 for each in weights)
 
 
-def dynamic_int8(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def dynamic_int8(asked: Asked) -> None:
     """LSTM → DynamicQuantizeLSTM, a scale per gate and cell. Weights take 7 bits, as in `weights.dynamic_int8`."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model = asked.model
     found = lstms(model)
-    names = chosen(found, tensors, component)
-    if not names:
-        raise InputError(f"the {component} has no float LSTM", fix="Leave this step away")
-    for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
+    names = asked.chosen(found, "has no float LSTM")
+    name_nodes(model)
     nodes = [found[name].name for name in names]
-    del model.graph.value_info[:]
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
-        made = Path(folder) / "lstm.onnx"
+    with written_by_quantiser(asked) as path:
         quantize_dynamic(
-            model, str(made), op_types_to_quantize=["LSTM"], per_channel=True, weight_type=QuantType.QInt8,
+            model, path, op_types_to_quantize=["LSTM"], per_channel=True, weight_type=QuantType.QInt8,
             reduce_range=True, nodes_to_quantize=nodes, extra_options={"WeightSymmetric": True},
         )  # fmt: skip
-        model.ParseFromString(made.read_bytes())
     left = lstms(model)
     kept = [name for name in names if name in left]
     if kept:

@@ -8,16 +8,16 @@ Maps that quantise their input as it comes take one range for all copies: there 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.levers.agreement import agree
 from wattscribe.compression.levers.carried import Graph, carried
 from wattscribe.compression.levers.stacking import stackable
+from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.levers.windows import widen
 from wattscribe.compression.linears import sweep
 from wattscribe.errors import InputError
@@ -26,13 +26,14 @@ KEY = "wattscribe_segments_per_call"
 """Metadata: the runtime needs it to end an utterance where the original would have ended it."""
 
 
-def join(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def join(asked: Asked) -> None:
     """Options: count, how many segments one call takes (2 or more); unroll, also where one long segment would do the same."""
+    model, options = asked.model, asked.options
     count = int(options.get("count", 2))
-    if count < 2 or component != "encoder":
-        raise InputError(f"{count} segments of the {component} cannot be joined", fix="Join 2 or more of the encoder")
+    if count < 2 or asked.component != "encoder":
+        raise InputError(
+            f"{count} segments of the {asked.component} cannot be joined", fix="Join 2 or more of the encoder"
+        )
     told = {each.key: each for each in model.metadata_props}
     if KEY in told:
         raise InputError("the encoder's segments are joined already", fix="Start from the original")

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.linears import Index, add_constant, sweep
-from wattscribe.errors import InputError
 
 _INDEX_INPUTS = {"Gather": 1, "GatherElements": 1}
 """Operators that take 32-bit indices as well as 64-bit ones, and where."""
 
 
-def share_equal(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def share_equal(asked: Asked) -> None:
     """Weights of equal type, shape and bytes become one: tied embeddings, repeated positions."""
+    model = asked.model
     first: dict[str, str] = {}
     renamed: dict[str, str] = {}
     from onnx import numpy_helper
@@ -31,21 +29,20 @@ def share_equal(
             renamed[each.name] = first[key]
         first.setdefault(key, each.name)
     if not renamed:
-        raise InputError(f"the {component} stores nothing twice", fix="Leave this step away")
+        raise asked.nothing("stores nothing twice")
     for node in model.graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = renamed.get(name, name)
     sweep(model)
 
 
-def narrow_indices(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def narrow_indices(asked: Asked) -> None:
     """Constant int64 indices of lookups, all within 32 bits."""
+    model = asked.model
     index = Index(model)
     changed: set[str] = set()
     for each in list(model.graph.initializer):
-        values = index.array(each.name)
+        values = index.constant(each.name)
         users = index.users[each.name]
         if values is None or values.dtype != np.int64 or values.size < 16 or not users:
             continue
@@ -58,17 +55,15 @@ def narrow_indices(
             add_constant(model, each.name, values.astype(np.int32))
             changed.add(each.name)
     if not changed:
-        raise InputError(f"the {component} has no 64-bit indices that could be 32-bit", fix="Leave this step away")
+        raise asked.nothing("has no 64-bit indices that could be 32-bit")
     for value in [each for each in model.graph.value_info if each.name in changed]:
         model.graph.value_info.remove(value)
 
 
-def fold(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def fold(asked: Asked) -> None:
     """Nodes whose inputs are all constant are computed here, where that stores no more bytes than it takes away."""
-    if not fold_constants(model):
-        raise InputError(f"the {component} computes nothing from constants alone", fix="Leave this step away")
+    if not fold_constants(asked.model):
+        raise asked.nothing("computes nothing from constants alone")
 
 
 def fold_constants(model: Any) -> bool:
@@ -82,10 +77,10 @@ def fold_constants(model: Any) -> bool:
         progress = False
         index = Index(model)
         for node in list(model.graph.node):
-            given = [index.array(name) for name in node.input if name]
+            given = [index.constant(name) for name in node.input if name]
             if node.op_type in _NOT_FOLDED or node.domain or not given or any(each is None for each in given):
                 continue
-            feeds = {name: index.array(name) for name in node.input if name}
+            feeds = {name: index.constant(name) for name in node.input if name}
             graph = _one_node(model, node, feeds)
             values = ReferenceEvaluator(graph).run(None, feeds)
             if sum(np.asarray(value).nbytes for value in values) > sum(

@@ -10,22 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
+from wattscribe.compression.levers.tools import Asked, chosen
 from wattscribe.compression.linears import linears, make_float, sweep
 from wattscribe.errors import InputError
 
 Weights = NDArray[np.float32]
 
 
-def sparsify(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def sparsify(asked: Asked) -> None:
     """Options: keep (part of weights that stays) or n and m; threshold (one magnitude for all tensors)."""
+    model, options = asked.model, asked.options
     maps = linears(model)
-    names = chosen(maps, tensors, component)
-    if not names:
-        raise InputError(f"the {component} has no linear map", fix="Leave this step away")
+    names = asked.chosen(maps, "has no linear map")
     changed = []
     for name in names:
         each = maps[name]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.levers.quiet import quiet
-from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, removed, sweep
+from wattscribe.compression.levers.tools import Asked, name_nodes, quiet, written_by_quantiser
+from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, sweep
 from wattscribe.compression.rounding import Weights, best_scale, descended, gptq, nearest
 from wattscribe.errors import InputError
 
@@ -24,32 +21,28 @@ SEVEN_BITS = 64
 products, and onnxruntime's `reduce_range` gives this range. Measured in docs/compress.md, 8 bits on x86."""
 
 
-def dynamic_int8(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def dynamic_int8(asked: Asked) -> None:
     """DynamicQuantizeLinear → MatMulInteger, a scale per output. Option: rounding = gptq | nearest.
 
     Weights take 7 of the 8 bits, so that no CPU clips sums: the bit costs less than clipping does, and little where none clips.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    model, component = asked.model, asked.component
     maps = linears(model)
-    names = [name for name in chosen(maps, tensors, component, removed(model)) if maps[name].form == "float"]
+    names = [name for name in asked.meant(maps) if maps[name].form == "float"]
     if not names:
-        raise InputError(f"the {component} has no float linear map left", fix="Leave this step away")
+        raise asked.nothing("has no float linear map left")
     nodes = make_float(model, [maps[name] for name in names])
-    del model.graph.value_info[:]
-    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder, quiet(component):
-        made = Path(folder) / "dynamic.onnx"
+    with written_by_quantiser(asked) as path:
         quantize_dynamic(
-            model, str(made), op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8,
+            model, path, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8,
             reduce_range=True, nodes_to_quantize=list(nodes.values()),
             extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
         )  # fmt: skip
-        model.ParseFromString(made.read_bytes())
-    if _rounding(options) == "gptq":
+    if _rounding(asked.options) == "gptq":
         for name in names:
-            _refit_int8(model, maps[name], component, calibration)
+            _refit_int8(model, maps[name], component, asked.calibration)
     sweep(model)
 
 
@@ -64,8 +57,8 @@ def _refit_int8(model: Any, before: Linear, component: str, calibration: Calibra
     index = Index(model)
     integer = next(node for node in linears(model)[before.name].nodes if node.op_type == "MatMulInteger")
     product = next(node for node in linears(model)[before.name].nodes if node.op_type == "Mul")
-    scale_name = next(name for name in product.input if index.array(name) is not None)
-    scale = index.array(scale_name)
+    scale_name = next(name for name in product.input if index.constant(name) is not None)
+    scale = index.constant(scale_name)
     if scale is None:
         raise InputError(f"{before.name!r} has no constant scale")
     gram = known_gram(before, component, calibration)
@@ -80,22 +73,20 @@ def known_gram(linear: Linear, component: str, calibration: Calibration) -> NDAr
     return moments.gram if moments is not None and len(moments.gram) == linear.shape[0] else None
 
 
-def blockwise(
-    model: Any, component: str, tensors: Sequence[str], options: Mapping[str, Any], calibration: Calibration
-) -> None:
+def blockwise(asked: Asked) -> None:
     """MatMulNBits. Options: bits 4 or 8, block, rounding, accuracy (onnxruntime's accuracy_level: 4 multiplies in int8)."""
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
+    model, component, options = asked.model, asked.component, asked.options
     bits, block = int(options.get("bits", 4)), int(options.get("block", 32))
     if bits not in (4, 8) or block not in BLOCKS:
         raise InputError(f"{bits} bits in blocks of {block} cannot be run", fix=f"Bits 4 or 8, block one of {BLOCKS}")
     maps = linears(model)
-    names = [name for name in chosen(maps, tensors, component, removed(model)) if maps[name].form != "nbits"]
+    names = [name for name in asked.meant(maps) if maps[name].form != "nbits"]
     if not names:
-        raise InputError(f"the {component} has no linear map left for it", fix="Leave this step away")
+        raise asked.nothing("has no linear map left for it")
     nodes = set(make_float(model, [maps[name] for name in names]).values())
-    for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
+    name_nodes(model)
     others = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.name not in nodes]
     with quiet(component):
         quantiser = MatMulNBitsQuantizer(
@@ -108,7 +99,7 @@ def blockwise(
         model.CopyFrom(made)
     _bias_names(model, names)
     for name in names:
-        _refit_blocks(model, maps[name], component, bits, block, _rounding(options), calibration)
+        _refit_blocks(model, maps[name], component, bits, block, _rounding(options), asked.calibration)
     sweep(model)
 
 
@@ -128,7 +119,7 @@ def _refit_blocks(
     key = (component, before.name, bits, block, rounding, hashlib.sha256(before.weight.tobytes()).digest())
     codes, scales = calibration.kept(key, lambda: block_codes(before.weight, gram, bits, block, rounding)[:2])
     add_constant(model, node.input[1], pack(codes + (1 << (bits - 1)), bits, block))
-    stored = Index(model).array(node.input[2])
+    stored = Index(model).constant(node.input[2])
     shape = scales.T.shape if stored is None else stored.shape
     add_constant(model, node.input[2], np.ascontiguousarray(scales.T).reshape(shape).astype(np.float32))
 

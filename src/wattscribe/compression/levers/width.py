@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
-from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.linears import Index, Linear, linears, make_float, removed, sweep
+from wattscribe.compression.levers.tools import chosen
+from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, removed, sweep
 from wattscribe.compression.recipe import Step
 from wattscribe.compression.rounding import DAMPING
 from wattscribe.errors import InputError
@@ -64,7 +64,6 @@ def pairs(model: Any) -> dict[str, str]:
 def _sole_reader(index: Index, linear: Linear, maps: dict[str, Linear]) -> str | None:
     """The one map that everything computed from `linear` by element-wise operators flows into, else None."""
     by_value = {name: each.name for each in maps.values() for node in each.nodes for name in node.output}
-    outputs = {each.name for each in index.model.graph.output}
     readers: set[str] = set()
     seen: set[str] = set()
     between: list[Any] = []
@@ -74,7 +73,7 @@ def _sole_reader(index: Index, linear: Linear, maps: dict[str, Linear]) -> str |
         if name in seen:
             continue
         seen.add(name)
-        if name in outputs:
+        if name in index.outputs:
             return None
         for user in index.users[name]:
             owner = by_value.get(user.output[0])
@@ -95,7 +94,7 @@ def _sole_reader(index: Index, linear: Linear, maps: dict[str, Linear]) -> str |
 def _nothing_beside(index: Index, user: Any, seen: set[str], width: int) -> bool:
     """Inputs are constants of one element or of the width (a bias), or flow from the same map."""
     for name in user.input:
-        value = index.array(name) if name else None
+        value = index.constant(name) if name else None
         if name and name not in seen and (value is None or value.size not in (1, width)):
             return False
     return True
@@ -115,8 +114,6 @@ def _prune_pair(model: Any, component: str, name: str, keep: float, refit: bool,
 
 def _cut_biases(model: Any, first: Linear, width: int, kept: NDArray[np.intp]) -> None:
     """Constants of the width on the way from the pruned map lose the same channels; shared ones get a copy."""
-    from wattscribe.compression.linears import add_constant
-
     index = Index(model)
     waiting, seen = [first.output], set()
     while waiting:
@@ -128,7 +125,7 @@ def _cut_biases(model: Any, first: Linear, width: int, kept: NDArray[np.intp]) -
             if user.op_type not in _ELEMENTWISE or user.op_type == "DynamicQuantizeLinear":
                 continue
             for place, other in enumerate(user.input):
-                value = index.array(other)
+                value = index.constant(other)
                 if value is not None and value.size == width and value.size > 1:
                     cut = f"{other}/{first.name}/kept"
                     add_constant(model, cut, np.take(value, kept, axis=value.ndim - 1))
@@ -171,8 +168,8 @@ def _projection(model: Any, part: str) -> str:
     by_output = {each.output: each.name for each in linears(model).values()}
     name = model.graph.output[0].name
     while name not in by_output:
-        node = index.maker.get(name)
-        moving = [] if node is None else [each for each in node.input if index.array(each) is None]
+        node = index.maker(name)
+        moving = [] if node is None else [each for each in node.input if index.constant(each) is None]
         if node is not None and node.op_type in ("Concat", "Split"):  # segments joined in one call
             moving = moving[:1]
         if node is None or node.op_type not in ("Add", "Identity", "Concat", "Split") or len(moving) != 1:
@@ -189,10 +186,10 @@ def _meets(index: Index, source: str, inputs: set[str]) -> bool:
         if name in inputs:
             reached.add(name)
             continue
-        made = index.maker.get(name)
+        made = index.maker(name)
         if made is None or made.op_type not in _ELEMENTWISE:
             return False
-        waiting.extend(each for each in made.input if index.array(each) is None)
+        waiting.extend(each for each in made.input if index.constant(each) is None)
     return reached == inputs
 
 

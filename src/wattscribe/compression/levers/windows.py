@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 
 from wattscribe.compression.levers.carried import Graph
-from wattscribe.compression.linears import add_constant
+from wattscribe.compression.levers.stacking import operands_of
+from wattscribe.compression.linears import add_constant, copied, option, put
 from wattscribe.errors import InputError
+from wattscribe.graph.read import parse_node
+from wattscribe.graph.rules import RULES
 
 HIDDEN = -1e4
 """Added to the score of a key that a frame must not see: exp() of it is 0 in float32, and float16 can hold it."""
@@ -31,12 +34,10 @@ def widen(graph: Graph, count: int, taken: int, shift: int) -> None:
         raise InputError("segments that overlap cannot become one")
     wide = Wide(graph=graph, count=count)
     wide.axes[graph.audio] = {1: (taken, count * taken)}
-    for node in graph.nodes:
-        copied = type(node)()
-        copied.CopyFrom(node)
+    for node in copied(graph.nodes):
         if any(name in wide.axes for name in node.input):
-            wide.follow(copied)
-        wide.nodes.append(copied)
+            wide.follow(node)
+        wide.nodes.append(node)
     grown = wide.axes.get(graph.outputs[0], {})
     if list(grown) != [1] or any(name in wide.axes for name in graph.states.values()):
         raise InputError("the encoder's frames must grow with the segment, and its states must not")
@@ -46,8 +47,8 @@ def widen(graph: Graph, count: int, taken: int, shift: int) -> None:
         dims = each.type.tensor_type.shape.dim
         if each.name in (graph.audio, graph.outputs[0]) and dims[1].dim_value:
             dims[1].dim_value = wide.axes[each.name][1][1]
-    del graph.model.graph.node[:], graph.model.graph.value_info[:]
-    graph.model.graph.node.extend(wide.nodes)
+    del graph.model.graph.value_info[:]
+    put(graph.model.graph.node, wide.nodes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,11 +95,6 @@ class Wide:
         name = f"{node.output[0]}/wide{place}"
         self.constants[name] = values
         node.input[place] = name
-
-    def attribute(self, node: Any, name: str, default: Any) -> Any:
-        from onnx import helper
-
-        return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
 
     # --- the mask -----------------------------------------------------------------------------------------------------
     def mask(self, name: str, scores: Axes, rank: int) -> str:
@@ -150,13 +146,15 @@ def _elementwise(wide: Wide, node: Any) -> Axes:
     return found
 
 
-def _along_last(wide: Wide, node: Any) -> Axes:
-    """LayerNormalization: the axes that it averages over must not grow."""
-    axes, rank = wide.of(node.input[0]), len(wide.shape(node.input[0]))
-    first = wide.attribute(node, "axis", -1) % rank
-    if any(axis >= first for axis in axes):
-        raise InputError("a norm over time cannot be followed")
-    return axes
+def _moved(wide: Wide, node: Any) -> Axes:
+    """What only moves an axis, or works along others, does so as the table of rules says of a stacked one."""
+    parsed, out, found = parse_node(node.SerializeToString()), wide.shape(node.output[0]), Axes()
+    for axis, length in wide.of(node.input[0]).items():
+        place = RULES[node.op_type](parsed, operands_of(node, wide.graph, {0}, axis), out)
+        if place is None:
+            raise InputError(f"{node.op_type} over time cannot be followed")
+        found[place] = length
+    return found
 
 
 def _matmul(wide: Wide, node: Any) -> Axes:
@@ -172,22 +170,9 @@ def _matmul(wide: Wide, node: Any) -> Axes:
     return {**left, **right}
 
 
-def _transpose(wide: Wide, node: Any) -> Axes:
-    axes, rank = wide.of(node.input[0]), len(wide.shape(node.input[0]))
-    order = list(wide.attribute(node, "perm", range(rank)[::-1]))
-    return {order.index(axis): length for axis, length in axes.items()}
-
-
-def _split(wide: Wide, node: Any) -> Axes:
-    axes, rank = wide.of(node.input[0]), len(wide.shape(node.input[0]))
-    if wide.attribute(node, "axis", 0) % rank in axes:
-        raise InputError("a split of time cannot be followed")
-    return axes
-
-
 def _concat(wide: Wide, node: Any) -> Axes:
     rank = len(wide.shape(node.output[0]))
-    axis = wide.attribute(node, "axis", 0) % rank
+    axis = option(node, "axis", 0) % rank
     others = {each: length for name in node.input for each, length in wide.of(name).items() if each != axis}
     for name in node.input:
         if {each: length for each, length in wide.of(name).items() if each != axis} != others:
@@ -239,33 +224,11 @@ def _reshape(wide: Wide, node: Any) -> Axes:
     return found
 
 
-def _unsqueeze(wide: Wide, node: Any) -> Axes:
-    rank = len(wide.shape(node.output[0]))
-    new = {int(axis) % rank for axis in _stated(wide, node)}
-    kept = [axis for axis in range(rank) if axis not in new]
-    return {kept[axis]: length for axis, length in wide.of(node.input[0]).items()}
-
-
-def _squeeze(wide: Wide, node: Any) -> Axes:
-    rank = len(wide.shape(node.input[0]))
-    gone = {int(axis) % rank for axis in _stated(wide, node)}
-    kept = [axis for axis in range(rank) if axis not in gone]
-    return {kept.index(axis): length for axis, length in wide.of(node.input[0]).items()}
-
-
-def _stated(wide: Wide, node: Any) -> Any:
-    stated = wide.attribute(node, "axes", None)
-    found = wide.fixed(node, 1) if stated is None else stated
-    if found is None:
-        raise InputError(f"{node.op_type} without axes")
-    return found
-
-
 def _convolution(wide: Wide, node: Any) -> Axes:
     """Over time as the last axis, one step at a time, without padding."""
     axes, rank = wide.of(node.input[0]), len(wide.shape(node.input[0]))
-    plain = all(set(wide.attribute(node, name, [good])) == {good} for name, good in (("strides", 1), ("pads", 0)))
-    if list(axes) != [rank - 1] or not plain or wide.attribute(node, "auto_pad", b"NOTSET") != b"NOTSET":
+    plain = all(set(option(node, name, [good])) == {good} for name, good in (("strides", 1), ("pads", 0)))
+    if list(axes) != [rank - 1] or not plain or option(node, "auto_pad", b"NOTSET") != b"NOTSET":
         raise InputError("a convolution over time that strides or pads")
     before, after = axes[rank - 1]
     made = wide.shape(node.output[0])[-1]
@@ -278,15 +241,11 @@ _UNARY = (
 _RULES: Mapping[str, Callable[[Wide, Any], Axes]] = {
     **dict.fromkeys(_UNARY, _same),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min", "Pow"), _elementwise),
-    "LayerNormalization": _along_last,
+    **dict.fromkeys(("LayerNormalization", "Split", "Squeeze", "Transpose", "Unsqueeze"), _moved),
     "MatMul": _matmul,
-    "Transpose": _transpose,
-    "Split": _split,
     "Concat": _concat,
     "Slice": _slice,
     "Reshape": _reshape,
-    "Unsqueeze": _unsqueeze,
-    "Squeeze": _squeeze,
     "Conv": _convolution,
 }
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wattscribe.streaming.cells import Cell, Wires, cells
-from wattscribe.streaming.editing import inner_names, live_nodes, node
-from wattscribe.streaming.layout import StateSpec
-from wattscribe.streaming.onnxfile import Node, OnnxFile, Tensor
-from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, encode_port, tensor, to_bytes
-from wattscribe.streaming.stacking import RULES, Operand, Value
-from wattscribe.streaming.trial import Array, Trial
+from wattscribe.graph.editor import node
+from wattscribe.graph.index import index_of, inner_names, live_nodes
+from wattscribe.graph.inner_values import Array, InnerValues
+from wattscribe.graph.model import INPUT, OUTPUT, Model, Node, Tensor
+from wattscribe.graph.rules import RULES, Operand, Value
+from wattscribe.graph.states import Cell, StateSpec, Wires, cells
+from wattscribe.graph.write import encode_port, tensor, to_bytes
 
 OPSET = 13
 """Split, Squeeze and Unsqueeze are written as from this opset on."""
@@ -43,7 +43,7 @@ class Group:
 
 
 def unroll(
-    model: OnnxFile,
+    model: Model,
     feeds: Mapping[str, Array],
     states: Sequence[StateSpec],
     output: str,
@@ -57,10 +57,10 @@ def unroll(
     """
     if model.opsets.get("", 0) < OPSET:
         raise CannotUnroll(f"it is of opset {model.opsets.get('', 0)}, older than {OPSET}")
-    if any(inner_names([each]) for each in model.graph.nodes):
+    if inner_names(model.graph.nodes):
         raise CannotUnroll("it holds If, Loop or Scan")
-    trial = Trial(model, feeds)
-    wires = Wires(model)
+    trial = InnerValues(model, feeds)
+    wires = index_of(model.graph)
     found = cells(wires, trial, states, feeds)
     if found is None:
         raise CannotUnroll("a state cannot be taken apart into what each layer keeps")
@@ -73,9 +73,10 @@ def unroll(
 class _Unroller:
     """Builds the new graph in order; `_values` says what each value of the old one has become."""
 
-    def __init__(self, model: OnnxFile, trial: Trial, wires: Wires, found: Sequence[Cell], segments: int) -> None:
+    def __init__(self, model: Model, trial: InnerValues, wires: Wires, found: Sequence[Cell], segments: int) -> None:
         self._model, self._trial, self._wires, self._segments = model, trial, wires, segments
         self._cells = found
+        self._made_at = wires.places()
         self._nodes: list[Node] = []
         self._added: dict[str, Tensor] = {}
         self._values: dict[str, Value] = {}
@@ -86,7 +87,7 @@ class _Unroller:
 
     def written(self, states: set[str], specs: Sequence[StateSpec], output: str) -> bytes:
         for port in self._model.graph.inputs:
-            shape = self._trial.values[port.name].shape
+            shape = self._trial.shape(port.name)
             if port.name in states:
                 self._values[port.name] = Value(shape, shared=port.name)
             elif shape[:1] == (1,):
@@ -110,14 +111,14 @@ class _Unroller:
             dict.fromkeys(of.get(i, frozenset([i])) for i in range(len(self._wires.nodes)))
         )
         number = {index: place for place, unit in enumerate(units) for index in unit}
-        maker = self._wires.maker | {cell.start: self._wires.maker[cell.end] for cell in self._cells}
+        maker = self._made_at | {cell.start: self._made_at[cell.end] for cell in self._cells}
         needs = [
             {number[maker[name]] for i in unit for name in self._wires.nodes[i].inputs if name in maker} - {place}
             for place, unit in enumerate(units)
         ]
         for cell in self._cells:
-            if cell.start in self._wires.maker:
-                needs[number[self._wires.maker[cell.end]]].add(number[self._wires.maker[cell.start]])
+            if cell.start in self._made_at:
+                needs[number[self._made_at[cell.end]]].add(number[self._made_at[cell.start]])
         order, done, waiting = [], set[int](), list(range(len(units)))
         while waiting:
             ready = [place for place in waiting if needs[place] <= done]
@@ -141,7 +142,7 @@ class _Unroller:
         """For each cell the nodes between its ends; those that share a node are one group."""
         groups: list[set[int]] = []
         for cell in self._cells:
-            new = self._wires.between(cell.start, cell.end) | {self._wires.maker[cell.end]}
+            new = self._wires.between(cell.start, cell.end) | {self._made_at[cell.end]}
             for old in [each for each in groups if each & new]:
                 groups.remove(old)
                 new |= old
@@ -160,7 +161,7 @@ class _Unroller:
 
     def _constant(self, name: str) -> str:
         """A value that never changes, as a weight."""
-        if name in self._wires.maker and name not in self._added:
+        if name in self._made_at and name not in self._added:
             self._added[name] = tensor(name, self._trial.constants[name])
         return name
 
@@ -200,7 +201,7 @@ class _Unroller:
         if all(each.shared is not None for each in values):
             self._nodes.append(found)
             for name in found.outputs:
-                self._values[name] = Value(self._trial.values[name].shape, shared=name)
+                self._values[name] = Value(self._trial.shape(name), shared=name)
         elif self._stays_apart(found, values) or not self._together(found, values):
             self._apart(found, values)
 
@@ -218,7 +219,7 @@ class _Unroller:
         """One operator for all segments, where a rule allows it."""
         rule = RULES.get(found.op_type) if found.domain in _DOMAINS else None
         made = [name for name in found.outputs if name]
-        shapes = [self._trial.values[name].shape for name in made]
+        shapes = [self._trial.shape(name) for name in made]
         near = next((v.axis - len(v.shape) for v in values if v.axis is not None and v.whole is not None), None)
         if rule is None or not all(self.stacked(each, near) for each in values):
             return False
@@ -247,7 +248,7 @@ class _Unroller:
         for name in found.outputs:
             if name:
                 parts = tuple(f"{name}/{k}" for k in range(self._segments))
-                self._values[name] = Value(self._trial.values[name].shape, parts=parts)
+                self._values[name] = Value(self._trial.shape(name), parts=parts)
 
     def _copy(self, found: Node, k: int, inputs: Sequence[str]) -> None:
         outputs = tuple(f"{name}/{k}" if name else "" for name in found.outputs)
@@ -276,9 +277,9 @@ class _Unroller:
                 before[name].append(self._turned(cell, f"{cell.end}/{k}"))
         for name in made:
             parts = tuple(f"{name}/{k}" for k in range(self._segments))
-            self._values[name] = Value(self._trial.values[name].shape, parts=parts)
+            self._values[name] = Value(self._trial.shape(name), parts=parts)
         for name, cell in starts.items():
-            self._values[name] = Value(self._trial.values[name].shape, parts=tuple(before[name][: self._segments]))
+            self._values[name] = Value(self._trial.shape(name), parts=tuple(before[name][: self._segments]))
             self._last[cell.end] = f"{cell.end}/{self._segments - 1}"
 
     def _shared(self, name: str) -> str:
@@ -289,8 +290,8 @@ class _Unroller:
 
     def _turned(self, cell: Cell, end: str) -> str:
         """What a segment has left, in the shape in which the next one finds it."""
-        shape = self._trial.values[cell.start].shape
-        if shape == self._trial.values[cell.end].shape:
+        shape = self._trial.shape(cell.start)
+        if shape == self._trial.shape(cell.end):
             return end
         self._nodes.append(node("Reshape", [end, self._number(shape, f"{cell.start}/shape")], f"{end}/turned"))
         return f"{end}/turned"
@@ -307,17 +308,11 @@ class _Unroller:
                 self._nodes.append(node("Identity", [self._last[spec.output]], f"{spec.output}/out"))
                 continue
             tail = [self._wires.nodes[i] for i in sorted(self._wires.before(spec.output))]
-            tail = live_nodes([each for each in tail if not set(each.outputs) & whole], {spec.output})
-            self._joined(tail, spec.output)
+            self._joined(live_nodes([each for each in tail if not set(each.outputs) & whole], {spec.output}))
 
-    def _joined(self, tail: Sequence[Node], output: str) -> None:
+    def _joined(self, tail: Sequence[Node]) -> None:
         """The operators that join the cells of a state, after the last segment."""
-        needed, kept = {output}, []
-        for each in reversed(tail):
-            if needed.intersection(each.outputs):
-                kept.append(each)
-                needed.update(name for name in each.inputs if name not in self._last)
-        for each in reversed(kept):
+        for each in tail:
             inputs = [
                 self._last.get(name, self._constant(name) if name in self._trial.constants else f"{name}/out")
                 for name in each.inputs
@@ -330,7 +325,7 @@ class _Unroller:
         outputs = [f"{name}/out" for name in (output, *(spec.output for spec in specs))]
         kept = live_nodes(self._nodes, set(outputs))
         used = {name for each in kept for name in each.inputs}
-        dropped = frozenset(each.name for each in self._model.graph.initializers if each.name not in used)
+        dropped = self._model.graph.initializers.keys() - used
         added = [each for name, each in self._added.items() if name in used]
         sizes = {name: self._trial.values[name] for name in (port.name for port in self._model.graph.inputs)}
         ports = [

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from wattscribe.streaming.onnxfile import read_onnx
+from wattscribe.graph.read import read_model
 
 _VERSION = b"7"
 """To be raised when a rewriting rule changes."""
@@ -49,8 +49,8 @@ def _files(model: Path) -> tuple[Path, ...]:
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data.find(b"location") < 0:  # the key of TensorProto.external_data
             return (model,)
-    names = {tensor.external for tensor in read_onnx(model).graph.tensors() if tensor.external}
-    return (model, *(model.parent / name for name in sorted(names)))
+    outside = {each.external.path for each in read_model(model).graph.tensors() if each.external is not None}
+    return (model, *sorted(outside))
 
 
 def directory() -> Path | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import ModelError
-from wattscribe.streaming.onnxfile import OnnxFile, read_onnx
-from wattscribe.streaming.onnxwrite import to_bytes
+from wattscribe.graph.read import read_model
+from wattscribe.graph.write import to_bytes
 
 IR_VERSION, OPSET = 9, 20
 """The newest that onnxruntime 1.17 takes."""
@@ -21,24 +21,20 @@ _LARGEST_BYTES = (1 << 31) - 1
 
 def whole(path: Path) -> bytes:
     """The file's model with its weights inside. Raises ModelError for weights that are missing, elsewhere, or too many."""
-    model = read_onnx(path)
-    outside = [tensor for tensor in model.graph.tensors() if tensor.external]
+    model = read_model(path)
+    outside = [tensor for tensor in model.graph.tensors() if tensor.external is not None]
     if not outside:
         return path.read_bytes()
     if sum(tensor.nbytes for tensor in model.graph.tensors()) > _LARGEST_BYTES:
         raise ModelError("its weights are more than one ONNX file can hold (2 GiB)", where=path)
-    return _inside(model, {id(tensor) for tensor in outside})
-
-
-def _inside(model: OnnxFile, outside: set[int]) -> bytes:
-    moved = [tensor for tensor in model.graph.initializers if id(tensor) in outside]
+    moved = {name: each for name, each in model.graph.initializers.items() if each.external is not None}
     if len(moved) < len(outside):
         raise ModelError(
             "keeps constants of single operators in a second file",
             where=model.path,
             fix="Save it again with its weights inside: onnx.save(onnx.load(FILE), FILE)",
         )
-    return to_bytes(model, model.graph.nodes, moved, frozenset(tensor.name for tensor in moved))
+    return to_bytes(model, model.graph.nodes, moved.values(), moved)
 
 
 def portable(model: Any) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from wattscribe import first_run
 from wattscribe.errors import ModelError
-from wattscribe.streaming.giving import give_back
+from wattscribe.graph.memory import give_back
 
 
 def open_session(

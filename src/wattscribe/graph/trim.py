@@ -11,13 +11,14 @@ from itertools import accumulate
 
 import numpy as np
 
-from wattscribe.streaming.editing import Editor, node
-from wattscribe.streaming.onnxfile import Node, OnnxFile, shapes
+from wattscribe.graph.editor import Editor, node
+from wattscribe.graph.model import Model, Node
+from wattscribe.graph.read import shapes
 
 Shape = tuple[int, ...]
 
 
-def trimmed(model: OnnxFile) -> bytes:
+def trimmed(model: Model) -> bytes:
     """The optimised model with fewer operators."""
     trim = _Trim(model)
     for rule in (trim.turned, trim.shaped, trim.unchanged, trim.piece):
@@ -26,16 +27,16 @@ def trimmed(model: OnnxFile) -> bytes:
 
 
 class _Trim:
-    def __init__(self, model: OnnxFile) -> None:
+    def __init__(self, model: Model) -> None:
         self.editor = Editor(model)
-        self._shapes = shapes(model)
+        self._shapes = shapes(model.graph)
         self._constants: dict[Shape, str] = {}
 
     def apply(self, rule: Callable[[Node], bool]) -> None:
         """Once for each node, as it stands when its turn comes."""
-        for name in [each.outputs[0] for each in self.editor.nodes()]:
+        for name in [each.outputs[0] for each in self.editor.current()]:
             found = self.editor.maker(name)
-            if found is not None:
+            if found is not None and not found.domain:
                 rule(found)
 
     def unchanged(self, found: Node) -> bool:
@@ -69,10 +70,10 @@ class _Trim:
             self._shape(found.inputs[0]) if found.op_type == "Transpose" else None,
             self._shape(found.outputs[0]),
         )
-        order = found.attributes.get("perm")
-        if before is None or after is None or not isinstance(order, tuple):
+        order = found.integers("perm")
+        if before is None or after is None or order is None:
             return False
-        long = [place for place in order if before[int(place)] != 1]
+        long = [place for place in order if before[place] != 1]
         return long == sorted(long) and self._reshape(found, found.inputs[0], after)
 
     def shaped(self, found: Node) -> bool:
@@ -91,7 +92,7 @@ class _Trim:
     def _reshape(self, found: Node, name: str, shape: Shape) -> bool:
         if shape not in self._constants:
             self._constants[shape] = self.editor.add_constant("shape", np.array(shape, np.int64))
-        self.editor.replace_same(found, node("Reshape", [name, self._constants[shape]], found.outputs[0]))
+        self.editor.replace(found, node("Reshape", [name, self._constants[shape]], found.outputs[0]))
         return True
 
     def _forward(self, found: Node) -> bool:

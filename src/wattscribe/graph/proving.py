@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from wattscribe.streaming import prepared
-from wattscribe.streaming.onnxfile import OnnxFile
+from wattscribe.graph import cache
+from wattscribe.graph.model import Model
 
 _CHILD = """
 import resource, sys
@@ -29,14 +29,14 @@ _RECURRENT = ("LSTM", "GRU", "RNN")
 _LIVES, _DIES = "lives", "dies"
 
 
-def dies(path: Path, model: OnnxFile, data: bytes | None) -> bool:
+def dies(path: Path, model: Model, data: bytes | None) -> bool:
     """Whether onnxruntime dies of optimising the graph; `data` where its file does not hold all of it.
 
     The answer is kept beside the prepared graphs. An error that onnxruntime reports is no death: opening it here tells more.
     """
     if not _is_risky(model):
         return False
-    known = prepared.note_place(path, "optimising")
+    known = cache.note_place(path, "optimising")
     with contextlib.suppress(OSError):
         if known is not None and (said := known.read_text(encoding="ascii")) in (_LIVES, _DIES):
             return said == _DIES
@@ -53,8 +53,8 @@ def note(path: Path) -> str:
     return f"onnxruntime dies of optimising {path.name}, which was tried in another process: it runs as it was exported, slower"
 
 
-def _is_risky(model: OnnxFile) -> bool:
-    nodes = list(model.graph.walk())
+def _is_risky(model: Model) -> bool:
+    nodes = list(model.graph.all_nodes())
     casts = any(node.op_type == "Cast" and node.attributes.get("to") == _FLOAT16 for node in nodes)
     return any(node.op_type in _RECURRENT for node in nodes) and (
         casts or any(each.dtype == "float16" for each in model.graph.tensors())

@@ -5,20 +5,37 @@ Inside one call the next segment's cell is what the operators between the cell's
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from wattscribe.streaming.layout import StateSpec
-from wattscribe.streaming.onnxfile import Node, OnnxFile
-from wattscribe.streaming.trial import Array, Trial
+from wattscribe.graph.index import Index
+from wattscribe.graph.inner_values import Array, InnerValues
+from wattscribe.graph.model import Node, Tensor
 
 _MOVES = ("Cast", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze")
 """Operators that only take a value apart or turn it; a Cast where it loses nothing, which is checked."""
 _DIGIT = 1024
 """Places are numbered in two digits that a float16 can hold."""
+
+
+Wires = Index[Node, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpec:
+    """One state: zeros of `shape` (batch 1) at the start; `batch_axis` None where the graph fixes the batch to one."""
+
+    name: str
+    output: str
+    dtype: str
+    shape: tuple[int, ...]
+    batch_axis: int | None
+
+    def zeros(self, streams: int = 1) -> Array:
+        shape = (streams if axis == self.batch_axis else size for axis, size in enumerate(self.shape))
+        return np.zeros(tuple(shape), dtype=self.dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,45 +47,9 @@ class Cell:
     end: str
 
 
-class Wires:
-    """Who makes a value, and who uses it."""
-
-    def __init__(self, model: OnnxFile) -> None:
-        self.nodes: Sequence[Node] = model.graph.nodes
-        self.maker = {name: index for index, node in enumerate(self.nodes) for name in node.outputs}
-        self.users: dict[str, list[int]] = defaultdict(list)
-        for index, node in enumerate(self.nodes):
-            for name in set(node.inputs):
-                self.users[name].append(index)
-
-    def after(self, name: str) -> set[int]:
-        """Every node that the value reaches."""
-        found: set[int] = set()
-        waiting = list(self.users.get(name, ()))
-        while waiting:
-            index = waiting.pop()
-            if index not in found:
-                found.add(index)
-                waiting += [user for output in self.nodes[index].outputs for user in self.users.get(output, ())]
-        return found
-
-    def before(self, name: str) -> set[int]:
-        """Every node on which the value depends."""
-        found: set[int] = set()
-        waiting = [self.maker[name]] if name in self.maker else []
-        while waiting:
-            index = waiting.pop()
-            if index not in found:
-                found.add(index)
-                waiting += [self.maker[each] for each in self.nodes[index].inputs if each in self.maker]
-        return found
-
-    def between(self, start: str, end: str) -> set[int]:
-        """The nodes on a way from one value to the other."""
-        return self.after(start) & self.before(end)
-
-
-def cells(wires: Wires, trial: Trial, states: Sequence[StateSpec], feeds: Mapping[str, Array]) -> list[Cell] | None:
+def cells(
+    wires: Wires, trial: InnerValues, states: Sequence[StateSpec], feeds: Mapping[str, Array]
+) -> list[Cell] | None:
     """The cells of all states; None where a state cannot be taken apart."""
     found: list[Cell] = []
     for spec in states:
@@ -86,15 +67,15 @@ def cells(wires: Wires, trial: Trial, states: Sequence[StateSpec], feeds: Mappin
 
 def parts(wires: Wires, name: str) -> int:
     """Into how many values an input is taken apart before anything is computed with it."""
-    users = [wires.nodes[index] for index in wires.users.get(name, ())]
+    users = wires.users.get(name, [])
     if not users or any(node.op_type not in _MOVES or node.inputs[0] != name for node in users):
         return 1
     return sum(parts(wires, output) for node in users for output in node.outputs)
 
 
-def _starts(wires: Wires, trial: Trial, name: str) -> list[str]:
+def _starts(wires: Wires, trial: InnerValues, name: str) -> list[str]:
     """Where the moving ends and the computing begins."""
-    users = [wires.nodes[index] for index in wires.users.get(name, ())]
+    users = wires.users.get(name, [])
     moves = all(
         node.op_type in _MOVES and node.inputs[0] == name and all(each in trial.constants for each in node.inputs[1:])
         for node in users
@@ -106,8 +87,7 @@ def _starts(wires: Wires, trial: Trial, name: str) -> list[str]:
 
 def _ends(wires: Wires, name: str, count: int) -> list[str] | None:
     """The values that are joined to make the next state, where there are as many as asked for."""
-    while name in wires.maker:
-        node = wires.nodes[wires.maker[name]]
+    while (node := wires.maker(name)) is not None:
         if node.op_type == "Concat" and len(node.inputs) == count:
             return list(node.inputs)
         if node.op_type not in _MOVES:
@@ -117,7 +97,7 @@ def _ends(wires: Wires, name: str, count: int) -> list[str] | None:
 
 
 def _paired(
-    trial: Trial, spec: StateSpec, starts: Sequence[str], ends: Sequence[str], feeds: Mapping[str, Array]
+    trial: InnerValues, spec: StateSpec, starts: Sequence[str], ends: Sequence[str], feeds: Mapping[str, Array]
 ) -> list[Cell] | None:
     """Match starts and ends by the places of the state that they hold, seen in a run with numbered states."""
     size = int(np.prod(spec.shape))

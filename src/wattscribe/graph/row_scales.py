@@ -11,14 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from wattscribe.streaming.editing import Editor, node
-from wattscribe.streaming.onnxfile import Node, OnnxFile
+from wattscribe.graph.editor import Editor, node
+from wattscribe.graph.model import Model, Node
 
 OPSET = 13
 _AXES_ARE_INPUT = 18
 
 
-def by_row(model: OnnxFile) -> bytes | None:
+def by_row(model: Model) -> bytes | None:
     """The model with every dynamic quantisation per row; None where there is none, or one that cannot be taken apart."""
     quantised = [each for each in model.graph.nodes if each.op_type == "DynamicQuantizeLinear"]
     if not quantised or model.opsets.get("", 0) < OPSET:
@@ -41,7 +41,7 @@ def _split(editor: Editor, quantise: Node) -> bool:
         return False
     for product in products:
         _correct(editor, product, f"{zero}/int")
-    editor.replace(quantise, _quantise(editor, quantise))
+    editor.replace(quantise, *_quantise(editor, quantise))
     return True
 
 
@@ -95,6 +95,5 @@ def _correct(editor: Editor, product: Node, zero: str) -> None:
         raw=None,
     )
     editor.replace(
-        product,
-        [bare, node("Mul", [zero, sums], f"{out}/shift"), node("Add", [f"{out}/bare", f"{out}/shift"], out)],
+        product, bare, node("Mul", [zero, sums], f"{out}/shift"), node("Add", [f"{out}/bare", f"{out}/shift"], out)
     )

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wattscribe.streaming.cells import Cell, Wires, cells
-from wattscribe.streaming.editing import Editor, inner_names, node
-from wattscribe.streaming.layout import StateSpec
-from wattscribe.streaming.onnxfile import Node, OnnxFile
-from wattscribe.streaming.onnxwrite import INPUT, OUTPUT, SHAPE, encode_port, named
-from wattscribe.streaming.trial import Array, Trial
+from wattscribe.graph.editor import Editor, node
+from wattscribe.graph.index import index_of, inner_names
+from wattscribe.graph.inner_values import Array, InnerValues
+from wattscribe.graph.model import INPUT, OUTPUT, SHAPE, Model, Node
+from wattscribe.graph.states import Cell, StateSpec, cells
+from wattscribe.graph.write import encode_port, named
 
 OPSET = 13
 """From this opset on the axes of Squeeze and Unsqueeze are inputs."""
@@ -23,22 +23,22 @@ _RESHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 """Operators that move no value."""
 
 
-def single(model: OnnxFile, feeds: Mapping[str, Array], states: Sequence[StateSpec]) -> bytes | None:
+def for_one_stream(model: Model, feeds: Mapping[str, Array], states: Sequence[StateSpec]) -> bytes | None:
     """The model for one stream; None where no state is taken apart, or the graph is too old or holds inner graphs.
 
     `feeds` are the inputs of one segment. A state's cells are called `STATE/0`, `STATE/1`…, and `new_STATE/0`… when they leave.
     """
-    if model.opsets.get("", 0) < OPSET or any(inner_names([each]) for each in model.graph.nodes):
+    if model.opsets.get("", 0) < OPSET or inner_names(model.graph.nodes):
         return None
-    trial = Trial(model, feeds)
-    found = cells(Wires(model), trial, states, feeds)
+    trial = InnerValues(model, feeds)
+    found = cells(index_of(model.graph), trial, states, feeds)
     if found is None or all(cell.start == cell.state.name for cell in found):
         return None
     return _Single(model, trial, states).written(found)
 
 
 class _Single:
-    def __init__(self, model: OnnxFile, trial: Trial, specs: Sequence[StateSpec]) -> None:
+    def __init__(self, model: Model, trial: InnerValues, specs: Sequence[StateSpec]) -> None:
         self._model, self._trial, self._specs = model, trial, specs
         self._editor = Editor(model)
         self._states: list[tuple[str, str, str]] = []
@@ -80,7 +80,7 @@ class _Single:
     def _ports(self) -> list[tuple[int, bytes]]:
         """Inputs and outputs; what is no state keeps a batch without a size: a known one invites fusions that change bits."""
         joined = {spec.name for spec in self._specs} | {spec.output for spec in self._specs}
-        made = {name for each in self._editor.nodes() for name in each.outputs}
+        made = {name for each in self._editor.current() for name in each.outputs}
         ports = []
         for number, raw in self._model.graph.rest:
             name = named(raw) if number in (INPUT, OUTPUT, SHAPE) else None

@@ -1,7 +1,8 @@
-"""One value of a graph as it is for several segments at once: the same for all, stacked along an axis, or apart by name.
+"""How each operator behaves when values of several segments are stacked along an axis: the one table of rules.
 
-Stacking is along any axis on which the value of one segment has size 1. A rule says on which axis an operator's output is
-stacked when its inputs are; where no rule holds the operator runs once for each segment, which is always right.
+A rule says on which axis an operator's output is stacked when its inputs are; where no rule holds the operator runs once for each
+segment, which is always right. `RULES` keep every bit. The runtime stacks along any axis on which one segment has size 1
+(`unroll`); `compress` along the first, of any size, and follows axes of time through the same rules.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.streaming.onnxfile import Node
+from wattscribe.graph.model import Node
 
 Shape = tuple[int, ...]
 Constants = Mapping[str, NDArray[np.generic]]
@@ -57,18 +58,18 @@ def elementwise(node: Node, operands: Sequence[Operand], out: Shape) -> int | No
 
 
 def transpose(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
-    order = node.attributes.get("perm", tuple(reversed(range(len(out)))))
+    order = node.integers("perm") or tuple(reversed(range(len(out))))
     axis = operands[0].axis
-    return order.index(axis) if isinstance(order, tuple) and axis is not None else None
+    return None if axis is None else order.index(axis)
 
 
 def reshape(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
-    """The axis of size 1 with as many elements before it as in the input; None where the axis is merged into another."""
+    """The axis of the same size with as many elements before it as in the input; None where it is merged into another."""
     shape, axis = operands[0].shape, operands[0].axis
     if axis is None:
         return None
     before = prod(shape[:axis])
-    places = [place for place, size in enumerate(out) if size == 1 and prod(out[:place]) == before]
+    places = [place for place, size in enumerate(out) if size == shape[axis] and prod(out[:place]) == before]
     return min(places, key=lambda place: abs(place - axis)) if places else None
 
 
@@ -138,11 +139,6 @@ def matmul(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     return len(out) - 2 if rows and left.axis is not None else None
 
 
-def conv(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
-    alone = operands[0].axis == 0 and all(each.axis is None for each in operands[1:])
-    return 0 if alone else None
-
-
 def gather(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     """Constant indices along another axis."""
     data, indices = operands[:2]
@@ -166,12 +162,32 @@ def _integer(node: Node, name: str, default: int) -> int:
 
 def _axes(node: Node, operands: Sequence[Operand]) -> list[int] | None:
     """The axes of Reduce, Squeeze and Unsqueeze: an attribute, or a constant input from opset 13 or 18 on."""
-    found = node.attributes.get("axes")
-    if isinstance(found, tuple):
-        return [int(each) for each in found]
+    found = node.integers("axes")
+    if found is not None:
+        return list(found)
     if len(operands) > 1 and (constant := operands[1].constant) is not None:
         return [int(each) for each in constant.reshape(-1)]
     return None
+
+
+def alone(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """Operators whose one input that matters is stacked along the first axis."""
+    return 0 if operands[0].axis == 0 and all(each.axis is None for each in operands[1:]) else None
+
+
+def one_scale(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """(De)quantisation, where one scale holds for all."""
+    return alone(node, operands, out) if all(prod(each.shape) == 1 for each in operands[1:]) else None
+
+
+def gemm(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    plain = not node.attributes.get("transA") and all(len(each.shape) < 2 for each in operands[2:])
+    return alone(node, operands, out) if plain else None
+
+
+def integer_matmul(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
+    """Zero points are the same for all."""
+    return None if any(each.axis is not None for each in operands[2:]) else matmul(node, operands[:2], out)
 
 
 _ELEMENTWISE = (
@@ -179,13 +195,15 @@ _ELEMENTWISE = (
     "LessOrEqual Log Max Min Mod Mul Neg Not Or PRelu Pow QuickGelu Reciprocal Relu Round Sigmoid Sign Sin Softplus Sqrt Sub "
     "Tanh Where"
 )
+ELEMENTWISE = frozenset(_ELEMENTWISE.split())
+"""Operators that broadcast their inputs."""
 
 RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(_ELEMENTWISE.split(), elementwise),
+    **dict.fromkeys(ELEMENTWISE, elementwise),
     **dict.fromkeys(["ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"], reduce),
     **dict.fromkeys(["LayerNormalization", "LogSoftmax", "Softmax", "Split"], along),
     "Concat": concat,
-    **dict.fromkeys(("Conv", "FusedConv", "ReorderInput", "ReorderOutput"), conv),
+    **dict.fromkeys(("Conv", "FusedConv", "ReorderInput", "ReorderOutput"), alone),
     "Expand": expand,
     "FusedMatMul": matmul,
     "Gather": gather,
@@ -196,3 +214,10 @@ RULES: Mapping[str, Rule] = {
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
 }
+RANGED: Mapping[str, Rule] = {
+    **dict.fromkeys(("DynamicQuantizeLinear", "MatMulNBits", "QLinearConv"), alone),
+    **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), one_scale),
+    "Gemm": gemm,
+    "MatMulInteger": integer_matmul,
+}
+"""More of them, where the last bit may change: a range is taken over all segments, or more rows are added in another order."""

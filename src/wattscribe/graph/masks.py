@@ -11,8 +11,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.streaming.editing import Editor
-from wattscribe.streaming.onnxfile import Node
+from wattscribe.graph.editor import Editor
+from wattscribe.graph.model import Node
 
 Known = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values, and which of them are known."""
@@ -35,7 +35,7 @@ def known(editor: Editor, name: str, depth: int = 12) -> Known | None:
     if shape is not None:
         return np.zeros(shape, np.int64), np.zeros(shape, bool)
     made = editor.maker(name)
-    if made is None or depth == 0:
+    if made is None or made.domain or depth == 0:
         return None
     return _apply(editor, made, depth - 1)
 

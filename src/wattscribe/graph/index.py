@@ -1,0 +1,138 @@
+"""Who makes and who uses each value of a graph, what of it is constant, and what nothing needs.
+
+One index for both kinds of graphs here: those of `graph.model`, and onnx.ModelProto where onnxruntime's own tools change them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from numpy.typing import NDArray
+
+from wattscribe.graph.model import Graph, Node, Tensor
+
+Values = NDArray[Any]
+N = TypeVar("N", bound=Any)
+"""A Node, or an onnx.NodeProto: both have `op_type`, `domain`, `input` and `output`."""
+C = TypeVar("C", bound=Any)
+"""A Tensor, or an onnx.TensorProto."""
+
+
+class Index(Generic[N, C]):
+    """`nodes` in their order; `users` lists a node once for each input that takes the value."""
+
+    def __init__(
+        self, nodes: Iterable[N], constants: Mapping[str, C], outputs: Iterable[str], read: Callable[[C], Values]
+    ) -> None:
+        self.constants = dict(constants)
+        self.outputs = set(outputs)
+        """Values that the graph gives."""
+        self._read = read
+        self._maker: dict[str, tuple[int, N]] = {}
+        self.users: dict[str, list[N]] = defaultdict(list)
+        self.nodes: list[N] = list(nodes)
+        for place, node in enumerate(self.nodes):
+            self._enter(place, node)
+
+    def _enter(self, place: int, node: N) -> None:
+        self._maker.update(dict.fromkeys(node.output, (place, node)))
+        for name in node.input:
+            self.users[name].append(node)
+
+    def maker(self, name: str, *kinds: str) -> N | None:
+        """The node that makes the value; where `kinds` are given, only one of ONNX's own operators of these types."""
+        _, found = self._maker.get(name, (0, None))
+        return found if found is None or not kinds or (found.op_type in kinds and not found.domain) else None
+
+    def places(self) -> dict[str, int]:
+        """Value → where the node stands that makes it."""
+        return {name: place for name, (place, _) in self._maker.items()}
+
+    def only_user(self, name: str, *kinds: str) -> N | None:
+        """The value's one user, where it has exactly one, of one of these types, and is no output of the graph."""
+        users = self.users.get(name, [])
+        if len(users) != 1 or name in self.outputs or (kinds and users[0].op_type not in kinds):
+            return None
+        return users[0]
+
+    def constant(self, name: str) -> Values | None:
+        """The value of a weight or of a Constant, None for what is computed."""
+        found = self.constants.get(name)
+        return None if found is None else self._read(found)
+
+    def scalar(self, name: str) -> float | None:
+        """The value of a constant with one element."""
+        value = self.constant(name)
+        return None if value is None or value.size != 1 else float(value.reshape(-1)[0])
+
+    def after(self, name: str) -> set[int]:
+        """Where every node stands that the value reaches."""
+        return self._followed(name, lambda each: self.users.get(each, ()), lambda node: node.output)
+
+    def before(self, name: str) -> set[int]:
+        """Where every node stands on which the value depends."""
+        return self._followed(
+            name, lambda each: [self._maker[each][1]] if each in self._maker else (), lambda node: node.input
+        )
+
+    def between(self, start: str, end: str) -> set[int]:
+        """The nodes on a way from one value to the other."""
+        return self.after(start) & self.before(end)
+
+    def _followed(self, name: str, step: Callable[[str], Iterable[N]], ends: Callable[[N], Iterable[str]]) -> set[int]:
+        found: set[int] = set()
+        waiting = [name]
+        while waiting:
+            for node in step(waiting.pop()):
+                place = self._maker[node.output[0]][0]
+                if place not in found:
+                    found.add(place)
+                    waiting += ends(node)
+        return found
+
+
+def index_of(graph: Graph) -> Index[Node, Tensor]:
+    """The index of a graph that stays as it is."""
+    return Index(graph.nodes, constants_of(graph), (each.name for each in graph.outputs), Tensor.array)
+
+
+def constants_of(graph: Graph) -> dict[str, Tensor]:
+    """Weights, and what Constant nodes hold, by the value that they are."""
+    found = dict(graph.initializers)
+    for node in graph.nodes:
+        value = node.attributes.get("value") if node.op_type == "Constant" and not node.domain else None
+        if isinstance(value, Tensor):
+            found[node.outputs[0]] = value
+    return found
+
+
+def live_nodes(nodes: Iterable[N], outputs: Collection[str]) -> list[N]:
+    """The nodes on which the outputs depend, in order."""
+    needed, kept = set(outputs), []
+    for node in reversed(list(nodes)):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+            needed.update(inner_names([node]))
+    return kept[::-1]
+
+
+def inner_names(nodes: Iterable[N]) -> set[str]:
+    """Values that the bodies of If, Loop and Scan take, perhaps from outside."""
+    return {name for node in nodes for inner in _inside(node) for name in inner.input}
+
+
+def _inside(node: Any) -> Iterator[Any]:
+    """Every node in the graphs that a node holds."""
+    if isinstance(node, Node):
+        bodies = [graph.nodes for _, graph in node.subgraphs()]
+    else:
+        bodies = [each.g.node for each in node.attribute] + [
+            graph.node for each in node.attribute for graph in each.graphs
+        ]
+    for body in bodies:
+        for each in body:
+            yield each
+            yield from _inside(each)
