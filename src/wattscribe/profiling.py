@@ -88,7 +88,7 @@ def workload_of(
 ) -> Workload:
     """The workload of a model as the user names it. Raises InputError for options that the model fixes itself."""
     made = model.startswith((arch.PREFIX, "hf:"))
-    for option, asked in (("--calls-per-s", calls_per_s), ("--input", inputs), ("--dim", dims)):
+    for option, asked in (("`calls_per_s`", calls_per_s), ("`inputs`", inputs), ("`dims`", dims)):
         if made and asked not in (None, {}):
             raise InputError(
                 f"{option} is for exported graphs; this model's calls follow from its configuration", where=model
@@ -96,7 +96,7 @@ def workload_of(
     if model.startswith(arch.PREFIX):
         return arch.of_arch(model, vocab=vocab, chunk_ms=chunk_ms, precision=precision or "fp32")
     if vocab is not None:
-        raise InputError("--vocab is for arch: presets; an exported model fixes its own", where=model)
+        raise InputError("`vocab` is for arch: presets; an exported model fixes its own", where=model)
     if model.startswith("hf:"):
         from wattscribe.energy.hf import workload_of as of_transformers
 
@@ -193,7 +193,7 @@ def _ear(
         from wattscribe.recognizers.hf_count import transcribe_counted
 
         if beam != 1:
-            raise InputError("Transformers models are decoded greedily here", where=model, fix="Leave out --beam")
+            raise InputError("Transformers models are decoded greedily here", where=model, fix="Leave out `beam`")
         spec = parse_model(model if model.startswith("hf:") else f"hf:{model}", precision=precision)
         recognizer = cast(HfRecognizer, open_recognizer(spec))
         return lambda audio: transcribe_counted(recognizer, audio)

@@ -38,8 +38,8 @@ class Given:
             if not isinstance(size, int)
         }
         for option, names, known in (
-            ("--input", self.values, {value.name for value in inputs}),
-            ("--dim", self.dims, free),
+            ("`inputs`", self.values, {value.name for value in inputs}),
+            ("`dims`", self.dims, free),
         ):
             for name in names:
                 if name not in known:

@@ -103,7 +103,8 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         precisions=PRECISIONS,
         options={
             **_DECODING,
-            "phrases": "file of phrases that beam search favours, `TEXT` or `TEXT :SCORE` a line",
+            "phrase": "phrases that beam search favours, one a line",
+            "phrases": "file of such phrases, `TEXT` or `TEXT :SCORE` a line",
             "frame_by_frame": "true runs the joiner one frame at a time (default false)",
         },
         directory=True,
