@@ -23,10 +23,10 @@ from wattscribe.energy.constants import draw
 from wattscribe.errors import WattscribeError
 from wattscribe.metering import tegrastats_log
 from wattscribe.metering.recordings import read as read_recording
+from wattscribe.models.vocabulary import read_vocabulary
 from wattscribe.records import Utterance, json_text
 from wattscribe.runs import experiment
 from wattscribe.streaming.phrases import read_phrases
-from wattscribe.streaming.vocabulary import read_vocabulary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

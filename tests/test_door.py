@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclopts import Parameter
 
 import wattscribe
 from wattscribe import api
@@ -69,22 +70,46 @@ def test_a_keyword_that_is_near_to_none_lists_them() -> None:
         wattscribe.train("c", "o", zzz=1)  # type: ignore[call-overload]
 
 
-def test_functions_and_rooms_have_the_same_options_and_defaults() -> None:
-    """Each is written out for the type checker; here is what keeps both equal."""
+def test_the_options_of_compress_are_written_once() -> None:
+    from wattscribe.cli.compress import app
+    from wattscribe.cli.flags import flag_name
     from wattscribe.compression.options import Options
+
+    options = {each.name for each in fields(Options)}
+    given = inspect.signature(wattscribe.compress).parameters
+    assert set(given) == {*options, "model", "out", "overwrite", "say"}
+    assert all(each.kind is inspect.Parameter.KEYWORD_ONLY for name, each in given.items() if name in options)
+    app.default_parameter = Parameter(name_transform=flag_name)
+    flags = {name for each in app.assemble_argument_collection() for name in each.names}
+    assert {f"--{flag_name(name)}" for name in options} <= flags
+
+
+def test_profile_and_its_room_have_the_same_options_and_defaults() -> None:
+    """Written out twice for the type checker; here is what keeps both equal."""
     from wattscribe.profiling import profile_model
 
-    inside = {"journal", "leave"}  # set by the work itself
-    asked = {each.name: each.default for each in fields(Options) if each.name not in inside}
-    own = {"model", "out", "overwrite", "say"}
-    given = {n: p.default for n, p in inspect.signature(wattscribe.compress).parameters.items() if n not in own}
-    assert given.pop("data") is inspect.Parameter.empty
-    assert asked.pop("data") == ()
-    assert given == asked
     profile = inspect.signature(wattscribe.profile).parameters
     assert {n: p.default for n, p in profile.items()} == {
         n: p.default for n, p in inspect.signature(profile_model).parameters.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("verb", "text", "shown"),
+    [
+        ("bench", "Go on (`resume`), or replace it (`overwrite`)", "Go on (--resume), or replace it (--overwrite)"),
+        ("bench", "`timeout_s` is 0, `models` is missing", "--timeout is 0, --model is missing"),
+        ("compress", "`max_wer_increase_points` is -1", "--max-wer-increase is -1"),
+        ("profile", "`segments` is a step, `chunk_ms` an option", "`segments` is a step, --chunk-ms an option"),
+        ("train", "begin anew with `resume=False`", "begin anew with --fresh"),
+        ("meters", "name it: `columns[time]`; `voltage`", "name it: --time-column; --voltage"),
+        ("report", "`wattscribe profile` counts it", "`wattscribe profile` counts it"),
+    ],
+)
+def test_the_command_line_spells_the_options_that_the_library_names(verb: str, text: str, shown: str) -> None:
+    from wattscribe.cli.flags import spelled
+
+    assert spelled(text, verb) == shown
 
 
 def test_a_report_is_made_of_a_directory_or_of_facts(tmp_path: Path) -> None:
@@ -110,7 +135,7 @@ def test_a_caller_hears_what_a_bench_does(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_the_other_metric_is_refused() -> None:
-    with pytest.raises(InputError, match=r"max_cer_increase_points does nothing with metric='wer'\. Add"):
+    with pytest.raises(InputError, match=r"`max_cer_increase_points` does nothing with `metric` wer\. Add"):
         wattscribe.compare("base", "new", max_cer_increase_points=0.2)
 
 

@@ -214,7 +214,7 @@ def test_a_dead_writers_lock_is_taken_over(tmp_path: Path) -> None:
 def test_a_run_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None:
     with create(tmp_path) as journal:
         finish(journal, TRIALS[0])
-    with pytest.raises(InputError, match=r"--resume.*--overwrite"):
+    with pytest.raises(InputError, match=r"`resume`.*`overwrite`"):
         create(tmp_path)
     assert read_run(tmp_path).trials[0].status == "done"
     create(tmp_path, replace_old=True).close()
@@ -245,7 +245,7 @@ def test_a_file_is_no_run_directory(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="/proc takes no new directory, and is Linux's")
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"/proc/run: this directory cannot be made: .* Choose another --out"):
+    with pytest.raises(InputError, match=r"/proc/run: this directory cannot be made: .* Choose another `out`"):
         make_directory(Path("/proc/run"))
 
 
@@ -292,7 +292,7 @@ def test_a_full_disk_is_said_and_the_journal_survives(tmp_path: Path) -> None:
     finish(journal, TRIALS[0])
     journal._db.execute("PRAGMA max_page_count = 1")  # the same error as a disk without room
     attempt = journal.begin("t1")
-    with pytest.raises(WattscribeError, match=r"full.*--resume"):
+    with pytest.raises(WattscribeError, match=r"full.*`resume`"):
         journal.append("t1", attempt, traces=[replace(TRACE, t_s=(0.0,) * 100_000, power_w=(0.0,) * 100_000)])
     journal.close()
     run = read_run(tmp_path)

@@ -195,7 +195,7 @@ class Journal:
             raise InputError(
                 f"the audio or the texts of {heard.corpus!r} ({heard.condition}) changed since this run began",
                 where=self.run_dir,
-                fix="Restore them, or start again with --overwrite",
+                fix="Restore them, or start again with `overwrite`",
             )
         with self._transaction():
             self._delete("heard", "corpus = ? AND condition = ?", (heard.corpus, heard.condition))

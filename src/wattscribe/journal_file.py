@@ -92,7 +92,7 @@ def check_version(db: sqlite3.Connection, path: Path) -> int:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         raise InputError(
-            "the run was stopped before its plan was written", where=path, fix="Start again with --overwrite"
+            "the run was stopped before its plan was written", where=path, fix="Start again with `overwrite`"
         )
     if not 1 <= version <= SCHEMA_VERSION:
         raise InputError(
@@ -118,7 +118,7 @@ def existing_file(run_dir: Path) -> Path:
 
 def run_exists(run_dir: Path) -> InputError:
     """What to say to whoever would write over a run."""
-    fix = "Go on with it (--resume), replace it (--overwrite) or choose another --out"
+    fix = "Go on with it (`resume`), replace it (`overwrite`) or choose another `out`"
     return InputError("there is a run already", where=run_dir, fix=fix)
 
 
@@ -128,11 +128,11 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise InputError(
-            "this is a file, and a run needs a directory", where=error.filename or path, fix="Choose another --out"
+            "this is a file, and a run needs a directory", where=error.filename or path, fix="Choose another `out`"
         ) from error
     except OSError as error:
         raise InputError(
-            f"this directory cannot be made: {error.strerror}", where=path, fix="Choose another --out"
+            f"this directory cannot be made: {error.strerror}", where=path, fix="Choose another `out`"
         ) from error
 
 
@@ -164,12 +164,12 @@ def readable_errors(run_dir: Path) -> Iterator[None]:
             raise InputError(
                 f"the journal is damaged: {said}",
                 where=run_dir / FILE_NAME,
-                fix="Take it from a copy, or measure again with --overwrite",
+                fix="Take it from a copy, or measure again with `overwrite`",
             ) from error
         raise WattscribeError(
             f"the journal cannot be read or written: {said}",
             where=run_dir,
-            fix="Check that the disk is not full and the directory is writable; a run goes on with --resume",
+            fix="Check that the disk is not full and the directory is writable; a run goes on with `resume`",
         ) from error
 
 

@@ -144,7 +144,7 @@ def damaged(path: Path, table: str, row: Mapping[str, Any], why: str) -> InputEr
 
 
 def _broken(path: Path, what: str) -> InputError:
-    return InputError(what, where=path, fix="Take the journal from a copy, or measure again with --overwrite")
+    return InputError(what, where=path, fix="Take the journal from a copy, or measure again with `overwrite`")
 
 
 def _columns(db: sqlite3.Connection, table: str) -> set[str]:

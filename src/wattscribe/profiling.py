@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from wattscribe.as_found import as_found
-from wattscribe.energy import arch, devices, ort_format, profile, rates
+from wattscribe.energy import arch, devices, profile, rates
 from wattscribe.energy.accuracy import AccuracyLaw
 from wattscribe.energy.breakdown import Activations
 from wattscribe.energy.placement import Unit
@@ -17,6 +16,7 @@ from wattscribe.energy.rates import Decoding, Rates
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload, of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
+from wattscribe.recognizers.detect import stored_as
 from wattscribe.records import Counts, Rejected, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -88,7 +88,7 @@ def workload_of(
 ) -> Workload:
     """The workload of a model as the user names it. Raises InputError for options that the model fixes itself."""
     made = model.startswith((arch.PREFIX, "hf:"))
-    for option, asked in (("--calls-per-s", calls_per_s), ("--input", inputs), ("--dim", dims)):
+    for option, asked in (("`calls_per_s`", calls_per_s), ("`inputs`", inputs), ("`dims`", dims)):
         if made and asked not in (None, {}):
             raise InputError(
                 f"{option} is for exported graphs; this model's calls follow from its configuration", where=model
@@ -96,20 +96,14 @@ def workload_of(
     if model.startswith(arch.PREFIX):
         return arch.of_arch(model, vocab=vocab, chunk_ms=chunk_ms, precision=precision or "fp32")
     if vocab is not None:
-        raise InputError("--vocab is for arch: presets; an exported model fixes its own", where=model)
+        raise InputError("`vocab` is for arch: presets; an exported model fixes its own", where=model)
     if model.startswith("hf:"):
         from wattscribe.energy.hf import workload_of as of_transformers
 
         return of_transformers(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
-    path = locate(model.removeprefix("onnx:").removeprefix("sherpa:").removeprefix("ct2:"))
-    if ort_format.is_only_ort(path):
-        with ort_format.as_onnx(path) as written:
-            found = of_directory(
-                written, precision=precision, segment_s=_seconds(chunk_ms), calls_per_s=calls_per_s, values=inputs,
-                dims=dims,
-            )  # fmt: skip
-        return replace(found, name=path.stem, notes=(*found.notes, ort_format.NOTE))
-    if path.is_dir() and not any(path.glob("*.onnx")):
+    runtime, colon, name = model.partition(":")
+    path = locate(name if colon and runtime in ("onnx", "sherpa", "ct2") else model)
+    if path.is_dir() and stored_as(path) != "graphs":
         return _of_other(path, precision, _seconds(chunk_ms))
     return of_directory(
         path,
@@ -122,19 +116,18 @@ def workload_of(
 
 
 def _of_other(path: Path, precision: str | None, segment_s: float | None) -> Workload:
-    """A directory without ONNX files, told by what it holds as in the bench. Raises ModelError where nothing can count it."""
+    """A directory that is told by other files than ONNX, as in the bench. Raises ModelError where nothing can count it."""
     from wattscribe.energy import hf
     from wattscribe.recognizers.ct2_file import whisper_sizes
-    from wattscribe.recognizers.detect import runtime_of
 
-    runtime = runtime_of(path)
-    if runtime == "hf":
+    stored = stored_as(path)
+    if stored == "hf":
         return hf.workload_of(str(path), precision=precision or "fp32", segment_s=segment_s)
-    if runtime == "ct2":
-        sizes, stored = whisper_sizes(path / "model.bin")
-        return hf.whisper_of(path.name, precision=precision or stored, **sizes)
+    if stored == "ct2":
+        sizes, kept = whisper_sizes(path / "model.bin")
+        return hf.whisper_of(path.name, precision=precision or kept, **sizes)
     raise ModelError(
-        f"is run by {runtime}:, whose models cannot be counted", where=path, fix="Profile an ONNX export of it"
+        f"is run by {stored}:, whose models cannot be counted", where=path, fix="Profile an ONNX export of it"
     )
 
 
@@ -200,7 +193,7 @@ def _ear(
         from wattscribe.recognizers.hf_count import transcribe_counted
 
         if beam != 1:
-            raise InputError("Transformers models are decoded greedily here", where=model, fix="Leave out --beam")
+            raise InputError("Transformers models are decoded greedily here", where=model, fix="Leave out `beam`")
         spec = parse_model(model if model.startswith("hf:") else f"hf:{model}", precision=precision)
         recognizer = cast(HfRecognizer, open_recognizer(spec))
         return lambda audio: transcribe_counted(recognizer, audio)

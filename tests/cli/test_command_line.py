@@ -55,17 +55,17 @@ def test_every_option_is_explained(verb: str) -> None:
 
 
 def test_a_cut_recording_is_not_transcribed_as_if_whole(tmp_path: Path) -> None:
-    from wattscribe.cli.transcribe import _blocks
     from wattscribe.errors import InputError
+    from wattscribe.transcribing import _blocks
 
     cut = tmp_path / "cut.wav"
     header = b"RIFF" + struct.pack("<I", 36 + 32000) + b"WAVEfmt "
     header += struct.pack("<IHHIIHH", 16, 1, 1, 16000, 32000, 2, 16) + b"data" + struct.pack("<I", 32000)
     cut.write_bytes(header + bytes(8000))
     with pytest.raises(InputError, match="truncated: 8000 of 32000"):
-        list(_blocks(str(cut), mic=False))
+        list(_blocks(str(cut)))
     cut.write_bytes(header + bytes(32000))
-    assert sum(map(len, _blocks(str(cut), mic=False))) == 16000
+    assert sum(map(len, _blocks(str(cut)))) == 16000
 
 
 def test_an_interrupted_bench_says_how_to_go_on(

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
+import wattscribe
 from tests.streaming import models
 from wattscribe.cli import main
+from wattscribe.records import RecognizerSpec, Transcript
 from wattscribe.streaming import open_transducer
+from wattscribe.transcribing import Follower, Heard
 
 DEV_FULL = Path("/dev/full")
 
@@ -84,7 +87,7 @@ def test_a_tail_that_would_fill_the_memory_is_refused(
 ) -> None:
     assert main(["transcribe", str(directory), "x.wav", f"--tail-s={tail_s}"]) == 2
     said = capsys.readouterr().err
-    assert "It must lie between 0 and 60 s" in said or "give a finite number" in said
+    assert "Give 0 to 60" in said or "give a finite number" in said
 
 
 def test_a_closed_standard_input_is_named(
@@ -138,3 +141,84 @@ def test_an_interruption_while_the_verb_loads_is_one(
     monkeypatch.setattr("importlib.import_module", interrupted)
     assert main(["transcribe", "x", "-"]) == 130
     assert capsys.readouterr().err == "wattscribe transcribe: interrupted\n"
+
+
+# --- recognizers of every kind --------------------------------------------------------------------------------------
+class Batch:
+    """A recognizer that hears whole files and times nothing."""
+
+    def __init__(self, spec: RecognizerSpec) -> None:
+        self.word = spec.options.get("word", "samples")
+
+    def transcribe(self, batch: list[np.ndarray]) -> list[Transcript]:
+        return [Transcript(text=f"{len(audio)} {self.word}") for audio in batch]
+
+    def close(self) -> None: ...
+
+
+def test_a_recognizer_that_does_not_stream_is_printed_when_its_source_has_ended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / f"{name}.wav" for name in "ab"]
+    for file in files:
+        soundfile.write(file, models.sound(1, 32000), 16000)
+    model = f"python:{__name__}:Batch"
+    assert main(["transcribe", model, *map(str, files)]) == 0
+    assert capsys.readouterr().out == f"{files[0]}:\n32000 samples\n{files[1]}:\n32000 samples\n"
+    assert main(["transcribe", model, "--option", "word=values", str(files[0]), "--json"]) == 0
+    said, cost = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (said["text"], said["start_s"], said["end_s"], said["tokens"]) == ("32000 values", None, 2.0, [])
+    assert (cost["audio_s"], cost["counts"]) == (2.0, None)
+
+
+def test_what_a_recognizer_does_not_have_is_named_as_in_bench(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, models.sound(1, 16000), 16000)
+    for arguments, line in (
+        (["fake:a", "--decoding", "beam"], "fake has no option 'decoding'"),
+        (["fake:a", "--precision", "int3"], "fake has no precision 'int3'"),
+        (["fake:a", "--vad"], "--vad is for streaming transducers"),
+        (["nothing:a"], "there is no runtime 'nothing'"),
+    ):
+        assert main(["transcribe", *arguments, str(file)]) == 2
+        assert line in capsys.readouterr().err
+
+
+class Ear(Follower):
+    def __init__(self) -> None:
+        self.said: list[tuple[str, ...]] = []
+
+    def began(self, source: str) -> None:
+        self.said.append(("began", source))
+
+    def partial(self, source: str, text: str) -> None:
+        self.said.append(("partial", text))
+
+    def utterance(self, source: str, transcript: Transcript, end_s: float) -> None:
+        self.said.append(("utterance", transcript.text))
+
+    def ended(self, source: str, heard: Heard) -> None:
+        self.said.append(("ended", f"{heard.audio_s:g}"))
+
+
+def test_a_caller_hears_the_words_as_they_come(directory: Path, tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, models.sound(3, 48000), 16000)
+    ear = Ear()
+    (found,) = wattscribe.transcribe(str(directory), [file], follow=ear)
+    alone = wattscribe.transcribe(str(directory), [file])[0]
+    assert (found.text, found.tokens) == (alone.text, alone.tokens)
+    assert ear.said[0] == ("began", str(file))
+    assert ear.said[-2:] == [("utterance", found.text), ("ended", "3")]
+    partials = [text for what, text in ear.said if what == "partial"]
+    assert len(set(partials)) > 2
+    assert all(found.text.startswith(text) for text in partials)
+
+
+def test_phrases_reach_beam_search(directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, models.sound(3, 48000), 16000)
+    assert main(["transcribe", str(directory), str(file), "--phrase", "A"]) == 2
+    assert "phrases need beam search" in capsys.readouterr().err

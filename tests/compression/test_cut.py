@@ -138,7 +138,7 @@ def test_no_time_leaves_the_lossless_levers_proven(
     assert found.dev.identical_texts == found.dev.utterances
     assert {"place", "batched-joiner"} & {each.lever for each in found.recipe.steps}
     assert (root / "soon.journal").is_file()
-    with pytest.raises(InputError, match="--minutes is -1"):
+    with pytest.raises(InputError, match="`minutes` is -1"):
         compress_model(model, root / "never", replace(options, minutes=-1.0), say=lambda _: None)
 
 

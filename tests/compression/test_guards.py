@@ -12,8 +12,9 @@ from wattscribe.cli import main
 from wattscribe.compression import outcome
 from wattscribe.compression import run as run_of
 from wattscribe.compression.candidate import read_candidate
+from wattscribe.compression.checked import checked
 from wattscribe.compression.measure import Measurer
-from wattscribe.compression.options import Options, checked
+from wattscribe.compression.options import Options
 from wattscribe.compression.speech import read_speech, read_unseen
 from wattscribe.energy import devices
 from wattscribe.errors import InputError
@@ -47,9 +48,9 @@ def test_everything_is_refused_before_anything_is_measured(world, tmp_path, caps
         ([*out, "--beside", str(tmp_path / "none")], "result.json cannot be read"),
         ([*search, str(file)], "no journal"),
         ([*search, str(tmp_path / "no" / "journal")], "parent directory"),
-        ([*out, "--max-latency-ms", "nan"], "for --max-latency-ms. give a finite number"),
-        ([*out, "--max-latency-ms", "inf"], "for --max-latency-ms. give a finite number"),
-        ([*out, "--max-wer-increase", "inf"], "for --max-wer-increase. give a finite number"),
+        ([*out, "--max-latency-ms", "nan"], "--max-latency-ms: give a finite number"),
+        ([*out, "--max-latency-ms", "inf"], "--max-latency-ms: give a finite number"),
+        ([*out, "--max-wer-increase", "inf"], "--max-wer-increase: give a finite number"),
         ([*out, "--trials", "0"], "--trials is 0"),
         ([*out, "--cache", str(file)], "no folder to write to"),
         ([*out, "--test-data", str(tmp_path / "none")], "none"),
@@ -76,7 +77,7 @@ def test_overwrite_replaces_only_what_a_run_has_written(tmp_path):
             outcome.check_target(precious, overwrite=True)
     shutil.rmtree(precious / "sub")
     outcome.check_target(precious, overwrite=True)
-    with pytest.raises(InputError, match="give --overwrite"):
+    with pytest.raises(InputError, match="give `overwrite`"):
         outcome.check_target(precious)
     assert [each.name for each in tmp_path.iterdir()] == ["precious"], "nothing is left of the trial of the place"
 
@@ -122,6 +123,6 @@ def test_device_and_seed_come_from_the_recipe_unless_given(tmp_path):
     found, none = checked(Options(data=("x",)))
     assert (found.device_name, found.drawn, none) == ("wearable", 0, None)
     path.write_text('schema = 1\ndevice = "abacus"\n')
-    with pytest.raises(InputError, match=r"recipe.toml: its device.*abacus.*Give --device"):
+    with pytest.raises(InputError, match=r"recipe.toml: its device.*abacus.*Give `device`"):
         checked(options)
     assert checked(replace(options, device="phone"))[0].device_name == "phone"

@@ -30,19 +30,19 @@ def speech(utterances: int, speakers: int, name: str = "dev") -> SpeechSet:
 # --- what can be shown -------------------------------------------------------------------------------------------------
 def test_tiny_sets_are_refused_with_the_number_of_words_that_it_takes() -> None:
     with pytest.raises(
-        InputError, match=r"--data dev: 50 words cannot show a rise of 0.3 points.*it takes about 998.*--limit N"
+        InputError, match=r"`data` dev: 50 words cannot show a rise of 0.3 points.*it takes about 998.*`limit` N"
     ):
-        sets.refuse(speech(5, 5), "--data", LIMIT)
-    sets.refuse(speech(100, 5), "--data", LIMIT)
-    sets.refuse(speech(5, 5), "--data", LIMIT, anyway=True)
+        sets.refuse(speech(5, 5), "`data`", LIMIT)
+    sets.refuse(speech(100, 5), "`data`", LIMIT)
+    sets.refuse(speech(5, 5), "`data`", LIMIT, anyway=True)
     sets.refuse(speech(5, 5), "--data", 0.0)
 
 
 def test_a_set_that_the_model_does_not_understand_is_refused_however_large() -> None:
     for wer in (0.8, 1.0, 1.7):
         with pytest.raises(InputError, match=rf"WER is {100 * wer:.0f} %.*no number of words.*about 998 words of it"):
-            sets.refuse(speech(200, 5), "--data", LIMIT, wer=wer)
-    sets.refuse(speech(200, 5), "--data", LIMIT, wer=0.79)
+            sets.refuse(speech(200, 5), "`data`", LIMIT, wer=wer)
+    sets.refuse(speech(200, 5), "`data`", LIMIT, wer=0.79)
 
 
 # --- two parts -----------------------------------------------------------------------------------------------------------

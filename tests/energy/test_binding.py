@@ -83,8 +83,8 @@ def test_calls_per_second_are_stated_or_an_assumption_is_told(tmp_path: Path) ->
     assert of_directory(path, segment_s=0.016).segment_s == 0.016
     assumed = of_directory(path)
     assert assumed.segment_s == 1.0
-    assert "one call a second is assumed (--calls-per-s)" in assumed.notes[0]
-    with pytest.raises(InputError, match="--calls-per-s must be above 0"):
+    assert "one call a second is assumed (`calls_per_s`)" in assumed.notes[0]
+    with pytest.raises(InputError, match="`calls_per_s` must be above 0"):
         of_directory(path, calls_per_s=0)
 
 
@@ -243,11 +243,11 @@ def test_inputs_are_filled_and_unknown_names_refused(tmp_path: Path) -> None:
     )
     assert of_directory(path).components[0].total_macs == 100 * 80 * 8  # a rate of 16 kHz, as speech has
     assert of_directory(path, values={"sr": 0}).components[0].total_macs == 0
-    with pytest.raises(InputError, match=r"--input rate: there is none of that name\. One of: sr, x"):
+    with pytest.raises(InputError, match=r"`inputs` rate: there is none of that name\. One of: sr, x"):
         of_directory(path, values={"rate": 1})
-    with pytest.raises(InputError, match="--dim T: there is none"):
+    with pytest.raises(InputError, match="`dims` T: there is none"):
         of_directory(path, dims={"T": 1})
-    with pytest.raises(ModelError, match="--chunk-ms, --dim, --input"):
+    with pytest.raises(ModelError, match="`chunk_ms`, `dims`, `inputs`"):
         of_directory(_needs_length(tmp_path), segment_s=0.5)
 
 

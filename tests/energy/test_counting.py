@@ -11,7 +11,7 @@ import pytest
 from tests.energy.builders import ZIPFORMER, needs_zipformer, save
 from wattscribe.energy import counting
 from wattscribe.energy.workload import Component, Workload, of_directory
-from wattscribe.errors import ModelError
+from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.read import read_model
 
 onnx = pytest.importorskip("onnx")
@@ -340,17 +340,20 @@ def test_the_real_zipformer() -> None:
     small = of_directory(ZIPFORMER, precision="int8")
     assert small.component("joiner").macs == {"int8": 160_000}
     assert small.component("joiner").size_bytes < joiner.size_bytes / 3.9
-    assert small.notes == ("there is no int8 decoder: decoder.onnx is counted",)
+    assert small.notes == ("there is no int8 decoder: decoder.onnx (fp32) runs",)
     assert Workload.from_json(found.to_json()) == found
 
 
 def test_directories_at_fault(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no such directory"):
+    with pytest.raises(InputError, match="no such directory"):
         of_directory(tmp_path / "missing")
-    with pytest.raises(ModelError, match=r"no encoder\*\.onnx"):
+    with pytest.raises(ModelError, match="no model is recognised here"):
         of_directory(tmp_path)
     (tmp_path / "encoder.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (tmp_path / "decoder.onnx").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"decoder\.onnx: is empty"):
+        of_directory(tmp_path)
+    (tmp_path / "decoder.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ModelError, match="not a whole ONNX model"):
         of_directory(tmp_path)
 

@@ -95,10 +95,10 @@ def test_a_decoder_takes_its_hypotheses_in_one_call_per_token() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beam": 0}, "--beam must be above 0"),
-        ({"chunk_ms": 0}, "--chunk-ms must be above 0"),
-        ({"tokens_per_s": -1}, "--tokens-per-s must lie between 0 and"),
-        ({"frames_per_s": -5}, "--frames-per-s must be above 0"),
+        ({"beam": 0}, "`beam` must be above 0"),
+        ({"chunk_ms": 0}, "`chunk_ms` must be above 0"),
+        ({"tokens_per_s": -1}, "`tokens_per_s` must lie between 0 and"),
+        ({"frames_per_s": -5}, "`frames_per_s` must be above 0"),
     ],
 )
 def test_rates_that_cannot_be(options: dict[str, float], message: str) -> None:

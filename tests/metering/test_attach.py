@@ -176,7 +176,7 @@ def test_one_mark_is_enough_for_a_short_run_and_says_so(marked_facts: RunFacts, 
     record = api.attach(run_dir, path)
     assert record.drift_ppm is None
     assert record.offset_s == pytest.approx(12345.0, abs=1.0)
-    with pytest.raises(MeterError, match=r"may be off by .* --max-error"):
+    with pytest.raises(MeterError, match=r"may be off by .* `max_error_s`"):
         api.attach(run_dir, path, max_error_s=0.002)
 
 
@@ -184,7 +184,7 @@ def test_one_mark_is_enough_for_a_short_run_and_says_so(marked_facts: RunFacts, 
 def test_an_impossible_limit_of_the_clock_s_error_is_refused(
     limit_s: float, marked_facts: RunFacts, run_dir: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="--max-error"):
+    with pytest.raises(InputError, match="`max_error_s`"):
         api.attach(run_dir, recorded(marked_facts, tmp_path / "power.csv"), max_error_s=limit_s)
 
 

@@ -28,7 +28,7 @@ def write(path: Path, text: str) -> Path:
     [
         ("", "it is empty"),
         ("1,2\n3,4\n", "no header.*Columns: column 1, column 2"),
-        ("time_s,temperature\n0,1\n1,1\n", "no column is a power.*--power-column"),
+        ("time_s,temperature\n0,1\n1,1\n", "no column is a power.*`columns\\[power\\]`"),
         ("time_s,power_w\n0,1\n", "1 samples"),
         ("time_s,power_w\n1,1\n1,1\n1,1\n", "time does not advance: 'time_s'"),
         ("time_s,power_w\n0,1\n1,1\n2,1\n0,1\n1,1\n2,1\n", "backwards about line 5, and 2 of 6"),
@@ -87,7 +87,7 @@ def test_units_in_a_line_of_their_own_are_read(tmp_path: Path) -> None:
 def test_a_unit_that_cannot_be_read_is_refused_and_can_be_said(name: str, tmp_path: Path) -> None:
     path = tmp_path / "odd.csv"
     path.write_text(f"time_s,{name}\n0,9000\n1,9000\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"--unit power=") as caught:
+    with pytest.raises(InputError, match=r"`units` power=") as caught:
         read_csv(path, {"power": name})
     assert "odd.csv" in str(caught.value)
     assert read_csv(path, {"power": name}, {"power": "mW"}).power_w == pytest.approx([9.0, 9.0])

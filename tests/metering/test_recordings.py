@@ -249,14 +249,14 @@ def test_other_files_are_read_by_their_names(text: str, mean_w: float, duration_
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time_s,Ch1 (W),Ch2 (W)\n0,1,2\n1,1,2\n", "several columns may be the power: 'Ch1 .W.', 'Ch2 .W.'.*--power-column"),
+        ("time_s,Ch1 (W),Ch2 (W)\n0,1,2\n1,1,2\n", "may be the power: 'Ch1 .W.', 'Ch2 .W.'.*`columns\\[power\\]`"),
         ("time_s,I1 (A),V1 (V),I2 (A),V2 (V)\n0,1,5,1,5\n1,1,5,1,5\n", "several columns may be the current"),
         ("Time [s],Power Factor,Apparent Power\n0,.9,5\n1,.9,5\n", "no column is a power"),
-        ("time_s,current_ma\n0,5\n1,5\n", "has the current only.*--voltage"),
-        ("Timestamp(ms),Current(uA)\n0,5\n1,5\n", "PPK2.*has the current only.*--voltage"),
-        ("Timestamp,Value\n0,5\n1,5\n", "one file per channel.*--current-column Value"),
-        ("count,power\n0,5\n1,5\n", "no column is the time.*--time-column"),
-        ("device,time,power_w\na,0,1\nb,0,2\na,1,1\nb,1,2\n", "several devices.*--channel NAME, of: a, b"),
+        ("time_s,current_ma\n0,5\n1,5\n", "has the current only.*`voltage`"),
+        ("Timestamp(ms),Current(uA)\n0,5\n1,5\n", "PPK2.*has the current only.*`voltage`"),
+        ("Timestamp,Value\n0,5\n1,5\n", "one file per channel.*`columns\\[current\\]` Value"),
+        ("count,power\n0,5\n1,5\n", "no column is the time.*`columns\\[time\\]`"),
+        ("device,time,power_w\na,0,1\nb,0,2\na,1,1\nb,1,2\n", "several devices.*`channel` NAME, of: a, b"),
         ("entity_id,state,last_changed\ns.a_power,1,2024-05-04T12:00:00Z\ns.b_power,1,2024-05-04T12:00:00Z\n"
          "s.a_power,1,2024-05-04T12:00:01Z\n", "several devices.*s.a_power, s.b_power"),
         ("timestamp, power.draw [W]\n" + "".join(f"2024/05/04 12:00:{i:02d}.{j}, 5 W\n" for i in range(9) for j in (100, 104)),
@@ -300,7 +300,7 @@ def test_columns_voltage_channel_and_rate_can_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("voltage", ["many", "0", "-3", "nan"])
 def test_a_voltage_that_is_none_is_refused(voltage: str, tmp_path: Path) -> None:
     path, _ = export("Otii", tmp_path)
-    with pytest.raises(InputError, match="--voltage"):
+    with pytest.raises(InputError, match="`voltage`"):
         read(path, voltage=voltage)
 
 

@@ -150,7 +150,7 @@ def test_a_clock_that_was_set_back_is_refused_with_its_line() -> None:
 def test_a_log_without_stamps_says_which_interval_was_taken() -> None:
     log = tegrastats_log.of_lines([TEGRASTATS["orin"]] * 5)
     assert log.timeline.t_s.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
-    assert "--interval-ms" in log.notes[0]
+    assert "`interval_s`" in log.notes[0]
 
 
 def test_a_torn_line_does_not_end_the_meter_and_what_does_is_said(caplog: pytest.LogCaptureFixture) -> None:

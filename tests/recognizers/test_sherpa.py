@@ -131,6 +131,7 @@ def test_ambiguous_missing_and_unknown_files_are_named(sherpa_model: Directory, 
     open_recognizer(parse_model(f"sherpa:{folder}?encoder=encoder.onnx")).close()
     with pytest.raises(ModelError, match=r"no file 'nope\.onnx'"):
         open_recognizer(parse_model(f"sherpa:{folder}?encoder=nope.onnx"))
+    (folder / "encoder-epoch-2.onnx").unlink()
     (folder / "tokens.txt").unlink()
     with pytest.raises(ModelError, match=r"tokens\.txt"):
         open_recognizer(parse_model(f"sherpa:{folder}"))

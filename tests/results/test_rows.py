@@ -333,7 +333,7 @@ def test_unknown_formats_and_unwritable_files_say_so(tmp_path: Path) -> None:
         formats.write(one(), "pdf", None)
     with pytest.raises(InputError, match="cannot be written"):
         formats.write(one(), "md", tmp_path / "no" / "such" / "folder.md")
-    with pytest.raises(InputError, match="--out"):
+    with pytest.raises(InputError, match="`out`"):
         formats.write(one(), "parquet", None)
 
 

@@ -72,7 +72,7 @@ def test_a_second_failure_counts_once(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_only_a_run_can_be_tried_again(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="`resume`"):
         run(failing_once(corpus, tmp_path), tmp_path / "r", meters=[], retry_failed=True)
 
 

@@ -64,8 +64,8 @@ def test_a_failed_trial_is_told_by_the_exit_status(
     ("arguments", "words"),
     [
         ([], "nothing to measure"),
-        (["--model", "fake:a"], "'data' is missing (flag --data)"),
-        (["--data", "bundled"], "'models' is missing (flag --model)"),
+        (["--model", "fake:a"], "the key --data is missing"),
+        (["--data", "bundled"], "the key --model is missing"),
         (["--model", "nobody:a", "--data", "bundled"], "there is no runtime 'nobody'"),
         (["--model", "fake:a", "--data", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--model", "fake:a", "--data", "bundled", "--noise", "white"], "noise and snr belong together"),

@@ -48,7 +48,7 @@ def test_a_mistake_is_named(keys: dict[str, Any], words: list[str]) -> None:
 
 
 def test_missing_keys_name_their_flag() -> None:
-    with pytest.raises(InputError, match=r"'models' is missing \(flag --model\)"):
+    with pytest.raises(InputError, match=r"the key `models` is missing"):
         check({"data": ["bundled"]})
 
 

@@ -95,7 +95,7 @@ def test_what_cannot_be_prepared_is_left_to_its_trials(graphs: Path, tmp_path: P
     spools = {("c", Condition(), None): empty_spool(tmp_path)}
     made = prepare_all([trial], spools, log=tmp_path / LOG_NAME, limit_s=60, watcher=Silent())
     assert made == {name_of(trial.recognizer): None}
-    assert "encoder*.onnx is missing" in (tmp_path / LOG_NAME).read_text(encoding="utf-8")
+    assert "no model is recognised here" in (tmp_path / LOG_NAME).read_text(encoding="utf-8")
     assert not list(graphs.glob("*.ort"))
 
 

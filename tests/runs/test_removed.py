@@ -50,7 +50,7 @@ def experiment() -> Experiment:
     [
         ("m", "m: the model was removed while the run was going on. Put it back"),
         ("m/weights", "weights: this file was removed while the run was going on. Put it back"),
-        (f"r/{SPOOL_DIRECTORY}", "the prepared speech was removed while the run was going on. Go on with --resume"),
+        (f"r/{SPOOL_DIRECTORY}", "the prepared speech was removed while the run was going on. Go on with `resume`"),
     ],
 )
 def test_the_run_ends_and_goes_on(folders: Path, removed: str, reason: str) -> None:

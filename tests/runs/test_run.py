@@ -151,7 +151,7 @@ def test_bad_inputs_are_recorded_and_the_rest_is_measured(tmp_path: Path) -> Non
     assert {tuple(each.id for each in trial.utterances) for trial in facts.trials} == {("u0", "u1", "u2")}
     assert sorted(each.id for each in facts.rejected) == ["empty", "missing", "no-text", "not-audio", "u1"]
     assert all(each.reason and each.corpus == str(folder) for each in facts.rejected)
-    with pytest.raises(InputError, match="--strict"):
+    with pytest.raises(InputError, match="`strict`"):
         run(check({**keys, "strict": True}), tmp_path / "strict", meters=[])
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from tests.streaming import models
 from wattscribe.errors import InputError
+from wattscribe.models.vocabulary import byte_characters, read_vocabulary
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.context import ContextGraph
 from wattscribe.streaming.phrases import Phrase, read_phrases, tokens_of
-from wattscribe.streaming.vocabulary import byte_characters, read_vocabulary
 
 SENTENCES = [
     "the quick brown fox jumps over the lazy dog and then the other one",

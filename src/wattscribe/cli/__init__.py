@@ -75,7 +75,9 @@ def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
         if interruption is None:
             raise
         hint = "".join(f". {each}" for each in interruption.args)
-        say(f"{_command(verb)}: {WORDS[ending.number]}{hint}")
+        from wattscribe.cli.flags import spelled
+
+        say(f"{_command(verb)}: {WORDS[ending.number]}{spelled(hint, verb)}")
         return ending.status
     except BrokenPipeError:
         mute(sys.stdout)
@@ -109,8 +111,10 @@ def _path(name: object) -> str:
 
 
 def tell(verb: str, error: WattscribeError) -> int:
-    """Print an error as its one line; returns the exit status that it asks for."""
-    say(f"{_command(verb)}: {error}")
+    """Print an error as its one line, options spelled as flags; returns the exit status that it asks for."""
+    from wattscribe.cli.flags import spelled
+
+    say(f"{_command(verb)}: {spelled(str(error), verb)}")
     return error.exit_code
 
 
@@ -141,6 +145,7 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     from cyclopts import CycloptsError, Parameter
 
     from wattscribe.as_found import as_found
+    from wattscribe.cli.flags import flag_name
     from wattscribe.cli.numbers import usable
     from wattscribe.errors import WattscribeError
 
@@ -148,7 +153,7 @@ def run_verb(verb: str, arguments: list[str]) -> int:
         with as_found():
             app = import_module(f"wattscribe.cli.{verb}").app
             app.suppress_keyboard_interrupt = False
-            app.default_parameter = Parameter(validator=usable)
+            app.default_parameter = Parameter(validator=usable, name_transform=flag_name)
             status = app(
                 arguments, result_action="return_value", exit_on_error=False, print_error=False, console=console()
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 
+from wattscribe.cli.flags import spelled
 from wattscribe.metering.base import Probe
 from wattscribe.terminal import console
 
@@ -110,8 +111,42 @@ def meters(
         return 0
     _print_table(probes)
     for entry in checked:
-        print(f"\n{_sentence(entry)}")
+        print(spelled(f"\n{_sentence(entry)}", "meters"))
     return 0
+
+
+@cyclopts.Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """What a recording is in a run, and how it comes on the run's clock."""
+
+    covers: str | None = None
+    """What the meter measures, in your words: "whole board at the DC input"."""
+    part: Annotated[bool, cyclopts.Parameter(negative=())] = False
+    """It measures only a part of the device, so it must not stand for the whole."""
+    by: Literal["edges", "correlation"] = "edges"
+    """edges: the run's marks. correlation: against a rail that the run measured itself."""
+    max_error: float | None = None
+    """Seconds by which the aligned clock may be off at most."""
+    gain_error: str | None = None
+    """The meter's own, in per cent, from its data sheet: 1 or 1%. It is stated beside the joules; being the same in every
+    trial, it is in no interval."""
+    name: str | None = None
+    """Its name in the run; the file's own otherwise."""
+
+    def asked(self) -> dict[str, Any]:
+        """As `wattscribe.attach` takes it. Raises InputError."""
+        from wattscribe.results.quantities import fraction_of_percent
+
+        gain = None if self.gain_error is None else fraction_of_percent(self.gain_error, flag="--gain-error")
+        return {
+            "covers": self.covers,
+            "total": not self.part,
+            "by": self.by,
+            "max_error_s": self.max_error,
+            "gain_error": gain,
+            "name": self.name,
+        }
 
 
 @app.command
@@ -121,12 +156,7 @@ def attach(
     *recording: Path,
     tegrastats_log: Path | None = None,
     interval_ms: float | None = None,
-    covers: str | None = None,
-    part: Annotated[bool, cyclopts.Parameter(negative=())] = False,
-    by: Literal["edges", "correlation"] = "edges",
-    max_error: float | None = None,
-    gain_error: str | None = None,
-    name: str | None = None,
+    fitting: Fitting | None = None,
     reading: Reading | None = None,
 ) -> None:
     """Put an external meter's recording beside the trials of a run, on the run's clock; reports then use it.
@@ -143,22 +173,8 @@ def attach(
         Instead of a CSV, a log written with tegrastats --logfile.
     interval_ms
         The interval at which that log was recorded, where its lines carry no date: their stamps are the clock.
-    covers
-        What the meter measures, in your words: "whole board at the DC input".
-    part
-        It measures only a part of the device, so it must not stand for the whole.
-    by
-        edges: the run's marks. correlation: against a rail that the run measured itself.
-    max_error
-        Seconds by which the aligned clock may be off at most.
-    gain_error
-        The meter's own, in per cent, from its data sheet: 1 or 1%. It is stated beside the joules; being the same in every
-        trial, it is in no interval.
-    name
-        Its name in the run; the file's own otherwise.
     """
     import wattscribe
-    from wattscribe.results.quantities import fraction_of_percent
 
     said = reading or Reading()
     record = wattscribe.attach(
@@ -166,14 +182,9 @@ def attach(
         recording or None,
         tegrastats_log=tegrastats_log,
         interval_s=_interval_s(interval_ms),
-        covers=covers,
-        total=not part,
         columns=said.columns(),
         **said.rest(),
-        by=by,
-        max_error_s=max_error,
-        gain_error=None if gain_error is None else fraction_of_percent(gain_error, flag="--gain-error"),
-        name=name,
+        **(fitting or Fitting()).asked(),
     )
     drift = "drift unknown" if record.drift_ppm is None else f"drift {record.drift_ppm:+.1f} ppm"
     left = f", {record.trials_outside} lie outside of it" if record.trials_outside else ""

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
+from wattscribe.cli.flags import flag_name
 from wattscribe.text_files import LARGEST_INTEGER
 
 
@@ -16,7 +17,7 @@ def usable(_: Any, value: Any) -> None:
             try:
                 usable(None, getattr(value, field.name))
             except ValueError as error:
-                raise ValueError(f"--{field.name.replace('_', '-')}: {error}") from error
+                raise ValueError(f"--{flag_name(field.name)}: {error}") from error
     elif isinstance(value, (list, tuple)):
         for each in value:
             usable(None, each)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import cyclopts
 from cyclopts import Group, Parameter
 
+from wattscribe.cli.flags import spelled
 from wattscribe.energy.accuracy import AccuracyLaw, fit
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import DEFAULT_TOKENS_PER_S
@@ -114,8 +115,15 @@ def profile(
     """
     import wattscribe
 
-    show(wattscribe.profile(model, **options.asked()), as_json=json_output, page=page)
+    show(_with_flags(wattscribe.profile(model, **options.asked())), as_json=json_output, page=page)
     return 0
+
+
+def _with_flags(found: Profile) -> Profile:
+    """The notes of what was assumed name options: here as flags."""
+    workload = found.breakdown.workload
+    notes = tuple(spelled(note, "profile") for note in workload.notes)
+    return replace(found, breakdown=replace(found.breakdown, workload=replace(workload, notes=notes)))
 
 
 def show(found: Profile, *, as_json: bool, page: Path | None) -> None:

@@ -11,7 +11,7 @@ from wattscribe.compression.workbench import Tried
 from wattscribe.errors import InputError
 from wattscribe.text_files import read_json
 
-AGAIN = "Give the directory that wattscribe compress wrote with the same --data, --limit and --device"
+AGAIN = "Give the directory that wattscribe compress wrote with the same `data`, `limit` and `device`"
 
 
 def read_beside(folders: Sequence[Path], dev: SpeechSet, device: str, strategy: str) -> tuple[Tried, ...]:
@@ -27,7 +27,7 @@ def read_beside(folders: Sequence[Path], dev: SpeechSet, device: str, strategy: 
             raise InputError(f"its energy is for {result['device']}, not {device}", where=folder, fix=AGAIN)
         if on["utterances"] != len(dev) or abs(on["audio_s"] - dev.audio_s) > 0.01:
             raise InputError(
-                f"its {on['utterances']} utterances, {on['audio_s']:.0f} s, are not the {len(dev)} of --data",
+                f"its {on['utterances']} utterances, {on['audio_s']:.0f} s, are not the {len(dev)} of `data`",
                 where=folder, fix=AGAIN,
             )  # fmt: skip
         name = f"{result['strategy']} ({folder.name})" if result["strategy"] == strategy else result["strategy"]

@@ -88,7 +88,7 @@ class Calibration:
 
     def __init__(self, original: Candidate, speech: SpeechSet) -> None:
         if not len(speech):
-            raise InputError("there is no audio to calibrate on", fix="Give --unlabelled a folder of audio")
+            raise InputError("there is no audio to calibrate on", fix="Give `unlabelled` a folder of audio")
         self._original, self.speech = original, speech
         self._moments: dict[str, dict[str, Moments]] = {}
         self._feeds: dict[str, list[Feeds]] = {}

@@ -79,7 +79,7 @@ class Candidate:
             raise InputError(
                 f"the model cannot be written: {error.strerror}",
                 where=folder,
-                fix="Free some space or choose another -o",
+                fix="Free some space or choose another `out`",
             ) from error
 
     @contextmanager

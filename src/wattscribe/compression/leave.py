@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wattscribe.compression.options import Options
+from wattscribe.compression.checked import Placed
 from wattscribe.compression.recipe import Recipe, to_toml
 
 
 @contextmanager
-def leaving(options: Options, recipe: Recipe | None = None) -> Iterator[None]:
+def leaving(options: Placed, recipe: Recipe | None = None) -> Iterator[None]:
     """An interrupt inside says where the measurements lie and leaves the recipe, where one is chosen, beside OUT."""
     try:
         yield
@@ -21,7 +21,7 @@ def leaving(options: Options, recipe: Recipe | None = None) -> Iterator[None]:
             path = _free(options.leave)
             try:
                 path.write_text(to_toml(recipe), encoding="utf-8")
-                said.append(f"The steps that were kept, not yet proven, are in {path}: carry them out with --recipe")
+                said.append(f"The steps that were kept, not yet proven, are in {path}: carry them out with `recipe`")
             except OSError as refused:
                 said.append(f"The steps that were kept could not be written: {path}: {refused.strerror}")
         if options.journal is not None and options.journal.is_file():
@@ -29,12 +29,12 @@ def leaving(options: Options, recipe: Recipe | None = None) -> Iterator[None]:
         raise KeyboardInterrupt(". ".join(said) or "Nothing was measured yet") from error
 
 
-def cut_note(why: str, options: Options) -> str:
+def cut_note(why: str, options: Placed) -> str:
     """For the result of a search that ended early."""
     there = "" if options.journal is None else f" from {options.journal}, which knows what was measured"
-    again = "" if options.storage is not None else " and --overwrite"
+    again = "" if options.storage is not None else " and `overwrite`"
     return (
-        f"The search was cut short {why}: this is the best that held so far. The same command with more --minutes or none"
+        f"The search was cut short {why}: this is the best that held so far. The same command with more `minutes` or none"
         f"{again} goes on{there}."
     )
 

@@ -25,7 +25,7 @@ def allowed(bench: Workbench, options: Options) -> int:
         return 1
     if 1000 * segment_s > options.max_latency_ms * (1 + 1e-9):
         raise InputError(
-            f"the graph fixes segments of {1000 * segment_s:g} ms, more than --max-latency-ms {options.max_latency_ms:g}",
+            f"the graph fixes segments of {1000 * segment_s:g} ms, more than `max_latency_ms` {options.max_latency_ms:g}",
             fix="Export it with a shorter segment, or allow more",
         )
     return int(options.max_latency_ms / (1000 * segment_s) * (1 + 1e-9))
@@ -38,7 +38,7 @@ def shorter(recipe: Recipe, count: int, path: Path) -> Recipe:
     if asked > count:
         raise InputError(
             f"its step `segments` makes calls of {asked} segments, later than the model as it is", where=path,
-            fix="Allow it with --max-latency-ms, or take the step out",
+            fix="Allow it with `max_latency_ms`, or take the step out",
         )  # fmt: skip
     return replace(recipe, done=tuple(each for each in recipe.done if not _lengthens(each)))
 

@@ -90,11 +90,11 @@ class Memo:
             os.truncate(path, len(whole) - len(lines[-1]))  # a row that a killed process did not finish
 
 
-_OTHER = "Give --storage another file"
-_ROOM = "Make room, or give --storage another file"
-_FIX = "Delete it to measure again, or give --storage another file"
+_OTHER = "Give `storage` another file"
+_ROOM = "Make room, or give `storage` another file"
+_FIX = "Delete it to measure again, or give `storage` another file"
 
-_LINE = "Delete that line to measure it again, or give --storage another file"
+_LINE = "Delete that line to measure it again, or give `storage` another file"
 
 
 def _refuse_place(path: Path) -> None:

@@ -1,57 +1,66 @@
-"""What a user asks of a compression, and everything that can be said about it before the work begins."""
+"""What a user asks of a compression: the one list of options that `wattscribe.compress` and the command line share.
+
+It imports nothing heavy, since the door (`verbs`) reads its fields before anything is compressed.
+"""
 
 from __future__ import annotations
 
-import math
-import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from wattscribe.compression.memo import Memo
-from wattscribe.compression.recipe import Recipe, read_recipe
-from wattscribe.energy import devices
-from wattscribe.errors import InputError
-
-STRATEGIES = ("targeted", "uniform", "global", "search")
 DEVICE = "wearable"
 CALIBRATION_S = 180.0
 PROBE_S = 110.0
 
+StrategyName = Literal["targeted", "uniform", "global", "search"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a user asks of a compression. `max_wer_increase_points`: 0.2 is 0.2 % of the words."""
+    """Each field is an option of the verb and is described as it is shown to the user."""
 
+    data: Sequence[str]
+    """Development speech with text; may be given several times."""
+    test_data: Sequence[str] = ()
+    """Speech with text that is decoded once, at the end; none of it may be in `data`."""
+    unlabelled: Sequence[str] = ()
+    """Folders of audio without text for calibration; without it the development audio is used."""
     device: str | None = None
-    """None: the recipe's, where one is carried out, else `wearable`."""
-    data: tuple[str, ...] = ()
-    test_data: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
+    """A shipped profile (wattscribe devices) or a TOML file of your own; without it the recipe's, or wearable."""
     max_wer_increase_points: float = 0.2
-    strategy: str = "targeted"
+    """Points of WER that may be added: 0.2 lets 3.65 % become 3.85 %."""
+    strategy: StrategyName = "targeted"
+    """targeted: where energy is saved for the least harm; uniform: evenly; global: one threshold; search: Optuna."""
     seed: int | None = None
-    """None: the recipe's, where one is carried out, else 0."""
+    """Of draws of audio, of the bootstrap and of the search; without it the recipe's, or 0."""
     max_latency_ms: float | None = None
+    """Also make the model with longer calls, no segment longer than this; refused where the model's own is longer."""
+    train_config: Path | str | None = None
+    """A TOML file for pruning and fine-tuning; MODEL is then a folder that wattscribe train wrote."""
+    recipe: Path | str | None = None
+    """Carry out the kept steps of this recipe.toml instead of looking for one; each is measured and proven anew."""
     limit: int | None = None
-    """Only so many utterances of each corpus."""
-    recipe: Path | None = None
-    cache: Path | None = None
-    storage: Path | None = None
-    """Where a run keeps what it has measured, so that the same command goes on from there; the search's own journal."""
+    """At most so many utterances of each corpus: a trial run, which goes on without a verdict where they are too few for one."""
+    storage: Path | str | None = None
+    """Journal file: what was measured is kept there, and the same command goes on from it; with strategy `search` several
+    processes may share it. Without it a journal lies beside the output until the run is complete."""
     minutes: float | None = None
-    """The search ends after so long with the best so far; what it chose is then proven in full."""
-    journal: Path | None = None
-    """Where it is kept indeed: `with_journal` says it."""
-    leave: Path | None = None
-    """Where an interrupted acceptance leaves the recipe."""
+    """End the search after so long, as the first Ctrl-C does, with the best that holds so far; that is then proven in full."""
     trials: int = 60
-    calibration_s: float = CALIBRATION_S
-    probe_s: float = PROBE_S
+    """Recipes that the search looks at."""
+    beside: Sequence[Path | str] = ()
+    """What another run wrote on the same data, for instance with another strategy: its recipes and its front are drawn on this
+    run's page; may be given several times."""
     require_proof: bool = False
-    beside: tuple[Path, ...] = ()
-    """What other runs wrote on the same speech: their recipes and fronts are drawn on this one's page."""
-    train_config: Path | None = None
-    """With it MODEL is a folder that `wattscribe train` wrote: pruned and fine-tuned first."""
+    """Take steps back until non-inferiority is proven on the development set."""
+    cache: Path | str | None = None
+    """Keep decodes in this folder, so that another run need not repeat them."""
+    calibration_s: float = CALIBRATION_S
+    """Seconds of audio for the ranges of activations."""
+    probe_s: float = PROBE_S
+    """Seconds of audio for quick looks."""
 
     @property
     def device_name(self) -> str:
@@ -62,85 +71,3 @@ class Options:
     def drawn(self) -> int:
         """The seed of all draws."""
         return self.seed or 0
-
-
-def checked(options: Options) -> tuple[Options, Recipe | None]:
-    """The options with the recipe's device and seed where none were given, and the recipe. Raises InputError."""
-    _figures(options)
-    if not options.data:
-        raise InputError("there is no development text", fix="Give --data a corpus with references")
-    if options.strategy not in STRATEGIES:
-        raise InputError(f"there is no strategy {options.strategy!r}", fix="One of: " + ", ".join(STRATEGIES))
-    if options.cache is not None:
-        _folder(options.cache)
-    recipe = None
-    if options.recipe is not None:
-        recipe = read_recipe(options.recipe)
-        if options.device is None:
-            _known(recipe.device, options.recipe)
-        seed = recipe.seed if options.seed is None else options.seed
-        options = replace(options, device=options.device or recipe.device, seed=seed)
-    devices.load(options.device_name)
-    if options.storage is not None and options.strategy == "search" and recipe is None:
-        from wattscribe.compression.search import open_journal
-
-        open_journal(options.storage)
-    return options, recipe
-
-
-def with_journal(options: Options, out: Path) -> Options:
-    """The options with the places beside OUT. Raises InputError for a journal that cannot be gone on from."""
-    path = out.with_name(f"{out.name}.journal")
-    if options.storage is not None:
-        searched = options.strategy == "search" and options.recipe is None
-        path = options.storage.with_name(f"{options.storage.name}.measured") if searched else options.storage
-    Memo(path)
-    return replace(options, journal=path, leave=out.with_name(f"{out.name}.recipe.toml"))
-
-
-def _figures(options: Options) -> None:
-    least: dict[str, tuple[float | None, float]] = {
-        "max-wer-increase": (options.max_wer_increase_points, 0), "seed": (options.seed, 0), "limit": (options.limit, 1),
-        "trials": (options.trials, 1), "minutes": (options.minutes, 0), "max-latency-ms": (options.max_latency_ms, 0),
-    }  # fmt: skip
-    for name, (given, allowed) in least.items():
-        if given is not None and not (math.isfinite(given) and given >= allowed):
-            points = " points of WER that may be added" if name == "max-wer-increase" else ""
-            raise InputError(f"--{name} is {given:g}", fix=f"Give{points or ' a number'}: {allowed:g} or more")
-
-
-def _known(device: str, recipe: Path) -> None:
-    try:
-        devices.load(device)
-    except InputError as error:
-        raise InputError(f"its device: {error.what}", where=recipe, fix="Give --device") from error
-
-
-def _folder(path: Path) -> None:
-    """Make the folder, or see that one can be written to. Raises InputError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
-    except OSError as error:
-        raise InputError(
-            f"is no folder to write to: {error.strerror}", where=path, fix="Choose another --cache"
-        ) from error
-
-
-def command(options: Options, model: str, out: Path) -> tuple[str, ...]:
-    """The command line that carries out the recipe in OUT again, on the same speech."""
-    found = ["wattscribe", "compress", model, "--recipe", str(out / "recipe.toml"), "-o", f"{out}-again"]
-    several = {"--data": options.data, "--test-data": options.test_data, "--unlabelled": options.unlabelled}
-    for name, values in several.items():
-        found += [part for value in values for part in (name, value)]
-    single = {
-        "--device": options.device_name if Path(options.device_name).is_file() else None,
-        "--max-wer-increase": f"{options.max_wer_increase_points:g}", "--limit": options.limit, "--cache": options.cache,
-        "--train-config": options.train_config,
-        "--max-latency-ms": None if options.max_latency_ms is None else f"{options.max_latency_ms:g}",
-    }  # fmt: skip
-    found += [part for name, value in single.items() if value is not None for part in (name, str(value))]
-    return (*found, *(["--require-proof"] if options.require_proof else []))
-
-
-__all__ = ["CALIBRATION_S", "DEVICE", "PROBE_S", "STRATEGIES", "Options", "checked", "command", "with_journal"]

@@ -142,14 +142,14 @@ def _figures(found: Acceptance) -> dict[str, Any]:
 def check_target(out: Path, *, overwrite: bool = False) -> None:
     """Refuse before the work begins: what may not be replaced, where nothing can be written. Raises InputError."""
     if out.is_symlink():
-        raise InputError("is a symbolic link", where=out, fix="Choose another -o")
+        raise InputError("is a symbolic link", where=out, fix="Choose another `out`")
     if out.exists() and not (out.is_dir() and _ours(out)):
-        raise InputError("is there already and was not written by compress", where=out, fix="Choose another -o")
+        raise InputError("is there already and was not written by compress", where=out, fix="Choose another `out`")
     if out.exists() and not overwrite:
-        raise InputError("is there already", where=out, fix="Choose another -o, or give --overwrite")
+        raise InputError("is there already", where=out, fix="Choose another `out`, or give `overwrite`")
     parent = out.absolute().parent
     if not parent.is_dir():
-        raise InputError("its parent directory does not exist", where=out, fix="Create it, or choose another -o")
+        raise InputError("its parent directory does not exist", where=out, fix="Create it, or choose another `out`")
     _beside(out).rmdir()
 
 
@@ -166,7 +166,7 @@ def _beside(out: Path) -> Path:
         return Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=parent))
     except OSError as error:
         raise InputError(
-            f"nothing can be written here: {error.strerror}", where=parent, fix="Choose another -o"
+            f"nothing can be written here: {error.strerror}", where=parent, fix="Choose another `out`"
         ) from error
 
 
@@ -192,7 +192,7 @@ def write(found: Compression, out: Path, *, overwrite: bool = False) -> Path:
         raise InputError(error.what, where=out, fix=error.fix) from error
     except OSError as error:
         raise InputError(
-            f"the result cannot be written: {error.strerror}", where=out, fix="Free some space or choose another -o"
+            f"the result cannot be written: {error.strerror}", where=out, fix="Free some space or choose another `out`"
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -14,13 +14,14 @@ from wattscribe.compression.beside import read_beside
 from wattscribe.compression.budget import Budget
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import COMPONENTS, Candidate, read_candidate
+from wattscribe.compression.checked import Placed, checked, command, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
 from wattscribe.compression.divergence import Probe
 from wattscribe.compression.leave import cut_note, leaving
 from wattscribe.compression.lift import lifted
 from wattscribe.compression.measure import Measurer
 from wattscribe.compression.memo import Memo
-from wattscribe.compression.options import Options, checked, command, with_journal
+from wattscribe.compression.options import Options
 from wattscribe.compression.outcome import Compression
 from wattscribe.compression.recipe import Done, Recipe, Step, Value
 from wattscribe.compression.replay import carry_out
@@ -41,12 +42,12 @@ SMALL = 40
 
 @as_found()
 def compress_model(
-    model: str | Path, out: str | Path, options: Options, *, overwrite: bool = False, say: Callable[[str], None] = print
+    model: str | Path, out: str | Path, asked: Options, *, overwrite: bool = False, say: Callable[[str], None] = print
 ) -> Compression:
     """Compress an exported transducer post-training and write OUT. Raises InputError and ModelError; OUT is then absent."""
-    options, recipe = checked(options)
+    right, recipe = checked(asked)
     outcome.check_target(Path(out), overwrite=overwrite)
-    options = with_journal(options, Path(out))
+    options = with_journal(right, Path(out))
     stored = None
     if options.train_config is None:
         stored = read_candidate(model)
@@ -55,7 +56,7 @@ def compress_model(
     test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
     limit = options.max_wer_increase_points / 100
-    for speech, option in ((dev, "--data"), (test, "--test-data")):
+    for speech, option in ((dev, "`data`"), (test, "`test_data`")):
         if speech is not None:
             sets.refuse(speech, option, limit, anyway=options.limit is not None)
     trained = ""
@@ -69,7 +70,7 @@ def compress_model(
     if count > 1:
         outcome.check_target(aside, overwrite=overwrite)
     wer = sets.errors(bench, bench.reference).wer
-    sets.refuse(dev, "--data", limit, wer=wer, anyway=options.limit is not None)
+    sets.refuse(dev, "`data`", limit, wer=wer, anyway=options.limit is not None)
     if recipe is not None and options.recipe is not None:
         made = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
     else:
@@ -94,7 +95,7 @@ def compress_model(
 
 
 def _from_checkpoint(
-    checkpoint: Path, config: Path, options: Options, dev: SpeechSet, say: Callable[[str], None]
+    checkpoint: Path, config: Path, options: Placed, dev: SpeechSet, say: Callable[[str], None]
 ) -> tuple[Workbench, str]:
     """A bench of the pruned and fine-tuned model, or of the dense one where pruning alone breaks the limit; and what was done."""
     from wattscribe.compression.dense.tune import prune_and_tune
@@ -117,13 +118,14 @@ def _from_checkpoint(
 
 def make_bench(
     original: Candidate,
-    options: Options,
+    asked: Options,
     say: Callable[[str], None],
     dev: SpeechSet | None = None,
     *,
     hold_back: bool = False,
 ) -> Workbench:
     """Read the speech that was not read yet and set the workbench up. `hold_back`: a part of the development set confirms."""
+    options = placed(asked)
     device = devices.load(options.device_name)
     if dev is None:
         dev = read_speech(options.data, limit=options.limit)
@@ -154,7 +156,7 @@ def make_bench(
     )  # fmt: skip
 
 
-def strategy_of(options: Options) -> Strategy:
+def strategy_of(options: Placed) -> Strategy:
     """The class behind a name."""
     if options.strategy == "uniform":
         return Uniform()
@@ -167,7 +169,7 @@ def strategy_of(options: Options) -> Strategy:
     return Targeted()
 
 
-def _search(bench: Workbench, options: Options) -> Outcome:
+def _search(bench: Workbench, options: Placed) -> Outcome:
     bench.say("lossless levers:")
     with leaving(options):
         lossless = bench.lossless()
@@ -196,7 +198,7 @@ def _as_given(bench: Workbench, made: Outcome) -> Outcome:
 
 
 def finish(
-    bench: Workbench, made: Outcome, options: Options, speech: SpeechSet | None, *, model: str, trained: str = ""
+    bench: Workbench, made: Outcome, options: Placed, speech: SpeechSet | None, *, model: str, trained: str = ""
 ) -> Compression:
     """Acceptance on the whole development set, then once on the test speech; `trained` says what happened before."""
     made, notes = _proven(bench, made, options)
@@ -309,7 +311,7 @@ def _notes(dev: Acceptance, test: Acceptance | None, limit: float, *, placed: bo
         elif not each.non_inferior:
             found.append(
                 f"{each.utterances} utterances of {each.on} cannot prove the limit: the one-sided 95 % bound is "
-                f"{100 * each.wer_increase_upper95:+.2f} points. More speech narrows it; --require-proof takes steps back."
+                f"{100 * each.wer_increase_upper95:+.2f} points. More speech narrows it; `require_proof` takes steps back."
             )
         if each.after.rtf_cpu > each.before.rtf_cpu * 1.02:
             found.append(f"Slower on {each.on}: RTF {each.before.rtf_cpu:.4f} → {each.after.rtf_cpu:.4f}.")

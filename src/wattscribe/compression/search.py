@@ -166,24 +166,24 @@ def open_journal(path: Path) -> Any:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=path, fix="Give --storage another file") from error
+        raise InputError(f"cannot be read: {error.strerror}", where=path, fix="Give `storage` another file") from error
     except (ValueError, TypeError) as error:
-        raise InputError("is no journal of a search", where=path, fix="Give --storage another file") from error
+        raise InputError("is no journal of a search", where=path, fix="Give `storage` another file") from error
     try:
         return JournalStorage(JournalFileBackend(str(path)))
     except OSError as error:
         raise InputError(
-            f"cannot be written: {error.strerror}", where=path, fix="Give --storage another file"
+            f"cannot be written: {error.strerror}", where=path, fix="Give `storage` another file"
         ) from error
     except (ValueError, KeyError, TypeError, AssertionError) as error:  # what Optuna says to lines that are not its own
-        raise InputError("holds lines that no search wrote", where=path, fix="Give --storage another file") from error
+        raise InputError("holds lines that no search wrote", where=path, fix="Give `storage` another file") from error
 
 
 def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise MissingExtraError("optuna", "compress", needed_for="--strategy search") from error
+        raise MissingExtraError("optuna", "compress", needed_for="`strategy` search") from error
     return optuna
 
 

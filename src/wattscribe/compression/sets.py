@@ -67,7 +67,7 @@ def refuse(speech: SpeechSet, option: str, limit: float, *, wer: float | None = 
     if why is not None:
         raise InputError(
             why, where=f"{option} {speech.name}",
-            fix="Give more or other speech or a larger --max-wer-increase, or --limit N for a trial run without a verdict",
+            fix="Give more or other speech or a larger `max_wer_increase_points`, or `limit` N for a trial run without a verdict",
         )  # fmt: skip
 
 

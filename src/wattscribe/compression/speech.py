@@ -101,8 +101,8 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
     name = " + ".join(Path(spec).name if Path(spec).expanduser().exists() else spec for spec in specs)
     if not any(reference.split() for reference in references):
         raise InputError(
-            "no utterance has text, so word errors cannot be counted", where=name or "--data",
-            fix="Give --data a corpus with references",
+            "no utterance has text, so word errors cannot be counted", where=name or "`data`",
+            fix="Give `data` a corpus with references",
         )  # fmt: skip
     return SpeechSet(
         name=name, ids=tuple(ids), speakers=tuple(speakers), references=tuple(references), audio=tuple(audio)
@@ -117,7 +117,7 @@ def read_unseen(specs: Sequence[str], dev: SpeechSet, *, limit: int | None = Non
     if seen:
         raise InputError(
             f"{seen} of its {len(found)} utterances are development speech too, so it is not unseen", where=found.name,
-            fix="Give --test-data other speech than --data",
+            fix="Give `test_data` other speech than `data`",
         )  # fmt: skip
     return found
 
@@ -160,9 +160,9 @@ def _shuffled(folders: Sequence[str], seed: int) -> list[Path]:
     for folder in folders:
         path = Path(folder).expanduser()
         if not path.is_dir():
-            raise InputError("there is no such folder of audio", where=folder, fix="Give --unlabelled a folder")
+            raise InputError("there is no such folder of audio", where=folder, fix="Give `unlabelled` a folder")
         found += sorted(each for each in path.rglob("*") if each.suffix.lower() in _SUFFIXES and each.is_file())
     if not found:
-        raise InputError("holds no audio files", where=" + ".join(folders), fix="Give --unlabelled a folder of audio")
+        raise InputError("holds no audio files", where=" + ".join(folders), fix="Give `unlabelled` a folder of audio")
     order = np.random.default_rng(seed).permutation(len(found))
     return [found[i] for i in order.tolist()]

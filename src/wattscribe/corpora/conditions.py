@@ -96,7 +96,7 @@ def _check(condition: Condition) -> None:
     if (condition.noise is None) != (condition.snr_db is None):
         given, missing = ("noise", "snr_db") if condition.snr_db is None else ("snr_db", "noise")
         raise InputError(
-            f"the condition has {given} but no {missing}", fix="Give both, for instance --noise white --snr 10"
+            f"the condition has {given} but no {missing}", fix="Give both, for instance `noise` white `snr` 10"
         )
     if condition.snr_db is not None and not math.isfinite(condition.snr_db):
         raise InputError(f"the signal-to-noise ratio must be a finite number of dB, not {condition.snr_db}")

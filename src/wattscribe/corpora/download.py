@@ -61,7 +61,7 @@ def fetch(
         except (OSError, http.client.HTTPException) as error:
             reason = _refusal(error, url)
         except ValueError as error:  # an address, here or in a redirection, that is none
-            raise InputError(f"cannot be asked for ({error})", where=url, fix="Name another --mirror") from error
+            raise InputError(f"cannot be asked for ({error})", where=url, fix="Name another `mirror`") from error
         idle = 0 if _size(part) > before else idle + 1
         if idle >= ATTEMPTS:
             raise InputError(f"the download broke off after {_size(part)} bytes ({reason})", where=url, fix=AGAIN)
@@ -69,7 +69,7 @@ def fetch(
     if (found := md5_of(part)) != md5:
         part.unlink()
         raise InputError(
-            f"wrong checksum: MD5 is {found}, not {md5}", where=url, fix="Try again or name another --mirror"
+            f"wrong checksum: MD5 is {found}, not {md5}", where=url, fix="Try again or name another `mirror`"
         )
     part.replace(target)
     return target
@@ -113,7 +113,7 @@ def _placed(response: http.client.HTTPResponse, held: int, url: str) -> tuple[in
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None or match[1] is None or int(match[1]) != held:
         raise InputError(
-            "the server answered with another range than was asked for", where=url, fix="Name another --mirror"
+            "the server answered with another range than was asked for", where=url, fix="Name another `mirror`"
         )
     return held, None if match[2] == "*" else int(match[2])
 
@@ -132,7 +132,7 @@ def _too_large(url: str, part: Path, largest_bytes: int) -> InputError:
     return InputError(
         f"the server sends more than the {largest_bytes} bytes that a set can have",
         where=url,
-        fix="Name another --mirror",
+        fix="Name another `mirror`",
     )
 
 
@@ -180,7 +180,7 @@ def _refusal(error: Exception, url: str) -> str:
     """The reason of a failure that may pass; raises InputError for an answer that will not change."""
     if isinstance(error, urllib.error.HTTPError):
         if error.code < 500 and error.code not in (408, 416, 429):
-            raise InputError(f"the server refused: {error.code} {error.reason}", where=url, fix="Name another --mirror")
+            raise InputError(f"the server refused: {error.code} {error.reason}", where=url, fix="Name another `mirror`")
         return f"{error.code} {error.reason}"
     return " ".join(str(getattr(error, "reason", error)).split())[:200] or type(error).__name__
 
@@ -194,8 +194,8 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InputError("this is a file, and a folder is needed", where=folder, fix="Choose another --out") from error
+        raise InputError("this is a file, and a folder is needed", where=folder, fix="Choose another `out`") from error
     except OSError as error:
         raise InputError(
-            f"this folder cannot be made: {error.strerror}", where=folder, fix="Choose another --out"
+            f"this folder cannot be made: {error.strerror}", where=folder, fix="Choose another `out`"
         ) from error

@@ -49,7 +49,7 @@ def get(
         return target
     for place in (target.parent, target):
         if place.exists() and not place.is_dir():
-            raise InputError("this is a file, and a folder is needed", where=place, fix="Choose another --out")
+            raise InputError("this is a file, and a folder is needed", where=place, fix="Choose another `out`")
     archive = fetch(f"{mirror.rstrip('/')}/{name}.tar.gz", out / f"{name}.tar.gz", md5=expected, progress=progress)
     _place(archive, target)
     if not keep_archive:
@@ -73,7 +73,7 @@ def _place(archive: Path, target: Path) -> None:
         unpacked = staging / RELEASE / target.name
         if not unpacked.is_dir():
             raise InputError(
-                f"the archive holds no {RELEASE}/{target.name}", where=archive, fix="Name another --mirror"
+                f"the archive holds no {RELEASE}/{target.name}", where=archive, fix="Name another `mirror`"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         for note in sorted((staging / RELEASE).glob("*.TXT")):

@@ -251,7 +251,7 @@ def of_arch(
         settings["vocab"] = vocab
     if chunk_ms is not None:
         if not 0 < chunk_ms <= LONGEST_MS:
-            raise InputError(f"--chunk-ms must be above 0, at most {LONGEST_MS:g}", where=f"{PREFIX}{name}")
+            raise InputError(f"`chunk_ms` must be above 0, at most {LONGEST_MS:g}", where=f"{PREFIX}{name}")
         settings["segment"] = max(1, round(chunk_ms * FEATURE_FRAMES_PER_S / 1000))
     for key, value in settings.items():
         least, most = 0 if key in ("left", "right") else 1, MOST_LAYERS if "layers" in key else LARGEST_SIZE

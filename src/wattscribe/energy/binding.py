@@ -40,7 +40,7 @@ def segment_of(model: Model, *, length_s: float | None = None, calls_per_s: floa
     `length_s` binds a free input; where the graph fixes the length it is the hop, as `1 / calls_per_s` is anywhere. Raises
     InputError where it contradicts the model's own chunk, and for values that are not above zero.
     """
-    for option, value in (("--chunk-ms", length_s), ("--calls-per-s", calls_per_s)):
+    for option, value in (("`chunk_ms`", length_s), ("`calls_per_s`", calls_per_s)):
         if value is not None and not 0 < value < float("inf"):
             raise InputError(f"{option} must be above 0", where=model.path)
     if not model.graph.inputs or not model.graph.outputs:
@@ -66,7 +66,7 @@ def segment_of(model: Model, *, length_s: float | None = None, calls_per_s: floa
         note = (
             None
             if length_s is not None
-            else f"takes any length of audio: {seconds:g} s a call are assumed (--chunk-ms)"
+            else f"takes any length of audio: {seconds:g} s a call are assumed (`chunk_ms`)"
         )
         return Segment(hop_s=stated_s or seconds, length=max(1, round(seconds * rate)), note=note)
     asked_s = stated_s or length_s
@@ -75,9 +75,9 @@ def segment_of(model: Model, *, length_s: float | None = None, calls_per_s: floa
     shape = ", ".join(map(str, first.shape or ()))
     if isinstance(size, int):
         seconds, what = size / rate, f"{size} {'samples' if rate == SAMPLE_RATE_HZ else 'feature frames'}"
-        note = f"its input takes {what}: calls without overlap are assumed, {1 / seconds:g} a second (--calls-per-s)"
+        note = f"its input takes {what}: calls without overlap are assumed, {1 / seconds:g} a second (`calls_per_s`)"
         return Segment(hop_s=seconds, length=None, note=note)
-    note = f"its input {first.name!r} [{shape}] does not say how often it runs: one call a second is assumed (--calls-per-s)"
+    note = f"its input {first.name!r} [{shape}] does not say how often it runs: one call a second is assumed (`calls_per_s`)"
     return Segment(hop_s=1.0, length=None, note=note)
 
 

@@ -312,7 +312,7 @@ def _resampled(
     """Solutions for targets redrawn around the fit; one factor per draw turns normal into Student's t, since the scale is
     known from so few degrees of freedom only."""
     if seed < 0:
-        raise InputError(f"--seed {seed} is below 0", fix="Give 0 or more")
+        raise InputError(f"`seed` {seed} is below 0", fix="Give 0 or more")
     generator = np.random.default_rng(seed)
     wider = scale * np.sqrt(freedom / generator.chisquare(freedom, (RESAMPLES, 1)))
     drawn = matrix @ solution + wider * generator.standard_normal((RESAMPLES, len(matrix))) / weight

@@ -35,7 +35,7 @@ class Draws:
 def draw(device: Device, draws: int, seed: int) -> Draws:
     """The same (device, draws, seed) gives the same arrays on any machine. Raises InputError for a negative seed."""
     if seed < 0:
-        raise InputError(f"--seed {seed} is below 0", fix="Give 0 or more")
+        raise InputError(f"`seed` {seed} is below 0", fix="Give 0 or more")
     generator = np.random.default_rng(seed)
 
     def sample(constant: Constant, quantity: Quantity) -> Array:

@@ -89,7 +89,7 @@ def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] |
             raise ModelError(
                 f"onnxruntime cannot execute the graph: {reason}",
                 where=model.path,
-                fix="Where it takes other lengths or values of its inputs, state them: --chunk-ms, --dim, --input",
+                fix="Where it takes other lengths or values of its inputs, state them: `chunk_ms`, `dims`, `inputs`",
             ) from error
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return [_executed(event) for event in events if _is_node(event)]
@@ -105,7 +105,7 @@ def _fed(
         raise ModelError(
             f"the input {value.name!r} is of the shape {[*shape]}, which no memory holds",
             where=model.path,
-            fix="State other sizes: --chunk-ms, --dim",
+            fix="State other sizes: `chunk_ms`, `dims`",
         )
     try:
         dtype = np.dtype(np.float32 if value.dtype == "bfloat16" else value.dtype)
@@ -129,7 +129,7 @@ def _size(axis: int, value: Value, model: Model, dims: Mapping[str, int]) -> int
         raise ModelError(
             f"dimension {name!r} of the input {value.name!r} has no size",
             where=model.path,
-            fix=f"Give --dim {name}=SIZE",
+            fix=f"Give `dims` {name}=SIZE",
         )
     return size
 

@@ -1,27 +1,23 @@
-"""Which files of a directory are which component, and the workload that they make up."""
+"""The workload that the graphs of a model make up: each part counted, and how often it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
-from wattscribe.energy import binding, counting, moonshine
+from wattscribe.energy import binding, counting, moonshine, ort_format
 from wattscribe.energy.binding import Segment
 from wattscribe.energy.execute import LENGTH
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.model import Graph, Model, Value
 from wattscribe.graph.read import read_model
+from wattscribe.models.directory import MOONSHINE, find_model
+from wattscribe.models.names import MODEL
 from wattscribe.text_files import whole
 
 _FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-Role = Literal["encoder", "decoder", "joiner"]
-ROLES: tuple[Role, Role, Role] = ("encoder", "decoder", "joiner")
-_ORDER = {"int8": ("int8", "fp32", "fp16"), "fp16": ("fp16", "fp32", "int8")}
-_STORED = ("fp32", "fp16", "int8")
-"""Which file to take where several precisions lie side by side: the same order as the streaming runtime's."""
 PAST_TOKENS = 12
 """Tokens in a decoder's own cache when it is counted: half of what an utterance of 5 s has at 4.8 tokens/s."""
 
@@ -43,8 +39,8 @@ class Given:
             if not isinstance(size, int)
         }
         for option, names, known in (
-            ("--input", self.values, {value.name for value in inputs}),
-            ("--dim", self.dims, free),
+            ("`inputs`", self.values, {value.name for value in inputs}),
+            ("`dims`", self.dims, free),
         ):
             for name in names:
                 if name not in known:
@@ -67,40 +63,6 @@ class Asked:
     given: Given = field(default_factory=Given)
 
 
-def find(directory: Path, role: Role, precision: str | None = None) -> tuple[Path | None, str | None]:
-    """The file of one component (None: there is none), and a note where the precision asked for is not there.
-
-    Without a precision, or with `fp32` or `stored`, float files are taken before quantised ones. Raises ModelError when
-    several files of one precision could be the component.
-    """
-    found: dict[str, list[Path]] = {}
-    for path in sorted(directory.glob(f"*{role}*.onnx")):
-        found.setdefault(_precision_of(path), []).append(path)
-    found = {precision: _with_cache(files) for precision, files in found.items()}
-    for name in _ORDER.get(precision or "", _STORED):
-        if name not in found:
-            continue
-        if len(found[name]) > 1:
-            listed = ", ".join(path.name for path in found[name])
-            raise ModelError(f"several files could be the {role}: {listed}", where=directory, fix="Keep one of them")
-        missing = precision not in (None, "stored", name)
-        return found[name][0], f"there is no {precision} {role}: {found[name][0].name} is counted" if missing else None
-    return None, None
-
-
-def _with_cache(files: list[Path]) -> list[Path]:
-    """Of optimum's decoders, the one that runs for every token: with a cache, else the merged one."""
-    for mark in ("with_past", "merged"):
-        marked = [path for path in files if mark in path.name]
-        if marked:
-            return marked
-    return files
-
-
-def _precision_of(path: Path) -> str:
-    return next((mark for mark in ("int8", "fp16") if f".{mark}" in path.name or f"-{mark}" in path.name), "fp32")
-
-
 def workload_of(
     path: Path,
     *,
@@ -121,26 +83,17 @@ def workload_of(
 
 
 def _workload_of(path: Path, precision: str | None, ask: Asked) -> Workload:
-    if path.is_file():
-        return _single(path, ask)
-    if not path.is_dir():
-        raise ModelError("there is no such directory", where=path)
-    four = moonshine.parts_of(path)
-    if four is not None:
-        return _of_moonshine(path.name, four, ask)
-    found = [find(path, role, precision) for role in ROLES]
-    encoder, decoder, joiner = (file for file, _ in found)
-    if encoder is None or decoder is None:
-        files = sorted(path.glob("*.onnx"))
-        if len(files) == 1 or (files and encoder is None and decoder is None):
-            wanted = _ORDER.get(precision or "", _STORED)
-            return _single(min(files, key=lambda each: wanted.index(_precision_of(each))), ask)
-        missing = "encoder" if encoder is None else "decoder"
-        raise ModelError(
-            f"there is no {missing}*.onnx", where=path, fix="An exported transducer has encoder, decoder and joiner"
-        )
-    notes = tuple(note for _, note in found if note)
-    return of_files(path.name, encoder, decoder, joiner, ask=ask, notes=notes)
+    files = None if path.is_file() else find_model(path, precision)
+    parts = {MODEL: path} if files is None else files.parts
+    with ort_format.as_onnx(parts) as graphs:
+        if files is None or files.layout == "single":
+            found = _single(graphs[MODEL], ask)
+        elif files.layout == "moonshine":
+            found = _of_moonshine(path.name, tuple(graphs[part] for part in MOONSHINE), ask)
+        else:
+            found = of_files(path.name, graphs["encoder"], graphs["decoder"], graphs.get("joiner"), ask=ask)
+    notes = (*(files.notes if files else ()), *found.notes)
+    return replace(found, notes=notes if graphs is parts else (*notes, ort_format.NOTE))
 
 
 def of_files(
@@ -151,9 +104,8 @@ def of_files(
     *,
     segment_s: float | None = None,
     ask: Asked | None = None,
-    notes: tuple[str, ...] = (),
 ) -> Workload:
-    """Count named files: a transducer with a joiner, a Whisper-like encoder and decoder without."""
+    """Count these files: a transducer with a joiner, a Whisper-like encoder and decoder without."""
     ask = ask or Asked(segment_s=segment_s)
     networks = [read_model(path) for path in (encoder, decoder, joiner) if path is not None]
     ask.given.check(networks)
@@ -161,7 +113,8 @@ def of_files(
     assumed = (
         segment.note if joiner is not None else None
     )  # a window of 30 s is what a Whisper-like encoder is made for
-    parts = [first]
+    parts: list[Component] = [first]
+    notes: tuple[str, ...] = ()
     if joiner is not None:
         for network, role in zip(networks[1:], ("predictor", "joiner"), strict=True):
             parts.append(_counted(network, role, binding.free_sizes(network, None, given=ask.given.dims), ask))
@@ -277,4 +230,4 @@ def _width(graph: Graph) -> int | None:
     return last if isinstance(last, int) else None
 
 
-__all__ = ["Component", "Given", "find", "of_files", "workload_of"]
+__all__ = ["Component", "Given", "of_files", "workload_of"]

@@ -7,36 +7,18 @@ and caches, once per utterance; cached_decode: the same and those caches, for ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattscribe.energy import binding, counting
 from wattscribe.energy.execute import LENGTH
-from wattscribe.errors import ModelError
 from wattscribe.graph.model import Model
 
 if TYPE_CHECKING:
     from wattscribe.energy.workload import Component
 
-PARTS = ("preprocess", "encode", "uncached_decode", "cached_decode")
 _FRAMES_INPUT = 1
 """Of the decoders: token, encoder frames, place, caches."""
 _CACHES_FROM = 3
-
-
-def parts_of(directory: Path) -> tuple[Path, ...] | None:
-    """The four files, float ones where there are some; None where none is there. Raises ModelError where some are missing."""
-    found = {part: sorted(directory.glob(f"{part}*.onnx"), key=lambda path: len(path.name)) for part in PARTS}
-    if not found["uncached_decode"] and not found["cached_decode"]:
-        return None
-    missing = [part for part, files in found.items() if not files]
-    if missing:
-        raise ModelError(
-            f"is Moonshine in sherpa-onnx's layout, but {', '.join(f'{part}*.onnx' for part in missing)} is missing",
-            where=directory,
-            fix=f"It takes {', '.join(f'{part}.onnx' for part in PARTS)}",
-        )
-    return tuple(files[0] for files in found.values())
 
 
 def decoders(first: Model, later: Model, frames: int, past_tokens: int) -> tuple[Component, Component]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,19 +13,17 @@ _LOG_FATAL = 4
 NOTE = "counted as it lies in onnxruntime's own format (.ort): optimised, with fused operators"
 
 
-def is_only_ort(path: Path) -> bool:
-    """An .ort file, or a directory that holds such files and no ONNX."""
-    return path.suffix == ".ort" or (path.is_dir() and any(path.glob("*.ort")) and not any(path.glob("*.onnx")))
-
-
 @contextmanager
-def as_onnx(path: Path) -> Iterator[Path]:
-    """The file, or a directory of the same names, as ONNX, for as long as the context lasts. Raises ModelError."""
+def as_onnx(parts: Mapping[str, Path]) -> Iterator[Mapping[str, Path]]:
+    """The parts themselves, or of .ort files the same written as ONNX for as long as the context lasts. Raises ModelError."""
+    if not any(path.suffix == ".ort" for path in parts.values()):
+        yield parts
+        return
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as name:
-        folder = Path(name)
-        for source in [path] if path.is_file() else sorted(path.glob("*.ort")):
-            _convert(source, folder / f"{source.stem}.onnx")
-        yield folder / f"{path.stem}.onnx" if path.is_file() else folder
+        written = {part: Path(name) / f"{path.stem}.onnx" for part, path in parts.items()}
+        for part, path in parts.items():
+            _convert(path, written[part])
+        yield written
 
 
 def _convert(source: Path, target: Path) -> None:

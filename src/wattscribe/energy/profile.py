@@ -127,7 +127,7 @@ def build(
     """Profile a workload at its rates on a device. Raises InputError when it cannot run there."""
     if battery_wh is not None and not 0 < battery_wh <= LARGEST_BATTERY_WH:
         raise InputError(
-            f"a battery cannot hold {battery_wh:g} Wh", fix=f"Give --battery-wh above 0, at most {LARGEST_BATTERY_WH:g}"
+            f"a battery cannot hold {battery_wh:g} Wh", fix=f"Give `battery_wh` above 0, at most {LARGEST_BATTERY_WH:g}"
         )
     found = analyse(workload, at, device, unit=unit, activations=activations, seed=seed)
     capacities = sweep(workload, device)

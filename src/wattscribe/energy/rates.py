@@ -90,14 +90,14 @@ def stated(
     """
     segment_s = chunk_ms / 1000 if chunk_ms is not None else workload.segment_s
     if segment_s is None:
-        raise InputError("the length of a segment is not known", where=workload.name, fix="Give --chunk-ms")
+        raise InputError("the length of a segment is not known", where=workload.name, fix="Give `chunk_ms`")
     per_s = _frames_per_s(workload, frames_per_s)
-    for what, value in (("--chunk-ms", 1000 * segment_s), ("--frames-per-s", per_s), ("--beam", beam),
-                        ("--words-per-s", 1 if words_per_s is None else words_per_s)):  # fmt: skip
+    for what, value in (("`chunk_ms`", 1000 * segment_s), ("`frames_per_s`", per_s), ("`beam`", beam),
+                        ("`words_per_s`", 1 if words_per_s is None else words_per_s)):  # fmt: skip
         if not 0 < value <= MOST_PER_S:
             raise InputError(f"{what} must be above 0, at most {MOST_PER_S:g}", where=workload.name)
     if not 0 <= tokens_per_s <= MOST_PER_S:
-        raise InputError(f"--tokens-per-s must lie between 0 and {MOST_PER_S:g}", where=workload.name)
+        raise InputError(f"`tokens_per_s` must lie between 0 and {MOST_PER_S:g}", where=workload.name)
     rate = {"encoder": Rate(calls_per_s=1 / segment_s, rows_per_s=1 / segment_s)}
     if workload.kind == "transducer":
         many = workload.symbols_per_frame == "many"

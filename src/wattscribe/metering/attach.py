@@ -110,7 +110,7 @@ def attach(
     or its clock may be off by more than `max_error_s` (None: MAX_ERROR_S or one sample, whichever is more).
     """
     if max_error_s is not None and not (math.isfinite(max_error_s) and max_error_s > 0):
-        raise InputError(f"--max-error must be a number of seconds above 0, not {max_error_s}")
+        raise InputError(f"`max_error_s` must be a number of seconds above 0, not {max_error_s}")
     facts = read_run(run_dir)
     trials = [trial for trial in facts.trials if trial.status in ("done", "failed") and trial.window is not None]
     if not trials:
@@ -133,7 +133,7 @@ def attach(
         raise MeterError(
             f"the recording's clock may be off by {worst_s:.3g} s, and {limit_s:.3g} s are allowed",
             where=source.path,
-            fix="Record both marks and faster, keep the machine quiet while it marks, or allow more: --max-error SECONDS",
+            fix="Record both marks and faster, keep the machine quiet while it marks, or allow more: `max_error_s` SECONDS",
         )
     if facts.machine.get("simulated_board") is not None:  # a recorder of a board that is played is played as well
         source = replace(
@@ -158,7 +158,7 @@ def _aligned(
         raise InputError(
             "this run has no marks",
             where=run_dir,
-            fix="Measure with: wattscribe bench --mark …, or align against a rail of its own: --by correlation",
+            fix="Measure with: wattscribe bench --mark …, or align against a rail of its own: `by` correlation",
         )
     found: list[tuple[Marks, Alignment]] = []
     errors: list[MeterError] = []

@@ -195,7 +195,7 @@ def _missing_s(timeline: Timeline) -> list[float]:
 
 def _notes(timeline: Timeline, stated_s: float | None) -> tuple[str, ...]:
     if not timeline.stamped:
-        told = "as stated" if stated_s is not None else "tegrastats' own; say --interval-ms if it was another"
+        told = "as stated" if stated_s is not None else "tegrastats' own; say `interval_s` if it was another"
         return (f"no stamps: one line every {timeline.interval_s:.4g} s is taken ({told})",)
     notes = []
     if stated_s is not None and abs(stated_s / timeline.interval_s - 1) > CONTRADICTION:

@@ -177,11 +177,11 @@ def write(
     if device is not None and not any(map(counted, facts.trials)):  # before a good page is overwritten by empty columns
         raise InputError(
             f"nothing in the run {facts.name} can be modelled on {device.name}: no recognizer counted its invocations",
-            fix="Bench onnx: transducers, or leave --device out",
+            fix="Bench onnx: transducers, or leave `device` out",
         )
     if path is None:
         if kind not in makers:
-            raise InputError(f"{kind} is not printed", fix=f"Give a file: --out report.{kind}")
+            raise InputError(f"{kind} is not printed", fix=f"Give a file: `out` report.{kind}")
         return makers[kind](facts, **said)
     try:
         if kind == "html":
@@ -203,10 +203,10 @@ def _obstacle(path: Path, error: OSError) -> str:
     if isinstance(error, IsADirectoryError):
         return f"this is a directory. Name a file in it, for instance {path / 'report.html'}"
     if isinstance(error, FileNotFoundError):
-        return f"there is no directory {path.parent}. Make it first, or choose another --out"
+        return f"there is no directory {path.parent}. Make it first, or choose another `out`"
     if isinstance(error, NotADirectoryError):
-        return f"{path.parent} is a file. Choose another --out"
-    return f"{error.strerror or error}. Choose another --out"
+        return f"{path.parent} is a file. Choose another `out`"
+    return f"{error.strerror or error}. Choose another `out`"
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wattscribe.models.names import STORED
 from wattscribe.results.findings import Entry, Hearing
-from wattscribe.results.groups import STORED
 
 LONGEST = 36
 """Characters of a name in a figure: as many as a phone of 390 px shows in a legend."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wattscribe.recognizers.registry import STORED
+from wattscribe.models.names import STORED
 from wattscribe.records import PrecisionAudit
 
 BITS: Mapping[str, int] = {

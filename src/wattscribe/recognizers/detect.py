@@ -1,66 +1,59 @@
-"""What a local model directory holds, told by its files alone."""
+"""What a local model directory holds, told by its files alone, and which runtime takes it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.graph.read import read_model as read_header
+from wattscribe.models.directory import find_model, graphs_of, nothing_in
 from wattscribe.streaming.nemo import is_cache_aware, is_supported
 
-_LAYOUTS = (
-    "config.json with *.safetensors (hf), CTranslate2's model.bin (ct2), "
-    "encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt (onnx or sherpa), other sherpa-onnx layouts (sherpa)"
-)
+Stored = Literal["ct2", "hf", "graphs", "pocketsphinx"]
 
 
-def runtime_of(directory: Path) -> str:
-    """The runtime that can run the directory. Raises ModelError, naming what is looked for, where none can."""
-    if (directory / "model.bin").is_file() and (directory / "config.json").is_file() and _is_ct2(directory):
+def stored_as(directory: Path) -> Stored:
+    """Whose model it is; `graphs`: ONNX, which `onnx:` or `sherpa:` run. Raises ModelError, naming what is looked for."""
+    config = (directory / "config.json").is_file()
+    if config and (directory / "model.bin").is_file() and _is_ct2(directory):
         return "ct2"
-    if (directory / "config.json").is_file() and any(directory.glob("*.safetensors")):
+    if config and any(directory.glob("*.safetensors")):
         return "hf"
-    encoders = sorted(directory.glob("*encoder*.onnx"))
-    tokens = any(directory.glob("*tokens.txt"))
-    if tokens and encoders and any(directory.glob("*decoder*.onnx")) and any(directory.glob("*joiner*.onnx")):
-        return "onnx" if has_states(encoders[0]) and _is_taken(encoders[0]) else "sherpa"
-    if tokens and all(any(directory.glob(f"{part}*.ort")) for part in ("encoder", "decoder", "joiner")):
-        return "onnx"  # whose graphs cannot be read here; those that this runtime does not take name the one that does
-    if tokens and (any(directory.glob("*.onnx")) or any(directory.glob("*.ort"))):
-        return "sherpa"
-    if _is_moonshine(directory):
-        raise ModelError(
-            "is Moonshine without the tokens.txt that sherpa: needs to run it",
-            where=directory,
-            fix="Copy tokens.txt from sherpa-onnx's release of the model; `wattscribe profile` counts it as it is",
-        )
+    if graphs_of(directory):
+        return "graphs"
     if (directory / "mdef").is_file() or (directory / "en-us" / "mdef").is_file():
         return "pocketsphinx"
-    if (directory / "config.json").is_file() and any(directory.glob("*.bin")):
+    if config and any(directory.glob("*.bin")):
         raise ModelError(
             "holds pickled weights only, which are never loaded",
             where=directory,
             fix="Convert them to model.safetensors (save_pretrained writes it)",
         )
-    raise ModelError("no model is recognised here", where=directory, fix=f"Looked for: {_LAYOUTS}")
+    raise nothing_in(directory)
 
 
-def has_states(encoder: Path) -> bool:
-    """Whether the encoder carries states from one segment to the next: more inputs than features and their lengths."""
-    return len(read_header(encoder).graph.inputs) > 2
+def runtime_of(directory: Path) -> str:
+    """The runtime that can run the directory. Raises ModelError where none can, and for a missing or ambiguous file."""
+    stored = stored_as(directory)
+    if stored != "graphs":
+        return stored
+    files = find_model(directory)
+    files.tokens()
+    if files.layout != "transducer":
+        return "sherpa"
+    # graphs in .ort cannot be read here; those that our runtime does not take name the one that does
+    return "onnx" if files.is_ort or _is_taken(files.main) else "sherpa"
 
 
 def _is_taken(encoder: Path) -> bool:
-    """Whether our runtime takes the streaming encoder: NeMo's cache-aware layout with further inputs is sherpa-onnx's alone."""
+    """Whether our runtime takes it: an encoder that carries states from one segment to the next, in icefall's layout or NeMo's.
+
+    NeMo's cache-aware layout with further inputs is sherpa-onnx's alone.
+    """
     names = [value.name for value in read_header(encoder).graph.inputs]
-    return not is_cache_aware(names) or is_supported(names)
-
-
-def _is_moonshine(directory: Path) -> bool:
-    """Its own runtime's pair of .ort files, or sherpa-onnx's four graphs."""
-    pair = all(any(directory.glob(f"{part}*.ort")) for part in ("encoder_model", "decoder_model_merged"))
-    return pair or all(any(directory.glob(f"{part}*.onnx")) for part in ("uncached_decode", "cached_decode"))
+    return len(names) > 2 and (not is_cache_aware(names) or is_supported(names))
 
 
 def _is_ct2(directory: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wattscribe.errors import InputError
 from wattscribe.models import SHIPPED, locate
+from wattscribe.models.directory import require_directory
 from wattscribe.recognizers.detect import runtime_of
 from wattscribe.recognizers.registry import RuntimeEntry, entry_of, runtimes
 from wattscribe.records import MAX_BATCH, MAX_THREADS, RecognizerSpec
@@ -37,11 +38,11 @@ def parse_model(
         _require_class(model, text)
     elif entry.directory:
         model = str(locate(model)) if model in SHIPPED else model
-        _require_directory(model)
+        require_directory(Path(model).expanduser(), model)
     elif runtime != "fake" and not model:
         raise InputError("no model is named", where=text, fix=f"Write {runtime}:MODEL, where MODEL is {entry.model}")
     elif _looks_like_path(model):
-        _require_directory(model)
+        require_directory(Path(model).expanduser(), model)
     spec = RecognizerSpec(
         runtime=runtime,
         model=model,
@@ -95,13 +96,6 @@ def _split(text: str) -> tuple[str, str]:
 
 def _looks_like_path(model: str) -> bool:
     return model.startswith(("/", "./", "../", "~")) or model in (".", "..")
-
-
-def _require_directory(model: str) -> None:
-    path = Path(model).expanduser()
-    if not path.is_dir():
-        what = "this is a file, a model directory is needed" if path.exists() else "there is no such directory"
-        raise InputError(what, where=model or "(empty)", fix="Give the directory that holds the model's files")
 
 
 def _require_class(model: str, text: str) -> None:

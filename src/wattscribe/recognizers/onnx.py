@@ -13,14 +13,14 @@ from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Stream
 from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.streaming import Transducer, open_transducer
-from wattscribe.streaming.phrases import read_phrases
+from wattscribe.streaming.phrases import Phrase, read_phrases
 from wattscribe.streaming.transducer import DECODINGS
 
 
 class OnnxRecognizer:
     """A directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt; counts come with every transcript.
 
-    Options: `decoding`, `beam`, `phrases`, `tail_s`, `blank_penalty`, `frame_by_frame`.
+    Options: `decoding`, `beam`, `phrase`, `phrases`, `tail_s`, `blank_penalty`, `frame_by_frame`.
     """
 
     def __init__(self, spec: RecognizerSpec) -> None:
@@ -33,7 +33,7 @@ class OnnxRecognizer:
             beam=options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM),
             blank_penalty=options.number(spec, "blank_penalty", 0.0),
             frame_by_frame=options.flag(spec, "frame_by_frame"),
-            phrases=read_phrases(spec.options["phrases"]) if "phrases" in spec.options else (),
+            phrases=_phrases(spec),
             tail_s=options.number(spec, "tail_s", 0.0, maximum=options.MAX_TAIL_S)
             if "tail_s" in spec.options
             else None,
@@ -76,6 +76,11 @@ class OnnxRecognizer:
             self._transducer = None
             gc.collect()  # buffers that wait for the next stream know the encoder that keeps them
             give_back()
+
+
+def _phrases(spec: RecognizerSpec) -> tuple[Phrase, ...]:
+    told = tuple(Phrase.parse(line) for line in spec.options.get("phrase", "").splitlines() if line.strip())
+    return (*told, *(read_phrases(spec.options["phrases"]) if "phrases" in spec.options else ()))
 
 
 def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:

@@ -12,9 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from wattscribe.errors import InputError
-
-STORED = "stored"
-"""Precision "as the model directory stores it": nothing is asked for, so nothing can be missed."""
+from wattscribe.models.names import PRECISIONS, STORED
 
 _DECODING = {
     "decoding": "greedy (default) or beam",
@@ -84,7 +82,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
     "sherpa": RuntimeEntry(
         target="wattscribe.recognizers.sherpa:SherpaRecognizer",
         model="a sherpa-onnx model directory",
-        precisions=(STORED, "fp32", "fp16", "int8"),
+        precisions=PRECISIONS,
         devices=("cpu", "cuda"),
         options={**_DECODING, **_PARTS, "model": "file name of a CTC model", "language": _LANGUAGE},
         packages=("sherpa_onnx",),
@@ -102,10 +100,11 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
     "onnx": RuntimeEntry(
         target="wattscribe.recognizers.onnx:OnnxRecognizer",
         model="a directory with an exported streaming transducer, run by wattscribe.streaming",
-        precisions=(STORED, "fp32", "fp16", "int8"),
+        precisions=PRECISIONS,
         options={
             **_DECODING,
-            "phrases": "file of phrases that beam search favours, `TEXT` or `TEXT :SCORE` a line",
+            "phrase": "phrases that beam search favours, one a line",
+            "phrases": "file of such phrases, `TEXT` or `TEXT :SCORE` a line",
             "frame_by_frame": "true runs the joiner one frame at a time (default false)",
         },
         directory=True,

@@ -181,6 +181,7 @@ def _load(spec: RecognizerSpec, layout: Layout) -> Any:
         "online transducer": lambda: online.from_transducer(**parts, **common, **_decoding(spec)),
         "online zipformer2 ctc": lambda: online.from_zipformer2_ctc(**parts, **common),
         "online nemo ctc": lambda: online.from_nemo_ctc(**parts, **common),
+        "online paraformer": lambda: online.from_paraformer(**parts, **common),
         "offline transducer": lambda: offline.from_transducer(**parts, **common, **_decoding(spec)),
         "offline nemo transducer": lambda: offline.from_transducer(
             **parts, **common, **_decoding(spec), model_type="nemo_transducer"

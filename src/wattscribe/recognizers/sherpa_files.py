@@ -1,4 +1,4 @@
-"""Which of sherpa-onnx's model layouts a directory is, and which file serves each part at a precision."""
+"""Which of sherpa-onnx's kinds of model a directory holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Literal
 from wattscribe.errors import ModelError
 from wattscribe.graph.model import Model as OnnxFile
 from wattscribe.graph.read import read_model as read_header
-from wattscribe.recognizers.registry import STORED
+from wattscribe.models.directory import FIRST_DECODER, TRANSDUCER, ModelFiles, find_model
+from wattscribe.models.names import MODEL
 from wattscribe.records import RecognizerSpec
 from wattscribe.streaming.encoder import tail_for
 
@@ -23,36 +24,11 @@ Kind = Literal[
     "offline zipformer ctc",
     "offline nemo ctc",
     "offline wenet ctc",
+    "online paraformer",
     "whisper",
     "moonshine",
     "moonshine v2",
 ]
-
-_PARTS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    ("transducer", (("encoder", "*encoder*.onnx"), ("decoder", "*decoder*.onnx"), ("joiner", "*joiner*.onnx"))),
-    (
-        "moonshine",
-        (
-            ("preprocessor", "preprocess*.onnx"),
-            ("encoder", "encode*.onnx"),
-            ("uncached_decoder", "uncached_decode*.onnx"),
-            ("cached_decoder", "cached_decode*.onnx"),
-        ),
-    ),
-    ("moonshine v2", (("encoder", "encoder_model*.ort"), ("decoder", "decoder_model_merged*.ort"))),
-    ("whisper", (("encoder", "*encoder*.onnx"), ("decoder", "*decoder*.onnx"))),
-    ("ctc", (("model", "*.onnx"),)),
-)
-"""Tried in this order: the first layout whose every part has a file. Names are those of sherpa-onnx's own releases."""
-
-_SUFFIX = {"int8": (".int8.", "_int8.", "-int8.", "_quantized."), "fp16": (".fp16.", "_fp16.", "-fp16.")}
-_PREFERENCE = {
-    STORED: ("fp32", "fp16", "int8"),
-    "fp32": ("fp32", "fp16", "int8"),
-    "fp16": ("fp16", "fp32", "int8"),
-    "int8": ("int8", "fp32", "fp16"),
-}
-"""A precision's files, the best first: releases quantise only some parts, and the audit judges what that amounts to."""
 
 _NEEDED = "A streaming or offline transducer (encoder, decoder, joiner), a CTC model, Whisper or Moonshine, each with tokens.txt"
 
@@ -82,53 +58,17 @@ class Layout:
 
 def find_layout(spec: RecognizerSpec) -> Layout:
     """Read the directory of `spec`. Raises ModelError when parts are missing, ambiguous or of a kind that is not run here."""
-    directory = Path(spec.model).expanduser()
-    if not directory.is_dir():
-        raise ModelError("there is no such directory", where=directory)
-    tokens = sorted(directory.glob("*tokens.txt"))
-    if len(tokens) != 1:
-        raise ModelError(f"holds {len(tokens)} files *tokens.txt, one is needed", where=directory, fix=_NEEDED)
-    for family, patterns in _PARTS:
-        if all(any(directory.glob(pattern)) for _, pattern in patterns):
-            parts = {part: _choose(directory, part, pattern, spec) for part, pattern in patterns}
-            main = parts.get("encoder") or parts["model"]
-            header = None if main.suffix == ".ort" else read_header(main)
-            return Layout(
-                kind=_kind(family, main, header),
-                parts=parts,
-                tokens=tokens[0],
-                metadata=header.metadata if header else {},
-                fixed_batch=_fixed_batch(header),
-            )
-    raise ModelError("holds no model that sherpa-onnx runs", where=directory, fix=_NEEDED)
-
-
-def _choose(directory: Path, part: str, pattern: str, spec: RecognizerSpec) -> Path:
-    named = spec.options.get(part)
-    if named is not None:
-        if not (directory / named).is_file():
-            raise ModelError(f"there is no file {named!r} for option {part}", where=directory)
-        return directory / named
-    groups: dict[str, list[Path]] = {"fp32": [], "fp16": [], "int8": []}
-    for path in sorted(directory.glob(pattern)):
-        groups[stored_precision(path)].append(path)
-    for precision in _PREFERENCE[spec.precision]:
-        if len(groups[precision]) > 1:
-            names = ", ".join(path.name for path in groups[precision])
-            raise ModelError(
-                f"several files could be the {part}: {names}", where=directory, fix=f"Name one: ?{part}=FILE"
-            )
-        if groups[precision]:
-            return groups[precision][0]
-    raise ModelError(f"holds no {part} ({pattern})", where=directory)
-
-
-def stored_precision(path: Path) -> str:
-    """The precision that a file's name promises; the audit looks inside."""
-    for precision, marks in _SUFFIX.items():
-        if any(mark in path.name for mark in marks):
-            return precision
-    return "fp32"
+    named = {part: spec.options[part] for part in (*TRANSDUCER, MODEL) if part in spec.options}
+    files = find_model(spec.model, spec.precision, named=named)
+    tokens = files.tokens()
+    header = None if files.is_ort else read_header(files.main)
+    return Layout(
+        kind=_kind(files, header),
+        parts={part: path for part, path in files.parts.items() if part != FIRST_DECODER},
+        tokens=tokens,
+        metadata=header.metadata if header else {},
+        fixed_batch=_fixed_batch(header),
+    )
 
 
 def _fixed_batch(header: OnnxFile | None) -> int | None:
@@ -136,23 +76,39 @@ def _fixed_batch(header: OnnxFile | None) -> int | None:
     return size if isinstance(size, int) and size > 0 else None
 
 
-def _kind(family: str, main: Path, header: OnnxFile | None) -> Kind:
+def _kind(files: ModelFiles, header: OnnxFile | None) -> Kind:
     if header is None:
-        return "moonshine v2"
+        return _ort_kind(files)
+    if files.layout == "moonshine":
+        return "moonshine"
     states = len(header.graph.inputs) > 2
     model_type = header.metadata.get("model_type", "")
     nemo = model_type.startswith("EncDec") or "window_size" in header.metadata
-    if family == "transducer":
+    if files.layout == "transducer":
         if states:
             return "online transducer"
         return "offline nemo transducer" if nemo else "offline transducer"
-    if family == "ctc":
-        return _ctc_kind(main, model_type, nemo=nemo, states=states)
-    if family == "whisper" and not model_type.startswith("whisper"):
+    if files.layout == "single":
+        return _ctc_kind(files.main, model_type, nemo=nemo, states=states)
+    if (
+        "lfr_window_size" in header.metadata
+    ):  # frames stacked as FunASR's models want them (csrc/online-paraformer-model.cc)
+        return "online paraformer"
+    if not model_type.startswith("whisper"):
         raise ModelError(
-            f"is an encoder and decoder of type {model_type or 'unknown'!r}, not Whisper", where=main, fix=_NEEDED
+            f"is an encoder and decoder of type {model_type or 'unknown'!r}, not Whisper", where=files.main, fix=_NEEDED
         )
-    return "whisper" if family == "whisper" else "moonshine"
+    return "whisper"
+
+
+def _ort_kind(files: ModelFiles) -> Kind:
+    """Graphs in onnxruntime's own format tell nothing of themselves here; Moonshine's pair is told by its names."""
+    if files.layout == "encoder-decoder" and "merged" in files.parts["decoder"].name:
+        return "moonshine v2"
+    fix = "Run it with onnx:DIRECTORY" if files.layout == "transducer" else "Give the .onnx files that it was made of"
+    raise ModelError(
+        "is in onnxruntime's own format (.ort), in which sherpa: runs Moonshine alone", where=files.main, fix=fix
+    )
 
 
 def _ctc_kind(model: Path, model_type: str, *, nemo: bool, states: bool) -> Kind:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NAMED = 5
 """Utterances named in a refusal; the rest is counted."""
-FLAG = "--across-machines"
+OPTION = "`across_machines`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ def _apart(others: Sequence[str], *, apart: bool, counted: bool) -> str:
     costs, what = "time and memory" if counted else "energy, time and memory", "; ".join(others)
     if not apart:
         return f"{costs} were measured under other conditions: {what}"
-    return f"{costs} do not compare: {what}; {FLAG} compares them all the same"
+    return f"{costs} do not compare: {what}; {OPTION} compares them all the same"
 
 
 def _unscored(name: str, entry: Entry) -> list[str]:

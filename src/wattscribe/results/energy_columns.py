@@ -19,7 +19,7 @@ def check_grid(gco2_per_kwh: float | None) -> None:
     if gco2_per_kwh is not None and not (math.isfinite(gco2_per_kwh) and gco2_per_kwh >= 0):
         raise InputError(
             f"a grid cannot emit {gco2_per_kwh:g} g of CO2 per kWh",
-            fix="Give 0 or more, for instance --grid-gco2-per-kwh 400",
+            fix="Give 0 or more, for instance `grid_gco2_per_kwh` 400",
         )
 
 

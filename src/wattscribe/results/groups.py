@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wattscribe.models.names import STORED
 from wattscribe.records import (
     Condition,
     Heard,
@@ -20,8 +21,6 @@ from wattscribe.records import (
 )
 from wattscribe.scoring import ErrorCounts, RateInterval, count_errors, mean_counts, wer_interval
 
-STORED = "stored"
-"""The precision of runtimes that run a model as it was stored."""
 PRECISIONS = ("float32", "fp32", "bfloat16", "bf16", "float16", "fp16", "int8_float32", "int8_float16", "int8")
 
 

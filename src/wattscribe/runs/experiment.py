@@ -139,7 +139,7 @@ class Experiment(_Strict):
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Read a TOML file; its relative paths start at the file, those in `overrides` (flags) at the current directory."""
-    fix = "Name a TOML file such as docs/bench.md shows, or say the experiment by flags: --model and --data"
+    fix = "Name a TOML file such as docs/bench.md shows, or state `models` and `data`"
     values = read_toml(Path(path), what="the experiment", fix=fix)
     return check(_override(_relocate(values, Path(path).parent), overrides or {}), where=path)
 
@@ -190,8 +190,7 @@ def _explain(error: ValidationError) -> str:
         near = did_you_mean(str(place[-1]), kind.model_fields)
         return f"there is no key {key!r}{'' if near is None else f', {near}'}. Allowed: {', '.join(kind.model_fields)}"
     if first["type"] == "missing":
-        flag = {"models": " (flag --model)", "data": " (flag --data)"}.get(key, "")
-        return f"the key {key!r} is missing{flag}"
+        return f"the key `{key}` is missing"
     message = first["msg"].removeprefix("Value error, ")
     return message if not key else f"{key}: {message}, not {first['input']!r}"
 
@@ -269,6 +268,6 @@ def split_options(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise InputError(f"cannot read the option {pair!r}", fix="Write --option key=value")
+            raise InputError(f"cannot read the option {pair!r}", fix="Write `options` key=value")
         options[key] = value
     return options

@@ -15,7 +15,7 @@ from wattscribe.journal import FILE_NAME
 from wattscribe.records import Trial
 from wattscribe.runs.spool import SAMPLE_BYTES, Spool
 
-PUT_BACK = "Put it back, then go on with --resume"
+PUT_BACK = "Put it back, then go on with `resume`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class Ground:
             raise WattscribeError(
                 "the prepared speech was removed while the run was going on",
                 where=spool.path,
-                fix="Go on with --resume, which prepares it again",
+                fix="Go on with `resume`, which prepares it again",
             )
         path = Path(model).expanduser()
         lost = self.models.get(path, frozenset()) - (_names(path) or frozenset())

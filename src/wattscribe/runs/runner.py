@@ -34,7 +34,7 @@ MAX_KILLS = 3
 SPOOL_DIRECTORY = "spool"
 LOG_NAME = "worker.log"
 REPORT_NAME = "report.html"
-GO_ON = "What is finished is kept; go on with --resume"
+GO_ON = "What is finished is kept; go on with `resume`"
 """Said where a run that can be resumed is interrupted, and nowhere else."""
 DIRECTORY_NOTE = "directory"
 """Where the run began: there its relative paths start."""
@@ -61,9 +61,9 @@ def run(
     """
     out_dir = Path(out_dir)
     if resume and overwrite:
-        raise InputError("--resume and --overwrite exclude each other", where=out_dir, fix="Choose one")
+        raise InputError("`resume` and `overwrite` exclude each other", where=out_dir, fix="Choose one")
     if retry_failed and not resume:
-        raise InputError("--retry-failed goes on with a run", where=out_dir, fix="Add --resume")
+        raise InputError("`retry_failed` goes on with a run", where=out_dir, fix="Add `resume`")
     _refuse_links(out_dir)
     host = host or Host.of_root(Path("/"))
     watcher = watcher or Silent()
@@ -312,7 +312,7 @@ def _or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previou
         raise InputError(
             f"nothing was heard, so the run that was there stands: {'; '.join(dict.fromkeys([*failed, *lost[:3]]))}",
             where=out_dir,
-            fix="Mend that, or choose another --out to keep the record of it",
+            fix="Mend that, or choose another `out` to keep the record of it",
         )
 
 
@@ -346,7 +346,7 @@ def _go_on(
             raise InputError(
                 f"the experiment is not the one that this run began with: {'; '.join(changed)}",
                 where=out_dir,
-                fix="Go on with --resume alone, or start anew with --overwrite",
+                fix="Go on with `resume` alone, or start anew with `overwrite`",
             )
         _check_board(read_run(out_dir).machine.get("simulated_board"), host, out_dir)
         trials = journal.unfinished()
@@ -368,7 +368,7 @@ def _check_board(began: Any, host: Host, out_dir: Path) -> None:
     if began != host.simulated:
         words = {True: "this run began on no simulated board", False: f"this run began on a simulated board, {began}"}
         raise InputError(
-            words[began is None], where=out_dir, fix="Start anew with --overwrite, or choose another --out"
+            words[began is None], where=out_dir, fix="Start anew with `overwrite`, or choose another `out`"
         )
 
 

@@ -197,7 +197,7 @@ def _disk_errors(directory: Path) -> Iterator[None]:
         raise WattscribeError(
             f"the prepared speech cannot be written: {error.strerror or error}",
             where=directory,
-            fix="It needs 64 kB per second of audio and condition: make room, or choose an --out on a larger disk",
+            fix="It needs 64 kB per second of audio and condition: make room, or choose an `out` on a larger disk",
         ) from error
 
 
@@ -206,7 +206,7 @@ def _stop_if(strict: bool, rejected: Rejected) -> None:
         raise InputError(
             f"{rejected.id}: {rejected.reason}",
             where=rejected.where or rejected.corpus,
-            fix="Mend or remove it, or leave out --strict to go on without it",
+            fix="Mend or remove it, or leave out `strict` to go on without it",
         )
 
 

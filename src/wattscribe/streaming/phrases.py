@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from wattscribe.errors import InputError
-from wattscribe.streaming.vocabulary import WORD_START, Vocabulary, byte_characters
+from wattscribe.models.vocabulary import WORD_START, Vocabulary, byte_characters
 from wattscribe.text_files import read_text
 
 LARGEST_SCORE = 1e6

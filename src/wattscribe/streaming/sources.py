@@ -80,7 +80,7 @@ def microphone_blocks(block_s: float = BLOCK_S) -> Iterator[Samples]:
     try:
         import sounddevice
     except ImportError:
-        raise MissingExtraError("sounddevice", "mic", needed_for="--mic") from None
+        raise MissingExtraError("sounddevice", "mic", needed_for="The microphone") from None
     except OSError as error:
         raise InputError(
             f"the microphone needs PortAudio ({error})", fix="Install it: apt-get install libportaudio2"

@@ -13,6 +13,7 @@ import numpy as np
 from wattscribe.as_found import as_found
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.memory import give_back
+from wattscribe.models.vocabulary import Vocabulary, read_vocabulary
 from wattscribe.records import MAX_BATCH, MAX_BEAM, MAX_THREADS, Transcript
 from wattscribe.streaming.ahead import SEGMENTS, WORTH, Lookahead
 from wattscribe.streaming.beam import Beam
@@ -28,7 +29,6 @@ from wattscribe.streaming.opening import open_encoder, open_rows, takes_one_scal
 from wattscribe.streaming.phrases import Phrase, tokens_of
 from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
-from wattscribe.streaming.vocabulary import Vocabulary, read_vocabulary
 
 FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 DECODINGS = ("greedy", "beam")

@@ -70,7 +70,7 @@ def model_path() -> Path:
         path = Path(place) / "data" / "silero_vad.onnx"
         if path.is_file():
             return path
-    raise MissingExtraError("silero-vad", "vad", needed_for="--vad")
+    raise MissingExtraError("silero-vad", "vad", needed_for="`vad`")
 
 
 def end_within(end_s: float, transcript: Transcript, heard_s: float) -> float:

@@ -111,7 +111,7 @@ class SpeechData:
             found = shards(Path(source.folder).expanduser())[: source.first_shards]
             if not found:
                 raise InputError("the speech folder holds no shards", where=source.folder,
-                                 fix="Make them: wattscribe train CONFIG --prepare")  # fmt: skip
+                                 fix="Make them first: `prepare_only`")  # fmt: skip
             for shard in found:
                 self._list(shard, source)
         self.add_unspoken(unspoken, seed=seed)

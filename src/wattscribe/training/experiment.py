@@ -141,7 +141,7 @@ def check_folders(experiment: Experiment) -> None:
         folder = Path(name).expanduser()
         if folder.resolve() not in made and not any(folder.glob("shard-*.jsonl")):
             raise InputError(f"{key} = {name!r}: the speech folder holds no shards",
-                             fix="Make them: wattscribe train CONFIG --prepare")  # fmt: skip
+                             fix="Make them first: `prepare_only`")  # fmt: skip
     speech = experiment.speech
     given = {"speech.text": speech.text, "speech.held_out_text": speech.held_out_text}
     for key, name in ((key, name) for key, names in given.items() for name in names):
@@ -179,7 +179,7 @@ def _start(experiment: Experiment, out_dir: Path, *, resume: bool) -> tuple[Tran
         begun = load_vocabulary(out_dir / "model")
         if begun.units != vocabulary.units:
             raise InputError("this training began with other units than it is now to have", where=out_dir,
-                             fix="Give the units it began with, another --out, or begin anew with --fresh")  # fmt: skip
+                             fix="Give the units it began with, another `out`, or begin anew with `resume=False`")  # fmt: skip
     return model, vocabulary
 
 
@@ -206,7 +206,7 @@ def make_vocabulary(experiment: Experiment, folder: Path, *, anew: bool = False)
         there = Units(kind="characters") if kept.bpe is None else Units(kind="bpe", size=len(kept))
         if str(there) != str(units):
             raise InputError(f"units = {units}, but this training has {there}", where=folder,
-                             fix="Give the units it began with, another --out, or begin anew with --fresh")  # fmt: skip
+                             fix="Give the units it began with, another `out`, or begin anew with `resume=False`")  # fmt: skip
         return kept
     sentences = [plain(sentence) for sentence in training_sentences(experiment.speech)]
     vocabulary = train_bpe(sentences, units.size) if units.kind == "bpe" else characters(sentences)

@@ -350,7 +350,7 @@ class _Run:
             self._take(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InputError("the training state is of another training or damaged", where=path,
-                             fix="Use the config that it was made with, or begin anew with --fresh") from error  # fmt: skip
+                             fix="Use the config it was made with, or begin anew with `resume=False`") from error  # fmt: skip
         self.say(f"resumed at step {self.position.step}")
 
     def _take(self, state: Mapping[str, Any]) -> None:

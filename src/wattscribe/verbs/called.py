@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
 from functools import wraps
-from inspect import unwrap
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from wattscribe.as_found import as_found
 from wattscribe.errors import InputError, did_you_mean
@@ -14,6 +15,9 @@ Say = Callable[[str], None]
 """Hears what a verb is doing, a line at a time; None where nobody listens."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Keywords = ParamSpec("Keywords")
+Given = TypeVar("Given")
+Answer = TypeVar("Answer")
 
 
 def silent(_: str) -> None:
@@ -25,22 +29,56 @@ def checked(function: Function) -> Function:
 
     A type checker finds the same mistake before; what calls from a notebook or with a dictionary of options has none.
     """
-    code = unwrap(function).__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    names = list(inspect.signature(function).parameters)
 
     @wraps(function)
     def called(*given: Any, **options: Any) -> Any:
-        for name in options:
-            if name not in names:
-                raise InputError(
-                    f"wattscribe.{function.__name__} has no option {name!r}",
-                    fix=did_you_mean(name, names) or f"It has: {', '.join(names)}",
-                )
+        _refuse_unknown(function.__name__, options, names)
         return function(*given, **options)
 
     return cast(Function, called)
 
 
+def _refuse_unknown(verb: str, given: Iterable[str], names: list[str]) -> None:
+    for name in given:
+        if name not in names:
+            raise InputError(
+                f"wattscribe.{verb} has no option {name!r}",
+                fix=did_you_mean(name, names) or f"It has: {', '.join(names)}",
+            )
+
+
 def verb(function: Function) -> Function:
     """Checked, and called so that libraries leave the process as they found it."""
     return checked(as_found()(function))
+
+
+def model_into(
+    options: Callable[Keywords, Given],
+) -> Callable[
+    [Callable[[Path | str, Path | str, Given], Answer]],
+    Callable[Concatenate[Path | str, Path | str, Keywords], Answer],
+]:
+    """A verb that makes `out` of `model`, and whose keywords are the fields of a class of options: written once, there.
+
+    Type checkers see them as if they were written out; `inspect.signature` and the refusal of unknown ones as well.
+    """
+
+    def decorated(function: Callable[[Path | str, Path | str, Given], Answer]) -> Any:
+        either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        leading = [inspect.Parameter(name, either, annotation=Path | str) for name in ("model", "out")]
+        signature = inspect.Signature([*leading, *inspect.signature(options).parameters.values()])
+        names = list(signature.parameters)
+
+        @wraps(function)
+        def called(*given: Any, **keywords: Any) -> Answer:
+            _refuse_unknown(function.__name__, keywords, names)
+            bound = signature.bind(*given, **keywords).arguments
+            model, out = bound.pop("model"), bound.pop("out")
+            with as_found():
+                return function(model, out, cast(Callable[..., Given], options)(**bound))
+
+        called.__signature__ = signature  # type: ignore[attr-defined]
+        return called
+
+    return decorated

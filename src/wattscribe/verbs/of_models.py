@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from wattscribe.as_found import as_found
+from wattscribe.compression.options import Options
 from wattscribe.errors import MissingExtraError
-from wattscribe.verbs.called import Say, silent, verb
+from wattscribe.verbs.called import Say, model_into, silent, verb
 
 if TYPE_CHECKING:
     from wattscribe.compression.outcome import Compression
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from wattscribe.energy.rates import Decoding
     from wattscribe.records import Transcript
     from wattscribe.training.train import Fitted
+    from wattscribe.transcribing import Follower
 
 
 @verb
@@ -32,23 +35,27 @@ def transcribe(
     threads: int = 1,
     batch_size: int = 1,
     options: Mapping[str, str] | None = None,
+    vad: bool = False,
+    endpoints: bool = False,
+    follow: Follower | None = None,
 ) -> list[Transcript]:
-    """Transcribe audio files with any recognizer, in order. Raises InputError for a bad file, RecognizerError otherwise."""
-    from wattscribe.corpora import read_audio
-    from wattscribe.recognizers import open_recognizer, parse_model
+    """Transcribe audio files with any recognizer that `bench` runs, under the same names and options; one transcript each.
+
+    `follow` (a `wattscribe.transcribing.Follower`) hears words as they are recognised, where the recognizer streams, and what
+    is wrong with a file; the source `-` is then raw PCM on standard input and `microphone` is one. `vad` and `endpoints`, of
+    streaming transducers: hear only speech; close an utterance after a pause. Raises InputError for a bad file,
+    RecognizerError otherwise.
+    """
+    from wattscribe import transcribing
+    from wattscribe.recognizers import parse_model
 
     spec = parse_model(
         model, precision=precision, device=device, threads=threads, batch_size=batch_size, options=options or {}
     )
-    recognizer = open_recognizer(spec)
-    try:
-        transcripts: list[Transcript] = []
-        for start in range(0, len(audio), batch_size):
-            batch = [read_audio(Path(path)) for path in audio[start : start + batch_size]]
-            transcripts += recognizer.transcribe(batch)
-        return transcripts
-    finally:
-        recognizer.close()
+    if follow is None and not vad and not endpoints:
+        return transcribing.transcribe_files(spec, audio)
+    follower = follow or transcribing.Follower()
+    return transcribing.follow(spec, audio, follower, vad=vad, endpoints=endpoints)
 
 
 @overload
@@ -182,63 +189,24 @@ def export(checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str]
         return write(model, vocabulary, Path(out), precisions=tuple(precisions))
 
 
-@verb
-def compress(
-    model: Path | str,
-    out: Path | str,
-    *,
-    data: Sequence[str],
-    test_data: Sequence[str] = (),
-    unlabelled: Sequence[str] = (),
-    device: str | None = None,
-    max_wer_increase_points: float = 0.2,
-    strategy: Literal["targeted", "uniform", "global", "search"] = "targeted",
-    seed: int | None = None,
-    max_latency_ms: float | None = None,
-    train_config: Path | str | None = None,
-    recipe: Path | str | None = None,
-    limit: int | None = None,
-    storage: Path | str | None = None,
-    minutes: float | None = None,
-    trials: int = 60,
-    beside: Sequence[Path | str] = (),
-    require_proof: bool = False,
-    cache: Path | str | None = None,
-    calibration_s: float = 180.0,
-    probe_s: float = 110.0,
-    overwrite: bool = False,
-    say: Say | None = None,
-) -> Compression:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressOptions(Options):
+    """What the command line has and a caller has too, and how a caller hears what is done."""
+
+    overwrite: bool = False
+    say: Say | None = None
+
+
+@model_into(CompressOptions)
+def compress(model: Path | str, out: Path | str, options: CompressOptions) -> Compression:
     """Make an exported transducer cheaper under a limit of added word errors, prove it, and write it to `out`.
 
-    `max_wer_increase_points`: 0.2 lets 3.65 % become 3.85 %. `calibration_s` and `probe_s`: seconds of audio for ranges of
-    activations and for quick looks. The others: `wattscribe compress --help`. `say` hears what it does. Raises InputError and
-    ModelError; `out` is then absent.
+    The options are the fields of `wattscribe.compression.options.Options`, which `wattscribe compress --help` describes; `say`
+    hears what it does. Raises InputError and ModelError; `out` is then absent.
     """
-    from wattscribe.compression.run import Options, compress_model
+    from wattscribe.compression.run import compress_model
 
-    options = Options(
-        data=tuple(data),
-        test_data=tuple(test_data),
-        unlabelled=tuple(unlabelled),
-        device=device,
-        max_wer_increase_points=max_wer_increase_points,
-        strategy=strategy,
-        seed=seed,
-        max_latency_ms=max_latency_ms,
-        train_config=_path(train_config),
-        recipe=_path(recipe),
-        limit=limit,
-        storage=_path(storage),
-        minutes=minutes,
-        trials=trials,
-        beside=tuple(map(Path, beside)),
-        require_proof=require_proof,
-        cache=_path(cache),
-        calibration_s=calibration_s,
-        probe_s=probe_s,
-    )
-    return compress_model(model, out, options, overwrite=overwrite, say=say or silent)
+    return compress_model(model, out, options, overwrite=options.overwrite, say=options.say or silent)
 
 
 @verb
@@ -259,10 +227,6 @@ def data(
 
     hears = progress or (lambda held, total: None)
     return get(name, Path(out), mirror=mirror or BASE_URL, keep_archive=keep_archive, progress=hears)
-
-
-def _path(given: Path | str | None) -> Path | None:
-    return None if given is None else Path(given)
 
 
 def _need_torch(what: str) -> None:

@@ -208,7 +208,7 @@ def compare(
     other = "cer" if metric == "wer" else "wer"
     if points[other] is not None:
         raise InputError(
-            f"max_{other}_increase_points does nothing with metric={metric!r}", fix=f"Add metric={other!r}"
+            f"`max_{other}_increase_points` does nothing with `metric` {metric}", fix=f"Add `metric` {other}"
         )
     gates = Gates(
         metric=metric,

@@ -93,13 +93,13 @@ def choose(layout: Layout, wishes: Wishes) -> Choice:
         raise InputError(
             f"{choice.meter or 'this file'} has the current only ({choice.columns['current']})",
             where=layout.path,
-            fix="Say the supply's voltage: --voltage VOLTS, or the file that holds it: --voltage FILE.csv",
+            fix="Say the supply's voltage: `voltage` VOLTS, or the file that holds it: `voltage` FILE.csv",
         )
     if wishes.voltage and not choice.needs_voltage:
         raise InputError(
             f"a voltage was given, but the file's {' and '.join(key for key in choice.columns if key != 'time')} will do",
             where=layout.path,
-            fix="Leave it out, or name the current alone: --current-column NAME",
+            fix="Leave it out, or name the current alone: `columns[current]` NAME",
         )
     return choice
 
@@ -195,7 +195,7 @@ def _otii_quantity(layout: Layout) -> str:
     raise InputError(
         "Otii writes one file per channel, and this file's name does not tell which",
         where=layout.path,
-        fix="Say it: --current-column Value --voltage VOLTS (or FILE.csv), or --power-column Value",
+        fix="Say it: `columns[current]` Value `voltage` VOLTS (or FILE.csv), or `columns[power]` Value",
     )
 
 
@@ -380,7 +380,7 @@ def _unit(layout: Layout, known: Format | None, quantity: str, index: int, wishe
         raise InputError(
             f"{unit!r} in the header {layout.header[index]!r} is no unit of {quantity} that can be read",
             where=layout.path,
-            fix=f"Say it: --unit {quantity}=UNIT; known are: {cells.known_units()}",
+            fix=f"Say it: `units` {quantity}=UNIT; known are: {cells.known_units()}",
         )
     if unit:
         return _spelt(layout, index, unit), True
@@ -397,7 +397,7 @@ def _unclear(layout: Layout, what: str) -> InputError:
     return InputError(
         what if layout.named else f"the recording has no header with column names, and {what}",
         where=layout.path,
-        fix=f"Name them: --time-column, --power-column, or --voltage-column and --current-column. {_columns(layout)}",
+        fix=f"Name them: `columns[time]`, `columns[power]`, or `columns[voltage]` and `columns[current]`. {_columns(layout)}",
     )
 
 

@@ -73,7 +73,7 @@ FORMATS: tuple[Format, ...] = (
         time=r"time\((?:ms|s)\)",
         pairs=((r"main voltage\(v\)", r"main\(ma\)"), (r"usb voltage\(v\)", r"usb\(ma\)"), ("-", r"aux\(ma\)")),
         units={"time": "s"},
-        note="this library writes seconds, whatever the header says; else say --unit time=ms",
+        note="this library writes seconds, whatever the header says; else say `units` time=ms",
     ),
     # Monsoon PowerTool, "export CSV"; as read by many public scripts.
     Format(

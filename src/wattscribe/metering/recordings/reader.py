@@ -47,7 +47,7 @@ def read(
     Raises InputError with file and line.
     """
     if sample_rate_hz is not None and not 0 < sample_rate_hz < np.inf:
-        raise InputError(f"--sample-rate must be a number of Hz above 0, not {sample_rate_hz}")
+        raise InputError(f"`sample_rate_hz` must be a number of Hz above 0, not {sample_rate_hz}")
     layout, voltage = _layouts([path] if isinstance(path, str | Path) else path, voltage)
     wishes = Wishes(
         columns=columns or {},
@@ -70,7 +70,7 @@ def _layouts(paths: Sequence[Path | str], voltage: Voltage | None) -> tuple[Layo
         raise InputError(
             "several files are one recording only where one holds the current and one the voltage",
             where=", ".join(str(each) for each in paths),
-            fix="Give one file, and the other as --voltage FILE.csv",
+            fix="Give one file, and the other as `voltage` FILE.csv",
         )
     return next(each for each in found if each is not volts[0]), volts[0].path
 
@@ -82,11 +82,11 @@ def _volts(voltage: Voltage) -> tuple[Floats, Floats] | float:
     except (TypeError, ValueError):
         path = Path(voltage)  # type: ignore[arg-type]
         if not path.exists():
-            raise InputError(f"--voltage {voltage} is neither a number of volts nor a file") from None
+            raise InputError(f"`voltage` {voltage} is neither a number of volts nor a file") from None
         layout = layouts.look(path)
         return _read(layout, choose_voltage(layout), Wishes(columns={}, units={}), None).points()
     if not 0 < number < np.inf:
-        raise InputError(f"--voltage must be a number of volts above 0, not {voltage}")
+        raise InputError(f"`voltage` must be a number of volts above 0, not {voltage}")
     return number
 
 
@@ -129,7 +129,7 @@ def _clock(layout: Layout, index: int, unit: str | None) -> stamps.Stamps:
         raise InputError(
             f"the column {layout.header[index]!r} holds no times that can be read: {column[0] if column else ''!r}",
             where=layout.path,
-            fix="Seconds, Unix times, date-times and times of day are read; name the column: --time-column NAME",
+            fix="Seconds, Unix times, date-times and times of day are read; name the column: `columns[time]` NAME",
         ) from None
 
 
@@ -159,7 +159,7 @@ def _wanted(layout: Layout, choice: Choice, wishes: Wishes) -> list[str]:
     raise InputError(
         f"several devices are in the file, in column {layout.header[choice.channel or 0]!r}",
         where=layout.path,
-        fix=f"Say which: --channel NAME, of: {', '.join(powers or names)}",
+        fix=f"Say which: `channel` NAME, of: {', '.join(powers or names)}",
     )
 
 
@@ -226,11 +226,13 @@ def _refuse_bad(layout: Layout, choice: Choice, tally: Tally, points: Mapping[st
             raise InputError(
                 f"device {device!r} has {len(each.t_s)} samples of {tally.read}",
                 where=layout.path,
-                fix="Mend that line, or say which device: --channel NAME",
+                fix="Mend that line, or say which device: `channel` NAME",
             )
         if not each.t_s[-1] > each.t_s[0]:
             name = "" if choice.time is None else f" in {layout.header[choice.time]!r}"
-            raise InputError(f"time does not advance{name}", where=layout.path, fix="Name another: --time-column NAME")
+            raise InputError(
+                f"time does not advance{name}", where=layout.path, fix="Name another: `columns[time]` NAME"
+            )
         if each.interval_means and not np.isfinite(each.power_w[1:]).any():
             raise InputError("the recording has no readings", where=layout.path)
     if any(len(each.added) > 1 for each in points.values()):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.streaming import models
 from wattscribe.errors import ModelError
+from wattscribe.models.vocabulary import _BYTE_CHARACTERS, Vocabulary, read_vocabulary
 from wattscribe.streaming import open_transducer
-from wattscribe.streaming.vocabulary import _BYTE_CHARACTERS, Vocabulary, read_vocabulary
 
 
 def table(folder: Path, text: str | bytes) -> Path:
