@@ -349,8 +349,9 @@ def test_an_attached_recording_stands_for_the_device() -> None:
         evidence="measured",
         t_s=(0.0, 1.0),
         power_w=(5.0, 5.0),
+        processors=("cpu",),
     )
-    board = replace(cpu, channel="external.power", covers="whole board")
+    board = replace(cpu, channel="external.power", covers="whole board", processors=(), origin="attached")
     assert preferred([cpu, board], "cpu") is board
     assert preferred([cpu, replace(board, total=False)], "cpu") is cpu
 

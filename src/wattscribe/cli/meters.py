@@ -123,6 +123,7 @@ def attach(
     interval_ms: float | None = None,
     covers: str | None = None,
     part: Annotated[bool, cyclopts.Parameter(negative=())] = False,
+    processor: tuple[Literal["cpu", "gpu"], ...] = (),
     by: Literal["edges", "correlation"] = "edges",
     max_error: float | None = None,
     gain_error: str | None = None,
@@ -147,6 +148,8 @@ def attach(
         What the meter measures, in your words: "whole board at the DC input".
     part
         It measures only a part of the device, so it must not stand for the whole.
+    processor
+        With --part: the processor that this part feeds; may be given twice.
     by
         edges: the run's marks. correlation: against a rail that the run measured itself.
     max_error
@@ -168,6 +171,7 @@ def attach(
         interval_s=_interval_s(interval_ms),
         covers=covers,
         total=not part,
+        processors=processor,
         columns=said.columns(),
         **said.rest(),
         by=by,

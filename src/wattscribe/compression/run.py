@@ -17,15 +17,17 @@ from wattscribe.compression.candidate import COMPONENTS, Candidate, read_candida
 from wattscribe.compression.confirm import confirmed, selection
 from wattscribe.compression.divergence import Probe
 from wattscribe.compression.leave import cut_note, leaving
+from wattscribe.compression.levels import GlobalMagnitude, Uniform
 from wattscribe.compression.lift import lifted
 from wattscribe.compression.measure import Measurer
 from wattscribe.compression.memo import Memo
 from wattscribe.compression.options import Options, checked, command, with_journal
-from wattscribe.compression.outcome import Compression
+from wattscribe.compression.outcome import Compression, Page
 from wattscribe.compression.recipe import Done, Recipe, Step, Value
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.speech import SpeechSet, read_speech, read_unlabelled, read_unseen
-from wattscribe.compression.strategies import GlobalMagnitude, Outcome, Strategy, Targeted, Uniform, kept
+from wattscribe.compression.strategies import Outcome, Strategy, kept
+from wattscribe.compression.targeted import Targeted
 from wattscribe.compression.workbench import NOTHING, Workbench, with_baseline_placement
 from wattscribe.energy import devices
 from wattscribe.energy.placement import Unit
@@ -41,9 +43,18 @@ SMALL = 40
 
 @as_found()
 def compress_model(
-    model: str | Path, out: str | Path, options: Options, *, overwrite: bool = False, say: Callable[[str], None] = print
+    model: str | Path,
+    out: str | Path,
+    options: Options,
+    *,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+    page: Page | None = None,
 ) -> Compression:
-    """Compress an exported transducer post-training and write OUT. Raises InputError and ModelError; OUT is then absent."""
+    """Compress an exported transducer post-training and write OUT, with a `page` of it where one is asked for.
+
+    Raises InputError and ModelError; OUT is then absent.
+    """
     options, recipe = checked(options)
     outcome.check_target(Path(out), overwrite=overwrite)
     options = with_journal(options, Path(out))
@@ -87,7 +98,7 @@ def compress_model(
         if each is not None:
             again = command(options, str(model), place)
             found = replace(each, beside=others, recipe=replace(each.recipe, again=again))
-            outcome.write(found, place, overwrite=overwrite)
+            outcome.write(found, place, overwrite=overwrite, page=page)
     if bench.budget.cut is None and options.storage is None:
         bench.memo.remove()
     return found

@@ -19,7 +19,7 @@ from wattscribe.metering.align import Alignment, by_correlation
 from wattscribe.metering.marks import by_marks, possible_error_s
 from wattscribe.metering.recordings import NAME, Recording
 from wattscribe.metering.signal import Floats
-from wattscribe.records import AttachedRecording, Marks, PowerTrace, RunFacts, TrialFacts, Window
+from wattscribe.records import AttachedRecording, Marks, PowerTrace, Processor, RunFacts, TrialFacts, Window
 
 MAX_ERROR_S = 0.05
 """A clock that may be further off than this, and than one sample of the recorder, is refused unless the user allows more."""
@@ -55,9 +55,15 @@ class Source:
 
 
 def of_recording(
-    path: Path, recording: Recording, *, covers: str, total: bool = True, name: str | None = None
+    path: Path,
+    recording: Recording,
+    *,
+    covers: str,
+    total: bool = True,
+    processors: tuple[Processor, ...] = (),
+    name: str | None = None,
 ) -> Source:
-    """One meter's file, already read."""
+    """One meter's file, already read. `total` False: it measured a part only, which feeds these `processors`."""
     about = PowerTrace(
         channel=f"{NAME}.{name or recording.name}",
         covers=covers,
@@ -66,6 +72,9 @@ def of_recording(
         evidence="measured",
         t_s=(),
         power_w=(),
+        processors=processors,
+        origin="attached",
+        meter=NAME,
     )
     rail = Rail(about=about, recording=recording, failed_t_s=np.empty(0))
     return Source(name=name or recording.name, path=path, recording=recording, rails=(rail,))
@@ -83,7 +92,7 @@ def of_tegrastats(path: Path, *, interval_s: float | None = None, name: str | No
 
 def _rail_of(trace: PowerTrace, channel: str, name: str) -> Rail:
     return Rail(
-        about=replace(trace, channel=channel, t_s=(), power_w=(), failed_t_s=()),
+        about=replace(trace, channel=channel, origin="attached", t_s=(), power_w=(), failed_t_s=()),
         recording=Recording(
             name=name,
             t_s=np.asarray(trace.t_s),
@@ -176,7 +185,7 @@ def _aligned(
 
 def _own_rail(trials: Sequence[TrialFacts], run_dir: Path) -> PowerTrace:
     """What this machine measured itself, over all trials."""
-    own = [trace for trial in trials for trace in trial.traces if not trace.channel.startswith(f"{NAME}.")]
+    own = [trace for trial in trials for trace in trial.traces if trace.origin == "sensor"]
     chosen = window.preferred(signal.join(own))
     if chosen is None:
         raise InputError(

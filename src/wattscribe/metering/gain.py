@@ -13,6 +13,6 @@ GAIN_ERRORS = {
 """By meter. RAPL, the Raspberry Pi's PMIC and batteries publish none."""
 
 
-def gain_error(channel: str) -> str:
-    """In words, for a channel as the sampler names it: `ina3221.VDD_IN`."""
-    return GAIN_ERRORS.get(channel.partition(".")[0].partition("#")[0], "not published by its maker")
+def gain_error(meter: str | None) -> str:
+    """In words, for what a kind of sensor shows."""
+    return GAIN_ERRORS.get(meter or "", "not published by its maker")

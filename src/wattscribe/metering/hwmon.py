@@ -16,6 +16,7 @@ from wattscribe.metering import rails
 from wattscribe.metering.base import Channel, Probe
 from wattscribe.metering.files import FoundFile, SensorFiles
 from wattscribe.metering.host import Host
+from wattscribe.records import Processor
 from wattscribe.units import j_from_uj, w_from_uw
 
 NAME = "hwmon"
@@ -27,25 +28,41 @@ OVER_CAP = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
-    """`covers` begins with GPU or CPU where the rail is a part of the device. `files`: tried in this order."""
+    """`processors`: where the rail is a part of the device. `files`: tried in this order."""
 
     covers: str
+    processors: tuple[Processor, ...]
     ceiling_w: float
     update_s: float
     files: tuple[str, ...] = ("power{n}_average", "power{n}_input")
     averaging_s: float | None = None
 
 
+def _intel_gpu(name: str) -> Driver:
+    return Driver(
+        covers=f"GPU {{chip}} ({name} {{label}})",
+        processors=("gpu",),
+        ceiling_w=600.0,
+        update_s=0.001,
+        files=("energy{n}_input",),
+    )
+
+
 DRIVERS = {
     # Its firmware's own average, over 1 ms to 1 s by generation; a card's board supplies and fans are not in it.
     "amdgpu": Driver(
-        covers="GPU {chip} (amdgpu {label}; on an APU CPU and GPU together)", ceiling_w=1000.0, update_s=0.1
+        covers="GPU {chip} (amdgpu {label}; on an APU CPU and GPU together)",
+        processors=("gpu",),
+        ceiling_w=1000.0,
+        update_s=0.1,
     ),
-    "i915": Driver(covers="GPU {chip} (i915 {label})", ceiling_w=600.0, update_s=0.001, files=("energy{n}_input",)),
-    "xe": Driver(covers="GPU {chip} (xe {label})", ceiling_w=600.0, update_s=0.001, files=("energy{n}_input",)),
-    "fam15h_power": Driver(covers="CPU package (fam15h_power)", ceiling_w=500.0, update_s=0.01),
+    "i915": _intel_gpu("i915"),
+    "xe": _intel_gpu("xe"),
+    "fam15h_power": Driver(covers="CPU package (fam15h_power)", processors=("cpu",), ceiling_w=500.0, update_s=0.01),
     # The machine's own meter at its power supply; power1_average_interval tells its span, in ms.
-    "power_meter": Driver(covers="whole machine (ACPI power meter {label})", ceiling_w=20_000.0, update_s=1.0),
+    "power_meter": Driver(
+        covers="whole machine (ACPI power meter {label})", processors=(), ceiling_w=20_000.0, update_s=1.0
+    ),
 }
 """Ceilings where the chip tells no cap: AMD rates cards at up to 750 W (Instinct MI300X), Intel at up to 300 W."""
 ELSEWHERE = frozenset({"ina3221", "ina238", "ina3221x"})
@@ -122,6 +139,7 @@ def _channel(
         update_interval_s=span_ms / 1e3 if span_ms else driver.update_s,
         averaging_s=span_ms / 1e3 if span_ms else driver.averaging_s,
         ceiling_w=OVER_CAP * w_from_uw(cap_uw) if cap_uw else driver.ceiling_w,
+        processors=driver.processors,
     )
 
 

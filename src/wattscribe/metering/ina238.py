@@ -73,11 +73,8 @@ class Ina238Meter:
 
         self._powers.append(FoundFile(files, monitor / POWER, find))
         self._channels.append(
-            Channel(
-                name=name,
-                covers=facts.covers,
-                kind="power",
-                total=facts.total,
+            facts.channel(
+                name,
                 update_interval_s=update_s,
                 averaging_s=update_s,
                 ceiling_w=min(range_w or MAX_BOARD_W, MAX_BOARD_W) if jetson else range_w,

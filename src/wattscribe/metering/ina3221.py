@@ -91,7 +91,6 @@ class Ina3221Meter:
         return False
 
     def _channel(self, rail: _Rail) -> Channel:
-        facts = rails.describe(rail.label)
         monitor = rail.voltage.path.parent
         interval_ms = self._files.number(monitor / "update_interval")
         shunt_uohm = self._files.number(monitor / f"shunt{rail.index}_resistor")
@@ -99,11 +98,8 @@ class Ina3221Meter:
         full_v = min(BUS_RANGE_V, VOLTAGE_SLACK * voltage_mv / 1e3) if voltage_mv else BUS_RANGE_V
         shunt_ohm = shunt_uohm / 1e6 if shunt_uohm else DEFAULT_SHUNT_OHM
         update_s = interval_ms / 1e3 if interval_ms else DEFAULT_UPDATE_S
-        return Channel(
-            name=rail.label,
-            covers=facts.covers,
-            kind="power",
-            total=facts.total,
+        return rails.describe(rail.label).channel(
+            rail.label,
             update_interval_s=update_s,
             resolution=SHUNT_STEP_V / shunt_ohm * (voltage_mv or 5000.0) / 1e3,
             averaging_s=update_s,

@@ -38,11 +38,8 @@ class Ina3221IioMeter:
 
     def channels(self) -> Sequence[Channel]:
         return [
-            Channel(
-                name=label,
-                covers=rails.describe(label).covers,
-                kind="power",
-                total=rails.describe(label).total,
+            rails.describe(label).channel(
+                label,
                 update_interval_s=UPDATE_S,
                 resolution=STEP_W,
                 averaging_s=UPDATE_S,

@@ -85,6 +85,8 @@ class _Gpu:
             resolution=1e-3,
             averaging_s=self._averaging_s(),
             ceiling_w=self._ceiling_w(),
+            processors=("gpu",),
+            gpu_index=self.index,
         )
 
     def _best_source(self) -> tuple[Source, Callable[[], float]]:
@@ -162,6 +164,11 @@ class NvmlMeter:
         """GPUs whose counter and power contradict each other, and how."""
         return {f"{NAME}.gpu{gpu.index}": gpu.check.doubt for gpu in self._gpus if gpu.check.doubt is not None}
 
+    @property
+    def partly_sampled(self) -> bool:
+        """Whether one of them looks at its power for a part of the time only."""
+        return any(name in gpu.name for gpu in self._gpus for name in PARTLY_SAMPLED_NAMES)
+
     def close(self) -> None:
         if self._open:
             self._open = False
@@ -195,7 +202,7 @@ def probe(host: Host) -> Probe:
     finally:
         meter.close()
     words = [channel.covers for channel in channels] + meter.refused
-    if any(name in channel.covers for channel in channels for name in PARTLY_SAMPLED_NAMES):
+    if meter.partly_sampled:
         words.append(
             "this GPU measures only a part of the time (a quarter on A100 and H100): average over long windows"
         )

@@ -16,6 +16,7 @@ MIN_PERIOD_S = 0.5
 MAX_BOARD_W = 27.0
 """What its power supply gives: 5.1 V at 5 A, with 6 % for its tolerance (Raspberry Pi 27W USB-C power supply)."""
 _VALUE = re.compile(r"^\s*(\S+)_([AV])\s+(?:current|volt)\(\d+\)=(-?[\d.]+(?:[eE]-?\d+)?)[AV]\s*$", re.MULTILINE)
+CORE_RAIL = "VDD_CORE"
 FIX = "sudo usermod -aG video $USER, then log in again"
 
 
@@ -69,13 +70,14 @@ class PmicMeter:
             update_interval_s=self.min_period_s,
             averaging_s=0.0,
             ceiling_w=MAX_BOARD_W,
+            processors=("cpu", "gpu") if name == CORE_RAIL else (),
         )
 
 
 def _covers(name: str) -> str:
     if name.startswith("DDR"):
         return f"DRAM rail {name} (reads zero at idle)"
-    return "CPU and GPU core rail" if name == "VDD_CORE" else f"PMIC rail {name}"
+    return "CPU and GPU core rail" if name == CORE_RAIL else f"PMIC rail {name}"
 
 
 def probe(host: Host) -> Probe:

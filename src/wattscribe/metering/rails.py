@@ -8,14 +8,38 @@ from typing import Protocol
 
 from wattscribe.errors import MeterError
 from wattscribe.metering.base import Channel, Meter, Probe
+from wattscribe.records import Processor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rail:
-    """`total`: the rail stands for the module or the board."""
+    """`total`: the rail stands for the module or the board. `processors`: those that a part of it feeds."""
 
     covers: str
     total: bool = False
+    processors: tuple[Processor, ...] = ()
+
+    def channel(
+        self,
+        name: str,
+        *,
+        update_interval_s: float,
+        averaging_s: float | None,
+        ceiling_w: float | None,
+        resolution: float | None = None,
+    ) -> Channel:
+        """The rail as a channel of power, read as its sensor reads it."""
+        return Channel(
+            name=name,
+            covers=self.covers,
+            kind="power",
+            total=self.total,
+            update_interval_s=update_interval_s,
+            processors=self.processors,
+            averaging_s=averaging_s,
+            ceiling_w=ceiling_w,
+            resolution=resolution,
+        )
 
 
 RAILS = {
@@ -24,21 +48,23 @@ RAILS = {
     "POM_5V_IN": Rail(covers="module total (5 V input)", total=True),
     "VIN": Rail(covers="board input", total=True),
     # Parts.
-    "VDD_CPU_GPU_CV": Rail(covers="CPU, GPU and vision cores together (neither CPU nor GPU alone)"),
+    "VDD_CPU_GPU_CV": Rail(
+        covers="CPU, GPU and vision cores together (neither CPU nor GPU alone)", processors=("cpu", "gpu")
+    ),
     "VDD_SOC": Rail(covers="SoC without CPU and GPU"),
-    "VDD_GPU_SOC": Rail(covers="GPU and SoC together"),
-    "VDD_CPU_CV": Rail(covers="CPU and vision cores together"),
-    "VDD_CPU_SOC_MSS": Rail(covers="CPU, SoC and memory subsystem together"),
+    "VDD_GPU_SOC": Rail(covers="GPU and SoC together", processors=("gpu",)),
+    "VDD_CPU_CV": Rail(covers="CPU and vision cores together", processors=("cpu",)),
+    "VDD_CPU_SOC_MSS": Rail(covers="CPU, SoC and memory subsystem together", processors=("cpu",)),
     "VDDQ_VDD2_1V8AO": Rail(covers="DRAM and always-on supplies"),
     "VIN_SYS_5V0": Rail(covers="5 V system rail (a part, not the module's total)"),
-    "POM_5V_GPU": Rail(covers="GPU"),
-    "POM_5V_CPU": Rail(covers="CPU"),
-    "VDD_CPU": Rail(covers="CPU"),
-    "VDD_GPU": Rail(covers="GPU"),
+    "POM_5V_GPU": Rail(covers="GPU", processors=("gpu",)),
+    "POM_5V_CPU": Rail(covers="CPU", processors=("cpu",)),
+    "VDD_CPU": Rail(covers="CPU", processors=("cpu",)),
+    "VDD_GPU": Rail(covers="GPU", processors=("gpu",)),
     "VDD_DDR": Rail(covers="DRAM"),
     "VDDRQ": Rail(covers="DRAM"),
-    "CPU": Rail(covers="CPU"),
-    "GPU": Rail(covers="GPU"),
+    "CPU": Rail(covers="CPU", processors=("cpu",)),
+    "GPU": Rail(covers="GPU", processors=("gpu",)),
     "SOC": Rail(covers="SoC without CPU and GPU"),
     "CV": Rail(covers="vision cores"),
     "SYS5V": Rail(covers="5 V system rail (a part, not the module's total)"),

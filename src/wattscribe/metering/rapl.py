@@ -14,6 +14,7 @@ from wattscribe.metering.base import Channel, Clock, Probe
 from wattscribe.metering.files import SensorFiles, ValueFile
 from wattscribe.metering.host import Host
 from wattscribe.metering.window import PSYS_SHARE
+from wattscribe.records import Processor
 from wattscribe.units import j_from_uj, w_from_uw
 
 NAME = "rapl"
@@ -29,6 +30,8 @@ OVER_LIMIT = 2.0
 """A limit holds on average over up to 2.4 ms to 28 s (Intel's manual, volume 3B); in between a domain may be above it."""
 CEILINGS_W = {"dram": 400.0, "psys": 1500.0}
 """Where the machine tells no limit. DRAM: 24 modules of 15 W of one socket; psys: what one power supply feeds."""
+PROCESSORS: dict[str, tuple[Processor, ...]] = {"dram": (), "uncore": ("gpu",)}
+"""What a domain feeds; every other one is the CPU's."""
 LARGEST_PACKAGE_W = 1000.0
 """Twice the largest rating sold (500 W: AMD EPYC 9965, Intel Xeon 6980P, their product pages)."""
 SMALL_PACKAGE_W = 150.0
@@ -106,7 +109,13 @@ class RaplMeter:
 
     def channels(self) -> Sequence[Channel]:
         channels = [
-            _channel(zone.label, _covers(zone), counter.ceiling_w, total=zone.name == "psys" and self.psys_is_total)
+            _channel(
+                zone.label,
+                _covers(zone),
+                counter.ceiling_w,
+                total=zone.name == "psys" and self.psys_is_total,
+                processors=PROCESSORS.get(zone.name, ("cpu",)),
+            )
             for zone, counter in zip(self._zones, self._counters, strict=True)
         ]
         if self._summed:
@@ -151,8 +160,18 @@ def _sum_j(parts_j: Sequence[float | None]) -> float | None:
     return total_j if len(known_j) == len(parts_j) or math.isnan(total_j) else None
 
 
-def _channel(name: str, covers: str, most_w: float, *, total: bool) -> Channel:
-    return Channel(name=name, covers=covers, kind="energy", total=total, update_interval_s=UPDATE_S, ceiling_w=most_w)
+def _channel(
+    name: str, covers: str, most_w: float, *, total: bool, processors: tuple[Processor, ...] = ("cpu",)
+) -> Channel:
+    return Channel(
+        name=name,
+        covers=covers,
+        kind="energy",
+        total=total,
+        update_interval_s=UPDATE_S,
+        ceiling_w=most_w,
+        processors=processors,
+    )
 
 
 def ceiling_w(files: SensorFiles, zone: _Zone, cpu: str) -> float:

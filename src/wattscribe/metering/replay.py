@@ -51,6 +51,8 @@ class ReplayMeter:
                 resolution=trace.resolution_w,
                 evidence=trace.evidence,
                 averaging_s=trace.averaging_s,
+                processors=trace.processors,
+                gpu_index=trace.gpu_index,
             )
             for trace in self._traces
         ]

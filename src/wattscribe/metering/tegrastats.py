@@ -49,11 +49,8 @@ class TegrastatsMeter:
 
     def channels(self) -> Sequence[Channel]:
         return [
-            Channel(
-                name=name,
-                covers=rails.describe(name).covers,
-                kind="power",
-                total=rails.describe(name).total,
+            rails.describe(name).channel(
+                name,
                 update_interval_s=self._interval_s,
                 resolution=STEP_W,
                 averaging_s=0.0,

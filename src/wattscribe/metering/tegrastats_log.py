@@ -109,10 +109,13 @@ def _trace(
 ) -> PowerTrace:
     good = [(t, line[name]) for t, line in zip(times, parsed, strict=True) if name in line]
     failed = [t for t, line in zip(times, parsed, strict=True) if name not in line]
+    rail = rails.describe(name)
     return PowerTrace(
         channel=f"tegrastats.{name}",
-        covers=rails.describe(name).covers,
-        total=rails.describe(name).total,
+        covers=rail.covers,
+        total=rail.total,
+        processors=rail.processors,
+        meter="tegrastats",
         update_interval_s=interval_s,
         evidence="measured",
         t_s=tuple(t for t, _ in good),

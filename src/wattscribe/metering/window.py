@@ -6,7 +6,6 @@ The method and its formulas are in docs/window.md.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -26,12 +25,8 @@ MIN_UPDATES = 2
 MAX_GAP_SHARE = 0.5
 """A window of which more than this share is unseen is unavailable: most of the figure would be a guess."""
 
-ATTACHED = "external."
-"""How the channels of attached recordings begin (`metering.external`)."""
 PSYS_SHARE = 0.98
 """RAPL's psys and its packages are not read at one instant: psys lower by this share is no contradiction, lower still is."""
-_NUMBERED_GPU = re.compile(r"GPU board (\d+) ")
-"""How `metering.nvml` begins what a trace covers."""
 
 Edges = Literal["auto", "interpolated", "load"]
 
@@ -129,15 +124,14 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
     filled = _without_false_psys(filled)
     if not filled:
         return None
-    wanted = "GPU" if device.startswith("cuda") else "CPU"
+    wanted = "gpu" if device.startswith("cuda") else "cpu"
 
     def rank(trace: PowerTrace) -> tuple[bool, bool, bool, bool, float]:
-        part = trace.covers.startswith(("GPU", "CPU"))
         return (
             trace.evidence == "modelled",
-            not (trace.total and trace.channel.startswith(ATTACHED)),
-            not (trace.total and (not part or trace.covers.startswith(wanted))),
-            wanted not in trace.covers,
+            not (trace.total and trace.origin == "attached"),
+            not (trace.total and trace.processors in ((), (wanted,))),
+            wanted not in trace.processors,
             -float(np.nanmean(trace.power_w)),
         )
 
@@ -155,8 +149,7 @@ def _without_false_psys(traces: Sequence[PowerTrace]) -> list[PowerTrace]:
 
 def _is_another_gpu(trace: PowerTrace, device: str) -> bool:
     kind, _, index = device.partition(":")
-    numbered = _NUMBERED_GPU.match(trace.covers)
-    return numbered is not None and kind == "cuda" and index not in ("", numbered[1])
+    return trace.gpu_index is not None and kind == "cuda" and index not in ("", str(trace.gpu_index))
 
 
 # --- one window -----------------------------------------------------------------------------------------------------

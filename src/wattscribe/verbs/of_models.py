@@ -216,6 +216,7 @@ def compress(
     ModelError; `out` is then absent.
     """
     from wattscribe.compression.run import Options, compress_model
+    from wattscribe.pages.compress_page import html
 
     options = Options(
         data=tuple(data),
@@ -238,7 +239,7 @@ def compress(
         calibration_s=calibration_s,
         probe_s=probe_s,
     )
-    return compress_model(model, out, options, overwrite=overwrite, say=say or silent)
+    return compress_model(model, out, options, overwrite=overwrite, say=say or silent, page=html)
 
 
 @verb

@@ -133,6 +133,8 @@ class Recording:
             power_w=tuple(self.power_w.tolist()),
             interval_means=self.interval_means,
             clock_error_s=alignment.residual_s,
+            origin="attached",
+            meter=NAME,
         )
 
     def facts(self) -> dict[str, Any]:

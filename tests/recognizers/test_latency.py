@@ -10,9 +10,9 @@ import pytest
 
 from wattscribe.journal import read_run
 from wattscribe.recognizers.base import Audio
+from wattscribe.recognizers.latency import hear
 from wattscribe.records import Counts, PrecisionAudit, Token, Transcript
 from wattscribe.runs.experiment import Experiment
-from wattscribe.runs.latency import hear
 from wattscribe.runs.runner import run
 
 RATE_HZ = 16_000
