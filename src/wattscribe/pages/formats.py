@@ -22,12 +22,12 @@ from wattscribe.pages.sentences import (
 )
 from wattscribe.pages.text_rule import rule_sentences
 from wattscribe.records import Interval, RunFacts, finite
-from wattscribe.records import to_json as to_plain
 from wattscribe.results.basis import bases, energy_name
 from wattscribe.results.groups import rejected_under, short_corpus
 from wattscribe.results.modelled import counted
 from wattscribe.results.once import once_sentences
-from wattscribe.results.table import SCHEMA, Row, View, rows, view
+from wattscribe.results.row import COLUMNS, Row, to_plain
+from wattscribe.results.table import SCHEMA, View, rows, view
 from wattscribe.results.words import bytes_text, interval_text, number, percent_text
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def to_parquet(
 def column_types() -> dict[str, type]:
     """The flat columns of schema 1 with what they hold: str, bool, int or float; any of them may be missing."""
     found: dict[str, type] = {}
-    for name, hint in get_type_hints(Row).items():
+    hints = get_type_hints(Row)
+    for name in COLUMNS:
+        hint = hints[name]
         parts = get_args(hint)
         kind = next(each for each in parts if each is not NoneType) if NoneType in parts else hint
         if kind == Interval:

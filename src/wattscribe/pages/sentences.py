@@ -22,7 +22,8 @@ from wattscribe.results.findings import (
 )
 from wattscribe.results.groups import rejected_under, short_corpus
 from wattscribe.results.recommend import by_kind
-from wattscribe.results.table import Row, View
+from wattscribe.results.row import Row
+from wattscribe.results.table import View
 from wattscribe.results.words import bytes_text, interval_text, number, p_text, percent_text, plural, sentence
 from wattscribe.scoring import PairedResult
 

@@ -10,7 +10,7 @@ from wattscribe.records import TrialFacts
 from wattscribe.results.words import number, plural
 
 if TYPE_CHECKING:
-    from wattscribe.results.table import Row
+    from wattscribe.results.row import Row
 
 
 def languages_of(trials: Sequence[TrialFacts]) -> dict[str, int] | None:
