@@ -10,8 +10,9 @@ import pytest
 from wattscribe import journal_old, journal_rows
 from wattscribe.journal import Journal, read_run
 from wattscribe.journal_file import connect
-from wattscribe.metering import rails, window
-from wattscribe.records import PowerTrace, from_json, json_text, to_json
+from wattscribe.metering import window
+from wattscribe.metering.sensors import rails
+from wattscribe.records import PowerTrace, TrialFacts, from_json, json_text, to_json
 from wattscribe.testing.runs import MODELS, made_up_run, store_run
 
 NEW = ("processors", "gpu_index", "origin", "meter")
@@ -57,6 +58,17 @@ def test_every_rail_of_a_jetson_is_known_as_it_is_today(name: str) -> None:
 def test_what_is_written_today_is_taken_as_it_is() -> None:
     plain = to_json(replace(from_json(PowerTrace, old_facts("x", "GPU board 3 (A)")), processors=("cpu",)))
     assert journal_old.trace_facts(plain) is plain
+
+
+def test_a_trial_is_completed_from_its_surroundings() -> None:
+    trial = to_json(made_up_run(models=MODELS[:1], precisions=("fp32",)).trials[0])
+    old = {key: value for key, value in trial.items() if key not in ("starved_s", "marks")}
+    old["surroundings"] = {"starved_s": 0.25, "marks": 2, "attempt": 1}
+    read = from_json(TrialFacts, journal_old.trial_facts(old), strict=True)
+    assert (read.starved_s, read.marks) == (0.25, 2)
+    bare = from_json(TrialFacts, journal_old.trial_facts({**old, "surroundings": None}), strict=True)
+    assert (bare.starved_s, bare.marks) == (None, None)
+    assert journal_old.trial_facts(trial) is trial
 
 
 def test_an_old_run_on_disk_gives_the_same_choice(tmp_path: Path) -> None:

@@ -32,3 +32,12 @@ def trace_facts(about: Any) -> Any:
         "origin": "attached" if meter == "external" else "sensor",
         "meter": meter,
     }
+
+
+def trial_facts(facts: Any) -> Any:
+    """A trial's facts with what lay among its surroundings: how long it waited for a core, and which marks enclose it."""
+    if not isinstance(facts, dict) or "starved_s" in facts:
+        return facts
+    around = facts.get("surroundings")
+    lay = around if isinstance(around, dict) else {}
+    return {**facts, "starved_s": lay.get("starved_s"), "marks": lay.get("marks")}

@@ -174,7 +174,7 @@ class _Reader:
                 raise self.damaged("attempt", row, "it is of no trial of the plan")
             facts = None
             if row["facts"] is not None:
-                facts = self.record(TrialFacts, "attempt", row, "facts")
+                facts = self.record(TrialFacts, "attempt", row, "facts", completed=journal_old.trial_facts)
                 if facts.trial.id != row["trial_id"]:
                     raise self.damaged("attempt", row, "its facts are of another trial")
             attempt = _Attempt(row["status"], facts)

@@ -11,8 +11,8 @@ import pytest
 from tests.metering.boards import found, opened, values
 from tests.metering.recording import trace
 from wattscribe.metering import Channel, Meter, Sampler, window
-from wattscribe.metering.crosscheck import CrossCheck
-from wattscribe.metering.nvml import NvmlMeter
+from wattscribe.metering.sensors.crosscheck import CrossCheck
+from wattscribe.metering.sensors.nvml import NvmlMeter
 from wattscribe.records import PowerTrace, Window
 from wattscribe.testing import FakeClock, FakeGpu, FakeNvml, SimulatedMeter, loads, sensor_trees
 from wattscribe.testing.sensor_trees import SensorTree

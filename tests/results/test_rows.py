@@ -369,7 +369,7 @@ def test_nobody_waits_for_more_than_all_of_the_time(waited: float, share: float)
     """A runtime may keep more threads than it was asked for, each of them waiting."""
     window = one().trials[0].window
     assert window is not None
-    row = only_row(one(surroundings={"starved_s": waited * window.duration_s}))
+    row = only_row(one(starved_s=waited * window.duration_s))
     assert row["starved_share"] == pytest.approx(share)
 
 

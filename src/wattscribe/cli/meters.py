@@ -234,7 +234,7 @@ def _sentence(entry: dict[str, Any]) -> str:
 
 
 def _check_log(log: Path, interval_s: float | None) -> dict[str, Any]:
-    from wattscribe.metering import tegrastats_log
+    from wattscribe.metering.sensors import tegrastats_log
 
     read = tegrastats_log.read(log, interval_s=interval_s)
     first = read.first

@@ -62,13 +62,8 @@ def compress_model(
     if options.train_config is None:
         stored = read_candidate(model)
         open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
-    dev = read_speech(options.data, limit=options.limit)
-    test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+    dev, test = _speech(options)
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
-    limit = options.max_wer_increase_points / 100
-    for speech, option in ((dev, "--data"), (test, "--test-data")):
-        if speech is not None:
-            sets.refuse(speech, option, limit, anyway=options.limit is not None)
     trained = ""
     if options.train_config is not None:
         bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
@@ -80,7 +75,7 @@ def compress_model(
     if count > 1:
         outcome.check_target(aside, overwrite=overwrite)
     wer = sets.errors(bench, bench.reference).wer
-    sets.refuse(dev, "--data", limit, wer=wer, anyway=options.limit is not None)
+    sets.refuse(dev, "--data", options.max_wer_increase_points / 100, wer=wer, anyway=options.limit is not None)
     if recipe is not None and options.recipe is not None:
         made = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
     else:
@@ -102,6 +97,17 @@ def compress_model(
     if bench.budget.cut is None and options.storage is None:
         bench.memo.remove()
     return found
+
+
+def _speech(options: Options) -> tuple[SpeechSet, SpeechSet | None]:
+    """Development and test speech. Raises InputError where they cannot show the limit."""
+    dev = read_speech(options.data, limit=options.limit)
+    test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+    for speech, option in ((dev, "--data"), (test, "--test-data")):
+        if speech is not None:
+            limit = options.max_wer_increase_points / 100
+            sets.refuse(speech, option, limit, anyway=options.limit is not None)
+    return dev, test
 
 
 def _from_checkpoint(

@@ -15,6 +15,9 @@ MAX_OFFSET_SHARE = 0.01
 """How far below zero a sensor at rest is believed: Jetson Thor's VDD_GPU shows -0.4 W when the GPU is off (its own tegrastats);
 an INA3221's offset of 80 µV is 0.05 % of its range (TI data sheet SBOS576)."""
 
+PSYS_SHARE = 0.98
+"""RAPL's psys and its packages are not read at one instant: psys lower by this share is no contradiction, lower still is."""
+
 
 class Clock(Protocol):
     """Time as the package sees it; `testing.FakeClock` stands in for tests."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from wattscribe.metering.gain import gain_error
+from wattscribe.metering.limits import gain_error
 from wattscribe.records import PowerTrace, RunFacts
 from wattscribe.results.basis import bases, energy_name
 from wattscribe.results.cost import STARVED_SHARE, energy_rule

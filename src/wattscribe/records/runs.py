@@ -73,6 +73,10 @@ class TrialFacts:
     audit: PrecisionAudit | None = None
     workload: Mapping[str, Any] | None = None
     """`energy.workload.Workload.to_json()` of a transducer, for its modelled energy."""
+    starved_s: float | None = None
+    """Seconds of the window in which the worker's threads were ready and waited for a core. None: not recorded."""
+    marks: int | None = None
+    """Which of the run's `Marks` enclose it."""
     surroundings: Mapping[str, Any] | None = None
     """State around the trial: cool-down waited and reached, temperatures and clocks before and after, attempts, notes."""
     utterances: tuple[UtteranceResult, ...] = ()
@@ -100,7 +104,7 @@ class Marks:
     """Load pulses of known times, by which a recording with a clock of its own is put on this machine's monotonic clock."""
 
     id: int
-    """Which stretch of the run made them; `surroundings["marks"]` of its trials."""
+    """Which stretch of the run made them; `marks` of its trials."""
     boot_id: str | None
     """The monotonic clock starts anew with the machine."""
     groups: tuple[tuple[Window, ...], ...] = ()

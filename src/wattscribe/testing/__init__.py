@@ -1,6 +1,6 @@
 """Fakes and builders that our tests use and users may too."""
 
-from wattscribe.metering.replay import ReplayMeter
+from wattscribe.metering.sensors.replay import ReplayMeter
 from wattscribe.testing import loads, sensor_trees
 from wattscribe.testing.clock import FakeClock
 from wattscribe.testing.faults import FakeCommands, FaultyFiles

@@ -263,8 +263,8 @@ def attach(
     """
     from wattscribe.errors import InputError
     from wattscribe.metering import recordings
-    from wattscribe.metering.attach import attach as attach_source
-    from wattscribe.metering.attach import of_recording, of_tegrastats
+    from wattscribe.metering.recordings.attach import attach as attach_source
+    from wattscribe.metering.recordings.attach import of_recording, of_tegrastats
 
     if (recording is None) == (tegrastats_log is None):
         raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)

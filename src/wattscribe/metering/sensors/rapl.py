@@ -10,10 +10,9 @@ from pathlib import Path
 
 from wattscribe.errors import MeterError
 from wattscribe.metering import machine
-from wattscribe.metering.base import Channel, Clock, Probe
+from wattscribe.metering.base import PSYS_SHARE, Channel, Clock, Probe
 from wattscribe.metering.files import SensorFiles, ValueFile
 from wattscribe.metering.host import Host
-from wattscribe.metering.window import PSYS_SHARE
 from wattscribe.records import Processor
 from wattscribe.units import j_from_uj, w_from_uw
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from wattscribe.metering.signal import Signal, cumulative_j
+from wattscribe.metering.window.signal import Signal, cumulative_j
 from wattscribe.records import Window
 
 MIN_INSIDE = 2

@@ -6,16 +6,16 @@ overlap and are never added. What the kernel documents (Documentation/hwmon): po
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from wattscribe.errors import MeterError
-from wattscribe.metering import rails
 from wattscribe.metering.base import Channel, Probe
 from wattscribe.metering.files import FoundFile, SensorFiles
 from wattscribe.metering.host import Host
+from wattscribe.metering.sensors import rails
+from wattscribe.metering.sensors.rail_files import RailFile, RailFilesMeter
 from wattscribe.records import Processor
 from wattscribe.units import j_from_uj, w_from_uw
 
@@ -69,49 +69,23 @@ ELSEWHERE = frozenset({"ina3221", "ina238", "ina3221x"})
 """Chips with a meter of their own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rail:
-    channel: Channel
-    file: FoundFile
-
-
-class HwmonMeter:
+class HwmonMeter(RailFilesMeter):
     """Every rail of the known drivers; W, or J since the driver was loaded."""
 
     name = NAME
+    where = CLASS
 
     def __init__(self, files: SensorFiles) -> None:
-        self._rails: list[_Rail] = []
+        found: list[RailFile] = []
         for folder in files.glob(f"{CLASS}/hwmon*"):
             driver = DRIVERS.get(files.text(folder / "name") or "")
             if driver is not None:
-                self._rails += _rails_of(files, folder, driver)
-        if not self._rails:
-            raise MeterError("no driver here shows a power whose extent is known", where=CLASS)
-
-    def channels(self) -> Sequence[Channel]:
-        return [rail.channel for rail in self._rails]
-
-    def read(self) -> Sequence[float | None]:
-        values = [rail.file.read() for rail in self._rails]
-        if all(rail.file.gone for rail in self._rails):
-            raise MeterError("the sensor is gone", where=CLASS)
-        return [
-            None if value is None else j_from_uj(value) if rail.channel.kind == "energy" else w_from_uw(value)
-            for rail, value in zip(self._rails, values, strict=True)
-        ]
-
-    def close(self) -> None:
-        for rail in self._rails:
-            rail.file.close()
-
-    @property
-    def forbidden(self) -> bool:
-        return any(rail.file.forbidden for rail in self._rails)
+                found += _rails_of(files, folder, driver)
+        super().__init__(found, none="no driver here shows a power whose extent is known")
 
 
-def _rails_of(files: SensorFiles, folder: Path, driver: Driver) -> list[_Rail]:
-    found: list[_Rail] = []
+def _rails_of(files: SensorFiles, folder: Path, driver: Driver) -> list[RailFile]:
+    found: list[RailFile] = []
     name = files.text(folder / "name") or ""
     chip = _chip(files, folder)
     for index in range(1, RAILS_PER_CHIP + 1):
@@ -121,7 +95,8 @@ def _rails_of(files: SensorFiles, folder: Path, driver: Driver) -> list[_Rail]:
         rail = path.name.partition("_")[0]
         label = files.text(folder / f"{rail}_label") or rail
         channel = _channel(files, path, driver, f"{name}-{chip}-{label}", chip, label, first=not found)
-        found.append(_Rail(channel=channel, file=FoundFile(files, path, partial(_again, files, name, chip, path))))
+        file = FoundFile(files, path, partial(_again, files, name, chip, path))
+        found.append(RailFile(channel=channel, file=file, si=j_from_uj if channel.kind == "energy" else w_from_uw))
     return found
 
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from wattscribe.errors import MeterError
-from wattscribe.metering import rails
 from wattscribe.metering.base import Channel, Clock, Probe
 from wattscribe.metering.host import Host, Lines
-from wattscribe.metering.tegrastats_line import MAX_RAIL_W, TegrastatsLine, parse_line, rails_w
-from wattscribe.metering.tegrastats_log import STEP_W, read_log, traces_of
+from wattscribe.metering.sensors import rails
+from wattscribe.metering.sensors.tegrastats_line import MAX_RAIL_W, TegrastatsLine, parse_line, rails_w
+from wattscribe.metering.sensors.tegrastats_log import STEP_W, read_log, traces_of
 
 __all__ = ["TegrastatsLine", "TegrastatsMeter", "open_meter", "parse_line", "probe", "read_log", "traces_of"]
 

@@ -13,20 +13,17 @@ from typing import Literal
 import numpy as np
 
 from wattscribe.errors import InputError, MeterError, WindowTooShortError
-from wattscribe.metering import edges as edge_rules
-from wattscribe.metering import signal as signals
-from wattscribe.metering.edges import Edge, IdlePower
-from wattscribe.metering.noise import Z95, Uncertainty, clock_j2, energy_uncertainty, gaps_j2
-from wattscribe.metering.signal import Signal
+from wattscribe.metering.window import edges as edge_rules
+from wattscribe.metering.window import signal as signals
+from wattscribe.metering.window.edges import Edge, IdlePower
+from wattscribe.metering.window.noise import Z95, Uncertainty, clock_j2, energy_uncertainty, gaps_j2
+from wattscribe.metering.window.signal import Signal
 from wattscribe.records import PowerTrace, Reading, Window
 
 MIN_UPDATES = 2
 """A window that holds fewer sensor updates than this says nothing about itself: it is refused."""
 MAX_GAP_SHARE = 0.5
 """A window of which more than this share is unseen is unavailable: most of the figure would be a guess."""
-
-PSYS_SHARE = 0.98
-"""RAPL's psys and its packages are not read at one instant: psys lower by this share is no contradiction, lower still is."""
 
 Edges = Literal["auto", "interpolated", "load"]
 
@@ -55,7 +52,7 @@ def energy(
     `idle_before` and `idle_after` are windows in which the machine did nothing; they lie in `trace` or in `idle_traces` (other
     pieces of the same channel). `edges`: how the window's ends are read. `interpolated`: between the samples on both sides.
     `load`: the load starts and ends with the window, and what a sensor shows late or smeared is put right (see
-    `metering.edges`). `auto`: `load` on the side where an idle window is given.
+    `edges`). `auto`: `load` on the side where an idle window is given.
     """
     whole = _with_idle_pieces(trace, idle_traces)
     idle, notes = _idle_powers(whole, (idle_before, idle_after))
@@ -107,49 +104,6 @@ def unavailable(trace: PowerTrace, window: Window, reason: str) -> Reading:
         update_interval_s=trace.update_interval_s,
         reason=reason,
     )
-
-
-def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace | None:
-    """The one trace that stands for the device, never a sum of traces.
-
-    A recording of the whole device that somebody attached comes first, then a meter of the whole device; then the GPU's for a
-    `cuda` device and the CPU's for any other; then the rail that covers most of what computes. `cuda:1` is never answered by
-    another numbered GPU than 1. A modelled trace is taken only where nothing is measured.
-    """
-    filled = [
-        trace
-        for trace in traces
-        if trace.evidence != "unavailable" and np.isfinite(trace.power_w).any() and not _is_another_gpu(trace, device)
-    ]
-    filled = _without_false_psys(filled)
-    if not filled:
-        return None
-    wanted = "gpu" if device.startswith("cuda") else "cpu"
-
-    def rank(trace: PowerTrace) -> tuple[bool, bool, bool, bool, float]:
-        return (
-            trace.evidence == "modelled",
-            not (trace.total and trace.origin == "attached"),
-            not (trace.total and trace.processors in ((), (wanted,))),
-            wanted not in trace.processors,
-            -float(np.nanmean(trace.power_w)),
-        )
-
-    return min(filled, key=rank)
-
-
-def _without_false_psys(traces: Sequence[PowerTrace]) -> list[PowerTrace]:
-    """psys holds the packages and their DRAM; one that shows less than they do is miswired, and the CPU's sum is the total."""
-    by_name = {trace.channel: trace for trace in traces}
-    psys, cpu = by_name.get("rapl.psys"), by_name.get("rapl.cpu")
-    if psys is None or cpu is None or np.nanmean(psys.power_w) >= PSYS_SHARE * np.nanmean(cpu.power_w):
-        return list(traces)
-    return [replace(cpu, total=True) if trace is cpu else trace for trace in traces if trace is not psys]
-
-
-def _is_another_gpu(trace: PowerTrace, device: str) -> bool:
-    kind, _, index = device.partition(":")
-    return trace.gpu_index is not None and kind == "cuda" and index not in ("", str(trace.gpu_index))
 
 
 # --- one window -----------------------------------------------------------------------------------------------------
@@ -346,6 +300,5 @@ __all__ = [
     "energy",
     "mean_power_w",
     "measured_energy_j",
-    "preferred",
     "unavailable",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from wattscribe.errors import MeterError
-from wattscribe.metering.signal import Floats
+from wattscribe.metering.window.signal import Floats
 from wattscribe.records import PowerTrace
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattscribe.errors import MeterError
-from wattscribe.metering import instants, rails
+from wattscribe.metering import limits
 from wattscribe.metering.base import Channel, Probe
 from wattscribe.metering.files import SensorFiles, ValueFile
 from wattscribe.metering.host import Host
+from wattscribe.metering.sensors import rails
 
 NAME = "ina3221"
 DRIVER = "sys/bus/i2c/drivers/ina3221"
@@ -166,7 +167,7 @@ def probe(host: Host) -> Probe:
     try:
         fix = f"sudo chmod o+r /{DRIVER}/*/hwmon/hwmon*/*_input"
         found = rails.probe_of(NAME, meter, fix, left_out=meter.skipped)
-        return instants.with_instants(found, fix=_make_it_average(files))
+        return limits.with_instants(found, fix=_make_it_average(files))
     finally:
         meter.close()
 
@@ -177,7 +178,7 @@ def _make_it_average(files: SensorFiles) -> str | None:
     for setting in files.glob(f"{DRIVER}/*-*/hwmon/hwmon*/samples"):
         interval_ms = files.number(setting.parent / "update_interval")
         interval_s = interval_ms / 1e3 if interval_ms else DEFAULT_UPDATE_S
-        needed = max(needed, instants.averages_needed(interval_s, int(files.number(setting) or 1)) or 0)
+        needed = max(needed, limits.averages_needed(interval_s, int(files.number(setting) or 1)) or 0)
     return f"echo {needed} | sudo tee /{DRIVER}/*/hwmon/hwmon*/samples" if needed else None
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wattscribe.metering.edges import Edge
-from wattscribe.metering.signal import Signal, cumulative_j
+from wattscribe.metering.window.edges import Edge
+from wattscribe.metering.window.signal import Signal, cumulative_j
 from wattscribe.records import Window
 from wattscribe.student import student_t
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from wattscribe.errors import MeterError
 from wattscribe.metering.base import Channel, Clock, MonotonicClock, Probe
-from wattscribe.metering.crosscheck import CrossCheck
 from wattscribe.metering.host import Host
+from wattscribe.metering.sensors.crosscheck import CrossCheck
 from wattscribe.units import j_from_mj, w_from_mw
 
 NAME = "nvml"

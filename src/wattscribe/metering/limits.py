@@ -1,4 +1,4 @@
-"""Sensors that show instants where they are read: which ones do, what it costs, and how many samples they should average."""
+"""What a sensor's figures cannot say: what happens between two reads of an instant, and what its scale may be off by."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from wattscribe.metering.base import Channel, Probe
 from wattscribe.metering.sampler import DEFAULT_RATE_HZ
-from wattscribe.metering.signal import RESOLVED_SHARE
+from wattscribe.metering.window.signal import RESOLVED_SHARE
 
 CHIP_AVERAGES = (1, 4, 16, 64, 128, 256, 512, 1024)
 """What an INA3221 or INA238 can average over (TI data sheets SBOS576, SBOSA20: AVG field)."""
@@ -35,3 +35,21 @@ def with_instants(probe: Probe, *, fix: str | None = None) -> Probe:
     if fix is None:
         words += "; measure windows of 100 reads or more, or read faster (sample_rate_hz)"
     return replace(probe, reason=f"{probe.reason}; {words}", fix=probe.fix or fix, instants=named)
+
+
+_INA3221 = "about 1 % (INA3221 with its shunt; inferred from TI's data sheet and 1 % shunts)"
+GAIN_ERRORS = {
+    "ina3221": _INA3221,
+    "ina3221-iio": _INA3221,
+    "tegrastats": _INA3221,
+    "ina238": "about 1 % (its shunt; inferred)",
+    "nvml": "5 % (NVIDIA's documentation, for power)",
+}
+"""What a meter's scale may be off by: the same in every trial on one board, so it is stated beside an interval and not in it.
+
+RAPL, the Raspberry Pi's PMIC and batteries publish none."""
+
+
+def gain_error(meter: str | None) -> str:
+    """In words, for what a kind of sensor shows."""
+    return GAIN_ERRORS.get(meter or "", "not published by its maker")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from wattscribe.metering import rails
+from wattscribe.metering.sensors import rails
 from wattscribe.units import w_from_mw
 
 MAX_RAIL_W = 500.0

@@ -14,11 +14,13 @@ import numpy as np
 from wattscribe import as_file
 from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
-from wattscribe.metering import signal, tegrastats_log, window
-from wattscribe.metering.align import Alignment, by_correlation
-from wattscribe.metering.marks import by_marks, possible_error_s
+from wattscribe.metering import window
 from wattscribe.metering.recordings import NAME, Recording
-from wattscribe.metering.signal import Floats
+from wattscribe.metering.recordings.align import Alignment, by_correlation
+from wattscribe.metering.recordings.marks import by_marks, possible_error_s
+from wattscribe.metering.sensors import tegrastats_log
+from wattscribe.metering.window import signal
+from wattscribe.metering.window.signal import Floats
 from wattscribe.records import AttachedRecording, Marks, PowerTrace, Processor, RunFacts, TrialFacts, Window
 
 MAX_ERROR_S = 0.05
@@ -180,7 +182,7 @@ def _aligned(
         raise errors[-1]
     marks, alignment = max(found, key=lambda each: (each[1].points, -each[1].residual_s))
     same_clock = {each.id for each in facts.marks if each.boot_id == marks.boot_id}
-    return alignment, [trial for trial in trials if (trial.surroundings or {}).get("marks") in same_clock]
+    return alignment, [trial for trial in trials if trial.marks in same_clock]
 
 
 def _own_rail(trials: Sequence[TrialFacts], run_dir: Path) -> PowerTrace:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from wattscribe.errors import InputError
-from wattscribe.metering import rails
-from wattscribe.metering.signal import Floats
-from wattscribe.metering.tegrastats_line import rails_w, stamp_s
+from wattscribe.metering.sensors import rails
+from wattscribe.metering.sensors.tegrastats_line import rails_w, stamp_s
+from wattscribe.metering.window.signal import Floats
 from wattscribe.records import PowerTrace, Window
 from wattscribe.text_files import read_bytes
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from wattscribe.errors import MeterError
 from wattscribe.metering.base import Channel, Probe
-from wattscribe.metering.battery_source import POWER_UPDATE_S, BatteryFiles, Source, best_source
 from wattscribe.metering.files import SensorFiles
 from wattscribe.metering.host import Host
+from wattscribe.metering.sensors.battery_source import POWER_UPDATE_S, BatteryFiles, Source, best_source
 
 NAME = "battery"
 CLASS = "sys/class/power_supply"

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wattscribe.errors import InputError, MeterError
-from wattscribe.metering.align import (
+from wattscribe.metering.recordings import Recording
+from wattscribe.metering.recordings.align import (
     MAX_DRIFT,
     MAX_POINTS,
     MAX_QUARTZ_DRIFT,
@@ -21,8 +22,7 @@ from wattscribe.metering.align import (
     Alignment,
     normalised_correlation,
 )
-from wattscribe.metering.recordings import Recording
-from wattscribe.metering.signal import Floats
+from wattscribe.metering.window.signal import Floats
 from wattscribe.records import Window
 
 MIN_LIKENESS = 0.8
