@@ -20,12 +20,11 @@ from wattscribe.pages.sentences import (
     sensor_sentences,
     starved_sentences,
 )
-from wattscribe.pages.text_rule import rule_sentences
 from wattscribe.records import Interval, RunFacts, finite
 from wattscribe.results.basis import bases, energy_name
 from wattscribe.results.groups import rejected_under, short_corpus
 from wattscribe.results.modelled import counted
-from wattscribe.results.once import once_sentences
+from wattscribe.results.notes import once_sentences, rule_sentences
 from wattscribe.results.row import COLUMNS, Row
 from wattscribe.results.table import SCHEMA, View, rows, view
 from wattscribe.results.words import bytes_text, interval_text, number, percent_text

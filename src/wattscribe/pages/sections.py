@@ -14,7 +14,7 @@ from wattscribe.results.basis import Basis, bases, short_covers
 from wattscribe.results.cost import STARVED_SHARE
 from wattscribe.results.findings import Hearing, PairTest
 from wattscribe.results.groups import rejected_under, settings_text, short_corpus
-from wattscribe.results.once import once_sentences
+from wattscribe.results.notes import once_sentences
 from wattscribe.results.recommend import by_kind
 from wattscribe.results.row import Row
 from wattscribe.results.table import View

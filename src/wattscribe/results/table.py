@@ -22,7 +22,7 @@ from wattscribe.results.cost import (
 from wattscribe.results.energy_columns import check_grid, cpu_columns, device_columns, energy_columns, planning_columns
 from wattscribe.results.groups import Group, group
 from wattscribe.results.modelled import DEFAULT_DEVICE
-from wattscribe.results.once import languages_of
+from wattscribe.results.notes import languages_of
 from wattscribe.results.row import (
     Audit,
     Delays,

@@ -1,4 +1,4 @@
-"""Notes below the table: what a first start took, and in which languages a multilingual model heard."""
+"""Notes below the table: what a first start took, which languages were heard, and whether the text rule suits them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wattscribe.records import TrialFacts
+from wattscribe.results.groups import short_corpus
 from wattscribe.results.words import number, plural
+from wattscribe.scoring.normalise import unsuited
 
 if TYPE_CHECKING:
     from wattscribe.results.row import Row
+    from wattscribe.results.table import View
 
 
 def languages_of(trials: Sequence[TrialFacts]) -> dict[str, int] | None:
@@ -39,3 +42,10 @@ def once_sentences(rows: Sequence[Row]) -> list[str]:
                 "State one with the option language."
             )
     return list(dict.fromkeys(lines))
+
+
+def rule_sentences(seen: View) -> list[str]:
+    """One sentence per corpus whose references the run's text rule does not suit, with the rule that does."""
+    references = {group.corpus: group.scored.references for group in seen.groups if group.scored is not None}
+    found = {corpus: unsuited(seen.normaliser, texts) for corpus, texts in references.items()}
+    return [f"{short_corpus(corpus)}: {reason}." for corpus, reason in found.items() if reason is not None]
