@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from wattscribe.compression.levels import Uniform
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.recipe import Step
-from wattscribe.compression.strategies import Uniform
 from wattscribe.compression.workbench import LOSSLESS, Workbench, joined
 
 TAIL = (

@@ -13,11 +13,9 @@ import argparse
 import datetime
 import json
 import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from benchmarks import streaming_pipe  # noqa: E402
 from wattscribe.models import REFERENCE  # noqa: E402
 
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
@@ -300,61 +299,9 @@ def memory(quick: bool) -> dict[str, Any]:
 
 
 def pipe(quick: bool) -> dict[str, Any]:
-    """An hour of speech through `transcribe -`: memory after each tenth, and the text against the file's."""
-    import soundfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "hour.wav"
-        with soundfile.SoundFile(file, "w", 16000, 1, "PCM_16") as sound:
-            for audio in an_hour(360 if quick else 3600):
-                sound.write(audio)
-        command = [sys.executable, "-m", "wattscribe", "transcribe", str(MODEL)]
-        process = subprocess.Popen(
-            [*command, "-"], stdin=subprocess.PIPE, stdout=(Path(folder) / "pipe.txt").open("wb")
-        )
-        resident = feed(process, file)
-        status = process.wait(timeout=600)
-        from_file = subprocess.run([*command, str(file)], capture_output=True, check=True).stdout
-        from_pipe = (Path(folder) / "pipe.txt").read_bytes()
-    return {
-        "audio_s": 360 if quick else 3600,
-        "exit_status": status,
-        "resident_bytes": resident,
-        "growth_after_first_tenth": round(resident[-1] / resident[0] - 1, 4),
-        "words": len(from_pipe.split()),
-        "same_text_as_file": from_file == from_pipe,
-    }
-
-
-def an_hour(seconds: int) -> Iterator[np.ndarray]:
-    """All recordings in turn, half a second apart, until there is enough."""
-    from wattscribe.corpora.audio import read_audio
-
-    files, left = [path for paths in corpora().values() for path in paths], seconds * 16000
-    while left > 0:
-        for path in files:
-            audio = np.concatenate([read_audio(path), np.zeros(8000, np.float32)])[:left]
-            yield audio
-            left -= len(audio)
-            if left <= 0:
-                return
-
-
-def feed(process: subprocess.Popen[bytes], file: Path) -> list[int]:
-    """Write the samples to the process as fast as it takes them; its resident bytes after each tenth."""
-    import psutil
-    import soundfile
-
-    watched, resident = psutil.Process(process.pid), []
-    assert process.stdin is not None
-    with soundfile.SoundFile(file) as sound:
-        tenth = sound.frames // 10
-        for _ in range(10):
-            process.stdin.write(sound.read(tenth, dtype="int16").astype("<i2").tobytes())
-            process.stdin.flush()
-            resident.append(watched.memory_info().rss)
-    process.stdin.close()
-    return resident
+    """An hour of all recordings in turn."""
+    files = [path for paths in corpora().values() for path in paths]
+    return streaming_pipe.through_a_pipe(MODEL, files, 360 if quick else 3600)
 
 
 SECTIONS: dict[str, Callable[[bool], dict[str, Any]]] = {

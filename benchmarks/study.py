@@ -22,7 +22,8 @@ from wattscribe.journal import read_run
 from wattscribe.pages import write_html
 from wattscribe.pages.sentences import starved_sentences
 from wattscribe.records import RunFacts
-from wattscribe.results.table import Row, view
+from wattscribe.results.row import Row
+from wattscribe.results.table import view
 from wattscribe.results.words import MISSING, bytes_text, interval_text, number, percent_text
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,8 +21,8 @@ from wattscribe.corpora import open_corpus
 from wattscribe.energy import devices
 from wattscribe.energy.constants import draw
 from wattscribe.errors import WattscribeError
-from wattscribe.metering import tegrastats_log
 from wattscribe.metering.recordings import read as read_recording
+from wattscribe.metering.sensors import tegrastats_log
 from wattscribe.models.vocabulary import read_vocabulary
 from wattscribe.records import Utterance, json_text
 from wattscribe.runs import experiment

@@ -53,7 +53,9 @@ def sample(home: Path, *, sealed: bool = True) -> Sample:
         trials=tuple(
             replace(
                 each,
-                surroundings={"marks": 0, "starved_s": 0.1, "attempt": 1, "before": {"load_1min": 0.1}},
+                marks=0,
+                starved_s=0.1,
+                surroundings={"attempt": 1, "before": {"load_1min": 0.1}},
                 workload=workload(
                     component("encoder", [1000 + 100 * n], macs=5e3 * (n % 3 + 1)), component("joiner", [100])
                 ).to_json(),

@@ -115,7 +115,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     whole = replace(TRACE, t_s=(1.0, 1.1, 1.2), power_w=(5.0, 5.5, 6.0))
     assert run.trials[1] == replace(facts, utterances=(rich, result("b", None)), traces=(whole,))
     assert [trial.status for trial in run.trials] == ["pending", "done", "pending"]
-    assert run.rejected == (Rejected(corpus="c", id="x", reason="empty", where="/f"),)
+    assert run.rejected == (Rejected(corpus="c", id="x", reason="empty", where="/f", condition="clean"),)
     assert (run.name, run.seed, run.machine, run.experiment) == ("r", 7, {"cpu": "x"}, {"repeats": 1})
 
 
@@ -258,12 +258,13 @@ def test_changed_speech_is_refused(tmp_path: Path) -> None:
             journal.hear(replace(heard, digest="2"))
 
 
-def test_rejected_inputs_count_once_over_conditions(tmp_path: Path) -> None:
+def test_rejected_inputs_keep_their_condition_and_are_recorded_once(tmp_path: Path) -> None:
     bad = [Rejected(corpus="c", id="x", reason="empty"), Rejected(corpus="c", id="x", reason="duplicate id")]
     with create(tmp_path) as journal:
         for condition in ("clean", "white@10dB", "clean"):
             journal.reject("c", condition, bad)
-    assert read_run(tmp_path).rejected == tuple(bad)
+    there = [replace(each, condition=name) for name in ("clean", "white@10dB") for each in bad]
+    assert read_run(tmp_path).rejected == tuple(there)
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ import json
 import math
 import sqlite3
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wattscribe import journal_rows
+from wattscribe import journal_old, journal_rows
 from wattscribe.errors import InputError
 from wattscribe.journal_file import check_version, connect_to_read, existing_file, readable_errors
 from wattscribe.records import (
@@ -69,13 +69,10 @@ def facts_of(db: sqlite3.Connection, path: Path) -> RunFacts:
     attempts = reader.attempts({trial.id for trial in plan})
     reader.utterances(attempts)
     reader.traces(attempts)
-    rejected = [
-        reader.record(Rejected, "rejected", row, "rejected", corpus="corpus") for row in reader.rows("rejected")
-    ]
     return RunFacts(
         **{key: meta[key] for key in FACTS},
         trials=tuple(_trial(trial, attempts) for trial in plan),
-        rejected=tuple(dict.fromkeys(rejected)),
+        rejected=tuple(reader.rejected()),
         heard=tuple(Heard(**row) for row in reader.rows("heard")),
         marks=meta.get("note:marks") or (),
         recordings=meta.get("note:recordings") or (),
@@ -132,10 +129,23 @@ class _Reader:
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         return journal_rows.verified(self.db, self.path, table, sealed=self.sealed)
 
-    def record(self, kind: Any, table: str, row: Row, column: str, **same: str) -> Any:
-        """A row's text as the record `kind`; `same`: which of its fields stand in which column too."""
+    def record(
+        self,
+        kind: Any,
+        table: str,
+        row: Row,
+        column: str,
+        *,
+        completed: Callable[[Any], Any] | None = None,
+        **same: str,
+    ) -> Any:
+        """A row's text as the record `kind`; `same`: which of its fields stand in which column too.
+
+        `completed`: adds to the plain data what earlier versions did not write.
+        """
         try:
-            found = from_json(kind, _decoded(row[column]), strict=True)
+            plain = _decoded(row[column])
+            found = from_json(kind, plain if completed is None else completed(plain), strict=True)
         except (TypeError, ValueError, RecursionError) as error:
             raise self.damaged(table, row, f"{column}: {_short(error)}") from error
         for name, other in same.items():
@@ -164,7 +174,7 @@ class _Reader:
                 raise self.damaged("attempt", row, "it is of no trial of the plan")
             facts = None
             if row["facts"] is not None:
-                facts = self.record(TrialFacts, "attempt", row, "facts")
+                facts = self.record(TrialFacts, "attempt", row, "facts", completed=journal_old.trial_facts)
                 if facts.trial.id != row["trial_id"]:
                     raise self.damaged("attempt", row, "its facts are of another trial")
             attempt = _Attempt(row["status"], facts)
@@ -193,8 +203,16 @@ class _Reader:
             if len(row["t_s"]) != len(row["power_w"]) or len(row["t_s"]) % array("d").itemsize:
                 raise self.damaged("trace", row, "its samples are cut off")
             if attempt.counts:
-                about = self.record(PowerTrace, "trace", row, "about", channel="channel")
+                about = self.record(
+                    PowerTrace, "trace", row, "about", completed=journal_old.trace_facts, channel="channel"
+                )
                 attempt.traces.setdefault(row["channel"], []).append((about, row["t_s"], row["power_w"]))
+
+    def rejected(self) -> Iterator[Rejected]:
+        """The column says under which condition, in journals of every version."""
+        for row in self.rows("rejected"):
+            found: Rejected = self.record(Rejected, "rejected", row, "rejected", corpus="corpus")
+            yield replace(found, condition=row["condition"])
 
     def _attempt_of(self, attempts: Attempts, table: str, row: Row) -> _Attempt:
         attempt = attempts.get(row["trial_id"], {}).get(row["attempt"])

@@ -79,7 +79,7 @@ def test_an_interrupted_bench_says_how_to_go_on(
     assert main(begin) == 130
     kept = "wattscribe bench: interrupted. What is finished is kept; go on with --resume\n"
     assert capsys.readouterr().err == kept
-    monkeypatch.setattr("wattscribe.runs.runner.spool_all", interrupted)
+    monkeypatch.setattr("wattscribe.runs.beginning.spool_all", interrupted)
     assert main([*begin, "--resume"]) == 130
     assert capsys.readouterr().err == kept
 
@@ -102,7 +102,7 @@ def test_a_bench_interrupted_before_it_measured_leaves_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wattscribe.runs.runner.spool_all", interrupted)
+    monkeypatch.setattr("wattscribe.runs.beginning.spool_all", interrupted)
     assert main(["bench", "--model", "fake:a", "--data", "bundled", "--out", str(tmp_path / "r")]) == 130
     assert "Nothing was measured yet" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -15,13 +15,14 @@ import pytest
 from tests.compression import builders
 from wattscribe.compression import acceptance
 from wattscribe.compression import run as run_of
+from wattscribe.compression.levels import Uniform
 from wattscribe.compression.memo import Memo
 from wattscribe.compression.options import Options
 from wattscribe.compression.recipe import Recipe, read_recipe
 from wattscribe.compression.run import compress_model
-from wattscribe.compression.strategies import Uniform
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
+from wattscribe.pages.compress_page import html
 
 REPO = Path(__file__).resolve().parents[2]
 KEEPS = (0.9, 0.7)
@@ -30,7 +31,7 @@ import sys
 from pathlib import Path
 from wattscribe.compression import run
 from wattscribe.compression.memo import Memo
-from wattscribe.compression.strategies import Uniform
+from wattscribe.compression.levels import Uniform
 from wattscribe.compression.workbench import Workbench
 model, dev, out, rows = sys.argv[1:]
 Workbench._timed = lambda *_: 1.0  # a load on the machine must not decide what this test sees
@@ -172,7 +173,7 @@ def test_speech_that_shows_nothing_is_refused_or_not_judged(
     with pytest.raises(InputError, match=r"words cannot show a rise of 0.2 points.*it takes about 1,497"):
         compress_model(model, root / "tiny", tiny, say=lambda _: None)
     assert not (root / "tiny.journal").exists()
-    found = compress_model(model, root / "tiny", replace(tiny, limit=4), say=lambda _: None)
+    found = compress_model(model, root / "tiny", replace(tiny, limit=4), say=lambda _: None, page=html)
     assert (found.dev.non_inferior, found.met) == (None, False)
     result = json.loads((root / "tiny" / "result.json").read_text())
     assert (result["non_inferior"], result["met"], result["max_wer_increase_points"]) == (None, False, 0.2)

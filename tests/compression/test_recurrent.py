@@ -12,6 +12,7 @@ from tests.streaming import nemo_models
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.divergence import Probe
+from wattscribe.compression.levels import GlobalMagnitude, Uniform
 from wattscribe.compression.levers import apply
 from wattscribe.compression.levers.recurrent import lstms
 from wattscribe.compression.linears import Index, add_constant
@@ -20,7 +21,7 @@ from wattscribe.compression.options import Options
 from wattscribe.compression.recipe import Step, read_recipe
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.run import make_bench
-from wattscribe.compression.strategies import GlobalMagnitude, Uniform, sensitivities
+from wattscribe.compression.targeted import sensitivities
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError
 from wattscribe.streaming import open_transducer

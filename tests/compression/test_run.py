@@ -16,11 +16,13 @@ from tests.streaming import models
 from wattscribe.cli import main
 from wattscribe.compression import outcome
 from wattscribe.compression.candidate import read_candidate
+from wattscribe.compression.levels import GlobalMagnitude, Uniform
 from wattscribe.compression.levers import apply
 from wattscribe.compression.recipe import Done, Recipe, Step, read_recipe, to_toml
 from wattscribe.compression.run import Options, compress_model, make_bench
-from wattscribe.compression.strategies import GlobalMagnitude, Targeted, Uniform
+from wattscribe.compression.targeted import Targeted
 from wattscribe.errors import InputError, ModelError
+from wattscribe.pages.compress_page import html
 from wattscribe.streaming import open_transducer
 
 KEYS = (
@@ -51,7 +53,7 @@ def options(world):
 def made(world, options):
     root, model, _, _ = world
     said: list[str] = []
-    found = compress_model(model, root / "out", options, say=said.append)
+    found = compress_model(model, root / "out", options, say=said.append, page=html)
     return found, root / "out", said
 
 
@@ -122,7 +124,7 @@ def test_the_page_draws_the_recipes_of_other_runs_beside(made, world, options, t
     _, out, _ = made
     other = tmp_path / "other"
     again = replace(options, recipe=out / "recipe.toml", strategy="uniform", beside=(out,))
-    found = compress_model(world[1], other, again, say=lambda _: None)
+    found = compress_model(world[1], other, again, say=lambda _: None, page=html)
     assert {each.strategy for each in found.beside} == {"targeted"}
     assert len(found.beside) == len(json.loads((out / "result.json").read_text())["tried"])
     assert "targeted: Pareto front" in (other / "report.html").read_text()
@@ -249,7 +251,7 @@ def test_a_full_disk_leaves_no_out(made, tmp_path, monkeypatch, method, name):
 
     monkeypatch.setattr(Path, method, full)
     with pytest.raises(InputError, match="No space left") as error:
-        outcome.write(found, tmp_path / "out")
+        outcome.write(found, tmp_path / "out", page=html)
     assert error.value.where == str(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -21,6 +21,7 @@ from wattscribe.compression.speech import read_speech
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE
+from wattscribe.pages.compress_page import html
 from wattscribe.streaming import open_transducer
 
 
@@ -90,7 +91,8 @@ def test_longer_calls_stand_beside_the_result_at_its_own_latency(tmp_path):
     options = Options(
         data=(str(dev),), max_wer_increase_points=50.0, calibration_s=4.0, probe_s=2.0, max_latency_ms=245.0
     )
-    found = compress_model(model, tmp_path / "out", replace(options, strategy="uniform"), say=lambda _: None)
+    asked = replace(options, strategy="uniform")
+    found = compress_model(model, tmp_path / "out", asked, say=lambda _: None, page=html)
     assert found.longer is not None
     assert (found.result.segments, found.longer.result.segments) == (1, 3)
     assert open_transducer(tmp_path / "out").encoder.layout.segments_per_call == 1

@@ -11,7 +11,8 @@ import pytest
 
 from tests.energy.builders import component, workload
 from wattscribe.energy import devices
-from wattscribe.energy.calibrate import Calibration, Observation, as_device, calibrate, observe, to_toml
+from wattscribe.energy.calibrate import Calibration, Observation, calibrate, observe
+from wattscribe.energy.calibrated_device import as_device, to_toml
 from wattscribe.energy.nnls import nnls
 from wattscribe.errors import InputError
 from wattscribe.metering.window import energy

@@ -13,8 +13,9 @@ from wattscribe import api, pages, results
 from wattscribe.cli import main
 from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
-from wattscribe.metering.external import Recording, read_csv
-from wattscribe.metering.marks import by_marks
+from wattscribe.metering.recordings import Recording
+from wattscribe.metering.recordings import read as read_csv
+from wattscribe.metering.recordings.marks import by_marks
 from wattscribe.records import Marks, PowerTrace, RunFacts, Window
 from wattscribe.results.cost import measured_reading
 from wattscribe.testing.recorder import Recorder, load_of, mirrored_marks, span_of
@@ -28,7 +29,7 @@ def made_up(*, measured: bool = False, marked: bool = True, repeats: int = 2) ->
     """Six trials of some seconds, over about a minute."""
     shape = Shape(utterances=12, speakers=3, repeats=repeats, measured=measured)
     facts = made_up_run(models=MODELS[:1], precisions=("fp32",), conditions=(CLEAN, *NOISY[:2]), shape=shape)
-    trials = tuple(replace(each, surroundings={"marks": 0}) for each in facts.trials) if marked else facts.trials
+    trials = tuple(replace(each, marks=0) for each in facts.trials) if marked else facts.trials
     facts = replace(facts, trials=trials)
     return replace(facts, marks=(mirrored_marks(facts),)) if marked else facts
 
@@ -191,8 +192,7 @@ def test_an_impossible_limit_of_the_clock_s_error_is_refused(
 def test_many_samples_a_trial_are_joined_to_the_same_energy(
     marked_facts: RunFacts, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wattscribe.metering import attach
-    from wattscribe.metering.recordings import series
+    from wattscribe.metering.recordings import attach, series
 
     monkeypatch.setattr(series, "MOST_RAW", 10_000)
     monkeypatch.setattr(attach, "MOST_SAMPLES", 500)
@@ -326,9 +326,7 @@ def test_a_tegrastats_log(marked_facts: RunFacts, run_dir: Path, tmp_path: Path)
 def test_a_restarted_machine_has_another_clock(marked_facts: RunFacts, run_dir: Path, tmp_path: Path) -> None:
     """Trials that were measured after a reboot get nothing from a recording of before, even where the times would fit."""
     later = marked_facts.trials[-1].trial.id
-    moved = tuple(
-        replace(each, surroundings={"marks": 1}) if each.trial.id == later else each for each in marked_facts.trials
-    )
+    moved = tuple(replace(each, marks=1) if each.trial.id == later else each for each in marked_facts.trials)
     other = store(replace(marked_facts, trials=moved), tmp_path / "rebooted")
     with Journal.resume(other) as journal:
         journal.mark(Marks(id=1, boot_id="another", groups=((Window(start_s=1.0, end_s=2.0),),)))
@@ -349,8 +347,9 @@ def test_an_attached_recording_stands_for_the_device() -> None:
         evidence="measured",
         t_s=(0.0, 1.0),
         power_w=(5.0, 5.0),
+        processors=("cpu",),
     )
-    board = replace(cpu, channel="external.power", covers="whole board")
+    board = replace(cpu, channel="external.power", covers="whole board", processors=(), origin="attached")
     assert preferred([cpu, board], "cpu") is board
     assert preferred([cpu, replace(board, total=False)], "cpu") is cpu
 

@@ -10,8 +10,8 @@ from tests.metering.boards import found, opened, values
 from tests.metering.recording import START_S
 from wattscribe.errors import MeterError
 from wattscribe.metering import Channel, Sampler, window
-from wattscribe.metering.battery import BatteryMeter
-from wattscribe.metering.battery_source import POWER_UPDATE_S
+from wattscribe.metering.sensors.battery import BatteryMeter
+from wattscribe.metering.sensors.battery_source import POWER_UPDATE_S
 from wattscribe.records import Window
 from wattscribe.testing import FakeClock, SimulatedMeter, loads, sensor_trees
 from wattscribe.testing.sensor_trees import SensorTree

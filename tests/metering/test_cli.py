@@ -45,6 +45,8 @@ def test_json_is_schema_1_with_every_kind(tmp_path: Path, capsys: pytest.Capture
         "evidence",
         "averaging_s",
         "ceiling_w",
+        "processors",
+        "gpu_index",
     } == set(row["channels"][0])
     assert [channel["name"] for channel in row["channels"] if channel["total"]] == ["VDD_IN"]
 

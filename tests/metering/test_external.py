@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tests.metering.recording import START_S, record
 from wattscribe.errors import InputError, MeterError
-from wattscribe.metering.align import by_correlation
-from wattscribe.metering.external import Recording, read_csv
+from wattscribe.metering.recordings import Recording
+from wattscribe.metering.recordings import read as read_csv
+from wattscribe.metering.recordings.align import by_correlation
 from wattscribe.testing import loads
 
 

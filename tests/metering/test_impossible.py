@@ -11,8 +11,8 @@ import pytest
 from tests.metering.boards import found, opened, values
 from tests.metering.recording import trace
 from wattscribe.metering import Channel, Meter, Sampler, window
-from wattscribe.metering.crosscheck import CrossCheck
-from wattscribe.metering.nvml import NvmlMeter
+from wattscribe.metering.sensors.crosscheck import CrossCheck
+from wattscribe.metering.sensors.nvml import NvmlMeter
 from wattscribe.records import PowerTrace, Window
 from wattscribe.testing import FakeClock, FakeGpu, FakeNvml, SimulatedMeter, loads, sensor_trees
 from wattscribe.testing.sensor_trees import SensorTree
@@ -103,8 +103,8 @@ def test_a_sensor_s_offset_below_zero_is_kept_and_more_is_not() -> None:
 
 
 def test_a_psys_below_package_and_dram_is_not_the_total() -> None:
-    cpu = trace([0.0, 1.0], [20.0, 20.0], channel="rapl.cpu", covers="CPU: package-0", total=False)
-    psys = trace([0.0, 1.0], [25.0, 25.0], channel="rapl.psys", covers="CPU platform")
+    cpu = trace([0.0, 1.0], [20.0, 20.0], channel="rapl.cpu", processors=("cpu",), total=False)
+    psys = trace([0.0, 1.0], [25.0, 25.0], channel="rapl.psys", processors=("cpu",))
     assert window.preferred([psys, cpu]) is psys
     chosen = window.preferred([replace(psys, power_w=(9.0, 9.0)), cpu])
     assert (chosen.channel, chosen.total) == ("rapl.cpu", True)

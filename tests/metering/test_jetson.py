@@ -9,7 +9,8 @@ import pytest
 
 from tests.metering.boards import found, opened, values
 from wattscribe.errors import MeterError
-from wattscribe.metering import instants, open_meters, probe, rapl
+from wattscribe.metering import limits, open_meters, probe
+from wattscribe.metering.sensors import rapl
 from wattscribe.testing import (
     sensor_trees,
 )
@@ -180,4 +181,4 @@ def test_a_chip_that_averages_shows_everything(tmp_path: Path) -> None:
     [(0.0066, 1, 16), (0.0022, 1, 64), (0.0264, 4, 16), (0.0499, 1, 4), (1e-6, 1, None)],
 )
 def test_as_many_samples_as_lie_between_two_reads(update_s: float, samples: int, needed: int | None) -> None:
-    assert instants.averages_needed(update_s, samples, rate_hz=20.0) == needed
+    assert limits.averages_needed(update_s, samples, rate_hz=20.0) == needed

@@ -40,6 +40,8 @@ def test_a_gpu_s_work_is_not_measured_at_psys(tmp_path: Path) -> None:
             evidence=channel.evidence,
             t_s=(0.0, 1.0),
             power_w=(5.0, 5.0),
+            processors=channel.processors,
+            gpu_index=channel.gpu_index,
         )
         for meter in open_meters(host=host)
         for channel in meter.channels()

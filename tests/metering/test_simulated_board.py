@@ -13,7 +13,8 @@ import pytest
 from wattscribe import api
 from wattscribe.calibration import calibrate_runs
 from wattscribe.cli import main
-from wattscribe.energy.calibrate import as_device, calibrate
+from wattscribe.energy.calibrate import calibrate
+from wattscribe.energy.calibrated_device import as_device
 from wattscribe.energy.devices import load as load_device
 from wattscribe.errors import InputError
 from wattscribe.journal import read_run
@@ -27,15 +28,12 @@ from wattscribe.testing.board import (
     KINDS,
     RECORDER_NAME,
     Board,
-    Ledger,
-    LiveLoad,
-    Rail,
-    Share,
     build_tree,
     kind_of,
     read_truth,
 )
 from wattscribe.testing.demonstration import Check, checks_of_run, table
+from wattscribe.testing.live_load import Ledger, LiveLoad, Rail, Share
 from wattscribe.testing.simulated_bench import run_on_board
 from wattscribe.testing.work import Cost
 

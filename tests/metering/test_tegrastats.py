@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from wattscribe.errors import InputError, MeterError
-from wattscribe.metering import Host, open_meters, probe, tegrastats_log, window
-from wattscribe.metering.tegrastats import TegrastatsMeter, parse_line, read_log, traces_of
-from wattscribe.metering.tegrastats_line import stamp_s
+from wattscribe.metering import Host, open_meters, probe, window
+from wattscribe.metering.sensors import tegrastats_log
+from wattscribe.metering.sensors.tegrastats import TegrastatsMeter, parse_line, read_log, traces_of
+from wattscribe.metering.sensors.tegrastats_line import stamp_s
 from wattscribe.records import Window
 from wattscribe.testing import FakeClock, FakeCommands, sensor_trees
 from wattscribe.testing.faults import FakeLines

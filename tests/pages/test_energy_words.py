@@ -27,7 +27,9 @@ def two_meters(rows: int = 4) -> RunFacts:
         replace(
             trial,
             trial=replace(trial.trial, recognizer=replace(trial.trial.recognizer, device="cuda")),
-            traces=tuple(replace(trace, channel="gpu", covers="GPU board 0") for trace in trial.traces),
+            traces=tuple(
+                replace(trace, channel="gpu", covers="GPU board 0", processors=("gpu",)) for trace in trial.traces
+            ),
         )
         for trial in facts.trials[rows // 2 :]
     )

@@ -187,7 +187,12 @@ def test_no_two_figures_share_a_title() -> None:
         shape=Shape(utterances=6, repeats=2),
     )
     other = [
-        replace(each, traces=tuple(replace(trace, covers="GPU alone", channel="gpu") for trace in each.traces))
+        replace(
+            each,
+            traces=tuple(
+                replace(trace, covers="GPU alone", channel="gpu", processors=("gpu",)) for trace in each.traces
+            ),
+        )
         if each.trial.recognizer.model == "base"
         else each
         for each in facts.trials

@@ -140,7 +140,7 @@ def waiting(facts: RunFacts, share: float) -> RunFacts:
     for trial in facts.trials:
         slow = stretched(trial, 1 / (1 - share), 1)
         waited_s = share * sum(each.end_s - each.start_s for each in slow.utterances)
-        busy.append(replace(slow, surroundings={"starved_s": waited_s}, cpu_s=trial.cpu_s))
+        busy.append(replace(slow, starved_s=waited_s, cpu_s=trial.cpu_s))
     return replace(facts, trials=tuple(busy))
 
 

@@ -178,14 +178,19 @@ def test_rejected_inputs_are_counted_per_corpus() -> None:
 
 
 def test_rejected_inputs_are_counted_where_they_were_left_out() -> None:
-    """Two entries of one id are two inputs; what was heard clean and left out in noise counts in noise only."""
+    """Two entries of one id are two inputs; what was heard clean and left out in noise counts in noise only, also where a second
+    input of its id was left out everywhere."""
     facts = made_up_run(models=TINY, precisions=("fp32",), conditions=(CLEAN, NOISY[0]), shape=Shape(utterances=5))
     quiet, loud = facts.trials
     loud = replace(loud, utterances=loud.utterances[:-1])
-    silent = loud.utterances[0].id, quiet.utterances[-1].id
-    left_out = [Rejected(corpus="bundled", id="x", reason=why) for why in ("text missing", "duplicate id")]
-    left_out.append(Rejected(corpus="bundled", id=silent[0], reason="duplicate id"))
-    left_out.append(Rejected(corpus="bundled", id=silent[1], reason="the speech is silent"))
+    silent = quiet.utterances[-1].id
+    everywhere = [("x", "text missing"), ("x", "duplicate id"), (silent, "duplicate id")]
+    left_out = [
+        Rejected(corpus="bundled", id=name, reason=why, condition=where)
+        for where in ("clean", "rain@20dB")
+        for name, why in everywhere
+    ]
+    left_out.append(Rejected(corpus="bundled", id=silent, reason="the speech is silent", condition="rain@20dB"))
     facts = replace(facts, trials=(quiet, loud), rejected=tuple(left_out))
     assert [row["rejected"] for row in results.rows(facts)] == [3, 4]
     text = pages.to_markdown(facts)
@@ -364,7 +369,7 @@ def test_nobody_waits_for_more_than_all_of_the_time(waited: float, share: float)
     """A runtime may keep more threads than it was asked for, each of them waiting."""
     window = one().trials[0].window
     assert window is not None
-    row = only_row(one(surroundings={"starved_s": waited * window.duration_s}))
+    row = only_row(one(starved_s=waited * window.duration_s))
     assert row["starved_share"] == pytest.approx(share)
 
 

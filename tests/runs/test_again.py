@@ -15,8 +15,8 @@ from wattscribe import pages, results
 from wattscribe.cli import main
 from wattscribe.errors import InputError
 from wattscribe.journal import FILE_NAME, read_run
-from wattscribe.metering.attach import attach, of_recording
-from wattscribe.metering.external import read_csv
+from wattscribe.metering.recordings import read as read_csv
+from wattscribe.metering.recordings.attach import attach, of_recording
 from wattscribe.pages.run_page import run_page
 from wattscribe.results.table import view
 from wattscribe.runs.experiment import Experiment, check, differences
@@ -130,7 +130,7 @@ def test_a_starved_trial_has_upper_bounds(experiment: Make, tmp_path: Path) -> N
 
     def with_wait(share: float) -> str:
         waited_s = share * trial.window.duration_s  # type: ignore[union-attr]
-        changed = replace(trial, surroundings={**(trial.surroundings or {}), "starved_s": waited_s})
+        changed = replace(trial, starved_s=waited_s)
         seen = replace(facts, trials=(changed,))
         (row,) = view(seen).rows
         assert row.starved_share == pytest.approx(share)

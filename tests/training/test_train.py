@@ -21,13 +21,14 @@ from wattscribe.errors import InputError, TrainingError
 from wattscribe.training import checkpoint, train
 from wattscribe.training.augment import NONE
 from wattscribe.training.config import EncoderConfig, JoinerConfig, LayerConfig, PredictorConfig, TransducerConfig
-from wattscribe.training.data import Source, SpeechData
+from wattscribe.training.data import Source, SpeechData, mel_statistics
+from wattscribe.training.decode import dev_wer
 from wattscribe.training.model import build
 from wattscribe.training.objective import TeacherHead, Weights
 from wattscribe.training.schedule import DivergenceWatch, Schedule, weights_at
 from wattscribe.training.sound import SoundChanges
 from wattscribe.training.tokens import train_bpe
-from wattscribe.training.train import Settings, dev_wer, fit
+from wattscribe.training.train import Settings, fit
 
 QUICK = Settings(schedule=Schedule(steps=8, warmup_steps=2), batch_s=12.0, precision="fp32", workers=0, log_every=4,
                  save_every_s=1e9, dev_every_s=1e9)  # fmt: skip
@@ -51,7 +52,7 @@ def test_a_tiny_model_overfits_twenty_utterances(spoken):
     )
     torch.manual_seed(0)
     model = build(config)
-    model.encoder.set_statistics(*train.mel_statistics(data))
+    model.encoder.set_statistics(*mel_statistics(data))
     settings = replace(
         QUICK, schedule=Schedule(steps=480, warmup_steps=15, peak_rate=6e-3), batch_s=60.0, average=0.9,
         augmentation=replace(NONE, silence_s=(0.0, 0.3)),
@@ -368,7 +369,7 @@ def test_a_teacher_is_come_close_to(spoken, vocabulary, tmp_path):
     np.save(tmp_path / "shard-00000.teacher.npy", np.concatenate(outputs).astype(np.float16))
     data = SpeechData([Source(folder=str(tmp_path))], vocabulary)
     model = fresh(vocabulary)
-    model.encoder.set_statistics(*train.mel_statistics(data))
+    model.encoder.set_statistics(*mel_statistics(data))
     head = TeacherHead(16, 4, teacher_width=6)
     every = np.concatenate(outputs)
     head.mean.copy_(torch.from_numpy(every.mean(0)))

@@ -17,9 +17,9 @@ from cyclopts import Group, Parameter
 import wattscribe
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import RunFacts
+from wattscribe.runs.beginning import REPORT_NAME
 from wattscribe.runs.experiment import Experiment, check, load, split_list, split_numbers, split_options
 from wattscribe.runs.progress import Bars, Silent, Watcher
-from wattscribe.runs.runner import REPORT_NAME
 
 app = cyclopts.App(
     name="wattscribe bench", help="Measure recognizers × precisions × corpora × conditions on this device."

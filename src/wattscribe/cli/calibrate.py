@@ -7,7 +7,8 @@ from typing import Annotated
 
 import cyclopts
 
-from wattscribe.energy.calibrate import MEND, Calibration, Fitted, as_device, to_toml
+from wattscribe.energy.calibrate import MEND, Calibration, Fitted
+from wattscribe.energy.calibrated_device import as_device, to_toml
 from wattscribe.errors import InputError
 
 app = cyclopts.App(name="wattscribe calibrate", help="Fit a device profile's constants to the measured energy of runs.")

@@ -124,6 +124,8 @@ class Fitting:
     """What the meter measures, in your words: "whole board at the DC input"."""
     part: Annotated[bool, cyclopts.Parameter(negative=())] = False
     """It measures only a part of the device, so it must not stand for the whole."""
+    processor: tuple[Literal["cpu", "gpu"], ...] = ()
+    """With --part: the processor that this part feeds; may be given twice."""
     by: Literal["edges", "correlation"] = "edges"
     """edges: the run's marks. correlation: against a rail that the run measured itself."""
     max_error: float | None = None
@@ -142,6 +144,7 @@ class Fitting:
         return {
             "covers": self.covers,
             "total": not self.part,
+            "processors": self.processor,
             "by": self.by,
             "max_error_s": self.max_error,
             "gain_error": gain,
@@ -241,7 +244,7 @@ def _sentence(entry: dict[str, Any]) -> str:
 
 
 def _check_log(log: Path, interval_s: float | None) -> dict[str, Any]:
-    from wattscribe.metering import tegrastats_log
+    from wattscribe.metering.sensors import tegrastats_log
 
     read = tegrastats_log.read(log, interval_s=interval_s)
     first = read.first

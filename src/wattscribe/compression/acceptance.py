@@ -18,8 +18,8 @@ from wattscribe.compression.measure import Measurer, listen
 from wattscribe.compression.sets import cannot_show
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.errors import ModelError
+from wattscribe.recognizers.latency import hear_tokens
 from wattscribe.records import Counts
-from wattscribe.runs.latency import hear_tokens
 from wattscribe.scoring import FEWEST_SPEAKERS, ErrorCounts, PairedResult, count_errors, paired_bootstrap
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.transducer import Transducer

@@ -1,10 +1,10 @@
-"""What is written: the model, recipe.toml, result.json and report.html, in one directory that is complete or absent."""
+"""What is written: the model, recipe.toml, result.json and, where a page was asked for, report.html: complete or absent."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,10 @@ class Compression:
             for each in (self.dev, self.test)
             if each is not None
         )
+
+
+Page = Callable[[Compression], str]
+"""What draws a compression (`pages.compress_page.html`); a room above this one, so it is handed in."""
 
 
 def to_json(found: Compression) -> dict[str, Any]:
@@ -170,19 +174,21 @@ def _beside(out: Path) -> Path:
         ) from error
 
 
-def write(found: Compression, out: Path, *, overwrite: bool = False) -> Path:
-    """Write beside OUT, then rename: whoever looks finds all of it or nothing. Raises InputError, for a full disk too."""
-    from wattscribe.pages.compress_page import html
+def write(found: Compression, out: Path, *, overwrite: bool = False, page: Page | None = None) -> Path:
+    """Write beside OUT, then rename: whoever looks finds all of it or nothing. Raises InputError, for a full disk too.
 
+    `page`: what makes report.html of it; None: no page.
+    """
     check_target(out, overwrite=overwrite)
     part = _beside(out)
     try:
         found.result.write(part)
-        for name, text in (
-            ("recipe.toml", to_toml(found.recipe)),
-            ("result.json", json_text(to_json(found), indent=2) + "\n"),
-            ("report.html", html(found)),
-        ):
+        texts = {
+            "recipe.toml": to_toml(found.recipe),
+            "result.json": json_text(to_json(found), indent=2) + "\n",
+            **({} if page is None else {"report.html": page(found)}),
+        }
+        for name, text in texts.items():
             _write_text(part / name, text)
         part.chmod(0o755)
         if out.exists():

@@ -18,15 +18,17 @@ from wattscribe.compression.checked import Placed, checked, command, placed, wit
 from wattscribe.compression.confirm import confirmed, selection
 from wattscribe.compression.divergence import Probe
 from wattscribe.compression.leave import cut_note, leaving
+from wattscribe.compression.levels import GlobalMagnitude, Uniform
 from wattscribe.compression.lift import lifted
 from wattscribe.compression.measure import Measurer
 from wattscribe.compression.memo import Memo
 from wattscribe.compression.options import Options
-from wattscribe.compression.outcome import Compression
+from wattscribe.compression.outcome import Compression, Page
 from wattscribe.compression.recipe import Done, Recipe, Step, Value
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.speech import SpeechSet, read_speech, read_unlabelled, read_unseen
-from wattscribe.compression.strategies import GlobalMagnitude, Outcome, Strategy, Targeted, Uniform, kept
+from wattscribe.compression.strategies import Outcome, Strategy, kept
+from wattscribe.compression.targeted import Targeted
 from wattscribe.compression.workbench import NOTHING, Workbench, with_baseline_placement
 from wattscribe.energy import devices
 from wattscribe.energy.placement import Unit
@@ -42,9 +44,18 @@ SMALL = 40
 
 @as_found()
 def compress_model(
-    model: str | Path, out: str | Path, asked: Options, *, overwrite: bool = False, say: Callable[[str], None] = print
+    model: str | Path,
+    out: str | Path,
+    asked: Options,
+    *,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+    page: Page | None = None,
 ) -> Compression:
-    """Compress an exported transducer post-training and write OUT. Raises InputError and ModelError; OUT is then absent."""
+    """Compress an exported transducer post-training and write OUT, with a `page` of it where one is asked for.
+
+    Raises InputError and ModelError; OUT is then absent.
+    """
     right, recipe = checked(asked)
     outcome.check_target(Path(out), overwrite=overwrite)
     options = with_journal(right, Path(out))
@@ -52,13 +63,8 @@ def compress_model(
     if options.train_config is None:
         stored = read_candidate(model)
         open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
-    dev = read_speech(options.data, limit=options.limit)
-    test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+    dev, test = _speech(options)
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
-    limit = options.max_wer_increase_points / 100
-    for speech, option in ((dev, "`data`"), (test, "`test_data`")):
-        if speech is not None:
-            sets.refuse(speech, option, limit, anyway=options.limit is not None)
     trained = ""
     if options.train_config is not None:
         bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
@@ -70,7 +76,7 @@ def compress_model(
     if count > 1:
         outcome.check_target(aside, overwrite=overwrite)
     wer = sets.errors(bench, bench.reference).wer
-    sets.refuse(dev, "`data`", limit, wer=wer, anyway=options.limit is not None)
+    sets.refuse(dev, "`data`", options.max_wer_increase_points / 100, wer=wer, anyway=options.limit is not None)
     if recipe is not None and options.recipe is not None:
         made = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
     else:
@@ -88,10 +94,21 @@ def compress_model(
         if each is not None:
             again = command(options, str(model), place)
             found = replace(each, beside=others, recipe=replace(each.recipe, again=again))
-            outcome.write(found, place, overwrite=overwrite)
+            outcome.write(found, place, overwrite=overwrite, page=page)
     if bench.budget.cut is None and options.storage is None:
         bench.memo.remove()
     return found
+
+
+def _speech(options: Options) -> tuple[SpeechSet, SpeechSet | None]:
+    """Development and test speech. Raises InputError where they cannot show the limit."""
+    dev = read_speech(options.data, limit=options.limit)
+    test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+    for speech, option in ((dev, "`data`"), (test, "`test_data`")):
+        if speech is not None:
+            limit = options.max_wer_increase_points / 100
+            sets.refuse(speech, option, limit, anyway=options.limit is not None)
+    return dev, test
 
 
 def _from_checkpoint(

@@ -16,9 +16,10 @@ from wattscribe import as_file
 from wattscribe.as_found import as_found
 from wattscribe.compression import sets
 from wattscribe.compression.bits import ladders
+from wattscribe.compression.judgement import Judgement, judge, reverted
 from wattscribe.compression.moves import Move, moves, steps_of
-from wattscribe.compression.recipe import Done, Step
-from wattscribe.compression.strategies import MOST_KL, Outcome, judge, kept, recorded
+from wattscribe.compression.recipe import Done, Step, Value
+from wattscribe.compression.strategies import MOST_KL, Outcome, kept
 from wattscribe.compression.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.text_files import parse_json
@@ -134,17 +135,17 @@ class Search:
             if not found.holds:
                 reason = f"recipe {trial.number}, reverted: {found.told}"
                 bench.say(f"  {reason}")
-                gone += recorded(steps_of(choices), reason, {"wer": small, "wer_increase": found.increase}, good=False)
+                numbers: dict[str, Value] = {"wer": small, "wer_increase": found.increase}
+                gone += Judgement(kept=False, reason=reason, numbers=numbers).of(steps_of(choices))
                 continue
             decodes += 1
-            reason, numbers = judge(bench, self.name, before, candidate, steps)
-            there = None if reason.startswith("reverted") else sets.confirmed(bench, candidate)
+            judged = judge(bench, self.name, before, candidate, steps)
+            there = sets.confirmed(bench, candidate) if judged.kept else None
             if there is not None and not there.holds:
-                reason = f"reverted: on the held-back part {there.told}"
-            bench.say(f"  recipe {trial.number}: {reason}")
-            good = not reason.startswith("reverted")
-            now = recorded(steps_of(choices), f"recipe {trial.number}, {reason}", numbers, good=good)
-            if good:
+                judged = reverted(f"on the held-back part {there.told}", judged.numbers)
+            bench.say(f"  recipe {trial.number}: {judged.reason}")
+            now = judged.of(steps_of(choices), said=f"recipe {trial.number}, {judged.reason}")
+            if judged.kept:
                 return [*now, *gone]
             gone += now
         return gone

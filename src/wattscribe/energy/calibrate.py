@@ -9,16 +9,15 @@ on the residuals and on what each fit says of the model that it never saw, which
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.energy.devices import Constant, Device, OperationCost, load, names
+from wattscribe.energy.devices import load, names
 from wattscribe.energy.nnls import nnls
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
@@ -349,58 +348,3 @@ def _left_out(observations: Sequence[Observation], dtypes: Sequence[str], low: A
 
 
 # --- as a device profile --------------------------------------------------------------------------------------------
-def as_device(found: Calibration, base: Device, *, name: str, source: str) -> Device:
-    """`base` with the fitted constants in place of its own; what was not fitted (capacities, bandwidths, peaks, dtypes that
-    did not run) keeps the base's figures and sources. Raises InputError for a fit that is not to be trusted."""
-    if found.refusal is not None:
-        raise InputError(f"this is no calibration: {found.refusal}", fix=MEND)
-    source = f"{found.evidence}: {source}; {found.observations} observations of {found.models} models"
-    read = _constant(found.memory_j_per_byte, 1e12, "pJ/B", source)
-    tiers = list(base.tiers)
-    tiers[-1] = tiers[-1].model_copy(update={"read": read})
-    if len(tiers) == 2 and tiers[0].read_j_per_byte > tiers[1].read_j_per_byte:
-        tiers[0] = tiers[0].model_copy(update={"read": read})
-    operations = dict(base.operations)
-    for dtype, fitted in found.mac_j.items():
-        peak = base.operation(dtype)[1].peak
-        operations[dtype] = OperationCost(energy=_constant(fitted, 1e12, "pJ/MAC", source), peak=peak)
-    return base.model_copy(
-        update={
-            "name": name,
-            "title": f"{base.title}, {found.evidence}",
-            "evidence": found.evidence,
-            "limit": None,  # what the device draws at its busiest is in the fit
-            "tiers": tuple(tiers),
-            "operations": operations,
-            "idle": _constant(found.idle_w, 1.0, "W", source),
-        }
-    )
-
-
-def _constant(fitted: Fitted, factor: float, unit: str, source: str) -> Constant:
-    low, high = fitted.ci95
-    return Constant(value=fitted.value * factor, low=low * factor, high=high * factor, unit=unit, source=source)
-
-
-def to_toml(device: Device) -> str:
-    """A device profile as the TOML that `devices.load` reads."""
-    lines = [f"{key} = {_text(getattr(device, key))}" for key in ("name", "title", "description", "evidence")]
-    lines.append(f"idle = {_inline(device.idle)}")
-    lines += [f"limit = {_inline(device.limit)}"] if device.limit is not None else []
-    for tier in device.tiers:
-        lines += ["", "[[tiers]]", f"name = {_text(tier.name)}"]
-        lines += [f"{key} = {_inline(getattr(tier, key))}" for key in ("capacity", "read", "bandwidth")]
-    for dtype, cost in device.operations.items():
-        lines += ["", f"[operations.{dtype}]", f"energy = {_inline(cost.energy)}", f"peak = {_inline(cost.peak)}"]
-    return "\n".join(lines) + "\n"
-
-
-def _text(value: Any) -> str:
-    return json.dumps(str(value), ensure_ascii=True)  # a JSON string is a TOML basic string
-
-
-def _inline(constant: Constant) -> str:
-    numbers = ", ".join(f"{key} = {float(getattr(constant, key))!r}" for key in ("value", "low", "high"))
-    said = "" if constant.year is None else f", year = {constant.year}"
-    said += "" if constant.on_silicon is None else f", on_silicon = {str(constant.on_silicon).lower()}"
-    return f"{{ {numbers}, unit = {_text(constant.unit)}, source = {_text(constant.source)}{said} }}"

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from wattscribe.records import Evidence
+from wattscribe.records import Evidence, Processor
 
 MAX_OFFSET_W = 1.0
 MAX_OFFSET_SHARE = 0.01
 """How far below zero a sensor at rest is believed: Jetson Thor's VDD_GPU shows -0.4 W when the GPU is off (its own tegrastats);
 an INA3221's offset of 80 µV is 0.05 % of its range (TI data sheet SBOS576)."""
+
+PSYS_SHARE = 0.98
+"""RAPL's psys and its packages are not read at one instant: psys lower by this share is no contradiction, lower still is."""
 
 
 class Clock(Protocol):
@@ -55,6 +58,10 @@ class Channel:
     """The span that one value averages over, ending at its update; 0: an instant value; None: unknown."""
     ceiling_w: float | None = None
     """More power than this the part cannot draw: a value or a step of a counter above it is no measurement. None: not known."""
+    processors: tuple[Processor, ...] = ()
+    """Which ones the rail feeds where it is a part of the device. Empty: the whole device (`total`), or neither of them."""
+    gpu_index: int | None = None
+    """Of a GPU that is numbered as CUDA numbers it."""
 
     def is_possible_w(self, power_w: float) -> bool:
         """Whether a reading can be true. A little below zero is a sensor's offset; more is a broken value."""

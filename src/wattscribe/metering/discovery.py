@@ -9,25 +9,22 @@ from pathlib import Path
 from typing import cast
 
 from wattscribe.errors import MeterError
-from wattscribe.metering import (
+from wattscribe.metering import limits, machine, modelled, recordings
+from wattscribe.metering.base import Meter, Probe
+from wattscribe.metering.cores import profile_for
+from wattscribe.metering.host import Host
+from wattscribe.metering.sensors import (
     battery,
-    external,
     hwmon,
     ina238,
     ina3221,
     ina3221_iio,
-    instants,
-    machine,
-    modelled,
     nvml,
     pmic,
     rapl,
     replay,
     tegrastats,
 )
-from wattscribe.metering.base import Meter, Probe
-from wattscribe.metering.cores import profile_for
-from wattscribe.metering.host import Host
 
 JETSON_SENSORS = frozenset({ina3221.NAME, ina3221_iio.NAME, ina238.NAME})
 
@@ -57,6 +54,17 @@ def _probe_model(host: Host) -> Probe:
     )
 
 
+def _probe_recordings(host: Host) -> Probe:
+    """Always a row: an external meter needs no sensor here, but a recording."""
+    del host
+    return Probe(
+        meter=recordings.NAME,
+        available=False,
+        reason="no recording given; any meter that exports CSV with time and power, or voltage and current, will do",
+        fix="wattscribe bench --mark …, then wattscribe meters attach runs/NAME FILE.csv",
+    )
+
+
 KINDS = (
     Kind(probe=ina3221.probe, open_meter=ina3221.open_meter),
     Kind(probe=ina3221_iio.probe, open_meter=ina3221_iio.open_meter),
@@ -68,7 +76,7 @@ KINDS = (
     Kind(probe=hwmon.probe, open_meter=hwmon.open_meter),
     Kind(probe=pmic.probe, open_meter=pmic.open_meter),
     Kind(probe=battery.probe, open_meter=battery.open_meter),
-    Kind(probe=external.probe),
+    Kind(probe=_probe_recordings),
     Kind(probe=replay.probe),
     Kind(probe=_probe_model),
 )
@@ -117,7 +125,7 @@ def _kinds(host: Host) -> list[Kind]:
 def probe(root: Path = Path("/"), *, host: Host | None = None) -> list[Probe]:
     """One row per kind of sensor, also for those that are not here."""
     host = host if host is not None else Host.of_root(root)
-    found = [instants.with_instants(kind.probe(host)) for kind in _kinds(host)]
+    found = [limits.with_instants(kind.probe(host)) for kind in _kinds(host)]
     return found if host.simulated is None else [_played(each) for each in found]
 
 

@@ -50,7 +50,7 @@ class _ChannelLog:
                 self.t_s.append(edge_s)
                 self.power_w.append(power_w)
 
-    def take(self, name: str) -> PowerTrace:
+    def take(self, name: str, meter: str) -> PowerTrace:
         channel, is_counter = self.channel, self._counter is not None
         trace = PowerTrace(
             channel=name,
@@ -64,6 +64,9 @@ class _ChannelLog:
             averaging_s=channel.averaging_s,
             interval_means=is_counter,
             failed_t_s=tuple(self.failed_s),
+            processors=channel.processors,
+            gpu_index=channel.gpu_index,
+            meter=meter,
         )
         self.t_s, self.power_w, self.failed_s = [], [], []
         return trace
@@ -171,7 +174,7 @@ class Sampler:
         """One trace per channel with what came since the last drain, also an empty one: its failed reads count."""
         with self._lock:
             return [
-                log.take(name)
+                log.take(name, meter.meter.name)
                 for meter, names in zip(self._meters, self._names, strict=True)
                 for log, name in zip(meter.logs, names, strict=True)
             ]

@@ -20,14 +20,13 @@ from wattscribe.pages.sentences import (
     sensor_sentences,
     starved_sentences,
 )
-from wattscribe.pages.text_rule import rule_sentences
 from wattscribe.records import Interval, RunFacts, finite
-from wattscribe.records import to_json as to_plain
 from wattscribe.results.basis import bases, energy_name
 from wattscribe.results.groups import rejected_under, short_corpus
 from wattscribe.results.modelled import counted
-from wattscribe.results.once import once_sentences
-from wattscribe.results.table import SCHEMA, Row, View, rows, view
+from wattscribe.results.notes import once_sentences, rule_sentences
+from wattscribe.results.row import COLUMNS, Row
+from wattscribe.results.table import SCHEMA, View, rows, view
 from wattscribe.results.words import bytes_text, interval_text, number, percent_text
 
 if TYPE_CHECKING:
@@ -73,7 +72,9 @@ def to_parquet(
 def column_types() -> dict[str, type]:
     """The flat columns of schema 1 with what they hold: str, bool, int or float; any of them may be missing."""
     found: dict[str, type] = {}
-    for name, hint in get_type_hints(Row).items():
+    hints = get_type_hints(Row)
+    for name in COLUMNS:
+        hint = hints[name]
         parts = get_args(hint)
         kind = next(each for each in parts if each is not NoneType) if NoneType in parts else hint
         if kind == Interval:
@@ -86,11 +87,10 @@ def column_types() -> dict[str, type]:
 def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
     """A table that is read in a terminal, and below it what a reader must know: flags, failures, rejected inputs."""
     seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
-    made = [to_plain(row) for row in seen.rows]
     columns = energy_columns(seen.rows)
     header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
     table = [(*header, *columns)]
-    table += [(*_cells(row), *(column[at] for column in columns.values())) for at, row in enumerate(made)]
+    table += [(*_cells(row), *(column[at] for column in columns.values())) for at, row in enumerate(seen.rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
@@ -98,7 +98,7 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     notes = [
         *(f"- ! {_inline(each)}" for each in board_sentences(facts)),
-        *markdown_notes(made),
+        *markdown_notes(seen.rows),
         *(f"- {_inline(each)}" for each in basis_sentences(seen)),
         *_rejected_notes(seen),
     ]
@@ -122,20 +122,18 @@ def energy_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
     return columns
 
 
-def markdown_notes(made: Sequence[dict[str, Any]]) -> list[str]:
+def markdown_notes(rows: Sequence[Row]) -> list[str]:
     """What the table cannot hold, one line each."""
     notes = []
-    for row in made:
-        name = f"{row['model_label']} {row['precision']}, {short_corpus(row['corpus'])}, {row['condition']}"
-        if row["precision_ok"] is False:
-            notes.append(f"- ! {name}: precision not as requested: {_cell(row['precision_reason'] or '')}")
-        if row["status"] != "done":
-            notes.append(f"- {name}: {row['status']}: {_cell(row['reason'] or 'not run yet')}")
-        elif row["failed"]:
-            notes.append(
-                f"- {name}: {row['failed']} of {row['utterances']} utterances got no answer: all words deleted"
-            )
-    unavailable = sorted({row["energy_reason"] or "" for row in made if row["energy_j"] is None and row["repeats"]})
+    for row in rows:
+        name = f"{row.model_label} {row.precision}, {short_corpus(row.corpus)}, {row.condition}"
+        if row.precision_ok is False:
+            notes.append(f"- ! {name}: precision not as requested: {_cell(row.precision_reason or '')}")
+        if row.status != "done":
+            notes.append(f"- {name}: {row.status}: {_cell(row.reason or 'not run yet')}")
+        elif row.failed:
+            notes.append(f"- {name}: {row.failed} of {row.utterances} utterances got no answer: all words deleted")
+    unavailable = sorted({row.energy_reason or "" for row in rows if row.energy_j is None and row.repeats})
     notes += [f"- energy unavailable: {_cell(each)}" for each in unavailable if each]
     return notes
 
@@ -244,18 +242,18 @@ def _cell(text: str) -> str:
     return _inline(text.replace("|", "\\|"))
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    flag = " !" if row["precision_ok"] is False else ""
+def _cells(row: Row) -> tuple[str, ...]:
+    flag = " !" if row.precision_ok is False else ""
     return (
-        _cell(row["model_label"]),
-        _cell(row["precision"]) + flag,
-        _cell(short_corpus(row["corpus"])),
-        _cell(row["condition"]),
-        f"{row['utterances'] - row['failed']}/{row['utterances']}" if row["failed"] else str(row["utterances"]),
-        f"{percent_text(row['wer'])} {interval_text(row['wer_ci95'], 100)}".strip(),
-        percent_text(row["cer"]),
-        number(row["rtf"]),
-        number(row["latency_p50_s"]),
-        number(row["latency_p99_s"]),
-        bytes_text(row["peak_memory_bytes"]),
+        _cell(row.model_label),
+        _cell(row.precision) + flag,
+        _cell(short_corpus(row.corpus)),
+        _cell(row.condition),
+        f"{row.utterances - row.failed}/{row.utterances}" if row.failed else str(row.utterances),
+        f"{percent_text(row.wer)} {interval_text(row.wer_ci95, 100)}".strip(),
+        percent_text(row.cer),
+        number(row.rtf),
+        number(row.latency_p50_s),
+        number(row.latency_p99_s),
+        bytes_text(row.peak_memory_bytes),
     )

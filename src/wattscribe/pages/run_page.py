@@ -12,7 +12,6 @@ from wattscribe.pages import figures, sections, sentences
 from wattscribe.pages.names import Names, names_of
 from wattscribe.pages.page import Block, Figure, Section, Words, render
 from wattscribe.pages.power_figures import power_traces
-from wattscribe.pages.text_rule import rule_sentences
 from wattscribe.pages.worst import worst_utterances
 from wattscribe.records import RunFacts
 from wattscribe.results.findings import (
@@ -26,6 +25,7 @@ from wattscribe.results.findings import (
     pair_tests,
     precision_steps,
 )
+from wattscribe.results.notes import rule_sentences
 from wattscribe.results.recommend import recommend
 from wattscribe.results.table import View, view
 

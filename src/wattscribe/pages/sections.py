@@ -14,9 +14,10 @@ from wattscribe.results.basis import Basis, bases, short_covers
 from wattscribe.results.cost import STARVED_SHARE
 from wattscribe.results.findings import Hearing, PairTest
 from wattscribe.results.groups import rejected_under, settings_text, short_corpus
-from wattscribe.results.once import once_sentences
+from wattscribe.results.notes import once_sentences
 from wattscribe.results.recommend import by_kind
-from wattscribe.results.table import Row, View
+from wattscribe.results.row import Row
+from wattscribe.results.table import View
 from wattscribe.results.words import MISSING, bytes_text, interval_text, number, percent_text, sentence
 
 UNANSWERED_SHOWN = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from wattscribe.metering.gain import gain_error
-from wattscribe.records import RunFacts
+from wattscribe.metering.limits import gain_error
+from wattscribe.records import PowerTrace, RunFacts
 from wattscribe.results.basis import bases, energy_name
 from wattscribe.results.cost import STARVED_SHARE, energy_rule
 from wattscribe.results.findings import (
@@ -20,9 +20,10 @@ from wattscribe.results.findings import (
     paired,
     precision_name,
 )
-from wattscribe.results.groups import short_corpus
+from wattscribe.results.groups import rejected_under, short_corpus
 from wattscribe.results.recommend import by_kind
-from wattscribe.results.table import Row, View
+from wattscribe.results.row import Row
+from wattscribe.results.table import View
 from wattscribe.results.words import bytes_text, interval_text, number, p_text, percent_text, plural, sentence
 from wattscribe.scoring import PairedResult
 
@@ -44,9 +45,9 @@ def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
     noise = noise_pair(all_hearings)
     if noise is not None:
         lines += _noise_sentence(*noise)
-    if seen.facts.rejected:
+    if left_out := rejected_under(seen.groups, seen.facts.rejected):
         lines.append(
-            f"Left out of the score because they could not be used: {plural(len(seen.facts.rejected), 'input')}, named below."
+            f"Left out of the score because they could not be used: {plural(len(left_out), 'input')}, named below."
         )
     failed = [row for row in seen.rows if row.status != "done"]
     if failed:
@@ -260,11 +261,12 @@ def recording_sentences(facts: RunFacts) -> list[str]:
 
 def sensor_sentences(seen: View) -> list[str]:
     """What the intervals of measured joules cannot hold: a wrong scale, and what a sensor does not look at."""
-    used = {name for name in energy_rule(seen.facts).channel_of_device.values() if _measured(seen, name)}
+    measured = _measured(seen)
+    used = {name: measured[name] for name in energy_rule(seen.facts).channel_of_device.values() if name in measured}
     stated = {name: each.gain_error for each in seen.facts.recordings for name in each.channels}
     lines = []
     for name in sorted(used):
-        error = gain_error(name) if name not in stated else _stated(stated[name])
+        error = gain_error(used[name].meter) if name not in stated else _stated(stated[name])
         lines.append(
             f"Not in the intervals: the gain error of {name}, {error}. It is the same in every trial on one board, so ratios "
             "between its trials are free of it."
@@ -280,13 +282,13 @@ def sensor_sentences(seen: View) -> list[str]:
     return lines
 
 
-def _measured(seen: View, channel: str) -> bool:
-    energies = [row.energy_evidence for row in seen.rows if row.energy_j is not None]
-    return bool({"measured", "simulated"} & set(energies)) and any(
-        trace.channel == channel and trace.evidence in ("measured", "simulated")
-        for trial in seen.facts.trials
-        for trace in trial.traces
-    )
+def _measured(seen: View) -> dict[str, PowerTrace]:
+    """One trace of each channel that a sensor read, by its name; none where no row has joules of a sensor."""
+    read = {"measured", "simulated"}
+    if not any(row.energy_j is not None and row.energy_evidence in read for row in seen.rows):
+        return {}
+    traces = (trace for trial in seen.facts.trials for trace in trial.traces)
+    return {trace.channel: trace for trace in traces if trace.evidence in read}
 
 
 def _stated(error: float | None) -> str:

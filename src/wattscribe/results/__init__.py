@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from wattscribe.results.table import SCHEMA, Row, View, rows, view
+from wattscribe.results.row import Row
+from wattscribe.results.table import SCHEMA, View, rows, view
 
 __all__ = ["SCHEMA", "Row", "View", "rows", "view"]

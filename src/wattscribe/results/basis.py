@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wattscribe.records import Interval
-from wattscribe.results.table import Row
+from wattscribe.results.row import Row
 
 
 def short_covers(covers: str | None) -> str:

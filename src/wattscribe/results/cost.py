@@ -240,7 +240,7 @@ def speed_of(trials: Sequence[TrialFacts]) -> Speed:
 
 def starved_s(trials: Sequence[TrialFacts]) -> float | None:
     """Mean seconds per pass that recognizers were ready and waited for a core that other work had; None: not recorded."""
-    return mean([(trial.surroundings or {}).get("starved_s") for trial in trials])
+    return mean([trial.starved_s for trial in trials])
 
 
 def starved_share(trials: Sequence[TrialFacts]) -> float | None:
@@ -249,11 +249,9 @@ def starved_share(trials: Sequence[TrialFacts]) -> float | None:
     At most 1: a runtime may keep more threads than it was asked for, and each of them may wait.
     """
     shares = [
-        min(1.0, float(waited_s) / (trial.window.duration_s * trial.trial.recognizer.threads))
+        min(1.0, trial.starved_s / (trial.window.duration_s * trial.trial.recognizer.threads))
         for trial in trials
-        if (waited_s := (trial.surroundings or {}).get("starved_s")) is not None
-        and trial.window is not None
-        and trial.window.duration_s > 0
+        if trial.starved_s is not None and trial.window is not None and trial.window.duration_s > 0
     ]
     return max(shares, default=None)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
-from wattscribe.records import Interval, TrialFacts
+from wattscribe.records import Interval, Reading, TrialFacts
 from wattscribe.results.cost import STARVED_SHARE, busy_s, percentiles
 from wattscribe.results.findings import Entry
 from wattscribe.results.gates import Gates
@@ -128,11 +128,11 @@ def _energy(base: Entry, new: Entry) -> CostChange:
     return change_of(replace(empty, covers=f"{one.evidence}, {one.covers}"), *figures)
 
 
-def _sensor_error(readings: Sequence[object]) -> float:
+def _sensor_error(readings: Sequence[Reading]) -> float:
     """Root mean square of the readings' own standard errors, as fractions; a common gain error would cancel: careful."""
     parts = []
     for each in readings:
-        value, interval = getattr(each, "energy_j", None), getattr(each, "energy_ci95_j", None)
+        value, interval = each.energy_j, each.energy_ci95_j
         if value and interval:
             parts.append(max(value - interval[0], interval[1] - value) / Z95 / value)
     return math.sqrt(sum(part**2 for part in parts) / len(parts)) if parts else 0.0
@@ -155,7 +155,7 @@ def _rtf(trial: TrialFacts) -> float | None:
     threads is taken as shared evenly.
     """
     audio_s = sum(each.audio_s for each in trial.utterances)
-    waited_s = float((trial.surroundings or {}).get("starved_s") or 0.0) / trial.trial.recognizer.threads
+    waited_s = (trial.starved_s or 0.0) / trial.trial.recognizer.threads
     return max(0.0, busy_s(trial) - waited_s) / audio_s if audio_s > 0 else None
 
 

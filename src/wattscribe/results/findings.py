@@ -11,7 +11,8 @@ from wattscribe.records import Condition
 from wattscribe.results.cost import Energy
 from wattscribe.results.groups import Group, on_common_utterances, short_corpus
 from wattscribe.results.relative import Ratio, energy_ratio
-from wattscribe.results.table import Row, View, on_basis
+from wattscribe.results.row import Row
+from wattscribe.results.table import View, on_basis
 from wattscribe.scoring import (
     FEWEST_SPEAKERS,
     MatchedPairs,

@@ -143,10 +143,9 @@ def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000
         key = json.dumps([to_json(trial.recognizer), trial.corpus, to_json(trial.condition)], sort_keys=True)
         found.setdefault(key, []).append(each)
     labels = _model_labels([trials[0].trial.recognizer for trials in found.values()])
-    left_out = _left_out(facts)
     corpora = _corpus_names(trials[0].trial.corpus for trials in found.values())
     made = [
-        _group(trials, label, corpora[trials[0].trial.corpus], facts, left_out, normaliser, resamples)
+        _group(trials, label, corpora[trials[0].trial.corpus], facts, normaliser, resamples)
         for trials, label in zip(found.values(), labels, strict=True)
     ]
     return tuple(sorted(made, key=lambda each: _order(each, facts)))
@@ -187,7 +186,6 @@ def _group(
     label: str,
     corpus: CorpusName,
     facts: RunFacts,
-    left_out: Mapping[tuple[str, str], tuple[Rejected, ...]],
     normaliser: str,
     resamples: int,
 ) -> Group:
@@ -202,38 +200,26 @@ def _group(
         trials=tuple(trials),
         scored=score([trial.utterances for trial in done], normaliser, resamples, facts.seed) if done else None,
         heard=next((each for each in facts.heard if (each.corpus, each.condition) == where), None),
-        rejected=left_out.get(where, ()),
+        rejected=tuple(each for each in facts.rejected if _left_out(each, *where)),
     )
 
 
-def _left_out(facts: RunFacts) -> dict[tuple[str, str], tuple[Rejected, ...]]:
-    """Inputs that were left out, by corpus and condition.
-
-    The facts keep them per corpus, but what was heard tells more: an input that was heard under one condition and not under
-    another was left out under the other only. (A second input of one id is left out wherever the first is heard.)
-    """
-    heard: dict[tuple[str, str], set[str]] = {}
-    for each in facts.trials:
-        ids = heard.setdefault((each.trial.corpus, each.trial.condition.name), set())
-        if each.status == "done":  # others may have stopped on their way
-            ids.update(result.id for result in each.utterances)
-    found = {}
-    for (corpus, condition), here in heard.items():
-        others = [ids for (name, _), ids in heard.items() if name == corpus and ids & here]
-        elsewhere = set[str]().union(*(here - ids for ids in others))
-        found[corpus, condition] = tuple(e for e in facts.rejected if e.corpus == corpus and e.id not in elsewhere)
-    return found
+def _left_out(entry: Rejected, corpus: str, condition: str) -> bool:
+    return entry.corpus == corpus and entry.condition in (None, condition)
 
 
 def rejected_under(groups: Sequence[Group], rejected: Sequence[Rejected]) -> list[tuple[Rejected, str]]:
     """Each input that was left out, and under which conditions; empty: under every one."""
-    conditions: dict[str, dict[str, set[Rejected]]] = {}
+    conditions: dict[str, dict[str, None]] = {}
     for each in groups:
-        conditions.setdefault(each.corpus, {}).setdefault(each.condition.name, set(each.rejected))
+        conditions.setdefault(each.corpus, {})[each.condition.name] = None
+    under: dict[Rejected, set[str | None]] = {}
+    for lost in rejected:
+        under.setdefault(replace(lost, condition=None), set()).add(lost.condition)
     found = []
-    for entry in rejected:
+    for entry, those in under.items():
         there = conditions.get(entry.corpus, {})
-        names = [name for name, left_out in there.items() if entry in left_out]
+        names = [name for name in there if those & {None, name}]
         found.append((entry, "" if len(names) == len(there) else ", ".join(names)))
     return found
 

@@ -215,7 +215,7 @@ class Attempt:
             peak_memory_bytes=done.peak_memory_bytes,
             gpu_memory_bytes=done.gpu_memory_bytes,
             audit=done.audit,
-            surroundings={**(self.facts.surroundings or {}), "starved_s": done.starved_s},
+            starved_s=done.starved_s,
         )
 
     def _fail(self, reason: str) -> Verdict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,33 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.journal import FILE_NAME, LOCK_NAME, Journal, claim, holds_run, read_run
-from wattscribe.journal_file import DRAFT_NAME, run_exists
-from wattscribe.lock import Lock, link_in_the_way
-from wattscribe.metering import Clock, Host, Meter, MonotonicClock, open_meters, probe
+from wattscribe.journal import FILE_NAME, LOCK_NAME, Journal, read_run
+from wattscribe.journal_file import DRAFT_NAME
+from wattscribe.lock import link_in_the_way
+from wattscribe.metering import Clock, Host, Meter, MonotonicClock, open_meters
 from wattscribe.metering import machine as machines
-from wattscribe.records import Heard, Marks, Trial, TrialFacts, to_json
+from wattscribe.records import Marks, Trial, TrialFacts
 from wattscribe.runs import marks as marking
 from wattscribe.runs.attempt import Attempt, Limits, Verdict
-from wattscribe.runs.experiment import BUILT_IN_CORPORA, BUILT_IN_NOISE, Experiment, check, differences
+from wattscribe.runs.beginning import LOG_NAME, SPOOL_DIRECTORY, begin, go_on, or_put_back, record
+from wattscribe.runs.experiment import Experiment, check
 from wattscribe.runs.ground import Ground
-from wattscribe.runs.plan import plan
 from wattscribe.runs.power import Power
 from wattscribe.runs.preparation import Prepared, name_of, prepare_all
 from wattscribe.runs.previous import DIRECTORY as PREVIOUS_DIRECTORY
 from wattscribe.runs.previous import Previous
 from wattscribe.runs.progress import Silent, Watcher
-from wattscribe.runs.spool import Key, Spool, discard, key_of, spool_all
+from wattscribe.runs.spool import Key, Spool, discard, key_of
 
 MAX_KILLS = 3
 """A trial whose worker is killed from outside this often is given up: most likely its memory does not suffice."""
-SPOOL_DIRECTORY = "spool"
-LOG_NAME = "worker.log"
-REPORT_NAME = "report.html"
-GO_ON = "What is finished is kept; go on with `resume`"
-"""Said where a run that can be resumed is interrupted, and nowhere else."""
-DIRECTORY_NOTE = "directory"
-"""Where the run began: there its relative paths start."""
 
 
 def run(
@@ -60,11 +52,7 @@ def run(
     speech has changed; whatever lay in the directory is then untouched.
     """
     out_dir = Path(out_dir)
-    if resume and overwrite:
-        raise InputError("`resume` and `overwrite` exclude each other", where=out_dir, fix="Choose one")
-    if retry_failed and not resume:
-        raise InputError("`retry_failed` goes on with a run", where=out_dir, fix="Add `resume`")
-    _refuse_links(out_dir)
+    _check(out_dir, resume=resume, overwrite=overwrite, retry_failed=retry_failed)
     host = host or Host.of_root(Path("/"))
     watcher = watcher or Silent()
     with _opened(meters, host) as opened:
@@ -79,13 +67,13 @@ def run(
             recorded_elsewhere=experiment.mark,
         )
         if resume:
-            journal, spools = _go_on(experiment, out_dir, host, watcher, retry_failed=retry_failed)
+            journal, spools = go_on(experiment, out_dir, host, watcher, retry_failed=retry_failed)
         else:
-            journal, spools = _begin(experiment, out_dir, host, watcher, overwrite=overwrite)
-        with _or_put_back(out_dir, spools) as previous:
+            journal, spools = begin(experiment, out_dir, host, watcher, overwrite=overwrite)
+        with or_put_back(out_dir, spools) as previous:
             try:
                 for spool in spools.values():
-                    _record(journal, spool)
+                    record(journal, spool)
                 if retry_failed:
                     journal.set_aside_failed()
                 power.first_idle_w = journal.noted("first_idle_w") or {}
@@ -101,6 +89,15 @@ def run(
                 discard(out_dir / SPOOL_DIRECTORY)
                 journal.close()
     return out_dir
+
+
+def _check(out_dir: Path, *, resume: bool, overwrite: bool, retry_failed: bool) -> None:
+    """Before anything is touched. Raises InputError for wishes that exclude each other and for links in the way."""
+    if resume and overwrite:
+        raise InputError("`resume` and `overwrite` exclude each other", where=out_dir, fix="Choose one")
+    if retry_failed and not resume:
+        raise InputError("`retry_failed` goes on with a run", where=out_dir, fix="Add `resume`")
+    _refuse_links(out_dir)
 
 
 def _refuse_links(out_dir: Path) -> None:
@@ -207,14 +204,18 @@ class _Run:
         )
         workload, note = _workload(trial)
         around: dict[str, Any] = {"before": _state(self.host)}
-        if self.marks is not None:
-            around["marks"] = self.marks.id
         if earlier := self.journal.earlier_failures(trial.id):
             around["earlier_failures"] = earlier
         if note is not None:
             around["workload"] = note
         prepare_s = self.prepared.get(name_of(trial.recognizer))
-        attempt.facts = replace(attempt.facts, workload=workload, surroundings=around, prepare_s=prepare_s)
+        attempt.facts = replace(
+            attempt.facts,
+            workload=workload,
+            surroundings=around,
+            prepare_s=prepare_s,
+            marks=None if self.marks is None else self.marks.id,
+        )
         return attempt
 
     def _give_up(self, trial: Trial, reason: str) -> TrialFacts:
@@ -249,147 +250,6 @@ def _next_marks(experiment: Experiment, journal: Journal) -> Marks | None:
     return Marks(id=len(before), boot_id=marking.boot_id())
 
 
-def _begin(
-    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, overwrite: bool
-) -> tuple[Journal, Mapping[Key, Spool]]:
-    """A new run. All its speech is prepared first, so that what cannot be measured replaces no run that was measured."""
-    trials = plan(experiment)
-    was_there = out_dir.is_dir()
-    lock = claim(out_dir)
-    try:
-        if holds_run(out_dir) and not overwrite:
-            raise run_exists(out_dir)
-        spools = _prepare(trials, experiment, out_dir, watcher)
-        if holds_run(out_dir):
-            _previous(out_dir).keep()
-        journal = Journal.create(
-            out_dir,
-            name=out_dir.resolve().name,
-            created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-            seed=experiment.seed,
-            machine=machines.describe(host=host),
-            experiment=experiment.model_dump(),
-            meters={"probes": to_json(probe(host=host))},
-            trials=trials,
-            lock=lock,
-            replace_old=overwrite,
-        )
-    except BaseException as error:
-        if (previous := _previous(out_dir)).kept:
-            previous.restore()
-        _leave(out_dir, lock, was_there=was_there)
-        if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt("Nothing was measured yet; begin again with the same command") from None
-        raise
-    with contextlib.suppress(OSError):  # it may have been removed under us
-        journal.note(DIRECTORY_NOTE, str(Path.cwd()))
-    return journal, spools
-
-
-def _previous(out_dir: Path) -> Previous:
-    return Previous(out_dir, (LOG_NAME, REPORT_NAME))
-
-
-@contextlib.contextmanager
-def _or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previous]:
-    """Where the new run ends without having heard anything, the old one stands. Raises InputError that says why."""
-    previous = _previous(out_dir)
-    try:
-        yield previous
-    except BaseException as error:
-        if not previous.kept:
-            if isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(GO_ON) from None
-            raise
-        _put_back(out_dir, previous)
-        if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt("Nothing was measured yet: the run that was there stands") from None
-        raise
-    if previous.kept:
-        failed = [each.reason for each in read_run(out_dir).trials if each.status == "failed" and each.reason]
-        lost = [f"{each.id}: {each.reason}" for spool in spools.values() for each in spool.rejected]
-        _put_back(out_dir, previous)
-        raise InputError(
-            f"nothing was heard, so the run that was there stands: {'; '.join(dict.fromkeys([*failed, *lost[:3]]))}",
-            where=out_dir,
-            fix="Mend that, or choose another `out` to keep the record of it",
-        )
-
-
-def _put_back(out_dir: Path, previous: Previous) -> None:
-    lock = claim(out_dir)
-    try:
-        previous.restore()
-    finally:
-        lock.release()
-
-
-def _leave(out_dir: Path, lock: Lock, *, was_there: bool) -> None:
-    """Nothing came of it: the directory is as it was."""
-    discard(out_dir / SPOOL_DIRECTORY)
-    if not was_there:
-        lock.path.unlink(missing_ok=True)
-    lock.release()
-    if not was_there:
-        with contextlib.suppress(OSError):
-            out_dir.rmdir()
-
-
-def _go_on(
-    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, retry_failed: bool
-) -> tuple[Journal, Mapping[Key, Spool]]:
-    """A run that was broken off, with the speech of the trials that have no verdict yet, or a failed one to be tried again."""
-    journal = Journal.resume(out_dir)
-    try:
-        changed = differences(journal.experiment(), experiment)
-        if changed:
-            raise InputError(
-                f"the experiment is not the one that this run began with: {'; '.join(changed)}",
-                where=out_dir,
-                fix="Go on with `resume` alone, or start anew with `overwrite`",
-            )
-        _check_board(read_run(out_dir).machine.get("simulated_board"), host, out_dir)
-        trials = journal.unfinished()
-        if retry_failed:
-            trials += [each.trial for each in read_run(out_dir).trials if each.status == "failed"]
-        _check_place(trials, journal.noted(DIRECTORY_NOTE))
-        plan(experiment)
-        return journal, _prepare(trials, experiment, out_dir, watcher)
-    except BaseException as error:
-        discard(out_dir / SPOOL_DIRECTORY)
-        journal.close()
-        if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(GO_ON) from None
-        raise
-
-
-def _check_board(began: Any, host: Host, out_dir: Path) -> None:
-    """Raises InputError where a run of a played board would go on with a real one's sensors, or the other way round."""
-    if began != host.simulated:
-        words = {True: "this run began on no simulated board", False: f"this run began on a simulated board, {began}"}
-        raise InputError(
-            words[began is None], where=out_dir, fix="Start anew with `overwrite`, or choose another `out`"
-        )
-
-
-def _check_place(trials: Sequence[Trial], began: str | None) -> None:
-    """Raises InputError where a path of the run leads somewhere only from the directory `began`."""
-    if began is None:
-        return
-    built_in = (None, *BUILT_IN_CORPORA, *BUILT_IN_NOISE)
-    for trial in trials:
-        for path in (trial.recognizer.model, trial.corpus, trial.condition.noise, trial.condition.rir):
-            if path not in built_in and not Path(path).exists() and Path(began, path).exists():
-                raise InputError(
-                    "this path starts where the run began", where=path, fix=f"Go on from there: cd {began}"
-                )
-
-
-def _prepare(trials: Sequence[Trial], experiment: Experiment, out_dir: Path, watcher: Watcher) -> Mapping[Key, Spool]:
-    """Read and mix all speech that these trials will hear."""
-    return spool_all(trials, out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared)
-
-
 def _keep_ready(
     experiment: Experiment,
     trials: Sequence[Trial],
@@ -400,22 +260,6 @@ def _keep_ready(
     """What recognizers keep on disk for later starts is made now, so that no trial pays for it."""
     heard = [trial for trial in trials if spools[key_of(trial)].pieces]
     return prepare_all(heard, spools, log=out_dir / LOG_NAME, limit_s=experiment.load_timeout_s, watcher=watcher)
-
-
-def _record(journal: Journal, spool: Spool) -> None:
-    name = spool.condition.name
-    journal.hear(
-        Heard(
-            corpus=spool.corpus,
-            condition=name,
-            digest=spool.digest,
-            utterances=len(spool.pieces),
-            audio_s=spool.audio_s,
-            scaled_utterances=sum(piece.scale < 1 for piece in spool.pieces),
-            scale_min=min((piece.scale for piece in spool.pieces), default=None),
-        )
-    )
-    journal.reject(spool.corpus, name, spool.rejected)
 
 
 def _state(host: Host) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
                 break
             piece = _prepare(corpus, entry, ids, file, digest)
             if isinstance(piece, Rejected):
-                piece = _recordable(piece, trial.corpus)
+                piece = _recordable(piece, trial)
                 _stop_if(strict, piece)
                 rejected.append(piece)
             else:
@@ -182,10 +182,16 @@ def _hear(corpus: Corpus, utterance: Utterance) -> tuple[Iterable[Audio], float]
     return blocks_of(corpus, utterance), 1.0
 
 
-def _recordable(rejected: Rejected, corpus: str) -> Rejected:
+def _recordable(rejected: Rejected, trial: Trial) -> Rejected:
     """As journal and page can hold it: a file's name need not be Unicode."""
     where = None if rejected.where is None else spelt_out(rejected.where)
-    return Rejected(corpus=corpus, id=spelt_out(rejected.id), reason=spelt_out(rejected.reason), where=where)
+    return Rejected(
+        corpus=trial.corpus,
+        condition=trial.condition.name,
+        id=spelt_out(rejected.id),
+        reason=spelt_out(rejected.reason),
+        where=where,
+    )
 
 
 @contextlib.contextmanager

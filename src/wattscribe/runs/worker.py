@@ -35,8 +35,8 @@ from wattscribe.recognizers.base import (
     hears_alone,
     hears_together,
 )
+from wattscribe.recognizers.latency import hear
 from wattscribe.records import StreamingLatency, Transcript
-from wattscribe.runs.latency import hear
 from wattscribe.runs.process import EXIT_ORPHANED, die_with, ended_by_interrupts
 from wattscribe.runs.protocol import (
     Answer,

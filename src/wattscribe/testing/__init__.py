@@ -1,10 +1,9 @@
 """Fakes and builders that our tests use and users may too."""
 
-from wattscribe.metering.replay import ReplayMeter
+from wattscribe.metering.sensors.replay import ReplayMeter
 from wattscribe.testing import loads, sensor_trees
-from wattscribe.testing.clock import FakeClock
 from wattscribe.testing.faults import FakeCommands, FaultyFiles
-from wattscribe.testing.loads import SimulatedMeter
+from wattscribe.testing.loads import FakeClock, SimulatedMeter
 from wattscribe.testing.nvml import FakeGpu, FakeNvml
 from wattscribe.testing.recognizer import FakeRecognizer, FakeStream, References
 

@@ -131,8 +131,11 @@ def store_run(facts: RunFacts, run_dir: Path) -> Path:
                 attempt = journal.begin(each.trial.id)
                 journal.append(each.trial.id, attempt, utterances=each.utterances, traces=each.traces)
                 journal.finish(attempt, each)
+        heard = {(each.trial.corpus, each.trial.condition.name) for each in facts.trials}
         for corpus in dict.fromkeys(each.corpus for each in facts.rejected):
-            journal.reject(corpus, "clean", [each for each in facts.rejected if each.corpus == corpus])
+            for name in sorted(name for heard_corpus, name in heard if heard_corpus == corpus) or ["clean"]:
+                there = [e for e in facts.rejected if e.corpus == corpus and e.condition in (None, name)]
+                journal.reject(corpus, name, there)
     return run_dir
 
 

@@ -52,8 +52,8 @@ def costs_of(trials: Sequence[Trial], kind: Kind) -> dict[str, Cost]:
 
 def _cost(trial: Trial, kind: Kind) -> Cost:
     from wattscribe.recognizers import prepare
+    from wattscribe.recognizers.latency import hear
     from wattscribe.recognizers.onnx import OnnxRecognizer
-    from wattscribe.runs.latency import hear
 
     speech = _speech(trial)
     audio_s = sum(len(each) for each in speech) / SAMPLE_RATE_HZ

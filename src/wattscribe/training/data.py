@@ -210,3 +210,15 @@ class SpeechData:
             if part is not None:
                 taught[row, : len(part)] = part
         return torch.from_numpy(taught)
+
+
+def mel_statistics(data: SpeechData, count: int = 400) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each mel band over a spread of utterances: cached ones, or what is spoken if there are none."""
+    cached = [(data.shards[e.shard], e.item) for e in data.entries if e.item is not None and e.shard is not None]
+    chosen = cached[:: max(len(cached) // count, 1)]
+    features = [shard.features(item).astype(np.float32) for shard, item in chosen]
+    if not features:
+        rng = np.random.default_rng(0)
+        features = [log_mels(say_anew(e.text, rng)) for e in data.entries[:: max(len(data.entries) // count, 1)]]
+    mels = np.concatenate(features)
+    return torch.from_numpy(mels.mean(0)), torch.from_numpy(mels.std(0))

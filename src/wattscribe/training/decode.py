@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from wattscribe.scoring import count_errors
+from wattscribe.training.augment import NONE, NoiseBank
+from wattscribe.training.data import Changes, SpeechData
+from wattscribe.training.features import SILENCE
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.predictor import BLANK, LstmPredictor
+from wattscribe.training.tokens import Vocabulary
+
+SILENT_FRAMES = 50
 
 
 @torch.no_grad()
@@ -75,3 +83,23 @@ class _Said:
             self.history = torch.where(speaks[:, None], longer, self.history)
             out = predictor.windowed(self.history)
         self.projected = torch.where(speaks[:, None], self.model.joiner.from_predictor(out), self.projected)
+
+
+@torch.no_grad()
+def dev_wer(model: TransducerModel, vocabulary: Vocabulary, data: SpeechData, *, by_ctc: bool = False) -> float:
+    """Word error rate over the data as it is, greedily decoded, unnormalised lower-case words."""
+    model.eval()
+    changes = Changes(features=NONE, noises=NoiseBank(seconds=1.0))
+    references, hypotheses = [], []
+    for plan in data.plan(0, 0, 120.0):
+        batch = data.batch(plan, changes, changes.rooms(), np.random.default_rng(0))
+        # Half a second of quiet: the model may answer late.
+        mels = torch.nn.functional.pad(batch.mels, (0, 0, 0, SILENT_FRAMES), value=SILENCE)
+        for row, count in enumerate(batch.frames.tolist()):
+            mels[row, count:] = SILENCE
+        answers = (greedy_ctc if by_ctc else greedy_transducer)(model, mels, batch.frames + SILENT_FRAMES)
+        for answer, text in zip(answers, batch.texts, strict=True):
+            references.append(text)
+            hypotheses.append(vocabulary.decode(answer))
+    counts = count_errors(references, hypotheses, rule="none")
+    return float(counts.errors.sum() / max(counts.words.sum(), 1))

@@ -17,7 +17,7 @@ from wattscribe.records import from_json
 from wattscribe.text_files import read_toml
 from wattscribe.training.checkpoint import load_model
 from wattscribe.training.config import TransducerConfig, config_from_json, preset
-from wattscribe.training.data import Source, SpeechData
+from wattscribe.training.data import Source, SpeechData, mel_statistics
 from wattscribe.training.features import MELS
 from wattscribe.training.fields import Positive, Within, at, check
 from wattscribe.training.model import TransducerModel, build
@@ -27,7 +27,7 @@ from wattscribe.training.sound import sound_files
 from wattscribe.training.speech_cache import shards
 from wattscribe.training.texts import plain
 from wattscribe.training.tokens import Vocabulary, characters, load_vocabulary, save_vocabulary, train_bpe
-from wattscribe.training.train import Fitted, Settings, check_devices, fit, mel_statistics
+from wattscribe.training.train import Fitted, Settings, check_devices, fit
 
 Say = Callable[[str], None]
 

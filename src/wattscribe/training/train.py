@@ -11,17 +11,15 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from wattscribe.errors import InputError, MissingExtraError, TrainingError
 from wattscribe.records import to_json
-from wattscribe.scoring import count_errors
-from wattscribe.training.augment import NONE, Augmentation, NoiseBank
+from wattscribe.training.augment import Augmentation, NoiseBank
 from wattscribe.training.checkpoint import Position, finite, load_state, load_weights, save_model, save_state
-from wattscribe.training.data import Batch, Changes, SpeechData, say_anew
-from wattscribe.training.decode import greedy_ctc, greedy_transducer
-from wattscribe.training.features import SILENCE, log_mels
+from wattscribe.training.data import Batch, Changes, SpeechData
+from wattscribe.training.decode import dev_wer
 from wattscribe.training.fields import Count, Natural, NotNegative, Positive, Seconds, Some, Within, check
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.objective import Losses, Objective, TeacherHead, Weights
@@ -368,38 +366,3 @@ class _Run:
         if state["entries"] != len(self.data.entries):
             # Other speech than before: this epoch's plan is no longer the same, so begin the next.
             self.position = replace(self.position, epoch=self.position.epoch + 1, batch=0)
-
-
-SILENT_FRAMES = 50
-
-
-@torch.no_grad()
-def dev_wer(model: TransducerModel, vocabulary: Vocabulary, data: SpeechData, *, by_ctc: bool = False) -> float:
-    """Word error rate over the data as it is, greedily decoded, unnormalised lower-case words."""
-    model.eval()
-    changes = Changes(features=NONE, noises=NoiseBank(seconds=1.0))
-    references, hypotheses = [], []
-    for plan in data.plan(0, 0, 120.0):
-        batch = data.batch(plan, changes, changes.rooms(), np.random.default_rng(0))
-        # Half a second of quiet: the model may answer late.
-        mels = torch.nn.functional.pad(batch.mels, (0, 0, 0, SILENT_FRAMES), value=SILENCE)
-        for row, count in enumerate(batch.frames.tolist()):
-            mels[row, count:] = SILENCE
-        answers = (greedy_ctc if by_ctc else greedy_transducer)(model, mels, batch.frames + SILENT_FRAMES)
-        for answer, text in zip(answers, batch.texts, strict=True):
-            references.append(text)
-            hypotheses.append(vocabulary.decode(answer))
-    counts = count_errors(references, hypotheses, rule="none")
-    return float(counts.errors.sum() / max(counts.words.sum(), 1))
-
-
-def mel_statistics(data: SpeechData, count: int = 400) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each mel band over a spread of utterances: cached ones, or what is spoken if there are none."""
-    cached = [(data.shards[e.shard], e.item) for e in data.entries if e.item is not None and e.shard is not None]
-    chosen = cached[:: max(len(cached) // count, 1)]
-    features = [shard.features(item).astype(np.float32) for shard, item in chosen]
-    if not features:
-        rng = np.random.default_rng(0)
-        features = [log_mels(say_anew(e.text, rng)) for e in data.entries[:: max(len(data.entries) // count, 1)]]
-    mels = np.concatenate(features)
-    return torch.from_numpy(mels.mean(0)), torch.from_numpy(mels.std(0))

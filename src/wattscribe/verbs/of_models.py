@@ -205,8 +205,9 @@ def compress(model: Path | str, out: Path | str, options: CompressOptions) -> Co
     hears what it does. Raises InputError and ModelError; `out` is then absent.
     """
     from wattscribe.compression.run import compress_model
+    from wattscribe.pages.compress_page import html
 
-    return compress_model(model, out, options, overwrite=options.overwrite, say=options.say or silent)
+    return compress_model(model, out, options, overwrite=options.overwrite, say=options.say or silent, page=html)
 
 
 @verb

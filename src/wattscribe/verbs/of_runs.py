@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from wattscribe.calibration import Skipped
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.metering import Probe
-    from wattscribe.records import AttachedRecording, RunFacts
+    from wattscribe.records import AttachedRecording, Processor, RunFacts
     from wattscribe.results.compare import Comparison
     from wattscribe.runs.experiment import Experiment
     from wattscribe.runs.measuring import Measurement
@@ -243,6 +243,7 @@ def attach(
     interval_s: float | None = None,
     covers: str | None = None,
     total: bool = True,
+    processors: Sequence[Processor] = (),
     columns: Mapping[str, str | Sequence[str]] | None = None,
     units: Mapping[str, str] | None = None,
     voltage: float | str | Path | None = None,
@@ -255,15 +256,15 @@ def attach(
 ) -> AttachedRecording:
     """Put an external meter's file, or a tegrastats log, beside a run's trials, on the run's clock (`wattscribe meters attach`).
 
-    `covers` says what the meter measures; `total` False: a part only. How the file is read (two files, `columns`, `units`,
-    `voltage`, `channel`, `sample_rate_hz`): see `wattscribe.metering.recordings.read`.
+    `covers` says what the meter measures; `total` False: a part only, which feeds these `processors`. How the file is read (two
+    files, `columns`, `units`, `voltage`, `channel`, `sample_rate_hz`): see `wattscribe.metering.recordings.read`.
     `gain_error` is the meter's own as a fraction, from its data sheet.
     Raises InputError and MeterError where the recording does not fit the run.
     """
     from wattscribe.errors import InputError
     from wattscribe.metering import recordings
-    from wattscribe.metering.attach import attach as attach_source
-    from wattscribe.metering.attach import of_recording, of_tegrastats
+    from wattscribe.metering.recordings.attach import attach as attach_source
+    from wattscribe.metering.recordings.attach import of_recording, of_tegrastats
 
     if (recording is None) == (tegrastats_log is None):
         raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
@@ -273,6 +274,7 @@ def attach(
             or columns
             or units
             or not total
+            or processors
             or (voltage, channel, sample_rate_hz) != (None, None, None)
         ):
             raise InputError(
@@ -282,7 +284,9 @@ def attach(
     else:
         paths = [Path(each) for each in ([recording] if isinstance(recording, Path | str) else recording or ())]
         read = recordings.read(paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz)
-        source = of_recording(paths[0], read, covers=covers or recordings.COVERS, total=total, name=name)
+        source = of_recording(
+            paths[0], read, covers=covers or recordings.COVERS, total=total, processors=tuple(processors), name=name
+        )
     return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
 
 

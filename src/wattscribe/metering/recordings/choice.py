@@ -7,37 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wattscribe.errors import InputError
-from wattscribe.metering.recordings import cells, formats, stamps
+from wattscribe.metering.recordings import cells, formats
+from wattscribe.metering.recordings.columns import (
+    REAL,
+    TOTALS,
+    candidates,
+    channel_column,
+    columns_of,
+    has,
+    listed,
+    time_column,
+    unclear,
+    unit_of,
+    unit_of_values,
+)
 from wattscribe.metering.recordings.formats import Format, Meaning
 from wattscribe.metering.recordings.layout import Layout
-
-WORDS = {
-    "time": ("time", "timestamp", "datetime", "date", "t", "seconds", "elapsed", "epoch", "zeit"),
-    "power": ("power", "watt", "watts", "p", "leistung"),
-    "voltage": ("voltage", "volt", "volts", "v", "u", "vbus", "spannung"),
-    "current": ("current", "amp", "amps", "ampere", "amperes", "i", "ibus", "main", "intensity", "strom"),
-}
-"""How columns are named, in lower case."""
-NEVER = {
-    "time": ("accumulated", "run", "duration", "record", "interval", "delta", "dt", "period", "zone", "remaining"),
-    "power": (
-        "factor", "apparent", "reactive", "limit", "max", "min", "maximum", "minimum", "peak", "cap", "tdp", "target", "set",
-        "setpoint", "requested", "enforced", "default", "rated", "nominal", "threshold", "accumulated", "energy", "va", "var",
-        "returned", "state", "good",
-    ),
-    "voltage": (
-        "max", "min", "maximum", "minimum", "peak", "limit", "set", "setpoint", "dp", "dn", "d", "data", "cc", "threshold",
-        "ref", "reference",
-    ),
-    "current": ("max", "min", "maximum", "minimum", "peak", "limit", "set", "setpoint", "threshold", "accumulated", "record"),
-}  # fmt: skip
-"""A column with such a word is something else: a limit, an extreme, another quantity."""
-MEANS = ("avg", "average", "mean")
-"""Taken only where there is no other."""
-CHANNELS = ("entity", "sensor", "device", "channel", "rail", "gpu", "socket", "domain", "index", "uuid", "id", "node")
-"""Names of columns that tell several devices of one file apart, if they repeat a few values."""
-TOTALS = ("total", "sum", "all", "overall")
-REAL = ("active", "real", "true")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +72,7 @@ def choose(layout: Layout, wishes: Wishes) -> Choice:
     elif not taken.keys() & {"power", "current", "voltage"}:
         taken = {**_by_name(layout, wishes), **taken}
     if "time" not in taken and wishes.sample_rate_hz is None:
-        taken["time"] = [_time(layout, known)]
+        taken["time"] = [time_column(layout, known)]
     choice = _scaled(layout, known, taken, wishes)
     if choice.needs_voltage and not wishes.voltage:
         raise InputError(
@@ -108,11 +93,11 @@ def choose_voltage(layout: Layout) -> Choice:
     """For the file that holds the voltage beside one that holds the current. Raises InputError."""
     known = formats.recognise(layout)
     value = formats.find("value", layout.header) if known is not None and known.meter == "Otii" else None
-    volts = [value] if value is not None else _candidates(layout, "voltage")
+    volts = [value] if value is not None else candidates(layout, "voltage")
     if len(volts) != 1:
-        raise _unclear(layout, "this file should hold one voltage beside its time")
+        raise unclear(layout, "this file should hold one voltage beside its time")
     unit, _ = _unit(layout, known, "voltage", volts[0], Wishes(columns={}, units={}))
-    time = _time(layout, known)
+    time = time_column(layout, known)
     return Choice(
         meter=known.meter if known else None,
         time=time,
@@ -130,9 +115,7 @@ def holds_voltage_only(layout: Layout) -> bool:
     known = formats.recognise(layout)
     if known is not None:
         return known.meter == "Otii" and _otii_quantity(layout) == "voltage"
-    return (
-        bool(_candidates(layout, "voltage")) and not _candidates(layout, "power") and not _candidates(layout, "current")
-    )
+    return bool(candidates(layout, "voltage")) and not candidates(layout, "power") and not candidates(layout, "current")
 
 
 # --- what was said ----------------------------------------------------------------------------------------------------
@@ -162,11 +145,7 @@ def _index(layout: Layout, name: str, quantity: str) -> int:
         return folded.index(name.casefold())
     if re.fullmatch(r"[1-9]\d*", name) and int(name) <= len(header):
         return int(name) - 1
-    raise InputError(f"no column {name!r} for {quantity}", where=layout.path, fix=_columns(layout))
-
-
-def _columns(layout: Layout) -> str:
-    return f"Columns: {', '.join(name for name in layout.header if name)}; for: {', '.join(cells.QUANTITIES)}"
+    raise InputError(f"no column {name!r} for {quantity}", where=layout.path, fix=columns_of(layout))
 
 
 # --- a known meter ----------------------------------------------------------------------------------------------------
@@ -183,7 +162,7 @@ def _of_format(layout: Layout, known: Format) -> Taken:
         volts, amps = formats.find(voltage, layout.header), formats.find(current, layout.header)
         if amps is not None:
             return {"current": [amps], **({} if volts is None else {"voltage": [volts]})}
-    raise _unclear(layout, f"{known.meter} without its power, or voltage and current")
+    raise unclear(layout, f"{known.meter} without its power, or voltage and current")
 
 
 def _otii_quantity(layout: Layout) -> str:
@@ -202,116 +181,25 @@ def _otii_quantity(layout: Layout) -> str:
 # --- names ------------------------------------------------------------------------------------------------------------
 def _by_name(layout: Layout, wishes: Wishes) -> Taken:
     """One power; else one voltage and one current."""
-    powers = _candidates(layout, "power")
+    powers = candidates(layout, "power")
     if len(powers) > 1:
-        totals = [i for i in powers if _has(layout.header[i], TOTALS)] or [
-            i for i in powers if _has(layout.header[i], REAL)
+        totals = [i for i in powers if has(layout.header[i], TOTALS)] or [
+            i for i in powers if has(layout.header[i], REAL)
         ]
         if len(totals) != 1:
-            raise _unclear(layout, f"several columns may be the power: {_listed(layout, powers)}")
+            raise unclear(layout, f"several columns may be the power: {listed(layout, powers)}")
         powers = totals
     if powers:
         return {"power": powers}
-    volts, amps = _candidates(layout, "voltage"), _candidates(layout, "current")
+    volts, amps = candidates(layout, "voltage"), candidates(layout, "current")
     if len(amps) > 1 or (len(volts) > 1 and amps and not wishes.voltage):
         many = amps if len(amps) > 1 else volts
-        raise _unclear(
-            layout, f"several columns may be the {'current' if many is amps else 'voltage'}: {_listed(layout, many)}"
+        raise unclear(
+            layout, f"several columns may be the {'current' if many is amps else 'voltage'}: {listed(layout, many)}"
         )
     if amps:
         return {"current": amps, **({"voltage": volts} if len(volts) == 1 else {})}
-    raise _unclear(layout, "no column is a power, or a voltage and a current, by its name")
-
-
-def _candidates(layout: Layout, quantity: str) -> list[int]:
-    found = [
-        i
-        for i, name in enumerate(layout.header)
-        if _means(name, _unit_of(layout, i), quantity) and not _has(name, NEVER[quantity]) and _is_numeric(layout, i)
-    ]
-    return [i for i in found if not _has(layout.header[i], MEANS)] or found
-
-
-def _means(name: str, unit: str, quantity: str) -> bool:
-    if unit:
-        return unit in cells.UNITS[quantity]
-    return _has(name, WORDS[quantity])
-
-
-def is_power(name: str) -> bool:
-    """Whether a device's name says that its readings are powers: `sensor.plug_power`."""
-    return _has(name, WORDS["power"]) and not _has(name, NEVER["power"])
-
-
-def _has(name: str, words: Sequence[str]) -> bool:
-    return any(word in words for word in cells.words_of(name))
-
-
-def _unit_of(layout: Layout, index: int) -> str:
-    """Of the line below the header, of the name, or of the values themselves."""
-    if layout.units is not None and index < len(layout.units) and layout.units[index]:
-        return layout.units[index]
-    return cells.unit_in(layout.header[index]) or _unit_of_values(layout, index)
-
-
-def _unit_of_values(layout: Layout, index: int) -> str:
-    for row in layout.sample[:5]:
-        if index < len(row) and cells.is_value(row[index]):
-            return cells.value(row[index])[1]
-    return ""
-
-
-def _is_numeric(layout: Layout, index: int) -> bool:
-    seen = [row[index] for row in layout.sample[:20] if index < len(row) and row[index]]
-    return any(map(cells.is_value, seen))
-
-
-def _time(layout: Layout, known: Format | None) -> int:
-    """The first column that means time and advances; dates and times of day tell by themselves that they are."""
-    if known is not None:
-        found = formats.find(known.time, layout.header)
-        if found is not None:
-            return found
-    moving = [i for i in range(len(layout.header)) if _advances(layout, i)]
-    named = [
-        i
-        for i in moving
-        if _means(layout.header[i], _unit_of(layout, i), "time") or _has(layout.header[i], WORDS["time"])
-    ]
-    named = [i for i in named if not _has(layout.header[i], NEVER["time"])] or named
-    dated = [i for i in moving if stamps.is_stamp(_first(layout, i))]
-    for found_here in (named, dated):
-        if found_here:
-            return found_here[0]
-    still = [i for i, name in enumerate(layout.header) if _has(name, WORDS["time"])]
-    if still:
-        raise _unclear(layout, f"time does not advance: {_listed(layout, still)}")
-    raise _unclear(layout, "no column is the time by its name")
-
-
-def _channel(layout: Layout) -> int | None:
-    """The column that tells devices apart, whose samples would be taken for one device's where their stamps are equal."""
-    for index, name in enumerate(layout.header):
-        seen = [row[index] for row in layout.sample if index < len(row)]
-        if _has(name, CHANNELS) and 1 < len(set(seen)) <= len(seen) / 2:
-            return index
-    return None
-
-
-def _first(layout: Layout, index: int) -> str:
-    return next((row[index] for row in layout.sample if index < len(row) and row[index]), "")
-
-
-def _advances(layout: Layout, index: int) -> bool:
-    column = [row[index] for row in layout.sample if index < len(row) and row[index]]
-    if len(layout.sample) < 2:
-        return bool(column)
-    try:
-        read = stamps.choose(column, None).read
-        times = [read(cell) for cell in column[:200]]
-    except ValueError:
-        return False
-    return max(times) > times[0]
+    raise unclear(layout, "no column is a power, or a voltage and a current, by its name")
 
 
 # --- units ------------------------------------------------------------------------------------------------------------
@@ -336,7 +224,7 @@ def _scaled(layout: Layout, known: Format | None, taken: Taken, wishes: Wishes) 
             factors[quantity].append((index, cells.UNITS[quantity].get(unit.casefold(), 1.0)))
     value = "power" if "power" in factors else "energy" if "energy" in factors else "current"
     if value not in factors:
-        raise _unclear(layout, "a voltage alone is no power")
+        raise unclear(layout, "a voltage alone is no power")
     pair = [*factors[value], *factors.get("voltage", ())] if value == "current" else []
     terms = (tuple(pair),) if pair else tuple((each,) for each in factors[value])
     read = {"time", value} | ({"voltage"} if value == "current" else set())
@@ -356,7 +244,7 @@ def _scaled(layout: Layout, known: Format | None, taken: Taken, wishes: Wishes) 
         notes=(*assumed, *([known.note] if known is not None and known.note and "time" not in wishes.units else [])),
     )
     if known is None or not format_fits:
-        return replace(choice, channel=_channel(layout))
+        return replace(choice, channel=channel_column(layout))
     return replace(
         choice,
         meaning=known.meaning,
@@ -373,9 +261,9 @@ def _unit(layout: Layout, known: Format | None, quantity: str, index: int, wishe
         return wishes.units[quantity], True
     if known is not None and quantity in known.units:
         return known.units[quantity], True
-    unit = _unit_of(layout, index)
+    unit = unit_of(layout, index)
     if unit and unit not in cells.UNITS[quantity]:
-        if quantity == "time" and _unit_of_values(layout, index) == unit:
+        if quantity == "time" and unit_of_values(layout, index) == unit:
             return "", False
         raise InputError(
             f"{unit!r} in the header {layout.header[index]!r} is no unit of {quantity} that can be read",
@@ -391,15 +279,3 @@ def _spelt(layout: Layout, index: int, unit: str) -> str:
     """As the file writes it: `mA`, not `ma`."""
     found = re.findall(rf"(?<![^\W_]){re.escape(unit)}(?![^\W_])", layout.header[index], re.IGNORECASE)
     return str(found[-1]) if found else re.sub("[wva]$", lambda symbol: symbol[0].upper(), unit)
-
-
-def _unclear(layout: Layout, what: str) -> InputError:
-    return InputError(
-        what if layout.named else f"the recording has no header with column names, and {what}",
-        where=layout.path,
-        fix=f"Name them: `columns[time]`, `columns[power]`, or `columns[voltage]` and `columns[current]`. {_columns(layout)}",
-    )
-
-
-def _listed(layout: Layout, indices: Sequence[int]) -> str:
-    return ", ".join(repr(layout.header[i]) for i in indices)

@@ -13,12 +13,13 @@ import numpy as np
 from wattscribe.errors import InputError
 from wattscribe.metering.recordings import layout as layouts
 from wattscribe.metering.recordings import stamps
-from wattscribe.metering.recordings.choice import Choice, Wishes, choose, choose_voltage, holds_voltage_only, is_power
+from wattscribe.metering.recordings.choice import Choice, Wishes, choose, choose_voltage, holds_voltage_only
+from wattscribe.metering.recordings.columns import is_power
 from wattscribe.metering.recordings.layout import Layout
 from wattscribe.metering.recordings.recording import Recording
 from wattscribe.metering.recordings.series import Points, Series
 from wattscribe.metering.recordings.values import Block, Tally, blocks, channel_names
-from wattscribe.metering.signal import Floats
+from wattscribe.metering.window.signal import Floats
 
 MAX_BAD_SHARE = 0.01
 MAX_BAD_LINES = 1

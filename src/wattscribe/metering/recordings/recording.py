@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wattscribe.metering.signal import Floats, longest_step_s
+from wattscribe.metering.window.signal import Floats, longest_step_s
 from wattscribe.records import PowerTrace
 
 if TYPE_CHECKING:
-    from wattscribe.metering.align import Alignment
+    from wattscribe.metering.recordings.align import Alignment
 
 NAME = "external"
 COVERS = "whole device (external meter)"
@@ -133,6 +133,8 @@ class Recording:
             power_w=tuple(self.power_w.tolist()),
             interval_means=self.interval_means,
             clock_error_s=alignment.residual_s,
+            origin="attached",
+            meter=NAME,
         )
 
     def facts(self) -> dict[str, Any]:

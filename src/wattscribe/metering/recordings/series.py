@@ -8,7 +8,7 @@ import numpy as np
 
 from wattscribe.metering.recordings.formats import Meaning
 from wattscribe.metering.recordings.recording import joined
-from wattscribe.metering.signal import Floats, longest_step_s
+from wattscribe.metering.window.signal import Floats, longest_step_s
 
 FINEST_S = 1e-3
 """Samples nearer than this are joined to means over about this time: windows are seconds long, edges are timed by area, and a

@@ -12,7 +12,7 @@ from wattscribe.metering.recordings import cells
 from wattscribe.metering.recordings.choice import Choice
 from wattscribe.metering.recordings.layout import Layout, open_text, split
 from wattscribe.metering.recordings.stamps import Stamps
-from wattscribe.metering.signal import Floats
+from wattscribe.metering.window.signal import Floats
 
 BLOCK_BYTES = 1 << 21
 """Text that is parsed at a time."""

@@ -1,0 +1,190 @@
+"""The study's way through the recipes: component by component, what saves most per harm first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from wattscribe.compression import sets
+from wattscribe.compression.bits import ladders
+from wattscribe.compression.judgement import judge
+from wattscribe.compression.levers import LEVERS
+from wattscribe.compression.moves import Move, moves, steps_of
+from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.strategies import (
+    LEAST_KL,
+    LEAST_SAVING,
+    MOST_KL,
+    Outcome,
+    Sensitivity,
+    arranged,
+    kept,
+    stage,
+)
+from wattscribe.compression.workbench import Workbench
+from wattscribe.errors import InputError
+
+
+def sensitivities(bench: Workbench, base: Sequence[Step], offered: Sequence[Move]) -> list[Sensitivity]:
+    """Energy and divergence of each move by itself; moves that the model has nothing for, or that save nothing, are left out."""
+    before = bench.build(base)
+    whole = bench.energy_mj(before)
+    found = []
+    for move in offered:
+        try:
+            after = bench.build([*base, *move.steps])
+        except InputError as error:
+            bench.say(f"  {move.name}: {error.what}")
+            continue
+        saved = whole - bench.energy_mj(after)
+        if saved < LEAST_SAVING * whole and not _only_faster(move):
+            bench.say(f"  {move.name}: saves {saved:.4f} mJ/s, left out")
+            continue
+        kl = bench.kl(after).kl
+        bench.note("sensitivity", [*base, *move.steps], after, kl=kl)
+        bench.say(f"  {move.name}: saves {saved:.4f} mJ/s, divergence {kl:.2e}")
+        found.append(Sensitivity(move=move, saved_mj=saved, kl=kl))
+    return found
+
+
+def _only_faster(move: Move) -> bool:
+    return move.slot == "activation"
+
+
+@dataclass(slots=True)
+class Targeted:
+    """The study's way: joiner, until it fits local memory; then predictor, then encoder; then whatever is best.
+
+    Within the turn of a component, and in the last phase over all of them, the move that saves most per harm goes first.
+    After each move energies are computed anew, text (small set) and speed are measured, and the move is reverted where the
+    WER limit or the speed would be broken. After each turn all speech that may be chosen on is decoded; where the limit does not
+    hold there, with the margin that its size asks for, the last moves are taken back until it does. It ends when no move is left.
+    """
+
+    name: str = "targeted"
+    patience: int = 4
+    """Reverts in a row that end a phase."""
+    _choices: dict[str, Move] = field(default_factory=dict)
+    _history: list[tuple[Move, dict[str, Move]]] = field(default_factory=list)
+    """Kept moves, each with the choices before it."""
+    _alone: dict[str, Sensitivity] = field(default_factory=dict)
+    """Each move by itself."""
+
+    def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
+        base = kept(lossless)
+        found: list[Sensitivity] = []
+        done = list(lossless)
+        with bench.budget.searching(bench.say):
+            bench.say("sensitivity of each lever by itself:")
+            found += sensitivities(bench, base, [*moves(bench.original), *ladders(bench, base)])
+            self._alone = {each.move.key: each for each in found}
+            left = list(found)
+            for phase in ("joiner", "predictor", "encoder", "all"):
+                before = len(self._history)
+                self._phase(bench, base, left, phase, done)
+                if len(self._history) > before:
+                    self._hold(bench, base, done)
+        if bench.budget.cut and self._history:
+            self._hold(bench, base, done)
+        weaker = tuple(stage(done, (*base, *steps_of(choices))) for _, choices in reversed(self._history))
+        ordered = arranged(done, (*base, *steps_of(self._choices)))
+        return Outcome(strategy=self.name, done=ordered, sensitivities=tuple(found), fallbacks=weaker)
+
+    def _phase(
+        self, bench: Workbench, base: Sequence[Step], left: list[Sensitivity], phase: str, done: list[Done]
+    ) -> None:
+        """Adds to `done` move by move, so that a search that is cut short has what it did."""
+        reverts = 0
+        while reverts < self.patience:
+            best = self._best(bench, base, [each for each in left if self._may(bench, base, each, phase)])
+            if best is None:
+                break
+            left.remove(best)
+            made = self._try(bench, base, best.move)
+            done += made
+            reverts = 0 if made[-1].kept else reverts + 1
+
+    def _hold(self, bench: Workbench, base: Sequence[Step], done: list[Done]) -> None:
+        """All that may be chosen on, after a turn: moves are taken back, the last first, until the limit holds."""
+        while True:
+            steps = (*base, *steps_of(self._choices))
+            candidate = bench.build(steps)
+            found = sets.change(bench, candidate)
+            wer = bench.measure(candidate).wer
+            bench.note(self.name, steps, candidate, kl=bench.kl(candidate).kl, wer=wer, on="full")
+            bench.say(f"{bench.dev.name}: {found.told}")
+            if found.holds or not self._history:
+                return
+            move, self._choices = self._history.pop()
+            why = f"reverted: with it {found.told}"
+            bench.say(f"{move.name}: {why}")
+            mine = [i for i, each in enumerate(done) if each.kept and each.step in move.steps][-len(move.steps) :]
+            done[:] = [replace(each, kept=False, reason=why) if i in mine else each for i, each in enumerate(done)]
+
+    def _may(self, bench: Workbench, base: Sequence[Step], each: Sensitivity, phase: str) -> bool:
+        """A component's turn takes each slot once, mildest choice first; what goes further waits for the last phase."""
+        if each.kl > MOST_KL:
+            return False
+        if phase == "all":
+            return True
+        if each.move.component != phase or each.move.slot in self._choices or each.move.slot == "joint":
+            return False
+        return not (phase == "joiner" and self._fits(bench, base, "joiner"))
+
+    def _fits(self, bench: Workbench, base: Sequence[Step], component: str) -> bool:
+        candidate = bench.build([*base, *steps_of(self._choices)])
+        placed = bench.measurer.energy(candidate, *bench.counts(candidate)).placement
+        weights = bench.measurer.workload(candidate).component(component).weights
+        return all(placed.is_local(component, each.name) for each in weights if each.call_bytes)
+
+    def _best(self, bench: Workbench, base: Sequence[Step], offered: Sequence[Sensitivity]) -> Sensitivity | None:
+        """The move of most worth now. What each was worth by itself is the guess by which they are asked: a recipe is built only
+        while a guess promises more than the best that was found."""
+        best: Sensitivity | None = None
+        most = 0.0
+        for each in sorted(offered, key=self._guess, reverse=True):
+            if best is not None and self._guess(each) <= most:
+                break
+            worth = self._worth(bench, base, each)
+            if worth > most:
+                best, most = each, worth
+        return best
+
+    def _guess(self, each: Sensitivity) -> float:
+        present = self._present(each)
+        return (each.saved_mj - (present.saved_mj if present else 0.0)) / self._added(each)
+
+    def _added(self, each: Sensitivity) -> float:
+        """Divergence beyond what the slot's present choice costs."""
+        present = self._present(each)
+        return max(each.kl - (present.kl if present else 0.0), LEAST_KL)
+
+    def _present(self, each: Sensitivity) -> Sensitivity | None:
+        chosen = self._choices.get(each.move.slot)
+        return None if chosen is None else self._alone[chosen.key]
+
+    def _worth(self, bench: Workbench, base: Sequence[Step], each: Sensitivity) -> float:
+        """Millijoules saved now, beyond what is chosen, per nat that is added to what the slot's present choice costs."""
+        try:
+            now = bench.energy_mj(bench.build([*base, *steps_of(self._choices)]))
+            after = bench.energy_mj(bench.build([*base, *steps_of({**self._choices, each.move.slot: each.move})]))
+        except InputError:
+            return 0.0
+        saved = now - after
+        if _only_faster(each.move) and each.move.slot not in self._choices:
+            saved = max(saved, LEAST_SAVING * now)
+        return saved / self._added(each) if saved >= LEAST_SAVING * now else 0.0
+
+    def _try(self, bench: Workbench, base: Sequence[Step], move: Move) -> list[Done]:
+        before_choices = self._choices
+        choices = {**before_choices, move.slot: move}
+        before = bench.build([*base, *steps_of(before_choices)])
+        steps = (*base, *steps_of(choices))
+        after = bench.build(steps)
+        found = judge(bench, self.name, before, after, steps, small=True)
+        if found.kept:
+            self._history.append((move, before_choices))
+            self._choices = choices
+        bench.say(f"{move.name}: {found.reason}")
+        says = "; ".join(LEVERS[step.lever].says for step in move.steps)
+        return found.of(move.steps, said=f"{found.reason} ({says})")
