@@ -6,7 +6,7 @@ joined with `cat`. They may differ in rate and channels, so they are refused rat
 
 from __future__ import annotations
 
-from wattscribe.containers.mended import AGAIN, Bytes
+from wattscribe.containers.repair import AGAIN, Bytes
 from wattscribe.errors import InputError
 
 _OGG_HEADER_BYTES = 27

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wattscribe import containers
 from wattscribe.containers.media import Sound
-from wattscribe.containers.mended import AGAIN
+from wattscribe.containers.repair import AGAIN
 from wattscribe.errors import InputError
 from wattscribe.units import SAMPLE_RATE_HZ
 

@@ -106,7 +106,7 @@ def duration_of(path: str | Path) -> float:
 
 
 @contextlib.contextmanager
-def mended_by(fix: str) -> Iterator[None]:
+def with_fix(fix: str) -> Iterator[None]:
     """Errors about a recording that is no speech, with what to do about it."""
     try:
         yield
@@ -121,23 +121,23 @@ def find_audio(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         return [folder]
-    found = files_below(folder)
-    for path, reason in found.lost:
-        raise InputError(reason, where=path, fix="Mend or remove it")
-    return [path for path in found.files if path.suffix.lower() in AUDIO_SUFFIXES]
+    files = files_below(folder)
+    for path, reason in files.lost:
+        raise InputError(reason, where=path, fix="Repair or remove it")
+    return [path for path in files.files if path.suffix.lower() in AUDIO_SUFFIXES]
 
 
 def _check_file(path: Path) -> None:
     """What is said of a corpus's file in its list of rejected entries, in fewer words than to someone who named it."""
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError("missing file", where=path) from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from error
-    if found.st_size == 0 and stat.S_ISREG(found.st_mode):
+    if status.st_size == 0 and stat.S_ISREG(status.st_mode):
         raise InputError("empty file (0 bytes)", where=path)
 
 

@@ -25,7 +25,7 @@ from wattscribe.records import Condition, Rejected, Utterance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Heard:
+class Conditioned:
     """The samples a recognizer gets, with what was done to them."""
 
     samples: Audio
@@ -66,22 +66,22 @@ class ConditionedCorpus:
         return iter(self._corpus)
 
     def audio(self, utterance: Utterance) -> Audio:
-        return self.hear(utterance).samples
+        return self.apply(utterance).samples
 
-    def hear(self, utterance: Utterance) -> Heard:
-        """The utterance as heard, with the facts of what was done. Raises InputError on bad or silent speech."""
+    def apply(self, utterance: Utterance) -> Conditioned:
+        """The utterance under the condition, with the facts of what was done. Raises InputError on bad or silent speech."""
         speech = self._corpus.audio(utterance).astype(np.float64)
         if not active_mask(speech).any():
             raise InputError("the speech is silent: there are no active samples", where=utterance.source)
         seed, room = self.condition.seed, None
         if self._rooms is not None:
-            speech, room = self._rooms.hear(speech, Draws(seed, utterance.id, "room"))
+            speech, room = self._rooms.convolve(speech, Draws(seed, utterance.id, "room"))
         if self._noise is None or self.condition.snr_db is None:
             samples, scale = fit(speech)
-            return Heard(samples=samples, scale=scale, room=room)
+            return Conditioned(samples=samples, scale=scale, room=room)
         stretch = self._noise.stretch(Draws(seed, utterance.id, "noise"), active_mask(speech))
         mixture = mix(speech, stretch.samples, self.condition.snr_db)
-        return Heard(
+        return Conditioned(
             samples=mixture.samples,
             scale=mixture.scale,
             room=room,

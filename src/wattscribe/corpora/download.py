@@ -24,7 +24,7 @@ TIMEOUT_S = 60.0
 ATTEMPTS = 5
 """Attempts in a row that may bring nothing before the download gives up."""
 
-AGAIN = "Run the same command again: it goes on where it stopped"
+AGAIN = "Run the same command again: it resumes where it stopped"
 LARGEST_BYTES = 1 << 32
 """More than any set that is offered: a server that sends on and on fills no disk."""
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
@@ -158,7 +158,7 @@ def _append(response: http.client.HTTPResponse, part: Path, start: int, total: i
 
 @contextmanager
 def _writing(part: Path) -> Iterator[None]:
-    """A full or forbidden disk is the user's to mend; a broken connection, also an OSError, is tried again."""
+    """A full or forbidden disk is for the user to fix; a broken connection, also an OSError, is tried again."""
     try:
         yield
     except OSError as error:

@@ -110,9 +110,9 @@ def _aligned(wanted: list[str], heard: list[str]) -> ErrorCounts:
         substitutions=substitutions,
         deletions=deletions,
         insertions=insertions,
-        words=np.array([len(each) for each in words.references], dtype=np.float64),
-        character_errors=np.array([sum(map(_size, each)) for each in letters], dtype=np.float64),
-        characters=np.array([len(each) for each in characters.references], dtype=np.float64),
+        words=np.array([len(text) for text in words.references], dtype=np.float64),
+        character_errors=np.array([sum(map(_size, text)) for text in letters], dtype=np.float64),
+        characters=np.array([len(text) for text in characters.references], dtype=np.float64),
         alignments=spans,
     )
 
@@ -123,7 +123,7 @@ def mean_counts(repeats: Sequence[ErrorCounts]) -> ErrorCounts:
         return repeats[0]
 
     def mean(name: str) -> Floats:
-        average: Floats = np.stack([getattr(each, name) for each in repeats]).mean(axis=0)
+        average: Floats = np.stack([getattr(counts, name) for counts in repeats]).mean(axis=0)
         return average
 
     return ErrorCounts(
