@@ -345,7 +345,7 @@ def test_long_form_in_a_room_in_noise(chapter: Callable[..., Path], rir: Path) -
     corpus = open_corpus(str(chapter(NAMES)))
     heard = noisy(corpus, longform_s=60.0, rir=str(rir), noise="white", snr_db=12.0)
     assert [item.id for item in good(heard)] == ["11-1-0000..11-1-0003", "12-1-0000..12-1-0003"]
-    result = heard.hear(good(heard)[0])
+    result = heard.apply(good(heard)[0])
     assert result.room is not None
     assert result.noise == "white"
     assert len(result.samples) == round((good(heard)[0].duration_s or 0) * 16_000)
