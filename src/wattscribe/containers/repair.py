@@ -1,4 +1,4 @@
-"""A recording that the decoder reads otherwise than it lies on disk: its beginning replaced, its end cut off, nothing copied."""
+"""A recording that is decoded differently from how it is stored: its beginning replaced, its end cut off, nothing copied."""
 
 from __future__ import annotations
 

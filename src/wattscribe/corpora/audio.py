@@ -128,7 +128,7 @@ def find_audio(folder: Path) -> list[Path]:
 
 
 def _check_file(path: Path) -> None:
-    """What is said of a corpus's file in its list of rejected entries, in fewer words than to someone who named it."""
+    """The reasons that a corpus's list of rejected entries gives for a file, shorter than those for a file named by the user."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

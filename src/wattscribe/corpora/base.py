@@ -1,4 +1,4 @@
-"""The seam between speech and everything that hears it."""
+"""The seam between speech and everything that processes it."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _recordings(path: Path) -> dict[str, Object]:
         lists = [beside]
     if len(lists) != 1:
         raise InputError(
-            f"supervisions need their recordings, and {len(lists)} lists of such lie beside them",
+            f"supervisions need their recordings, and {len(lists)} lists of such are beside them",
             where=path,
             fix=f"Put the recordings there as {beside.name}",
         )

@@ -213,7 +213,7 @@ def near(folder: Path, name: str) -> Path:
         try:
             if (base / wanted).exists():
                 return base / wanted
-        except (OSError, ValueError):  # too long, or with NUL: said where it is opened
+        except (OSError, ValueError):  # too long, or with NUL: reported where it is opened
             break
     return folder / wanted
 

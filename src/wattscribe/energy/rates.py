@@ -97,7 +97,7 @@ def stated(
         if not 0 < value <= MOST_PER_S:
             raise InputError(f"{what} must be above 0, at most {MOST_PER_S:g}", where=workload.name)
     if not 0 <= tokens_per_s <= MOST_PER_S:
-        raise InputError(f"--tokens-per-s must lie between 0 and {MOST_PER_S:g}", where=workload.name)
+        raise InputError(f"--tokens-per-s must be between 0 and {MOST_PER_S:g}", where=workload.name)
     rate = {"encoder": Rate(calls_per_s=1 / segment_s, rows_per_s=1 / segment_s)}
     if workload.kind == "transducer":
         many = workload.symbols_per_frame == "many"
