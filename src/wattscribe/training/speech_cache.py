@@ -80,7 +80,7 @@ def _mapped(path: Path) -> NDArray[Any]:
 def _damaged(path: Path) -> TrainingError:
     shard = path.name.partition(".")[0]
     return TrainingError("a shard of the speech is damaged", where=path, fix=f"Remove {shard}.* there, then start again: "
-                         "what this training can make is made anew")  # fmt: skip
+                         "the training recreates what it can make")  # fmt: skip
 
 
 def plan_shard(sentences: Sequence[str], number: int, *, seed: int = 0) -> list[tuple[str, Voice]]:
