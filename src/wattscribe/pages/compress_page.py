@@ -57,7 +57,7 @@ def _result(found: Compression) -> list[Block]:
                for when, side in (("before", each.before), ("after", each.after))]  # fmt: skip
     if found.longer is not None:
         columns.insert(2, (f"{found.dev.on}: after, longer calls", found.longer.dev.after))
-    header = ["", *(title for title, _ in columns)]
+    header = ["measure", *(title for title, _ in columns)]
     sides = [side for _, side in columns]
     rows = [
         _row("energy, mJ per second of audio", sides, "energy_mj_per_audio_s", 1.0, ".4f"),
@@ -194,7 +194,7 @@ def _steps(found: Compression) -> Table:
                 Cell(text=each.reason),
             ]
         )
-    header = ["", "step", "", "mJ/s after it", "WER, points", "divergence", "time ratio", "why"]
+    header = ["no.", "step", "outcome", "mJ/s after it", "WER, points", "divergence", "time ratio", "why"]
     return Table(caption="Every step, kept or not", header=header, rows=rows, numeric=frozenset({0, 3, 4, 5, 6}))
 
 
