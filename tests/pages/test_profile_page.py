@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 from tests.energy.builders import component, device, rates, workload
+from wattscribe.compression.outcome import LATENCIES
 from wattscribe.energy.profile import Profile, build
-from wattscribe.pages import profile_page
+from wattscribe.pages import compress_page, profile_page
 from wattscribe.pages.page import Figure, Table
 
 LONG = "encoder_embed.out.weight_of_a_layer_with_a_name_that_no_phone_shows_in_one_line"
@@ -61,3 +64,17 @@ def test_every_curve_shows_where_the_profile_stands() -> None:
     assert isinstance(segment, Figure)
     assert segment.layout["annotations"][0]["text"] == "now: 0.32"
     assert segment.description.endswith("Now: 0.32.")
+
+
+def test_the_compression_page_has_a_title_over_every_column() -> None:
+    side = SimpleNamespace(
+        **dict.fromkeys(("energy_mj_per_audio_s", "wer", "rtf_cpu", "rtf", "size_bytes", "peak_memory_bytes"), 1.0),
+        latency=SimpleNamespace(**dict.fromkeys(LATENCIES, 0.1)),
+    )
+    dev = SimpleNamespace(on="dev", before=side, after=side, non_inferior=None, cannot_show="few", wer_increase=0.0)
+    dev.wer_increase_ci95 = (0.0, 0.0)
+    found: Any = SimpleNamespace(dev=dev, test=None, longer=None, notes=(), recipe=SimpleNamespace(done=()))
+    shown = [*compress_page._result(found), compress_page._steps(found)]
+    headers = [block.header for block in shown if isinstance(block, Table)]
+    assert len(headers) == 2
+    assert all(title.strip() for header in headers for title in header)
