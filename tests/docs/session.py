@@ -49,7 +49,13 @@ class Page:
             self.printed = self.run(block, "set -e\n" + block.text)
         elif block.language == "python" and block.is_run:
             self.printed = self.execute(block)
-        elif block.language == "text" and block.reason is None and after is not None and after.is_run:
+        elif (
+            block.language == "text"
+            and block.reason is None
+            and after is not None
+            and after.is_run
+            and near(after, block)
+        ):
             compare(block, block.text.splitlines(), self.printed)
 
     def run(self, block: Block, command: str, *, fails: bool = False) -> str:
@@ -71,11 +77,17 @@ class Page:
         return out.getvalue()
 
 
+def near(before: Block, block: Block) -> bool:
+    """Whether nothing but a blank line stands between two blocks: then the second is the first one's output."""
+    closing = before.line + before.text.count("\n") + 2
+    return block.line - closing <= 2
+
+
 def environment(cache: Path) -> Mapping[str, str]:
     """The command of this environment, this checkout's source, and graphs that are prepared once for all pages."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     source = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
-    return {**os.environ, "PATH": path, "PYTHONPATH": source, "WATTSCRIBE_GRAPH_CACHE": str(cache), "COLUMNS": "160"}
+    return {**os.environ, "PATH": path, "PYTHONPATH": source, "WATTSCRIBE_GRAPH_CACHE": str(cache), "COLUMNS": "120"}
 
 
 def compare(block: Block, shown: list[str], printed: str) -> None:

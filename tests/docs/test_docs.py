@@ -24,6 +24,8 @@ else:
 
 pytestmark = pytest.mark.timeout(900)
 ALL = [block for page in pages() for block in blocks(page)]
+HIDDEN = re.compile(r"(?m)^(\$ |pip |make |wattscribe (?!\w+: ))")
+"""A command in a block of output."""
 OPTION = re.compile(r"(?<=\s)--[a-z][a-z0-9-]*")
 
 
@@ -37,6 +39,8 @@ def test_every_block_is_run_or_says_why_not() -> None:
             assert block.file or block.reason, f"{block}: name its file (<!-- file: … -->) or say why it is not used"
         for name in block.given:
             assert name in FILES or name in RUNS, f"{block}: nothing makes {name}"
+        if block.language == "text" and block.reason is None:
+            assert not HIDDEN.search(block.text), f"{block}: a command, so ```console or ```sh"
         if block.language == "console":
             assert block.text.startswith("$ "), f"{block}: a console begins with a command"
     for page in pages():
