@@ -171,7 +171,7 @@ def _decoded(open_: Open, where: object, part: Part) -> tuple[int, Iterator[Audi
 
 def _at_16_khz(open_: Open, where: object, part: Part) -> Iterator[NDArray[np.float64]]:
     """The part's samples before they are scaled. Raises InputError, also when there are none."""
-    given = heard = 0
+    given = taken = 0
 
     def counted(blocks: Iterator[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
         nonlocal given
@@ -182,7 +182,7 @@ def _at_16_khz(open_: Open, where: object, part: Part) -> Iterator[NDArray[np.fl
     with open_() as sound:
         blocks = counted(mono_blocks(sound, where, part, dtype="float64"))
         for block in at_16_khz(blocks, sound.samplerate, dtype="float64"):
-            heard += len(block)
+            taken += len(block)
             yield block if sound.samplerate == SAMPLE_RATE_HZ else np.round(block * GRID) / GRID
-    if heard == 0:
+    if taken == 0:
         raise InputError("holds 0 samples at 16 kHz" if given else "holds 0 samples", where=where)

@@ -1,4 +1,4 @@
-"""A corpus as it is heard: joined into long recordings, in a room, in noise — in this order, each step deterministic.
+"""A corpus under a condition: joined into long recordings, in a room, in noise — in this order, each step deterministic.
 
 All chance comes from (seed, utterance id): the same row is the same samples on any machine. The ratio asked for is not part
 of it, so an utterance meets the same stretch of noise at 20 dB and at 0 dB.
@@ -53,7 +53,7 @@ def conditioned(corpus: Corpus, condition: Condition) -> Corpus:
 
 
 class ConditionedCorpus:
-    """A corpus heard in a room, in noise, or both."""
+    """A corpus in a room, in noise, or both."""
 
     def __init__(self, corpus: Corpus, condition: Condition) -> None:
         self.name = corpus.name

@@ -1,6 +1,6 @@
 """Speech in lhotse's manifests (`.jsonl`, `.jsonl.gz`, or a JSON array): cuts, or supervisions with their recordings.
 
-Fields: lhotse's to_dict of MonoCut, MultiCut, SupervisionSegment and Recording. A cut with one supervision is heard whole, as
+Fields: lhotse's to_dict of MonoCut, MultiCut, SupervisionSegment and Recording. A cut with one supervision is one utterance, as
 icefall does; of one with several each supervision is an utterance. Only sources of type `file` are read: commands are not run.
 """
 
@@ -34,7 +34,7 @@ def lhotse_kind(path: Path) -> str | None:
 
 
 def lhotse_lists(folder: Path) -> list[Path]:
-    """The lists of a folder that can be heard: its cuts, or else its supervisions."""
+    """The lists of a folder that can be read: its cuts, or else its supervisions."""
     files = [path for path in sorted(folder.iterdir()) if path.name.endswith(SUFFIXES) and path.is_file()]
     for kind in (CUTS, SUPERVISIONS):
         lists = [path for path in files if kind in path.name and lhotse_kind(path) == kind]
@@ -53,8 +53,8 @@ def lhotse_lines(path: Path) -> Iterator[Line]:
         if isinstance(value, BadEntryError):
             yield place, value
             continue
-        heard = _of_cut(value) if kind == CUTS else [(value, value, recordings.get(text_of(value, "recording_id")))]
-        for part, supervision, recording in heard:
+        cuts = _of_cut(value) if kind == CUTS else [(value, value, recordings.get(text_of(value, "recording_id")))]
+        for part, supervision, recording in cuts:
             try:
                 yield place, _entry(part, supervision, recording, path.parent)
             except BadEntryError as bad:
@@ -62,7 +62,7 @@ def lhotse_lines(path: Path) -> Iterator[Line]:
 
 
 def _of_cut(cut: Object) -> list[tuple[Object, Object, Object | None]]:
-    """(what is heard, its supervision, the recording): the whole cut, or each of its supervisions."""
+    """(what is transcribed, its supervision, the recording): the whole cut, or each of its supervisions."""
     listed = cut.get("supervisions")
     supervisions = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
     recording = cut.get("recording") if isinstance(cut.get("recording"), dict) else None

@@ -36,7 +36,7 @@ class Rooms:
                 raise InputError("this impulse response is silent", where=file, fix="Remove it")
 
     def convolve(self, speech: Samples, draws: Draws) -> tuple[Samples, str]:
-        """Speech as heard in the drawn room, and the response's file name."""
+        """Speech convolved with the drawn room's response, and the response's file name."""
         index = draws.below(len(self.files))
         return reverberate(speech, self.responses[index]), self.files[index].name
 

@@ -46,7 +46,7 @@ class Rates:
 def counted(
     workload: Workload, counts: Counts, audio_s: float, *, words: int | None = None, decoding: Decoding | None = None
 ) -> Rates:
-    """Rates of a real decode: its counts over the seconds of audio heard. Raises InputError without audio."""
+    """Rates of a real decode: its counts over the seconds of audio decoded. Raises InputError without audio."""
     if not audio_s > 0:
         raise InputError(f"rates need audio, {audio_s:g} s were given", fix="Decode at least one utterance")
     pairs = {

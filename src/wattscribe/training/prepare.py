@@ -209,7 +209,7 @@ def hear_unlabelled(speech: Speech, files: Sequence[Path], teacher: Teacher, say
         if items:
             _write_teacher(path, outputs)
             write_utterances(folder, number, items)
-        say(f"heard by the teacher: {min(start + UTTERANCES_PER_SHARD, len(files))} of {len(files)} recordings")
+        say(f"decoded by the teacher: {min(start + UTTERANCES_PER_SHARD, len(files))} of {len(files)} recordings")
 
 
 def teach_shards(speech: Speech, teacher: Teacher, say: Say) -> None:
@@ -217,7 +217,7 @@ def teach_shards(speech: Speech, teacher: Teacher, say: Say) -> None:
     for shard in shards(speech.folder / "train")[: speech.taught_shards]:
         if not shard.path.with_suffix(".teacher.npy").exists():
             _write_teacher(shard.path, [teacher.teach(shard.audio(item)).encoder_out for item in shard.utterances])
-            say(f"heard by the teacher: {shard.path.stem}")
+            say(f"decoded by the teacher: {shard.path.stem}")
 
 
 def _write_teacher(path: Path, outputs: Sequence[np.ndarray]) -> None:
