@@ -105,11 +105,11 @@ def _compress_lines() -> Iterator[Stated]:
         "token delay, mean, s",
         "librispeech + ljspeech:",
     ):
-        for file, indent in (("README.md", ""), ("docs/compress.md", "    ")):
-            where = rf"(?m)^{indent}({re.escape(beginning)}.*)$"
+        for file in ("README.md", "docs/compress.md"):
+            where = rf"(?m)^({re.escape(beginning)}.*)$"
             yield Stated(file=file, where=where, result=FIGURES, key=f"zipformer/={beginning}")
     for beginning in ("size, MB", "peak memory, MB", "token delay, p90, s"):
-        where = rf"(?m)^    ({re.escape(beginning)}.*)$"
+        where = rf"(?m)^({re.escape(beginning)}.*)$"
         yield Stated(file="docs/compress.md", where=where, result=FIGURES, key=f"zipformer/={beginning}")
 
 

@@ -1,4 +1,4 @@
-"""One exception tree: every message says what was wrong, where, and how to mend it."""
+"""One exception tree: every message says what was wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ENDLESS = re.compile(r"(\S{200})\S{4000,}(\S{50})")
 
 
 def shortened(text: str) -> str:
-    """The text with every word that is longer than any path, a number of 5,000 digits for instance, told by its ends."""
+    """The text with every word that is longer than any path, a number of 5,000 digits for instance, reduced to its ends."""
     return _ENDLESS.sub(r"\1…\2", text)
 
 
@@ -22,7 +22,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str | None:
 
 
 class WattscribeError(Exception):
-    """Base of every error a user can mend; the command line prints it as one line and exits with `exit_code`."""
+    """Base of every error a user can fix; the command line prints it as one line and exits with `exit_code`."""
 
     exit_code = 1
 
@@ -74,4 +74,4 @@ class ModelError(WattscribeError):
 
 
 class TrainingError(WattscribeError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""

@@ -130,7 +130,7 @@ def test_seeds_and_utterances_differ_but_ratios_share_their_noise(chapter: Calla
     first, second = good(corpus)
 
     def noise_of(seed: int, ratio_db: float, item: Utterance) -> np.ndarray:
-        heard = noisy(corpus, noise="white", snr_db=ratio_db, seed=seed).hear(item)
+        heard = noisy(corpus, noise="white", snr_db=ratio_db, seed=seed).apply(item)
         assert heard.noise_gain is not None
         return (heard.samples / heard.scale - corpus.audio(item))[:8000] / heard.noise_gain
 
@@ -149,7 +149,7 @@ def test_the_bundled_speech_is_heard_at_the_ratio_asked(tmp_path: Path, noise: s
     heard = noisy(corpus, noise=str(tmp_path) if noise == "folder" else noise, snr_db=ratio_db)
     scaled = 0
     for item in good(corpus)[::7]:
-        result = heard.hear(item)
+        result = heard.apply(item)
         speech = result.scale * corpus.audio(item).astype(np.float64)
         assert len(result.samples) == len(speech)
         assert snr_db(speech, result.samples - speech) == pytest.approx(ratio_db, abs=0.01)
@@ -209,7 +209,7 @@ def test_timing_level_and_length_are_kept_in_a_room(chapter: Callable[..., Path]
     heard = noisy(corpus, rir=str(rir))
     rooms = set()
     for item in good(corpus):
-        dry, result = corpus.audio(item).astype(np.float64), heard.hear(item)
+        dry, result = corpus.audio(item).astype(np.float64), heard.apply(item)
         assert result.samples.shape == dry.shape
         mask = active_mask(dry)
         assert power(result.samples / result.scale, mask) == pytest.approx(power(dry, mask), rel=1e-4)
@@ -231,7 +231,7 @@ def test_noise_after_the_room_is_at_the_ratio_over_the_speech_as_heard(chapter: 
     corpus = open_corpus(str(chapter(NAMES)))
     both, room = noisy(corpus, rir=str(rir), noise="pink", snr_db=3.0), noisy(corpus, rir=str(rir))
     for item in good(corpus):
-        mixed, wet = both.hear(item), room.hear(item)
+        mixed, wet = both.apply(item), room.apply(item)
         speech = wet.samples.astype(np.float64) / wet.scale * mixed.scale
         assert mixed.room == wet.room
         assert snr_db(speech, mixed.samples - speech) == pytest.approx(3.0, abs=0.01)
@@ -246,7 +246,7 @@ def test_bad_impulse_responses(tmp_path: Path) -> None:
     for folder, reason in (
         ("none", "no impulse responses"),
         ("mute", "silent"),
-        ("torn", r"a.flac: .*Mend it or take it out of the folder"),
+        ("torn", r"a.flac: .*Repair it or take it out of the folder"),
     ):
         with pytest.raises(InputError, match=reason):
             conditioned(open_corpus("bundled"), Condition(rir=str(tmp_path / folder)))
@@ -345,7 +345,7 @@ def test_long_form_in_a_room_in_noise(chapter: Callable[..., Path], rir: Path) -
     corpus = open_corpus(str(chapter(NAMES)))
     heard = noisy(corpus, longform_s=60.0, rir=str(rir), noise="white", snr_db=12.0)
     assert [item.id for item in good(heard)] == ["11-1-0000..11-1-0003", "12-1-0000..12-1-0003"]
-    result = heard.hear(good(heard)[0])
+    result = heard.apply(good(heard)[0])
     assert result.room is not None
     assert result.noise == "white"
     assert len(result.samples) == round((good(heard)[0].duration_s or 0) * 16_000)
@@ -358,7 +358,7 @@ def test_real_speech_in_real_noise(shared: Path, folder: str) -> None:
     heard = noisy(corpus, noise=str(shared / "noise" / folder), snr_db=5.0)
     files = set()
     for item in good(corpus)[::3]:
-        result = heard.hear(item)
+        result = heard.apply(item)
         speech = result.scale * corpus.audio(item).astype(np.float64)
         assert snr_db(speech, result.samples - speech) == pytest.approx(5.0, abs=0.01)
         assert np.abs(result.samples).max() <= 1.0
@@ -372,7 +372,7 @@ def test_real_speech_in_real_rooms(shared: Path) -> None:
     heard = noisy(corpus, rir=str(shared / "rir"))
     rooms = set()
     for item in good(corpus)[::5]:
-        result, dry = heard.hear(item), corpus.audio(item).astype(np.float64)
+        result, dry = heard.apply(item), corpus.audio(item).astype(np.float64)
         size = 2 * len(dry)
         spectrum = np.fft.rfft(dry, size)
         estimate = np.fft.rfft(result.samples, size) * spectrum.conj() / (np.abs(spectrum) ** 2 + 1e-2)

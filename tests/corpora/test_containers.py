@@ -249,7 +249,7 @@ def test_linked_noise_is_heard_and_a_lost_link_told(tmp_path: Path) -> None:
     (tmp_path / "near" / "loop").symlink_to(tmp_path / "near")
     assert [path.name for path in find_audio(tmp_path / "near")] == ["fan.wav", "rain.wav"]
     (tmp_path / "near" / "gone").symlink_to(tmp_path / "unplugged")
-    with pytest.raises(InputError, match=r"gone: the link leads nowhere. Mend or remove it"):
+    with pytest.raises(InputError, match=r"gone: the link leads nowhere. Repair or remove it"):
         open_noise(str(tmp_path / "near"))
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import io
+import re
 import socket
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import soundfile
@@ -22,7 +26,8 @@ from wattscribe.corpora import get as get_module
 from wattscribe.corpora import open_corpus
 from wattscribe.corpora.download import ATTEMPTS, fetch
 from wattscribe.corpora.get import get
-from wattscribe.corpora.unpack import Limits, unpack
+from wattscribe.corpora.noise import open_noise
+from wattscribe.corpora.unpack import Limits, unpack, unpack_zip
 from wattscribe.errors import InputError
 
 TEXTS = {
@@ -95,10 +100,10 @@ def serve() -> Iterator[Callable[..., Site]]:
         server.server_close()
 
 
-def archive(members: dict[str, bytes | tarfile.TarInfo]) -> bytes:
-    """A .tar.gz of files, or of members made by hand."""
+def archive(members: Mapping[str, bytes | tarfile.TarInfo], packed: Literal["gz", "bz2"] = "gz") -> bytes:
+    """A .tar.gz or .tar.bz2 of files, or of members made by hand."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+    with tarfile.open(fileobj=out, mode="w:gz" if packed == "gz" else "w:bz2") as tar:
         for name, content in members.items():
             if isinstance(content, tarfile.TarInfo):
                 tar.addfile(content, io.BytesIO(b"\0" * content.size))
@@ -135,7 +140,7 @@ def test_a_set_is_downloaded_checked_unpacked_and_opened(serve: Callable[..., Si
         "librispeech:test-clean",
         tmp_path,
         mirror=site.address + "/",
-        md5=md5(body),
+        checksum=md5(body),
         progress=lambda held, total: seen.append((held, total)),
     )
     assert folder == tmp_path / "LibriSpeech" / "test-clean"
@@ -146,7 +151,7 @@ def test_a_set_is_downloaded_checked_unpacked_and_opened(serve: Callable[..., Si
     assert (tmp_path / "LibriSpeech" / "SPEAKERS.TXT").is_file()
     assert seen[-1] == (len(body), len(body))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LibriSpeech"]
-    get("librispeech:test-clean", tmp_path, mirror=site.address, md5=md5(body))
+    get("librispeech:test-clean", tmp_path, mirror=site.address, checksum=md5(body))
     assert len(site.requests) == 1
 
 
@@ -154,7 +159,7 @@ def test_an_interrupted_download_goes_on_at_the_right_byte(serve: Callable[..., 
     body = librispeech()
     middle = len(body) // 2
     site = serve(body, break_at=[middle])
-    target = fetch(f"{site.address}/a.tar.gz", tmp_path / "a.tar.gz", md5=md5(body), pause=lambda seconds: None)
+    target = fetch(f"{site.address}/a.tar.gz", tmp_path / "a.tar.gz", checksum=md5(body), pause=lambda seconds: None)
     assert site.requests == [None, f"bytes={middle}-"]
     assert target.read_bytes() == body
     assert not (tmp_path / "a.tar.gz.part").exists()
@@ -164,7 +169,7 @@ def test_a_killed_download_is_resumed_by_the_next_run(serve: Callable[..., Site]
     body = librispeech()
     (tmp_path / "a.tar.gz.part").write_bytes(body[:1000])
     site = serve(body)
-    fetch(f"{site.address}/a.tar.gz", tmp_path / "a.tar.gz", md5=md5(body))
+    fetch(f"{site.address}/a.tar.gz", tmp_path / "a.tar.gz", checksum=md5(body))
     assert site.requests == ["bytes=1000-"]
     assert (tmp_path / "a.tar.gz").read_bytes() == body
 
@@ -173,7 +178,7 @@ def test_a_complete_part_is_only_checked(serve: Callable[..., Site], tmp_path: P
     body = librispeech()
     (tmp_path / "a.part").write_bytes(body)
     site = serve(body)
-    assert fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body)).read_bytes() == body
+    assert fetch(f"{site.address}/a", tmp_path / "a", checksum=md5(body)).read_bytes() == body
     assert site.requests == [f"bytes={len(body)}-"]
 
 
@@ -181,14 +186,16 @@ def test_a_part_longer_than_the_file_is_thrown_away(serve: Callable[..., Site], 
     body = librispeech()
     (tmp_path / "a.part").write_bytes(body + b"more")
     site = serve(body)
-    assert fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body), pause=lambda seconds: None).read_bytes() == body
+    assert (
+        fetch(f"{site.address}/a", tmp_path / "a", checksum=md5(body), pause=lambda seconds: None).read_bytes() == body
+    )
     assert site.requests == [f"bytes={len(body) + 4}-", None]
 
 
 def test_a_server_without_ranges_starts_anew(serve: Callable[..., Site], tmp_path: Path) -> None:
     body = librispeech()
     site = serve(body, break_at=[len(body) // 3], ranges=False)
-    target = fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body), pause=lambda seconds: None)
+    target = fetch(f"{site.address}/a", tmp_path / "a", checksum=md5(body), pause=lambda seconds: None)
     assert target.read_bytes() == body
     assert site.requests == [None, f"bytes={len(body) // 3}-"]
 
@@ -199,7 +206,7 @@ def test_a_server_that_keeps_breaking_off_is_given_up_and_the_part_stays(
     body = librispeech()
     site = serve(body, break_at=[500] + [0] * 20)
     with pytest.raises(InputError, match=r"broke off after 500 bytes.*Run the same command again"):
-        fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body), pause=lambda seconds: None)
+        fetch(f"{site.address}/a", tmp_path / "a", checksum=md5(body), pause=lambda seconds: None)
     assert (tmp_path / "a.part").read_bytes() == body[:500]
     assert len(site.requests) == 1 + ATTEMPTS
 
@@ -217,7 +224,7 @@ def test_an_answer_with_another_range_is_refused(serve: Callable[..., Site], tmp
     (tmp_path / "a.part").write_bytes(body[:100])
     site = serve(body, shift=7)
     with pytest.raises(InputError, match="another range"):
-        fetch(f"{site.address}/a", tmp_path / "a", md5=md5(body))
+        fetch(f"{site.address}/a", tmp_path / "a", checksum=md5(body))
     assert (tmp_path / "a.part").read_bytes() == body[:100]
 
 
@@ -225,15 +232,15 @@ def test_an_answer_with_another_range_is_refused(serve: Callable[..., Site], tmp
 def test_refusals_are_told(serve: Callable[..., Site], tmp_path: Path, status: int, requests: int) -> None:
     site = serve(b"x", status=status)
     with pytest.raises(InputError, match=str(status)):
-        fetch(f"{site.address}/a", tmp_path / "a", md5=md5(b"x"), pause=lambda seconds: None)
+        fetch(f"{site.address}/a", tmp_path / "a", checksum=md5(b"x"), pause=lambda seconds: None)
     assert len(site.requests) == requests
 
 
 def test_no_server_and_no_http(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="broke off after 0 bytes"):
-        fetch("http://127.0.0.1:9/a", tmp_path / "a", md5="", pause=lambda seconds: None)
+        fetch("http://127.0.0.1:9/a", tmp_path / "a", checksum="0" * 32, pause=lambda seconds: None)
     with pytest.raises(InputError, match="not an http"):
-        fetch("file:///etc/hostname", tmp_path / "a", md5="")
+        fetch("file:///etc/hostname", tmp_path / "a", checksum="0" * 32)
 
 
 def special(name: str, kind: bytes, link: str = "", size: int = 0) -> tarfile.TarInfo:
@@ -289,7 +296,7 @@ def test_a_malicious_set_leaves_no_folder(serve: Callable[..., Site], tmp_path: 
     site = serve(body)
     out = tmp_path / "data"
     with pytest.raises(InputError, match="outside"):
-        get("librispeech:test-clean", out, mirror=site.address, md5=md5(body))
+        get("librispeech:test-clean", out, mirror=site.address, checksum=md5(body))
     assert [path.name for path in out.iterdir()] == ["test-clean.tar.gz"]
     assert not (tmp_path / "escaped").exists()
 
@@ -306,7 +313,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, cut: float) -> None:
 def test_an_archive_of_another_set_is_refused(serve: Callable[..., Site], tmp_path: Path) -> None:
     body = librispeech("dev-other")
     with pytest.raises(InputError, match="holds no LibriSpeech/test-clean"):
-        get("librispeech:test-clean", tmp_path, mirror=serve(body).address, md5=md5(body))
+        get("librispeech:test-clean", tmp_path, mirror=serve(body).address, checksum=md5(body))
     assert not (tmp_path / "LibriSpeech").exists()
 
 
@@ -314,12 +321,80 @@ def test_the_command_prints_the_folder(
     serve: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     body = librispeech("dev-other")
-    monkeypatch.setattr(get_module, "MD5", {"dev-other": md5(body)})
+    offer = dataclasses.replace(get_module.OFFERS["librispeech:dev-other"], checksum=md5(body))
+    monkeypatch.setattr(get_module, "OFFERS", {"librispeech:dev-other": offer})
     command = ["data", "get", "librispeech:dev-other", "--out", str(tmp_path), "--mirror", serve(body).address]
     assert main(command) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "LibriSpeech" / "dev-other")
     assert main(["data", "get", "librispeech:train-clean-100"]) == 2
     assert "librispeech:dev-other" in capsys.readouterr().err
+
+
+MODEL, NOISE = "model:zipformer-gigaspeech-3.3m", "noise:kitchen"
+
+
+def test_a_model_is_fetched_by_its_sha256(serve: Callable[..., Site], tmp_path: Path) -> None:
+    offer = get_module.OFFERS[MODEL]
+    body = archive({f"{offer.inside}/{name}": name.encode() for name in ("encoder.onnx", "test_wavs/0.wav")}, "bz2")
+    site = serve(body)
+    with pytest.raises(InputError, match="wrong checksum"):
+        get(MODEL, tmp_path, mirror=site.address)
+    folder = get(MODEL, tmp_path, mirror=site.address, checksum=hashlib.sha256(body).hexdigest())
+    assert folder == tmp_path / "models" / "zipformer-gigaspeech-3.3m"
+    assert (folder / "encoder.onnx").read_bytes() == b"encoder.onnx"
+    assert (folder / "test_wavs" / "0.wav").is_file()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as held:
+        for name, content in members.items():
+            held.writestr(name, content)
+    return out.getvalue()
+
+
+def test_noise_is_one_channel_that_bench_takes(serve: Callable[..., Site], tmp_path: Path) -> None:
+    sound = io.BytesIO()
+    soundfile.write(sound, tone(2.0), 16_000, format="WAV")
+    body = zipped({f"DKITCHEN/ch{number:02}.wav": sound.getvalue() for number in range(1, 17)})
+    folder = get(NOISE, tmp_path, mirror=serve(body).address, checksum=md5(body))
+    assert [path.name for path in folder.iterdir()] == ["ch01.wav"]
+    assert [path.name for path in tmp_path.iterdir()] == ["noise"]
+    assert open_noise(str(folder)) is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (zipped({"DKITCHEN/ch02.wav": b"x"}), "0 files are called"),
+        (zipped({"a/ch01.wav": b"x", "b/ch01.wav": b"x"}), "2 files are called"),
+        (zipped({"a/ch01.wav": b"x" * 2000}), "too large"),
+        (zipped({"a/ch01.wav": b"x" * 500})[:-30], "damaged"),
+        (b"no zip", "damaged"),
+    ],
+)
+def test_other_zips_are_refused(tmp_path: Path, body: bytes, reason: str) -> None:
+    source = tmp_path / "a.zip"
+    source.write_bytes(body)
+    with pytest.raises(InputError, match=reason):
+        unpack_zip(source, tmp_path / "in", names=("ch01.wav",), limits=Limits(file_bytes=1000))
+
+
+def test_a_damaged_bz2_is_refused(tmp_path: Path) -> None:
+    for number, cut in enumerate((b"no archive", archive({"a": b"x" * 5000}, "bz2")[:60])):
+        source = tmp_path / f"{number}.tar.bz2"
+        source.write_bytes(cut)
+        (tmp_path / str(number)).mkdir()
+        with pytest.raises(InputError, match="damaged"):
+            unpack(source, tmp_path / str(number))
+
+
+def test_every_offer_states_a_checksum_and_a_place_of_its_own() -> None:
+    offers = get_module.OFFERS.values()
+    assert all(re.fullmatch("[0-9a-f]{32}|[0-9a-f]{64}", offer.checksum) for offer in offers)
+    for what in ("folder", "checksum"):
+        assert len({getattr(offer, what) for offer in offers}) == len(offers)
+    assert all(offer.address.startswith("https://") and bool(offer.inside) != bool(offer.only) for offer in offers)
 
 
 @pytest.fixture
@@ -362,7 +437,7 @@ def answering() -> Iterator[Callable[[bytes], str]]:
 )
 def test_malformed_headers_are_one_line(answering: Callable[[bytes], str], tmp_path: Path, head: bytes) -> None:
     with pytest.raises(InputError) as refused:
-        fetch(answering(head), tmp_path / "x.tar.gz", md5="0" * 32, pause=lambda _: None)
+        fetch(answering(head), tmp_path / "x.tar.gz", checksum="0" * 32, pause=lambda _: None)
     assert "\n" not in str(refused.value)
 
 
@@ -372,5 +447,5 @@ def test_more_than_a_set_can_have_is_not_downloaded(
 ) -> None:
     url = answering(b"HTTP/1.1 200 OK\r\n" + stated + b"Connection: close\r\n\r\n" + b"x" * 1000)
     with pytest.raises(InputError, match="more than the 999 bytes"):
-        fetch(url, tmp_path / "x.tar.gz", md5="0" * 32, largest_bytes=999, pause=lambda _: None)
+        fetch(url, tmp_path / "x.tar.gz", checksum="0" * 32, largest_bytes=999, pause=lambda _: None)
     assert not list(tmp_path.iterdir())

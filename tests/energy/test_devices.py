@@ -84,7 +84,7 @@ def test_a_device_that_would_pass_its_limit_is_slowed_down() -> None:
     assert unlimited.total_w.value / unlimited.busy > 20, "as the profile was before: 24 W in a mode of 7"
     assert held.total_w.value / held.busy == pytest.approx(7.0, abs=0.1)
     assert held.busy > unlimited.busy
-    with pytest.raises(InputError, match="limit must lie above idle"):
+    with pytest.raises(InputError, match="limit must be above idle"):
         parse({**device_data(), "limit": constant(1e-6, "W")}, where=Path("mine.toml"))
 
 

@@ -97,7 +97,7 @@ def test_a_decoder_takes_its_hypotheses_in_one_call_per_token() -> None:
     [
         ({"beam": 0}, "`beam` must be above 0"),
         ({"chunk_ms": 0}, "`chunk_ms` must be above 0"),
-        ({"tokens_per_s": -1}, "`tokens_per_s` must lie between 0 and"),
+        ({"tokens_per_s": -1}, "`tokens_per_s` must be between 0 and"),
         ({"frames_per_s": -5}, "`frames_per_s` must be above 0"),
     ],
 )

@@ -147,7 +147,7 @@ WRONG = {
     "width = 16|width = 16\nmels = 40": "model.encoder.mels = 40: speech has 80 bands. Give 80",
     "width = 16|width = 16\ndropout = 3": "model.encoder.dropout = 3.0. Give a number from 0 to 1",
     "layers = 2\n|layers = 0\n": "encoder.layers = 0. Give 1 to 1024",
-    "[model]|[model]\npreset = \"reference\"": "model.preset = 'reference' stands beside model.encoder, model.joiner",
+    "[model]|[model]\npreset = \"reference\"": "model.preset = 'reference' conflicts with model.encoder, model.joiner",
     "batch_s = 20.0|batch_s = nan": "training.batch_s = nan. Give a number above 0",
     "batch_s = 20.0|batch_s = 0": "training.batch_s = 0.0. Give a number above 0",
     "batch_s = 20.0|batch_s = \"twenty\"": "training.batch_s = 'twenty'. Give a number above 0",

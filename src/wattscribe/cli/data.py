@@ -1,4 +1,4 @@
-"""`wattscribe data get librispeech:test-clean`: download a LibriSpeech set, resumable and checked."""
+"""`wattscribe data get librispeech:test-clean`: download speech, noise or a model, resumable and checked."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from wattscribe.corpora.get import BASE_URL
 from wattscribe.terminal import console
 
-app = cyclopts.App(name="wattscribe data", help="Download speech to measure with.")
+app = cyclopts.App(name="wattscribe data", help="Download speech, noise and a model to measure with.")
 
 Switch = Annotated[bool, Parameter(negative=())]
 
@@ -22,21 +21,22 @@ def get(
     /,
     *,
     out: Annotated[Path, Parameter(["--out", "-o"])] = Path("data"),
-    mirror: str = BASE_URL,
+    mirror: str | None = None,
     keep_archive: Switch = False,
 ) -> None:
-    """Download a LibriSpeech set, check it, unpack it and print the folder for `--data`.
+    """Download speech, noise or a model, check it, unpack it and print its folder.
 
     Parameters
     ----------
     name
-        librispeech:dev-clean, librispeech:dev-other, librispeech:test-clean or librispeech:test-other (0.3 GB each).
+        librispeech: and dev-clean, dev-other, test-clean or test-other (0.3 GB each); noise: and kitchen, living-room, office,
+        cafeteria, traffic or car (0.1 GB each); model:zipformer-gigaspeech-3.3m (18 MB).
     out
-        Where the folder LibriSpeech is made. An interrupted download lies here as .part and is resumed.
+        Where the folders LibriSpeech, noise and models are made. An interrupted download lies here as .part and is resumed.
     mirror
         Address of the folder that holds the archives, for instance https://us.openslr.org/resources/12
     keep_archive
-        Keep the .tar.gz after unpacking.
+        Keep the archive after unpacking.
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wattscribe.containers import chained, mpeg, riff
 from wattscribe.containers.media import MEDIA, MEDIA_FORMAT, SLACK_S, Sound, media
-from wattscribe.containers.mended import AGAIN, Bytes, Mend, Mended
+from wattscribe.containers.repair import AGAIN, Bytes, Repair, RepairedFile
 from wattscribe.containers.sphere import MAGIC, readable_sphere
 from wattscribe.errors import InputError
 
@@ -63,14 +63,14 @@ def opened(path: str | Path) -> Iterator[Sound]:
 
     Raises InputError unless there is a file with bytes in it that is whole and that a decoder takes.
     """
-    found = _checked(path)
+    status = _checked(path)
     name = os.fsencode(path)
-    mend = _mend_of(name, found.st_ino, found.st_size, found.st_mtime_ns)
-    if not isinstance(mend, Mend):
-        with media(path, path) if mend else _sound_file(name, path) as sound:
+    repair = _repair_of(name, status.st_ino, status.st_size, status.st_mtime_ns)
+    if not isinstance(repair, Repair):
+        with media(path, path) if repair else _sound_file(name, path) as sound:
             yield sound
         return
-    with _mapped(name) as data, _sound_file(Mended(data, mend), path) as sound:
+    with _mapped(name) as data, _sound_file(RepairedFile(data, repair), path) as sound:
         yield sound
 
 
@@ -81,13 +81,13 @@ def decoding(data: bytes, where: object) -> Iterator[Sound]:
         with media(io.BytesIO(data), where) as sound:
             yield sound
         return
-    mend = readable(data, where)
-    with _sound_file(io.BytesIO(data) if mend is None else Mended(data, mend), where) as sound:
+    repair = readable(data, where)
+    with _sound_file(io.BytesIO(data) if repair is None else RepairedFile(data, repair), where) as sound:
         yield sound
 
 
 @lru_cache(maxsize=256)
-def _mend_of(name: bytes, _inode: int, _size: int, _changed_ns: int) -> Mend | bool | None:
+def _repair_of(name: bytes, _inode: int, _size: int, _changed_ns: int) -> Repair | bool | None:
     """`readable` for a file, remembered: a recording is opened once per segment. True: it is for PyAV."""
     path = os.fsdecode(name)
     with _mapped(name) as data:
@@ -102,17 +102,17 @@ def _mapped(name: bytes) -> Iterator[Bytes]:
 
 def _checked(path: str | Path) -> os.stat_result:
     try:
-        found = Path(path).stat()
-        _check_kind(stat.S_IFMT(found.st_mode), path)
+        status = Path(path).stat()
+        _check_kind(stat.S_IFMT(status.st_mode), path)
         with Path(path).open("rb"):
             pass
     except FileNotFoundError:
         raise InputError("there is no such file", where=path, fix="Give an audio file, or - for raw PCM") from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path, fix="Copy it to where it can be") from None
-    if found.st_size == 0:
+    if status.st_size == 0:
         raise InputError("the file is empty (0 bytes)", where=path, fix=AGAIN)
-    return found
+    return status
 
 
 @contextlib.contextmanager
@@ -174,7 +174,7 @@ def _adts_bytes(head: Bytes) -> int:
     return length if length > 7 else 0
 
 
-def readable(data: Bytes, where: object) -> Mend | None:
+def readable(data: Bytes, where: object) -> Repair | None:
     """What the decoder should read in place of these bytes; None: the bytes as they are.
 
     Raises InputError when they end before their own header, page or last frame says, or are in a coding no decoder here has.

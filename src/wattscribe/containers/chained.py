@@ -1,4 +1,4 @@
-"""Streams one behind the other in one file, of which libsndfile hears the first and says nothing of the others.
+"""Streams one behind the other in one file, of which libsndfile reads the first and does not mention the others.
 
 Ogg calls them chained (RFC 3533, section 4), as recorders of radio write them, one per song; FLAC files are so when they were
 joined with `cat`. They may differ in rate and channels, so they are refused rather than read as one.
@@ -6,7 +6,7 @@ joined with `cat`. They may differ in rate and channels, so they are refused rat
 
 from __future__ import annotations
 
-from wattscribe.containers.mended import AGAIN, Bytes
+from wattscribe.containers.repair import AGAIN, Bytes
 from wattscribe.errors import InputError
 
 _OGG_HEADER_BYTES = 27
@@ -55,7 +55,7 @@ def _page_bytes(data: Bytes, at: int) -> int | None:
 
 def _second(at: int, where: object) -> InputError:
     return InputError(
-        f"holds a second stream from byte {at} on, of which nothing would be heard",
+        f"holds a second stream from byte {at} on, of which nothing would be read",
         where=where,
         fix="Split it there, or join its streams into one: ffmpeg -i FILE JOINED.flac",
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.containers.mended import AGAIN
+from wattscribe.containers.repair import AGAIN
 from wattscribe.errors import InputError, MissingExtraError
 
 MEDIA = ("M4A", "WebM", "AAC", "WMA", "AMR")

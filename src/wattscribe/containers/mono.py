@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wattscribe import containers
 from wattscribe.containers.media import Sound
-from wattscribe.containers.mended import AGAIN
+from wattscribe.containers.repair import AGAIN
 from wattscribe.errors import InputError
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -30,7 +30,7 @@ they stand against each other: one was recorded with its poles exchanged. Our ow
 
 
 class Part(NamedTuple):
-    """What of a recording is heard."""
+    """What of a recording is read."""
 
     start_s: float = 0.0
     duration_s: float | None = None
@@ -39,7 +39,7 @@ class Part(NamedTuple):
     overshoot_s: float = 0.0
     """How far the part may reach beyond the recording's end."""
     limit_s: float = math.inf
-    """Of what is longer nothing is heard."""
+    """A longer one is not read at all."""
 
 
 WHOLE = Part()
@@ -65,32 +65,32 @@ def mono_blocks(
     if promised > part.limit_s * rate_hz and part.duration_s is None:
         raise _too_long(part, where)
     first, count = _frames(part, sound)
-    heard, alone, together = 0, 0.0, 0.0
+    taken, alone, together = 0, 0.0, 0.0
     try:
         if first and sound.seek(min(first, _end(part, sound))) < first:
             raise _beyond(part, promised / rate_hz, where)
         while len(
-            block := sound.read(_next(sound, block_s, None if count is None else count - heard), dtype, always_2d=True)
+            block := sound.read(_next(sound, block_s, None if count is None else count - taken), dtype, always_2d=True)
         ):
-            heard += len(block)
-            if heard > part.limit_s * rate_hz:
+            taken += len(block)
+            if taken > part.limit_s * rate_hz:
                 raise _too_long(part, where)
             block = _chosen(block, part.channel, where)
             mono = np.ascontiguousarray(block.mean(axis=1) if block.shape[1] > 1 else block[:, 0])
             if block.shape[1] > 1:
                 alone += float(np.square(block, dtype=np.float64).mean(axis=1).sum())
                 together += float(np.square(mono, dtype=np.float64).sum()) * block.shape[1]
-            _check_finite(mono, (first + heard - len(mono)) / rate_hz, rate_hz, where)
+            _check_finite(mono, (first + taken - len(mono)) / rate_hz, rate_hz, where)
             yield mono
     except soundfile.LibsndfileError as error:
         reason = containers.reason_of(error)
         raise InputError(
-            f"is truncated or damaged after {(first + heard) / rate_hz:.0f} s ({reason})", where=where, fix=AGAIN
+            f"is truncated or damaged after {(first + taken) / rate_hz:.0f} s ({reason})", where=where, fix=AGAIN
         ) from None
-    held, short = first + heard, count is None or heard < count
+    held, short = first + taken, count is None or taken < count
     if short and held + containers.slack_frames(sound) < promised:
         raise InputError(f"is truncated: {held} of {promised} samples", where=where, fix=AGAIN)
-    if (count is not None and heard < count - part.overshoot_s * rate_hz) or (not heard and first and count != 0):
+    if (count is not None and taken < count - part.overshoot_s * rate_hz) or (not taken and first and count != 0):
         raise _beyond(part, held / rate_hz, where)
     if together < CANCELLED * alone:
         raise _cancelled(alone, together, where)
@@ -104,11 +104,11 @@ def at_16_khz(blocks: Iterator[Samples], rate_hz: int, *, dtype: Literal["float3
         yield from blocks
         return
     resampler = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype=dtype, quality="HQ")
-    heard = False
+    any_audio = False
     for block in blocks:
-        heard = True
+        any_audio = True
         yield resampler.resample_chunk(block)
-    if heard:
+    if any_audio:
         yield resampler.resample_chunk(np.zeros(0, dtype), last=True)
 
 

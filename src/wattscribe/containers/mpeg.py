@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wattscribe.containers.mended import AGAIN, Bytes, Mend
+from wattscribe.containers.repair import AGAIN, Bytes, Repair
 from wattscribe.errors import InputError
 
 _SYNC, _SAME = 0xFFE00000, 0xFFFE0C00
@@ -100,7 +100,7 @@ def walk(data: Bytes) -> Frames | None:
     )
 
 
-def readable_mp3(data: Bytes, where: object) -> Mend | None:
+def readable_mp3(data: Bytes, where: object) -> Repair | None:
     """The audio with a header that names its length; None where it has a true one. Raises InputError when it is cut off."""
     frames = walk(data)
     if frames is None:
@@ -113,7 +113,7 @@ def readable_mp3(data: Bytes, where: object) -> Mend | None:
     if not frames.whole or frames.count == 0:
         raise InputError(f"truncated in the frame behind {frames.count} whole ones", where=where, fix=AGAIN)
     head = with_length(data, frames) if frames.layer == 3 else b""
-    return Mend(head=head, skip=frames.first, end=frames.end)
+    return Repair(head=head, skip=frames.first, end=frames.end)
 
 
 def with_length(data: Bytes, frames: Frames) -> bytes:
@@ -121,13 +121,13 @@ def with_length(data: Bytes, frames: Frames) -> bytes:
     header = int.from_bytes(data[frames.first : frames.first + 4], "big") | _NO_CRC
     side = _side_bytes(header)
     for index in range(1, 15):
-        made = ((header & ~(_PADDING | _BIT_RATE)) | index << 12).to_bytes(4, "big")
-        length = frame_bytes(made) or 0
+        new_header = ((header & ~(_PADDING | _BIT_RATE)) | index << 12).to_bytes(4, "big")
+        length = frame_bytes(new_header) or 0
         if length >= 4 + side + 16:
             break
-    return (made + bytes(side) + b"Xing" + _INFO_FRAMES.to_bytes(4, "big") + frames.count.to_bytes(4, "big")).ljust(
-        length, b"\0"
-    )
+    return (
+        new_header + bytes(side) + b"Xing" + _INFO_FRAMES.to_bytes(4, "big") + frames.count.to_bytes(4, "big")
+    ).ljust(length, b"\0")
 
 
 def _count(data: Bytes, first: int, end: int, pattern: int) -> tuple[int, int]:
@@ -139,10 +139,10 @@ def _count(data: Bytes, first: int, end: int, pattern: int) -> tuple[int, int]:
         header = int.from_bytes(data[at : at + 4], "big")
         length = lengths[header & (_BIT_RATE | _PADDING)] if header & _SAME == stream else None
         if length is None:
-            found = _next(data, behind_id3(data, at), min(end, at + RESYNC_BYTES), pattern)
-            if found is None:
+            resumed = _next(data, behind_id3(data, at), min(end, at + RESYNC_BYTES), pattern)
+            if resumed is None:
                 break
-            at = found
+            at = resumed
             continue
         count += 1
         at += length

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from wattscribe.containers.mended import AGAIN, Bytes, Mend
 from wattscribe.containers.mpeg import behind_id3, without_tags
+from wattscribe.containers.repair import AGAIN, Bytes, Repair
 from wattscribe.errors import InputError
 
 _NEAR_2_31, _NEAR_2_32, _ROUNDED = 1 << 31, 1 << 32, 1 << 16
@@ -18,7 +18,7 @@ _FMT_BYTE_RATE = 8
 _MENDABLE = (1 << 32) - (1 << 17)
 
 
-def readable_wav(data: Bytes, where: object) -> Mend | None:
+def readable_wav(data: Bytes, where: object) -> Repair | None:
     """None where the header is right. A data size that a pipe or a dead recorder left behind is replaced by the true one.
 
     Raises InputError when the file is truncated, or holds over a second behind the samples that is neither chunk nor tag.
@@ -40,7 +40,7 @@ def readable_wav(data: Bytes, where: object) -> Mend | None:
     raise InputError("truncated: the file ends before its samples", where=where, fix=AGAIN)
 
 
-def _samples(data: Bytes, start: int, size: int, byte_rate: int, where: object) -> Mend | None:
+def _samples(data: Bytes, start: int, size: int, byte_rate: int, where: object) -> Repair | None:
     held = len(data) - start
     if _is_unknown(size) or (size == 0 and held > 0 and not _are_chunks(data, start)):
         end = without_tags(data)
@@ -49,7 +49,7 @@ def _samples(data: Bytes, start: int, size: int, byte_rate: int, where: object) 
         order = ">" if data[:4] == b"RIFX" else "<"
         magic = b"RIFF" if data[:4] == b"RF64" else data[:4]
         head = magic + struct.pack(f"{order}I", end - 8) + data[8 : start - 4] + struct.pack(f"{order}I", end - start)
-        return Mend(head=head, skip=start, end=end)
+        return Repair(head=head, skip=start, end=end)
     if size > held:
         raise InputError(f"truncated: {held} of {size} bytes of samples are there", where=where, fix=AGAIN)
     behind = _unexplained(data, start + size)
@@ -57,7 +57,7 @@ def _samples(data: Bytes, start: int, size: int, byte_rate: int, where: object) 
         raise InputError(
             f"the header names {size} bytes of samples, but {behind} more follow: it was not brought up to date",
             where=where,
-            fix="Mend the header, for instance: sox --ignore-length IN.wav OUT.wav",
+            fix="Repair the header, for instance: sox --ignore-length IN.wav OUT.wav",
         )
     return None
 

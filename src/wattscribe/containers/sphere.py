@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from wattscribe.containers.mended import AGAIN, Bytes, Mend
+from wattscribe.containers.repair import AGAIN, Bytes, Repair
 from wattscribe.errors import InputError
 
 MAGIC = b"NIST_1A\n"
@@ -16,7 +16,7 @@ _WAV_CODES = {"pcm": 1, "alaw": 6, "ulaw": 7, "mu-law": 7, "a-law": 6}
 _LONGEST_HEADER = 1 << 16
 
 
-def readable_sphere(data: Bytes, where: object) -> Mend:
+def readable_sphere(data: Bytes, where: object) -> Repair:
     """The samples under a WAV header. Raises InputError when truncated, compressed, or not a SPHERE header."""
     fields, start = _header(data, where)
     coding = fields.get("sample_coding", "pcm").lower()
@@ -40,7 +40,7 @@ def readable_sphere(data: Bytes, where: object) -> Mend:
         f"{order}HHIIHH", _WAV_CODES[coding], channels, rate_hz, rate_hz * channels * width, channels * width, 8 * width
     )
     head = magic + struct.pack(f"{order}I", 36 + size) + b"WAVEfmt " + struct.pack(f"{order}I", 16) + fmt
-    return Mend(head=head + b"data" + struct.pack(f"{order}I", size), skip=start, end=start + size)
+    return Repair(head=head + b"data" + struct.pack(f"{order}I", size), skip=start, end=start + size)
 
 
 def _header(data: Bytes, where: object) -> tuple[dict[str, str], int]:

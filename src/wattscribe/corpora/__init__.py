@@ -1,4 +1,4 @@
-"""Where speech comes from, and what is done to it before it is heard."""
+"""Where speech comes from, and what is done to it before it is transcribed."""
 
 from wattscribe.corpora.audio import read_audio
 from wattscribe.corpora.base import Audio, Corpus

@@ -106,7 +106,7 @@ def duration_of(path: str | Path) -> float:
 
 
 @contextlib.contextmanager
-def mended_by(fix: str) -> Iterator[None]:
+def with_fix(fix: str) -> Iterator[None]:
     """Errors about a recording that is no speech, with what to do about it."""
     try:
         yield
@@ -121,23 +121,23 @@ def find_audio(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         return [folder]
-    found = files_below(folder)
-    for path, reason in found.lost:
-        raise InputError(reason, where=path, fix="Mend or remove it")
-    return [path for path in found.files if path.suffix.lower() in AUDIO_SUFFIXES]
+    files = files_below(folder)
+    for path, reason in files.lost:
+        raise InputError(reason, where=path, fix="Repair or remove it")
+    return [path for path in files.files if path.suffix.lower() in AUDIO_SUFFIXES]
 
 
 def _check_file(path: Path) -> None:
-    """What is said of a corpus's file in its list of rejected entries, in fewer words than to someone who named it."""
+    """The reasons that a corpus's list of rejected entries gives for a file, shorter than those for a file named by the user."""
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError("missing file", where=path) from error
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from error
-    if found.st_size == 0 and stat.S_ISREG(found.st_mode):
+    if status.st_size == 0 and stat.S_ISREG(status.st_mode):
         raise InputError("empty file (0 bytes)", where=path)
 
 
@@ -171,7 +171,7 @@ def _decoded(open_: Open, where: object, part: Part) -> tuple[int, Iterator[Audi
 
 def _at_16_khz(open_: Open, where: object, part: Part) -> Iterator[NDArray[np.float64]]:
     """The part's samples before they are scaled. Raises InputError, also when there are none."""
-    given = heard = 0
+    given = taken = 0
 
     def counted(blocks: Iterator[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
         nonlocal given
@@ -182,7 +182,7 @@ def _at_16_khz(open_: Open, where: object, part: Part) -> Iterator[NDArray[np.fl
     with open_() as sound:
         blocks = counted(mono_blocks(sound, where, part, dtype="float64"))
         for block in at_16_khz(blocks, sound.samplerate, dtype="float64"):
-            heard += len(block)
+            taken += len(block)
             yield block if sound.samplerate == SAMPLE_RATE_HZ else np.round(block * GRID) / GRID
-    if heard == 0:
+    if taken == 0:
         raise InputError("holds 0 samples at 16 kHz" if given else "holds 0 samples", where=where)

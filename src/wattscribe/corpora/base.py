@@ -1,4 +1,4 @@
-"""The seam between speech and everything that hears it."""
+"""The seam between speech and everything that processes it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UNUSABLE = (InputError, MissingExtraError)
 
 
 def unusable(corpus: str, utterance: Utterance, error: InputError | MissingExtraError) -> Rejected:
-    """The utterance with the reason why it cannot be heard; for a missing package, how to get it."""
+    """The utterance with the reason why it cannot be used; for a missing package, how to get it."""
     reason = error.what if isinstance(error, InputError) else f"{error.what}. {error.fix}"
     return Rejected(corpus=corpus, id=utterance.id, reason=reason, where=error.where or utterance.source)
 

@@ -1,4 +1,4 @@
-"""A corpus as it is heard: joined into long recordings, in a room, in noise — in this order, each step deterministic.
+"""A corpus under a condition: joined into long recordings, in a room, in noise — in this order, each step deterministic.
 
 All chance comes from (seed, utterance id): the same row is the same samples on any machine. The ratio asked for is not part
 of it, so an utterance meets the same stretch of noise at 20 dB and at 0 dB.
@@ -25,7 +25,7 @@ from wattscribe.records import Condition, Rejected, Utterance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Heard:
+class Conditioned:
     """The samples a recognizer gets, with what was done to them."""
 
     samples: Audio
@@ -53,7 +53,7 @@ def conditioned(corpus: Corpus, condition: Condition) -> Corpus:
 
 
 class ConditionedCorpus:
-    """A corpus heard in a room, in noise, or both."""
+    """A corpus in a room, in noise, or both."""
 
     def __init__(self, corpus: Corpus, condition: Condition) -> None:
         self.name = corpus.name
@@ -66,22 +66,22 @@ class ConditionedCorpus:
         return iter(self._corpus)
 
     def audio(self, utterance: Utterance) -> Audio:
-        return self.hear(utterance).samples
+        return self.apply(utterance).samples
 
-    def hear(self, utterance: Utterance) -> Heard:
-        """The utterance as heard, with the facts of what was done. Raises InputError on bad or silent speech."""
+    def apply(self, utterance: Utterance) -> Conditioned:
+        """The utterance under the condition, with the facts of what was done. Raises InputError on bad or silent speech."""
         speech = self._corpus.audio(utterance).astype(np.float64)
         if not active_mask(speech).any():
             raise InputError("the speech is silent: there are no active samples", where=utterance.source)
         seed, room = self.condition.seed, None
         if self._rooms is not None:
-            speech, room = self._rooms.hear(speech, Draws(seed, utterance.id, "room"))
+            speech, room = self._rooms.convolve(speech, Draws(seed, utterance.id, "room"))
         if self._noise is None or self.condition.snr_db is None:
             samples, scale = fit(speech)
-            return Heard(samples=samples, scale=scale, room=room)
+            return Conditioned(samples=samples, scale=scale, room=room)
         stretch = self._noise.stretch(Draws(seed, utterance.id, "noise"), active_mask(speech))
         mixture = mix(speech, stretch.samples, self.condition.snr_db)
-        return Heard(
+        return Conditioned(
             samples=mixture.samples,
             scale=mixture.scale,
             room=room,

@@ -24,7 +24,7 @@ TIMEOUT_S = 60.0
 ATTEMPTS = 5
 """Attempts in a row that may bring nothing before the download gives up."""
 
-AGAIN = "Run the same command again: it goes on where it stopped"
+AGAIN = "Run the same command again: it resumes where it stopped"
 LARGEST_BYTES = 1 << 32
 """More than any set that is offered: a server that sends on and on fills no disk."""
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
@@ -34,20 +34,20 @@ def fetch(
     url: str,
     target: Path,
     *,
-    md5: str,
+    checksum: str,
     largest_bytes: int = LARGEST_BYTES,
     progress: Progress = lambda held, total: None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Download `url` to `target`; what has come so far lies in `target` + `.part` and is resumed by an HTTP Range request.
 
-    Returns at once when `target` is there with the right MD5. A server without Range support is asked from the start. Raises
-    InputError on a refused or interrupted download (the part stays), on a wrong checksum and on more than `largest_bytes` (the
-    part is deleted).
+    `checksum` is MD5 or SHA-256 in hexadecimal digits, told apart by its length. Returns at once when `target` is there with the
+    right one. A server without Range support is asked from the start. Raises InputError on a refused or interrupted download
+    (the part stays), on a wrong checksum and on more than `largest_bytes` (the part is deleted).
     """
     if not url.startswith(("http://", "https://")):
         raise InputError("not an http(s) address", where=url)
-    if target.is_file() and md5_of(target) == md5:
+    if target.is_file() and digest_of(target, like=checksum) == checksum:
         return target
     part = target.with_name(target.name + ".part")
     _make_folder(target.parent)
@@ -66,18 +66,18 @@ def fetch(
         if idle >= ATTEMPTS:
             raise InputError(f"the download broke off after {_size(part)} bytes ({reason})", where=url, fix=AGAIN)
         pause(min(2.0**idle, 30.0))
-    if (found := md5_of(part)) != md5:
+    if (actual := digest_of(part, like=checksum)) != checksum:
         part.unlink()
         raise InputError(
-            f"wrong checksum: MD5 is {found}, not {md5}", where=url, fix="Try again or name another `mirror`"
+            f"wrong checksum: {actual}, not {checksum}", where=url, fix="Try again or name another `mirror`"
         )
     part.replace(target)
     return target
 
 
-def md5_of(path: Path) -> str:
-    """MD5 in hexadecimal digits: what OpenSLR publishes, a guard against damage rather than malice."""
-    digest = hashlib.md5(usedforsecurity=False)
+def digest_of(path: Path, *, like: str) -> str:
+    """SHA-256, or MD5 where `like` has its 32 digits: OpenSLR and Zenodo publish that, a guard against damage, not malice."""
+    digest = hashlib.md5(usedforsecurity=False) if len(like) == 32 else hashlib.sha256()
     with path.open("rb") as data:
         while block := data.read(CHUNK_BYTES):
             digest.update(block)
@@ -158,7 +158,7 @@ def _append(response: http.client.HTTPResponse, part: Path, start: int, total: i
 
 @contextmanager
 def _writing(part: Path) -> Iterator[None]:
-    """A full or forbidden disk is the user's to mend; a broken connection, also an OSError, is tried again."""
+    """A full or forbidden disk is for the user to fix; a broken connection, also an OSError, is tried again."""
     try:
         yield
     except OSError as error:

@@ -41,10 +41,10 @@ def files_below(folder: Path) -> Below:
 def _walk(folder: Path, seen: set[tuple[int, int]], links: list[Path]) -> Iterator[tuple[Path, str | None]]:
     """Files below, without those behind links to folders, which are added to `links`."""
     try:
-        found = folder.stat()
-        if (found.st_dev, found.st_ino) in seen:
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
             return
-        seen.add((found.st_dev, found.st_ino))
+        seen.add((status.st_dev, status.st_ino))
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         yield folder, f"the folder cannot be read ({error.strerror})"

@@ -88,11 +88,11 @@ def open_hub(spec: str) -> HubCorpus:
         raise InputError("no dataset is named", where=repr(spec), fix=NAMING)
     try:
         folder, split = _local(rest)
-        found = datasets.load_from_disk(str(folder)) if folder is not None else _remote(datasets, rest, spec)
+        dataset = datasets.load_from_disk(str(folder)) if folder is not None else _remote(datasets, rest, spec)
     except (OSError, ValueError, KeyError, datasets.exceptions.DatasetsError) as error:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"the dataset cannot be loaded: {first_line}", where=spec, fix=NAMING) from error
-    return HubCorpus(_one_split(found, split, spec), name=spec)
+    return HubCorpus(_one_split(dataset, split, spec), name=spec)
 
 
 def _local(rest: str) -> tuple[Path | None, str | None]:
@@ -116,17 +116,17 @@ def _remote(datasets: Any, rest: str, spec: str) -> Any:
     return datasets.load_dataset(name, config, split=split)
 
 
-def _one_split(found: Any, split: str | None, spec: str) -> Any:
-    if not isinstance(found, Mapping):
+def _one_split(dataset: Any, split: str | None, spec: str) -> Any:
+    if not isinstance(dataset, Mapping):
         if split is not None:
             raise InputError(f"this saved dataset has no splits, so not {split!r} either", where=spec)
-        return found
-    if split is None and len(found) == 1:
-        return next(iter(found.values()))
-    if split not in found:
+        return dataset
+    if split is None and len(dataset) == 1:
+        return next(iter(dataset.values()))
+    if split not in dataset:
         wanted = "name a split" if split is None else f"there is no split {split!r}"
-        raise InputError(f"{wanted}; on offer: {', '.join(found)}", where=spec, fix=NAMING)
-    return found[split]
+        raise InputError(f"{wanted}; on offer: {', '.join(dataset)}", where=spec, fix=NAMING)
+    return dataset[split]
 
 
 def _columns(dataset: Any, name: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Speech in lhotse's manifests (`.jsonl`, `.jsonl.gz`, or a JSON array): cuts, or supervisions with their recordings.
 
-Fields: lhotse's to_dict of MonoCut, MultiCut, SupervisionSegment and Recording. A cut with one supervision is heard whole, as
+Fields: lhotse's to_dict of MonoCut, MultiCut, SupervisionSegment and Recording. A cut with one supervision is one utterance, as
 icefall does; of one with several each supervision is an utterance. Only sources of type `file` are read: commands are not run.
 """
 
@@ -34,12 +34,12 @@ def lhotse_kind(path: Path) -> str | None:
 
 
 def lhotse_lists(folder: Path) -> list[Path]:
-    """The lists of a folder that can be heard: its cuts, or else its supervisions."""
+    """The lists of a folder that can be read: its cuts, or else its supervisions."""
     files = [path for path in sorted(folder.iterdir()) if path.name.endswith(SUFFIXES) and path.is_file()]
     for kind in (CUTS, SUPERVISIONS):
-        found = [path for path in files if kind in path.name and lhotse_kind(path) == kind]
-        if found:
-            return found
+        lists = [path for path in files if kind in path.name and lhotse_kind(path) == kind]
+        if lists:
+            return lists
     return []
 
 
@@ -53,8 +53,8 @@ def lhotse_lines(path: Path) -> Iterator[Line]:
         if isinstance(value, BadEntryError):
             yield place, value
             continue
-        heard = _of_cut(value) if kind == CUTS else [(value, value, recordings.get(text_of(value, "recording_id")))]
-        for part, supervision, recording in heard:
+        cuts = _of_cut(value) if kind == CUTS else [(value, value, recordings.get(text_of(value, "recording_id")))]
+        for part, supervision, recording in cuts:
             try:
                 yield place, _entry(part, supervision, recording, path.parent)
             except BadEntryError as bad:
@@ -62,19 +62,19 @@ def lhotse_lines(path: Path) -> Iterator[Line]:
 
 
 def _of_cut(cut: Object) -> list[tuple[Object, Object, Object | None]]:
-    """(what is heard, its supervision, the recording): the whole cut, or each of its supervisions."""
-    found = cut.get("supervisions")
-    supervisions = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    """(what is transcribed, its supervision, the recording): the whole cut, or each of its supervisions."""
+    listed = cut.get("supervisions")
+    supervisions = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
     recording = cut.get("recording") if isinstance(cut.get("recording"), dict) else None
     if len(supervisions) <= 1:
         return [(cut, supervisions[0] if supervisions else {}, recording)]
     start_of_cut = cut.get("start")
     begin_s = start_of_cut if isinstance(start_of_cut, (int, float)) else 0.0
     parts = []
-    for each in supervisions:
-        start = each.get("start")
+    for item in supervisions:
+        start = item.get("start")
         moved = begin_s + start if isinstance(start, (int, float)) else start
-        parts.append(({**each, "start": moved, "type": cut.get("type")}, each, recording))
+        parts.append(({**item, "start": moved, "type": cut.get("type")}, item, recording))
     return parts
 
 
@@ -107,17 +107,17 @@ def _entry(part: Object, supervision: Object, recording: Object | None, folder: 
 
 def _source(recording: Object, channel: Channel, id_: str) -> tuple[str, Channel]:
     """The file that holds the channels, and their places in it."""
-    found = recording.get("sources")
-    sources = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    listed = recording.get("sources")
+    sources = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
     wanted = [channel] if isinstance(channel, int) else list(channel or ())
     for source in sources:
         held = source.get("channels")
         channels = held if isinstance(held, list) else []
-        if any(each not in channels for each in wanted):
+        if any(item not in channels for item in wanted):
             continue
         if source.get("type") != "file" or not text_of(source, "source"):
             raise BadEntryError(f"its audio is of type {source.get('type')!r}, not a file: save it first", id_)
-        places = tuple(channels.index(each) for each in wanted) or None
+        places = tuple(channels.index(item) for item in wanted) or None
         return text_of(source, "source"), None if places is not None and len(channels) == len(places) else places
     raise BadEntryError(f"no source of its recording holds channel {channel}", id_)
 
@@ -125,12 +125,12 @@ def _source(recording: Object, channel: Channel, id_: str) -> tuple[str, Channel
 def _recordings(path: Path) -> dict[str, Object]:
     """The recordings that belong to a list of supervisions: the file of the same name, or the only one beside it."""
     beside = path.with_name(path.name.replace(SUPERVISIONS, RECORDINGS))
-    lists = [each for each in sorted(path.parent.iterdir()) if RECORDINGS in each.name and each.name.endswith(SUFFIXES)]
+    lists = [item for item in sorted(path.parent.iterdir()) if RECORDINGS in item.name and item.name.endswith(SUFFIXES)]
     if beside != path and beside.is_file():
         lists = [beside]
     if len(lists) != 1:
         raise InputError(
-            f"supervisions need their recordings, and {len(lists)} lists of such lie beside them",
+            f"supervisions need their recordings, and {len(lists)} lists of such are beside them",
             where=path,
             fix=f"Put the recordings there as {beside.name}",
         )

@@ -189,10 +189,10 @@ def read_bytes(path: Path) -> bytes:
 def _unpacked(data: bytes, path: Path) -> bytes:
     """Raises InputError for a small file that would fill the memory."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        found = file.read(LARGEST_LIST_BYTES + 1)
-    if len(found) > LARGEST_LIST_BYTES:
+        unpacked = file.read(LARGEST_LIST_BYTES + 1)
+    if len(unpacked) > LARGEST_LIST_BYTES:
         raise InputError(f"unpacked it has more than {LARGEST_LIST_BYTES >> 20} MiB", where=path, fix="Divide it")
-    return found
+    return unpacked
 
 
 def is_file(path: Path) -> bool:
@@ -213,7 +213,7 @@ def near(folder: Path, name: str) -> Path:
         try:
             if (base / wanted).exists():
                 return base / wanted
-        except (OSError, ValueError):  # too long, or with NUL: said where it is opened
+        except (OSError, ValueError):  # too long, or with NUL: reported where it is opened
             break
     return folder / wanted
 
@@ -231,8 +231,8 @@ def _check_file(path: Path, id_: str) -> None:
 
 def _check_digest(path: Path, wanted: str) -> None:
     try:
-        found = path.stat()
-        digest = _sha256(path, found.st_size, found.st_mtime_ns)
+        status = path.stat()
+        digest = _sha256(path, status.st_size, status.st_mtime_ns)
     except OSError as error:
         reason = "missing file" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise InputError(reason, where=path) from error

@@ -96,10 +96,12 @@ def channel_of(value: dict[str, Any], id_: str) -> Channel:
     item = value.get("channel")
     if item is None:
         return None
-    found: list[Any] = item if isinstance(item, list) else [item]
-    if not found or not all(isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in found):
+    channels: list[Any] = item if isinstance(item, list) else [item]
+    if not channels or not all(
+        isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0 for channel in channels
+    ):
         raise BadEntryError("channel is not a number from 0 on, or a list of such", id_)
-    return tuple(found) if isinstance(item, list) else int(found[0])
+    return tuple(channels) if isinstance(item, list) else int(channels[0])
 
 
 def _id(value: dict[str, Any], names: dict[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Speech and noise → what is heard, at an exact signal-to-noise ratio and without clipping."""
+"""Speech and noise → their mixture, at an exact signal-to-noise ratio and without clipping."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wattscribe.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mixture:
-    """What is heard, with what was done to it: `samples = scale × (speech + noise_gain × noise)`."""
+    """The mixture, with what was done to it: `samples = scale × (speech + noise_gain × noise)`."""
 
     samples: Audio
     scale: float

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.corpora.activity import Mask, power
-from wattscribe.corpora.audio import AUDIO_SUFFIXES, duration_of, find_audio, mended_by, read_audio
+from wattscribe.corpora.audio import AUDIO_SUFFIXES, duration_of, find_audio, read_audio, with_fix
 from wattscribe.corpora.base import Audio
 from wattscribe.corpora.draws import Draws
 from wattscribe.errors import InputError
@@ -90,7 +90,7 @@ class Recordings:
         if not self.files:
             suffixes = " ".join(AUDIO_SUFFIXES)
             raise InputError("this folder holds no audio to use as noise", where=folder, fix=f"Looked for {suffixes}")
-        with mended_by("Mend it or take it out of the noise folder"):
+        with with_fix("Repair it or take it out of the noise folder"):
             for path in self.files:
                 duration_of(path)
             audible = any(_load(path)[1] > 0.0 for path in self.files)

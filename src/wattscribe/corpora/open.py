@@ -49,7 +49,7 @@ def open_corpus(spec: str) -> Corpus:
 
 
 def _of_file(path: Path, spec: str) -> Corpus:
-    """A list of any kind; a list in JSON is told by its keys, the others by their suffix."""
+    """A list of any kind; a list in JSON is recognised by its keys, the others by their suffix."""
     suffix = path.suffix.lower()
     if suffix == tsv.SUFFIX:
         return ListedCorpus(lambda: tsv.tsv_lines(path), name=spec)

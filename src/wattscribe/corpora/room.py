@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.corpora.activity import active_mask, power
-from wattscribe.corpora.audio import GRID, find_audio, mended_by, read_audio
+from wattscribe.corpora.audio import GRID, find_audio, read_audio, with_fix
 from wattscribe.corpora.draws import Draws
 from wattscribe.corpora.mixing import exact
 from wattscribe.errors import InputError
@@ -29,14 +29,14 @@ class Rooms:
         if not self.files:
             raise InputError("this folder holds no impulse responses", where=path, fix="Name a folder with audio files")
         self.root = path
-        with mended_by("Mend it or take it out of the folder"):
+        with with_fix("Repair it or take it out of the folder"):
             self.responses = [read_audio(file).astype(np.float64) for file in self.files]
         for file, response in zip(self.files, self.responses, strict=True):
             if not response.any():
                 raise InputError("this impulse response is silent", where=file, fix="Remove it")
 
-    def hear(self, speech: Samples, draws: Draws) -> tuple[Samples, str]:
-        """Speech as heard in the drawn room, and the response's file name."""
+    def convolve(self, speech: Samples, draws: Draws) -> tuple[Samples, str]:
+        """Speech convolved with the drawn room's response, and the response's file name."""
         index = draws.below(len(self.files))
         return reverberate(speech, self.responses[index]), self.files[index].name
 

@@ -66,7 +66,7 @@ def _entry(line: str, path: Path) -> Entry:
         raise BadEntryError(f"missing file: no recording {name} beside the list, in sph or in wav", id_)
     return entry(
         id_=id_,
-        text=_ALTERNATION.sub(lambda found: found[1].partition("/")[0].strip(), text),
+        text=_ALTERNATION.sub(lambda match: match[1].partition("/")[0].strip(), text),
         audio=audio,
         speaker=speaker,
         offset_s=begin_s,
@@ -87,13 +87,13 @@ def _channel(side: str, id_: str) -> int:
 @lru_cache(maxsize=16)
 def _recordings(folder: Path) -> dict[str, Path]:
     """Audio beside a list, in `sph`, `wav` or `flac` there or beside its folder, by stem; the nearest of one name."""
-    found: dict[str, Path] = {}
-    for place in (
+    by_stem: dict[str, Path] = {}
+    for nearby in (
         folder,
         *(base / name for base in (folder, folder.parent) for name in ("sph", "wav", "flac", "audio")),
     ):
-        if place.is_dir():
-            for path in sorted(place.iterdir()):
+        if nearby.is_dir():
+            for path in sorted(nearby.iterdir()):
                 if path.suffix.lower() in AUDIO_SUFFIXES:
-                    found.setdefault(path.stem, path)
-    return found
+                    by_stem.setdefault(path.stem, path)
+    return by_stem

@@ -107,5 +107,5 @@ def _fleurs(fields: list[str], path: Path) -> Entry:
 
 
 def _first(places: list[Path]) -> Path:
-    """The first that is there; else the first, whose absence is then said."""
+    """The first that is there; else the first, whose absence is then reported."""
     return next((place for place in places if is_file(place)), places[0])

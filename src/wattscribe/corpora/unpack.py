@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -21,7 +23,7 @@ class Limits:
 
 
 def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> list[Path]:
-    """Extract regular files of a .tar.gz into an empty `folder`; returns them. Modes, owners and times are not taken over.
+    """Extract regular files of a .tar.gz or .tar.bz2 into an empty `folder`; returns them. Modes, owners and times are left out.
 
     Raises InputError at the first member that is absolute, climbs out, is neither file nor directory, occurs twice, or
     passes a limit; also when the archive is damaged. The caller removes what was written by then.
@@ -30,7 +32,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> list
     written: list[Path] = []
     total = 0
     try:
-        with tarfile.open(archive, "r:gz") as tar:
+        with tarfile.open(archive, "r:bz2" if archive.name.endswith(".bz2") else "r:gz") as tar:
             for count, member in enumerate(tar, start=1):
                 total += member.size
                 _check(member, count, total, limits, archive)
@@ -41,10 +43,42 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None) -> list
                 _write(tar, member, path, archive)
                 written.append(path)
     except (tarfile.TarError, zlib.error, EOFError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(
-            f"the archive is damaged ({error})", where=archive, fix="Delete it and download it again"
-        ) from error
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        if error.errno is not None:  # a full disk; bz2's own errors have no number
+            raise
+        raise _damaged(archive, error) from error
     return written
+
+
+def unpack_zip(archive: Path, folder: Path, *, names: Sequence[str], limits: Limits | None = None) -> list[Path]:
+    """Extract the files of these names, whatever folder of a .zip they are in, into `folder`, which is made; returns them.
+
+    Raises InputError where one is missing, occurs twice or passes the limit of a file, and when the archive is damaged.
+    """
+    limits = limits or Limits()
+    written = []
+    try:
+        with zipfile.ZipFile(archive) as held:
+            for name in names:
+                members = [member for member in held.infolist() if PurePosixPath(member.filename).name == name]
+                if len(members) != 1 or members[0].file_size > limits.file_bytes:
+                    raise InputError(
+                        f"refused to unpack: {len(members)} files are called {name}, or it is too large",
+                        where=archive,
+                        fix="Download it from another source",
+                    )
+                folder.mkdir(parents=True, exist_ok=True)
+                with held.open(members[0]) as source, (folder / name).open("xb") as out:
+                    shutil.copyfileobj(source, out)
+                written.append(folder / name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise _damaged(archive, error) from error
+    return written
+
+
+def _damaged(archive: Path, error: Exception) -> InputError:
+    return InputError(f"the archive is damaged ({error})", where=archive, fix="Delete it and download it again")
 
 
 def _check(member: tarfile.TarInfo, count: int, total: int, limits: Limits, archive: Path) -> None:

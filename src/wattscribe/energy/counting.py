@@ -232,7 +232,7 @@ def _operation_dtype(event: Executed, node: Node | None, constants: _Constants) 
 
 
 def _unseen(model: Model) -> Iterator[Tensor]:
-    """Constants handed to model-local functions, whose inlined nodes cannot be told apart: read once each."""
+    """Constants handed to model-local functions, whose inlined nodes cannot be distinguished: read once each."""
     constants = _Constants(model.graph)
     for node in model.graph.all_nodes():
         if node.op_type in model.functions:

@@ -142,7 +142,7 @@ def of_files(
 
 
 def _of_moonshine(name: str, files: tuple[Path, ...], ask: Asked) -> Workload:
-    """Moonshine in sherpa-onnx's layout: what hears the audio once per call, and the two decoders."""
+    """Moonshine in sherpa-onnx's layout: what processes the audio once per call, and the two decoders."""
     first, second, once, later = (read_model(path) for path in files)
     segment, front, features = _encoder(first, ask)
     heard, frames = moonshine.encoder(second, round(features or 1))

@@ -9,12 +9,12 @@ from wattscribe.energy.breakdown import Breakdown, ComponentPower
 from wattscribe.energy.sensitivity import MB, PowerSensitivity, Step
 
 WORTH_SAYING = 0.2
-"""A component that would have to lose more than four fifths to fit is not told so."""
+"""For a component that would have to lose more than four fifths to fit, that advice is left out."""
 LEAST_JUMP = 0.005
 """Nor one whose move would save less than this part of the power."""
 
 ALIKE = 0.1
-"""Steps on one component are told as one where their worth differs by no more than this part."""
+"""Steps on one component are reported as one where their worth differs by no more than this part."""
 
 
 def sentences(
@@ -23,7 +23,7 @@ def sentences(
     steps: Sequence[Step],
     laws: Mapping[str, AccuracyLaw] | None = None,
 ) -> list[str]:
-    """What the figures say, most telling first. Nothing is said that the figures do not hold."""
+    """What the figures say, the most significant first. Nothing is claimed that the figures do not hold."""
     said = [*_disproportion(found), *_fitting(found, sensitivities), *_steps(steps, laws), *_rates(found), *_law(laws)]
     if found.busy > 1:
         said.append(f"The device is busy {found.busy:.2f} s for each second of audio: it cannot keep up in real time.")
@@ -62,7 +62,7 @@ def _fitting(found: Breakdown, sensitivities: Mapping[str, PowerSensitivity]) ->
             )
         elif each.is_local:
             said.append(
-                f"The {each.component} lies in local memory already; each megabyte less of it saves {each.mw_per_mb:.3g} mW."
+                f"The {each.component} is in local memory already; each megabyte less of it saves {each.mw_per_mb:.3g} mW."
             )
     return said
 

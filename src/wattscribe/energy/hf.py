@@ -41,7 +41,7 @@ def _workload(transformers: Any, torch: Any, model: str, precision: str, segment
     except Exception as error:  # a configuration of another shape ends in any kind
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(
-            f"its configuration cannot be had: {reason}", where=model, fix="Give a local directory"
+            f"its configuration cannot be loaded: {reason}", where=model, fix="Give a local directory"
         ) from error
     _check_layers(config, model)
     kind = str(config.model_type)
@@ -75,7 +75,7 @@ def whisper_of(
     vocabulary: int,
     precision: str = "fp32",
 ) -> Workload:
-    """A Whisper told by its sizes: `frames` are the encoder's, 1500 for 30 s. For files of other runtimes.
+    """A Whisper given by its sizes: `frames` are the encoder's, 1500 for 30 s. For files of other runtimes.
 
     The number of heads is that of Whisper's own models, 64 values each; it changes no count.
     """
@@ -93,13 +93,13 @@ def whisper_of(
 
 @contextmanager
 def _of_sizes(model: str) -> Iterator[None]:
-    """Sizes that do not go together end in any kind of error of the libraries: one of ours tells it."""
+    """Sizes that do not go together end in any kind of error of the libraries: one of ours explains it."""
     try:
         yield
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ModelError(
-            f"no model can be built of its sizes ({reason})", where=model, fix="Copy its configuration again"
+            f"no model can be built with its sizes ({reason})", where=model, fix="Copy its configuration again"
         ) from error
 
 

@@ -3,7 +3,7 @@ the fractional bound.
 
 States (bytes, value) of the whole items are kept as sorted arrays, so that adding an item is one merge. A state whose
 value plus the fractional fill of what remains cannot beat the best complete solution is dropped; on real models, whose
-many small tensors fill any gap, a handful of states survive. Divisible items need no states: whatever whole items lie
+many small tensors fill any gap, a handful of states survive. Divisible items need no states: whatever whole items are
 inside, the best use of the rest is to fill it by value per byte.
 """
 

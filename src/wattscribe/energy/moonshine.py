@@ -1,4 +1,4 @@
-"""sherpa-onnx's Moonshine layout: four graphs, told by their places (sherpa-onnx offline-moonshine-model.cc).
+"""sherpa-onnx's Moonshine layout: four graphs, identified by their positions (sherpa-onnx offline-moonshine-model.cc).
 
 preprocess: samples → features; encode: features, their number → encoder frames; uncached_decode: token, frames, place → logits
 and caches, once per utterance; cached_decode: the same and those caches, for every further token.

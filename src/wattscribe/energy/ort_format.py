@@ -10,7 +10,7 @@ from pathlib import Path
 from wattscribe.errors import ModelError
 
 _LOG_FATAL = 4
-NOTE = "counted as it lies in onnxruntime's own format (.ort): optimised, with fused operators"
+NOTE = "counted as stored in onnxruntime's own format (.ort): optimised, with fused operators"
 
 
 @contextmanager

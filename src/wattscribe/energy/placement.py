@@ -1,4 +1,4 @@
-"""What lies in local memory: weights, states and activations weighed against each other, the exact optimum.
+"""What is placed in local memory: weights, states and activations weighed against each other, the exact optimum.
 
 Weights go in by whole component or tensor. States and activations are divisible to the byte: what is held in local memory
 of a buffer saves its part of the buffer's traffic. Activations need one room, the largest `peak_activation_bytes` of a

@@ -46,7 +46,7 @@ class Rates:
 def counted(
     workload: Workload, counts: Counts, audio_s: float, *, words: int | None = None, decoding: Decoding | None = None
 ) -> Rates:
-    """Rates of a real decode: its counts over the seconds of audio heard. Raises InputError without audio."""
+    """Rates of a real decode: its counts over the seconds of audio decoded. Raises InputError without audio."""
     if not audio_s > 0:
         raise InputError(f"rates need audio, {audio_s:g} s were given", fix="Decode at least one utterance")
     pairs = {
@@ -97,7 +97,7 @@ def stated(
         if not 0 < value <= MOST_PER_S:
             raise InputError(f"{what} must be above 0, at most {MOST_PER_S:g}", where=workload.name)
     if not 0 <= tokens_per_s <= MOST_PER_S:
-        raise InputError(f"`tokens_per_s` must lie between 0 and {MOST_PER_S:g}", where=workload.name)
+        raise InputError(f"`tokens_per_s` must be between 0 and {MOST_PER_S:g}", where=workload.name)
     rate = {"encoder": Rate(calls_per_s=1 / segment_s, rows_per_s=1 / segment_s)}
     if workload.kind == "transducer":
         many = workload.symbols_per_frame == "many"

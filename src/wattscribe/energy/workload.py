@@ -185,7 +185,7 @@ def as_workload(value: Workload | Mapping[str, Any]) -> Workload:
     wrong = next((name for name, each in _amounts(found) if not 0 <= each < MOST), None)
     if wrong is not None or found.segment_s == 0:
         raise ModelError(
-            f"this is not a workload: {wrong or 'segment_s'} is no amount", fix="Write it with Workload.to_json()"
+            f"this is not a workload: {wrong or 'segment_s'} is not an amount", fix="Write it with Workload.to_json()"
         )
     return found
 

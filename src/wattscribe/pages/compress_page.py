@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from wattscribe.compression.workbench import Tried
 
 
+SAVED, ADDED = "#2f8f6b", "#c4622d"
+"""plotly draws what falls in red, as if it were a loss; here it is what was saved."""
 UNSEEN = 1e-4
 """Of the original's energy: a bar that nobody would see."""
 
@@ -57,7 +59,7 @@ def _result(found: Compression) -> list[Block]:
                for when, side in (("before", each.before), ("after", each.after))]  # fmt: skip
     if found.longer is not None:
         columns.insert(2, (f"{found.dev.on}: after, longer calls", found.longer.dev.after))
-    header = ["", *(title for title, _ in columns)]
+    header = ["measure", *(title for title, _ in columns)]
     sides = [side for _, side in columns]
     rows = [
         _row("energy, mJ per second of audio", sides, "energy_mj_per_audio_s", 1.0, ".4f"),
@@ -135,13 +137,13 @@ def _against(found: Compression, tried: Sequence[Tried], key: str, factor: float
                 {"type": "scatter", "mode": "lines", "name": f"{strategy}: Pareto front", "x": [e for e, _ in edge],
                  "y": [w for _, w in edge], "line": {"dash": "dot", "color": colour}}
             )  # fmt: skip
-    if key == "wer":
-        marks = (("original", found.dev.before), ("result", found.dev.after))
-        traces += [
-            {"type": "scatter", "mode": "markers+text", "name": name, "x": [side.energy_mj_per_audio_s],
-             "y": [100 * side.wer], "text": [name], "textposition": "top center", "marker": {"size": 14, "symbol": "star"}}
-            for name, side in marks
-        ]  # fmt: skip
+    marks = [("original", found.dev.before, 0.0), ("result", found.dev.after, _divergence(found))]
+    traces += [
+        {"type": "scatter", "mode": "markers+text", "name": name, "x": [side.energy_mj_per_audio_s],
+         "y": [100 * side.wer if key == "wer" else kl], "text": [name], "textposition": "top center",
+         "marker": {"size": 14, "symbol": "star"}}
+        for name, side, kl in marks if key == "wer" or kl is not None
+    ]  # fmt: skip
     return Figure(
         id=identity,
         title=f"{len(tried)} recipes: energy against {axis.split(',')[0]}",
@@ -151,6 +153,14 @@ def _against(found: Compression, tried: Sequence[Tried], key: str, factor: float
         height_px=440,
         wide=True,
     )
+
+
+def _divergence(found: Compression) -> float | None:
+    """Of the result from the original, as its last kept step was measured; None where no lossy step was kept."""
+    measured = [
+        done.numbers["kl"] for done in found.recipe.done if done.kept and isinstance(done.numbers.get("kl"), float)
+    ]
+    return measured[-1] if measured else None
 
 
 # --- steps -------------------------------------------------------------------------------------------------------------
@@ -171,7 +181,18 @@ def _waterfall(found: Compression) -> Figure:
         id="waterfall",
         title="What each step saved",
         description="Waterfall: energy per second of audio from the original to the result, one bar per step.",
-        traces=[{"type": "waterfall", "x": x, "y": y, "measure": kinds, "name": "mJ per second of audio"}],
+        traces=[
+            {
+                "type": "waterfall",
+                "x": x,
+                "y": y,
+                "measure": kinds,
+                "name": "mJ per second of audio",
+                "decreasing": {"marker": {"color": SAVED}},
+                "increasing": {"marker": {"color": ADDED}},
+                "totals": {"marker": {"color": "#8a8a8a"}},
+            }
+        ],
         layout={"yaxis": {"title": {"text": "mJ per second of audio"}, "rangemode": "tozero"}, "showlegend": False},
         height_px=420,
         wide=True,
@@ -194,8 +215,8 @@ def _steps(found: Compression) -> Table:
                 Cell(text=each.reason),
             ]
         )
-    header = ["", "step", "", "mJ/s after it", "WER, points", "divergence", "time ratio", "why"]
-    return Table(caption="Every step, kept or not", header=header, rows=rows, numeric=frozenset({0, 3, 4, 5, 6}))
+    header = ["no.", "step", "outcome", "mJ/s after it", "WER, points", "divergence", "time ratio", "why"]
+    return Table(caption="Every step, kept or not", header=header, rows=rows, numeric=frozenset({3, 4, 5, 6}))
 
 
 def _number(value: Any, factor: float, form: str) -> Cell:

@@ -16,6 +16,8 @@ from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, re
 from wattscribe.pages.profile_table import local_memory
 
 TENSORS_SHOWN = 40
+NAME_CHARS = 34
+"""After so many a tensor's name goes on in the next line: beside the map there is room for no more on a phone."""
 _AXES = {
     "local_memory_bytes": ("Local memory", "local memory, MB", 1e-6),
     "segment_s": ("Segment length", "segment, s of audio per encoder invocation", 1.0),
@@ -119,17 +121,19 @@ def _bar(name: str, x: Sequence[str], watts: Iterable[float]) -> dict[str, Any]:
 
 
 def _components(shown: Breakdown) -> Table:
+    stored = {each.name: shown.workload.component(each.name).bytes_by_dtype for each in shown.components}
+    dtypes = list(dict.fromkeys(dtype for sizes in stored.values() for dtype in sizes))
     rows = []
     for each in shown.components:
         counted = shown.workload.component(each.name)
-        stored = ", ".join(f"{dtype} {count / 1e6:.2f}" for dtype, count in counted.bytes_by_dtype.items())
         rows.append(
             [
                 Cell(text=each.name),
-                _number(each.size_bytes / 1e6, stored),
+                _number(each.size_bytes / 1e6),
+                *(_number(stored[each.name].get(dtype, 0) / 1e6) for dtype in dtypes),
                 _number(each.calls_per_s),
                 _number(each.rows_per_s),
-                _number(1e3 * each.total_w.value, _range(each.total_w)),
+                *(_number(1e3 * watts) for watts in (each.total_w.value, *each.total_w.ci95)),
                 _number(1e6 * each.per_call_j),
                 _number(counted.total_macs / 1e6),
                 _number(counted.activation_bytes / 1e3),
@@ -139,9 +143,12 @@ def _components(shown: Breakdown) -> Table:
     header = [
         "component",
         "size, MB",
+        *(f"in {dtype}, MB" for dtype in dtypes),
         "calls/s",
         "rows/s",
         "power, mW",
+        "95 % from, mW",
+        "95 % to, mW",
         "µJ per call",
         "M MAC per row",
         "activations, kB",
@@ -155,8 +162,8 @@ def _components(shown: Breakdown) -> Table:
     )
 
 
-def _number(value: float, note: str = "") -> Cell:
-    return Cell(text=f"{value:.4g}", sort=value, note=note)
+def _number(value: float) -> Cell:
+    return Cell(text=f"{value:.4g}", sort=value)
 
 
 def _placement(found: Profile) -> list[Block]:
@@ -198,6 +205,8 @@ def _heat(shown: Breakdown) -> Figure:
     found.sort(reverse=True)
     top = found[:TENSORS_SHOWN][::-1]
     grid = [[milliwatts if tier.name == where else None for tier in tiers] for milliwatts, _, where in top]
+    names = [_wrapped(name) for _, name, _ in top]
+    lines = max((name.count("<br>") for name in names), default=0) + 1
     covered = sum(each[0] for each in top) / (sum(each[0] for each in found) or 1.0)
     return Figure(
         id="tensors-heat",
@@ -207,7 +216,7 @@ def _heat(shown: Breakdown) -> Figure:
             {
                 "type": "heatmap",
                 "x": [tier.name for tier in tiers],
-                "y": [name[-48:] for _, name, _ in top],
+                "y": names,
                 "z": grid,
                 "colorscale": "YlOrRd",
                 "reversescale": True,
@@ -215,20 +224,38 @@ def _heat(shown: Breakdown) -> Figure:
                 "hoverongaps": False,
             }
         ],
-        layout={"margin": {"l": 260}, "yaxis": {"tickfont": {"size": 10}}},
-        height_px=160 + 15 * len(top),
+        layout={"yaxis": {"tickfont": {"size": 10}, "dtick": 1}},
+        height_px=160 + (3 + 12 * lines) * len(top),
+        wide=True,
     )
 
 
+def _wrapped(name: str) -> str:
+    """The whole name in lines of at most `NAME_CHARS`, broken behind a slash, a dot or an underscore where there is one."""
+    lines, rest = [], name
+    while len(rest) > NAME_CHARS:
+        cut = max(rest.rfind(mark, 1, NAME_CHARS) for mark in "/._") + 1 or NAME_CHARS
+        lines.append(rest[:cut])
+        rest = rest[cut:]
+    return "<br>".join([*lines, rest])
+
+
 def _curves(found: Profile) -> list[Block]:
-    blocks: list[Block] = []
+    shown, blocks = found.breakdown, list[Block]()
+    current = {
+        "local_memory_bytes": shown.device.local.capacity_bytes if len(shown.device.tiers) > 1 else None,
+        "segment_s": shown.workload.segment_s,
+        "beam": shown.rates.beam,
+        "vocabulary": shown.workload.vocabulary,
+    }
     for key, points in found.curves.items():
         if points:
-            blocks.append(_curve(key, points))
+            blocks.append(_curve(key, points, current[key]))
     return blocks
 
 
-def _curve(key: str, points: Sequence[Point]) -> Figure:
+def _curve(key: str, points: Sequence[Point], current: float | None) -> Figure:
+    """Power against one choice, with a line where this profile stands."""
     title, axis, factor = _AXES[key]
     x = [point.x * factor for point in points]
     traces: list[dict[str, Any]] = [
@@ -242,12 +269,36 @@ def _curve(key: str, points: Sequence[Point]) -> Figure:
         }
         for name in points[0].power_w
     ]
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": axis}},
+        "yaxis": {"title": {"text": "mW"}, "rangemode": "tozero"},
+    }
+    here = ""
+    if current is not None:
+        x_now = current * factor
+        here = f" Now: {x_now:.4g}."
+        layout["shapes"] = [
+            {
+                "type": "line",
+                "x0": x_now,
+                "x1": x_now,
+                "y0": 0,
+                "y1": 1,
+                "yref": "paper",
+                "line": {"dash": "dash", "width": 2, "color": "#888888"},
+            }
+        ]
+        left = x_now > (x[0] + x[-1]) / 2  # the word stands where the figure has room
+        layout["annotations"] = [
+            {"x": x_now, "y": 1, "yref": "paper", "text": f"now: {x_now:.4g}", "showarrow": False,
+             "xanchor": "right" if left else "left", "yanchor": "top"}
+        ]  # fmt: skip
     return Figure(
         id=f"curve-{key.replace('_', '-')}",
         title=f"Power against {title.lower()}",
-        description=f"Stacked areas: milliwatts of each component against {axis}.",
+        description=f"Stacked areas: milliwatts of each component against {axis}.{here}",
         traces=traces,
-        layout={"xaxis": {"title": {"text": axis}}, "yaxis": {"title": {"text": "mW"}, "rangemode": "tozero"}},
+        layout=layout,
         height_px=340,
     )
 
@@ -256,11 +307,7 @@ def _sensitivity(found: Profile) -> Table:
     rows = []
     for each in found.sensitivities.values():
         fits = (
-            "it does"
-            if each.is_local
-            else "never"
-            if each.fits_at_bytes is None
-            else f"{each.fits_at_bytes / 1e6:.2f} MB"
+            "now" if each.is_local else "never" if each.fits_at_bytes is None else f"{each.fits_at_bytes / 1e6:.2f} MB"
         )
         jump = Cell(text="–") if each.jump_mw is None else _number(each.jump_mw)
         rows.append([Cell(text=each.component), _number(each.mw_per_mb), Cell(text=fits), jump])
@@ -290,7 +337,7 @@ def _order(found: Profile) -> Table:
         caption="Each step is the best one after those before it",
         header=["step", "component", "from, MB", "to, MB", "saves, mW", "WER added, points", per],
         rows=rows,
-        numeric=frozenset({0, 2, 3, 4, 5, 6}),
+        numeric=frozenset({2, 3, 4, 5, 6}),
     )
 
 
@@ -314,10 +361,15 @@ def _constants(shown: Breakdown) -> Table:
     rows = [
         [
             Cell(text=name),
-            Cell(text=f"{constant.value:.4g} {constant.unit}"),
-            Cell(text=f"{constant.low:.4g} to {constant.high:.4g}"),
+            *(_number(figure) for figure in (constant.value, constant.low, constant.high)),
+            Cell(text=constant.unit),
             Cell(text=constant.source),
         ]
         for name, constant in listed
     ]
-    return Table(caption=f"Constants of {device.name}", header=["constant", "value", "range", "source"], rows=rows)
+    return Table(
+        caption=f"Constants of {device.name}",
+        header=["constant", "value", "from", "to", "unit", "source"],
+        rows=rows,
+        numeric=frozenset({1, 2, 3}),
+    )

@@ -96,12 +96,8 @@ def _sensitivities(found: Profile) -> Table:
     table = Table("component", "saves mW per MB removed", "fits local memory at", "jump there", box=None)
     for each in found.sensitivities.values():
         fits = (
-            "it does"
-            if each.is_local
-            else "never"
-            if each.fits_at_bytes is None
-            else f"{each.fits_at_bytes / 1e6:.2f} MB"
+            "now" if each.is_local else "never" if each.fits_at_bytes is None else f"{each.fits_at_bytes / 1e6:.2f} MB"
         )
-        jump = "" if each.jump_mw is None else f"{each.jump_mw:.3g} mW"
+        jump = "–" if each.jump_mw is None else f"{each.jump_mw:.3g} mW"
         table.add_row(each.component, f"{each.mw_per_mb:.3g}", fits, jump)
     return table

@@ -177,7 +177,7 @@ def _write(file: FileIO, samples: Audio) -> None:
 def _hear(corpus: Corpus, utterance: Utterance) -> tuple[Iterable[Audio], float]:
     """The samples, and by which factor the condition scaled them so that nothing clips."""
     if isinstance(corpus, ConditionedCorpus):
-        heard = corpus.hear(utterance)
+        heard = corpus.apply(utterance)
         return (heard.samples,), heard.scale
     return blocks_of(corpus, utterance), 1.0
 

@@ -35,8 +35,8 @@ def can_show(limit: float, units: float) -> bool:
 
 def too_few(limit_points: float, words: int, needed: int | None) -> str:
     """What to say where they cannot; `needed` words could."""
-    said = f"{words:,} word{'' if words == 1 else 's'}"
-    return f"{said} cannot show a rise of {limit_points:g} points, whatever is heard; {it_takes(needed)}"
+    amount = f"{words:,} word{'' if words == 1 else 's'}"
+    return f"{amount} cannot show a rise of {limit_points:g} points, whatever is recognised; {it_takes(needed)}"
 
 
 def it_takes(needed: int | None) -> str:

@@ -1,7 +1,7 @@
 """Word and character errors per utterance, kept apart so that every rate and interval can be derived from them later.
 
 Counting is NIST's, as jiwer does it over a whole set: errors of all utterances over reference words of all utterances. An
-utterance whose reference is empty (or normalises to nothing) has no words, but what was heard in it counts as insertions.
+utterance whose reference is empty (or normalises to nothing) has no words, but what was recognised in it counts as insertions.
 An empty hypothesis deletes every reference word.
 """
 
@@ -85,11 +85,11 @@ def count_errors(
     if len(references) != len(hypotheses):
         raise InputError(f"{len(references)} references stand against {len(hypotheses)} hypotheses")
     apply = normaliser(rule) if isinstance(rule, str) else rule
-    wanted, heard = [apply(text) for text in references], [apply(text) for text in hypotheses]
+    wanted, answered = [apply(text) for text in references], [apply(text) for text in hypotheses]
     if not wanted:
         return _no_utterances()
     batches = range(0, len(wanted), ALIGNED_AT_ONCE)
-    parts = [_aligned(wanted[at : at + ALIGNED_AT_ONCE], heard[at : at + ALIGNED_AT_ONCE]) for at in batches]
+    parts = [_aligned(wanted[at : at + ALIGNED_AT_ONCE], answered[at : at + ALIGNED_AT_ONCE]) for at in batches]
     names = ("substitutions", "deletions", "insertions", "words", "character_errors", "characters")
     return ErrorCounts(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names},
@@ -97,12 +97,12 @@ def count_errors(
     )
 
 
-def _aligned(wanted: list[str], heard: list[str]) -> ErrorCounts:
+def _aligned(wanted: list[str], answered: list[str]) -> ErrorCounts:
     """A few normalised pairs."""
     import jiwer
 
-    words = jiwer.process_words(wanted, heard)
-    characters = jiwer.process_characters(wanted, heard)
+    words = jiwer.process_words(wanted, answered)
+    characters = jiwer.process_characters(wanted, answered)
     spans = tuple(tuple(map(_span, chunks)) for chunks in words.alignments)
     substitutions, deletions, insertions = (_amount(spans, kind) for kind in ("substitute", "delete", "insert"))
     letters = (tuple(map(_span, chunks)) for chunks in characters.alignments)
@@ -110,9 +110,9 @@ def _aligned(wanted: list[str], heard: list[str]) -> ErrorCounts:
         substitutions=substitutions,
         deletions=deletions,
         insertions=insertions,
-        words=np.array([len(each) for each in words.references], dtype=np.float64),
-        character_errors=np.array([sum(map(_size, each)) for each in letters], dtype=np.float64),
-        characters=np.array([len(each) for each in characters.references], dtype=np.float64),
+        words=np.array([len(text) for text in words.references], dtype=np.float64),
+        character_errors=np.array([sum(map(_size, text)) for text in letters], dtype=np.float64),
+        characters=np.array([len(text) for text in characters.references], dtype=np.float64),
         alignments=spans,
     )
 
@@ -123,7 +123,7 @@ def mean_counts(repeats: Sequence[ErrorCounts]) -> ErrorCounts:
         return repeats[0]
 
     def mean(name: str) -> Floats:
-        average: Floats = np.stack([getattr(each, name) for each in repeats]).mean(axis=0)
+        average: Floats = np.stack([getattr(counts, name) for counts in repeats]).mean(axis=0)
         return average
 
     return ErrorCounts(

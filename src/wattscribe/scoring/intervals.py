@@ -54,8 +54,8 @@ def clusters(speakers: Sequence[str] | None, utterances: int, *, fewest: int = 2
     if len(names) >= fewest:
         few = " (few, so it is wide)" if len(names) < FEW_SPEAKERS else ""
         return Clusters(of=of.astype(np.int64), count=len(names), by=f"bootstrap over {len(names)} speakers{few}")
-    told = "one speaker" if len(names) == 1 else f"{len(names)} speakers"
-    why = f"{told}: says nothing about other speakers" if len(names) else "speakers not given"
+    amount = "one speaker" if len(names) == 1 else f"{len(names)} speakers"
+    why = f"{amount}: says nothing about other speakers" if len(names) else "speakers not given"
     return Clusters(
         of=np.arange(utterances, dtype=np.int64), count=utterances, by=f"bootstrap over {utterances} utterances ({why})"
     )

@@ -83,12 +83,12 @@ def unsuited(name: str, texts: Iterable[str]) -> str | None:
 
 def _kind(word: str) -> str | None:
     """`english`, `other` or `spaceless`; None for a word without any."""
-    letters = [each for each in word if each.isalpha()]
+    letters = [letter for letter in word if letter.isalpha()]
     if not letters:
         return None
-    if all(each.isascii() for each in letters):
+    if all(letter.isascii() for letter in letters):
         return "other" if word.lower() in _OTHER_WORDS else "english"
-    return "spaceless" if any(unicodedata.name(each, "").startswith(_SPACELESS) for each in letters) else "other"
+    return "spaceless" if any(unicodedata.name(letter, "").startswith(_SPACELESS) for letter in letters) else "other"
 
 
 def _whisper() -> Normaliser:
@@ -112,14 +112,17 @@ def _characters() -> Normaliser:
     import regex
 
     basic = _basic()
-    return lambda text: " ".join(each for each in regex.findall(r"\X", basic(text)) if not each.isspace())
+    return lambda text: " ".join(
+        character for character in regex.findall(r"\X", basic(text)) if not character.isspace()
+    )
 
 
 def _without_symbols(text: str) -> str:
     """Symbols and punctuation become spaces. Marks stay, where OpenAI's rule makes spaces of them and so cuts Hindi, Malayalam,
     Thai and vowelled Arabic words into pieces."""
     return "".join(
-        " " if unicodedata.category(each)[0] in "SP" else each for each in unicodedata.normalize("NFKC", text)
+        " " if unicodedata.category(character)[0] in "SP" else character
+        for character in unicodedata.normalize("NFKC", text)
     )
 
 

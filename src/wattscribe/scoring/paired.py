@@ -146,8 +146,8 @@ def _standard_error(change: Floats, units: Floats, groups: Clusters) -> float:
     A handful of speakers can agree by chance; utterances of one speaker are never more independent than utterances.
     """
     residual = change - change.sum() / units.sum() * units
-    each, by_group = residual, groups.sums(residual)
-    variances = [len(parts) / (len(parts) - 1) * float(np.square(parts).sum()) for parts in (each, by_group)]
+    by_utterance, by_group = residual, groups.sums(residual)
+    variances = [len(parts) / (len(parts) - 1) * float(np.square(parts).sum()) for parts in (by_utterance, by_group)]
     return math.sqrt(max(variances)) / float(units.sum())
 
 
@@ -224,18 +224,18 @@ def _per_word(spans: Sequence[Span], words: int) -> list[int]:
 
 
 def _cut(first: Sequence[int], second: Sequence[int], separating_words: int) -> list[tuple[float, float]]:
-    found, right = [], 0
+    segments, right = [], 0
     one = other = 0
     for a, b in zip(first, second, strict=True):
         right = right + 1 if a == 0 and b == 0 else 0
         one, other = one + a, other + b
         if right >= separating_words:
             if one or other:
-                found.append((float(one), float(other)))
+                segments.append((float(one), float(other)))
             one = other = 0
     if one or other:
-        found.append((float(one), float(other)))
-    return found
+        segments.append((float(one), float(other)))
+    return segments
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -89,8 +89,8 @@ def _orders(count: int, seed: int) -> tuple[np.ndarray[tuple[int, ...], np.dtype
 def _resampled_rho(x: Floats, y: Floats, resamples: int, seed: int) -> Floats:
     """Rho over resampled models; draws in which one side has a single value say nothing and are left out."""
     generator = np.random.default_rng(seed)
-    found = []
+    rhos = []
     for draw in generator.integers(0, len(x), size=(resamples, len(x))):
         if np.ptp(x[draw]) > 0 and np.ptp(y[draw]) > 0:
-            found.append(_correlation(ranks(x[draw]), ranks(y[draw])))
-    return np.array(found, dtype=np.float64)
+            rhos.append(_correlation(ranks(x[draw]), ranks(y[draw])))
+    return np.array(rhos, dtype=np.float64)

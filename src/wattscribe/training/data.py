@@ -1,4 +1,4 @@
-"""Batches as a pure function of seed, epoch and number: so training goes on after a break exactly where it stood."""
+"""Batches as a pure function of seed, epoch and number: so an interrupted training resumes exactly where it stopped."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class SpeechData:
         self.shards.append(shard)
 
     def add_unspoken(self, sentences: Sequence[str], *, seed: int = 0) -> None:
-        """Sentences that espeak-ng speaks anew, by another voice, each time their turn comes."""
+        """Sentences that espeak-ng speaks again, with another voice, each time their turn comes."""
         rng = random.Random(f"unspoken:{seed}")
         for sentence in sentences:
             for piece in map(plain, pieces(sentence, rng)):

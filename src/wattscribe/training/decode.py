@@ -55,7 +55,7 @@ def greedy_transducer(model: TransducerModel, mels: Tensor, frames: Tensor, *, p
 
 
 class _Said:
-    """What each utterance of the batch has said so far, as the joiner wants it."""
+    """The tokens of each utterance of the batch so far, as the joiner takes them."""
 
     def __init__(self, model: TransducerModel, count: int, device: torch.device) -> None:
         self.model = model

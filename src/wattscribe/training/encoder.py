@@ -20,7 +20,7 @@ UNSEEN = -1e4
 
 
 class LayerState(NamedTuple):
-    """What a block remembers of the past: keys beside values (N, left, 2 × inner), convolution inputs (N, k-1, width)."""
+    """What a block keeps of the past: keys and values (N, left, 2 × inner), convolution inputs (N, k-1, width)."""
 
     memory: Tensor
     conv: Tensor
@@ -214,7 +214,7 @@ class Encoder(nn.Module):
         return self.norm(x[:, frames.copies :]), self.norm(middle[:, frames.copies :])
 
     def first_states(self, streams: int = 1) -> list[LayerState]:
-        """States of streams that have heard nothing."""
+        """States of streams without any audio yet."""
         device, left = self.mean.device, self.config.left_context
         states = []
         for layer in self.config.layers:

@@ -147,7 +147,7 @@ def check_folders(experiment: Experiment) -> None:
     for key, name in ((key, name) for key, names in given.items() for name in names):
         if not Path(name).expanduser().exists():
             raise InputError(f"{key} = {name!r}: there is no such file or folder",
-                             fix="Name your own; what each key takes stands in docs/training.md")  # fmt: skip
+                             fix="Name your own; docs/training.md says what each key takes")  # fmt: skip
     settings = experiment.training
     sounds = {"training.noise": settings.noise, "training.sound.rooms": settings.sound.rooms}
     for key, heard in {**sounds, "speech.unlabelled": experiment.speech.unlabelled}.items():
@@ -178,8 +178,8 @@ def _start(experiment: Experiment, out_dir: Path, *, resume: bool) -> tuple[Tran
     if resume and (out_dir / "state.pt").exists() and (out_dir / "model" / "tokens.txt").exists():
         begun = load_vocabulary(out_dir / "model")
         if begun.units != vocabulary.units:
-            raise InputError("this training began with other units than it is now to have", where=out_dir,
-                             fix="Give the units it began with, another `out`, or begin anew with `resume=False`")  # fmt: skip
+            raise InputError("this training began with other units than it is now asked for", where=out_dir,
+                             fix="Give the units it began with, another `out`, or start over with `resume=False`")  # fmt: skip
     return model, vocabulary
 
 
@@ -188,7 +188,7 @@ def model_config(wanted: Mapping[str, Any], vocabulary: int) -> TransducerConfig
     if "preset" not in wanted:
         return config_from_json({**wanted, "vocabulary": vocabulary})
     if beside := sorted(wanted.keys() - {"preset", "vocabulary"}):
-        raise InputError(f"model.preset = {wanted['preset']!r} stands beside model.{', model.'.join(beside)}",
+        raise InputError(f"model.preset = {wanted['preset']!r} conflicts with model.{', model.'.join(beside)}",
                          fix="Give a preset or a shape")  # fmt: skip
     return preset(str(wanted["preset"]), vocabulary=vocabulary)
 
@@ -206,7 +206,7 @@ def make_vocabulary(experiment: Experiment, folder: Path, *, anew: bool = False)
         there = Units(kind="characters") if kept.bpe is None else Units(kind="bpe", size=len(kept))
         if str(there) != str(units):
             raise InputError(f"units = {units}, but this training has {there}", where=folder,
-                             fix="Give the units it began with, another `out`, or begin anew with `resume=False`")  # fmt: skip
+                             fix="Give the units it began with, another `out`, or start over with `resume=False`")  # fmt: skip
         return kept
     sentences = [plain(sentence) for sentence in training_sentences(experiment.speech)]
     vocabulary = train_bpe(sentences, units.size) if units.kind == "bpe" else characters(sentences)

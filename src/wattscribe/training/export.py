@@ -83,7 +83,7 @@ class EncoderStep(nn.Module):
         return LayerState(memory[..., :inner], conv)
 
     def _kept(self, state: LayerState, past: Tensor, width: int) -> Tensor:
-        """A layer's convolution inputs as one row; a layer without convolution hands its unused row on."""
+        """A layer's convolution inputs as one row; a layer without convolution passes its unused row on."""
         return self._padded(state.conv.flatten(1), width) if state.conv.shape[1] else past
 
     @staticmethod

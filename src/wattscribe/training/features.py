@@ -1,4 +1,4 @@
-"""Log-mel features exactly as the streaming runtime and sherpa-onnx compute them, so that training hears what they hear."""
+"""Log-mel features exactly as the streaming runtime and sherpa-onnx compute them: training and recognition see the same."""
 
 from __future__ import annotations
 

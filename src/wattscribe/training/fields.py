@@ -1,4 +1,4 @@
-"""What may stand in a field, said beside the field and checked in one place: kinds, choices and ranges."""
+"""What a field may hold, declared beside the field and checked in one place: kinds, choices and ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The joiner: what was heard and what was said → scores of the next token, blank first."""
+"""The joiner: an encoder frame and a predictor vector → scores of the next token, blank first."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def _frame_by_frame(blank: Tensor, emit: Tensor, ends: Tensor, tokens: Tensor) -
 def lattice_loss(blank: Tensor, emit: Tensor, frames: Tensor, tokens: Tensor, *, one_per_frame: bool = False) -> Tensor:
     """Negative log-likelihood (N) of a transducer lattice.
 
-    `blank` and `emit` (N, T, U + 1) are log-probabilities of going on in time and of emitting the next token at node
+    `blank` and `emit` (N, T, U + 1) are log-probabilities of moving on in time and of emitting the next token at node
     (t, u), where emission from a lattice's last column counts for nothing; `frames` and `tokens` (N) are the lengths.
     `one_per_frame` scores what a decoder can say that moves on after each token, as sherpa-onnx's does; an utterance of
     more tokens than frames then counts nothing. Float32 or float64.

@@ -1,4 +1,4 @@
-"""The predictor: what was said so far, as a stateless convolution over the last tokens or as an LSTM."""
+"""The predictor: the tokens so far, as a stateless convolution over the last tokens or as an LSTM."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Speech:
     seed: int = 0
     processes: Count = 1
     on_the_fly: Natural = 0
-    """Sentences of an epoch that espeak-ng speaks anew each time."""
+    """Sentences per epoch that espeak-ng speaks again each time."""
     unlabelled: str | None = None
     """A folder of recordings without transcripts: the teacher's text and encoder outputs stand for them."""
     teacher: str | None = None
@@ -90,7 +90,7 @@ TEST_SETS = (
 
 
 def held_out_texts(corpora: Sequence[str]) -> frozenset[str]:
-    """The plain sentences of corpora, which training must not hear."""
+    """The plain sentences of corpora, which training must not contain."""
     from wattscribe.corpora import open_corpus
     from wattscribe.records import Utterance
 
@@ -109,9 +109,9 @@ def training_sentences(speech: Speech) -> list[str]:
 
 
 def prepare(speech: Speech, say: Say, *, sets: Sequence[SpokenSet] = DEV_SETS) -> None:
-    """Make what is not there yet; a broken-off preparation goes on where it stood.
+    """Make what is not there yet; an interrupted preparation resumes where it stopped.
 
-    Teacher and recordings are looked at first, since speaking takes hours.
+    Teacher and recordings are checked first, since synthesis takes hours.
     """
     heard = speech.unlabelled is not None or speech.taught_shards
     teacher = Teacher(Path(speech.teacher).expanduser()) if speech.teacher is not None and heard else None
@@ -209,7 +209,7 @@ def hear_unlabelled(speech: Speech, files: Sequence[Path], teacher: Teacher, say
         if items:
             _write_teacher(path, outputs)
             write_utterances(folder, number, items)
-        say(f"heard by the teacher: {min(start + UTTERANCES_PER_SHARD, len(files))} of {len(files)} recordings")
+        say(f"decoded by the teacher: {min(start + UTTERANCES_PER_SHARD, len(files))} of {len(files)} recordings")
 
 
 def teach_shards(speech: Speech, teacher: Teacher, say: Say) -> None:
@@ -217,7 +217,7 @@ def teach_shards(speech: Speech, teacher: Teacher, say: Say) -> None:
     for shard in shards(speech.folder / "train")[: speech.taught_shards]:
         if not shard.path.with_suffix(".teacher.npy").exists():
             _write_teacher(shard.path, [teacher.teach(shard.audio(item)).encoder_out for item in shard.utterances])
-            say(f"heard by the teacher: {shard.path.stem}")
+            say(f"decoded by the teacher: {shard.path.stem}")
 
 
 def _write_teacher(path: Path, outputs: Sequence[np.ndarray]) -> None:

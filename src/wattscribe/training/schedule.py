@@ -56,7 +56,7 @@ def weights_at(phases: Sequence[Weights], share: float) -> Weights:
 
 
 class DivergenceWatch:
-    """Sees a loss that leaves the finite or climbs far above its best; told apart by phase, whose losses differ.
+    """Detects a loss that is not finite or climbs far above its best; phases are kept apart, since their losses differ.
 
     Two running means are held against the lowest that each has been: a long one, from a fifth of its window on, which
     must not reach `factor` times its best, and a tenth as long a one, from the first step on, which must not reach twice

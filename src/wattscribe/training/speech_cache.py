@@ -34,7 +34,7 @@ ESPEAK_SHARE = 0.12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spoken:
-    """One cached utterance: where it lies in its shard and what was said by whom."""
+    """One cached utterance: where it is in its shard, who speaks, and the text."""
 
     id: str
     speaker: str
@@ -80,7 +80,7 @@ def _mapped(path: Path) -> NDArray[Any]:
 def _damaged(path: Path) -> TrainingError:
     shard = path.name.partition(".")[0]
     return TrainingError("a shard of the speech is damaged", where=path, fix=f"Remove {shard}.* there, then start again: "
-                         "what this training can make is made anew")  # fmt: skip
+                         "the training recreates what it can make")  # fmt: skip
 
 
 def plan_shard(sentences: Sequence[str], number: int, *, seed: int = 0) -> list[tuple[str, Voice]]:
@@ -117,7 +117,7 @@ def _choose(rng: random.Random) -> Voice:
 
 
 def write_shard(folder: Path, number: int, planned: Sequence[tuple[str, Voice]], *, held_out: bool = False) -> Path:
-    """Speak the planned texts into a shard; `held_out` must be said where voices of dev and test are meant.
+    """Speak the planned texts into a shard; `held_out` must be given for voices of dev and test.
 
     Raises TrainingError where the disk is full and InputError where a held-out voice is asked for in training.
     """
@@ -205,7 +205,7 @@ def claim(folder: Path, source: str, what: Sequence[str], say: Callable[[str], N
         kept = path.read_text(encoding="utf-8").strip() if path.exists() else None
         if kept is None:
             if next(folder.glob("shard-*.jsonl"), None) is not None:
-                say(f"{folder}: this speech does not say of which {source} it is; taken to be of these")
+                say(f"{folder}: this speech does not record its {source}; it is assumed to be this one")
             folder.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
             part.write_text(digest + "\n", encoding="utf-8")
@@ -214,4 +214,4 @@ def claim(folder: Path, source: str, what: Sequence[str], say: Callable[[str], N
         raise cannot_write("the speech cache", folder, error, kept="whole shards are kept") from error
     if kept not in (None, digest):
         raise InputError(f"this speech was made of another {source}", where=folder,
-                         fix="Give another speech.cache, or remove this folder to have it made anew")  # fmt: skip
+                         fix="Give another speech.cache, or remove this folder so that it is made again")  # fmt: skip

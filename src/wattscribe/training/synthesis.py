@@ -28,7 +28,7 @@ _FLITE_PITCH_HZ = {"slt": 172.0, "awb": 133.0, "kal16": 105.0, "rms": 98.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """Who speaks: an engine, its voice, and how far from its usual rate and pitch."""
+    """A voice: an engine, its voice, and how far from its usual rate and pitch."""
 
     engine: Engine
     name: str

@@ -146,7 +146,7 @@ def fit(
     head: TeacherHead | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Fitted:
-    """Train in place. With `out_dir`, the state is kept there and a run that broke off goes on where it stood.
+    """Train in place. With `out_dir`, the state is kept there and an interrupted run resumes where it stopped.
 
     A state is kept only once the next batch's loss has shown that its weights are good. Raises TrainingError where the
     loss diverges or the disk is full; the last whole checkpoint stays.
@@ -253,7 +253,7 @@ class _Run:
             self.position = replace(self.position, elapsed_s=float(elapsed))
 
     def _losses(self, batch: Batch, weights: Weights) -> Losses:
-        """Of the batch by the weights of now, which are shown to be good by it. Raises TrainingError where they are not."""
+        """Of the batch with the current weights, which it shows to be good. Raises TrainingError where they are not."""
         settings = self.settings
         torch.manual_seed(settings.seed + self.position.step)  # dropout too is a function of the step: resume is exact
         self.model.train()
@@ -361,7 +361,7 @@ class _Run:
                 own = [{k: v for k, v in group.items() if k != "params"} for group in optimiser.param_groups]
                 optimiser.load_state_dict(kept)
                 for group, settings in zip(optimiser.param_groups, own, strict=True):
-                    group.update(settings)  # the settings of now hold, not those of the state
+                    group.update(settings)  # the current settings apply, not those of the state
         self.position = Position(**state["position"])
         if state["entries"] != len(self.data.entries):
             # Other speech than before: this epoch's plan is no longer the same, so begin the next.

@@ -1,4 +1,4 @@
-"""What cannot be written is said with the remedy that fits: room on the disk, or another place."""
+"""What cannot be written is reported with the fix that applies: room on the disk, or another place."""
 
 from __future__ import annotations
 

@@ -219,15 +219,15 @@ def data(
     keep_archive: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Path:
-    """Download `librispeech:SET`, check and unpack it; the folder that `bench` takes as data. An interrupted one is resumed.
+    """Download `librispeech:SET`, `noise:NAME` or `model:NAME`, check and unpack it; its folder. An interrupted one is resumed.
 
     `progress` hears bytes held and, where it is known, bytes in all. Raises InputError, and WattscribeError where the download
     fails.
     """
-    from wattscribe.corpora.get import BASE_URL, get
+    from wattscribe.corpora.get import get
 
-    hears = progress or (lambda held, total: None)
-    return get(name, Path(out), mirror=mirror or BASE_URL, keep_archive=keep_archive, progress=hears)
+    report = progress or (lambda held, total: None)
+    return get(name, Path(out), mirror=mirror, keep_archive=keep_archive, progress=report)
 
 
 def _need_torch(what: str) -> None:

@@ -83,7 +83,7 @@ class Constant(_Strict):
     source: str = Field(min_length=8)
     year: int | None = Field(default=None, ge=1950, le=2100)
     on_silicon: bool | None = None
-    """Measured on a part; False: computed, stated by a maker, inferred or assumed. None: not said."""
+    """Measured on a part; False: computed, stated by a maker, inferred or assumed. None: not stated."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Constant:
@@ -172,7 +172,7 @@ class Device(_Strict):
         if len(self.tiers) == 2 and self.tiers[0].read_j_per_byte > self.tiers[1].read_j_per_byte:
             raise ValueError("tiers must run from near to far: tiers.0.read costs more than tiers.1.read")
         if self.limit is not None and self.limit.si("power")[1] <= self.idle.si("power")[2]:
-            raise ValueError("limit must lie above idle with its whole range, or nothing could be computed")
+            raise ValueError("limit must be above idle with its whole range, or nothing could be computed")
         return self
 
     @property

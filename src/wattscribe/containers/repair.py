@@ -1,4 +1,4 @@
-"""A recording that the decoder reads otherwise than it lies on disk: its beginning replaced, its end cut off, nothing copied."""
+"""A recording that is decoded differently from how it is stored: its beginning replaced, its end cut off, nothing copied."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AGAIN = "Copy or record it again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mend:
+class Repair:
     """How to read a file: `head`, then its bytes from `skip` to `end`."""
 
     head: bytes
@@ -21,13 +21,13 @@ class Mend:
     end: int
 
 
-class Mended(io.RawIOBase):
+class RepairedFile(io.RawIOBase):
     """A file read so. The caller keeps `data` open as long as it reads."""
 
-    def __init__(self, data: Bytes, mend: Mend) -> None:
+    def __init__(self, data: Bytes, repair: Repair) -> None:
         super().__init__()
-        self._data, self._head, self._skip = data, mend.head, mend.skip
-        self._size = len(mend.head) + max(mend.end - mend.skip, 0)
+        self._data, self._head, self._skip = data, repair.head, repair.skip
+        self._size = len(repair.head) + max(repair.end - repair.skip, 0)
         self._at = 0
 
     def readable(self) -> bool:
