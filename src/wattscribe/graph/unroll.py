@@ -16,13 +16,11 @@ import numpy as np
 from wattscribe.graph.editor import node
 from wattscribe.graph.index import index_of, inner_names, live_nodes
 from wattscribe.graph.inner_values import Array, InnerValues
-from wattscribe.graph.model import INPUT, OUTPUT, Model, Node, Tensor
+from wattscribe.graph.model import INPUT, OPSET, OUTPUT, Model, Node, Tensor
 from wattscribe.graph.rules import RULES, Operand, Shape
 from wattscribe.graph.states import Cell, StateSpec, Wires, cells
 from wattscribe.graph.write import encode_port, tensor, to_bytes
 
-OPSET = 13
-"""Split, Squeeze and Unsqueeze are written as from this opset on."""
 _SCALED = ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat")
 _DOMAINS = ("", "com.microsoft", "com.microsoft.nchwc")
 """Whose operators the rules know; the last two are those of onnxruntime's own optimisation."""
@@ -67,8 +65,8 @@ def unroll(
 
     `feeds` are the inputs of one segment; `at_most` is the share of the operators that may carry states. Raises CannotUnroll.
     """
-    if model.opsets.get("", 0) < OPSET:
-        raise CannotUnroll(f"it is of opset {model.opsets.get('', 0)}, older than {OPSET}")
+    if model.opset < OPSET:
+        raise CannotUnroll(f"it is of opset {model.opset}, older than {OPSET}")
     if inner_names(model.graph.nodes):
         raise CannotUnroll("it holds If, Loop or Scan")
     trial = InnerValues(model, feeds)
