@@ -16,6 +16,7 @@ from wattscribe.compression.levers.agreement import agree
 from wattscribe.compression.levers.carried import carried
 from wattscribe.compression.levers.depthwise import in_planes
 from wattscribe.compression.levers.segments import joined
+from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.lift import lifted
 from wattscribe.compression.recipe import Step
 from wattscribe.errors import InputError
@@ -96,6 +97,10 @@ def depthwise_model(*, turned: bool, pads: int = 0, group: int = 6) -> onnx.Mode
     return model
 
 
+def asked(model: onnx.ModelProto) -> Asked:
+    return Asked(model=model, component="encoder", tensors=(), options={}, calibration=None)  # type: ignore[arg-type]
+
+
 def answer(model: onnx.ModelProto) -> np.ndarray:
     shape = [each.dim_value or 2 for each in model.graph.input[0].type.tensor_type.shape.dim]
     values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
@@ -107,7 +112,7 @@ def answer(model: onnx.ModelProto) -> np.ndarray:
 def test_depthwise_convolutions_answer_the_same_in_planes(turned, pads):
     model = depthwise_model(turned=turned, pads=pads)
     before = answer(model)
-    in_planes(model, "encoder", (), {}, None)
+    in_planes(asked(model))
     (conv,) = [node for node in model.graph.node if node.op_type == "Conv"]
     (taps,) = [each for each in model.graph.initializer if each.name == conv.input[1]]
     assert list(taps.dims) == [6, 1, 5, 1]
@@ -117,6 +122,6 @@ def test_depthwise_convolutions_answer_the_same_in_planes(turned, pads):
 
 def test_other_convolutions_are_left(reference):
     with pytest.raises(InputError, match="no depthwise convolution"):
-        in_planes(depthwise_model(turned=True, group=1), "encoder", (), {}, None)
+        in_planes(asked(depthwise_model(turned=True, group=1)))
     with pytest.raises(InputError, match="no depthwise convolution"):
         apply(reference, Step(lever="depthwise", component="joiner"), None)

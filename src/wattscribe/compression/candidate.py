@@ -14,12 +14,15 @@ from typing import Any
 from wattscribe.energy.placement import Unit
 from wattscribe.energy.rates import Decoding
 from wattscribe.errors import InputError, MissingExtraError, ModelError
+from wattscribe.graph.model import BITS, Model
 from wattscribe.graph.portable import portable, whole
+from wattscribe.graph.read import parse_model
 from wattscribe.streaming.files import find_files
 
 COMPONENTS = ("encoder", "predictor", "joiner")
 FILE_NAMES: Mapping[str, str] = {"encoder": "encoder", "predictor": "decoder", "joiner": "joiner"}
 """sherpa-onnx calls the predictor `decoder`."""
+_MARKS = {"float32": "", "float16": ".fp16", "int8": ".int8", "uint8": ".int8"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,39 +121,31 @@ def read_candidate(directory: str | Path, precision: str | None = None) -> Candi
 def _network(path: Path) -> bytes:
     """The file with its weights inside, stamped as old as it can be: what is written of it is to load where the original does."""
     data = whole(path)
+    _refuse_4_bit(parse_model(data, path))
     model = proto(data)
-    _refuse_4_bit(model, path)
     return model.SerializeToString(deterministic=True) if portable(model) else data
 
 
-def _refuse_4_bit(model: Any, path: Path) -> None:
-    four = {"UINT4", "INT4", "FLOAT4E2M1", "UINT2", "INT2"}
-    import onnx
-
-    kinds = {onnx.TensorProto.DataType.Name(each.data_type) for each in model.graph.initializer}
-    bits = [
-        attribute.i
-        for node in model.graph.node
+def _refuse_4_bit(model: Model) -> None:
+    stored = [BITS[each.dtype] for each in model.graph.initializers.values() if each.dtype != "string"]
+    packed = [
+        bits
+        for node in model.graph.nodes
         if node.op_type in ("MatMulNBits", "GatherBlockQuantized")
-        for attribute in node.attribute
-        if attribute.name == "bits"
+        and isinstance(bits := node.attributes.get("bits"), int)
     ]
-    if kinds & four or any(each < 8 for each in bits):
+    if any(bits < 8 for bits in (*stored, *packed)):
         raise ModelError(
             "is 4-bit already: what it lost cannot be measured against itself",
-            where=path,
+            where=model.path,
             fix="Start from the export in float or int8",
         )
 
 
 def _mark(data: bytes) -> str:
     """`.int8` where 8 bits or fewer make up most of the weights, else nothing (or `.fp16`)."""
-    import onnx
-
-    sizes = {"": 0, ".fp16": 0, ".int8": 0}
-    names = {onnx.TensorProto.INT8: ".int8", onnx.TensorProto.UINT8: ".int8", onnx.TensorProto.FLOAT16: ".fp16"}
-    for each in proto(data).graph.initializer:
-        if each.data_type in names or each.data_type == onnx.TensorProto.FLOAT:
-            mark = names.get(each.data_type, "")
-            sizes[mark] += len(each.raw_data) // {"": 4, ".fp16": 2, ".int8": 1}[mark]
+    sizes = dict.fromkeys(_MARKS.values(), 0)
+    for each in parse_model(data, Path("model.onnx")).graph.initializers.values():
+        if each.dtype in _MARKS:
+            sizes[_MARKS[each.dtype]] += each.elements
     return max(sizes, key=lambda mark: sizes[mark]) if any(sizes.values()) else ""

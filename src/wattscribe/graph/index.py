@@ -6,7 +6,7 @@ One index for both kinds of graphs here: those of `graph.model`, and onnx.ModelP
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
@@ -117,6 +117,26 @@ def live_nodes(nodes: Iterable[N], outputs: Collection[str]) -> list[N]:
             needed.update(node.input)
             needed.update(inner_names([node]))
     return kept[::-1]
+
+
+def in_order(nodes: Sequence[N]) -> list[N] | None:
+    """Each after those that it reads, else in the order given; None where values are made out of themselves."""
+    made = {name for node in nodes for name in node.output}
+    readers: dict[str, list[int]] = defaultdict(list)
+    waiting: list[int] = []
+    for number, node in enumerate(nodes):
+        needed = {name for name in node.input if name in made}
+        waiting.append(len(needed))
+        for name in needed:
+            readers[name].append(number)
+    ready = [number for number, count in enumerate(waiting) if not count]
+    for number in ready:  # grows on the way
+        for name in dict.fromkeys(nodes[number].output):
+            for reader in readers[name]:
+                waiting[reader] -= 1
+                if not waiting[reader]:
+                    ready.append(reader)
+    return [nodes[number] for number in ready] if len(ready) == len(nodes) else None
 
 
 def inner_names(nodes: Iterable[N]) -> set[str]:

@@ -33,6 +33,8 @@ NODE, NAME, INITIALIZER, INPUT, OUTPUT, SHAPE, SPARSE = 1, 2, 5, 11, 12, 13, 15
 """Fields of GraphProto."""
 GRAPH = 7
 """Of ModelProto."""
+OPSET = 13
+"""Operators are written as from this opset on, where axes of Squeeze and Unsqueeze are inputs; older models stay as they are."""
 
 
 Dimension: TypeAlias = "int | str | None"
@@ -185,6 +187,11 @@ class Model:
     functions: tuple[str, ...] = ()
     """Names of model-local functions, whose bodies are not read."""
     rest: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def opset(self) -> int:
+        """Of ONNX's own operators; 0 where the file names none."""
+        return self.opsets.get("", 0)
 
     def weight_bytes(self) -> dict[str, int]:
         """Bytes of weights by dtype; constants of up to 64 elements that only shape the graph are counted too."""

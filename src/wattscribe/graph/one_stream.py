@@ -13,12 +13,10 @@ import numpy as np
 from wattscribe.graph.editor import Editor, node
 from wattscribe.graph.index import index_of, inner_names
 from wattscribe.graph.inner_values import Array, InnerValues
-from wattscribe.graph.model import INPUT, OUTPUT, SHAPE, Model, Node
+from wattscribe.graph.model import INPUT, OPSET, OUTPUT, SHAPE, Model, Node
 from wattscribe.graph.states import Cell, StateSpec, cells
 from wattscribe.graph.write import encode_port, named
 
-OPSET = 13
-"""From this opset on the axes of Squeeze and Unsqueeze are inputs."""
 _RESHAPING = ("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 """Operators that move no value."""
 
@@ -28,7 +26,7 @@ def for_one_stream(model: Model, feeds: Mapping[str, Array], states: Sequence[St
 
     `feeds` are the inputs of one segment. A state's cells are called `STATE/0`, `STATE/1`…, and `new_STATE/0`… when they leave.
     """
-    if model.opsets.get("", 0) < OPSET or inner_names(model.graph.nodes):
+    if model.opset < OPSET or inner_names(model.graph.nodes):
         return None
     trial = InnerValues(model, feeds)
     found = cells(index_of(model.graph), trial, states, feeds)

@@ -10,6 +10,7 @@ from pathlib import Path
 from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.graph import wire
+from wattscribe.graph.index import in_order
 from wattscribe.graph.model import (
     DTYPES,
     GRAPH,
@@ -110,21 +111,7 @@ def _check_order(nodes: Sequence[Node]) -> None:
         for name in node.outputs:
             if name and maker.setdefault(name, index) != index:
                 raise wire.WireError(f"two operators make the value {name[:40]!r}")
-    needed = [{maker[name] for name in node.inputs if name in maker} for node in nodes]
-    if all(max(each, default=-1) < index for index, each in enumerate(needed)):
-        return  # in order, as ONNX asks for
-    users: list[list[int]] = [[] for _ in nodes]
-    for index, each in enumerate(needed):
-        for other in each:
-            users[other].append(index)
-    left = [len(each) for each in needed]
-    ready = [index for index, count in enumerate(left) if not count]
-    for index in ready:
-        for user in users[index]:
-            left[user] -= 1
-            if not left[user]:
-                ready.append(user)
-    if len(ready) < len(nodes):
+    if in_order(nodes) is None:
         raise wire.WireError("a value is made out of itself")
 
 

@@ -12,16 +12,15 @@ from dataclasses import replace
 import numpy as np
 
 from wattscribe.graph.editor import Editor, node
-from wattscribe.graph.model import Model, Node
+from wattscribe.graph.model import OPSET, Model, Node
 
-OPSET = 13
 _AXES_ARE_INPUT = 18
 
 
 def by_row(model: Model) -> bytes | None:
     """The model with every dynamic quantisation per row; None where there is none, or one that cannot be taken apart."""
     quantised = [each for each in model.graph.nodes if each.op_type == "DynamicQuantizeLinear"]
-    if not quantised or model.opsets.get("", 0) < OPSET:
+    if not quantised or model.opset < OPSET:
         return None
     editor = Editor(model)
     if not all(_split(editor, each) for each in quantised):
@@ -74,7 +73,7 @@ def _quantise(editor: Editor, quantise: Node) -> list[Node]:
 
 def _reduced(editor: Editor, kind: str, x: str, output: str) -> Node:
     """Over the last axis, which is an input from opset 18 on and was an attribute before."""
-    if editor.model.opsets.get("", 0) < _AXES_ARE_INPUT:
+    if editor.model.opset < _AXES_ARE_INPUT:
         return node(kind, [x], output, axes=(-1,), keepdims=1)
     return node(kind, [x, editor.add_constant(output, np.array([-1], np.int64))], output, keepdims=1)
 

@@ -20,18 +20,6 @@ Shape = tuple[int, ...]
 Constants = Mapping[str, NDArray[np.generic]]
 
 
-@dataclass(slots=True)
-class Value:
-    """`shared`: one name for all segments. Else `parts`, `whole` (stacked along `axis`), or both."""
-
-    shape: Shape
-    """Of one segment."""
-    shared: str | None = None
-    parts: tuple[str, ...] | None = None
-    whole: str | None = None
-    axis: int | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Operand:
     """An input as a rule sees it: its shape for one segment, the axis it is stacked on (None: shared), its value if constant."""

@@ -16,10 +16,8 @@ import numpy as np
 from wattscribe.graph.editor import Editor, node
 from wattscribe.graph.index import Values
 from wattscribe.graph.masks import never
-from wattscribe.graph.model import Attribute, Model, Node
+from wattscribe.graph.model import OPSET, Attribute, Model, Node
 
-OPSET = 13
-"""The rules write operators of this opset or later; older models run as they are."""
 MICROSOFT = "com.microsoft"
 _BY_HEADS = (0, 2, 1, 3)
 
@@ -30,7 +28,7 @@ def simplified(
     """The rewritten model's bytes and how often each rule was applied; `alone`: it is quantised, for one stream."""
     editor = Editor(model)
     applied: dict[str, int] = {}
-    if model.opsets.get("", 0) >= OPSET:
+    if model.opset >= OPSET:
         for name, rule in (RULES | (FOR_ONE if alone else {})).items():
             if rules is None or name in rules:
                 applied[name] = sum(rule(editor, each) for each in editor.current())

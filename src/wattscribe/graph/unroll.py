@@ -16,13 +16,11 @@ import numpy as np
 from wattscribe.graph.editor import node
 from wattscribe.graph.index import index_of, inner_names, live_nodes
 from wattscribe.graph.inner_values import Array, InnerValues
-from wattscribe.graph.model import INPUT, OUTPUT, Model, Node, Tensor
-from wattscribe.graph.rules import RULES, Operand, Value
+from wattscribe.graph.model import INPUT, OPSET, OUTPUT, Model, Node, Tensor
+from wattscribe.graph.rules import RULES, Operand, Shape
 from wattscribe.graph.states import Cell, StateSpec, Wires, cells
 from wattscribe.graph.write import encode_port, tensor, to_bytes
 
-OPSET = 13
-"""Split, Squeeze and Unsqueeze are written as from this opset on."""
 _SCALED = ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulIntegerToFloat")
 _DOMAINS = ("", "com.microsoft", "com.microsoft.nchwc")
 """Whose operators the rules know; the last two are those of onnxruntime's own optimisation."""
@@ -32,6 +30,18 @@ _SCALING = ("Cast", "Mul")
 
 class CannotUnroll(Exception):
     """Why the graph takes one segment at a time."""
+
+
+@dataclass(slots=True)
+class Copies:
+    """A value for several segments. `shared`: one name for all. Else `parts`, `whole` (stacked along `axis`), or both."""
+
+    shape: Shape
+    """Of one segment."""
+    shared: str | None = None
+    parts: tuple[str, ...] | None = None
+    whole: str | None = None
+    axis: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,8 @@ def unroll(
 
     `feeds` are the inputs of one segment; `at_most` is the share of the operators that may carry states. Raises CannotUnroll.
     """
-    if model.opsets.get("", 0) < OPSET:
-        raise CannotUnroll(f"it is of opset {model.opsets.get('', 0)}, older than {OPSET}")
+    if model.opset < OPSET:
+        raise CannotUnroll(f"it is of opset {model.opset}, older than {OPSET}")
     if inner_names(model.graph.nodes):
         raise CannotUnroll("it holds If, Loop or Scan")
     trial = InnerValues(model, feeds)
@@ -79,7 +89,7 @@ class _Unroller:
         self._made_at = wires.places()
         self._nodes: list[Node] = []
         self._added: dict[str, Tensor] = {}
-        self._values: dict[str, Value] = {}
+        self._values: dict[str, Copies] = {}
         self._scaled: set[str] = set()
         self.groups = self._groups()
         self._last: dict[str, str] = {}
@@ -89,9 +99,9 @@ class _Unroller:
         for port in self._model.graph.inputs:
             shape = self._trial.shape(port.name)
             if port.name in states:
-                self._values[port.name] = Value(shape, shared=port.name)
+                self._values[port.name] = Copies(shape, shared=port.name)
             elif shape[:1] == (1,):
-                self._values[port.name] = Value(shape, whole=port.name, axis=0)
+                self._values[port.name] = Copies(shape, whole=port.name, axis=0)
             else:
                 raise CannotUnroll(f"input {port.name!r} has no axis for the segments")
         for step in self._steps():
@@ -150,14 +160,14 @@ class _Unroller:
         return {frozenset(each) for each in groups}
 
     # --- values -----------------------------------------------------------------------------------------------------
-    def _value(self, name: str) -> Value:
+    def _value(self, name: str) -> Copies:
         if name in self._values:
             return self._values[name]
         if not name:
-            return Value((), shared="")
+            return Copies((), shared="")
         if name not in self._trial.constants:
             raise CannotUnroll(f"{name!r} is used before it is made")
-        return Value(self._trial.constants[name].shape, shared=self._constant(name))
+        return Copies(self._trial.constants[name].shape, shared=self._constant(name))
 
     def _constant(self, name: str) -> str:
         """A value that never changes, as a weight."""
@@ -170,7 +180,7 @@ class _Unroller:
         self._added[name] = tensor(name, np.array(values, np.int64))
         return name
 
-    def parts(self, value: Value) -> tuple[str, ...]:
+    def parts(self, value: Copies) -> tuple[str, ...]:
         """The value of each segment under a name of its own."""
         if value.parts is None and value.shared is not None:
             return (value.shared,) * self._segments
@@ -181,7 +191,7 @@ class _Unroller:
             self._nodes.append(replace(split, outputs=value.parts))
         return value.parts
 
-    def stacked(self, value: Value, near: int | None) -> bool:
+    def stacked(self, value: Copies, near: int | None) -> bool:
         """Stack the parts along an axis of size 1, counted from the right `near` where that is one; False: there is none."""
         if value.whole is not None or value.shared is not None:
             return True
@@ -201,11 +211,11 @@ class _Unroller:
         if all(each.shared is not None for each in values):
             self._nodes.append(found)
             for name in found.outputs:
-                self._values[name] = Value(self._trial.shape(name), shared=name)
+                self._values[name] = Copies(self._trial.shape(name), shared=name)
         elif self._stays_apart(found, values) or not self._together(found, values):
             self._apart(found, values)
 
-    def _stays_apart(self, found: Node, values: Sequence[Value]) -> bool:
+    def _stays_apart(self, found: Node, values: Sequence[Copies]) -> bool:
         """Is it part of a dynamically quantised product? Its scale is one segment's."""
         fed = [name in self._scaled for name in found.inputs]
         constant = [name in self._trial.constants or not name for name in found.inputs]
@@ -215,7 +225,7 @@ class _Unroller:
             return True
         return product and found.op_type == "Add"
 
-    def _together(self, found: Node, values: Sequence[Value]) -> bool:
+    def _together(self, found: Node, values: Sequence[Copies]) -> bool:
         """One operator for all segments, where a rule allows it."""
         rule = RULES.get(found.op_type) if found.domain in _DOMAINS else None
         made = [name for name in found.outputs if name]
@@ -237,10 +247,10 @@ class _Unroller:
             inputs = (inputs[0], self._number(size, f"{found.outputs[0]}/shape"))
         self._nodes.append(replace(found, inputs=inputs, raw=None))
         for name, shape in zip(made, shapes, strict=True):
-            self._values[name] = Value(shape, whole=name, axis=axis)
+            self._values[name] = Copies(shape, whole=name, axis=axis)
         return True
 
-    def _apart(self, found: Node, values: Sequence[Value]) -> None:
+    def _apart(self, found: Node, values: Sequence[Copies]) -> None:
         """The operator once for each segment."""
         inputs = [self.parts(each) for each in values]
         for k in range(self._segments):
@@ -248,7 +258,7 @@ class _Unroller:
         for name in found.outputs:
             if name:
                 parts = tuple(f"{name}/{k}" for k in range(self._segments))
-                self._values[name] = Value(self._trial.shape(name), parts=parts)
+                self._values[name] = Copies(self._trial.shape(name), parts=parts)
 
     def _copy(self, found: Node, k: int, inputs: Sequence[str]) -> None:
         outputs = tuple(f"{name}/{k}" if name else "" for name in found.outputs)
@@ -277,9 +287,9 @@ class _Unroller:
                 before[name].append(self._turned(cell, f"{cell.end}/{k}"))
         for name in made:
             parts = tuple(f"{name}/{k}" for k in range(self._segments))
-            self._values[name] = Value(self._trial.shape(name), parts=parts)
+            self._values[name] = Copies(self._trial.shape(name), parts=parts)
         for name, cell in starts.items():
-            self._values[name] = Value(self._trial.shape(name), parts=tuple(before[name][: self._segments]))
+            self._values[name] = Copies(self._trial.shape(name), parts=tuple(before[name][: self._segments]))
             self._last[cell.end] = f"{cell.end}/{self._segments - 1}"
 
     def _shared(self, name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from wattscribe.errors import ModelError
+from wattscribe.graph.index import constants_of
 from wattscribe.graph.model import DTYPES, Graph, Node, Tensor
 from wattscribe.graph.read import read_model
 from wattscribe.recognizers.audit import BITS, Facts, judge
@@ -122,15 +123,8 @@ def _count(graph: Graph, count: _Count, outer: _Scope | None) -> None:
 
 
 def _scope(graph: Graph, outer: _Scope | None) -> _Scope:
-    tensors = dict(graph.initializers)
-    producers = {}
-    for node in graph.nodes:
-        for value in node.attributes.values():
-            if node.op_type == "Constant" and isinstance(value, Tensor):
-                tensors[node.outputs[0]] = value
-        for output in node.outputs:
-            producers[output] = node
-    return _Scope(tensors=tensors, producers=producers, outer=outer)
+    producers = {output: node for node in graph.nodes for output in node.outputs}
+    return _Scope(tensors=constants_of(graph), producers=producers, outer=outer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

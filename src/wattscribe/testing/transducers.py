@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.graph import wire
-from wattscribe.graph.model import INITIALIZER, INPUT, NODE, OUTPUT, Attribute, Node
+from wattscribe.graph.editor import node
+from wattscribe.graph.model import INITIALIZER, INPUT, NODE, OUTPUT, Node
 from wattscribe.graph.write import encode_node, encode_port, encode_tensor, tensor
 
 MELS = 80
@@ -63,14 +64,14 @@ def _encoder(rng: np.random.Generator, size: Size) -> bytes:
         "stack": np.array([0, size.frames, STRIDE * MELS], np.int64),
         "W_in": _matrix(rng, STRIDE * MELS, size.width),
     }
-    nodes = [_node("Reshape", ["x", "stack"], "stacked"), _node("MatMul", ["stacked", "W_in"], "h0")]
-    nodes.append(_node("Add", ["h0", "before"], "a0"))
+    nodes = [node("Reshape", ["x", "stack"], "stacked"), node("MatMul", ["stacked", "W_in"], "h0")]
+    nodes.append(node("Add", ["h0", "before"], "a0"))
     for layer in range(size.layers):
         weights[f"W{layer}"] = _matrix(rng, size.width, size.width)
-        nodes.append(_node("MatMul", [f"a{layer}", f"W{layer}"], f"m{layer}"))
+        nodes.append(node("MatMul", [f"a{layer}", f"W{layer}"], f"m{layer}"))
         out = "encoder_out" if layer == size.layers - 1 else f"a{layer + 1}"
-        nodes.append(_node("Tanh", [f"m{layer}"], out))
-    nodes.append(_node("ReduceMean", ["encoder_out"], "new_before", axes=(1,), keepdims=1))
+        nodes.append(node("Tanh", [f"m{layer}"], out))
+    nodes.append(node("ReduceMean", ["encoder_out"], "new_before", axes=(1,), keepdims=1))
     state: tuple[int | str, ...] = ("N", 1, size.width)
     return _model(
         nodes,
@@ -88,9 +89,9 @@ def _predictor(rng: np.random.Generator, width: int) -> bytes:
         "E": rng.standard_normal((VOCABULARY, width)).astype(np.float32),
     }
     nodes = [
-        _node("Max", ["y", "zero"], "tokens"),
-        _node("Gather", ["E", "tokens"], "embedded"),
-        _node("ReduceMean", ["embedded"], "decoder_out", axes=(1,), keepdims=0),
+        node("Max", ["y", "zero"], "tokens"),
+        node("Gather", ["E", "tokens"], "embedded"),
+        node("ReduceMean", ["embedded"], "decoder_out", axes=(1,), keepdims=0),
     ]
     metadata = {"context_size": "2", "vocab_size": str(VOCABULARY)}
     return _model(nodes, weights, [("y", "int64", ("N", 2))], [("decoder_out", "float32", ("N", width))], metadata)
@@ -102,10 +103,10 @@ def _joiner(rng: np.random.Generator, width: int) -> bytes:
         "b": np.concatenate([[BLANK_BIAS], np.zeros(VOCABULARY - 1)]).astype(np.float32),
     }
     nodes = [
-        _node("Add", ["encoder_out", "decoder_out"], "sum"),
-        _node("Tanh", ["sum"], "hidden"),
-        _node("MatMul", ["hidden", "W"], "scores"),
-        _node("Add", ["scores", "b"], "logit"),
+        node("Add", ["encoder_out", "decoder_out"], "sum"),
+        node("Tanh", ["sum"], "hidden"),
+        node("MatMul", ["hidden", "W"], "scores"),
+        node("Add", ["scores", "b"], "logit"),
     ]
     inputs: list[Port] = [("encoder_out", "float32", ("N", width)), ("decoder_out", "float32", ("N", width))]
     metadata = {"joiner_dim": str(width)}
@@ -116,10 +117,6 @@ def _matrix(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.flo
     return np.asarray(rng.standard_normal((rows, columns)) / rows**0.5, np.float32)
 
 
-def _node(kind: str, inputs: Sequence[str], output: str, **attributes: Attribute) -> Node:
-    return Node(op_type=kind, name=output, inputs=tuple(inputs), outputs=(output,), attributes=attributes)
-
-
 def _model(
     nodes: Sequence[Node],
     weights: Weights,
@@ -128,7 +125,7 @@ def _model(
     metadata: Mapping[str, str],
 ) -> bytes:
     """ModelProto."""
-    graph = [wire.field(NODE, encode_node(node)) for node in nodes]
+    graph = [wire.field(NODE, encode_node(each)) for each in nodes]
     graph.append(wire.field(2, "random"))
     graph += [wire.field(INITIALIZER, encode_tensor(tensor(name, values))) for name, values in weights.items()]
     graph += [wire.field(INPUT, encode_port(*port)) for port in inputs]

@@ -19,8 +19,9 @@ from wattscribe.compression.levers.carried import Graph, carried
 from wattscribe.compression.levers.stacking import stackable
 from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.levers.windows import widen
-from wattscribe.compression.linears import sweep
+from wattscribe.compression.linears import add_constant, copied, put, sweep
 from wattscribe.errors import InputError
+from wattscribe.graph.index import in_order
 
 KEY = "wattscribe_segments_per_call"
 """Metadata: the runtime needs it to end an utterance where the original would have ended it."""
@@ -102,8 +103,13 @@ class _Unrolled:
                 self._add("Concat", parts, [name], axis=1)
             else:
                 self._add("Identity", [parts[-1]], [name])
-        del model.graph.node[:], model.graph.value_info[:]
-        model.graph.node.extend(_sorted(self.nodes, self.graph))
+        ordered = in_order(self.nodes)
+        if ordered is None:
+            raise InputError(
+                "the encoder's states go round in a circle once segments are joined", fix="Leave this step away"
+            )
+        del model.graph.value_info[:]
+        put(model.graph.node, ordered)
         dims = next(
             each for each in model.graph.output if each.name == self.graph.outputs[0]
         ).type.tensor_type.shape.dim
@@ -216,8 +222,6 @@ class _Unrolled:
 
     def constant(self, value: Any) -> str:
         """An int64 list, or an array, as a weight of the graph."""
-        from wattscribe.compression.linears import add_constant
-
         array = np.asarray(value, np.int64) if isinstance(value, list) else value
         name = f"@{array.dtype}:{array.reshape(-1).tolist()}:{array.ndim}"
         add_constant(self.graph.model, name, array)
@@ -230,37 +234,9 @@ class _Unrolled:
 
 
 def _like(node: Any, given: Sequence[str], made: Sequence[str]) -> Any:
-    copied = type(node)()
-    copied.CopyFrom(node)
-    del copied.input[:], copied.output[:]
-    copied.input.extend(given)
-    copied.output.extend(made)
-    copied.name = f"{made[0]}/{node.op_type}"
-    return copied
-
-
-def _sorted(nodes: Sequence[Any], graph: Graph) -> list[Any]:
-    """Each node after those that it reads. Raises InputError where a later segment is needed for an earlier one."""
-    waiting: dict[int, int] = {}
-    readers: dict[str, list[int]] = {}
-    made = {name for node in nodes for name in node.output}
-    for number, node in enumerate(nodes):
-        needed = {name for name in node.input if name in made}
-        waiting[number] = len(needed)
-        for name in needed:
-            readers.setdefault(name, []).append(number)
-    ready = [number for number, count in waiting.items() if not count]
-    order: list[Any] = []
-    while ready:
-        number = ready.pop(0)
-        order.append(nodes[number])
-        for name in nodes[number].output:
-            for reader in readers.get(name, ()):
-                waiting[reader] -= 1
-                if not waiting[reader]:
-                    ready.append(reader)
-    if len(order) < len(nodes):
-        raise InputError(
-            "the encoder's states go round in a circle once segments are joined", fix="Leave this step away"
-        )
-    return order
+    (new,) = copied([node])
+    del new.input[:], new.output[:]
+    new.input.extend(given)
+    new.output.extend(made)
+    new.name = f"{made[0]}/{node.op_type}"
+    return new
