@@ -13,12 +13,12 @@ from wattscribe.energy.breakdown import Activations
 from wattscribe.energy.placement import Unit
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Decoding, Rates
-from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload, of_directory
+from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
 from wattscribe.recognizers.detect import stored_as
 from wattscribe.records import Counts, Rejected, Transcript
-from wattscribe.units import SAMPLE_RATE_HZ
+from wattscribe.units import FRAMES_PER_S, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from wattscribe.streaming import Transducer
@@ -211,7 +211,7 @@ def _is_transformers(model: str) -> bool:
 def _heard_live(transducer: Transducer, audio: Samples) -> Transcript:
     """Fed a segment at a time: of a file that is all there, several segments would be decoded together."""
     stream = transducer.stream()
-    step = round(transducer.encoder.layout.shift_frames * SAMPLE_RATE_HZ / FEATURE_FRAMES_PER_S)
+    step = round(transducer.encoder.layout.shift_frames * SAMPLE_RATE_HZ / FRAMES_PER_S)
     for start in range(0, len(audio), step):
         stream.accept(audio[start : start + step])
     transcript = stream.finish()

@@ -18,13 +18,13 @@ from wattscribe.errors import InputError, ModelError
 from wattscribe.models import REFERENCE
 from wattscribe.streaming import open_transducer, session
 from wattscribe.streaming.encoder import tail_for
-from wattscribe.streaming.features import FRAME_SHIFT_S
 from wattscribe.streaming.files import find_files
 from wattscribe.streaming.layout import Port, match_states
 from wattscribe.streaming.onnxfile import read_onnx
 from wattscribe.streaming.onnxwrite import encode_node, encode_tensor
 from wattscribe.streaming.rewrite import RULES, rewrite
 from wattscribe.streaming.rowwise import by_row
+from wattscribe.units import FRAME_SHIFT_S
 
 
 @pytest.fixture

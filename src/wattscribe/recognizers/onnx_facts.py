@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from wattscribe.errors import ModelError
-from wattscribe.onnxfile import DTYPES
-from wattscribe.recognizers.audit import BITS, Facts, judge
+from wattscribe.onnxfile import BITS, DTYPES
+from wattscribe.recognizers.audit import Facts, judge
 from wattscribe.recognizers.clipping import clipping_note
 from wattscribe.recognizers.onnx_header import read_header
 from wattscribe.records import PrecisionAudit, RecognizerSpec

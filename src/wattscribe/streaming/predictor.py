@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
+from wattscribe.models.vocabulary import BLANK
 from wattscribe.streaming import layout, nemo, session
 from wattscribe.streaming.layout import Array, Port
 from wattscribe.streaming.nemo import Nemo
 
 Vector = NDArray[np.float32]
-BLANK = 0
-"""In every layout but NeMo's: `Predictor.blank` says."""
 
 _TOLERANCE = 1e-4
 """As in joiner.py."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from wattscribe.models.vocabulary import BLANK
 from wattscribe.training.model import TransducerModel
-from wattscribe.training.predictor import BLANK, LstmPredictor
+from wattscribe.training.predictor import LstmPredictor
 
 
 @torch.no_grad()
