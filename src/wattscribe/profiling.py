@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from wattscribe.streaming import Transducer
     from wattscribe.streaming.features import Samples
 
+SAY_EVERY = 10
+"""Utterances decoded between two lines to whoever listens."""
+
 
 @as_found()
 def profile_model(
@@ -49,6 +52,7 @@ def profile_model(
     laws: Mapping[str, AccuracyLaw] | None = None,
     battery_wh: float | None = None,
     seed: int = 0,
+    say: Callable[[str], None] | None = None,
 ) -> Profile:
     """Profile an exported model, `hf:NAME` or `arch:NAME` on a device.
 
@@ -61,7 +65,7 @@ def profile_model(
         model, precision=precision, vocab=vocab, chunk_ms=chunk_ms, calls_per_s=calls_per_s, inputs=inputs, dims=dims
     )
     if data is not None:
-        at = decode(model, data, workload, precision=precision, decoding=decoding, beam=beam, limit=limit)
+        at = decode(model, data, workload, precision=precision, decoding=decoding, beam=beam, limit=limit, say=say)
     else:
         at = rates.stated(
             workload,
@@ -144,6 +148,7 @@ def decode(
     decoding: Decoding = "batched",
     beam: int = 1,
     limit: int | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Rates:
     """Decode `data` as a device hears it, segment by segment, and count: the rates of what really ran.
 
@@ -166,6 +171,8 @@ def decode(
         audio_s += len(audio) / SAMPLE_RATE_HZ
         words += len(transcript.text.split())
         heard += 1
+        if say is not None and heard % SAY_EVERY == 0:
+            say(f"{heard} utterances decoded, {audio_s:.0f} s")
     if not heard:
         raise InputError("no utterance could be heard", where=data, fix="Look at `wattscribe bench` for the reasons")
     found = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)

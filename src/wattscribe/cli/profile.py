@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from wattscribe.energy.rates import DEFAULT_TOKENS_PER_S
 from wattscribe.errors import InputError
 from wattscribe.records import json_text
 from wattscribe.results.quantities import UNITS
+from wattscribe.terminal import say
 from wattscribe.text_files import parse_json, read_bytes
 
 app = cyclopts.App(
@@ -113,7 +115,11 @@ def profile(
     """
     import wattscribe
 
-    show(_with_flags(wattscribe.profile(model, **options.asked())), as_json=json_output, page=page)
+    show(
+        _with_flags(wattscribe.profile(model, **options.asked(), say=say if sys.stderr.isatty() else None)),
+        as_json=json_output,
+        page=page,
+    )
     return 0
 
 

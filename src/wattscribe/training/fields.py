@@ -74,7 +74,7 @@ def _kinds(record: type) -> Mapping[str, Any]:
 def _checker(kind: Any) -> TypeAdapter[Any]:
     """Strict: True is no number, "2" is none, and 64.5 is no whole one. Records inside were checked when they were made."""
     if dataclasses.is_dataclass(kind):
-        return TypeAdapter(InstanceOf[kind])  # type: ignore[valid-type]
+        return TypeAdapter(InstanceOf[kind])
     return TypeAdapter(kind, config=ConfigDict(strict=True))
 
 
