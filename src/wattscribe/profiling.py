@@ -13,16 +13,19 @@ from wattscribe.energy.breakdown import Activations
 from wattscribe.energy.placement import Unit
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Decoding, Rates
-from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload, of_directory
+from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
 from wattscribe.recognizers.detect import stored_as
 from wattscribe.records import Counts, Rejected, Transcript
-from wattscribe.units import SAMPLE_RATE_HZ
+from wattscribe.units import FRAMES_PER_S, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from wattscribe.streaming import Transducer
     from wattscribe.streaming.features import Samples
+
+SAY_EVERY = 10
+"""Utterances decoded between two lines to whoever listens."""
 
 
 @as_found()
@@ -49,6 +52,7 @@ def profile_model(
     laws: Mapping[str, AccuracyLaw] | None = None,
     battery_wh: float | None = None,
     seed: int = 0,
+    say: Callable[[str], None] | None = None,
 ) -> Profile:
     """Profile an exported model, `hf:NAME` or `arch:NAME` on a device.
 
@@ -61,7 +65,7 @@ def profile_model(
         model, precision=precision, vocab=vocab, chunk_ms=chunk_ms, calls_per_s=calls_per_s, inputs=inputs, dims=dims
     )
     if data is not None:
-        at = decode(model, data, workload, precision=precision, decoding=decoding, beam=beam, limit=limit)
+        at = decode(model, data, workload, precision=precision, decoding=decoding, beam=beam, limit=limit, say=say)
     else:
         at = rates.stated(
             workload,
@@ -144,6 +148,7 @@ def decode(
     decoding: Decoding = "batched",
     beam: int = 1,
     limit: int | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Rates:
     """Decode `data` as a device hears it, segment by segment, and count: the rates of what really ran.
 
@@ -166,6 +171,8 @@ def decode(
         audio_s += len(audio) / SAMPLE_RATE_HZ
         words += len(transcript.text.split())
         heard += 1
+        if say is not None and heard % SAY_EVERY == 0:
+            say(f"{heard} utterances decoded, {audio_s:.0f} s")
     if not heard:
         raise InputError("no utterance could be heard", where=data, fix="Look at `wattscribe bench` for the reasons")
     found = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
@@ -211,7 +218,7 @@ def _is_transformers(model: str) -> bool:
 def _heard_live(transducer: Transducer, audio: Samples) -> Transcript:
     """Fed a segment at a time: of a file that is all there, several segments would be decoded together."""
     stream = transducer.stream()
-    step = round(transducer.encoder.layout.shift_frames * SAMPLE_RATE_HZ / FEATURE_FRAMES_PER_S)
+    step = round(transducer.encoder.layout.shift_frames * SAMPLE_RATE_HZ / FRAMES_PER_S)
     for start in range(0, len(audio), step):
         stream.accept(audio[start : start + step])
     transcript = stream.finish()

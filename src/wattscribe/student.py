@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+Z95 = 1.959964
+"""Of the normal: two-sided 95 %."""
+
 
 def student_t(degrees: float, confidence: float) -> float:
     """The value below which t falls with this confidence (above one half); infinitely many degrees of freedom: the normal.

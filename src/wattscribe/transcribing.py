@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,8 +62,10 @@ class Follower:
         return False
 
 
-def transcribe_files(spec: RecognizerSpec, audio: Sequence[Path | str]) -> list[Transcript]:
-    """The transcript of each file; `batch_size` of them are given to the recognizer together."""
+def transcribe_files(
+    spec: RecognizerSpec, audio: Sequence[Path | str], say: Callable[[str], None] = lambda _: None
+) -> list[Transcript]:
+    """The transcript of each file; `batch_size` of them are given to the recognizer together. `say` hears how far it is."""
     from wattscribe.corpora import read_audio
 
     recognizer = open_recognizer(spec)
@@ -72,6 +74,7 @@ def transcribe_files(spec: RecognizerSpec, audio: Sequence[Path | str]) -> list[
         for start in range(0, len(audio), spec.batch_size):
             batch = [read_audio(Path(path)) for path in audio[start : start + spec.batch_size]]
             found += recognizer.transcribe(batch)
+            say(f"{len(found)} of {len(audio)} files transcribed")
         return found
     finally:
         recognizer.close()

@@ -5,6 +5,13 @@ from __future__ import annotations
 SAMPLE_RATE_HZ = 16_000
 """The one sample rate inside the package: mono float32 in [-1, 1]."""
 
+SAMPLE_BYTES = 4
+"""Of a float32 sample."""
+
+FRAMES_PER_S = 100
+"""Frames of features (Kaldi's default shift)."""
+FRAME_SHIFT_S = 1 / FRAMES_PER_S
+
 NS_PER_S = 1_000_000_000
 J_PER_WH = 3600.0
 

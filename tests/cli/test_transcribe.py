@@ -222,3 +222,13 @@ def test_phrases_reach_beam_search(directory: Path, tmp_path: Path, capsys: pyte
     soundfile.write(file, models.sound(3, 48000), 16000)
     assert main(["transcribe", str(directory), str(file), "--phrase", "A"]) == 2
     assert "phrases need beam search" in capsys.readouterr().err
+
+
+def test_without_a_follower_say_hears_how_far_it_is(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.wav" for name in "abc"]
+    for file in files:
+        soundfile.write(file, models.sound(1, 16000), 16000)
+    said: list[str] = []
+    found = wattscribe.transcribe(f"python:{__name__}:Batch", files, batch_size=2, say=said.append)
+    assert [each.text for each in found] == ["16000 samples"] * 3
+    assert said == ["2 of 3 files transcribed", "3 of 3 files transcribed"]

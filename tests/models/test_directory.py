@@ -245,6 +245,21 @@ def test_an_encoder_and_the_decoder_that_runs_for_every_token(
     }
 
 
+def test_a_streaming_paraformer_is_sherpas(tmp_path: Path) -> None:
+    folder = named(tmp_path / "model", "encoder.int8.onnx encoder.onnx decoder.int8.onnx decoder.onnx")
+    for path in folder.glob("encoder*.onnx"):
+        model = onnx.load(str(path))
+        for key, value in (("lfr_window_size", "7"), ("vocab_size", "8404")):
+            entry = model.metadata_props.add()
+            entry.key, entry.value = key, value
+        onnx.save(model, str(path))
+    (folder / "tokens.txt").write_text("<blk> 0\n")
+    assert runtime_of(folder) == "sherpa"
+    found = find_layout(parse_model(f"sherpa:{folder}", precision="int8"))
+    assert (found.kind, found.online) == ("online paraformer", True)
+    assert [path.name for path in found.parts.values()] == ["encoder.int8.onnx", "decoder.int8.onnx"]
+
+
 @pytest.mark.parametrize(
     ("names", "precision", "taken"),
     [

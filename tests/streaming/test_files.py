@@ -19,9 +19,9 @@ from wattscribe.graph.simplify import RULES, simplified
 from wattscribe.models import REFERENCE
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.encoder import tail_for
-from wattscribe.streaming.features import FRAME_SHIFT_S
 from wattscribe.streaming.files import find_files
 from wattscribe.streaming.layout import Port, match_states
+from wattscribe.units import FRAME_SHIFT_S
 
 
 @pytest.fixture

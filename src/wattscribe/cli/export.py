@@ -32,5 +32,4 @@ def export(
     """
     import wattscribe
 
-    for path in wattscribe.export(checkpoint, out, precisions=precision or ("fp32", "int8")):
-        print(f"{path}  {path.stat().st_size:,} bytes")
+    wattscribe.export(checkpoint, out, precisions=precision or ("fp32", "int8"), say=print)

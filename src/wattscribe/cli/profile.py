@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,15 +19,14 @@ from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import DEFAULT_TOKENS_PER_S
 from wattscribe.errors import InputError
 from wattscribe.records import json_text
+from wattscribe.results.quantities import UNITS
+from wattscribe.terminal import say
 from wattscribe.text_files import parse_json, read_bytes
 
 app = cyclopts.App(
     name="wattscribe profile",
     help="Where a streaming transducer spends its energy: component, invocation, memory tier.",
 )
-
-_SIZES = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9, "b": 1}
-
 
 Number = TypeVar("Number", int, float)
 
@@ -115,7 +115,11 @@ def profile(
     """
     import wattscribe
 
-    show(_with_flags(wattscribe.profile(model, **options.asked())), as_json=json_output, page=page)
+    show(
+        _with_flags(wattscribe.profile(model, **options.asked(), say=say if sys.stderr.isatty() else None)),
+        as_json=json_output,
+        page=page,
+    )
     return 0
 
 
@@ -167,8 +171,8 @@ def size_bytes(text: str) -> int:
     """`4MB`, `512KiB`, `0` → bytes. Raises InputError for anything else."""
     lowered = text.strip().lower().replace(" ", "")
     found = re.fullmatch(r"(\d{1,18}(?:\.\d{0,18})?)([kmg]?i?b)?", lowered, re.ASCII)
-    if found is not None and (found[2] is not None or "." not in found[1]) and (found[2] or "b") in _SIZES:
-        return round(float(found[1]) * _SIZES[found[2] or "b"])
+    if found is not None and (found[2] is not None or "." not in found[1]) and (found[2] or "b") in UNITS:
+        return round(float(found[1]) * UNITS[found[2] or "b"])
     raise InputError(f"{text!r} is no size", fix="Write it as 4MB, 512KiB or a number of bytes")
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from math import ceil
 
 from wattscribe.energy.layers import Layer, attention_mix, component, conv2d, depthwise, embedding, linear, lstm, norm
-from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload
+from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
 from wattscribe.text_files import whole
+from wattscribe.units import FRAMES_PER_S
 
 PREFIX = "arch:"
 MOST_LAYERS = 1024
@@ -84,7 +85,7 @@ class Emformer:
 
     @property
     def segment_s(self) -> float:
-        return self.segment / FEATURE_FRAMES_PER_S
+        return self.segment / FRAMES_PER_S
 
     @property
     def frames_per_segment(self) -> float:
@@ -134,7 +135,7 @@ class LstmTransducer:
 
     @property
     def segment_s(self) -> float:
-        return self.segment / FEATURE_FRAMES_PER_S
+        return self.segment / FRAMES_PER_S
 
     @property
     def frames_per_segment(self) -> float:
@@ -214,7 +215,7 @@ class Conformer:
 
     @property
     def segment_s(self) -> float:
-        return self.segment / FEATURE_FRAMES_PER_S
+        return self.segment / FRAMES_PER_S
 
     @property
     def frames_per_segment(self) -> float:
@@ -252,7 +253,7 @@ def of_arch(
     if chunk_ms is not None:
         if not 0 < chunk_ms <= LONGEST_MS:
             raise InputError(f"`chunk_ms` must be above 0, at most {LONGEST_MS:g}", where=f"{PREFIX}{name}")
-        settings["segment"] = max(1, round(chunk_ms * FEATURE_FRAMES_PER_S / 1000))
+        settings["segment"] = max(1, round(chunk_ms * FRAMES_PER_S / 1000))
     for key, value in settings.items():
         least, most = 0 if key in ("left", "right") else 1, MOST_LAYERS if "layers" in key else LARGEST_SIZE
         if not least <= value <= most:

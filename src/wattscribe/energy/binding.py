@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wattscribe.energy.workload import FEATURE_FRAMES_PER_S
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.model import Model, Value
-from wattscribe.units import SAMPLE_RATE_HZ
+from wattscribe.units import FRAMES_PER_S, SAMPLE_RATE_HZ
 
 DEFAULT_SEGMENT_S = 10.0
 """Audio per invocation of an encoder that takes any length, where nothing else is asked for."""
@@ -50,7 +49,7 @@ def segment_of(model: Model, *, length_s: float | None = None, calls_per_s: floa
     chunk = _chunk(model.metadata)
     if chunk is not None:
         shift, window = chunk
-        hop_s = shift / FEATURE_FRAMES_PER_S
+        hop_s = shift / FRAMES_PER_S
         if any(value is not None and abs(value - hop_s) > 1e-6 * hop_s for value in (length_s, stated_s)):
             raise InputError(
                 f"the graph fixes segments of {1000 * hop_s:g} ms",
@@ -60,7 +59,7 @@ def segment_of(model: Model, *, length_s: float | None = None, calls_per_s: floa
         return Segment(hop_s=hop_s, length=window)
     axis = time_axis(first)
     size = None if axis is None or first.shape is None else first.shape[axis]
-    rate = SAMPLE_RATE_HZ if len(first.shape or ()) <= 2 else FEATURE_FRAMES_PER_S
+    rate = SAMPLE_RATE_HZ if len(first.shape or ()) <= 2 else FRAMES_PER_S
     if axis is not None and not isinstance(size, int):
         seconds = DEFAULT_SEGMENT_S if length_s is None else length_s
         note = (

@@ -9,13 +9,14 @@ from pathlib import Path
 from wattscribe.energy import binding, counting, moonshine, ort_format
 from wattscribe.energy.binding import Segment
 from wattscribe.energy.execute import LENGTH
-from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
+from wattscribe.energy.workload import Component, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.model import Graph, Model, Value
 from wattscribe.graph.read import read_model
 from wattscribe.models.directory import MOONSHINE, find_model
 from wattscribe.models.names import MODEL
 from wattscribe.text_files import whole
+from wattscribe.units import FRAMES_PER_S
 
 _FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 PAST_TOKENS = 12
@@ -184,7 +185,7 @@ def _encoder(model: Model, ask: Asked) -> tuple[Segment, Component, float | None
     )
     factor = model.metadata.get("subsampling_factor", "")
     if divisor := whole(factor):
-        return segment, component, segment.hop_s * FEATURE_FRAMES_PER_S / divisor
+        return segment, component, segment.hop_s * FRAMES_PER_S / divisor
     output = model.graph.outputs[0]
     shape = shapes.get(output.name)
     return segment, component, None if shape is None else _frames(output, shape)

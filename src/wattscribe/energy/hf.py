@@ -13,9 +13,9 @@ from typing import Any
 from wattscribe.as_found import as_found
 from wattscribe.energy import torchcount
 from wattscribe.energy.binding import DEFAULT_SEGMENT_S
-from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
+from wattscribe.energy.workload import Component, Workload
 from wattscribe.errors import InputError, MissingExtraError, ModelError
-from wattscribe.units import SAMPLE_RATE_HZ
+from wattscribe.units import FRAMES_PER_S, SAMPLE_RATE_HZ
 
 MOST_LAYERS = 1000
 _DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "float16", "int8": "int8"}
@@ -139,7 +139,7 @@ def _whisper(transformers: Any, torch: Any, config: Any, name: str, dtype: str) 
         name=name,
         kind="encoder-decoder",
         components=parts,
-        segment_s=frames / FEATURE_FRAMES_PER_S,
+        segment_s=frames / FRAMES_PER_S,
         frames_per_segment=float(config.max_source_positions),
         vocabulary=int(config.vocab_size),
     )
@@ -155,9 +155,7 @@ def _ctc(transformers: Any, torch: Any, config: Any, name: str, dtype: str, segm
     model = transformers.AutoModelForCTC.from_config(config).eval()
     samples = torch.zeros(1, max(1, round(segment_s * SAMPLE_RATE_HZ)))
     if model.main_input_name != "input_values":
-        samples = torch.zeros(
-            1, max(1, round(segment_s * FEATURE_FRAMES_PER_S)), int(getattr(config, "num_mel_bins", 80))
-        )
+        samples = torch.zeros(1, max(1, round(segment_s * FRAMES_PER_S)), int(getattr(config, "num_mel_bins", 80)))
     part = torchcount.of_module(model, samples, name="encoder", dtype=dtype)
     return Workload(
         name=name, kind="ctc", components=(part,), segment_s=segment_s, vocabulary=getattr(config, "vocab_size", None)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Workload
+from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
+from wattscribe.units import FRAMES_PER_S
 
 Decoding = Literal["batched", "frame-by-frame"]
 MOST_PER_S = 1e6
@@ -162,7 +163,7 @@ def _frames_per_s(workload: Workload, frames_per_s: float | None) -> float:
         return frames_per_s
     if workload.frames_per_segment and workload.segment_s:
         return workload.frames_per_segment / workload.segment_s
-    return FEATURE_FRAMES_PER_S / 4
+    return FRAMES_PER_S / 4
 
 
 def _joiner(frames: float, tokens: float, segment_s: float, beam: int, decoding: Decoding, many: bool) -> Rate:

@@ -19,8 +19,6 @@ from wattscribe.errors import InputError, ModelError
 Kind = Literal["transducer", "encoder-decoder", "ctc", "module"]
 MOST = 1e18
 """Of any figure: a million million times a large model's."""
-FEATURE_FRAMES_PER_S = 100
-"""Filter-bank frames: one each 10 ms, in every export that we know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ from pathlib import Path
 from wattscribe.errors import ModelError
 from wattscribe.text_files import read_text
 
+BLANK = 0
+"""The id of the blank in icefall's layout; NeMo's is the last one."""
 WORD_START = "▁"
 MOST_IDS = 1 << 20
 """More than any published vocabulary: an id beyond it is a mistyped line, not a table to make room for."""

@@ -9,16 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wattscribe.graph.model import BITS
 from wattscribe.models.names import STORED
 from wattscribe.records import PrecisionAudit
-
-BITS: Mapping[str, int] = {
-    "float64": 64, "float32": 32, "float16": 16, "bfloat16": 16,
-    "int64": 64, "uint64": 64, "int32": 32, "uint32": 32, "int16": 16, "uint16": 16, "int8": 8, "uint8": 8, "bool": 8,
-    "float8e4m3fn": 8, "float8e4m3fnuz": 8, "float8e5m2": 8, "float8e5m2fnuz": 8,
-    "int4": 4, "uint4": 4, "float4e2m1": 4, "int2": 2, "uint2": 2,
-}  # fmt: skip
-"""Bits per element by dtype, under ONNX's and NumPy's names; an unknown dtype counts as wide."""
 
 _FLOAT_NAME = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _INT8_COMPANION = {"int8_float16": "float16", "int8_bfloat16": "bfloat16", "int8_float32": "float32"}

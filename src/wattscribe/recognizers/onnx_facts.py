@@ -11,9 +11,9 @@ import numpy as np
 
 from wattscribe.errors import ModelError
 from wattscribe.graph.index import constants_of
-from wattscribe.graph.model import DTYPES, Graph, Node, Tensor
+from wattscribe.graph.model import BITS, DTYPES, Graph, Node, Tensor
 from wattscribe.graph.read import read_model
-from wattscribe.recognizers.audit import BITS, Facts, judge
+from wattscribe.recognizers.audit import Facts, judge
 from wattscribe.recognizers.clipping import clipping_note
 from wattscribe.records import PrecisionAudit, RecognizerSpec
 

@@ -16,10 +16,10 @@ from wattscribe.records import Interval, Reading, TrialFacts
 from wattscribe.results.cost import STARVED_SHARE, busy_s, percentiles
 from wattscribe.results.findings import Entry
 from wattscribe.results.gates import Gates
-from wattscribe.results.relative import Z95, energy_ratio
+from wattscribe.results.relative import energy_ratio
 from wattscribe.results.words import plural
 from wattscribe.scoring.bounds import POWER
-from wattscribe.student import student_t
+from wattscribe.student import Z95, student_t
 
 Quantity = Literal["energy", "real-time factor", "latency", "memory", "GPU memory"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from wattscribe.records import Interval
 from wattscribe.results.cost import Energy
+from wattscribe.student import Z95
 
-Z95 = 1.959964
 RESAMPLES = 2000
 
 

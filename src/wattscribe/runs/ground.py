@@ -13,7 +13,8 @@ from pathlib import Path
 from wattscribe.errors import WattscribeError
 from wattscribe.journal import FILE_NAME
 from wattscribe.records import Trial
-from wattscribe.runs.spool import SAMPLE_BYTES, Spool
+from wattscribe.runs.spool import Spool
+from wattscribe.units import SAMPLE_BYTES
 
 PUT_BACK = "Put it back, then go on with `resume`"
 

@@ -22,9 +22,8 @@ from wattscribe.corpora.conditions import ConditionedCorpus
 from wattscribe.corpora.open import BUNDLED
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import Condition, Rejected, Trial, Utterance
-from wattscribe.units import SAMPLE_RATE_HZ
+from wattscribe.units import SAMPLE_BYTES, SAMPLE_RATE_HZ
 
-SAMPLE_BYTES = 4
 READ_BYTES = 1 << 20
 
 

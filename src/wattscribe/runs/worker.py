@@ -54,10 +54,9 @@ from wattscribe.runs.protocol import (
     decode,
     encode,
 )
-from wattscribe.units import SAMPLE_RATE_HZ, s_from_ns
+from wattscribe.units import SAMPLE_BYTES, SAMPLE_RATE_HZ, s_from_ns
 
 EXIT_FAILED = 3
-SAMPLE_BYTES = 4
 M = TypeVar("M", bound=Message)
 
 

@@ -15,7 +15,7 @@ from wattscribe.records import Interval
 from wattscribe.scoring.bounds import events_upper
 from wattscribe.scoring.counting import ErrorCounts, Floats, Span
 from wattscribe.scoring.intervals import RESAMPLES, Clusters, clusters, resampled, widening
-from wattscribe.student import student_p
+from wattscribe.student import Z95, student_p
 
 SEPARATING_WORDS = 2
 """Consecutive words that both systems have right end a segment, as in NIST's sc_stats."""
@@ -187,7 +187,7 @@ def mapsswe(first: Floats, second: Floats) -> MatchedPairs:
     few = " (few segments: the normal approximation is rough)" if count < 50 else ""
     return MatchedPairs(
         difference=mean,
-        ci95=(mean - 1.959964 * error, mean + 1.959964 * error),
+        ci95=(mean - Z95 * error, mean + Z95 * error),
         z=z,
         p=max(math.erfc(abs(z) / math.sqrt(2.0)), 2.0 ** (1 - count)),
         segments=count,

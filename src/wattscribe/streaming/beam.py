@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wattscribe.models.vocabulary import BLANK
 from wattscribe.streaming.context import ContextGraph
 from wattscribe.streaming.hypothesis import Decoded, Hypothesis
 from wattscribe.streaming.joiner import Joiner, Scores
-from wattscribe.streaming.predictor import BLANK, Predictor
+from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.tally import Tally
 
 Frames = NDArray[np.float32]

@@ -11,9 +11,10 @@ import numpy as np
 
 from wattscribe.errors import ModelError
 from wattscribe.streaming import layout, nemo
-from wattscribe.streaming.features import FRAME_SHIFT_S, FrameSource, FrontEnd
+from wattscribe.streaming.features import FrameSource, FrontEnd
 from wattscribe.streaming.layout import Array, Port, StateSpec
 from wattscribe.streaming.nemo import Nemo
+from wattscribe.units import FRAME_SHIFT_S
 
 _SHORTEST_TAIL_S = 0.8
 """What the published zipformers of 320 ms ask for (sherpa-onnx's examples pad as much)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wattscribe.streaming.features import FRAME_SHIFT_S
+from wattscribe.units import FRAME_SHIFT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
 from wattscribe.graph import session
+from wattscribe.models.vocabulary import BLANK
 from wattscribe.streaming import layout, nemo
 from wattscribe.streaming.layout import Array, Port
 from wattscribe.streaming.nemo import Nemo
 
 Vector = NDArray[np.float32]
-BLANK = 0
-"""In every layout but NeMo's: `Predictor.blank` says."""
 
 _TOLERANCE = 1e-4
 """As in joiner.py."""

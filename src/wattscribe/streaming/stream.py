@@ -12,7 +12,6 @@ from wattscribe.errors import InputError
 from wattscribe.records import Counts, Token, Transcript
 from wattscribe.streaming.encoder import Features, Slot, States
 from wattscribe.streaming.features import (
-    FRAME_SHIFT_S,
     SHIFT_SAMPLES,
     FrameSource,
     Samples,
@@ -23,7 +22,7 @@ from wattscribe.streaming.features import (
 )
 from wattscribe.streaming.hypothesis import Decoded
 from wattscribe.streaming.tally import Tally
-from wattscribe.units import SAMPLE_RATE_HZ
+from wattscribe.units import FRAME_SHIFT_S, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from wattscribe.streaming.ahead import Ahead

@@ -20,7 +20,7 @@ from wattscribe.streaming.beam import Beam
 from wattscribe.streaming.context import ContextGraph
 from wattscribe.streaming.encoder import Encoder
 from wattscribe.streaming.endpoint import Endpointing
-from wattscribe.streaming.features import FRAME_SHIFT_S, Samples
+from wattscribe.streaming.features import Samples
 from wattscribe.streaming.files import TransducerFiles, find_files
 from wattscribe.streaming.greedy import Greedy
 from wattscribe.streaming.joiner import Joiner
@@ -29,6 +29,7 @@ from wattscribe.streaming.opening import open_encoder, open_rows, takes_one_scal
 from wattscribe.streaming.phrases import Phrase, tokens_of
 from wattscribe.streaming.predictor import Predictor
 from wattscribe.streaming.stream import SavedStream, Stream, batch_of
+from wattscribe.units import FRAME_SHIFT_S
 
 FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 DECODINGS = ("greedy", "beam")

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from wattscribe.training.features import MELS, SILENCE, log_mels
-from wattscribe.training.fields import Finite, Natural, NotNegative, Rising, Share, Within, check
+from wattscribe.training.fields import Finite, Natural, NotNegative, Rising, Share, check
 from wattscribe.training.sound import read_sound, sound_files
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -25,20 +26,20 @@ Mels = NDArray[np.float32]
 class Augmentation:
     """How far speech is changed; 0 switches a change off."""
 
-    stretch: Annotated[float, Within(0, 0.9)] = 0.12
+    stretch: Annotated[float, Ge(0), Le(0.9)] = 0.12
     """Speed between 1 - stretch and 1 + stretch."""
-    vocal_tract: Annotated[float, Within(0, 0.9)] = 0.15
+    vocal_tract: Annotated[float, Ge(0), Le(0.9)] = 0.15
     """Frequencies scaled by up to this share."""
     level_db: NotNegative = 10.0
     channel_db: NotNegative = 3.0
     """Standard deviation of a smooth random frequency response."""
     noise_share: Share = 0.4
     """Share of utterances that get noise."""
-    snr_db: Annotated[tuple[Finite, Finite], Rising()] = (5.0, 30.0)
-    silence_s: Annotated[tuple[NotNegative, NotNegative], Rising()] = (0.0, 0.5)
+    snr_db: Annotated[tuple[Finite, Finite], Rising] = (5.0, 30.0)
+    silence_s: Annotated[tuple[NotNegative, NotNegative], Rising] = (0.0, 0.5)
     """Silence before and after, each drawn from this range."""
     frequency_masks: Natural = 2
-    frequency_mask_bins: Annotated[int, Within(0, MELS)] = 15
+    frequency_mask_bins: Annotated[int, Ge(0), Le(MELS)] = 15
     time_masks: Natural = 2
     time_mask_s: NotNegative = 0.25
 

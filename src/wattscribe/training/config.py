@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Le
+
 from wattscribe.errors import InputError
 from wattscribe.records import from_json, to_json
-from wattscribe.training.fields import Share, Some, Within, check
+from wattscribe.training.fields import Share, Some, check
 
 MOST_LAYERS = 1024
 LARGEST_SIZE = 1 << 14
 """Of a width or a context: a matrix of two such takes a gigabyte."""
-Size = Annotated[int, Within(1, LARGEST_SIZE)]
-SizeOrNone = Annotated[int, Within(0, LARGEST_SIZE)]
+Size = Annotated[int, Ge(1), Le(LARGEST_SIZE)]
+SizeOrNone = Annotated[int, Ge(0), Le(LARGEST_SIZE)]
 """0 leaves the part out."""
 
 
@@ -42,12 +44,12 @@ class EncoderConfig:
     """An Emformer: frames below are encoder frames of `time_stack` × 10 ms."""
 
     mels: Size = 80
-    time_stack: Annotated[int, Within(1, 8)] = 4
+    time_stack: Annotated[int, Ge(1), Le(8)] = 4
     width: Size = 256
     segment: Size = 8
     left_context: SizeOrNone = 32
     right_context: SizeOrNone = 0
-    layers: Annotated[tuple[LayerConfig, ...], Some()] = (LayerConfig(),) * 8
+    layers: Annotated[tuple[LayerConfig, ...], Some] = (LayerConfig(),) * 8
     dropout: Share = 0.05
 
     def __post_init__(self) -> None:
@@ -94,7 +96,7 @@ class JoinerConfig:
 class TransducerConfig:
     """A whole transducer. Token 0 is blank."""
 
-    vocabulary: Annotated[int, Within(2, 1 << 20)] = 500
+    vocabulary: Annotated[int, Ge(2), Le(1 << 20)] = 500
     encoder: EncoderConfig = EncoderConfig()
     predictor: PredictorConfig = PredictorConfig()
     joiner: JoinerConfig = JoinerConfig()

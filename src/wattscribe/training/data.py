@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wattscribe.errors import InputError, TrainingError
 from wattscribe.training.augment import Augmentation, Mels, NoiseBank, augment
-from wattscribe.training.features import FRAMES_PER_S, log_mels
+from wattscribe.training.features import log_mels
 from wattscribe.training.fields import Count, Natural, check
 from wattscribe.training.sound import Rooms, SoundChanges, change
 from wattscribe.training.speech_cache import Shard, Spoken, shards
@@ -23,6 +23,7 @@ from wattscribe.training.synthesis import TRAINING_ESPEAK, Voice, speak, vary
 from wattscribe.training.teacher import FRAMES_PER_TEACHER_FRAME
 from wattscribe.training.texts import pieces, plain
 from wattscribe.training.tokens import Vocabulary
+from wattscribe.units import FRAMES_PER_S
 
 FRAMES_PER_LETTER = 7
 """Rough length of what is yet to be spoken, for batching: espeak-ng says some 14 letters a second."""

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wattscribe.models.vocabulary import BLANK
 from wattscribe.scoring import count_errors
 from wattscribe.training.augment import NONE, NoiseBank
 from wattscribe.training.data import Changes, SpeechData
 from wattscribe.training.features import SILENCE
 from wattscribe.training.model import TransducerModel
-from wattscribe.training.predictor import BLANK, LstmPredictor
+from wattscribe.training.predictor import LstmPredictor
 from wattscribe.training.tokens import Vocabulary
 
 SILENT_FRAMES = 50

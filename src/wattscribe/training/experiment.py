@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge
 
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
@@ -19,7 +20,7 @@ from wattscribe.training.checkpoint import load_model
 from wattscribe.training.config import TransducerConfig, config_from_json, preset
 from wattscribe.training.data import Source, SpeechData, mel_statistics
 from wattscribe.training.features import MELS
-from wattscribe.training.fields import Positive, Within, at, check
+from wattscribe.training.fields import Positive, at, check
 from wattscribe.training.model import TransducerModel, build
 from wattscribe.training.objective import TeacherHead, fits_teacher
 from wattscribe.training.prepare import DEV_SETS, Speech, held_out_texts, prepare, training_sentences
@@ -37,7 +38,7 @@ class Units:
     """The vocabulary: BPE of a size, or characters; made of the text, or taken from a folder."""
 
     kind: Literal["bpe", "characters"] = "bpe"
-    size: Annotated[int, Within(5)] = 500
+    size: Annotated[int, Ge(5)] = 500
     folder: str | None = None
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from wattscribe.errors import InputError, MissingExtraError, TrainingError
 from wattscribe.graph.portable import portable
+from wattscribe.models.names import PRECISIONS
 from wattscribe.training.config import EncoderConfig, TransducerConfig
 from wattscribe.training.encoder import Encoder, LayerState
 from wattscribe.training.joiner import Joiner
@@ -32,7 +33,8 @@ from wattscribe.training.writing import cannot_write
 OPSET = 18
 OPSET_OF_ROWS = 17
 """Of decoder and joiner: older runtimes read them, and reductions still carry their axes as attributes."""
-PRECISIONS = ("fp32", "fp16", "int8")
+_PRECISIONS = PRECISIONS[1:]
+"""All that may be asked of a directory, but for `stored`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,9 +166,9 @@ def export(
         raise InputError("left context 0 has no cache to export", fix="Train with a left context of at least 1")
     if len(vocabulary) != config.vocabulary:
         raise InputError(f"the vocabulary has {len(vocabulary)} units, the model {config.vocabulary}")
-    unknown = set(precisions) - set(PRECISIONS)
+    unknown = set(precisions) - set(_PRECISIONS)
     if unknown:
-        raise InputError(f"there is no precision {min(unknown)!r}", fix=f"Choose from {', '.join(PRECISIONS)}")
+        raise InputError(f"there is no precision {min(unknown)!r}", fix=f"Choose from {', '.join(_PRECISIONS)}")
     model = copy.deepcopy(model).cpu().float().eval()
     metadata = {**_shared_metadata(config), **(notes or {})}
     written = []

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from wattscribe.units import SAMPLE_RATE_HZ
 
 MELS = 80
-FRAME_SHIFT_S = 0.01
-FRAMES_PER_S = 100
 SILENCE = -15.94
 """Log-mel of digital silence: log of the float epsilon, kaldi-native-fbank's floor."""
 

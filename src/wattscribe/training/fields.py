@@ -1,4 +1,4 @@
-"""What a field may hold, declared beside the field and checked in one place: kinds, choices and ranges."""
+"""What a field of the training file may hold, declared beside the field: pydantic checks it, and the error says it in words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import AfterValidator, ConfigDict, InstanceOf, TypeAdapter, ValidationError
 
 from wattscribe.errors import InputError
 
@@ -20,49 +21,23 @@ LARGEST = 1e300
 """Above it a number of a training file is taken for infinite."""
 
 
-@dataclass(frozen=True, slots=True)
-class Within:
-    """Bounds of a number, both allowed; with `apart` the lower one is not."""
-
-    low: float = -LARGEST
-    high: float = LARGEST
-    apart: bool = False
-
-    def holds(self, value: Any) -> bool:
-        return self.low <= value <= self.high and not (self.apart and value == self.low)
-
-    def __str__(self) -> str:
-        low = "" if self.low == -LARGEST else f" above {self.low:g}" if self.apart else f" from {self.low:g}"
-        return f"{low}{'' if self.high >= LARGEST else f' to {self.high:g}'}"
+def _rises(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("falls")
+    return pair
 
 
-class Rising:
-    """Of a pair: the first is not above the second."""
-
-    def holds(self, value: Any) -> bool:
-        return bool(value[0] <= value[1])
-
-    def __str__(self) -> str:
-        return ", the smaller first"
-
-
-class Some:
-    """Of a list: it is not empty."""
-
-    def holds(self, value: Any) -> bool:
-        return len(value) > 0
-
-    def __str__(self) -> str:
-        return ", at least one"
-
-
-Count = Annotated[int, Within(1)]
-Natural = Annotated[int, Within(0)]
-Finite = Annotated[float, Within()]
-Positive = Annotated[float, Within(0, apart=True)]
-NotNegative = Annotated[float, Within(0)]
-Share = Annotated[float, Within(0, 1)]
-Seconds = Annotated[float, Within(0, math.inf)]
+Rising = AfterValidator(_rises)
+"""Of a pair: the first is not above the second."""
+Some = MinLen(1)
+"""Of a list: it is not empty."""
+Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Finite = Annotated[float, Ge(-LARGEST), Le(LARGEST)]
+Positive = Annotated[float, Gt(0), Le(LARGEST)]
+NotNegative = Annotated[float, Ge(0), Le(LARGEST)]
+Share = Annotated[float, Ge(0), Le(1)]
+Seconds = Annotated[float, Ge(0), Le(math.inf)]
 """An interval that may be infinite: never."""
 
 
@@ -73,8 +48,10 @@ def check(record: Any, section: str) -> None:
     """
     for name, kind in _kinds(record.__class__).items():
         value = getattr(record, name)
-        if not _fits(kind, value):
-            raise InputError(f"{section}.{name}".lstrip(".") + f" = {value!r}", fix=f"Give {_words(kind)}")
+        try:
+            _checker(kind).validate_python(value.item() if hasattr(value, "item") else value)  # numpy's numbers too
+        except ValidationError:
+            raise InputError(f"{section}.{name}".lstrip(".") + f" = {value!r}", fix=f"Give {_words(kind)}") from None
 
 
 @contextmanager
@@ -93,24 +70,12 @@ def _kinds(record: type) -> Mapping[str, Any]:
     return typing.get_type_hints(record, include_extras=True)
 
 
-def _fits(kind: Any, value: Any) -> bool:
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Annotated:
-        return _fits(parts[0], value) and all(limit.holds(value) for limit in parts[1:])
-    if origin in (typing.Union, types.UnionType):
-        return any(_fits(part, value) for part in parts)
-    if origin is Literal:
-        return value in parts
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return False
-        wanted = [parts[0]] * len(value) if parts[-1] is Ellipsis else list(parts)
-        return len(value) == len(wanted) and all(map(_fits, wanted, value))
-    if origin is not None:  # Mapping[str, …]
-        return isinstance(value, Mapping) and all(_fits(parts[1], item) for item in value.values())
-    if kind in (int, float):  # numpy's numbers too; True is no number
-        return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
-    return kind is Any or isinstance(value, kind)
+@functools.cache
+def _checker(kind: Any) -> TypeAdapter[Any]:
+    """Strict: True is no number, "2" is none, and 64.5 is no whole one. Records inside were checked when they were made."""
+    if dataclasses.is_dataclass(kind):
+        return TypeAdapter(InstanceOf[kind])
+    return TypeAdapter(kind, config=ConfigDict(strict=True))
 
 
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
@@ -119,8 +84,7 @@ _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 def _words(kind: Any) -> str:
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        limits = "".join(str(limit) for limit in parts[1:])
-        return f"{_words(parts[0])}{limits}"
+        return _words(parts[0]) + "".join(map(_limit, parts[1:]))
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_words(part) for part in parts if part is not type(None))
     if origin is Literal:
@@ -132,3 +96,19 @@ def _words(kind: Any) -> str:
     if origin is not None:
         return f"a table, each of it {_words(parts[1])}" if parts[1] is not Any else "a table"
     return "a table" if dataclasses.is_dataclass(kind) else _NAMES.get(kind, "anything")
+
+
+def _limit(limit: Any) -> str:
+    """` from 0`, ` above 0`, ` to 1`: what is as good as no limit is not said."""
+    if limit is Rising:
+        return ", the smaller first"
+    if isinstance(limit, MinLen):
+        return ", at least one"
+    bound, word = (
+        (limit.gt, "above")
+        if isinstance(limit, Gt)
+        else (limit.ge, "from")
+        if isinstance(limit, Ge)
+        else (limit.le, "to")
+    )
+    return "" if abs(typing.cast(float, bound)) >= LARGEST else f" {word} {bound:g}"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from wattscribe.models.vocabulary import BLANK
 from wattscribe.training.joiner import Joiner
-from wattscribe.training.predictor import BLANK
 
 NEVER = -1e30
 """Stands for log 0: finite, so that no difference of infinities turns into NaN."""

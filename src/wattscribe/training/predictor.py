@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wattscribe.models.vocabulary import BLANK
 from wattscribe.training.config import PredictorConfig
-
-BLANK = 0
 
 
 class StatelessPredictor(nn.Module):

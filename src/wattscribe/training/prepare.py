@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from wattscribe.errors import InputError
-from wattscribe.training.features import FRAMES_PER_S
 from wattscribe.training.fields import Count, Natural, NotNegative, check
 from wattscribe.training.sound import read_sound, sound_files
 from wattscribe.training.speech_cache import claim, fill, shard_path, shards, write_shard, write_utterances
@@ -20,6 +19,7 @@ from wattscribe.training.synthesis import HELD_OUT_ESPEAK, HELD_OUT_FLITE, TRAIN
 from wattscribe.training.teacher import Teacher
 from wattscribe.training.texts import Split, pieces, plain, read_sentences, split_of, without
 from wattscribe.training.writing import cannot_write
+from wattscribe.units import FRAMES_PER_S
 
 Say = Callable[[str], None]
 UTTERANCES_PER_SHARD = 240

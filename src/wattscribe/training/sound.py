@@ -10,14 +10,15 @@ from typing import Annotated
 import numpy as np
 import soundfile
 import soxr
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from wattscribe.errors import InputError
-from wattscribe.training.fields import Positive, Rising, Share, Within, check
+from wattscribe.training.fields import Positive, Rising, Share, check
 from wattscribe.units import SAMPLE_RATE_HZ
 
 Audio = NDArray[np.float32]
-Speed = Annotated[float, Within(0.1, 10)]
+Speed = Annotated[float, Ge(0.1), Le(10)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +27,11 @@ class SoundChanges:
 
     share: Share = 0.0
     """Share of utterances that go this slower way."""
-    speed: Annotated[tuple[Speed, Speed], Rising()] = (0.9, 1.1)
+    speed: Annotated[tuple[Speed, Speed], Rising] = (0.9, 1.1)
     room_share: Share = 0.5
     rooms: str | None = None
     """A folder of impulse responses; without it, decaying noise stands for a room."""
-    reverberation_s: Annotated[tuple[Positive, Positive], Rising()] = (0.1, 0.5)
+    reverberation_s: Annotated[tuple[Positive, Positive], Rising] = (0.1, 0.5)
     """Time in which a made-up room's echo falls by 60 dB."""
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -20,7 +21,7 @@ from wattscribe.training.augment import Augmentation, NoiseBank
 from wattscribe.training.checkpoint import Position, finite, load_state, load_weights, save_model, save_state
 from wattscribe.training.data import Batch, Changes, SpeechData
 from wattscribe.training.decode import dev_wer
-from wattscribe.training.fields import Count, Natural, NotNegative, Positive, Seconds, Some, Within, check
+from wattscribe.training.fields import Count, Natural, NotNegative, Positive, Seconds, Some, check
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.objective import Losses, Objective, TeacherHead, Weights
 from wattscribe.training.schedule import DivergenceWatch, Schedule, weights_at
@@ -35,7 +36,7 @@ class Settings:
 
     seed: Natural = 0
     schedule: Schedule = field(default_factory=lambda: Schedule(steps=1000))
-    phases: Annotated[tuple[Weights, ...], Some()] = (Weights(),)
+    phases: Annotated[tuple[Weights, ...], Some] = (Weights(),)
     augmentation: Augmentation = field(default_factory=Augmentation)
     sound: SoundChanges = field(default_factory=SoundChanges)
     noise: str | None = None
@@ -46,7 +47,7 @@ class Settings:
     weight_decay: NotNegative = 0.01
     muon: bool = False
     """Muon (orthogonalised momentum) for the encoder blocks' matrices, AdamW for the rest."""
-    average: Annotated[float, Within(0, 0.999999)] = 0.998
+    average: Annotated[float, Ge(0), Le(0.999999)] = 0.998
     """Decay of the running average of weights, which is what dev sets and saved models use."""
     workers: Natural = 1
     devices: Count = 1

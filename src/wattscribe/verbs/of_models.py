@@ -38,13 +38,14 @@ def transcribe(
     vad: bool = False,
     endpoints: bool = False,
     follow: Follower | None = None,
+    say: Say | None = None,
 ) -> list[Transcript]:
     """Transcribe audio files with any recognizer that `bench` runs, under the same names and options; one transcript each.
 
     `follow` (a `wattscribe.transcribing.Follower`) hears words as they are recognised, where the recognizer streams, and what
     is wrong with a file; the source `-` is then raw PCM on standard input and `microphone` is one. `vad` and `endpoints`, of
-    streaming transducers: hear only speech; close an utterance after a pause. Raises InputError for a bad file,
-    RecognizerError otherwise.
+    streaming transducers: hear only speech; close an utterance after a pause. `say`, where nobody follows, hears how far it
+    is. Raises InputError for a bad file, RecognizerError otherwise.
     """
     from wattscribe import transcribing
     from wattscribe.recognizers import parse_model
@@ -53,7 +54,7 @@ def transcribe(
         model, precision=precision, device=device, threads=threads, batch_size=batch_size, options=options or {}
     )
     if follow is None and not vad and not endpoints:
-        return transcribing.transcribe_files(spec, audio)
+        return transcribing.transcribe_files(spec, audio, say or silent)
     follower = follow or transcribing.Follower()
     return transcribing.follow(spec, audio, follower, vad=vad, endpoints=endpoints)
 
@@ -94,10 +95,11 @@ def profile(
     laws: Mapping[str, AccuracyLaw] | None = None,
     battery_wh: float | None = None,
     seed: int = 0,
+    say: Say | None = None,
 ) -> Profile:
     """Where a streaming transducer spends its energy on a device; counted in a real decode of `data`, or from stated rates.
 
-    The options are those of `wattscribe profile --help`. Raises InputError, ModelError.
+    The options are those of `wattscribe profile --help`; `say` hears how far the decode is. Raises InputError, ModelError.
     """
     from wattscribe.profiling import profile_model
 
@@ -123,6 +125,7 @@ def profile(
         laws=laws,
         battery_wh=battery_wh,
         seed=seed,
+        say=say,
     )
 
 
@@ -177,8 +180,10 @@ def train(
 
 
 @verb
-def export(checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str] = ("fp32", "int8")) -> list[Path]:
-    """Write a trained transducer as ONNX in sherpa-onnx's layout, once per precision; the files written."""
+def export(
+    checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str] = ("fp32", "int8"), say: Say | None = None
+) -> list[Path]:
+    """Write a trained transducer as ONNX in sherpa-onnx's layout, once per precision; the files written, of which `say` hears."""
     _need_torch("Export")
     from wattscribe.training.checkpoint import load_model
     from wattscribe.training.export import export as write
@@ -186,7 +191,10 @@ def export(checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str]
     folder = Path(checkpoint)
     with as_found():  # torch is here now
         model, vocabulary = load_model(folder / "model" if (folder / "model").is_dir() else folder)
-        return write(model, vocabulary, Path(out), precisions=tuple(precisions))
+        written = write(model, vocabulary, Path(out), precisions=tuple(precisions))
+    for path in written:
+        (say or silent)(f"{path}  {path.stat().st_size:,} bytes")
+    return written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
