@@ -78,14 +78,16 @@ def blocks(page: str, text: str | None = None) -> Iterator[Block]:
 
 
 def indented(page: str) -> list[int]:
-    """Lines at which a block of code is indented instead of fenced, so that it would escape."""
-    found, fenced, before = [], False, ""
+    """Lines at which a block of code is indented, instead of a fence or with it, so that it would escape."""
+    lines, fenced, before = [], False, ""
     for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), start=1):
         fenced ^= line.startswith("```")
-        if not fenced and line.startswith("    ") and not before.strip():
-            found.append(number)
+        if not fenced and (
+            (line.startswith("    ") and not before.strip()) or (line.lstrip() != line and "```" in line)
+        ):
+            lines.append(number)
         before = line
-    return found
+    return lines
 
 
 def commands(block: Block) -> Iterator[tuple[str, list[str]]]:

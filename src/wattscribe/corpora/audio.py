@@ -121,10 +121,10 @@ def find_audio(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         return [folder]
-    files = files_below(folder)
-    for path, reason in files.lost:
+    listing = files_below(folder)
+    for path, reason in listing.lost:
         raise InputError(reason, where=path, fix="Repair or remove it")
-    return [path for path in files.files if path.suffix.lower() in AUDIO_SUFFIXES]
+    return [path for path in listing.files if path.suffix.lower() in AUDIO_SUFFIXES]
 
 
 def _check_file(path: Path) -> None:

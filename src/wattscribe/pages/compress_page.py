@@ -157,8 +157,8 @@ def _against(found: Compression, tried: Sequence[Tried], key: str, factor: float
 
 def _divergence(found: Compression) -> float | None:
     """Of the result from the original, as its last kept step was measured; None where no lossy step was kept."""
-    of_kept = (done.numbers.get("kl") for done in found.recipe.done if done.kept)
-    measured = [kl for kl in of_kept if isinstance(kl, float)]
+    values = [done.numbers.get("kl") for done in found.recipe.done if done.kept]
+    measured = [value for value in values if isinstance(value, float)]
     return measured[-1] if measured else None
 
 
