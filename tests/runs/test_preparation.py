@@ -10,10 +10,11 @@ import pytest
 from tests.runs.conftest import write_speech
 from wattscribe.journal import read_run
 from wattscribe.records import Condition, RecognizerSpec, Trial, TrialFacts
+from wattscribe.runs.beginning import LOG_NAME
 from wattscribe.runs.experiment import check
 from wattscribe.runs.preparation import name_of, prepare_all
 from wattscribe.runs.progress import Silent
-from wattscribe.runs.runner import LOG_NAME, run
+from wattscribe.runs.runner import run
 from wattscribe.runs.spool import Spool
 
 

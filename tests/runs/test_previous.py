@@ -12,9 +12,10 @@ from wattscribe.cli import main
 from wattscribe.errors import InputError
 from wattscribe.journal import FILE_NAME, read_run
 from wattscribe.records import RunFacts
+from wattscribe.runs.beginning import LOG_NAME, REPORT_NAME
 from wattscribe.runs.experiment import check
 from wattscribe.runs.previous import DIRECTORY, Previous
-from wattscribe.runs.runner import LOG_NAME, REPORT_NAME, run
+from wattscribe.runs.runner import run
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from wattscribe.journal import read_run
 from wattscribe.metering import Channel
 from wattscribe.pages import write_html
 from wattscribe.records import RunFacts, TrialFacts
+from wattscribe.runs.beginning import LOG_NAME, REPORT_NAME, SPOOL_DIRECTORY
 from wattscribe.runs.experiment import Experiment, check
-from wattscribe.runs.runner import LOG_NAME, REPORT_NAME, SPOOL_DIRECTORY, recorded_experiment, run
+from wattscribe.runs.runner import recorded_experiment, run
 
 Make = Callable[..., Experiment]
 
