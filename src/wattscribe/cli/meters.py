@@ -123,7 +123,7 @@ def attach(
     interval_ms: float | None = None,
     covers: str | None = None,
     part: Annotated[bool, cyclopts.Parameter(negative=())] = False,
-    processor: tuple[Literal["cpu", "gpu"], ...] = (),
+    processor: Annotated[tuple[Literal["cpu", "gpu"], ...], cyclopts.Parameter(negative=())] = (),
     by: Literal["edges", "correlation"] = "edges",
     max_error: float | None = None,
     gain_error: str | None = None,
