@@ -15,7 +15,7 @@ from markupsafe import Markup
 from tests.pages.browser import MISSING, Browser
 from wattscribe.cli import main
 from wattscribe.pages import to_markdown, write_html
-from wattscribe.pages.page import Cell, Figure, Section, Table, Words, embedded, harmless, render
+from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, embedded, harmless, render
 from wattscribe.pages.run_page import run_page
 from wattscribe.pages.sections import energy_tables, streaming_table
 from wattscribe.pages.worst import aligned_words
@@ -374,7 +374,7 @@ def test_shared_page_parts(page: Path, desktop: Browser, tmp_path: Path) -> None
         id="one", title="One", description="d", traces=[{"type": "bar", "x": ["a"], "y": [1]}], layout={"xaxis": {}}
     )
     path = tmp_path / "parts.html"
-    blocks = [table, figure, Markup("<p id='own'>own</p>"), Words(lines=["<b>not bold</b>"], tone="warn")]
+    blocks: list[Block] = [table, figure, Markup("<p id='own'>own</p>"), Words(lines=["<b>not bold</b>"], tone="warn")]
     path.write_text(render("Parts", [Section(id="s", title="S", blocks=blocks)]), encoding="utf-8")
     desktop.open(path)
     assert desktop.logs() == []
