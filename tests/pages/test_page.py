@@ -179,7 +179,10 @@ def test_a_modelled_figure_is_no_warning() -> None:
 def test_measured_figures_say_what_their_intervals_cannot_hold() -> None:
     facts = made_up_run(models=MODELS[:1], conditions=(CLEAN,))
     meter, rail, channel = "ina3221", "VDD_IN", "ina3221.VDD_IN"
-    named = (replace(each, traces=tuple(replace(t, channel=channel) for t in each.traces[:1])) for each in facts.trials)
+    named = (
+        replace(each, traces=tuple(replace(t, channel=channel, meter=meter) for t in each.traces[:1]))
+        for each in facts.trials
+    )
     facts = replace(facts, trials=tuple(named))
     fix = "echo 16 | sudo tee samples"
     blind = replace(facts, meters={"probes": [{"meter": meter, "instants": [rail], "fix": fix, "available": True}]})
