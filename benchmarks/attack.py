@@ -39,6 +39,7 @@ Attack = Callable[[Path, random.Random], "str | None"]
 def attacks() -> dict[str, tuple[Callable[[Path], None], Attack]]:
     """What prepares a folder and what uses it, by reader."""
     from tests import attacks as texts
+    from tests import checkpoint_attacks as checkpoints
     from tests import journal_attacks as journals
     from tests import model_attacks as models
 
@@ -52,6 +53,8 @@ def attacks() -> dict[str, tuple[Callable[[Path], None], Attack]]:
         found[f"model: {kind}"] = (models.prepare, models.attack_of(kind))
     found["model: configuration"] = (models.prepare_configurations, models.configuration_attack)
     found["model: ort"] = (models.prepare, models.ort_attack)
+    for runtime in ("hf", "ct2"):
+        found[f"directory: {runtime}"] = (checkpoints.prepare(runtime), checkpoints.attack_of(runtime))
     for kind in journals.USES:
         found[f"journal: {kind}"] = (journals.prepare, journals.attack_of(kind))
     return found

@@ -111,27 +111,9 @@ CONFIGURATION = {
     "encoder_attention_heads": 2, "decoder_attention_heads": 2, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0,
     "decoder_start_token_id": 0, "activation_function": "gelu", "architectures": ["WhisperForConditionalGeneration"],
 }  # fmt: skip
-_STRANGE: tuple[object, ...] = (
-    None,
-    -1,
-    0,
-    1,
-    3,
-    10**9,
-    1 << 62,
-    10**30,
-    0.5,
-    1e308,
-    "x",
-    "",
-    [],
-    [1],
-    {},
-    {"a": 1},
-    True,
-    "../x",
-    "\0",
-)
+STRANGE: tuple[object, ...] = (
+    None, -1, 0, 1, 3, 10**9, 1 << 62, 10**30, 0.5, 1e308, "x", "", [], [1], {}, {"a": 1}, True, "../x", "\0",
+)  # fmt: skip
 
 
 def configuration_attack(folder: Path, choices: random.Random) -> str | None:
@@ -141,7 +123,7 @@ def configuration_attack(folder: Path, choices: random.Random) -> str | None:
     changed: dict[str, object] = dict(CONFIGURATION)
     for _ in range(choices.randint(1, 2)):
         key = choices.choice([*CONFIGURATION, "auto_map", "torch_dtype", "num_hidden_layers", "quantization_config"])
-        changed[key] = choices.choice(_STRANGE)
+        changed[key] = choices.choice(STRANGE)
     if choices.random() < 0.1:
         changed["model_type"] = choices.choice(("wav2vec2", "hubert", "bert", "moonshine", "parakeet_ctc"))
     text = json.dumps(changed)
@@ -163,7 +145,7 @@ def ort_attack(folder: Path, choices: random.Random) -> str | None:
     changed = choices.choice(names)
     for name in names:
         data = (sound / name).read_bytes()
-        (unsound_ / name).write_bytes(_bytes_changed(data, choices) if name == changed else data)
+        (unsound_ / name).write_bytes(bytes_changed(data, choices) if name == changed else data)
     return said(choices.choice((_transcribe, _count_configuration)), unsound_)
 
 
@@ -213,13 +195,13 @@ _FLOATS = (float("nan"), float("inf"), -1e38, 0.0)
 def unsound(name: str, data: bytes, choices: random.Random) -> bytes:
     """The file with something of it changed."""
     if not name.endswith(".onnx") or choices.random() < 0.2:
-        return _bytes_changed(data, choices)
+        return bytes_changed(data, choices)
     for _ in range(choices.randint(1, 2)):
         data = _changed(data, choices, _MODEL)
     return data
 
 
-def _bytes_changed(data: bytes, choices: random.Random) -> bytes:
+def bytes_changed(data: bytes, choices: random.Random) -> bytes:
     changed = bytearray(data)
     for _ in range(choices.randint(1, 4)):
         if changed:
@@ -290,7 +272,7 @@ def _replaced(value: int | bytes, choices: random.Random) -> int | bytes:
         b"1" * 400,
         b"nan",
     )
-    return choices.choice((*names, value[:-1], value + b"\0", _bytes_changed(value, choices)))
+    return choices.choice((*names, value[:-1], value + b"\0", bytes_changed(value, choices)))
 
 
 def _encoded(number: int, value: int | bytes, wire: int) -> bytes:

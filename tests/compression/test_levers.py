@@ -181,6 +181,45 @@ def test_pruned_width_shrinks_both_maps_and_repair_pays(parts):
     assert probe.of(repaired).kl < probe.of(plain).kl
 
 
+def test_a_block_becomes_the_map_that_fits_it_best(parts):
+    """Least squares in one step equals numpy's own on the same rows, and any other map does worse."""
+    candidate, calibration, probe = parts
+    after = do(parts, "linearise", "encoder")
+    before, maps = linears(candidate.model("encoder")), linears(after.model("encoder"))
+    assert "wide" not in maps
+    source = before["wide"].source
+    assert (maps["narrow"].source, maps["narrow"].shape) == (
+        source,
+        (before["wide"].shape[0], before["narrow"].shape[1]),
+    )
+    seen = [(x[source], x["narrow"]) for _, x in calibration._walk("encoder", [source, "narrow"])]
+    x, y = (
+        np.concatenate([each[i].reshape(-1, each[i].shape[-1]) for each in seen]).astype(np.float64) for i in (0, 1)
+    )
+    best, *_ = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y, rcond=None)
+    bias = Index(after.model("encoder")).array("narrow.bias")
+    error = ((x @ maps["narrow"].weight + bias - y) ** 2).sum()
+    least = ((np.c_[x, np.ones(len(x))] @ best - y) ** 2).sum()
+    assert least * (1 - 1e-9) <= error < least + 1e-3 * ((y - y.mean(axis=0)) ** 2).sum()
+    assert after.size_bytes < candidate.size_bytes
+    assert (
+        probe.of(after).kl
+        < probe.of(
+            apply(candidate, Step(lever="prune-width", component="encoder", options={"keep": 0.1}), calibration)
+        ).kl
+    )
+
+
+def test_a_step_may_name_a_map_that_an_earlier_one_took_away(parts):
+    """A search stores all maps in few bits by name, whichever blocks are gone; a name that never was is still refused."""
+    calibration = parts[1]
+    after = do(parts, "linearise", "encoder", ("narrow",))
+    both = Step(lever="int8", component="encoder", tensors=("wide", "narrow"))
+    assert linears(apply(after, both, calibration).model("encoder"))["narrow"].form == "dynamic8"
+    with pytest.raises(InputError, match="no 'wider'"):
+        apply(after, Step(lever="int8", component="encoder", tensors=("wider", "narrow")), calibration)
+
+
 def test_the_joint_width_shrinks_in_all_three_networks(parts):
     candidate, _, probe = parts
     after = do(parts, "prune-width", "joiner", keep=0.75)

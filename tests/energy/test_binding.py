@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from tests.energy.builders import save
 from tests.energy.test_counting import INT, F, f32, node
+from tests.streaming import nemo_models
 from wattscribe.energy import binding
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError, ModelError
@@ -159,6 +160,16 @@ def test_nemos_cache_aware_layout(tmp_path: Path) -> None:
     assert found.components[0].state_bytes == 64 * 8 * 4
     model = read_model(path)
     assert [value.name for value, _ in binding.states(model, binding.free_sizes(model, 73))] == ["cache_last_time"]
+
+
+def test_nemos_caches_have_the_sizes_that_its_metadata_states(tmp_path: Path) -> None:
+    """A cache whose free dimension was taken as one lost frames in silence, and with two layers the graph did not run."""
+    one, two = (nemo_models.build(tmp_path / str(layers), layers=layers) / "encoder.onnx" for layers in (1, 2))
+    for path, layers in ((one, 1), (two, 2)):
+        model = read_model(path)
+        states = {value.name: shape for value, shape in binding.states(model, binding.free_sizes(model, 41))}
+        assert states["cache_last_time"] == (1, layers, 24, 4)
+        assert of_directory(path).components[0].state_bytes == 4 * layers * (6 * 24 + 24 * 4)
 
 
 def _with_past(folder: Path, name: str = "decoder_with_past_model.onnx") -> None:

@@ -355,6 +355,25 @@ def test_names_in_figures_are_neither_cut_nor_on_top_of_one_another(models: int,
 
 @pytest.mark.browser
 @needs_browser
+def test_figures_follow_their_room(tmp_path: Path) -> None:
+    """At once and with their names, whatever narrows it; Plotly by itself looks at the window alone, a while later."""
+    named = [replace(each, name=f"zipformer-gigaspeech-{each.name}-3.3m") for each in MODELS[:4]]
+    write_html(made_up_run(models=named, precisions=("fp32", "int8"), conditions=(CLEAN,)), tmp_path / "report.html")
+    with Browser(tmp_path / "profile", width=1280, height=900) as browser:
+        browser.open(tmp_path / "report.html")
+        still = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
+        browser.run(f"document.body.style.width = '500px'; return {still}")
+        assert browser.run(CUT) == []
+        assert browser.run(OVER) == []
+        widths = "[plot.clientWidth, plot.querySelector('svg').getBoundingClientRect().width]"
+        plots = "[...document.querySelectorAll('figure.chart:not([hidden]) .plot')]"
+        for room, taken in browser.run(f"return {plots}.map(plot => {widths})"):
+            assert 200 < room < 500
+            assert taken == pytest.approx(room, abs=1)
+
+
+@pytest.mark.browser
+@needs_browser
 def test_what_a_table_is_about_stays_in_sight_on_a_phone(page: Path, tmp_path: Path) -> None:
     with Browser(tmp_path, width=390, height=844) as phone:
         phone.open(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,16 @@ def whisper(
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     WhisperFeatureExtractor(feature_size=80, chunk_length=hears_s).save_pretrained(directory)
+
+
+def whisper_ct2(directory: Path) -> None:
+    """A random Whisper, converted as ct2-transformers-converter does, into a directory that is not there yet."""
+    from ctranslate2.converters import TransformersConverter
+
+    with tempfile.TemporaryDirectory() as source:
+        whisper(Path(source), places=448, feed_forward=1024, hears_s=30)
+        files = ["tokenizer.json", "preprocessor_config.json"]
+        TransformersConverter(source, copy_files=files).convert(str(directory))
 
 
 def distil_whisper(directory: Path) -> None:

@@ -58,14 +58,10 @@ def ct2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Whisper, converted as ct2-transformers-converter does."""
     pytest.importorskip("faster_whisper", reason="needs wattscribe[ct2]")
     pytest.importorskip("transformers", reason="needs wattscribe[hf]")
-    from ctranslate2.converters import TransformersConverter
+    from tests.recognizers.checkpoints import whisper_ct2
 
-    from tests.recognizers.checkpoints import whisper
-
-    source = tmp_path_factory.mktemp("whisper-448")
-    whisper(source, places=448, feed_forward=1024, hears_s=30)
     target = tmp_path_factory.mktemp("ct2") / "model"
-    TransformersConverter(str(source), copy_files=["tokenizer.json", "preprocessor_config.json"]).convert(str(target))
+    whisper_ct2(target)
     return target
 
 

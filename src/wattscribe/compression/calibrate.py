@@ -40,6 +40,17 @@ class Moments:
     rows: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crossed:
+    """Of two values on the same rows, x [K] and y [M]: XᵀX, XᵀY and the sums of each, float64."""
+
+    gram: NDArray[np.float64]
+    cross: NDArray[np.float64]
+    sum_x: NDArray[np.float64]
+    sum_y: NDArray[np.float64]
+    rows: int
+
+
 class _Sum:
     """XᵀX of rows that come in small pieces."""
 
@@ -103,6 +114,20 @@ class Calibration:
         if component not in self._moments:
             self._gather(component)
         return self._moments[component].get(source)
+
+    def crossed(self, component: str, source: str, output: str) -> Crossed:
+        """Of two values of the original that have the same rows."""
+        return self.kept((component, source, output, "crossed"), lambda: self._crossed(component, source, output))
+
+    def _crossed(self, component: str, source: str, output: str) -> Crossed:
+        both, width = _Sum(), 0
+        for _, values in self._walk(component, [source, output]):
+            width = values[source].shape[-1]
+            both.add(np.concatenate([values[source], values[output], np.ones_like(values[source][..., :1])], axis=-1))
+        moments = both.moments()
+        x, y = slice(0, width), slice(width, -1)
+        gram = moments.gram
+        return Crossed(gram=gram[x, x], cross=gram[x, y], sum_x=gram[-1, x], sum_y=gram[-1, y], rows=moments.rows)
 
     def feeds(self, component: str) -> list[Feeds]:
         """Complete inputs of the component at seeded draws of real segments: for onnxruntime's calibrators."""

@@ -6,6 +6,7 @@ onnxruntime's quantiser writes it), `nbits` (MatMulNBits). A map keeps its name 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 Weights = NDArray[np.float32]
 Form = Literal["float", "dynamic8", "nbits"]
+_REMOVED = "wattscribe.removed"
 PRODUCT = "/product"
 """Ends the name of the value before a bias that a Gemm had inside."""
 
@@ -241,6 +243,23 @@ def _copy(node: Any) -> Any:
     made = NodeProto()
     made.CopyFrom(node)
     return made
+
+
+def remove(model: Any, names: Iterable[str]) -> None:
+    """Note maps that are no more: later steps of a recipe may name them still."""
+    all_names = [*removed(model), *names]
+    for each in model.metadata_props:
+        if each.key == _REMOVED:
+            each.value = json.dumps(all_names)
+            return
+    made = model.metadata_props.add()
+    made.key, made.value = _REMOVED, json.dumps(all_names)
+
+
+def removed(model: Any) -> list[str]:
+    """What `remove` noted."""
+    found: list[str] = json.loads(next((each.value for each in model.metadata_props if each.key == _REMOVED), "[]"))
+    return found
 
 
 def sweep(model: Any) -> None:

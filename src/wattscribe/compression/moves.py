@@ -16,6 +16,7 @@ import numpy as np
 
 from wattscribe.compression.candidate import COMPONENTS, Candidate
 from wattscribe.compression.levers.convolution import convolutions
+from wattscribe.compression.levers.depth import blocks
 from wattscribe.compression.levers.recurrent import lstms
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Index, Linear, linears
@@ -48,7 +49,7 @@ class Move:
 
 Choices = Mapping[str, Move]
 """Slot → what is chosen for it."""
-ORDER = ("joint", "activation", "convolution", "width", "rank", "recurrent", "form", "table")
+ORDER = ("joint", "activation", "convolution", "depth", "width", "rank", "recurrent", "form", "table")
 
 
 def steps_of(choices: Choices) -> tuple[Step, ...]:
@@ -67,6 +68,7 @@ def moves(candidate: Candidate) -> list[Move]:
         if component == "encoder":
             found += _activation(component, index)
             found += _convolutions(component, index)
+            found += _depth(component, model)
             found += [each for keep in KEEPS for each in _width(component, model, keep)]
             found += _rank(component, maps)
         else:
@@ -140,6 +142,20 @@ def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
     if any(each.form == "float" for each in maps.values()):
         steps = [Step(lever="int8", component=component), eight, four]
     return [_move(slot, component, step) for step in steps]
+
+
+def _depth(component: str, model: object) -> list[Move]:
+    """Each block by itself."""
+    maps = linears(model)
+    found = []
+    for name, first in blocks(model).items():
+        if maps[first].weight.size + maps[name].weight.size < LEAST_WEIGHTS:
+            continue
+        steps = [Step(lever="linearise", component=component, tensors=(name,))]
+        if maps[name].form == "dynamic8":
+            steps.append(Step(lever="int8", component=component, tensors=(name,)))
+        found.append(_move(f"depth:{name}", component, *steps))
+    return found
 
 
 def _width(component: str, model: object, keep: float) -> list[Move]:

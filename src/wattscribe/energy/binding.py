@@ -151,11 +151,12 @@ def free_sizes(
         for index, dim in enumerate(value.shape or ()):
             name = dimension(value, index)
             if not isinstance(dim, int) and name not in found:
-                found[name] = _size(model, value, name, heard_frames, past_tokens)
+                found[name] = _size(model, value, index, heard_frames, past_tokens)
     return {**found, **given}
 
 
-def _size(model: Model, value: Value, name: str, heard_frames: int | None, past_tokens: int) -> int:
+def _size(model: Model, value: Value, axis: int, heard_frames: int | None, past_tokens: int) -> int:
+    name = dimension(value, axis)
     lowered = name.lower()
     if lowered in _BATCH or "batch" in lowered:
         return 1
@@ -164,7 +165,8 @@ def _size(model: Model, value: Value, name: str, heard_frames: int | None, past_
         return heard_frames
     if heard_frames is not None and "past" in where:
         return past_tokens
-    return _number(model.metadata, name) or 1
+    of_cache = f"{value.name}_dim{axis}"  # NeMo's caches, whose own names of dimensions say nothing
+    return _number(model.metadata, of_cache) or _number(model.metadata, name) or 1
 
 
 def states(model: Model, sizes: Mapping[str, int]) -> list[tuple[Value, tuple[int, ...]]]:

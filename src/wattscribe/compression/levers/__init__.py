@@ -11,6 +11,7 @@ from wattscribe.compression.candidate import COMPONENTS, Candidate
 from wattscribe.compression.levers import (
     activation,
     convolution,
+    depth,
     depthwise,
     factor,
     half,
@@ -138,6 +139,10 @@ LEVERS: Mapping[str, Lever] = {
     "prune-width": Lever(
         apply=width.prune, lossless=False, says="inner channels are removed and the next map re-fitted by least squares",
         takes={"keep": float, "refit": bool},
+    ),
+    "linearise": Lever(
+        apply=_on_model(depth.linearise), lossless=False,
+        says="two maps and what lies between them become the one map that fits them best, by least squares on calibration audio",
     ),
     "sparse": Lever(
         apply=_on_model(sparse.sparsify), lossless=False,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.linears import PRODUCT, add_constant, linears, replace_nodes, sweep
+from wattscribe.compression.linears import PRODUCT, add_constant, linears, removed, replace_nodes, sweep
 from wattscribe.compression.rounding import DAMPING
 from wattscribe.errors import InputError
 
@@ -33,7 +33,7 @@ def low_rank(
     if not 0 < keep < 1:
         raise InputError(f"keep is {keep}", fix="It must lie between 0 and 1")
     maps = linears(model)
-    names = [name for name in chosen(maps, tensors, component) if rank_for(maps[name].shape, keep) >= 1]
+    names = [name for name in chosen(maps, tensors, component, removed(model)) if rank_for(maps[name].shape, keep) >= 1]
     if not names:
         raise InputError(f"the {component} has no linear map that large", fix="Leave this step away")
     groups = []

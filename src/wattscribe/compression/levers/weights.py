@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.levers.choose import chosen
 from wattscribe.compression.levers.quiet import quiet
-from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, sweep
+from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, removed, sweep
 from wattscribe.compression.rounding import Weights, best_scale, descended, gptq, nearest
 from wattscribe.errors import InputError
 
@@ -34,7 +34,7 @@ def dynamic_int8(
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     maps = linears(model)
-    names = [name for name in chosen(maps, tensors, component) if maps[name].form == "float"]
+    names = [name for name in chosen(maps, tensors, component, removed(model)) if maps[name].form == "float"]
     if not names:
         raise InputError(f"the {component} has no float linear map left", fix="Leave this step away")
     nodes = make_float(model, [maps[name] for name in names])
@@ -90,7 +90,7 @@ def blockwise(
     if bits not in (4, 8) or block not in BLOCKS:
         raise InputError(f"{bits} bits in blocks of {block} cannot be run", fix=f"Bits 4 or 8, block one of {BLOCKS}")
     maps = linears(model)
-    names = [name for name in chosen(maps, tensors, component) if maps[name].form != "nbits"]
+    names = [name for name in chosen(maps, tensors, component, removed(model)) if maps[name].form != "nbits"]
     if not names:
         raise InputError(f"the {component} has no linear map left for it", fix="Leave this step away")
     nodes = set(make_float(model, [maps[name] for name in names]).values())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.levers.choose import chosen
-from wattscribe.compression.linears import Index, Linear, linears, make_float, sweep
+from wattscribe.compression.linears import Index, Linear, linears, make_float, removed, sweep
 from wattscribe.compression.recipe import Step
 from wattscribe.compression.rounding import DAMPING
 from wattscribe.errors import InputError
@@ -40,7 +40,7 @@ def prune(candidate: Candidate, step: Step, calibration: Calibration) -> Candida
         return _joint(candidate, keep, refit, calibration)
     model = candidate.model(step.component)
     inner = pairs(model)
-    names = chosen(inner, step.tensors, step.component)
+    names = chosen(inner, step.tensors, step.component, removed(model))
     if not names:
         raise InputError(f"the {step.component} has no inner width that could be pruned", fix="Leave this step away")
     for name in names:

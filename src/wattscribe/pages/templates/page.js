@@ -154,16 +154,31 @@
       }
     }
     const finished = themed(layout);
+    finished.width = place.clientWidth;
     place.dataset.height ??= place.clientHeight;
     const more = fitNames(place, copy, finished);
     place.style.height = `${Number(place.dataset.height) + Math.max(0, more)}px`;
     const first = !place.classList.contains("js-plotly-plot");
-    await window.Plotly.react(place, copy, finished, { responsive: true, displaylogo: false, displayModeBar: false });
+    await window.Plotly.react(place, copy, finished, { displaylogo: false, displayModeBar: false });
     if (first) for (const event of ["plotly_relayout", "plotly_restyle"]) place.on(event, () => namePoints(place));
     await namePoints(place);
   };
   const shown = (id) => document.getElementById(id).closest("[hidden]") === null;
-  const drawAll = () => Object.keys(figures).filter(shown).forEach(draw);
+  const drawn = new Map();
+  const busy = new Set();
+  /** Drawn anew as soon as its width is another one, names and all; Plotly's own answer comes later, and is of the size alone. */
+  const keepUp = async (id) => {
+    if (busy.has(id)) return;
+    const place = document.getElementById(id);
+    busy.add(id);
+    try {
+      while (shown(id) && drawn.get(id) !== place.clientWidth) {
+        drawn.set(id, place.clientWidth);
+        await draw(id);
+      }
+    } finally { busy.delete(id); }
+  };
+  const drawAll = () => { drawn.clear(); Object.keys(figures).forEach(keepUp); };
 
   // --- a table sorts by the column whose heading is pressed; rows without a value stay last -----------------------------
   const value = (row, column) => row.cells[column].dataset.sort;
@@ -197,7 +212,7 @@
         const plot = figure.querySelector(".plot");
         figure.hidden = plot.id !== select.value;
       }
-      if (window.Plotly) draw(select.value);
+      if (window.Plotly) keepUp(select.value);
     };
     select.addEventListener("change", show);
     show();
@@ -206,6 +221,7 @@
   if (window.Plotly) {
     drawAll();
     dark.addEventListener("change", drawAll);
-    window.matchMedia("(max-width: 600px)").addEventListener("change", drawAll);
+    const sizes = new ResizeObserver((entries) => entries.forEach((entry) => keepUp(entry.target.id)));
+    for (const id of Object.keys(figures)) sizes.observe(document.getElementById(id));
   }
 })();
