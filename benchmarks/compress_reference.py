@@ -26,6 +26,7 @@ from wattscribe.compression.run import Options, make_bench
 from wattscribe.compression.speech import SpeechSet, read_speech
 from wattscribe.compression.workbench import Workbench
 from wattscribe.energy import devices
+from wattscribe.energy.placement import Unit
 from wattscribe.models import REFERENCE
 from wattscribe.scoring import ErrorCounts, PairedResult, count_errors
 from wattscribe.streaming import open_transducer
@@ -119,7 +120,7 @@ def results(recipes: Mapping[str, Path], dev: str, cache: Path) -> dict[str, Can
             for component, network in made.networks.items():
                 (part / component).write_bytes(network)
             part.rename(kept)
-        unit = "tensor" if any(step.options.get("unit") == "tensor" for step in steps) else "component"
+        unit: Unit = "tensor" if any(step.options.get("unit") == "tensor" for step in steps) else "component"
         batched = any(step.lever == "batched-joiner" for step in steps)
         encoder = proto((kept / "encoder").read_bytes())
         found[name] = replace(

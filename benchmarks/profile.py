@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ def decoded(model: Path, data: str, data_name: str, precisions: tuple[str, ...],
     for precision in precisions:
         made = of_directory(model, precision=precision)
         for decoding in ("frame-by-frame", "batched"):
-            at = decode(str(model), data, made, precision=precision, decoding=decoding)  # type: ignore[arg-type]
+            at = decode(str(model), data, made, precision=precision, decoding=decoding)
             for name, kept in (("phone", 8_000_000), ("phone", 1_500_000), ("wearable", 1_000_000)):
                 shown = analyse(made, at, devices.load(name).with_local_memory(kept))
                 rows.append(
@@ -244,7 +245,7 @@ def export(folder: Path) -> int:
     return total
 
 
-def _chain(path: Path, shapes: list[tuple[int, ...]], rows: int, *, embedding: bool) -> int:
+def _chain(path: Path, shapes: Sequence[tuple[int, ...]], rows: int, *, embedding: bool) -> int:
     """One graph: each matrix multiplies a vector of its width; all results are summed to one output."""
     import numpy as np
     import onnx

@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,10 @@ def heard_by_sherpa(recognizer: Any, audio: np.ndarray, live: bool = False) -> A
     return recognizer.get_result_all(stream)
 
 
+def transcript(transducer: Any, audio: np.ndarray) -> Any:
+    return transducer.transcribe([audio])[0].text
+
+
 def transcript_live(transducer: Any, audio: np.ndarray) -> Any:
     stream = transducer.stream()
     for start in range(0, len(audio), LIVE_SAMPLES):
@@ -117,7 +122,8 @@ def text(quick: bool) -> dict[str, Any]:
 
 def together(parts: list[dict[str, Any]]) -> float:
     """Frames by calls over several corpora."""
-    return round(sum(each["frames"] for each in parts) / sum(each["joiner_calls_live"] for each in parts), 2)
+    frames, calls = (float(sum(each[name] for each in parts)) for name in ("frames", "joiner_calls_live"))
+    return round(frames / calls, 2)
 
 
 def shipped_text(quick: bool) -> dict[str, Any]:
@@ -180,10 +186,11 @@ def speed(quick: bool) -> dict[str, Any]:
     """CPU time against sherpa-onnx, 1 thread, half of the clean chapter; what each measure adds; the shipped model too."""
     from wattscribe.streaming import open_transducer
 
-    found = {"zipformer": timed(MODEL, "encoder.int8.onnx", "decoder.onnx", "joiner.onnx", None, quick, measures=True)}
+    found: dict[str, Any] = {}
+    found["zipformer"] = timed(MODEL, "encoder.int8.onnx", "decoder.onnx", "joiner.onnx", None, quick, measures=True)
     for precision in ("fp16", "int8"):
-        files = [f"{part}.{precision}.onnx" for part in ("encoder", "decoder", "joiner")]
-        found[f"shipped {precision}"] = timed(REFERENCE, *files, precision, quick)
+        encoder, decoder, joiner = (f"{part}.{precision}.onnx" for part in ("encoder", "decoder", "joiner"))
+        found[f"shipped {precision}"] = timed(REFERENCE, encoder, decoder, joiner, precision, quick)
     started = time.process_time()
     open_transducer(MODEL)
     found["opening_cpu_s_once_kept"] = round(time.process_time() - started, 3)
@@ -214,7 +221,7 @@ def timed(
         "live": lambda audio: transcript_live(ours[""], audio).text,
     }
     for name, transducer in ours.items():
-        runs[f"file{name}"] = lambda audio, transducer=transducer: transducer.transcribe([audio])[0].text
+        runs[f"file{name}"] = partial(transcript, transducer)
     audios = [read_audio(path) for path in corpora()["clean"][:: 5 if quick else 2]]
     taken: dict[str, list[float]] = {name: [] for name in runs}
     same = 0
@@ -276,7 +283,7 @@ def vad(quick: bool) -> dict[str, Any]:
         last = stream.finish()
         text = (
             " ".join([*(each.transcript.text for each in stream.ended), last.text])
-            if name == "with"
+            if isinstance(stream, GatedStream)
             else whole(stream).text
         )
         errors = count_errors([reference], [clean(text)])
@@ -285,7 +292,7 @@ def vad(quick: bool) -> dict[str, Any]:
             "words": len(reference.split()), "word_errors": wrong, "wer": round(wrong / len(reference.split()), 4),
             "encoder_calls": stream.counts.encoder_calls,
         }  # fmt: skip
-        if name == "with":
+        if isinstance(stream, GatedStream):
             found["skipped_s"] = round(stream.skipped_s, 1)
     found["saved_encoder_calls"] = round(1 - found["with"]["encoder_calls"] / found["without"]["encoder_calls"], 3)
     return found

@@ -223,7 +223,7 @@ def _wer_table(heard: Sequence[Heard]) -> str:
     rows = []
     for name, precision, ours, published in _lines(heard, by_precision=False):
         shown = (f"{published.wer_clean}", f"{published.wer_noisy}") if published else (MISSING, MISSING)
-        rows.append((name, precision, _rate(ours and ours.clean), _rate(ours and ours.noisy), *shown))
+        rows.append((name, precision, _rate(ours.clean if ours else None), _rate(ours.noisy if ours else None), *shown))
     return _table(header, rows)
 
 
@@ -233,7 +233,7 @@ def _rate(row: Row | None) -> str:
 
 def _cost_table(heard: Sequence[Heard], what: str) -> str:
     speed = what == "speed"
-    header = ("model", "precision", *(("RTF", "peak memory") if speed else ("J", "evidence")))
+    header: tuple[str, ...] = ("model", "precision", *(("RTF", "peak memory") if speed else ("J", "evidence")))
     header += ("the study: RTF", "max RAM, MB") if speed else ("the study: J",)
     rows = []
     for name, precision, ours, published in _lines(heard, by_precision=True):

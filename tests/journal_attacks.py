@@ -19,7 +19,7 @@ from wattscribe.journal_rows import COLUMNS, KEYS
 JSON_COLUMN = {
     "meta": "value", "trial": "trial", "attempt": "facts", "utterance": "result", "trace": "about", "rejected": "rejected",
 }  # fmt: skip
-VALUES = (
+VALUES: tuple[object, ...] = (
     None, -1, 0, 1e308, 10**30, "x", "", [], {}, True, [1], {"a": 1}, -5.5, [[[]]], float("nan"), float("inf"), "1" * 5000,
 )  # fmt: skip
 _SAMPLES: dict[Path, tuple[Sample, Sample]] = {}

@@ -66,7 +66,7 @@ def ct2_file(variables: Mapping[str, np.ndarray], version: int = 6) -> bytes:
     return b"".join(found)
 
 
-WHISPER = {
+WHISPER: dict[str, np.ndarray] = {
     "encoder/conv1/weight": np.zeros((8, 80, 3), np.float32),
     "encoder/position_encodings/encodings": np.zeros((50, 8), np.float32),
     "encoder/layer_0/ffn/linear_0/weight": np.zeros((16, 8), np.float16),
@@ -107,7 +107,9 @@ CONFIGURATION = {
     "encoder_attention_heads": 2, "decoder_attention_heads": 2, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0,
     "decoder_start_token_id": 0, "activation_function": "gelu", "architectures": ["WhisperForConditionalGeneration"],
 }  # fmt: skip
-STRANGE = (None, -1, 0, 1, 3, 10**9, 1 << 62, 10**30, 0.5, 1e308, "x", "", [], [1], {}, {"a": 1}, True, "../x", "\0")
+STRANGE: tuple[object, ...] = (
+    None, -1, 0, 1, 3, 10**9, 1 << 62, 10**30, 0.5, 1e308, "x", "", [], [1], {}, {"a": 1}, True, "../x", "\0",
+)  # fmt: skip
 
 
 def configuration_attack(folder: Path, choices: random.Random) -> str | None:

@@ -282,7 +282,7 @@ def test_a_piece_is_its_utterances_and_silence_between(chapter: Callable[..., Pa
             if index:
                 silent = int(np.argmax(np.abs(samples[position + 1 :]) > 0)) + 1
                 pauses.append(silent)
-                position = position + silent - (np.argmax(np.abs(corpus.audio(part)) > 0))
+                position = position + silent - int(np.argmax(np.abs(corpus.audio(part)) > 0))
             audio = corpus.audio(part)
             np.testing.assert_array_equal(samples[position : position + len(audio)], audio)
             position += len(audio)

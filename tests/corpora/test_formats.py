@@ -33,7 +33,7 @@ def heard(spec: Path) -> dict[str, np.ndarray]:
 
 def part(path: Path, begin_s: float, end_s: float, channel: int) -> np.ndarray:
     samples, _ = soundfile.read(path, dtype="float32")
-    return samples[round(begin_s * 16_000) : round(end_s * 16_000), channel]
+    return np.asarray(samples[round(begin_s * 16_000) : round(end_s * 16_000), channel])
 
 
 def rejected(spec: Path) -> list[tuple[str, str, str | None]]:

@@ -204,7 +204,8 @@ def test_of_two_equal_ids_the_first_is_used(sounds: Path) -> None:
 
 @pytest.mark.parametrize("reason", ["text missing", "missing file", "offset is not", "sha256 is not"])
 def test_a_usable_line_is_not_lost_to_a_bad_one_of_its_id(sounds: Path, reason: str) -> None:
-    bad_line = {**BAD_LINES[reason], "id": "x"} if isinstance(BAD_LINES[reason], dict) else {}
+    wrong = BAD_LINES[reason]
+    bad_line = {**wrong, "id": "x"} if isinstance(wrong, dict) else {}
     good_line = {"audio_filepath": "three.flac", "text": "right", "id": "x"}
     good, bad = split(open_corpus(str(manifest(sounds, bad_line, good_line, good_line))))
     assert [item.reference for item in good] == ["right"]
@@ -356,7 +357,7 @@ def test_the_real_chapter(shared: Path) -> None:
     assert sum(len(item.reference.split()) for item in good) == 894
     assert sum(len(corpus.audio(item)) for item in good) / 16_000 == pytest.approx(328.3, abs=0.1)
     noisy = open_corpus(str(shared / "librispeech-noisy" / "dev-clean"))
-    assert [(item.id, item.reference) for item in noisy] == [(item.id, item.reference) for item in good]
+    assert [(item.id, item.reference) for item in split(noisy)[0]] == [(item.id, item.reference) for item in good]
     assert sum(len(noisy.audio(a)) != len(corpus.audio(b)) for a, b in zip(split(noisy)[0], good, strict=True)) == 3
 
 

@@ -85,8 +85,8 @@ def rates(**per_s: tuple[float, float]) -> Rates:
 def save(
     path: Path,
     nodes: Sequence[Any],
-    inputs: Sequence[tuple[str, int, Sequence[int | str]]],
-    outputs: Sequence[tuple[str, int, Sequence[int | str]]],
+    inputs: Sequence[tuple[str, int, Sequence[Any]]],
+    outputs: Sequence[tuple[str, int, Sequence[Any]]],
     weights: dict[str, np.ndarray],
     *,
     metadata: dict[str, str] | None = None,

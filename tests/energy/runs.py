@@ -48,7 +48,7 @@ def write_run(path: Path, truth: Mapping[str, float]) -> Path:
 
 
 def _trial(name: str, runtime: str, model: str, precision: str) -> Trial:
-    spec = RecognizerSpec(runtime=runtime, model=model, precision=precision)  # type: ignore[arg-type]
+    spec = RecognizerSpec(runtime=runtime, model=model, precision=precision)
     return Trial(id=name, recognizer=spec, corpus="made-up", condition=Condition())
 
 

@@ -12,7 +12,7 @@ from tests.energy.builders import component, constant, device, device_data, rate
 from wattscribe.energy import breakdown
 from wattscribe.energy.breakdown import analyse, power_w
 from wattscribe.energy.knapsack import solve
-from wattscribe.energy.placement import Placement, activation_room_bytes, items, reserved_bytes
+from wattscribe.energy.placement import Placement, Unit, activation_room_bytes, items, reserved_bytes
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import WeightTensor, Workload
 
@@ -126,7 +126,7 @@ calls = st.floats(0.1, 100)
 @settings(max_examples=60, deadline=None)
 @given(sizes, sizes, calls, calls, st.integers(0, 9000), st.sampled_from(["component", "tensor"]))
 def test_parts_sum_to_the_total(
-    one: list[int], other: list[int], first: float, second: float, capacity: int, unit: breakdown.Unit
+    one: list[int], other: list[int], first: float, second: float, capacity: int, unit: Unit
 ) -> None:
     made = workload(
         component("encoder", one, macs=1234, activation_bytes=77.0, state_bytes=9),
@@ -166,7 +166,7 @@ def workloads(draw: st.DrawFn) -> tuple[Workload, Rates]:
 @settings(max_examples=60, deadline=None)
 @given(workloads(), st.integers(0, 20_000), st.integers(1, 20_000), st.sampled_from(["component", "tensor"]))
 def test_more_local_memory_never_costs_more(
-    found: tuple[Workload, Rates], capacity: int, more: int, unit: breakdown.Unit
+    found: tuple[Workload, Rates], capacity: int, more: int, unit: Unit
 ) -> None:
     small = sum(power_w(*found, device().with_local_memory(capacity), unit=unit).values())
     large = sum(power_w(*found, device().with_local_memory(capacity + more), unit=unit).values())
@@ -176,7 +176,7 @@ def test_more_local_memory_never_costs_more(
 @settings(max_examples=60, deadline=None)
 @given(workloads(), st.integers(0, 20_000), st.sampled_from(["component", "tensor"]))
 def test_weighing_costs_no_more_than_keeping_room_first(
-    found: tuple[Workload, Rates], capacity: int, unit: breakdown.Unit
+    found: tuple[Workload, Rates], capacity: int, unit: Unit
 ) -> None:
     """The other rule: states and activations take what they need, weights the rest; and power saved is power saved."""
     made, at = found

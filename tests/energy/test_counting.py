@@ -133,7 +133,7 @@ def test_dequantised_weights_are_read_as_they_are_stored(tmp_path: Path) -> None
         [node("DequantizeLinear", ["w", "s", "z"], ["d"], name="d"), node("MatMul", ["x", "d"], ["y"], name="m")],
         [("x", F, ["N", 8])],
         [("y", F, ["N", 5])],
-        {"w": np.zeros((8, 5), np.int8), "s": np.float32(0.1), "z": np.int8(0)},
+        {"w": np.zeros((8, 5), np.int8), "s": np.array(0.1, np.float32), "z": np.array(0, np.int8)},
     )
     found = count(path)
     assert (found.call_bytes, found.macs) == (40 + 4 + 1, {"float32": 40})
@@ -280,7 +280,7 @@ def test_macs_agree_with_torch_on_an_exported_network(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     from torch.utils.flop_counter import FlopCounterMode
 
-    class Network(torch.nn.Module):  # type: ignore[misc]
+    class Network(torch.nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
             self.front = torch.nn.Conv2d(1, 8, 3, stride=2)

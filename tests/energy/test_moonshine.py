@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,7 +41,11 @@ def four_graphs(folder: Path) -> Path:
         [("args_0", F, [1, "t", WIDTH]), ("args_1", I32, [1])], [("y", F, [1, "t", WIDTH])],
         {"w": f32(WIDTH, WIDTH)},
     )  # fmt: skip
-    common = [("args_0", I32, [1, 1]), ("args_1", F, [1, "s", WIDTH]), ("args_2", I32, [1])]
+    common: list[tuple[str, int, list[Any]]] = [
+        ("args_0", I32, [1, 1]),
+        ("args_1", F, [1, "s", WIDTH]),
+        ("args_2", I32, [1]),
+    ]
     weights = {"table": f32(SYMBOLS, WIDTH), "k": f32(WIDTH, WIDTH), "out": f32(WIDTH, SYMBOLS)}
     save(
         folder / "uncached_decode.onnx",

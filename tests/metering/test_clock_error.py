@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from wattscribe.testing.loads import Load
 
 LOAD = Load(powers_w=(5.0, 13.0, 5.0), edges_s=(START_S + 4.0, START_S + 6.0))
 SPAN = Window(start_s=START_S + 4.0, end_s=START_S + 6.0)
-IDLE = {
+IDLE: dict[str, Any] = {
     "idle_before": Window(start_s=START_S + 1.0, end_s=START_S + 3.0),
     "idle_after": Window(start_s=START_S + 7.0, end_s=START_S + 9.0),
 }

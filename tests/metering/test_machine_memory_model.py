@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.known import known
 from wattscribe.errors import InputError, MeterError
 from wattscribe.metering import Host, cores, discovery, machine, memory, modelled
 from wattscribe.metering.files import SensorFiles
@@ -64,7 +65,7 @@ def test_the_reset_writes_five(tmp_path: Path) -> None:
 
 
 def test_own_memory_is_known_on_this_machine() -> None:
-    assert memory.peak_rss_bytes() >= memory.rss_bytes() * 0.5 > 1_000_000
+    assert known(memory.peak_rss_bytes()) >= known(memory.rss_bytes()) * 0.5 > 1_000_000
 
 
 def test_gpu_memory_of_a_process_is_summed_over_gpus_and_unknown_is_none() -> None:
@@ -142,7 +143,7 @@ def test_the_git_revision_tells_of_changes(tmp_path: Path) -> None:
     git("add", "a")
     git("commit", "-m", "one")
     clean = machine.git_revision(tmp_path)
-    assert len(clean) == 40
+    assert len(known(clean)) == 40
     (tmp_path / "a").write_text("2")
     assert machine.git_revision(tmp_path) == f"{clean}+changes"
 

@@ -54,6 +54,7 @@ def test_not_supported_is_absent_and_never_zero(tmp_path: Path) -> None:
     assert "Not Supported" in row.reason
     assert "INA3221" in row.reason
     assert open_meters(host=host) == []
+    assert host.nvml is not None
     assert host.nvml.open == 0, "every nvmlInit has its nvmlShutdown"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.known import known
 from wattscribe.errors import InputError, MeterError
 from wattscribe.metering import Host, open_meters, probe, window
 from wattscribe.metering.sensors import tegrastats_log
@@ -109,7 +110,7 @@ def test_a_long_line_takes_time_in_proportion_to_its_length(word: str) -> None:
         ("1700558102000", (2023, 11, 21, 9, 15, 2)),
     ],
 )
-def test_the_stamps_that_tools_put_in_front(front: str, moment: tuple[int, ...]) -> None:
+def test_the_stamps_that_tools_put_in_front(front: str, moment: tuple[int, int, int, int, int, int]) -> None:
     expected_s = datetime(*moment, tzinfo=timezone.utc).timestamp()
     assert stamp_s(f"{front} RAM 1/2MB VDD_IN 1mW/1mW") == expected_s
     assert stamp_s("RAM 1/2MB CPU [1%@729]") is None
@@ -136,9 +137,9 @@ def test_a_hole_is_known_and_is_in_the_reading() -> None:
     assert log.timeline.t_s[-1] == pytest.approx(599 * 1.02, abs=1.0)
     assert "29 lines are missing" in log.notes[0]
     reading = window.energy(log.first, Window(start_s=270.0, end_s=370.0))
-    assert "a gap of 3" in reading.reason
-    assert "29 reads failed" in reading.reason
-    assert reading.energy_ci95_j[1] - reading.energy_ci95_j[0] > 2 * 30 * 5.0
+    assert "a gap of 3" in known(reading.reason)
+    assert "29 reads failed" in known(reading.reason)
+    assert known(reading.energy_ci95_j)[1] - known(reading.energy_ci95_j)[0] > 2 * 30 * 5.0
     lost = window.energy(log.first, Window(start_s=306.0, end_s=330.0))
     assert lost.evidence == "unavailable"
 
@@ -209,7 +210,7 @@ def test_a_recorded_log_is_a_trace_per_rail_that_can_be_integrated(tmp_path: Pat
     assert total.failed_t_s == pytest.approx((54.0,))
     reading = window.energy(total, Window(start_s=51.0, end_s=55.0))
     assert reading.energy_j == pytest.approx(1.95 * 5 + 2.05 * 9, rel=1e-6)
-    assert "1 reads failed" in reading.reason
+    assert "1 reads failed" in known(reading.reason)
 
 
 def test_a_log_without_rails_says_how_to_record_them(tmp_path: Path) -> None:

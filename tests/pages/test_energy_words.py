@@ -13,6 +13,7 @@ from wattscribe.cli import main
 from wattscribe.energy.devices import load
 from wattscribe.errors import InputError
 from wattscribe.pages import sections, sentences
+from wattscribe.pages.page import Table
 from wattscribe.records import RunFacts
 from wattscribe.results.basis import bases, energy_name
 from wattscribe.results.findings import correlations, hearings
@@ -69,7 +70,7 @@ def test_no_column_of_the_page_sorts_different_things_together() -> None:
     for facts in (two_meters(), beside_an_uncounted_one()):
         seen = view(facts)
         table = sections.table_section(seen).blocks[0]
-        assert isinstance(table, sections.Table)
+        assert isinstance(table, Table)
         first = len(sections.HEADER)
         for at, basis in enumerate(bases(seen.rows)):
             shown = [row[first + at].sort for row in table.rows]

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from tests.pages.browser import MISSING, Browser
 from wattscribe.cli import main
 from wattscribe.pages import to_markdown, write_html
-from wattscribe.pages.page import Cell, Figure, Section, Table, Words, embedded, harmless, render
+from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, embedded, harmless, render
 from wattscribe.pages.run_page import run_page
 from wattscribe.pages.sections import energy_tables, streaming_table
 from wattscribe.pages.worst import aligned_words
@@ -179,7 +179,10 @@ def test_a_modelled_figure_is_no_warning() -> None:
 def test_measured_figures_say_what_their_intervals_cannot_hold() -> None:
     facts = made_up_run(models=MODELS[:1], conditions=(CLEAN,))
     meter, rail, channel = "ina3221", "VDD_IN", "ina3221.VDD_IN"
-    named = (replace(each, traces=tuple(replace(t, channel=channel) for t in each.traces[:1])) for each in facts.trials)
+    named = (
+        replace(each, traces=tuple(replace(t, channel=channel, meter=meter) for t in each.traces[:1]))
+        for each in facts.trials
+    )
     facts = replace(facts, trials=tuple(named))
     fix = "echo 16 | sudo tee samples"
     blind = replace(facts, meters={"probes": [{"meter": meter, "instants": [rail], "fix": fix, "available": True}]})
@@ -393,7 +396,7 @@ def test_shared_page_parts(page: Path, desktop: Browser, tmp_path: Path) -> None
         id="one", title="One", description="d", traces=[{"type": "bar", "x": ["a"], "y": [1]}], layout={"xaxis": {}}
     )
     path = tmp_path / "parts.html"
-    blocks = [table, figure, Markup("<p id='own'>own</p>"), Words(lines=["<b>not bold</b>"], tone="warn")]
+    blocks: list[Block] = [table, figure, Markup("<p id='own'>own</p>"), Words(lines=["<b>not bold</b>"], tone="warn")]
     path.write_text(render("Parts", [Section(id="s", title="S", blocks=blocks)]), encoding="utf-8")
     desktop.open(path)
     assert desktop.logs() == []

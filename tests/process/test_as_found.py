@@ -55,7 +55,7 @@ class Left:
 
 
 @pytest.fixture(scope="module")
-def speech(tmp_path_factory) -> Path:
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A toy transducer, and speech that it knows."""
     root = tmp_path_factory.mktemp("speech")
     builders.corpus(root / "dev", builders.build(root / "toy"), count=3)
@@ -63,7 +63,9 @@ def speech(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def jobs(request: pytest.FixtureRequest, speech: Path, tmp_path_factory) -> Callable[[str], list[Job]]:
+def jobs(
+    request: pytest.FixtureRequest, speech: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], list[Job]]:
     """What is to be done for a name; models and runs are made when they are first asked for."""
 
     def recognize(model: str, **keys: Any) -> list[Job]:
@@ -118,7 +120,7 @@ def jobs(request: pytest.FixtureRequest, speech: Path, tmp_path_factory) -> Call
 
 
 @pytest.fixture(scope="module")
-def left(jobs: Callable[[str], list[Job]], tmp_path_factory) -> Callable[..., Left]:
+def left(jobs: Callable[[str], list[Job]], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Left]:
     """Do a job, once, in a process of its own with an empty home directory."""
     found: dict[str, Left] = {}
 
@@ -174,17 +176,17 @@ def _tracer(log: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [*RECOGNIZERS, *VERBS])
-def test_the_process_is_left_as_it_was_found(name: str, left: Callable[..., Left]):
+def test_the_process_is_left_as_it_was_found(name: str, left: Callable[..., Left]) -> None:
     assert left(name).changes == []
 
 
 @pytest.mark.parametrize("name", [*RECOGNIZERS, *VERBS])
-def test_warnings_of_libraries_do_not_reach_the_user(name: str, left: Callable[..., Left]):
+def test_warnings_of_libraries_do_not_reach_the_user(name: str, left: Callable[..., Left]) -> None:
     assert left(name).said == ""
 
 
 @pytest.mark.parametrize("name", [*RECOGNIZERS, *VERBS])
-def test_nothing_phones_home(name: str, left: Callable[..., Left]):
+def test_nothing_phones_home(name: str, left: Callable[..., Left]) -> None:
     found = left(name)
     assert found.written == []
     if found.calls is None:
@@ -192,7 +194,7 @@ def test_nothing_phones_home(name: str, left: Callable[..., Left]):
     assert found.connections == []
 
 
-def test_nothing_phones_home_later_either(left: Callable[..., Left]):
+def test_nothing_phones_home_later_either(left: Callable[..., Left]) -> None:
     found = left("everything", stay_s=LINGERS_S, runs=["fresh"])
     assert found.written == []
     if found.calls is None:
@@ -200,7 +202,7 @@ def test_nothing_phones_home_later_either(left: Callable[..., Left]):
     assert found.connections == []
 
 
-def test_the_tracer_sees_sockets(tmp_path: Path):
+def test_the_tracer_sees_sockets(tmp_path: Path) -> None:
     """Else the tests above would show nothing."""
     traced = _tracer(tmp_path / "calls")
     if not traced:
@@ -210,7 +212,7 @@ def test_the_tracer_sees_sockets(tmp_path: Path):
     assert Left(changes=[], said="", calls=(tmp_path / "calls").read_text(), written=[]).connections
 
 
-def test_a_closed_recognizer_gives_its_memory_back():
+def test_a_closed_recognizer_gives_its_memory_back() -> None:
     """Measured on the shipped model: 37 MB more than before it was opened where nothing is given back, 2 MB where it is."""
     if not Path("/proc/self/smaps_rollup").exists():
         pytest.skip("this kernel does not say what is resident")
@@ -234,7 +236,7 @@ def test_a_closed_recognizer_gives_its_memory_back():
     assert closed - before < 12
 
 
-def test_several_threads_at_once_leave_the_process_as_the_first_found_it(monkeypatch: pytest.MonkeyPatch):
+def test_several_threads_at_once_leave_the_process_as_the_first_found_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that came first leaves first: what it saw is put back when the last one leaves."""
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
     filters, inside, may_leave = list(warnings.filters), threading.Event(), threading.Event()
@@ -256,7 +258,7 @@ def test_several_threads_at_once_leave_the_process_as_the_first_found_it(monkeyp
     assert list(warnings.filters) == filters
 
 
-def test_errors_of_libraries_do_reach_the_user(capfd: pytest.CaptureFixture[str]):
+def test_errors_of_libraries_do_reach_the_user(capfd: pytest.CaptureFixture[str]) -> None:
     code = (
         "import logging\nfrom wattscribe.as_found import as_found\n"
         "with as_found():\n"

@@ -25,7 +25,7 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_decoder_is_not_heard(recording: Path, capfd: pytest.CaptureFixture[str]):
+def test_the_decoder_is_not_heard(recording: Path, capfd: pytest.CaptureFixture[str]) -> None:
     soundfile.SoundFile(recording).close()
     assert "Warning" in capfd.readouterr().err, "else this file shows nothing"
     assert len(read_audio(recording)) == 48_000
@@ -33,7 +33,7 @@ def test_the_decoder_is_not_heard(recording: Path, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().err == ""
 
 
-def test_standard_error_is_there_again_after_an_error(capfd: pytest.CaptureFixture[str]):
+def test_standard_error_is_there_again_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     def broken() -> None:
         with hushed():
             os.write(2, b"remark\n")

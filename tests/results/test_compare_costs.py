@@ -114,7 +114,8 @@ def test_one_repeat_in_each_run_cannot_be_judged() -> None:
 def test_every_cost_has_a_gate(limit: str, name: str) -> None:
     base = replace(run(), trials=tuple(stretched(each, 1, 1) for each in run().trials))
     slower = replace(base, trials=tuple(stretched(each, 1.5, 1.5) for each in base.trials))
-    gates = Gates(**{limit: 10.0})
+    wanted: dict[str, Any] = {limit: 10.0}
+    gates = Gates(**wanted)
     assert compare(base, base, gates).accepted
     (reason,) = compare(base, slower, gates).reasons
     assert f"{name} rises by more than +10.0 %: +50" in reason

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,13 +37,13 @@ CONTRACT = COLUMNS.split()
 TINY = MODELS[:1]
 
 
-def one(**changes: object) -> RunFacts:
+def one(**changes: Any) -> RunFacts:
     """A run of one trial, its facts changed."""
     facts = made_up_run(models=TINY, precisions=("fp32",), conditions=(CLEAN,), shape=Shape(utterances=6, speakers=3))
-    return replace(facts, trials=(replace(facts.trials[0], **changes),))  # type: ignore[arg-type]
+    return replace(facts, trials=(replace(facts.trials[0], **changes),))
 
 
-def only_row(facts: RunFacts) -> dict[str, object]:
+def only_row(facts: RunFacts) -> dict[str, Any]:
     (row,) = results.rows(facts)
     return row
 
@@ -69,7 +70,7 @@ def test_energy_is_that_of_the_trace() -> None:
     assert row["energy_idle_j"] == pytest.approx(2.0 * window.duration_s, rel=0.02)
     assert row["energy_net_j"] == pytest.approx(3.0 * window.duration_s, rel=0.03)
     assert row["mean_power_w"] == pytest.approx(5.0, rel=0.01)
-    assert row["j_per_audio_s"] == pytest.approx(row["energy_j"] / row["audio_s"])  # type: ignore[operator]
+    assert row["j_per_audio_s"] == pytest.approx(row["energy_j"] / row["audio_s"])
 
 
 def test_missing_is_null_and_never_zero() -> None:
@@ -84,7 +85,7 @@ def test_missing_is_null_and_never_zero() -> None:
 def test_without_a_sensor_energy_is_modelled_from_cpu_seconds() -> None:
     row = only_row(one(traces=(), cpu_s=10.0))
     assert row["energy_evidence"] == "modelled"
-    low, high = row["energy_ci95_j"]  # type: ignore[misc]
+    low, high = row["energy_ci95_j"]
     assert low < row["energy_j"] < high
     assert "W per core" in str(row["energy_covers"])
 
@@ -113,9 +114,9 @@ def test_rails_are_named_apart_and_never_added() -> None:
     alone, both = only_row(facts), only_row(one(traces=(part, total)))
     assert both["energy_j"] == alone["energy_j"]
     assert both["energy_covers"] == "module total"
-    (rail,) = both["rails"]  # type: ignore[misc]
+    (rail,) = both["rails"]
     assert rail["covers"] == "CPU rail"
-    assert rail["energy_j"] == pytest.approx(alone["energy_j"] / 2)  # type: ignore[operator]
+    assert rail["energy_j"] == pytest.approx(alone["energy_j"] / 2)
 
 
 def test_repeats_are_one_row_and_every_utterance_counts_once() -> None:
@@ -134,7 +135,7 @@ def test_repeats_that_differ_are_averaged() -> None:
     deaf = tuple(replace(each, hypothesis="") for each in facts.trials[1].utterances)
     first = only_row(replace(facts, trials=facts.trials[:1]))["wer"]
     both = only_row(replace(facts, trials=(facts.trials[0], replace(facts.trials[1], utterances=deaf))))
-    assert both["wer"] == pytest.approx((first + 1.0) / 2)  # type: ignore[operator]
+    assert both["wer"] == pytest.approx((first + 1.0) / 2)
     assert both["words"] == 48
 
 
@@ -205,8 +206,8 @@ def test_recognizers_that_share_a_short_name_are_told_apart() -> None:
     facts = one()
     (trial,) = facts.trials
 
-    def labels(*specs: dict[str, object]) -> list[object]:
-        made = [replace(trial.trial.recognizer, **spec) for spec in specs]  # type: ignore[arg-type]
+    def labels(*specs: dict[str, Any]) -> list[object]:
+        made = [replace(trial.trial.recognizer, **spec) for spec in specs]
         trials = tuple(replace(trial, trial=replace(trial.trial, recognizer=spec)) for spec in made)
         return [row["model_label"] for row in results.rows(replace(facts, trials=trials))]
 
@@ -224,7 +225,7 @@ def test_an_interval_of_times_does_not_reach_below_zero() -> None:
     slow = tuple(replace(u, end_s=u.start_s + 3 * (u.end_s - u.start_s)) for u in second.utterances)
     slow = tuple(replace(u, start_s=u.start_s + 100 * i, end_s=u.end_s + 100 * i) for i, u in enumerate(slow))
     row = only_row(replace(facts, trials=(first, replace(second, utterances=slow))))
-    low, high = row["rtf_ci95"]  # type: ignore[misc]
+    low, high = row["rtf_ci95"]
     assert low == 0.0 < row["rtf"] < high
 
 

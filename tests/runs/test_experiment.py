@@ -104,7 +104,7 @@ def test_paths_in_the_file_start_at_the_file(tmp_path: Path, monkeypatch: pytest
     assert (made.conditions[0].noise, made.conditions[0].rir) == ("pink", "lab/hall.wav")
     monkeypatch.chdir(tmp_path / "lab")
     assert load(Path("e.toml")).data[0] == "speech"
-    assert os.path.isdir(load(Path("e.toml")).models[0].removeprefix("onnx:").partition("?")[0])  # noqa: PTH112
+    assert os.path.isdir(str(load(Path("e.toml")).models[0]).removeprefix("onnx:").partition("?")[0])  # noqa: PTH112
 
 
 def test_flags_override_the_file_and_its_tables(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from wattscribe.errors import WattscribeError
 from wattscribe.journal import FILE_NAME, read_run
 from wattscribe.records import RunFacts
 from wattscribe.results import rows
-from wattscribe.runs.runner import SPOOL_DIRECTORY
+from wattscribe.runs.beginning import SPOOL_DIRECTORY
 
 MEASURED = (
     "rtf", "latency", "load", "warmup", "prepare", "peak_memory", "energy", "j_per", "mean_power", "rails", "starved", "wh_per",

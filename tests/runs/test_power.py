@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ class SteppingClock(FakeClock):
                 self.sampler.read_once()
 
 
-def power_of(power_w: Callable[[float], float | None], **rule: float) -> tuple[Power, SteppingClock]:
+def power_of(power_w: Callable[[float], float | None], **rule: Any) -> tuple[Power, SteppingClock]:
     clock = SteppingClock(0.0)
     power = Power.of([Board(power_w, clock)], clock=clock, rate_hz=20.0, **rule)
     clock.sampler = power.sampler

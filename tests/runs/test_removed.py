@@ -13,9 +13,10 @@ from wattscribe.corpora import open_corpus
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.journal import read_run
 from wattscribe.records import Trial, Utterance
+from wattscribe.runs.beginning import SPOOL_DIRECTORY
 from wattscribe.runs.experiment import Experiment, check
 from wattscribe.runs.progress import Silent
-from wattscribe.runs.runner import SPOOL_DIRECTORY, run
+from wattscribe.runs.runner import run
 from wattscribe.runs.spool import spool_all
 
 

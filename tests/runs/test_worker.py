@@ -99,7 +99,7 @@ def test_the_order_of_a_conversation(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         worker = WorkerProcess(log, threads=1)
         worker.send(job(tmp_path, samples, text="x"))
-        said = []
+        said: list[object] = []
         while not said or not isinstance(said[-1], (Done, Failed)):
             message = worker.receive(30.0)
             assert message is not None
@@ -223,6 +223,6 @@ def test_a_recording_that_the_kernel_gives_in_parts_is_whole(tmp_path: Path) -> 
     with Sparing(asked.spool) as spool:
         heard = worker_module._read(spool, asked.pieces[1:])
     np.testing.assert_array_equal(np.concatenate(heard), samples[1600:])
-    asked = dataclasses.replace(asked.pieces[2], samples=1601)
+    cut_off = dataclasses.replace(asked.pieces[2], samples=1601)
     with Sparing(tmp_path / "speech.f32") as spool, pytest.raises(RuntimeError, match="ends inside u2"):
-        worker_module._read(spool, [asked])
+        worker_module._read(spool, [cut_off])

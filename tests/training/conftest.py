@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +33,7 @@ SENTENCES = (
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[Any]:
     """Tests share two cores, and results must not hang on how many threads there are."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -40,7 +42,7 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session")
-def spoken(tmp_path_factory) -> Path:
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with one shard: twenty sentences by one voice."""
     folder = tmp_path_factory.mktemp("spoken")
     write_shard(folder, 0, [(text, Voice(engine="espeak", name="en-us", rate=1.2)) for text in SENTENCES])
@@ -53,14 +55,21 @@ def vocabulary() -> Vocabulary:
 
 
 @pytest.fixture
-def data(spoken, vocabulary) -> SpeechData:
+def data(spoken: Any, vocabulary: Vocabulary) -> SpeechData:
     return SpeechData([Source(folder=str(spoken))], vocabulary)
 
 
-def tiny_config(vocabulary: int, **changes) -> TransducerConfig:
+def tiny_config(vocabulary: int, **changes: Any) -> TransducerConfig:
     """A transducer of some ten thousand weights."""
     layer = LayerConfig(heads=2, head_width=8, feed_forward=24, conv_kernel=3, conv_width=16)
-    encoder = {"time_stack": 4, "width": 16, "segment": 4, "left_context": 8, "layers": (layer, layer), "dropout": 0.0}
+    encoder: dict[str, Any] = {
+        "time_stack": 4,
+        "width": 16,
+        "segment": 4,
+        "left_context": 8,
+        "layers": (layer, layer),
+        "dropout": 0.0,
+    }
     encoder |= changes.pop("encoder", {})
     settings = {"predictor": PredictorConfig(embedding=12), "joiner": JoinerConfig(width=12), **changes}
     return TransducerConfig(vocabulary=vocabulary, encoder=EncoderConfig(**encoder), **settings)

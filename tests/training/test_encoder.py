@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import kaldi_native_fbank
 import numpy as np
@@ -62,7 +63,7 @@ def in_segments(encoder: Encoder, mels: torch.Tensor) -> torch.Tensor:
 
 @settings(max_examples=60, deadline=None)
 @given(shape=SHAPES, frames=st.integers(1, 150), streams=st.integers(1, 3), seed=st.integers(0, 999))
-def test_segments_equal_the_whole(shape, frames, streams, seed):
+def test_segments_equal_the_whole(shape: Any, frames: Any, streams: Any, seed: int) -> None:
     encoder = build_encoder(shape, seed)
     mels = torch.randn(streams, frames, 80)
     with torch.no_grad():
@@ -78,7 +79,7 @@ def test_segments_equal_the_whole(shape, frames, streams, seed):
     cuts=st.lists(st.integers(0, 20_000), max_size=12),
     seed=st.integers(0, 99),
 )
-def test_any_arrival_of_the_audio_gives_the_same(segment, right, cuts, seed):
+def test_any_arrival_of_the_audio_gives_the_same(segment: Any, right: Any, cuts: Any, seed: int) -> None:
     """Samples in pieces of any size, also none → features as they become ready → segments as they fill."""
     layer = LayerConfig(heads=2, head_width=4, feed_forward=8, conv_kernel=3, conv_width=6)
     shape = EncoderConfig(width=8, time_stack=4, segment=segment, left_context=6, right_context=right,
@@ -103,7 +104,7 @@ def test_any_arrival_of_the_audio_gives_the_same(segment, right, cuts, seed):
     assert heard + shape.window_frames > features.num_frames_ready
 
 
-def test_nothing_beyond_the_right_context_is_heard():
+def test_nothing_beyond_the_right_context_is_heard() -> None:
     layer = LayerConfig(heads=2, head_width=4, feed_forward=8, conv_kernel=3, conv_width=6)
     shape = EncoderConfig(width=8, time_stack=2, segment=3, left_context=4, right_context=2, layers=(layer,) * 3)
     encoder = build_encoder(shape, 0)
@@ -117,7 +118,7 @@ def test_nothing_beyond_the_right_context_is_heard():
     assert float((before[:, same:] - after[:, same:]).abs().max()) > 1e-3
 
 
-def test_right_context_is_heard():
+def test_right_context_is_heard() -> None:
     shape = EncoderConfig(width=8, time_stack=2, segment=3, left_context=4, right_context=2,
                           layers=(LayerConfig(heads=2, head_width=4, feed_forward=8, conv_kernel=0),))  # fmt: skip
     encoder = build_encoder(shape, 0)
@@ -133,13 +134,13 @@ def test_right_context_is_heard():
     [("reference", 5e6, 10e6), ("emformer-3m", 2.7e6, 3.3e6), ("emformer-10m", 9e6, 11e6),
      ("emformer-25m", 23e6, 27e6), ("emformer-rnnt-base", 74e6, 79e6)],
 )  # fmt: skip
-def test_presets_have_their_size(name, low, high):
+def test_presets_have_their_size(name: Any, low: Any, high: Any) -> None:
     with torch.device("meta"):
         model = build(PRESETS[name])
     assert low < sum(model.parameters_by_component().values()) < high
 
 
-def test_widths_a_layer_survive_json():
+def test_widths_a_layer_survive_json() -> None:
     layers = (LayerConfig(heads=2, feed_forward=100), LayerConfig(heads=3, feed_forward=7, conv_kernel=0))
     config = TransducerConfig(vocabulary=30, encoder=replace(preset("reference").encoder, layers=layers))
     assert config_from_json(config_to_json(config)) == config
@@ -150,12 +151,12 @@ def test_widths_a_layer_survive_json():
     [({"time_stack": 9}, "time_stack"), ({"segment": 0}, "segment"), ({"left_context": -1}, "context"),
      ({"layers": ()}, "layers"), ({"layers": ({"conv_kernel": 1},)}, "convolution")],
 )  # fmt: skip
-def test_impossible_shapes_are_refused(change, named):
+def test_impossible_shapes_are_refused(change: Any, named: Any) -> None:
     with pytest.raises(InputError, match=named):
         config_from_json({"encoder": config_to_json(TransducerConfig())["encoder"] | change})
 
 
-def test_unknown_fields_and_presets_are_named():
+def test_unknown_fields_and_presets_are_named() -> None:
     with pytest.raises(InputError, match="colour"):
         config_from_json({"vocabulary": 5, "colour": 3})
     with pytest.raises(InputError, match="emformer-3m"):

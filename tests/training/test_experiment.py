@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ from_share = 0.5
 
 
 @pytest.fixture
-def recipe(tmp_path, monkeypatch) -> Path:
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(speech_cache, "SENTENCES_PER_SHARD", 6)
     monkeypatch.setattr(speech_cache, "ESPEAK_SHARE", 1.0)
     monkeypatch.setattr(prepare, "ProcessPoolExecutor", Inline)
@@ -68,18 +69,18 @@ def recipe(tmp_path, monkeypatch) -> Path:
 class Inline:
     """A pool of this process alone."""
 
-    def __init__(self, *_args, **_more) -> None: ...
+    def __init__(self, *_args: Any, **_more: Any) -> None: ...
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_error) -> None: ...
+    def __exit__(self, *_error: Any) -> None: ...
 
-    def map(self, function, items):
+    def map(self, function: Any, items: Any) -> Any:
         return [function(item) for item in items]
 
 
-def test_train_and_resume_by_the_command_line(recipe, tmp_path, capsys):
+def test_train_and_resume_by_the_command_line(recipe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["train", str(recipe), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -96,7 +97,7 @@ def test_train_and_resume_by_the_command_line(recipe, tmp_path, capsys):
     assert "spoken" not in again
 
 
-def test_errors_are_one_line(recipe, tmp_path, capsys):
+def test_errors_are_one_line(recipe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(*arguments: str) -> str:
         assert main(list(arguments)) != 0
         error = capsys.readouterr().err.strip()
@@ -120,7 +121,7 @@ def test_errors_are_one_line(recipe, tmp_path, capsys):
 @pytest.mark.parametrize(
     "name", sorted(p.name for p in (Path(__file__).resolve().parents[2] / "recipes").glob("*.toml"))
 )
-def test_shipped_recipes_are_read(name):
+def test_shipped_recipes_are_read(name: Any) -> None:
     path = Path(__file__).resolve().parents[2] / "recipes" / name
     if "[training" not in path.read_text():
         pytest.skip("not a training recipe")
@@ -129,7 +130,7 @@ def test_shipped_recipes_are_read(name):
     assert read.training.phases
 
 
-def test_unknown_fields_are_named(tmp_path):
+def test_unknown_fields_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text("[speech]\ncache = 'x'\nflavour = 'sweet'\n")
     with pytest.raises(InputError, match="flavour"):
@@ -176,7 +177,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("change", WRONG)
-def test_a_wrong_value_is_named_with_its_file_key_and_what_is_allowed(recipe, change):
+def test_a_wrong_value_is_named_with_its_file_key_and_what_is_allowed(recipe: Any, change: Any) -> None:
     before, after = change.split("|")
     text = recipe.read_text()
     before = before.replace("TEXT", str(recipe.parent / "text.txt"))
@@ -188,7 +189,7 @@ def test_a_wrong_value_is_named_with_its_file_key_and_what_is_allowed(recipe, ch
     assert WRONG[change] in str(caught.value)
 
 
-def test_no_phase_and_no_utf8_are_refused(recipe):
+def test_no_phase_and_no_utf8_are_refused(recipe: Any) -> None:
     recipe.write_text(
         re.sub(r"\[\[training.phases.*", "", recipe.read_text(), flags=re.S).replace("workers", "phases = []\nworkers")
     )
@@ -211,7 +212,9 @@ def test_no_phase_and_no_utf8_are_refused(recipe):
      ("hours = 0.001|teacher = \"/nope\"\ntaught_shards = 1", "no encoder.onnx"),
      ("from_share = 0.5|teacher = 1.0", "no speech has its outputs")],
 )  # fmt: skip
-def test_what_is_not_there_is_said_before_anything_is_spoken(recipe, tmp_path, change, said):
+def test_what_is_not_there_is_said_before_anything_is_spoken(
+    recipe: Any, tmp_path: Path, change: Any, said: Any
+) -> None:
     recipe.write_text(recipe.read_text().replace(*change.split("|"), 1))
     with pytest.raises((InputError, ModelError), match=said):
         experiment.run(experiment.read_experiment(recipe), tmp_path / "out", say=lambda _: None)
@@ -219,7 +222,7 @@ def test_what_is_not_there_is_said_before_anything_is_spoken(recipe, tmp_path, c
 
 
 @pytest.mark.parametrize("time_stack", [1, 2, 3, 5, 6, 7])
-def test_frames_that_no_teacher_fits_are_refused(recipe, time_stack):
+def test_frames_that_no_teacher_fits_are_refused(recipe: Any, time_stack: Any) -> None:
     text = recipe.read_text().replace("time_stack = 4", f"time_stack = {time_stack}")
     recipe.write_text(text)
     experiment.read_experiment(recipe)
@@ -231,7 +234,7 @@ def test_frames_that_no_teacher_fits_are_refused(recipe, time_stack):
 
 
 # --- what was made before ---------------------------------------------------------------------------------------------
-def prepared(recipe: Path, **changes) -> list[str]:
+def prepared(recipe: Path, **changes: Any) -> list[str]:
     said: list[str] = []
     prepare.prepare(replace(experiment.read_experiment(recipe).speech, **changes), said.append, sets=SETS)
     return said
@@ -240,7 +243,9 @@ def prepared(recipe: Path, **changes) -> list[str]:
 SETS = (prepare.SpokenSet(name="dev-espeak", split="dev", voices=prepare.UNKNOWN_ESPEAK[:1], count=1, varied=True),)
 
 
-def test_speech_of_another_text_seed_or_held_out_set_is_refused(recipe, tmp_path, monkeypatch):
+def test_speech_of_another_text_seed_or_held_out_set_is_refused(
+    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepared(recipe)
     assert prepared(recipe) == []
     (tmp_path / "other.txt").write_text("\n".join(SENTENCES[5:]))
@@ -262,7 +267,7 @@ def test_speech_of_another_text_seed_or_held_out_set_is_refused(recipe, tmp_path
     assert prepared(recipe) == []
 
 
-def test_a_dev_set_of_another_text_is_refused(tmp_path):
+def test_a_dev_set_of_another_text_is_refused(tmp_path: Path) -> None:
     said: list[str] = []
     sentences = [f"{sentence} {word}" for sentence in SENTENCES for word in ("today", "again", "alone")]
     for _ in range(2):
@@ -272,7 +277,9 @@ def test_a_dev_set_of_another_text_is_refused(tmp_path):
         prepare.speak_set(tmp_path, SETS[0], [f"{sentence} sir" for sentence in sentences], said.append)
 
 
-def test_other_units_are_refused_and_made_anew_with_fresh(recipe, tmp_path, capsys):
+def test_other_units_are_refused_and_made_anew_with_fresh(
+    recipe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, text = tmp_path / "out", recipe.read_text()
     assert main(["train", str(recipe), "--out", str(out)]) == 0
     recipe.write_text(text.replace('kind = "characters"', 'kind = "bpe"\nsize = 60'))
@@ -294,7 +301,7 @@ def test_other_units_are_refused_and_made_anew_with_fresh(recipe, tmp_path, caps
     assert "began with other units" in capsys.readouterr().err
 
 
-def test_speech_on_the_fly_alone(recipe, tmp_path):
+def test_speech_on_the_fly_alone(recipe: Any, tmp_path: Path) -> None:
     recipe.write_text(recipe.read_text().replace("hours = 0.001", "hours = 0").replace('seen = "CACHE/train"', "")
                       .replace(f'seen = "{tmp_path}/cache/train"', ""))  # fmt: skip
     fitted = experiment.run(experiment.read_experiment(recipe), tmp_path / "out", say=lambda _: None)
@@ -303,7 +310,7 @@ def test_speech_on_the_fly_alone(recipe, tmp_path):
     assert abs(float(fitted.model.encoder.mean.mean())) > 1
 
 
-def test_out_that_is_a_file_is_said(recipe, tmp_path, capsys):
+def test_out_that_is_a_file_is_said(recipe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").write_text("precious")
     assert main(["train", str(recipe), "--out", str(tmp_path / "out")]) != 0
     error = capsys.readouterr().err.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,7 +25,7 @@ from wattscribe.training.model import TransducerModel, build
 TAIL_S = 0.8
 
 
-def varied_model(vocabulary: int, *, scale: float = 6.0, **changes) -> TransducerModel:
+def varied_model(vocabulary: int, *, scale: float = 6.0, **changes: Any) -> TransducerModel:
     """Random weights, scaled so that an untrained model emits some tokens and some blanks."""
     torch.manual_seed(3)
     narrow = LayerConfig(heads=1, head_width=6, feed_forward=10, conv_kernel=5, conv_width=10)
@@ -48,7 +49,7 @@ def varied_model(vocabulary: int, *, scale: float = 6.0, **changes) -> Transduce
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory, vocabulary):
+def exported(tmp_path_factory: pytest.TempPathFactory, vocabulary: Any) -> Any:
     """Stateless predictor, causal convolutions, layers of different widths, all precisions."""
     model, folder = varied_model(len(vocabulary)), tmp_path_factory.mktemp("exported")
     export(model, vocabulary, folder, precisions=("fp32", "fp16", "int8"))
@@ -56,7 +57,7 @@ def exported(tmp_path_factory, vocabulary):
 
 
 @pytest.fixture(scope="module")
-def exported_lstm(tmp_path_factory, vocabulary):
+def exported_lstm(tmp_path_factory: pytest.TempPathFactory, vocabulary: Any) -> Any:
     """LSTM predictor, factorised blank, ReLU joiner, plain Emformer with right context."""
     layer = LayerConfig(heads=2, head_width=8, feed_forward=24, conv_kernel=0)
     model = varied_model(
@@ -69,7 +70,7 @@ def exported_lstm(tmp_path_factory, vocabulary):
     return model, folder
 
 
-def session(path: Path):
+def session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -98,7 +99,7 @@ def stream(model: TransducerModel, path: Path, mels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("which", ["exported", "exported_lstm"])
-def test_onnx_equals_torch(which, request):
+def test_onnx_equals_torch(which: Any, request: pytest.FixtureRequest) -> None:
     model, folder = request.getfixturevalue(which)
     mels = np.stack([log_mels(speech(seed)) for seed in (1, 2)])
     found = stream(model, folder / "encoder.onnx", mels)
@@ -115,7 +116,7 @@ def test_onnx_equals_torch(which, request):
     np.testing.assert_allclose(answer, scores, atol=1e-4)
 
 
-def test_stateless_decoder_equals_torch_and_takes_minus_one_for_blank(exported):
+def test_stateless_decoder_equals_torch_and_takes_minus_one_for_blank(exported: Any) -> None:
     model, folder = exported
     net = session(folder / "decoder.onnx")
     history = np.array([[0, 0], [0, 5], [7, 3]])
@@ -126,7 +127,7 @@ def test_stateless_decoder_equals_torch_and_takes_minus_one_for_blank(exported):
     np.testing.assert_allclose(first, wanted[:1], atol=1e-5)
 
 
-def test_lstm_decoder_and_blank_head_equal_torch(exported_lstm):
+def test_lstm_decoder_and_blank_head_equal_torch(exported_lstm: Any) -> None:
     model, folder = exported_lstm
     net = session(folder / "decoder.onnx")
     h = c = np.zeros((2, 1, 10), np.float32)
@@ -148,7 +149,7 @@ def test_lstm_decoder_and_blank_head_equal_torch(exported_lstm):
 
 
 @pytest.mark.parametrize(("precision", "allowed"), [("fp16", 0.05), ("int8", 0.6)])
-def test_other_precisions_are_near(exported, precision, allowed):
+def test_other_precisions_are_near(exported: Any, precision: Any, allowed: Any) -> None:
     model, folder = exported
     mels = np.stack([log_mels(speech(seed)) for seed in (1, 2)])
     exact = stream(model, folder / "encoder.onnx", mels)
@@ -159,7 +160,7 @@ def test_other_precisions_are_near(exported, precision, allowed):
 
 
 @pytest.mark.parametrize("which", ["exported", "exported_lstm"])
-def test_every_file_loads_in_onnxruntime_1_17(request, which):
+def test_every_file_loads_in_onnxruntime_1_17(request: pytest.FixtureRequest, which: Any) -> None:
     """IR version 9 and opset 20 are the newest that it takes; torch stamps what it was built with."""
     _, folder = request.getfixturevalue(which)
     files = sorted(folder.glob("*.onnx"))
@@ -170,7 +171,7 @@ def test_every_file_loads_in_onnxruntime_1_17(request, which):
         assert all(each.version <= 20 for each in model.opset_import if each.domain == ""), path.name
 
 
-def test_metadata_are_sherpas_and_ours(exported):
+def test_metadata_are_sherpas_and_ours(exported: Any) -> None:
     _, folder = exported
     meta = session(folder / "encoder.onnx").get_modelmeta().custom_metadata_map
     assert meta["model_type"] == "conformer"
@@ -184,7 +185,7 @@ def test_metadata_are_sherpas_and_ours(exported):
     assert b"site-packages" not in blob
 
 
-def test_unmodified_sherpa_onnx_gives_the_same_text(exported, vocabulary):
+def test_unmodified_sherpa_onnx_gives_the_same_text(exported: Any, vocabulary: Any) -> None:
     sherpa = pytest.importorskip("sherpa_onnx", reason="the extra `sherpa` is not installed")
     _, folder = exported
     files = {name: str(folder / f"{file}.onnx") for name, file in (("encoder",) * 2, ("decoder",) * 2, ("joiner",) * 2)}
@@ -208,7 +209,7 @@ def test_unmodified_sherpa_onnx_gives_the_same_text(exported, vocabulary):
     assert all(said)
 
 
-def test_our_runtime_says_what_torch_says(exported_lstm, vocabulary):
+def test_our_runtime_says_what_torch_says(exported_lstm: Any, vocabulary: Any) -> None:
     """Also with an LSTM predictor, a head for blank, and right context."""
     from wattscribe.streaming import open_transducer
 
@@ -228,7 +229,7 @@ def test_our_runtime_says_what_torch_says(exported_lstm, vocabulary):
         assert len(set(tokens)) > 1
 
 
-def test_what_cannot_be_exported_is_said(vocabulary, tmp_path):
+def test_what_cannot_be_exported_is_said(vocabulary: Any, tmp_path: Path) -> None:
     without = build(tiny_config(len(vocabulary), encoder={"left_context": 0}))
     with pytest.raises(InputError, match="left context 0"):
         export(without, vocabulary, tmp_path)
@@ -238,7 +239,7 @@ def test_what_cannot_be_exported_is_said(vocabulary, tmp_path):
         export(build(tiny_config(len(vocabulary))), vocabulary, tmp_path, precisions=("int3",))
 
 
-def test_an_export_to_a_file_is_said_without_advice_on_disks(vocabulary, tmp_path):
+def test_an_export_to_a_file_is_said_without_advice_on_disks(vocabulary: Any, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("precious")
     model = build(tiny_config(len(vocabulary)))
     for place in (tmp_path / "out", tmp_path / "out" / "below"):
@@ -246,7 +247,7 @@ def test_an_export_to_a_file_is_said_without_advice_on_disks(vocabulary, tmp_pat
             export(model, vocabulary, place)
 
 
-def test_a_damaged_checkpoint_is_one_line(vocabulary, tmp_path, capsys):
+def test_a_damaged_checkpoint_is_one_line(vocabulary: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_model(tmp_path / "model", build(tiny_config(len(vocabulary))), vocabulary, {})
     facts, tokens = tmp_path / "model" / "model.json", tmp_path / "model" / "tokens.txt"
     whole = facts.read_text()

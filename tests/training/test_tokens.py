@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +20,7 @@ CHARACTERS = characters(SENTENCES)
 
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=12))
-def test_text_comes_back(words):
+def test_text_comes_back(words: Any) -> None:
     text = " ".join(words)
     for vocabulary in (BPE, CHARACTERS):
         ids = vocabulary.encode(text)
@@ -26,26 +29,26 @@ def test_text_comes_back(words):
     assert len(BPE.encode(text)) <= len(CHARACTERS.encode(text)) + 1
 
 
-def test_blank_is_zero_and_the_size_is_asked_for():
+def test_blank_is_zero_and_the_size_is_asked_for() -> None:
     assert len(BPE) == 60
     assert BPE.units[0] == CHARACTERS.units[0] == "<blk>"
 
 
 @pytest.mark.parametrize("vocabulary", [BPE, CHARACTERS], ids=["bpe", "characters"])
-def test_strange_characters_are_named(vocabulary):
+def test_strange_characters_are_named(vocabulary: Any) -> None:
     with pytest.raises(InputError, match="outside the vocabulary: 'ß'"):
         vocabulary.encode("the caß")
 
 
 @pytest.mark.parametrize("vocabulary", [BPE, CHARACTERS], ids=["bpe", "characters"])
-def test_a_vocabulary_is_kept(vocabulary, tmp_path):
+def test_a_vocabulary_is_kept(vocabulary: Any, tmp_path: Path) -> None:
     save_vocabulary(vocabulary, tmp_path)
     assert load_vocabulary(tmp_path) == vocabulary
     first = (tmp_path / "tokens.txt").read_text(encoding="utf-8").splitlines()[0]
     assert first == "<blk> 0"
 
 
-def test_no_text_and_too_little_text():
+def test_no_text_and_too_little_text() -> None:
     with pytest.raises(InputError, match="no text"):
         train_bpe([], 60)
     with pytest.raises(InputError, match="no text"):

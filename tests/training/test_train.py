@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,12 +35,12 @@ QUICK = Settings(schedule=Schedule(steps=8, warmup_steps=2), batch_s=12.0, preci
                  save_every_s=1e9, dev_every_s=1e9)  # fmt: skip
 
 
-def fresh(vocabulary, **changes):
+def fresh(vocabulary: Any, **changes: Any) -> Any:
     torch.manual_seed(0)
     return build(tiny_config(len(vocabulary), **changes))
 
 
-def test_a_tiny_model_overfits_twenty_utterances(spoken):
+def test_a_tiny_model_overfits_twenty_utterances(spoken: Any) -> None:
     """To 0 % WER, the whole lattice, some 20 s of one idle core."""
     vocabulary = train_bpe(SENTENCES, 100)
     data = SpeechData([Source(folder=str(spoken))], vocabulary)
@@ -76,7 +77,9 @@ class Stop:
 
 
 @pytest.mark.parametrize("stop", [2, 6])
-def test_resuming_gives_the_losses_of_an_unbroken_run(data, vocabulary, tmp_path, stop):
+def test_resuming_gives_the_losses_of_an_unbroken_run(
+    data: SpeechData, vocabulary: Any, tmp_path: Path, stop: Any
+) -> None:
     """Dropout, changed sound, several epochs: all follow from seed and step."""
     settings = replace(QUICK, sound=SoundChanges(share=0.3), log_every=1, save_every_s=0.0)
     shape = {"encoder": {"dropout": 0.1}}
@@ -110,7 +113,7 @@ fit(fresh(vocabulary), vocabulary, data, settings, out_dir=out, say=lambda line:
 """
 
 
-def test_kill_9_leaves_a_whole_checkpoint(spoken, data, vocabulary, tmp_path):
+def test_kill_9_leaves_a_whole_checkpoint(spoken: Any, data: SpeechData, vocabulary: Any, tmp_path: Path) -> None:
     """Killed while it saves after every step: what is there loads, and training goes on from it."""
     from wattscribe.training.tokens import save_vocabulary
 
@@ -141,11 +144,13 @@ def test_kill_9_leaves_a_whole_checkpoint(spoken, data, vocabulary, tmp_path):
     assert model.config == fitted.model.config
 
 
-def test_a_diverging_loss_stops_with_step_and_checkpoint(data, vocabulary, tmp_path, monkeypatch):
+def test_a_diverging_loss_stops_with_step_and_checkpoint(
+    data: SpeechData, vocabulary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = replace(QUICK, save_every_s=0.0)
     real = train._Run._losses
 
-    def poisoned(self, batch, weights):
+    def poisoned(self: Any, batch: Any, weights: Any) -> Any:
         if self.position.step == 5:
             batch = batch._replace(mels=batch.mels * float("nan"))
         return real(self, batch, weights)
@@ -158,7 +163,7 @@ def test_a_diverging_loss_stops_with_step_and_checkpoint(data, vocabulary, tmp_p
     assert all(torch.isfinite(t).all() for t in checkpoint.load_state(tmp_path / "state.pt")["model"].values())
 
 
-def test_a_climbing_loss_is_divergence_but_a_new_phase_is_not():
+def test_a_climbing_loss_is_divergence_but_a_new_phase_is_not() -> None:
     watch, one, two = DivergenceWatch(window=5), Weights(), Weights(from_share=0.5)
     assert not any(watch.diverged(3.0, one) for _ in range(10))
     assert not any(watch.diverged(30.0, two) for _ in range(10))
@@ -166,7 +171,7 @@ def test_a_climbing_loss_is_divergence_but_a_new_phase_is_not():
     assert watch.diverged(float("inf"), two)
 
 
-def test_an_early_or_short_climb_is_divergence_but_unlike_batches_are_not():
+def test_an_early_or_short_climb_is_divergence_but_unlike_batches_are_not() -> None:
     watch = DivergenceWatch()
     assert [watch.diverged(loss, Weights()) for loss in (5.2, 35.0, 187.0)] == [False, False, True]
     watch = DivergenceWatch()
@@ -178,7 +183,9 @@ def test_an_early_or_short_climb_is_divergence_but_unlike_batches_are_not():
 
 
 @pytest.mark.parametrize(("rate", "steps"), [(1e30, 12), (100.0, 160), (1e30, 1)])
-def test_a_run_that_diverges_early_leaves_no_model_and_no_state(data, vocabulary, tmp_path, rate, steps):
+def test_a_run_that_diverges_early_leaves_no_model_and_no_state(
+    data: SpeechData, vocabulary: Any, tmp_path: Path, rate: Any, steps: Any
+) -> None:
     settings = replace(QUICK, schedule=Schedule(steps=steps, warmup_steps=1, peak_rate=rate), save_every_s=0.0)
     with pytest.raises(TrainingError, match=r"diverged at step \d+ .*last good checkpoint: none"):
         fit(fresh(vocabulary), vocabulary, data, settings, out_dir=tmp_path)
@@ -186,7 +193,9 @@ def test_a_run_that_diverges_early_leaves_no_model_and_no_state(data, vocabulary
     assert not (tmp_path / "state.pt").exists()
 
 
-def test_a_run_that_diverges_later_leaves_the_last_good_state(data, vocabulary, tmp_path):
+def test_a_run_that_diverges_later_leaves_the_last_good_state(
+    data: SpeechData, vocabulary: Any, tmp_path: Path
+) -> None:
     """Saved after every step, it can be resumed at a lower rate."""
     fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
     before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
@@ -199,7 +208,9 @@ def test_a_run_that_diverges_later_leaves_the_last_good_state(data, vocabulary, 
     assert np.isfinite(resumed.losses).all()
 
 
-def test_a_rising_loss_is_not_kept(data, vocabulary, tmp_path, monkeypatch):
+def test_a_rising_loss_is_not_kept(
+    data: SpeechData, vocabulary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(DivergenceWatch, "rising", property(lambda watch: len(watch.losses) > 3))
     with pytest.raises(KeyboardInterrupt):
         fit(
@@ -213,7 +224,9 @@ def test_a_rising_loss_is_not_kept(data, vocabulary, tmp_path, monkeypatch):
     assert checkpoint.load_state(tmp_path / "state.pt")["position"]["step"] == 2
 
 
-def test_weights_that_are_not_finite_are_not_kept(data, vocabulary, tmp_path, monkeypatch):
+def test_weights_that_are_not_finite_are_not_kept(
+    data: SpeechData, vocabulary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where no loss of now shows them: here the joiner, while only CTC is trained."""
     model = fresh(vocabulary)
     settings = replace(QUICK, phases=(Weights(transducer=0, ctc=1),))
@@ -224,28 +237,30 @@ def test_weights_that_are_not_finite_are_not_kept(data, vocabulary, tmp_path, mo
     assert not (tmp_path / "state.pt").exists()
 
 
-def test_begun_anew_nothing_of_before_is_left(data, vocabulary, tmp_path):
+def test_begun_anew_nothing_of_before_is_left(data: SpeechData, vocabulary: Any, tmp_path: Path) -> None:
     fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
     wild = replace(QUICK, schedule=Schedule(steps=40, warmup_steps=1, peak_rate=1e30))
     with pytest.raises(TrainingError, match="last good checkpoint: none"):
         fit(fresh(vocabulary), vocabulary, data, wild, out_dir=tmp_path, resume=False)
 
 
-def test_a_full_disk_is_said_and_the_old_checkpoint_stays(data, vocabulary, tmp_path, monkeypatch):
+def test_a_full_disk_is_said_and_the_old_checkpoint_stays(
+    data: SpeechData, vocabulary: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
     before = (tmp_path / "state.pt").read_bytes()
 
-    def full(_descriptor):
+    def full(_descriptor: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TrainingError, match=r"state\.pt: the disk is full"):
         fit(fresh(vocabulary), vocabulary, data, replace(QUICK, schedule=Schedule(steps=9)), out_dir=tmp_path)
     assert (tmp_path / "state.pt").read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_checkpoint_of_another_shape_names_the_weight(data, vocabulary, tmp_path):
+def test_a_checkpoint_of_another_shape_names_the_weight(data: SpeechData, vocabulary: Any, tmp_path: Path) -> None:
     fit(fresh(vocabulary), vocabulary, data, replace(QUICK, schedule=Schedule(steps=1)), out_dir=tmp_path)
     wider = fresh(vocabulary, joiner=JoinerConfig(width=20))
     with pytest.raises(InputError, match=r"another shape: joiner\.from_encoder\.bias is \(12,\), the model's \(20,\)"):
@@ -256,7 +271,7 @@ def test_a_checkpoint_of_another_shape_names_the_weight(data, vocabulary, tmp_pa
         checkpoint.load_model(tmp_path / "model")
 
 
-def test_broken_checkpoints_are_named(tmp_path):
+def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
     import pickle
 
     with pytest.raises(InputError, match=r"no model\.safetensors"):
@@ -267,13 +282,14 @@ def test_broken_checkpoints_are_named(tmp_path):
     (tmp_path / "state.pt").write_bytes(pickle.dumps(Path("/tmp")))
     with pytest.raises(InputError, match="cannot be read"):
         checkpoint.load_state(tmp_path / "state.pt")
-    for content in (torch.zeros(3), {"model": {}}, [1, 2]):
+    contents: tuple[Any, ...] = (torch.zeros(3), {"model": {}}, [1, 2])
+    for content in contents:
         torch.save(content, tmp_path / "state.pt")
         with pytest.raises(InputError, match=r"state\.pt: this is no training state"):
             checkpoint.load_state(tmp_path / "state.pt")
 
 
-def test_a_state_of_a_diverged_or_other_run_is_refused(data, vocabulary, tmp_path):
+def test_a_state_of_a_diverged_or_other_run_is_refused(data: SpeechData, vocabulary: Any, tmp_path: Path) -> None:
     fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
     state = checkpoint.load_state(tmp_path / "state.pt")
     torch.save({**state, "position": {"where": 3}}, tmp_path / "state.pt")
@@ -285,9 +301,9 @@ def test_a_state_of_a_diverged_or_other_run_is_refused(data, vocabulary, tmp_pat
         fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
 
 
-def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path) -> None:
     class Evil:
-        def __reduce__(self):
+        def __reduce__(self) -> Any:
             return os.system, (f"touch {tmp_path / 'harm'}",)
 
     torch.save({"model": Evil()}, tmp_path / "state.pt")
@@ -298,7 +314,7 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
-def test_batches_follow_from_seed_epoch_and_number(data):
+def test_batches_follow_from_seed_epoch_and_number(data: SpeechData) -> None:
     one, two = data.plan(1, 3, 12.0), data.plan(1, 3, 12.0)
     assert one == two != data.plan(1, 4, 12.0)
     assert sorted(i for batch in one for i in batch) == list(range(len(data.entries)))
@@ -307,7 +323,7 @@ def test_batches_follow_from_seed_epoch_and_number(data):
         assert len(batch) == 1 or max(lengths) * len(batch) <= 12.0
 
 
-def test_broken_shards_and_texts_are_named(spoken, vocabulary, tmp_path):
+def test_broken_shards_and_texts_are_named(spoken: Any, vocabulary: Any, tmp_path: Path) -> None:
     from wattscribe.training.tokens import characters
 
     with pytest.raises(InputError, match="holds no shards"):
@@ -326,7 +342,7 @@ def test_broken_shards_and_texts_are_named(spoken, vocabulary, tmp_path):
         fit(fresh(vocabulary), vocabulary, broken, QUICK)
 
 
-def test_sentences_spoken_on_the_fly_are_trained_on(data, vocabulary):
+def test_sentences_spoken_on_the_fly_are_trained_on(data: SpeechData, vocabulary: Any) -> None:
     only = len(data.entries)
     data.add_unspoken(["a dog sat on the mat", "", "we like rain"])
     assert [entry.text for entry in data.entries[only:]] == ["a dog sat on the mat", "we like rain"]
@@ -337,7 +353,7 @@ def test_sentences_spoken_on_the_fly_are_trained_on(data, vocabulary):
 
 
 # --- schedule and teacher ---------------------------------------------------------------------------------------------
-def test_the_rate_warms_up_and_falls():
+def test_the_rate_warms_up_and_falls() -> None:
     schedule = Schedule(peak_rate=1.0, warmup_steps=10, steps=100, anneal_from=0.5, final_share=0.1)
     rates = [schedule.rate(step, 0.0) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
@@ -350,7 +366,7 @@ def test_the_rate_warms_up_and_falls():
         Schedule(steps=3, minutes=3)
 
 
-def test_phases_follow_each_other():
+def test_phases_follow_each_other() -> None:
     phases = (Weights(transducer=0), Weights(from_share=0.5), Weights(from_share=0.9, band=0))
     assert [weights_at(phases, share) for share in (0, 0.49, 0.5, 0.89, 1)] == [
         *phases[:1] * 2,
@@ -359,7 +375,7 @@ def test_phases_follow_each_other():
     ]
 
 
-def test_a_teacher_is_come_close_to(spoken, vocabulary, tmp_path):
+def test_a_teacher_is_come_close_to(spoken: Any, vocabulary: Any, tmp_path: Path) -> None:
     """Distillation alone, from a made-up teacher that is a smooth function of the features."""
     for file in spoken.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -381,7 +397,7 @@ def test_a_teacher_is_come_close_to(spoken, vocabulary, tmp_path):
     assert np.mean(losses[-5:]) < 0.35
 
 
-def test_the_zipformer_teaches(shared):
+def test_the_zipformer_teaches(shared: Path) -> None:
     from wattscribe.training.sound import read_sound
     from wattscribe.training.teacher import Teacher
 
@@ -396,7 +412,7 @@ def test_the_zipformer_teaches(shared):
     assert len(said & wanted) > 0.6 * len(wanted)
 
 
-def test_a_folder_that_is_no_teacher_is_named(tmp_path):
+def test_a_folder_that_is_no_teacher_is_named(tmp_path: Path) -> None:
     from wattscribe.errors import ModelError
     from wattscribe.training.teacher import Teacher
 
@@ -404,12 +420,12 @@ def test_a_folder_that_is_no_teacher_is_named(tmp_path):
         Teacher(tmp_path)
 
 
-def test_dev_wer_counts_words(data, vocabulary):
+def test_dev_wer_counts_words(data: SpeechData, vocabulary: Any) -> None:
     """An untrained model is wrong nearly everywhere; one that is right is 0."""
     assert dev_wer(fresh(vocabulary), vocabulary, data) >= 0.9
 
 
-def test_the_log_says_losses_and_throughput(data, vocabulary, tmp_path):
+def test_the_log_says_losses_and_throughput(data: SpeechData, vocabulary: Any, tmp_path: Path) -> None:
     said: list[str] = []
     fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path, dev={"same": data}, say=said.append)
     assert "s/s" in said[0]

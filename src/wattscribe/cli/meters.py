@@ -124,7 +124,7 @@ class Fitting:
     """What the meter measures, in your words: "whole board at the DC input"."""
     part: Annotated[bool, cyclopts.Parameter(negative=())] = False
     """It measures only a part of the device, so it must not stand for the whole."""
-    processor: tuple[Literal["cpu", "gpu"], ...] = ()
+    processor: Annotated[tuple[Literal["cpu", "gpu"], ...], cyclopts.Parameter(negative=())] = ()
     """With --part: the processor that this part feeds; may be given twice."""
     by: Literal["edges", "correlation"] = "edges"
     """edges: the run's marks. correlation: against a rail that the run measured itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ class Scripted:
         self.accept(np.zeros(0, np.float32))
         return self.script[self.at][1]
 
-    def transcribe(self, batch: list[Audio]) -> list[Transcript]:
+    def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         raise NotImplementedError
 
     def audit(self) -> PrecisionAudit:
