@@ -100,13 +100,16 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         extra="pocketsphinx",
     ),
     "onnx": RuntimeEntry(
-        target="wattscribe.recognizers.onnx:OnnxRecognizer",
-        model="a directory with an exported streaming transducer, run by wattscribe.streaming",
+        target="wattscribe.recognizers.onnx:open_onnx",
+        model="a directory with an exported streaming transducer, Whisper or Moonshine, run by this package",
         precisions=(STORED, "fp32", "fp16", "int8"),
         options={
             **_DECODING,
             "phrases": "file of phrases that beam search favours, `TEXT` or `TEXT :SCORE` a line",
             "frame_by_frame": "true runs the joiner one frame at a time (default false)",
+            "language": _LANGUAGE,
+            "window": "whole (default: a Whisper hears 30 s) or short (its audio, 5 s of silence, up to the next 5 s)",
+            "max_new_tokens": "limit of tokens per window of an encoder–decoder",
         },
         directory=True,
         prepare="wattscribe.recognizers.onnx:prepare",

@@ -171,7 +171,11 @@ def train(
 
 @verb
 def export(checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str] = ("fp32", "int8")) -> list[Path]:
-    """Write a trained transducer as ONNX in sherpa-onnx's layout, once per precision; the files written."""
+    """Write a trained transducer, or the Whisper `hf:MODEL`, as ONNX in sherpa-onnx's layout, once per precision; the files."""
+    if (name := str(checkpoint)).startswith("hf:"):
+        from wattscribe.seq2seq.export import export_whisper
+
+        return export_whisper(name.removeprefix("hf:"), out, precisions=precisions)
     _need_torch("Export")
     from wattscribe.training.checkpoint import load_model
     from wattscribe.training.export import export as write
