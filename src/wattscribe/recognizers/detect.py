@@ -7,11 +7,13 @@ from pathlib import Path
 from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.recognizers.onnx_header import read_header
+from wattscribe.seq2seq.files import is_encoder_decoder
 from wattscribe.streaming.nemo import is_cache_aware, is_supported
 
 _LAYOUTS = (
     "config.json with *.safetensors (hf), CTranslate2's model.bin (ct2), "
-    "encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt (onnx or sherpa), other sherpa-onnx layouts (sherpa)"
+    "encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt (onnx or sherpa), other sherpa-onnx layouts (sherpa), "
+    "optimum's or Moonshine's encoder and decoder (onnx)"
 )
 
 
@@ -29,12 +31,8 @@ def runtime_of(directory: Path) -> str:
         return "onnx"  # whose graphs cannot be read here; those that this runtime does not take name the one that does
     if tokens and (any(directory.glob("*.onnx")) or any(directory.glob("*.ort"))):
         return "sherpa"
-    if _is_moonshine(directory):
-        raise ModelError(
-            "is Moonshine without the tokens.txt that sherpa: needs to run it",
-            where=directory,
-            fix="Copy tokens.txt from sherpa-onnx's release of the model; `wattscribe profile` counts it as it is",
-        )
+    if is_encoder_decoder(directory):  # optimum's files, or Moonshine's own; our runtime says what is missing
+        return "onnx"
     if (directory / "mdef").is_file() or (directory / "en-us" / "mdef").is_file():
         return "pocketsphinx"
     if (directory / "config.json").is_file() and any(directory.glob("*.bin")):
@@ -55,12 +53,6 @@ def _is_taken(encoder: Path) -> bool:
     """Whether our runtime takes the streaming encoder: NeMo's cache-aware layout with further inputs is sherpa-onnx's alone."""
     names = [value.name for value in read_header(encoder).graph.inputs]
     return not is_cache_aware(names) or is_supported(names)
-
-
-def _is_moonshine(directory: Path) -> bool:
-    """Its own runtime's pair of .ort files, or sherpa-onnx's four graphs."""
-    pair = all(any(directory.glob(f"{part}*.ort")) for part in ("encoder_model", "decoder_model_merged"))
-    return pair or all(any(directory.glob(f"{part}*.onnx")) for part in ("uncached_decode", "cached_decode"))
 
 
 def _is_ct2(directory: Path) -> bool:

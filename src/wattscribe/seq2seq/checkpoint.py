@@ -80,7 +80,7 @@ def _local(model: str, revision: str | None) -> Path:
         raise MissingExtraError("huggingface_hub", "hf", needed_for="A model of the hub") from None
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=list(_FILES)))
-    except Exception as error:  # the client's own, its transport's and the system's
+    except Exception as error:  # noqa: BLE001  (the client's own, its transport's and the system's)
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"cannot be fetched from the hub ({reason})", where=model, fix="Check the name, or give a local directory"

@@ -1,8 +1,8 @@
 """A Whisper checkpoint → encoder.onnx, decoder.onnx and tokens.txt as unmodified sherpa-onnx runs them.
 
-The graphs are written from the weights themselves: nothing is traced, so torch need not be there, and only one tensor is in memory
-at a time. Metadata keys are those that sherpa-onnx reads (offline-whisper-model.cc); what it does not know (tokens that are never
-said) stands beside them for our runtime.
+The graphs are written from the weights themselves: nothing is traced, so torch need not be there, and of a large model only one
+tensor is in memory at a time. Metadata keys are those that sherpa-onnx reads (offline-whisper-model.cc); what it does not know
+(tokens that are never said) stands beside them for our runtime.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.checkpoint import read_json, read_special, read_vocabulary
 from wattscribe.seq2seq.files import Files
 from wattscribe.seq2seq.moonshine_net import MoonshineNet
+from wattscribe.seq2seq.network_io import EncoderDecoder
 from wattscribe.seq2seq.optimum_net import OptimumNet
 from wattscribe.seq2seq.recognize import Recogniser, Style
-from wattscribe.seq2seq.network_io import EncoderDecoder
 from wattscribe.seq2seq.search import Rules
 from wattscribe.seq2seq.special import Special
 from wattscribe.seq2seq.vocabulary import Texts, bytes_of, piece, read_binary, read_tokens

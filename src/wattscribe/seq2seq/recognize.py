@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -114,10 +113,8 @@ class Recogniser:
         languages = self._languages(heard, works)
         prompts = [self._prompt(language) for language in languages]
         rules = self._rules(prompts[0], pieces)
-        if self.width > 1:
-            said = [beam(heard, prompts[0], rules, self.width, works[0])]
-        else:
-            said = greedy(heard, prompts, rules, works)
+        alone = self.width > 1
+        said = [beam(heard, prompts[0], rules, self.width, works[0])] if alone else greedy(heard, prompts, rules, works)
         return [
             _Done(
                 text=self._style.texts.text(self._spoken(tokens)),

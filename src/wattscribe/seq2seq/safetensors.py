@@ -1,7 +1,7 @@
 """Weights of a *.safetensors checkpoint, mapped from disk: a tensor is read when it is asked for, and nothing is executed.
 
-The format (huggingface/safetensors, README "Format"): eight bytes with the length of a JSON header, the header (name → dtype, shape,
-offsets), then the bytes. Large checkpoints are several files with model.safetensors.index.json beside them.
+The format (huggingface/safetensors, README "Format"): eight bytes with the length of a JSON header, the header (name → dtype,
+shape, offsets), then the bytes. Large checkpoints are several files with model.safetensors.index.json beside them.
 """
 
 from __future__ import annotations
@@ -55,10 +55,8 @@ class Weights:
         """The tensor as float32, whatever it is stored as. Raises ModelError where it is missing or holds no numbers."""
         place = self._place(name)
         stored = np.frombuffer(place.data, _DTYPES[place.dtype]).reshape(place.shape)
-        if place.dtype == "BF16":
-            found = (stored.astype(np.uint32) << 16).view(np.float32)
-        else:
-            found = np.asarray(stored, np.float32)
+        upper = place.dtype == "BF16"  # the upper half of a float32
+        found = (stored.astype(np.uint32) << 16).view(np.float32) if upper else np.asarray(stored, np.float32)
         if not np.isfinite(found).all():
             raise ModelError(f"its weights {name} are no numbers (NaN)", where=self.directory, fix=_AGAIN)
         return found

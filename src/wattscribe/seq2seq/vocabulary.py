@@ -31,7 +31,7 @@ class Texts:
 
 @cache
 def _alphabet() -> Mapping[str, int]:
-    """GPT-2's characters for bytes: printable ones stand for themselves, the others for U+0100 and on (openai/gpt-2 encoder.py)."""
+    """GPT-2's characters for bytes: printable ones are themselves, the others U+0100 and on (openai/gpt-2 encoder.py)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
@@ -84,7 +84,7 @@ def piece(text: str) -> bytes:
 
 
 def read_binary(path: Path) -> Texts:
-    """Moonshine's tokenizer.bin: token by token a length of one byte, or of two from 128 on, and the bytes (bin-tokenizer.cpp)."""
+    """Moonshine's tokenizer.bin: of each token a length (one byte, or two from 128 on), then its bytes (bin-tokenizer.cpp)."""
     data, at, number = path.read_bytes(), 0, 0
     found: dict[int, bytes] = {}
     while at < len(data):
