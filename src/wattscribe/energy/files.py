@@ -10,6 +10,7 @@ from typing import Literal
 from wattscribe.energy import binding, counting, moonshine
 from wattscribe.energy.binding import Segment
 from wattscribe.energy.execute import LENGTH
+from wattscribe.energy.last_product import last_product
 from wattscribe.energy.workload import FEATURE_FRAMES_PER_S, Component, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.onnxfile import Graph, Model, Value, read_model
@@ -156,6 +157,8 @@ def of_files(
     ask = ask or Asked(segment_s=segment_s)
     networks = [read_model(path) for path in (encoder, decoder, joiner) if path is not None]
     ask.given.check(networks)
+    if joiner is None and [each.name for each in networks[0].graph.outputs] == list(_CROSS):
+        return _of_whisper(name, networks[0], networks[1], ask, notes)
     segment, first, frames = _encoder(networks[0], ask)
     assumed = (
         segment.note if joiner is not None else None
@@ -184,6 +187,37 @@ def of_files(
         frames_per_segment=frames,
         vocabulary=_width(networks[-1].graph),
         notes=notes,
+    )
+
+
+_CROSS = ("n_layer_cross_k", "n_layer_cross_v")
+"""Outputs of a Whisper's encoder in sherpa-onnx's layout."""
+
+
+def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked, notes: tuple[str, ...]) -> Workload:
+    """Encoder, keys and values of cross-attention (once per window), decoder layers and vocabulary (once per token)."""
+    window_s = 2 * int(encoder.metadata.get("n_audio_ctx", "1500")) / FEATURE_FRAMES_PER_S
+    segment = binding.segment_of(encoder, length_s=ask.segment_s or window_s, calls_per_s=ask.calls_per_s)
+    length = segment.length if segment.length is not None else _fixed_length(encoder)
+    sizes = {**binding.free_sizes(encoder, segment.length, given=ask.given.dims), LENGTH: length}
+    heard, shapes = counting.parted(
+        encoder, ("encoder", "cross_attention"), last_product(encoder.graph, _CROSS),
+        dims=sizes, inputs=ask.given.values_of(encoder),
+    )  # fmt: skip
+    frames = shapes[_CROSS[0]][2]
+    sizes = binding.free_sizes(decoder, None, heard_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
+    said, _ = counting.parted(
+        decoder, ("decoder", "vocabulary"), last_product(decoder.graph, ["logits"]),
+        dims=sizes, inputs={"offset": PAST_TOKENS, **ask.given.values_of(decoder)},
+    )  # fmt: skip
+    return Workload(
+        name=name,
+        kind="encoder-decoder",
+        components=(*heard, *said),
+        segment_s=segment.hop_s,
+        frames_per_segment=float(frames),
+        vocabulary=_width(decoder.graph),
+        notes=(*notes, f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens"),
     )
 
 

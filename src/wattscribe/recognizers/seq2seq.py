@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, RecognizerError
 from wattscribe.models import locate
 from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio
-from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, require_open
+from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked
 from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.seq2seq.files import find
 from wattscribe.seq2seq.opening import open_model
@@ -31,27 +31,31 @@ class EncoderDecoderRecognizer:
                 raise InputError(f"option {name} is for transducers", where=spec.name, fix="Leave it out")
         beam = options.choice(spec, "decoding", ("greedy", "beam")) == "beam"
         self._files = find(locate(spec.model), spec.precision)
-        self._model: Recogniser | None = open_model(
+        model = open_model(
             self._files,
             threads=spec.threads,
             width=options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM) if beam else 1,
             short=options.choice(spec, "window", ("whole", "short")) == "short",
             limit=options.integer(spec, "max_new_tokens", 0) or None,
         )
-        self._model.speak(options.language(spec, multilingual=self._model.multilingual), spec.name)
+        model.speak(options.language(spec, multilingual=model.multilingual), spec.name)
+        self._opened: Recogniser | None = model
         give_back()
+
+    @property
+    def _model(self) -> Recogniser:
+        """Raises RecognizerError after close()."""
+        if self._opened is None:
+            raise RecognizerError("the recognizer is closed", where=self._spec.name, fix="Open it again")
+        return self._opened
 
     @property
     def together(self) -> int:
         """One where a beam's hypotheses are the rows."""
-        require_open(self._model, self._spec)
-        assert self._model is not None
         return 1 if self._model.width > 1 else self._spec.batch_size
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; audio under 25 ms holds no frame and is answered with an empty text."""
-        require_open(self._model, self._spec)
-        assert self._model is not None
         found = [Transcript(text="")] * len(batch)
         heard = [(at, audio) for at, audio in enumerate(checked(batch, self._spec)) if len(audio) >= SHORTEST_SAMPLES]
         answers = self._model.transcribe([audio for _, audio in heard], self.together)
@@ -65,6 +69,6 @@ class EncoderDecoderRecognizer:
         return audit_onnx(self._spec, list(self._files.parts.values()), device="cpu")
 
     def close(self) -> None:
-        if self._model is not None:
-            self._model = None
+        if self._opened is not None:
+            self._opened = None
             give_back()

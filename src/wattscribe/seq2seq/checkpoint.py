@@ -177,6 +177,8 @@ def read_special(directory: Path, config: Mapping[str, Any], added: Mapping[str,
         else {},
         suppressed=tuple(stated.get("suppress_tokens") or ()),
         suppressed_first=tuple(stated.get("begin_suppress_tokens") or ()),
+        most=stated.get("max_length"),
+        most_new=stated.get("max_new_tokens"),
     )
 
 

@@ -87,8 +87,8 @@ class DecoderGraph(Blocks):
     def _eight(self, name: str, make: Any) -> tuple[str, str]:
         """A table of 8-bit rows and the step of each, shared by embedding and output where they are one."""
         net, shape = self.net, (self.sizes.vocabulary, self.sizes.width)
-        table = net._add(f"{name}.weight", "int8", shape, lambda: quantise(make(), axis=1)[0])
-        return table, net._add(f"{name}.scale", "float32", shape[:1], lambda: quantise(make(), axis=1)[1])
+        table = net.stored(f"{name}.weight", "int8", shape, lambda: quantise(make(), axis=1)[0])
+        return table, net.stored(f"{name}.scale", "float32", shape[:1], lambda: quantise(make(), axis=1)[1])
 
     def _causal(self) -> str:
         """(t, offset + t): 0 where a token may look, −∞ at those behind it."""

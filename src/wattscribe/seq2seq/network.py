@@ -55,16 +55,17 @@ class Network:
     def constant(self, name: str, value: Any, dtype: str = "int64") -> str:
         """A small one, known now; the same name again is the same constant."""
         array = np.asarray(value, dtype)
-        return self._add(name, dtype, array.shape, lambda: array)
+        return self.stored(name, dtype, array.shape, lambda: array)
 
     def weight(self, name: str, shape: Sequence[int], make: Make) -> str:
         """A float weight, stored in 16 bits and lifted where the precision says so."""
         if self.precision == "fp16":
-            half = self._add(f"{name}.half", "float16", tuple(shape), lambda: _halved(make()))
+            half = self.stored(f"{name}.half", "float16", tuple(shape), lambda: _halved(make()))
             return self.op("Cast", half, name=name, to=_TO_FLOAT)
-        return self._add(name, "float32", tuple(shape), make)
+        return self.stored(name, "float32", tuple(shape), make)
 
-    def _add(self, name: str, dtype: str, shape: Sequence[int], make: Make) -> str:
+    def stored(self, name: str, dtype: str, shape: Sequence[int], make: Make) -> str:
+        """A weight as it is stored, made when the file is written; the same name again is the same weight."""
         self._constants.setdefault(name, _Constant(name=name, dtype=dtype, shape=tuple(shape), make=make))
         return name
 
@@ -97,8 +98,8 @@ class Network:
     def _product(self, x: str, name: str, shape: tuple[int, int], make: Make) -> str:
         if self.precision != "int8":
             return self.op("MatMul", x, self.weight(f"{name}.weight", shape, make), name=name)
-        self._add(f"{name}.weight", "int8", shape, lambda: quantise(make(), axis=0)[0])
-        self._add(f"{name}.scale", "float32", (shape[1],), lambda: quantise(make(), axis=0)[1])
+        self.stored(f"{name}.weight", "int8", shape, lambda: quantise(make(), axis=0)[0])
+        self.stored(f"{name}.scale", "float32", (shape[1],), lambda: quantise(make(), axis=0)[1])
         return self.integer_product(x, f"{name}.weight", f"{name}.scale", name)
 
     def integer_product(self, x: str, weight: str, scale: str, name: str) -> str:
@@ -114,8 +115,8 @@ class Network:
 
     def norm(self, x: str, name: str, width: int, scale: Make, bias: Make) -> str:
         """Layer normalisation; 1e-5 is torch's and Whisper's epsilon."""
-        parts = [self._add(f"{name}.weight", "float32", (width,), scale)]
-        parts.append(self._add(f"{name}.bias", "float32", (width,), bias))
+        parts = [self.stored(f"{name}.weight", "float32", (width,), scale)]
+        parts.append(self.stored(f"{name}.bias", "float32", (width,), bias))
         return self.op("LayerNormalization", x, *parts, name=name, axis=-1, epsilon=1e-5)
 
     def gelu(self, x: str, name: str) -> str:
@@ -188,7 +189,7 @@ def quantise(values: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArray
 
 def _halved(values: NDArray[Any]) -> NDArray[np.float16]:
     most = float(np.finfo(np.float16).max)
-    return np.clip(values, -most, most).astype(np.float16)
+    return np.asarray(np.clip(values, -most, most), np.float16)
 
 
 def _made(each: _Constant) -> NDArray[Any]:

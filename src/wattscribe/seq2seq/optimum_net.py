@@ -113,7 +113,7 @@ class OptimumHeard:
         if _HIDDEN in known:
             feeds[_HIDDEN] = self._hidden
         if "encoder_attention_mask" in known:
-            feeds["encoder_attention_mask"] = self._mask_for(known["encoder_attention_mask"])
+            feeds["encoder_attention_mask"] = self._mask  # of samples: Moonshine's decoder makes frames of them
         if _BRANCH in known:
             feeds[_BRANCH] = np.array([bool(self._cache)])
         if "cache_position" in known:
@@ -128,10 +128,6 @@ class OptimumHeard:
         logits = found["logits"]
         net.vocabulary = logits.shape[-1]
         return np.ascontiguousarray(logits[:, -1])
-
-    def _mask_for(self, value: Any) -> NDArray[np.int64]:
-        """Over samples, which Moonshine's decoder makes frames of; every sample is heard."""
-        return self._mask
 
     def _nothing(self, value: Any, rows: int) -> NDArray[np.float32]:
         """What stands for a cache in the run that fills it and does not read it."""

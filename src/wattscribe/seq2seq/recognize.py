@@ -18,7 +18,8 @@ from wattscribe.seq2seq.vocabulary import Texts
 from wattscribe.seq2seq.windows import cut_at_silence
 from wattscribe.units import SAMPLE_RATE_HZ
 
-WINDOW_S = 30.0
+MOONSHINE_WINDOW_S = 30.0
+"""Its caches hold 194 tokens, which are as many seconds of the speech that its authors expect."""
 SHORT_MARGIN_S, SHORT_STEP_S = 5.0, 5.0
 """A shorter window holds the speech, this much silence behind it, and ends on a multiple of this."""
 MOONSHINE_TOKENS_PER_S = 6.5
@@ -71,7 +72,9 @@ class Recogniser:
 
     def transcribe(self, batch: Sequence[Samples], together: int = 1) -> list[Transcript]:
         """One Transcript per input; `together` windows of one length share a run of the encoder."""
-        window = round(WINDOW_S * SAMPLE_RATE_HZ)
+        window = (
+            round(MOONSHINE_WINDOW_S * SAMPLE_RATE_HZ) if self._style.bands is None else self._style.window_frames * HOP
+        )
         pieces = [(index, piece) for index, audio in enumerate(batch) for piece in cut_at_silence(audio, window)]
         found: list[list[_Done]] = [[] for _ in batch]
         for group in self._groups(pieces, together):
@@ -134,11 +137,13 @@ class Recogniser:
     def _rules(self, prompt: Sequence[int], pieces: Sequence[Samples]) -> Rules:
         """The limit as the model's authors set it, within its caches."""
         rules = self._style.rules
-        limit = min(rules.limit, self._net.places - len(prompt))
-        if self._style.special is None:
+        special, places = self._style.special, self._net.places
+        if special is None:
             longest_s = max(map(len, pieces)) / SAMPLE_RATE_HZ
-            limit = min(limit, max(1, int(longest_s * MOONSHINE_TOKENS_PER_S)))
-        return replace(rules, limit=limit)
+            limit = min(places - len(prompt), max(1, int(longest_s * MOONSHINE_TOKENS_PER_S)))
+        else:
+            limit = special.limit(places, len(prompt))
+        return replace(rules, limit=max(1, min(rules.limit, limit)))
 
     def _languages(self, heard: Heard, works: Sequence[Work]) -> list[str | None]:
         """As stated, or the likeliest by one step behind the start token: a multilingual model never hears English unasked."""

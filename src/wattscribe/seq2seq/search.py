@@ -97,7 +97,8 @@ def beam(heard: Heard, prompt: Sequence[int], rules: Rules, width: int, work: Wo
         top = np.argpartition(scores, -2 * width, axis=None)[-2 * width :]
         top = top[np.argsort(scores.ravel()[top])[::-1]]
         _require_numbers(scores.ravel()[top[:1]])
-        grown, parents = [], []
+        grown: list[_Hypothesis] = []
+        parents: list[int] = []
         for rank, index in enumerate(top.tolist()):
             row, token = divmod(index, scores.shape[1])
             made = _Hypothesis((*alive[row].tokens, token), float(scores[row, token]))
@@ -120,7 +121,7 @@ def beam(heard: Heard, prompt: Sequence[int], rules: Rules, width: int, work: Wo
 
 def _log_softmax(logits: Scores) -> Scores:
     highest = logits.max(axis=1, keepdims=True)
-    return logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True))
+    return np.asarray(logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)), np.float32)
 
 
 def _require_numbers(chosen: np.ndarray) -> None:
