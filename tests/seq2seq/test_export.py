@@ -33,8 +33,8 @@ def scores(folder: Path, mark: str, mel: np.ndarray, tokens: np.ndarray) -> np.n
         feeds = {
             "tokens": part,
             "offset": np.array([said]),
-            **dict(zip(CACHES, caches)),
-            **dict(zip(CROSS, (keys, values))),
+            **dict(zip(CACHES, caches, strict=True)),
+            **dict(zip(CROSS, (keys, values), strict=True)),
         }
         logits, *caches = run[1].run(None, feeds)
         found.append(logits)

@@ -210,6 +210,9 @@ def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked, notes: tu
         decoder, ("decoder", "vocabulary"), last_product(decoder.graph, ["logits"]),
         dims=sizes, inputs={"offset": PAST_TOKENS, **ask.given.values_of(decoder)},
     )  # fmt: skip
+    places = int(encoder.metadata.get("n_text_ctx", "0"))
+    if places and _in_place(decoder.graph):  # the rows of past tokens, not the whole cache
+        said = replace(said[0], state_bytes=said[0].state_bytes * (PAST_TOKENS + 1) // places), said[1]
     return Workload(
         name=name,
         kind="encoder-decoder",
@@ -219,6 +222,13 @@ def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked, notes: tu
         vocabulary=_width(decoder.graph),
         notes=(*notes, f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens"),
     )
+
+
+def _in_place(graph: Graph) -> bool:
+    """Whether new keys and values are written into the caches by operators that may leave the rest where it is."""
+    makers = {output: node for node in graph.nodes for output in node.outputs}
+    last = [makers.get(f"out_n_layer_self_{which}_cache") for which in "kv"]
+    return all(node is not None and node.op_type == "ScatterND" for node in last)
 
 
 def _of_moonshine(name: str, files: tuple[Path, ...], ask: Asked) -> Workload:

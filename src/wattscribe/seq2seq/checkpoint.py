@@ -177,8 +177,7 @@ def read_special(directory: Path, config: Mapping[str, Any], added: Mapping[str,
         else {},
         suppressed=tuple(stated.get("suppress_tokens") or ()),
         suppressed_first=tuple(stated.get("begin_suppress_tokens") or ()),
-        most=stated.get("max_length"),
-        most_new=stated.get("max_new_tokens"),
+        most=stated.get("max_new_tokens") or stated.get("max_length"),  # to which Transformers adds the prompt's
     )
 
 

@@ -93,8 +93,7 @@ def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
         "non_speech_tokens": _listed(each for each in special.suppressed if each < special.end),
         "suppress_tokens": _listed(special.suppressed),
         "begin_suppress_tokens": _listed(special.suppressed_first),
-        "max_length": str(special.most or ""),
-        "max_new_tokens": str(special.most_new or ""),
+        "max_new_tokens": str(special.most or ""),
     }
 
 

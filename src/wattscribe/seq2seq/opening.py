@@ -121,6 +121,5 @@ def _special(metadata: Mapping[str, str], path: Path) -> Special:
         languages=dict(zip(codes, numbers("all_language_tokens"), strict=True)) if several else {},
         suppressed=never,
         suppressed_first=first,
-        most=whole(metadata.get("max_length", "")),
-        most_new=whole(metadata.get("max_new_tokens", "")),
+        most=whole(metadata.get("max_new_tokens", "")),
     )

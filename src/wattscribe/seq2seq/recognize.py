@@ -142,7 +142,7 @@ class Recogniser:
             longest_s = max(map(len, pieces)) / SAMPLE_RATE_HZ
             limit = min(places - len(prompt), max(1, int(longest_s * MOONSHINE_TOKENS_PER_S)))
         else:
-            limit = special.limit(places, len(prompt))
+            limit = min(places - len(prompt), special.most or places)
         return replace(rules, limit=max(1, min(rules.limit, limit)))
 
     def _languages(self, heard: Heard, works: Sequence[Work]) -> list[str | None]:

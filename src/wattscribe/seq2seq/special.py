@@ -26,14 +26,7 @@ class Special:
     suppressed_first: tuple[int, ...] = ()
     """Never chosen as the first token behind the prompt."""
     most: int | None = None
-    """Tokens that the model's authors let it say, the prompt's included; None: as many as there are places."""
-    most_new: int | None = None
-    """The same without the prompt's."""
-
-    def limit(self, places: int, prompt: int) -> int:
-        """Tokens at most behind a prompt of so many, where so many have room."""
-        most = min(places, self.most or places) - prompt
-        return most if self.most_new is None else min(most, self.most_new)
+    """Tokens that the model's authors let it say behind the prompt; None: as many as there are places."""
 
     def prompt(self, language: str | None) -> list[int]:
         """What the decoder is given first: no timestamps. `language` None only for a model without a choice."""
