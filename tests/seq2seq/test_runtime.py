@@ -36,15 +36,14 @@ def of_transformers(folder: Path, clips, **options) -> list[str]:
 
 
 def test_the_text_is_transformers_own(english: Path, exported: Path, clips) -> None:
-    own = texts(exported, clips)
-    assert own == of_transformers(english, clips)
-    assert len(set(own)) > 1, "the text follows the audio"
+    assert texts(exported, clips) == of_transformers(english, clips)
 
 
 def test_language_is_detected_told_and_refused(multilingual: Path, exported_multilingual: Path, clips) -> None:
     found = heard(exported_multilingual, clips)
     theirs = open_recognizer(parse_model(f"hf:{multilingual}")).transcribe(clips)
     assert [(each.language, each.text) for each in found] == [(each.language, each.text) for each in theirs]
+    assert len({each.text for each in found}) > 1, "the text follows the audio"
     told = heard(exported_multilingual, clips, language="de")
     assert {each.language for each in told} == {"de"}
     assert [each.text for each in told] == of_transformers(multilingual, clips, language="de")

@@ -15,6 +15,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from wattscribe.cli import tell
+from wattscribe.cli.whole_files import hears_whole_files, transcribe_files
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Transcript, json_text, to_json
 from wattscribe.terminal import say
@@ -69,12 +70,13 @@ def transcribe(
     tail_s: float | None = None,
     endpoints: bool = True,
 ) -> int:
-    """Transcribe with the streaming transducer in the directory MODEL.
+    """Transcribe with the streaming transducer, or the exported Whisper or Moonshine, in the directory MODEL.
 
     Parameters
     ----------
     model
-        Directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt.
+        Directory with encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt; or with an encoder and a decoder, which
+        hear whole files (options behind a question mark: DIR?language=de).
     sources
         Audio files, or - for raw PCM on standard input.
     mic
@@ -114,6 +116,14 @@ def transcribe(
         raise InputError("nothing to transcribe" if not mic else "both files and --mic", fix="Give FILE…, - or --mic")
     if tail_s is not None and not 0 <= tail_s <= MAX_TAIL_S:
         raise InputError(f"tail_s is {tail_s:g}", fix=f"It must lie between 0 and {MAX_TAIL_S:g} s")
+    if hears_whole_files(model):
+        if vad or phrase or phrases or mic or tail_s is not None:
+            raise InputError(
+                "--vad, --phrase, --tail-s and --mic are for transducers", where=model, fix="Leave them out"
+            )
+        return transcribe_files(
+            model, sources, precision=precision, threads=threads, decoding=decoding, beam=beam, json_lines=json_lines
+        )
     transducer = open_transducer(
         model.removeprefix("onnx:"),
         precision=precision,

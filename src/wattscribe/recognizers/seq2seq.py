@@ -14,6 +14,7 @@ from wattscribe.seq2seq.files import find
 from wattscribe.seq2seq.opening import open_model
 from wattscribe.seq2seq.recognize import Recogniser
 from wattscribe.streaming.giving import give_back
+from wattscribe.streaming.opening import takes_one_scale
 
 _FOR_TRANSDUCERS = ("tail_s", "blank_penalty", "phrases", "frame_by_frame")
 
@@ -38,6 +39,7 @@ class EncoderDecoderRecognizer:
             short=options.choice(spec, "window", ("whole", "short")) == "short",
             limit=options.integer(spec, "max_new_tokens", 0) or None,
         )
+        self._one_scale = any(takes_one_scale(path) for path in self._files.parts.values())
         model.speak(options.language(spec, multilingual=model.multilingual), spec.name)
         self._opened: Recogniser | None = model
         give_back()
@@ -51,8 +53,9 @@ class EncoderDecoderRecognizer:
 
     @property
     def together(self) -> int:
-        """One where a beam's hypotheses are the rows."""
-        return 1 if self._model.width > 1 else self._spec.batch_size
+        """One where a beam's hypotheses are the rows, and where rows of a call would share one scale of 8-bit activations."""
+        alone = self._model.width > 1 or self._one_scale
+        return 1 if alone else self._spec.batch_size
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; audio under 25 ms holds no frame and is answered with an empty text."""

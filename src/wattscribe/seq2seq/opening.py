@@ -22,6 +22,8 @@ from wattscribe.text_files import whole
 
 MOST_TOKENS = 448
 """Places of a Whisper's decoder, where nothing says it."""
+_MOST_FRAMES = 1500
+"""Of its encoder, likewise."""
 _MOONSHINE_START, _MOONSHINE_END = 1, 2
 _SOME_NEVER = "transcribe", "translate", "sot", "sot_prev", "sot_lm", "no_speech"
 
@@ -60,7 +62,8 @@ def _of_optimum(files: Files, threads: int) -> tuple[EncoderDecoder, Style]:
     special = read_special(files.directory, config, added)
     vocabulary, _ = read_vocabulary(files.directory)
     texts = Texts(pieces={number: bytes_of(text) for text, number in vocabulary.items() if number < special.end})
-    return net, _whisper_style(special, texts, places, net.bands)
+    frames = net.window_frames or 2 * int(config.get("max_source_positions") or _MOST_FRAMES)
+    return net, replace(_whisper_style(special, texts, places, net.bands), window_frames=frames)
 
 
 def _whisper_style(special: Special, texts: Texts, places: int, bands: int) -> Style:

@@ -52,8 +52,14 @@ class OptimumNet:
         return size if isinstance(size, int) else 80
 
     @property
+    def window_frames(self) -> int | None:
+        """Feature frames that the encoder was frozen to; None: any number."""
+        size = self._encoder.get_inputs()[0].shape[-1]
+        return size if isinstance(size, int) else None
+
+    @property
     def any_length(self) -> bool:
-        return not isinstance(self._encoder.get_inputs()[0].shape[-1], int)
+        return self.window_frames is None
 
     @property
     def one_token(self) -> bool:

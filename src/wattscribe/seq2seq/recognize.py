@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Transcript
-from wattscribe.seq2seq.mel import HOP, Samples, log_mel
+from wattscribe.seq2seq.mel import HOP, WINDOW, Samples, log_mel
 from wattscribe.seq2seq.network_io import EncoderDecoder, Heard
 from wattscribe.seq2seq.search import Rules, Work, beam, greedy
 from wattscribe.seq2seq.special import Special
@@ -22,6 +22,8 @@ MOONSHINE_WINDOW_S = 30.0
 """Its caches hold 194 tokens, which are as many seconds of the speech that its authors expect."""
 SHORT_MARGIN_S, SHORT_STEP_S = 5.0, 5.0
 """A shorter window holds the speech, this much silence behind it, and ends on a multiple of this."""
+SHORTEST_SAMPLES = 1600
+"""0.1 s, which Moonshine's strided convolutions can take; shorter audio is padded with silence."""
 MOONSHINE_TOKENS_PER_S = 6.5
 """Limit that Moonshine's authors give against endless repetition (the model's documentation in Transformers)."""
 
@@ -75,7 +77,8 @@ class Recogniser:
         window = (
             round(MOONSHINE_WINDOW_S * SAMPLE_RATE_HZ) if self._style.bands is None else self._style.window_frames * HOP
         )
-        pieces = [(index, piece) for index, audio in enumerate(batch) for piece in cut_at_silence(audio, window)]
+        cut = [(index, piece) for index, audio in enumerate(batch) for piece in cut_at_silence(audio, window)]
+        pieces = [(index, piece) for index, piece in cut if len(piece) >= WINDOW]
         found: list[list[_Done]] = [[] for _ in batch]
         for group in self._groups(pieces, together):
             for (index, _), done in zip(group, self._hear([piece for _, piece in group]), strict=True):
@@ -96,7 +99,7 @@ class Recogniser:
     def _length(self, audio: Samples) -> int:
         """Of the window: feature frames, or samples."""
         if self._style.bands is None:
-            return len(audio)
+            return max(len(audio), SHORTEST_SAMPLES)
         if not self._short:
             return self._style.window_frames
         step = round(SHORT_STEP_S * SAMPLE_RATE_HZ)
@@ -104,9 +107,9 @@ class Recogniser:
         return min(self._style.window_frames, samples // HOP)
 
     def _features(self, pieces: Sequence[Samples]) -> NDArray[np.float32]:
-        if self._style.bands is None:
-            return np.stack(pieces)
         length = self._length(pieces[0])
+        if self._style.bands is None:
+            return np.stack([np.pad(piece, (0, length - len(piece))) for piece in pieces])
         return np.stack([log_mel(piece, length, self._style.bands) for piece in pieces])
 
     def _hear(self, pieces: Sequence[Samples]) -> list[_Done]:
