@@ -10,6 +10,7 @@ import soundfile
 
 from tests.seq2seq.test_runtime import texts
 from wattscribe.cli import main
+from wattscribe.journal import read_run
 
 
 @pytest.fixture
@@ -45,19 +46,11 @@ def test_a_bench_counts_and_models_it(exported: Path, files: list[str], tmp_path
     lines = (json.dumps({"audio_filepath": Path(file).name, "text": "a b"}) + "\n" for file in files)
     (folder / "manifest.jsonl").write_text("".join(lines))
     out = tmp_path / "run"
-    status = main(
-        [
-            "bench",
-            "--model",
-            f"onnx:{exported}",
-            "--data",
-            str(folder / "manifest.jsonl"),
-            "--out",
-            str(out),
-            "--cooldown-s",
-            "0",
-        ]
-    )
-    assert status == 0
-    text = next(out.rglob("*.json")).read_text()
-    assert "vocabulary_rows" in text
+    data = str(folder / "manifest.jsonl")
+    assert main(["bench", "--model", f"onnx:{exported}", "--data", data, "-o", str(out), "--idle", "0.1"]) == 0
+    (trial,) = read_run(out).trials
+    assert all(each.counts is not None and each.counts.vocabulary_rows > 0 for each in trial.utterances)
+    assert trial.workload is not None
+    assert [each["name"] for each in trial.workload["components"]] == [
+        "encoder", "cross_attention", "decoder", "vocabulary",
+    ]  # fmt: skip
