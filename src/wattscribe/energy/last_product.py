@@ -24,9 +24,9 @@ def last_product(graph: Graph, outputs: Iterable[str]) -> set[str]:
     waiting = list(outputs)
     while waiting:
         name = waiting.pop()
-        node = makers.get(name)
-        if node is None or name in found or name in fixed:
+        if name not in makers or name in found or name in fixed:
             continue
+        node = makers[name]
         found.update(node.outputs)
         if operators.is_matrix(node.op_type) and any(each in fixed for each in node.inputs):
             tables.update(each for each in node.inputs if each in fixed)

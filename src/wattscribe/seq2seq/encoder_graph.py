@@ -6,6 +6,7 @@ sherpa-onnx's interface (scripts/whisper/export-onnx.py): mel (N, bands, T) → 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,8 @@ class EncoderGraph(Blocks):
         x = mel
         for name, inner, stride in (("conv1", self.sizes.mel_bands, 1), ("conv2", width, 2)):
             at = f"encoder.{name}"
-            weight = net.weight(f"{at}.weight", (width, inner, 3), lambda at=at: self.get(f"{at}.weight"))
-            bias = net.weight(f"{at}.bias", (width,), lambda at=at: self.get(f"{at}.bias"))
+            weight = net.weight(f"{at}.weight", (width, inner, 3), partial(self.get, f"{at}.weight"))
+            bias = net.weight(f"{at}.bias", (width,), partial(self.get, f"{at}.bias"))
             x = net.op("Conv", x, weight, bias, name=at, kernel_shape=[3], pads=[1, 1], strides=[stride])
             x = net.gelu(x, f"{at}.gelu")
         x = net.op("Transpose", x, name="encoder.frames", perm=[0, 2, 1])

@@ -65,6 +65,6 @@ class MoonshineHeard:
         for at in range(tokens.shape[1]):
             self._said += 1
             part = "decoder" if self._caches else "first_decoder"
-            given = [tokens[:, at : at + 1], self._encoded, np.array([self._said]), *self._caches]
+            given: list[NDArray[Any]] = [tokens[:, at : at + 1], self._encoded, np.array([self._said]), *self._caches]
             logits, *self._caches = self._net.run(part, given)
         return np.ascontiguousarray(logits[:, -1], np.float32)

@@ -23,7 +23,10 @@ class Heard(Protocol):
         ...
 
     def keep(self, rows: Sequence[int]) -> None:
-        """From now on row i goes on where row `rows[i]` stood: hypotheses of a beam, or rows that are not done."""
+        """From now on row i goes on where row `rows[i]` stood.
+
+        As many rows as before are hypotheses of one utterance, which all hear the same; others are those that are not done.
+        """
         ...
 
     def restart(self) -> None:

@@ -98,7 +98,7 @@ def _changed(model: OnnxFile, data: mmap.mmap, handed: set[str], heads: int) -> 
         elif number == OUTPUT or (number == INPUT and named(raw) not in CROSS):
             parts.append(protobuf.field(number, raw))
     for name in sorted(handed):
-        shape = ["N", heads, "d", "T"] if name.endswith(".k") else ["N", heads, "T", "d"]
+        shape: list[int | str] = ["N", heads, "d", "T"] if name.endswith(".k") else ["N", heads, "T", "d"]
         parts.append(protobuf.field(INPUT, encode_port(name, "float32", shape)))
     return b"".join((*model.rest, protobuf.field(7, b"".join(parts))))
 

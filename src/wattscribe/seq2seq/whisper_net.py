@@ -84,7 +84,9 @@ class WhisperHeard:
         shape = (layers, self.rows, net.places, width)
         self._heard = net.decoder.handed(keys, values)
         twice = 1 if net.decoder.in_place else 2
-        self._caches = [[np.zeros(shape, np.float32) for _ in CACHES] for _ in range(twice)]
+        self._caches: list[list[NDArray[np.float32]]] = [
+            [np.zeros(shape, np.float32) for _ in CACHES] for _ in range(twice)
+        ]
         self._offset = 0
         self._bound_at = 0
 
@@ -96,7 +98,7 @@ class WhisperHeard:
         if chosen == list(range(self.rows)):
             return
         other = len(chosen) != self.rows
-        if other or len(set(chosen)) != self.rows:  # rows of one beam hear the same
+        if other:
             self._heard = self._net.decoder.kept(self._heard, chosen)
         self.rows = len(chosen)
         for which, pair in enumerate(self._caches):
