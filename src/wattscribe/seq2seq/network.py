@@ -20,6 +20,9 @@ Make = Callable[[], NDArray[Any]]
 
 OPSET = 17
 """The first with LayerNormalization as one operator; every runtime since onnxruntime 1.12 reads it."""
+MICROSOFT = "com.microsoft"
+"""The domain of onnxruntime's own operators, which every build of it has."""
+_OPSETS = ("", OPSET), (MICROSOFT, 1)
 _IR_VERSION = 8
 LARGEST_INLINE_BYTES = 1 << 30
 """A file of more is not parsed by protobuf beyond 2 GB, and writing one takes its size twice in memory."""
@@ -132,7 +135,8 @@ class Network:
         onnx = import_onnx()
         helper = onnx.helper
         model = onnx.ModelProto(ir_version=_IR_VERSION, producer_name="wattscribe")
-        model.opset_import.append(helper.make_opsetid("", OPSET))
+        domains = {node.domain for node in self._nodes}
+        model.opset_import.extend(helper.make_opsetid(name, version) for name, version in _OPSETS if name in domains)
         helper.set_model_props(model, metadata)
         graph = model.graph  # filled in place: every step of the helpers would hold another copy of the weights
         graph.name = self.name
