@@ -194,6 +194,13 @@ def _ear(
             frame_by_frame=decoding == "frame-by-frame",
         )
         return lambda audio: _heard_live(transducer, audio)
+    if workload.kind == "encoder-decoder" and not _is_transformers(model):
+        from wattscribe.recognizers import open_recognizer, parse_model
+
+        how = {} if beam == 1 else {"decoding": "beam", "beam": str(beam)}
+        path = str(locate(model.removeprefix("onnx:").removeprefix("sherpa:")))
+        exported = open_recognizer(parse_model(f"onnx:{path}", precision=precision, options=how))
+        return lambda audio: exported.transcribe([audio])[0]
     if workload.kind == "encoder-decoder" and _is_transformers(model):
         from wattscribe.recognizers import open_recognizer, parse_model
         from wattscribe.recognizers.hf import HfRecognizer

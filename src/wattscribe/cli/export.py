@@ -1,4 +1,4 @@
-"""`wattscribe export CHECKPOINT -o DIR`: a trained transducer as ONNX in sherpa-onnx's layout."""
+"""`wattscribe export CHECKPOINT -o DIR`: a trained transducer or a Whisper as ONNX in sherpa-onnx's layout."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-app = cyclopts.App(name="wattscribe export", help="Write a trained transducer as ONNX, in sherpa-onnx's layout.")
+app = cyclopts.App(
+    name="wattscribe export", help="Write a trained transducer or a Whisper as ONNX, in sherpa-onnx's layout."
+)
 
 
 @app.default
 def export(
-    checkpoint: Path,
+    checkpoint: str,
     /,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     precision: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=())] = None,
 ) -> None:
-    """Write encoder, decoder, joiner and tokens.txt.
+    """Write the networks and tokens.txt.
 
     Parameters
     ----------
     checkpoint
-        The `model` folder that `wattscribe train` wrote (its parent will do).
+        The `model` folder that `wattscribe train` wrote (its parent will do), or hf:MODEL: a Whisper or Distil-Whisper of the hub
+        or a directory.
     out
         The directory to write.
     precision

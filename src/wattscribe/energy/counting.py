@@ -12,8 +12,8 @@ Rules, each a line of the energy model:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from wattscribe.energy import binding, operators
@@ -63,12 +63,46 @@ def counted(
     if any(number == SPARSE for graph in model.graph.graphs() for number, _ in graph.rest):
         raise ModelError("sparse initializers are not supported", where=model.path, fix="Export with dense weights")
     executed = execute(model, dims, inputs)
-    constants = _Constants(model.graph)
-    nodes = by_name(model)
+    run = _Run(model=model, dims=dims, rows=rows, constants=_Constants(model.graph), nodes=by_name(model))
+    return _component(run, name, executed), _outputs(model, executed, run.nodes)
+
+
+def parted(
+    model: Model, names: tuple[str, str], last: Container[str], *, dims: Mapping[str, int], inputs: Mapping[str, float]
+) -> tuple[tuple[Component, Component], dict[str, Shape]]:
+    """As `counted`, in two: all but the nodes that make the values `last`, and those nodes with the weights that they read."""
+    executed = execute(model, dims, inputs)
+    run = _Run(model=model, dims=dims, rows=1, constants=_Constants(model.graph), nodes=by_name(model))
+
+    def is_last(event: Executed) -> bool:
+        node = run.nodes.get(event.node)
+        return node is not None and any(name in last for name in node.outputs)
+
+    found = _component(run, names[1], [event for event in executed if is_last(event)], read_only=True)
+    theirs = {weight.name for weight in found.weights}
+    rest = _component(run, names[0], [event for event in executed if not is_last(event)])
+    rest = replace(rest, weights=tuple(each for each in rest.weights if each.name not in theirs))
+    return (rest, replace(found, state_bytes=0)), _outputs(model, executed, run.nodes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A graph that was executed, and how."""
+
+    model: Model
+    dims: Mapping[str, int]
+    rows: int
+    constants: _Constants
+    nodes: Mapping[str, Node]
+
+
+def _component(run: _Run, name: str, executed: list[Executed], *, read_only: bool = False) -> Component:
+    """What these executions read, compute and move; `read_only`: with the weights alone that they read."""
+    model, rows, constants, nodes = run.model, run.rows, run.constants, run.nodes
     tally = _Tally()
     for event in executed:
         _count(event, nodes.get(event.node), constants, tally)
-    for tensor in _unseen(model):
+    for tensor in () if read_only else _unseen(model):
         tally.reads[tensor.name].call_bytes += tensor.nbytes
     weights = tuple(
         WeightTensor(
@@ -80,19 +114,19 @@ def counted(
             row_bytes=tally.reads[tensor.name].row_bytes / rows,
         )
         for tensor in constants.tensors.values()
+        if not read_only or tensor.name in tally.reads
     )
-    found = Component(
+    return Component(
         name=name,
         weights=weights,
         macs={dtype: count / rows for dtype, count in tally.macs.items()},
         activation_bytes=tally.fused / rows,
         activation_bytes_unfused=tally.unfused / rows,
-        state_bytes=_state_bytes(model, dims) // rows,
+        state_bytes=_state_bytes(model, run.dims) // rows,
         peak_activation_bytes=peak_bytes(model.graph, executed, nodes, constants.sources) // rows,
         operators=tally.operators,
         source=f"{model.path.name}: executed once, {tally.operators} operators",
     )
-    return found, _outputs(model, executed, nodes)
 
 
 def _outputs(model: Model, executed: list[Executed], nodes: Mapping[str, Node]) -> dict[str, Shape]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from wattscribe.energy import binding, counting, moonshine, ort_format
 from wattscribe.energy.binding import Segment
 from wattscribe.energy.execute import LENGTH
+from wattscribe.energy.last_product import last_product
 from wattscribe.energy.workload import Component, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.model import Graph, Model, Value
@@ -110,6 +111,8 @@ def of_files(
     ask = ask or Asked(segment_s=segment_s)
     networks = [read_model(path) for path in (encoder, decoder, joiner) if path is not None]
     ask.given.check(networks)
+    if joiner is None and [each.name for each in networks[0].graph.outputs] == list(_CROSS):
+        return _of_whisper(name, networks[0], networks[1], ask)
     segment, first, frames = _encoder(networks[0], ask)
     assumed = (
         segment.note if joiner is not None else None
@@ -142,6 +145,47 @@ def of_files(
     )
 
 
+_CROSS = ("n_layer_cross_k", "n_layer_cross_v")
+"""Outputs of a Whisper's encoder in sherpa-onnx's layout."""
+
+
+def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked) -> Workload:
+    """Encoder, keys and values of cross-attention (once per window), decoder layers and vocabulary (once per token)."""
+    window_s = 2 * int(encoder.metadata.get("n_audio_ctx", "1500")) / FRAMES_PER_S
+    segment = binding.segment_of(encoder, length_s=ask.segment_s or window_s, calls_per_s=ask.calls_per_s)
+    length = segment.length if segment.length is not None else _fixed_length(encoder)
+    sizes = {**binding.free_sizes(encoder, segment.length, given=ask.given.dims), LENGTH: length}
+    heard, shapes = counting.parted(
+        encoder, ("encoder", "cross_attention"), last_product(encoder.graph, _CROSS),
+        dims=sizes, inputs=ask.given.values_of(encoder),
+    )  # fmt: skip
+    frames = shapes[_CROSS[0]][2]
+    sizes = binding.free_sizes(decoder, None, heard_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
+    said, _ = counting.parted(
+        decoder, ("decoder", "vocabulary"), last_product(decoder.graph, ["logits"]),
+        dims=sizes, inputs={"offset": PAST_TOKENS, **ask.given.values_of(decoder)},
+    )  # fmt: skip
+    places = int(encoder.metadata.get("n_text_ctx", "0"))
+    if places and _in_place(decoder.graph):  # the rows of past tokens, not the whole cache
+        said = replace(said[0], state_bytes=said[0].state_bytes * (PAST_TOKENS + 1) // places), said[1]
+    return Workload(
+        name=name,
+        kind="encoder-decoder",
+        components=(*heard, *said),
+        segment_s=segment.hop_s,
+        frames_per_segment=float(frames),
+        vocabulary=_width(decoder.graph),
+        notes=(f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens",),
+    )
+
+
+def _in_place(graph: Graph) -> bool:
+    """Whether new keys and values are written into the caches by operators that may leave the rest where it is."""
+    makers = {output: node for node in graph.nodes for output in node.outputs}
+    last = [makers.get(f"out_n_layer_self_{which}_cache") for which in "kv"]
+    return all(node is not None and node.op_type == "ScatterND" for node in last)
+
+
 def _of_moonshine(name: str, files: tuple[Path, ...], ask: Asked) -> Workload:
     """Moonshine in sherpa-onnx's layout: what processes the audio once per call, and the two decoders."""
     first, second, once, later = (read_model(path) for path in files)
@@ -156,7 +200,7 @@ def _of_moonshine(name: str, files: tuple[Path, ...], ask: Asked) -> Workload:
         segment_s=segment.hop_s,
         frames_per_segment=float(frames),
         vocabulary=_width(later.graph),
-        notes=(*notes, f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens"),
+        notes=(f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens",),
     )
 
 

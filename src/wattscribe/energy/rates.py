@@ -54,6 +54,7 @@ def counted(
         "encoder": (counts.encoder_calls, counts.encoder_rows),
         "predictor": (counts.predictor_calls, counts.predictor_rows),
         "decoder": (counts.predictor_calls, counts.predictor_rows),
+        "vocabulary": (counts.predictor_calls, counts.predictor_rows),
         "joiner": (counts.joiner_calls, counts.joiner_rows),
     }
     found = {}
@@ -108,7 +109,7 @@ def stated(
         rate["predictor"] = Rate(
             calls_per_s=calls if many else min(calls, per_s), rows_per_s=tokens_per_s * growth.predictor_rows
         )
-    rate["decoder"] = Rate(calls_per_s=tokens_per_s, rows_per_s=tokens_per_s * beam)
+    rate["decoder"] = rate["vocabulary"] = Rate(calls_per_s=tokens_per_s, rows_per_s=tokens_per_s * beam)
     return Rates(
         components={each.name: rate.get(each.name, rate["encoder"]) for each in workload.components},
         source="stated",

@@ -48,6 +48,8 @@ def open_session(
     if _one_arena():
         options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if model is not None:  # weights that lie outside of these bytes lie beside the file
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
     source: bytes | str = str(ready or path) if model is None else model
     with Running(path, "cannot be executed"):
         return onnxruntime.InferenceSession(

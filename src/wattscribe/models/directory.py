@@ -53,9 +53,17 @@ class ModelFiles:
         """Whether the graphs are in onnxruntime's own format."""
         return self.main.suffix == ".ort"
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether there is any file *tokens.txt."""
+        return bool(self._tokens())
+
+    def _tokens(self) -> list[Path]:
+        return [path for folder in {self.directory, self.main.parent} for path in folder.glob("*tokens.txt")]
+
     def tokens(self) -> Path:
         """tokens.txt, or the only file *tokens.txt. Raises ModelError where there is none, or several."""
-        found = [path for folder in {self.directory, self.main.parent} for path in folder.glob("*tokens.txt")]
+        found = self._tokens()
         plain = [path for path in found if path.name == "tokens.txt"]
         found = sorted(plain or found)
         if len(found) == 1:

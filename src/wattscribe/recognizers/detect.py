@@ -9,6 +9,7 @@ from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.graph.read import read_model as read_header
 from wattscribe.models.directory import find_model, graphs_of, nothing_in
+from wattscribe.seq2seq.files import kind_of
 from wattscribe.streaming.nemo import is_cache_aware, is_supported
 
 Stored = Literal["ct2", "hf", "graphs", "pocketsphinx"]
@@ -40,6 +41,8 @@ def runtime_of(directory: Path) -> str:
     if stored != "graphs":
         return stored
     files = find_model(directory)
+    if files.layout in ("moonshine", "encoder-decoder") and (kind_of(files) == "optimum" or not files.has_tokens):
+        return "onnx"  # which says what is missing
     files.tokens()
     if files.layout != "transducer":
         return "sherpa"

@@ -14,6 +14,7 @@ from wattscribe.recognizers.base import Audio
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, in_a_line, require_open
 from wattscribe.recognizers.hf_load import load, threads
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.seq2seq.windows import cut_at_silence
 from wattscribe.units import SAMPLE_RATE_HZ
 
 PADDED_SAMPLES = 1600
@@ -235,17 +236,3 @@ class HfRecognizer:
             import torch
 
             torch.cuda.empty_cache()
-
-
-def cut_at_silence(audio: Audio, chunk_samples: int) -> Iterator[Audio]:
-    """Pieces of at most `chunk_samples`, each cut in the last quarter of its window where 0.1 s is quietest."""
-    frame = SAMPLE_RATE_HZ // 10
-    while len(audio) > chunk_samples:
-        start = chunk_samples * 3 // 4
-        frames = audio[start:chunk_samples]
-        frames = frames[: len(frames) // frame * frame].reshape(-1, frame)
-        quietest = int(np.argmin((frames.astype(np.float64) ** 2).sum(axis=1)))
-        end = start + quietest * frame + frame // 2
-        yield audio[:end]
-        audio = audio[end:]
-    yield audio

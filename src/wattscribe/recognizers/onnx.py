@@ -9,12 +9,24 @@ from collections.abc import Sequence
 from wattscribe.errors import RecognizerError
 from wattscribe.graph import cache
 from wattscribe.graph.memory import give_back
+from wattscribe.models import locate
 from wattscribe.recognizers import options
-from wattscribe.recognizers.base import Audio, Stream
+from wattscribe.recognizers.base import Audio, Recognizer, Stream
 from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.seq2seq.files import is_encoder_decoder
 from wattscribe.streaming import Transducer, open_transducer
 from wattscribe.streaming.phrases import Phrase, read_phrases
 from wattscribe.streaming.transducer import DECODINGS
+
+
+def open_onnx(spec: RecognizerSpec) -> Recognizer:
+    """A streaming transducer, or an encoder–decoder, as the directory's files say."""
+    folder = locate(spec.model)
+    if folder.is_dir() and is_encoder_decoder(folder):
+        from wattscribe.recognizers.seq2seq import EncoderDecoderRecognizer
+
+        return EncoderDecoderRecognizer(spec)
+    return OnnxRecognizer(spec)
 
 
 class OnnxRecognizer:
@@ -88,7 +100,7 @@ def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:
 
     Seconds that it took, 0 where they were there; None where none can be kept.
     """
-    if not cache.possible():
+    if not cache.possible() or is_encoder_decoder(locate(spec.model)):
         return None
     before, start_s = cache.written(), time.monotonic()
     recognizer = OnnxRecognizer(spec)

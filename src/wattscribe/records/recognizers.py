@@ -75,6 +75,8 @@ class Counts:
     blanks: int = 0
     tokens: int = 0
     padded_frames: int = 0
+    vocabulary_rows: int = 0
+    """Rows of an encoder–decoder's vocabulary that were scored; its tokens are the predictor's."""
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)})

@@ -183,18 +183,29 @@ def train(
 def export(
     checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str] = ("fp32", "int8"), say: Say | None = None
 ) -> list[Path]:
-    """Write a trained transducer as ONNX in sherpa-onnx's layout, once per precision; the files written, of which `say` hears."""
+    """Write a trained transducer, or the Whisper `hf:MODEL`, as ONNX in sherpa-onnx's layout, once per precision.
+
+    The files written, of which `say` hears.
+    """
+    if (name := str(checkpoint)).startswith("hf:"):
+        from wattscribe.seq2seq.export import export_whisper
+
+        written = export_whisper(name.removeprefix("hf:"), out, precisions=precisions)
+    else:
+        written = _exported(Path(checkpoint), Path(out), tuple(precisions))
+    for path in written:
+        (say or silent)(f"{path}  {path.stat().st_size:,} bytes")
+    return written
+
+
+def _exported(folder: Path, out: Path, precisions: tuple[str, ...]) -> list[Path]:
     _need_torch("Export")
     from wattscribe.training.checkpoint import load_model
     from wattscribe.training.export import export as write
 
-    folder = Path(checkpoint)
     with as_found():  # torch is here now
         model, vocabulary = load_model(folder / "model" if (folder / "model").is_dir() else folder)
-        written = write(model, vocabulary, Path(out), precisions=tuple(precisions))
-    for path in written:
-        (say or silent)(f"{path}  {path.stat().st_size:,} bytes")
-    return written
+        return write(model, vocabulary, out, precisions=precisions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

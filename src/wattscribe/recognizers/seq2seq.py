@@ -1,0 +1,77 @@
+"""Exported encoder–decoders (Whisper, Moonshine), run by this package's own runtime without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wattscribe.errors import InputError, RecognizerError
+from wattscribe.graph.memory import give_back
+from wattscribe.models import locate
+from wattscribe.recognizers import options
+from wattscribe.recognizers.base import Audio
+from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked
+from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.seq2seq.files import find
+from wattscribe.seq2seq.opening import open_model
+from wattscribe.seq2seq.recognize import Recogniser
+from wattscribe.streaming.opening import takes_one_scale
+
+_FOR_TRANSDUCERS = ("tail_s", "blank_penalty", "phrases", "frame_by_frame")
+
+
+class EncoderDecoderRecognizer:
+    """A directory with an encoder, a decoder with caches, and their tokens; counts come with every transcript.
+
+    Options: `decoding`, `beam`, `language`, `window`, `max_new_tokens`.
+    """
+
+    def __init__(self, spec: RecognizerSpec) -> None:
+        self._spec = spec
+        for name in _FOR_TRANSDUCERS:
+            if name in spec.options:
+                raise InputError(f"option {name} is for transducers", where=spec.name, fix="Leave it out")
+        beam = options.choice(spec, "decoding", ("greedy", "beam")) == "beam"
+        self._files = find(locate(spec.model), spec.precision)
+        model = open_model(
+            self._files,
+            threads=spec.threads,
+            width=options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM) if beam else 1,
+            short=options.choice(spec, "window", ("whole", "short")) == "short",
+            limit=options.integer(spec, "max_new_tokens", 0) or None,
+        )
+        self._one_scale = any(takes_one_scale(path) for path in self._files.parts.values())
+        model.speak(options.language(spec, multilingual=model.multilingual), spec.name)
+        self._opened: Recogniser | None = model
+        give_back()
+
+    @property
+    def _model(self) -> Recogniser:
+        """Raises RecognizerError after close()."""
+        if self._opened is None:
+            raise RecognizerError("the recognizer is closed", where=self._spec.name, fix="Open it again")
+        return self._opened
+
+    @property
+    def together(self) -> int:
+        """One where a beam's hypotheses are the rows, and where rows of a call would share one scale of 8-bit activations."""
+        alone = self._model.width > 1 or self._one_scale
+        return 1 if alone else self._spec.batch_size
+
+    def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
+        """One Transcript per input; audio under 25 ms holds no frame and is answered with an empty text."""
+        found = [Transcript(text="")] * len(batch)
+        heard = [(at, audio) for at, audio in enumerate(checked(batch, self._spec)) if len(audio) >= SHORTEST_SAMPLES]
+        answers = self._model.transcribe([audio for _, audio in heard], self.together)
+        for (at, _), answer in zip(heard, answers, strict=True):
+            found[at] = answer
+        return found
+
+    def audit(self) -> PrecisionAudit:
+        from wattscribe.recognizers.onnx_facts import audit_onnx
+
+        return audit_onnx(self._spec, list(self._files.parts.values()), device="cpu")
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened = None
+            give_back()

@@ -1,0 +1,1 @@
+"""Encoder–decoder recognizers (Whisper, Moonshine) as ONNX files: written from a checkpoint, and run without torch."""

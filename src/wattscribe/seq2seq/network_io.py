@@ -1,0 +1,51 @@
+"""What the search needs of an encoder–decoder, whatever the layout of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]
+Tokens = NDArray[np.int64]
+
+
+class Heard(Protocol):
+    """Audio that went through the encoder, row by row, and what was said of it so far (the caches)."""
+
+    frames: int
+    """Encoder frames of a row."""
+
+    def step(self, tokens: Tokens) -> Scores:
+        """Tokens (rows, t) behind those before → scores (rows, vocabulary) of what comes next; valid until the next step."""
+        ...
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """From now on row i goes on where row `rows[i]` stood.
+
+        As many rows as before are hypotheses of one utterance, which all hear the same; others are those that are not done.
+        """
+        ...
+
+    def restart(self) -> None:
+        """Forget what was said."""
+        ...
+
+
+class EncoderDecoder(Protocol):
+    """The loaded networks."""
+
+    places: int
+    """Tokens that fit into the caches, the prompt's included."""
+    vocabulary: int
+
+    @property
+    def any_length(self) -> bool:
+        """Whether the encoder takes shorter windows too."""
+        ...
+
+    def hear(self, features: NDArray[Any]) -> Heard:
+        """Rows of features → what the decoder attends to."""
+        ...

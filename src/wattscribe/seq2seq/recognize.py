@@ -1,0 +1,193 @@
+"""Hear with an encoder–decoder: windows → features → encoder → tokens → text, everything counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.errors import InputError
+from wattscribe.records import Counts, Transcript
+from wattscribe.seq2seq.mel import HOP, WINDOW, Samples, log_mel
+from wattscribe.seq2seq.network_io import EncoderDecoder, Heard
+from wattscribe.seq2seq.search import Rules, Work, beam, greedy
+from wattscribe.seq2seq.special import Special
+from wattscribe.seq2seq.vocabulary import Texts
+from wattscribe.seq2seq.windows import cut_at_silence
+from wattscribe.units import SAMPLE_RATE_HZ
+
+MOONSHINE_WINDOW_S = 30.0
+"""Its caches hold 194 tokens, which are as many seconds of the speech that its authors expect."""
+SHORT_MARGIN_S, SHORT_STEP_S = 5.0, 5.0
+"""A shorter window holds the speech, this much silence behind it, and ends on a multiple of this."""
+SHORTEST_SAMPLES = 1600
+"""0.1 s, which Moonshine's strided convolutions can take; shorter audio is padded with silence."""
+MOONSHINE_TOKENS_PER_S = 6.5
+"""Limit that Moonshine's authors give against endless repetition (the model's documentation in Transformers)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How a model is fed and what it may say. Whisper: mel bands, prompts; Moonshine: samples, a start token."""
+
+    texts: Texts
+    rules: Rules
+    special: Special | None = None
+    """None: Moonshine's two tokens, `start` and the rules' end."""
+    start: int = 1
+    bands: int | None = None
+    """None: samples."""
+    window_frames: int = 3000
+
+
+@dataclass(slots=True)
+class _Done:
+    """One window heard."""
+
+    text: str
+    language: str | None
+    counts: Counts
+
+
+class Recogniser:
+    """A loaded model. `width` hypotheses: 1 is greedy; `short`: windows as short as the audio allows."""
+
+    def __init__(self, net: EncoderDecoder, style: Style, *, width: int = 1, short: bool = False) -> None:
+        self._net, self._style = net, style
+        self.width, self._short = width, short
+        self._language: str | None = None
+
+    @property
+    def multilingual(self) -> bool:
+        return self._style.special is not None and bool(self._style.special.languages)
+
+    def speak(self, language: str | None, where: str | None = None) -> None:
+        """Hear this language; None: detect it. Raises InputError for one that the model lacks."""
+        if language is not None and self._style.special is not None:
+            try:
+                self._style.special.prompt(language)
+            except InputError as error:
+                raise InputError(error.what, where=where, fix=error.fix) from None
+        self._language = language
+
+    def transcribe(self, batch: Sequence[Samples], together: int = 1) -> list[Transcript]:
+        """One Transcript per input; `together` windows of one length share a run of the encoder."""
+        window = (
+            round(MOONSHINE_WINDOW_S * SAMPLE_RATE_HZ) if self._style.bands is None else self._style.window_frames * HOP
+        )
+        cut = [(index, piece) for index, audio in enumerate(batch) for piece in cut_at_silence(audio, window)]
+        pieces = [(index, piece) for index, piece in cut if len(piece) >= WINDOW]
+        found: list[list[_Done]] = [[] for _ in batch]
+        for group in self._groups(pieces, together):
+            for (index, _), done in zip(group, self._hear([piece for _, piece in group]), strict=True):
+                found[index].append(done)
+        return [_joined(each) for each in found]
+
+    def _groups(self, pieces: Sequence[tuple[int, Samples]], together: int) -> Iterator[list[tuple[int, Samples]]]:
+        """Windows in order; only those of one length stand in one call."""
+        group: list[tuple[int, Samples]] = []
+        for piece in pieces:
+            if group and (len(group) == together or self._length(group[0][1]) != self._length(piece[1])):
+                yield group
+                group = []
+            group.append(piece)
+        if group:
+            yield group
+
+    def _length(self, audio: Samples) -> int:
+        """Of the window: feature frames, or samples."""
+        if self._style.bands is None:
+            return max(len(audio), SHORTEST_SAMPLES)
+        if not self._short:
+            return self._style.window_frames
+        step = round(SHORT_STEP_S * SAMPLE_RATE_HZ)
+        samples = -(-(len(audio) + round(SHORT_MARGIN_S * SAMPLE_RATE_HZ)) // step) * step
+        return min(self._style.window_frames, samples // HOP)
+
+    def _features(self, pieces: Sequence[Samples]) -> NDArray[np.float32]:
+        length = self._length(pieces[0])
+        if self._style.bands is None:
+            return np.stack([np.pad(piece, (0, length - len(piece))) for piece in pieces])
+        return np.stack([log_mel(piece, length, self._style.bands) for piece in pieces])
+
+    def _hear(self, pieces: Sequence[Samples]) -> list[_Done]:
+        """One run of the encoder, then the search."""
+        heard = self._net.hear(self._features(pieces))
+        works = [Work() for _ in pieces]
+        languages = self._languages(heard, works)
+        prompts = [self._prompt(language) for language in languages]
+        rules = self._rules(prompts[0], pieces)
+        alone = self.width > 1
+        said = [beam(heard, prompts[0], rules, self.width, works[0])] if alone else greedy(heard, prompts, rules, works)
+        return [
+            _Done(
+                text=self._style.texts.text(self._spoken(tokens)),
+                language=language,
+                counts=self._counts(work, heard.frames, first=place == 0, audio=pieces[place]),
+            )
+            for place, (tokens, language, work) in enumerate(zip(said, languages, works, strict=True))
+        ]
+
+    def _spoken(self, tokens: Sequence[int]) -> list[int]:
+        """Without time stamps and other tokens that stand for no text, which are numbered from the ending one on."""
+        return [token for token in tokens if self._style.special is None or token < self._style.special.end]
+
+    def _prompt(self, language: str | None) -> list[int]:
+        return [self._style.start] if self._style.special is None else self._style.special.prompt(language)
+
+    def _rules(self, prompt: Sequence[int], pieces: Sequence[Samples]) -> Rules:
+        """The limit as the model's authors set it, within its caches."""
+        rules = self._style.rules
+        special, places = self._style.special, self._net.places
+        if special is None:
+            longest_s = max(map(len, pieces)) / SAMPLE_RATE_HZ
+            limit = min(places - len(prompt), max(1, int(longest_s * MOONSHINE_TOKENS_PER_S)))
+        else:
+            limit = min(places - len(prompt), special.most or places)
+        return replace(rules, limit=max(1, min(rules.limit, limit)))
+
+    def _languages(self, heard: Heard, works: Sequence[Work]) -> list[str | None]:
+        """As stated, or the likeliest by one step behind the start token: a multilingual model never hears English unasked."""
+        special = self._style.special
+        if special is None or not special.languages:
+            return [None] * len(works)
+        if self._language is not None:
+            return [self._language] * len(works)
+        names, numbers = list(special.languages), list(special.languages.values())
+        scores = heard.step(np.full((len(works), 1), special.start, np.int64))
+        heard.restart()
+        works[0].steps += 1
+        for work in works:
+            work.fed, work.scored = work.fed + 1, work.scored + 1
+        return [names[place] for place in scores[:, numbers].argmax(axis=1).tolist()]
+
+    def _counts(self, work: Work, frames: int, *, first: bool, audio: Samples) -> Counts:
+        window_s = frames * _frame_s(self._style, frames, audio)
+        silent = max(0.0, 1 - len(audio) / SAMPLE_RATE_HZ / window_s) if window_s else 0.0
+        return Counts(
+            encoder_calls=int(first),
+            encoder_rows=1,
+            predictor_calls=work.steps,
+            predictor_rows=work.fed,
+            frames=frames,
+            tokens=work.chosen,
+            padded_frames=int(frames * silent),
+            vocabulary_rows=work.scored * self._net.vocabulary,
+        )
+
+
+_WHISPER_FRAME_S = 0.02
+
+
+def _frame_s(style: Style, frames: int, audio: Samples) -> float:
+    """Whisper's are 20 ms; Moonshine's windows hold no silence."""
+    return _WHISPER_FRAME_S if style.bands is not None else len(audio) / SAMPLE_RATE_HZ / max(1, frames)
+
+
+def _joined(parts: Sequence[_Done]) -> Transcript:
+    """Of a recording in several windows; its language is the first one's."""
+    counts = sum((part.counts for part in parts), Counts())
+    text = " ".join(filter(None, (part.text for part in parts)))
+    return Transcript(text=text, counts=counts, language=next((part.language for part in parts), None))

@@ -1,0 +1,132 @@
+"""From scores to tokens: greedy, or by beam search as Transformers does it; what is never said, and where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wattscribe.errors import ModelError
+from wattscribe.seq2seq.network_io import Heard, Scores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a model may say. `limit`: tokens at most, the ending one included."""
+
+    end: int
+    limit: int
+    never: tuple[int, ...] = ()
+    never_first: tuple[int, ...] = ()
+
+    def apply(self, scores: Scores, *, first: bool) -> Scores:
+        """The same scores, with −∞ where nothing may be chosen."""
+        scores[:, list(self.never)] = -np.inf
+        if first:
+            scores[:, list(self.never_first)] = -np.inf
+        return scores
+
+
+@dataclass(slots=True)
+class Work:
+    """What one search did, for the counts."""
+
+    steps: int = 0
+    """Runs of the decoder."""
+    fed: int = 0
+    """Rows of tokens, the prompt's included."""
+    scored: int = 0
+    """Rows of scores."""
+    chosen: int = 0
+    """Tokens chosen, the ending one included."""
+
+
+def _step(heard: Heard, tokens: np.ndarray, works: Sequence[Work]) -> Scores:
+    """One run of the decoder: its call counts for the first row, as everywhere where several share one."""
+    works[0].steps += 1
+    for work in works:
+        work.fed += tokens.shape[1]
+        work.scored += tokens.shape[1]
+    return heard.step(tokens)
+
+
+def greedy(heard: Heard, prompts: Sequence[Sequence[int]], rules: Rules, works: Sequence[Work]) -> list[list[int]]:
+    """The best token of every row, until each has ended. Rows that have ended leave the call."""
+    found: list[list[int]] = [[] for _ in prompts]
+    alive = list(range(len(prompts)))
+    fed = np.array(prompts, np.int64)
+    for place in range(rules.limit):
+        scores = rules.apply(_step(heard, fed, [works[row] for row in alive]), first=place == 0)
+        best = scores.argmax(axis=1)
+        _require_numbers(scores[np.arange(len(best)), best])
+        going = []
+        for at, token in enumerate(best.tolist()):
+            works[alive[at]].chosen += 1
+            if token != rules.end:
+                found[alive[at]].append(token)
+                going.append(at)
+        if not going:
+            break
+        if len(going) < len(alive):
+            heard.keep(going)
+            alive = [alive[at] for at in going]
+        fed = best[going, None]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Hypothesis:
+    tokens: tuple[int, ...]
+    score: float
+    """Sum of natural log probabilities."""
+
+    def mean(self, more: int = 0) -> float:
+        return self.score / max(1, len(self.tokens) + more)
+
+
+def beam(heard: Heard, prompt: Sequence[int], rules: Rules, width: int, work: Work) -> list[int]:
+    """The best of `width` hypotheses by mean log probability. One utterance: its rows are the hypotheses."""
+    alive = [_Hypothesis((), 0.0)]
+    done: list[_Hypothesis] = []
+    fed = np.array([prompt], np.int64)
+    for place in range(rules.limit):
+        logits = _step(heard, fed, [work] * len(alive))
+        logs = _log_softmax(logits)
+        scores = rules.apply(logs, first=place == 0) + np.array([[each.score] for each in alive], np.float32)
+        top = np.argpartition(scores, -2 * width, axis=None)[-2 * width :]
+        top = top[np.argsort(scores.ravel()[top])[::-1]]
+        _require_numbers(scores.ravel()[top[:1]])
+        grown: list[_Hypothesis] = []
+        parents: list[int] = []
+        for rank, index in enumerate(top.tolist()):
+            row, token = divmod(index, scores.shape[1])
+            made = _Hypothesis((*alive[row].tokens, token), float(scores[row, token]))
+            if token == rules.end:
+                if rank < width:
+                    done.append(made)
+            elif len(grown) < width:
+                grown.append(made)
+                parents.append(row)
+        work.chosen += len(grown)
+        done = sorted(done, key=_Hypothesis.mean, reverse=True)[:width]
+        if len(done) == width and done[-1].mean() >= grown[0].mean():
+            break
+        alive = grown
+        heard.keep(parents)
+        fed = np.array([[each.tokens[-1]] for each in alive], np.int64)
+    best = max([*done, *alive] if len(done) < width else done, key=_Hypothesis.mean)
+    return [token for token in best.tokens if token != rules.end]
+
+
+def _log_softmax(logits: Scores) -> Scores:
+    highest = logits.max(axis=1, keepdims=True)
+    return np.asarray(logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)), np.float32)
+
+
+def _require_numbers(chosen: np.ndarray) -> None:
+    if not np.isfinite(chosen).all():
+        raise ModelError(
+            "computes scores that are no numbers (NaN): its weights are damaged, or its precision overflows",
+            fix="Copy or export it again",
+        )

@@ -1,0 +1,130 @@
+"""A Whisper in sherpa-onnx's layout, its caches kept in place: buffers are bound once, and a step moves the new rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wattscribe.errors import ModelError
+from wattscribe.graph.session import Running, open_session
+from wattscribe.seq2seq.decoder_graph import CACHES, UPDATED
+from wattscribe.seq2seq.encoder_graph import CROSS
+from wattscribe.seq2seq.network_io import Scores, Tokens
+from wattscribe.seq2seq.turned import Opened, open_decoder
+from wattscribe.text_files import whole as whole_number
+
+
+class WhisperNet:
+    """encoder.onnx and decoder.onnx."""
+
+    def __init__(self, encoder: Path, decoder: Path, *, threads: int) -> None:
+        self._paths = encoder, decoder
+        self._encoder = open_session(encoder, threads=threads)
+        self.metadata: Mapping[str, str] = dict(self._encoder.get_modelmeta().custom_metadata_map)
+        if not self.metadata.get("model_type", "").startswith("whisper"):
+            kind = self.metadata.get("model_type") or "unknown"
+            raise ModelError(f"is an encoder of type {kind!r}, not a Whisper's", where=encoder, fix=_EXPORT)
+        _require(encoder, self._encoder, {"mel"}, set(CROSS))
+        self._decoder: Opened = open_decoder(decoder, threads=threads, heads=self.number("n_text_head"))
+        _require(decoder, self._decoder.session, {"tokens", "offset", *CACHES}, {"logits", *UPDATED})
+        self.places, self.vocabulary = self.number("n_text_ctx"), self.number("n_vocab")
+
+    def number(self, key: str) -> int:
+        """A whole number of the metadata. Raises ModelError."""
+        found = whole_number(self.metadata.get(key, ""))
+        if found is None:
+            raise ModelError(f"its metadata say no {key}", where=self._paths[0], fix=_EXPORT)
+        return found
+
+    @property
+    def window_frames(self) -> int:
+        """Feature frames of a whole window; the longest that the encoder takes."""
+        return 2 * self.number("n_audio_ctx")
+
+    @property
+    def any_length(self) -> bool:
+        """Whether the encoder takes shorter windows too."""
+        return not isinstance(self._encoder.get_inputs()[0].shape[2], int)
+
+    def hear(self, features: NDArray[Any]) -> WhisperHeard:
+        """(rows, bands, frames) → keys and values of every layer."""
+        with Running(self._paths[0], "failed while running"):
+            keys, values = self._encoder.run(list(CROSS), {"mel": features})
+        return WhisperHeard(self, keys, values)
+
+    @property
+    def decoder(self) -> Opened:
+        return self._decoder
+
+    @property
+    def decoder_path(self) -> Path:
+        return self._paths[1]
+
+
+_EXPORT = "Export it with `wattscribe export hf:MODEL`, or sherpa-onnx's scripts/whisper/export-onnx.py"
+
+
+def _require(path: Path, session: Any, inputs: set[str], outputs: set[str]) -> None:
+    given = {each.name for each in session.get_inputs()}, {each.name for each in session.get_outputs()}
+    missing = sorted(inputs - given[0]) + sorted(outputs - given[1])
+    if missing:
+        raise ModelError(f"has no {missing[0]}: it keeps no caches", where=path, fix=_EXPORT)
+
+
+class WhisperHeard:
+    """Rows of one call of the encoder, with buffers of their own."""
+
+    def __init__(self, net: WhisperNet, keys: NDArray[np.float32], values: NDArray[np.float32]) -> None:
+        self._net, self.frames, self.rows = net, keys.shape[2], keys.shape[1]
+        layers, width = keys.shape[0], net.number("n_text_state")
+        shape = (layers, self.rows, net.places, width)
+        self._heard = net.decoder.handed(keys, values)
+        twice = 1 if net.decoder.in_place else 2
+        self._caches: list[list[NDArray[np.float32]]] = [
+            [np.zeros(shape, np.float32) for _ in CACHES] for _ in range(twice)
+        ]
+        self._offset = 0
+        self._bound_at = 0
+
+    def restart(self) -> None:
+        self._offset = 0
+
+    def keep(self, rows: Sequence[int]) -> None:
+        chosen, said = list(rows), self._offset
+        if chosen == list(range(self.rows)):
+            return
+        other = len(chosen) != self.rows
+        if other:
+            self._heard = self._net.decoder.kept(self._heard, chosen)
+        self.rows = len(chosen)
+        for which, pair in enumerate(self._caches):
+            for place, cache in enumerate(pair):
+                new = np.zeros((cache.shape[0], self.rows, *cache.shape[2:]), np.float32) if other else cache
+                if which == self._bound_at:
+                    new[:, :, :said] = cache[:, chosen, :said]
+                pair[place] = new
+
+    def step(self, tokens: Tokens) -> Scores:
+        session = self._net.decoder.session
+        count = tokens.shape[1]
+        logits = np.empty((self.rows, count, self._net.vocabulary), np.float32)
+        binding = session.io_binding()
+        for name, each in self._heard.items():
+            binding.bind_cpu_input(name, each)
+        binding.bind_cpu_input("tokens", np.ascontiguousarray(tokens, np.int64))
+        binding.bind_cpu_input("offset", np.array([self._offset], np.int64))
+        source = self._caches[self._bound_at]
+        self._bound_at = (self._bound_at + 1) % len(self._caches)
+        target = self._caches[self._bound_at]
+        for name, buffer in zip(CACHES, source, strict=True):
+            binding.bind_cpu_input(name, buffer)
+        for name, buffer in zip((*UPDATED, "logits"), (*target, logits), strict=True):
+            binding.bind_output(name, "cpu", 0, np.float32, buffer.shape, buffer.ctypes.data)
+        with Running(self._net.decoder_path, "failed while running"):
+            session.run_with_iobinding(binding)
+        self._offset += count
+        return logits[:, -1]
