@@ -9,7 +9,9 @@ from wattscribe.compression.levers.carried import Graph
 from wattscribe.graph.read import parse_node
 from wattscribe.graph.rules import ELEMENTWISE, RANGED, RULES, Operand
 
-_TABLE = {**RULES, **RANGED}
+_APART = ("Expand", "Gather")
+"""Could be stacked too, as products by a constant of more axes than a matrix: networks of earlier recipes have them apart."""
+_TABLE = {name: rule for name, rule in {**RULES, **RANGED}.items() if name not in _APART}
 
 
 def operands_of(node: Any, graph: Graph, stacked: Collection[int], axis: int) -> list[Operand]:
@@ -33,6 +35,8 @@ def stackable(node: Any, graph: Graph, common: Collection[str]) -> bool:
         return False
     across = (each.shape[0] for each in operands if each.axis is None and each.shape and len(each.shape) == len(out))
     if not first and any(size != 1 for size in across):
+        return False
+    if node.op_type in ("MatMul", "MatMulInteger") and 1 not in stacked and len(operands[1].shape) != 2:
         return False
     if node.op_type == "Reshape" and (
         operands[1].constant is None or operands[1].constant.reshape(-1)[0] not in (0, -1)
