@@ -92,11 +92,11 @@ def follow(
 
     Raises InputError for `vad` with a recognizer that our own runtime does not run.
     """
-    if vad and spec.runtime != "onnx":
-        raise InputError("`vad` is for streaming transducers that onnx: runs", where=spec.name, fix="Leave it out")
     recognizer = open_recognizer(spec)
     try:
         transducer = getattr(recognizer, "transducer", None)
+        if vad and transducer is None:
+            raise InputError("`vad` is for streaming transducers that onnx: runs", where=spec.name, fix="Leave it out")
         if transducer is not None:
             for note in transducer.notes:
                 follower.noted(note)

@@ -200,7 +200,7 @@ def _of_moonshine(name: str, files: tuple[Path, ...], ask: Asked) -> Workload:
         segment_s=segment.hop_s,
         frames_per_segment=float(frames),
         vocabulary=_width(later.graph),
-        notes=(f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens",),
+        notes=(*notes, f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens"),
     )
 
 

@@ -22,6 +22,8 @@ Layout = Literal["transducer", "moonshine", "encoder-decoder", "single"]
 TRANSDUCER = ("encoder", "decoder", "joiner")
 MOONSHINE = ("preprocessor", "encoder", "uncached_decoder", "cached_decoder")
 """sherpa-onnx's four graphs; the same model is also written as an encoder and a merged decoder."""
+NAMEABLE = (*TRANSDUCER, MODEL)
+"""Parts that an option of `sherpa:` may name."""
 _MOONSHINE_FILES = ("preprocess", "encode", "uncached_decode", "cached_decode")
 FIRST_DECODER = "first_decoder"
 """Where optimum wrote two decoders: the one for the first token, without a cache."""
@@ -235,7 +237,8 @@ def _missing(folder: Path, part: str) -> ModelError:
 
 def _several(folder: Path, part: str, files: Sequence[Path]) -> ModelError:
     names = ", ".join(path.name for path in files)
-    fix = "Keep one of them in the directory" + ("" if part == "tokens.txt" else f"; `sherpa:` also takes ?{part}=FILE")
+    named = f"; `sherpa:` also takes ?{part}=FILE" if part in NAMEABLE else ""
+    fix = f"Keep one of them in the directory{named}"
     return ModelError(f"{len(files)} files could be the {part}: {names}", where=folder, fix=fix)
 
 

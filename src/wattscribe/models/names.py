@@ -7,7 +7,7 @@ The names are those that exporters write: icefall and sherpa-onnx (`encoder-epoc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,20 +28,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "fp16": ("fp16", "float16", "f16", "half"),
 }
 """By precision, the words of a name that promise it; of several such files the one with the earlier word is taken."""
-_AUX_WORDS = {
-    "vad",
-    "silero",
-    "lm",
-    "rnnlm",
-    "lodr",
-    "punct",
-    "proj",
-    "blank",
-    "nemo80",
-    "nemo128",
-    "denoiser",
-    "gtcrn",
-}
+_BESIDE = {"vad", "silero", "lm", "rnnlm", "lodr", "punct", "nemo80", "nemo128", "denoiser", "gtcrn"}
+"""Words of files that are no recognizer: voice gates, language models, feature extractors, enhancers."""
 
 _ORDER: Mapping[str, tuple[str, ...]] = {
     "int8": ("int8", "fp32", "fp16", "bf16", "int4"),
@@ -76,21 +64,17 @@ def order_of(precision: str) -> tuple[str, ...]:
     return _ORDER.get(precision, _WIDEST_FIRST)
 
 
-def stored_precision(files: Iterable[Path]) -> str | None:
-    """What the names of a model's files promise, where they agree."""
-    found = {read_name(path).precision for path in files}
-    return found.pop() if len(found) == 1 else None
-
-
 def _role(stem: str, words: set[str]) -> str:
-    if words & _AUX_WORDS:
-        return AUX
     encodes, decodes = "encode" in stem, "decode" in stem
     joins = "joiner" in stem or "joint" in stem
+    if joins and words & {"proj", "blank"}:  # a part of a joiner that is there as a whole
+        return AUX
     if joins or (encodes and decodes):
         return "decoder_joint" if joins and decodes else AUX if encodes else "joiner"
     if decodes and "cached" in stem:
         return "uncached_decoder" if "uncached" in stem else "cached_decoder"
     if "preprocess" in stem:
         return "preprocessor"
-    return "encoder" if encodes else "decoder" if decodes else MODEL
+    if encodes or decodes:
+        return "encoder" if encodes else "decoder"
+    return AUX if words & _BESIDE else MODEL

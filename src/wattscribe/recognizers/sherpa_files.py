@@ -10,8 +10,7 @@ from typing import Literal
 from wattscribe.errors import ModelError
 from wattscribe.graph.model import Model as OnnxFile
 from wattscribe.graph.read import read_model as read_header
-from wattscribe.models.directory import FIRST_DECODER, TRANSDUCER, ModelFiles, find_model
-from wattscribe.models.names import MODEL
+from wattscribe.models.directory import FIRST_DECODER, NAMEABLE, ModelFiles, find_model
 from wattscribe.records import RecognizerSpec
 from wattscribe.streaming.encoder import tail_for
 
@@ -58,7 +57,7 @@ class Layout:
 
 def find_layout(spec: RecognizerSpec) -> Layout:
     """Read the directory of `spec`. Raises ModelError when parts are missing, ambiguous or of a kind that is not run here."""
-    named = {part: spec.options[part] for part in (*TRANSDUCER, MODEL) if part in spec.options}
+    named = {part: spec.options[part] for part in NAMEABLE if part in spec.options}
     files = find_model(spec.model, spec.precision, named=named)
     tokens = files.tokens()
     header = None if files.is_ort else read_header(files.main)
