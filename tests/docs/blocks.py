@@ -79,7 +79,7 @@ def blocks(page: str, text: str | None = None) -> Iterator[Block]:
 
 def indented(page: str) -> list[int]:
     """Lines at which a block of code is indented, instead of a fence or with it, so that it would escape."""
-    lines, fenced, before = [], False, ""
+    lines, fenced, before = list[int](), False, ""
     for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), start=1):
         fenced ^= line.startswith("```")
         if not fenced and (
