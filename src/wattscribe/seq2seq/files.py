@@ -15,7 +15,6 @@ from typing import Literal
 from wattscribe.errors import InputError, ModelError
 
 Kind = Literal["sherpa-onnx Whisper", "sherpa-onnx Moonshine", "optimum"]
-PARTS = ("encoder", "decoder", "first_decoder", "preprocessor")
 
 _LAYOUTS: Mapping[Kind, Mapping[str, str]] = {
     "sherpa-onnx Moonshine": {
@@ -58,7 +57,7 @@ def is_encoder_decoder(directory: Path) -> bool:
     return (
         any("encode" in name for name in names)
         and any("decode" in name for name in names)
-        and not any("joiner" in name for name in names)
+        and not any("join" in name for name in names)
     )
 
 

@@ -104,7 +104,7 @@ def _choose(folder: Path, component: str, precision: str, notes: list[str]) -> P
         return found[name][0]
     fix = "A transducer needs encoder*.onnx, decoder*.onnx, joiner*.onnx"
     if component == "joiner" or any(folder.glob("*cached_decode*.onnx")):  # encoder and decoder alone
-        fix += "; Whisper and Moonshine are run by sherpa:DIRECTORY in wattscribe bench"
+        fix += "; Whisper and Moonshine are run by onnx:DIRECTORY"
     raise ModelError(f"{component}*.onnx is missing", where=folder, fix=fix)
 
 
