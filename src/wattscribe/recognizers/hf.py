@@ -14,6 +14,7 @@ from wattscribe.recognizers.base import Audio
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, in_a_line, require_open
 from wattscribe.recognizers.hf_load import load, threads
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Transcript
+from wattscribe.seq2seq.recognize import MOONSHINE_TOKENS_PER_S
 from wattscribe.seq2seq.windows import cut_at_silence
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -31,9 +32,6 @@ Heard = tuple[str, str | None]
 
 PROMPT_TOKENS = 8
 """Room for the tokens that start a transcript, within the positions that a decoder has."""
-
-MOONSHINE_TOKENS_PER_S = 6.5
-"""Limit that Moonshine's authors give against endless repetition (the model's documentation in Transformers)."""
 
 
 class HfRecognizer:

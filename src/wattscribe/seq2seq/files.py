@@ -35,7 +35,7 @@ class Files:
 def is_encoder_decoder(directory: Path) -> bool:
     """Whether names alone say so: an encoder and a decoder, and no joiner."""
     roles = {read_name(path).role for path in graphs_of(directory)}
-    return "joiner" not in roles and ({"encoder", "decoder"} <= roles or "cached_decoder" in roles)
+    return not roles & {"joiner", "decoder_joint"} and ({"encoder", "decoder"} <= roles or "cached_decoder" in roles)
 
 
 def kind_of(found: ModelFiles) -> Kind:

@@ -27,7 +27,11 @@ class WhisperNet:
         self.metadata: Mapping[str, str] = dict(self._encoder.get_modelmeta().custom_metadata_map)
         if not self.metadata.get("model_type", "").startswith("whisper"):
             kind = self.metadata.get("model_type") or "unknown"
-            raise ModelError(f"is an encoder of type {kind!r}, not a Whisper's", where=encoder, fix=_EXPORT)
+            raise ModelError(
+                f"is an encoder of type {kind!r}, not a Whisper's",
+                where=encoder,
+                fix=f"A transducer needs joiner*.onnx too. {_EXPORT}",
+            )
         _require(encoder, self._encoder, {"mel"}, set(CROSS))
         self._decoder: Opened = open_decoder(decoder, threads=threads, heads=self.number("n_text_head"))
         _require(decoder, self._decoder.session, {"tokens", "offset", *CACHES}, {"logits", *UPDATED})
@@ -65,7 +69,7 @@ class WhisperNet:
         return self._paths[1]
 
 
-_EXPORT = "Export it with `wattscribe export hf:MODEL`, or sherpa-onnx's scripts/whisper/export-onnx.py"
+_EXPORT = "Export a Whisper with `wattscribe export hf:MODEL`, or sherpa-onnx's scripts/whisper/export-onnx.py"
 
 
 def _require(path: Path, session: Any, inputs: set[str], outputs: set[str]) -> None:

@@ -41,7 +41,7 @@ def find_files(directory: str | Path, precision: str | None = None) -> Transduce
         raise ModelError(
             f"is {what}, no transducer: joiner*.onnx is missing",
             where=found.directory,
-            fix="CTC models, Whisper and Moonshine are run by sherpa:DIRECTORY",
+            fix="CTC models are run by sherpa:DIRECTORY, Whisper and Moonshine by onnx:DIRECTORY",
         )
     notes = list(found.notes)
     if any(
