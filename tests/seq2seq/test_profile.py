@@ -45,9 +45,9 @@ def test_rates_are_those_of_a_real_decode(exported: Path, clips, tmp_path: Path)
         soundfile.write(tmp_path / f"{place}.wav", clip, 16000)
     lines = (f'{{"audio_filepath": "{place}.wav", "text": "a"}}\n' for place in range(len(clips)))
     (tmp_path / "manifest.jsonl").write_text("".join(lines))
-    found = profile_model(f"onnx:{exported}", data=str(tmp_path / "manifest.jsonl"))
+    rates = profile_model(f"onnx:{exported}", data=str(tmp_path / "manifest.jsonl")).breakdown.rates
     audio_s = sum(map(len, clips)) / 16000
-    assert found.rates.source == "counted"
-    at = found.rates.components
+    assert rates.source == "counted"
+    at = rates.components
     assert at["encoder"].calls_per_s == at["cross_attention"].calls_per_s == pytest.approx(len(clips) / audio_s)
-    assert at["decoder"].calls_per_s == at["vocabulary"].calls_per_s == found.rates.tokens_per_s
+    assert at["decoder"].calls_per_s == at["vocabulary"].calls_per_s == rates.tokens_per_s

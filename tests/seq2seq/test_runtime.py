@@ -43,7 +43,6 @@ def test_language_is_detected_told_and_refused(multilingual: Path, exported_mult
     found = heard(exported_multilingual, clips)
     theirs = open_recognizer(parse_model(f"hf:{multilingual}")).transcribe(clips)
     assert [(each.language, each.text) for each in found] == [(each.language, each.text) for each in theirs]
-    assert len({each.text for each in found}) > 1, "the text follows the audio"
     told = heard(exported_multilingual, clips, language="de")
     assert {each.language for each in told} == {"de"}
     assert [each.text for each in told] == of_transformers(multilingual, clips, language="de")

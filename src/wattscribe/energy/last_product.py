@@ -24,8 +24,8 @@ def last_product(graph: Graph, outputs: Iterable[str]) -> set[str]:
     waiting = list(outputs)
     while waiting:
         name = waiting.pop()
-        if name not in makers or name in found or name in fixed:
-            continue
+        if name not in makers or name in found or name in fixed or makers[name].op_type == "DynamicQuantizeLinear":
+            continue  # the step of the product's input leads behind the product
         node = makers[name]
         found.update(node.outputs)
         if operators.is_matrix(node.op_type) and any(each in fixed for each in node.inputs):

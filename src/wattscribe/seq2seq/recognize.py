@@ -28,6 +28,10 @@ MOONSHINE_TOKENS_PER_S = 6.5
 """Limit that Moonshine's authors give against endless repetition (the model's documentation in Transformers)."""
 
 
+_FRAME_SAMPLES = 2 * HOP
+"""Of a Whisper's encoder; Moonshine's windows hold no silence."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
     """How a model is fed and what it may say. Whisper: mel bands, prompts; Moonshine: samples, a start token."""
@@ -164,8 +168,7 @@ class Recogniser:
         return [names[place] for place in scores[:, numbers].argmax(axis=1).tolist()]
 
     def _counts(self, work: Work, frames: int, *, first: bool, audio: Samples) -> Counts:
-        window_s = frames * _frame_s(self._style, frames, audio)
-        silent = max(0.0, 1 - len(audio) / SAMPLE_RATE_HZ / window_s) if window_s else 0.0
+        spoken = frames if self._style.bands is None else -(-len(audio) // _FRAME_SAMPLES)
         return Counts(
             encoder_calls=int(first),
             encoder_rows=1,
@@ -173,17 +176,9 @@ class Recogniser:
             predictor_rows=work.fed,
             frames=frames,
             tokens=work.chosen,
-            padded_frames=int(frames * silent),
+            padded_frames=max(0, frames - spoken),
             vocabulary_rows=work.scored * self._net.vocabulary,
         )
-
-
-_WHISPER_FRAME_S = 0.02
-
-
-def _frame_s(style: Style, frames: int, audio: Samples) -> float:
-    """Whisper's are 20 ms; Moonshine's windows hold no silence."""
-    return _WHISPER_FRAME_S if style.bands is not None else len(audio) / SAMPLE_RATE_HZ / max(1, frames)
 
 
 def _joined(parts: Sequence[_Done]) -> Transcript:
