@@ -125,7 +125,7 @@ def compare(path: Path, segments: int) -> onnx.ModelProto:
         rng.standard_normal(s.shape).astype(s.dtype) if s.dtype == "float32" else s.zeros() for s in shape.states
     )
     features = rng.standard_normal((segments, *encoder.segment_shape)).astype(np.float32)
-    feeds = ahead.feeds_of(encoder, features[:1], 0, states)
+    feeds = shape.feeds(features[:1], [0], states)
     changed = unroll.unroll(read_model(path), feeds, shape.states, shape.output, segments)
     net = open_session(path, model=changed, optimised=False)
     names = [f"{name}/out" for name in (shape.output, *(s.output for s in shape.states))]
@@ -133,7 +133,8 @@ def compare(path: Path, segments: int) -> onnx.ModelProto:
     slot.states = states
     for call in range(3):
         features += 0.5
-        frames, *states = net.run(names, ahead.feeds_of(encoder, features, call * segments, states))
+        before = [(call * segments + k) * shape.shift_frames for k in range(segments)]
+        frames, *states = net.run(names, shape.feeds(features, before, states))
         for k in range(segments):
             slot.features[0] = features[k]
             assert np.array_equal(slot.run((call * segments + k) * shape.shift_frames), frames[k])
