@@ -262,7 +262,7 @@ def test_speech_of_another_text_seed_or_held_out_set_is_refused(
     (tmp_path / "cache" / "train" / "made-of.txt").unlink()
     said = prepared(recipe)
     assert len(said) == 1
-    assert "does not say of which text, seed or held-out set it is" in said[0]
+    assert "does not record its text, seed or held-out set" in said[0]
     assert (tmp_path / "cache" / "train" / "made-of.txt").read_text() == digest
     assert prepared(recipe) == []
 
