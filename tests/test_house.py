@@ -10,15 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 400, 60
-LONG_FILES = frozenset({"src/wattscribe/onnxfile.py"})
-LONG_FUNCTIONS = frozenset(
-    {
-        ("src/wattscribe/cli/compare.py", "compare"),
-        ("src/wattscribe/cli/compress.py", "compress"),
-        ("src/wattscribe/cli/meters.py", "attach"),
-        ("src/wattscribe/cli/transcribe.py", "transcribe"),
-    }
-)
+LONG_FILES: frozenset[str] = frozenset()
+LONG_FUNCTIONS: frozenset[tuple[str, str]] = frozenset()
 """What is longer still. Nothing may be added; what has become shorter is taken out, or the test says so."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -165,8 +164,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_the_sample_of_the_documentation_passes_its_own_check(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
-    block = page[page.index('    name = "mine"') : page.index("Units take SI prefixes")]
+    start = page.index('name = "mine"')
+    block = page[start : page.index("```", start)]
     sample = tmp_path / "mine.toml"
-    sample.write_text(dedent(block), encoding="utf-8")
+    sample.write_text(block, encoding="utf-8")
     found = load(sample)
     assert (found.name, found.limit is not None, list(found.operations)) == ("mine", True, ["float32"])

@@ -101,7 +101,8 @@ def _make_in(parent: Path, name: str, *files: str) -> Path:
 
 def test_a_transducer_with_states_runs_here_and_one_without_on_sherpa(sherpa_model: Callable[[str], Path]):
     assert parse_model(str(sherpa_model("offline transducer"))).runtime == "sherpa"
-    assert parse_model(str(sherpa_model("whisper"))).runtime == "sherpa"
+    assert parse_model(str(sherpa_model("offline nemo ctc"))).runtime == "sherpa"
+    assert parse_model(str(sherpa_model("whisper"))).runtime == "onnx"
 
 
 def test_the_real_streaming_transducer_is_run_by_our_runtime(zipformer: Path):

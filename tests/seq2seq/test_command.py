@@ -37,7 +37,7 @@ def test_files_are_transcribed_one_by_one(exported: Path, files: list[str], clip
     assert lines[1]["counts"]["predictor_calls"] == 5
     assert lines[1]["counts"]["vocabulary_rows"] > 0
     assert main(["transcribe", str(exported), files[0], "--vad"]) == 2
-    assert "are for transducers" in capsys.readouterr().err
+    assert "is for streaming transducers" in capsys.readouterr().err
 
 
 def test_a_bench_counts_and_models_it(exported: Path, files: list[str], tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ class Printer(Follower):
             "start_s": None if start_s is None else round(start_s, 3),
             "end_s": round(end_s, 3),
             "text": transcript.text,
+            **({} if transcript.language is None else {"language": transcript.language}),
             "tokens": [{**to_json(token), "start_s": _rounded(token.start_s)} for token in transcript.tokens],
         }
         print(json_text(found), flush=True)

@@ -14,7 +14,7 @@ from wattscribe.energy.workload import Component, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.model import Graph, Model, Value
 from wattscribe.graph.read import read_model
-from wattscribe.models.directory import MOONSHINE, find_model
+from wattscribe.models.directory import CROSS, MOONSHINE, find_model
 from wattscribe.models.names import MODEL
 from wattscribe.text_files import whole
 from wattscribe.units import FRAMES_PER_S
@@ -111,7 +111,7 @@ def of_files(
     ask = ask or Asked(segment_s=segment_s)
     networks = [read_model(path) for path in (encoder, decoder, joiner) if path is not None]
     ask.given.check(networks)
-    if joiner is None and [each.name for each in networks[0].graph.outputs] == list(_CROSS):
+    if joiner is None and [each.name for each in networks[0].graph.outputs] == list(CROSS):
         return _of_whisper(name, networks[0], networks[1], ask)
     segment, first, frames = _encoder(networks[0], ask)
     assumed = (
@@ -145,10 +145,6 @@ def of_files(
     )
 
 
-_CROSS = ("n_layer_cross_k", "n_layer_cross_v")
-"""Outputs of a Whisper's encoder in sherpa-onnx's layout."""
-
-
 def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked) -> Workload:
     """Encoder, keys and values of cross-attention (once per window), decoder layers and vocabulary (once per token)."""
     window_s = 2 * int(encoder.metadata.get("n_audio_ctx", "1500")) / FRAMES_PER_S
@@ -156,10 +152,10 @@ def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked) -> Worklo
     length = segment.length if segment.length is not None else _fixed_length(encoder)
     sizes = {**binding.free_sizes(encoder, segment.length, given=ask.given.dims), LENGTH: length}
     heard, shapes = counting.parted(
-        encoder, ("encoder", "cross_attention"), last_product(encoder.graph, _CROSS),
+        encoder, ("encoder", "cross_attention"), last_product(encoder.graph, CROSS),
         dims=sizes, inputs=ask.given.values_of(encoder),
     )  # fmt: skip
-    frames = shapes[_CROSS[0]][2]
+    frames = shapes[CROSS[0]][2]
     sizes = binding.free_sizes(decoder, None, heard_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
     said, _ = counting.parted(
         decoder, ("decoder", "vocabulary"), last_product(decoder.graph, ["logits"]),

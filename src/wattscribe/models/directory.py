@@ -25,6 +25,8 @@ MOONSHINE = ("preprocessor", "encoder", "uncached_decoder", "cached_decoder")
 NAMEABLE = (*TRANSDUCER, MODEL)
 """Parts that an option of `sherpa:` may name."""
 _MOONSHINE_FILES = ("preprocess", "encode", "uncached_decode", "cached_decode")
+CROSS = ("n_layer_cross_k", "n_layer_cross_v")
+"""Outputs of a Whisper's encoder in sherpa-onnx's layout: keys and values of cross-attention, all layers in one."""
 FIRST_DECODER = "first_decoder"
 """Where optimum wrote two decoders: the one for the first token, without a cache."""
 

@@ -8,7 +8,7 @@ from typing import Literal
 from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.graph.read import read_model as read_header
-from wattscribe.models.directory import find_model, graphs_of, nothing_in
+from wattscribe.models.directory import CROSS, ModelFiles, find_model, graphs_of, nothing_in
 from wattscribe.seq2seq.files import kind_of
 from wattscribe.streaming.nemo import is_cache_aware, is_supported
 
@@ -41,13 +41,22 @@ def runtime_of(directory: Path) -> str:
     if stored != "graphs":
         return stored
     files = find_model(directory)
-    if files.layout in ("moonshine", "encoder-decoder") and (kind_of(files) == "optimum" or not files.has_tokens):
+    if files.layout == "moonshine" or (files.layout == "encoder-decoder" and _is_whisper(files)):
         return "onnx"  # which says what is missing
     files.tokens()
     if files.layout != "transducer":
         return "sherpa"
     # graphs in .ort cannot be read here; those that our runtime does not take name the one that does
     return "onnx" if files.is_ort or _is_taken(files.main) else "sherpa"
+
+
+def _is_whisper(files: ModelFiles) -> bool:
+    """Or Moonshine as a pair; streaming Paraformer is an encoder and a decoder too, by their names."""
+    return (
+        files.is_ort
+        or kind_of(files) == "optimum"
+        or tuple(each.name for each in read_header(files.main).graph.outputs) == CROSS
+    )
 
 
 def _is_taken(encoder: Path) -> bool:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.checkpoint import Sizes
 from wattscribe.seq2seq.network import MICROSOFT, Network, Precision
 from wattscribe.seq2seq.safetensors import Weights
-
-CROSS = ("n_layer_cross_k", "n_layer_cross_v")
 
 
 def encoder(sizes: Sizes, weights: Weights, precision: Precision) -> tuple[Network, list[Any], list[Any]]:

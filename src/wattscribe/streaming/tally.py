@@ -10,7 +10,7 @@ from wattscribe.records import Counts
 
 @dataclass(slots=True)
 class Tally:
-    """Running counts of one stream, with the fields of `records.Counts`.
+    """Running counts of one stream, with the fields of `records.Counts` that a transducer fills.
 
     A call that several streams share is counted once, for the first of them: sums over streams are exact invocations.
     Rows: an encoder row is one stream's segment, a predictor row one hypothesis, a joiner row one frame of one hypothesis.
@@ -33,4 +33,4 @@ class Tally:
 
     @classmethod
     def of(cls, counts: Counts) -> Tally:
-        return cls(**{item.name: getattr(counts, item.name) for item in dataclasses.fields(counts)})
+        return cls(**{item.name: getattr(counts, item.name) for item in dataclasses.fields(cls)})
