@@ -1,4 +1,4 @@
-"""A checkpoint as sherpa-onnx's files: the same scores as Transformers, sherpa-onnx's own text, and errors that can be mended."""
+"""A checkpoint as sherpa-onnx's files: the same scores as Transformers, sherpa-onnx's own text, and errors that can be fixed."""
 
 from __future__ import annotations
 

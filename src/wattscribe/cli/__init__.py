@@ -48,7 +48,7 @@ def usage() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; returns the exit status. Errors that a user can mend are printed as one line."""
+    """Run one verb; returns the exit status. Errors that a user can fix are printed as one line."""
     masked: Masked = ()
     if own := arguments is None:
         ended, masked = split(sys.argv[1] if sys.argv[1:] else "")

@@ -191,7 +191,7 @@ def _writing(out: Path) -> Iterator[None]:
         raise WattscribeError(
             f"the run cannot be written: {error.strerror or error}",
             where=error.filename or out,
-            fix="Mend that; what is finished is kept, go on with --resume",
+            fix="Fix that; what is finished is kept, go on with --resume",
         ) from error
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import cyclopts
 
-from wattscribe.energy.calibrate import MEND, Calibration, Fitted
+from wattscribe.energy.calibrate import REMEDY, Calibration, Fitted
 from wattscribe.energy.calibrated_device import as_device, to_toml
 from wattscribe.errors import InputError
 
@@ -62,7 +62,7 @@ def calibrate(
             print(f"left out: {each.recognizer} of {each.run}: {each.reason}")
     if found.refusal is not None:
         unwritten = "" if out is None else f"; {out} is not written"
-        raise InputError(f"this is no calibration: {found.refusal}{unwritten}", fix=MEND)
+        raise InputError(f"this is no calibration: {found.refusal}{unwritten}", fix=REMEDY)
     if out is not None and not json_output:
         print(f"profile: {out}")
     return 0

@@ -32,7 +32,7 @@ LARGEST_ERROR = 0.25
 BEYOND_SHIPPED = 30.0
 """A constant this many times below or above every shipped profile's range is not physical. Small models on a large processor
 do come ten times above: there an operation carries what the processor draws while it waits."""
-MEND = "Bench more models, of other sizes and segment lengths, on a quiet machine (docs/calibrate.md)"
+REMEDY = "Bench more models, of other sizes and segment lengths, on a quiet machine (docs/calibrate.md)"
 RESAMPLES = 500
 LEAST_RELATIVE_SD = 0.005
 """No sensor of sensors.md is better than half a per cent, whatever its interval says."""

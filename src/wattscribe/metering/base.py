@@ -111,7 +111,7 @@ class Probe:
     reason: str
     """What was found, or why nothing can be read."""
     fix: str | None = None
-    """The command that would mend it."""
+    """The command that would fix it."""
     channels: tuple[Channel, ...] = ()
     instants: tuple[str, ...] = ()
     """Those of the channels that show instants at the default rate: what happens between two reads is unseen."""

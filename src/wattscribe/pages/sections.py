@@ -351,13 +351,13 @@ def streaming_table(seen: View) -> Table | None:
 
 
 def meter_table(meters: Mapping[str, Any]) -> Table | None:
-    """What could be measured and what could not, with the reason and the command that would mend it."""
+    """What could be measured and what could not, with the reason and the command that would fix it."""
     probes = [probe for probe in meters.get("probes") or () if isinstance(probe, Mapping)]
     if not probes:
         return None
     return Table(
         caption="Sensors that were looked for when the run began.",
-        header=("Meter", "Readable", "Found, or why not", "What would mend it"),
+        header=("Meter", "Readable", "Found, or why not", "What would fix it"),
         rows=[
             [
                 _text(str(probe.get("meter", ""))),

@@ -274,10 +274,10 @@ def sensor_sentences(seen: View) -> list[str]:
     for each in seen.facts.meters.get("probes") or ():
         blind = [name for name in each.get("instants") or () if f"{each['meter']}.{name}" in used]
         if blind:
-            mend = f" To mend it before the next run: {each['fix']}" if each.get("fix") else ""
+            remedy = f" To fix it before the next run: {each['fix']}" if each.get("fix") else ""
             lines.append(
                 f"{each['meter']}.{blind[0]} showed instants: a change of load between two reads was unseen, and the intervals "
-                f"are wider for it.{mend}"
+                f"are wider for it.{remedy}"
             )
     return lines
 

@@ -101,7 +101,7 @@ def or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previous
         raise InputError(
             f"nothing was heard, so the run that was there stands: {'; '.join(dict.fromkeys([*failed, *lost[:3]]))}",
             where=out_dir,
-            fix="Mend that, or choose another `out` to keep the record of it",
+            fix="Fix that, or choose another `out` to keep the record of it",
         )
 
 

@@ -225,7 +225,7 @@ def compare(
 
 @verb
 def meters(root: Path | str = "/") -> list[Probe]:
-    """What can be measured on this machine and what cannot, with the reason and the command that would mend it.
+    """What can be measured on this machine and what cannot, with the reason and the command that would fix it.
 
     `root`: look at another board's sensor files, which lie below that directory.
     """

@@ -154,7 +154,7 @@ def _candidates(grid_s: Floats, power_w: Floats, group: _Group, step_s: float) -
 
 # --- the clock --------------------------------------------------------------------------------------------------------
 def _fit(recording: Recording, found: Sequence[tuple[_Group, float]], shortest_s: float) -> Alignment:
-    """Time every edge, twice (the first pass mends the expected places), and draw the line."""
+    """Time every edge, twice (the first pass corrects the expected places), and draw the line."""
     half_s = SEARCH_SHARE * shortest_s
     recorded: list[float] = []
     monotonic: list[float] = []

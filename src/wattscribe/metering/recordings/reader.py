@@ -227,7 +227,7 @@ def _refuse_bad(layout: Layout, choice: Choice, tally: Tally, points: Mapping[st
             raise InputError(
                 f"device {device!r} has {len(each.t_s)} samples of {tally.read}",
                 where=layout.path,
-                fix="Mend that line, or say which device: `channel` NAME",
+                fix="Fix that line, or say which device: `channel` NAME",
             )
         if not each.t_s[-1] > each.t_s[0]:
             name = "" if choice.time is None else f" in {layout.header[choice.time]!r}"
