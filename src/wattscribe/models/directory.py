@@ -32,7 +32,8 @@ FIRST_DECODER = "first_decoder"
 
 _LOOKED_FOR = (
     "config.json with *.safetensors (hf), CTranslate2's model.bin (ct2), "
-    "encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt (onnx or sherpa), other sherpa-onnx layouts (sherpa)"
+    "encoder*.onnx, decoder*.onnx, joiner*.onnx and tokens.txt (onnx or sherpa), encoder and decoder of a Whisper or "
+    "Moonshine (onnx), other sherpa-onnx layouts (sherpa)"
 )
 _COPY = "Copy it from where the model was exported"
 _COPY_AGAIN = "Copy it again from where the model was exported"
