@@ -202,7 +202,7 @@ def test_global_goes_past_a_joiner_that_it_cannot_prune(world, options, monkeypa
 def test_bad_input_is_one_clear_line(world, options, tmp_path, capsys):
     _, model, dev, _ = world
     cases = (
-        (["-o", str(tmp_path / "a")], "no development text"),
+        (["-o", str(tmp_path / "a")], "--data requires an argument"),
         (["-o", str(tmp_path / "a"), "--data", str(dev), "--max-wer-increase", "-1"], "0 or more"),
         (["-o", str(tmp_path / "no" / "a"), "--data", str(dev)], "parent directory"),
         (["-o", str(dev), "--data", str(dev)], "there already"),

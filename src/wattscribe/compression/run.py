@@ -65,6 +65,7 @@ def compress_model(
         open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
     dev, test = _speech(options)
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
+    _refuse_small(dev, test, options)
     trained = ""
     if options.train_config is not None:
         bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
@@ -101,14 +102,17 @@ def compress_model(
 
 
 def _speech(options: Options) -> tuple[SpeechSet, SpeechSet | None]:
-    """Development and test speech. Raises InputError where they cannot show the limit."""
+    """Development and test speech."""
     dev = read_speech(options.data, limit=options.limit)
-    test = read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+    return dev, read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
+
+
+def _refuse_small(dev: SpeechSet, test: SpeechSet | None, options: Options) -> None:
+    """Raises InputError where they cannot show the limit."""
     for speech, option in ((dev, "`data`"), (test, "`test_data`")):
         if speech is not None:
             limit = options.max_wer_increase_points / 100
             sets.refuse(speech, option, limit, anyway=options.limit is not None)
-    return dev, test
 
 
 def _from_checkpoint(
