@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from benchmarks import compress_fronts as fronts_of
 from benchmarks import compress_reference as reference
@@ -38,7 +38,8 @@ RESULTS = Path(__file__).parent / "results"
 RECIPE = RESULTS / "compress-zipformer.recipe.toml"
 ZIPFORMER = "models/zipformer-gigaspeech-3.3m"
 REDUCED = 0.1
-STRATEGIES = ("targeted", "uniform", "global", "search")
+Strategy = Literal["targeted", "uniform", "global", "search"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 FAST = ("zipformer", "reference", "digits", "phone")
 
 
@@ -153,7 +154,7 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
     return "; ".join(f"{energy:.3f} mJ {100 * wer:.2f} %" for energy, wer in sorted(points))
 
 
-def strategy(run: Run, name: str) -> dict[str, Any] | None:
+def strategy(run: Run, name: Strategy) -> dict[str, Any] | None:
     """result.json of one strategy's run, kept in the cache."""
     kept = run.cache / f"strategy-{name}-{reference.digest()}.json"
     if not kept.is_file():

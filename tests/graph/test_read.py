@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 from tests.energy.builders import ZIPFORMER, needs_zipformer
 from tests.streaming import models
 from wattscribe.errors import ModelError
+from wattscribe.graph.model import Tensor
 from wattscribe.graph.read import parse_model, read_model
 from wattscribe.graph.write import encode_node, encode_tensor, tensor
 
@@ -28,7 +29,7 @@ def compare(path: Path) -> None:
         assert (list(mine.inputs), list(mine.outputs)) == (list(other.input), list(other.output))
         for attribute in other.attribute:
             wanted, found = onnx.helper.get_attribute_value(attribute), mine.attributes[attribute.name]
-            if isinstance(wanted, onnx.TensorProto):
+            if isinstance(found, Tensor):
                 np.testing.assert_array_equal(found.array(), onnx.numpy_helper.to_array(wanted))
             elif not isinstance(wanted, onnx.GraphProto):
                 assert (list(found) if isinstance(found, tuple) else found) == wanted

@@ -46,7 +46,9 @@ def test_a_first_run_needs_its_decoder(folder: Path, clips, tmp_path: Path) -> N
 
 
 def test_a_directory_of_nothing_says_what_is_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no model is recognised here\. Looked for: .*encoder and decoder of a Whisper"):
+    with pytest.raises(
+        ModelError, match=r"no model is recognised here\. Looked for: .*encoder and decoder of a Whisper"
+    ):
         find(tmp_path)
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.checkpoint import Sizes
-from wattscribe.seq2seq.encoder_graph import CROSS, Blocks
+from wattscribe.seq2seq.encoder_graph import Blocks
 from wattscribe.seq2seq.network import Network, Precision, quantise
 from wattscribe.seq2seq.safetensors import Weights
 

@@ -23,8 +23,8 @@ from wattscribe.graph.model import DTYPES, INITIALIZER, INPUT, NODE, OUTPUT, Mod
 from wattscribe.graph.read import parse_model
 from wattscribe.graph.session import open_session
 from wattscribe.graph.write import encode_port, encoded, model_bytes, named
+from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.decoder_graph import CACHES, CROSS_KEYS, CROSS_VALUES, UPDATED
-from wattscribe.seq2seq.encoder_graph import CROSS
 
 _OUTSIDE_BYTES = 1024
 """Weights from this size on are read from the file by onnxruntime itself; smaller ones stand in the graph."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
 from wattscribe.graph.session import Running, open_session
+from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.decoder_graph import CACHES, UPDATED
-from wattscribe.seq2seq.encoder_graph import CROSS
 from wattscribe.seq2seq.network_io import Scores, Tokens
 from wattscribe.seq2seq.turned import Opened, open_decoder
 from wattscribe.text_files import whole as whole_number
