@@ -150,7 +150,11 @@ def test_bad_inputs_are_recorded_and_the_rest_is_measured(tmp_path: Path) -> Non
     facts = measure(check(keys), tmp_path / "r")
     assert [trial.status for trial in facts.trials] == ["done", "done"]
     assert {tuple(each.id for each in trial.utterances) for trial in facts.trials} == {("u0", "u1", "u2")}
-    assert sorted(each.id for each in facts.rejected) == ["empty", "missing", "no-text", "not-audio", "u1"]
+    conditions = [trial.trial.condition.name for trial in facts.trials]
+    for condition in conditions:
+        lost = [each.id for each in facts.rejected if each.condition == condition]
+        assert sorted(lost) == ["empty", "missing", "no-text", "not-audio", "u1"]
+    assert {each.condition for each in facts.rejected} == set(conditions)
     assert all(each.reason and each.corpus == str(folder) for each in facts.rejected)
     with pytest.raises(InputError, match="`strict`"):
         run(check({**keys, "strict": True}), tmp_path / "strict", meters=[])
