@@ -128,7 +128,7 @@ def test_watt_hours_and_grams_for_who_plans() -> None:
     assert "CO2" not in pages.to_markdown(facts)
     assert "CO2 at 400 g per kWh, as stated" in pages.to_markdown(facts, grid_gco2_per_kwh=400.0)
     for bad in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(InputError, match="--grid-gco2-per-kwh 400"):
+        with pytest.raises(InputError, match="`grid_gco2_per_kwh` 400"):
             results.rows(facts, grid_gco2_per_kwh=bad)
 
 

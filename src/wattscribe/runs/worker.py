@@ -66,7 +66,8 @@ class Worker:
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._sink = sink
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        threading.Thread(target=_listen, args=(source, self._inbox), daemon=True).start()
+        self._ending = threading.Event()
+        threading.Thread(target=_listen, args=(source, self._inbox, self._ending), daemon=True).start()
 
     def run(self) -> None:
         """The whole trial; whatever a recognizer raises goes to `report`."""
@@ -136,17 +137,17 @@ class Worker:
             footprint.peak_bytes(),
             footprint.gpu_bytes(),
         )  # before the audit takes memory of its own
-        self._send(
-            Done(
-                start_s=window_start_s,
-                end_s=window_end_s,
-                cpu_s=window_cpu_s,
-                starved_s=starved_s,
-                peak_memory_bytes=peak_bytes,
-                gpu_memory_bytes=gpu_bytes,
-                audit=recognizer.audit(),
-            )
+        last = Done(
+            start_s=window_start_s,
+            end_s=window_end_s,
+            cpu_s=window_cpu_s,
+            starved_s=starved_s,
+            peak_memory_bytes=peak_bytes,
+            gpu_memory_bytes=gpu_bytes,
+            audit=recognizer.audit(),
         )
+        self._ending.set()  # from here on the runner may hang up
+        self._send(last)
 
     def _send(self, message: Message) -> None:
         self._sink.write(encode(message))
@@ -242,11 +243,12 @@ def _limit_memory(extra_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 
 
-def _listen(source: BinaryIO, inbox: queue.SimpleQueue[Message]) -> None:
-    """Pass on what the runner says; when it says nothing more, it is dead, and so are we."""
+def _listen(source: BinaryIO, inbox: queue.SimpleQueue[Message], ending: threading.Event) -> None:
+    """Pass on what the runner says; when it says nothing more before our last word, it is dead, and so are we."""
     for line in source:
         inbox.put(decode(line))
-    os._exit(EXIT_ORPHANED)
+    if not ending.is_set():
+        os._exit(EXIT_ORPHANED)
 
 
 def main(arguments: Sequence[str]) -> None:
