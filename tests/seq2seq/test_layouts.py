@@ -63,8 +63,13 @@ def test_pieces_of_every_kind(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="ends inside a token"):
         read_binary(tmp_path / "tokenizer.bin")
     (tmp_path / "tokens.txt").write_text("IA== 0\n!! 1\n")
-    with pytest.raises(ModelError, match="line 2 is not Base64"):
+    with pytest.raises(ModelError, match="the token of id 1 is not Base64"):
         read_tokens(tmp_path / "tokens.txt", encoded=True)
+    (tmp_path / "tokens.txt").write_text("▁a\u2028b 0\n<0x41> 1\n")
+    assert read_tokens(tmp_path / "tokens.txt", encoded=False).text([0, 1]) == "a\u2028bA"
+    (tmp_path / "tokens.txt").write_text("▁a 0\n▁b 0\n")
+    with pytest.raises(ModelError, match="line 2 gives id 0 a second time"):
+        read_tokens(tmp_path / "tokens.txt", encoded=False)
 
 
 @pytest.mark.data

@@ -62,6 +62,15 @@ class Vocabulary:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
+    """The vocabulary of a transducer. Raises ModelError that names the line."""
+    symbols = read_symbols(path)
+    ordered = tuple(symbols.get(i, f"<{i}>") for i in range(max(symbols) + 1))
+    unknown = next((i for i, symbol in symbols.items() if symbol == "<unk>"), None)
+    pieces = tuple(map(_piece, ordered))
+    return Vocabulary(path, ordered, unknown, _is_byte_level(symbols.values()), pieces)
+
+
+def read_symbols(path: Path) -> dict[int, str]:
     """Read `symbol id` lines, parted by blanks or tabs, in any order. Raises ModelError that names the line."""
     symbols: dict[int, str] = {}
     try:
@@ -74,10 +83,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
         symbols[identity] = symbol
     if not symbols:
         raise ModelError("lists no symbols", where=path, fix=_FIX)
-    ordered = tuple(symbols.get(i, f"<{i}>") for i in range(max(symbols) + 1))
-    unknown = next((i for i, symbol in symbols.items() if symbol == "<unk>"), None)
-    pieces = tuple(map(_piece, ordered))
-    return Vocabulary(path, ordered, unknown, _is_byte_level(symbols.values()), pieces)
+    return symbols
 
 
 def _lines(text: str, path: Path) -> Iterator[tuple[int, str, int]]:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from wattscribe.errors import ModelError
-from wattscribe.text_files import whole
+from wattscribe.models.vocabulary import read_symbols
 
 _SPACE = "▁"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -53,26 +53,19 @@ def write_tokens(path: Path, tokens: Mapping[int, bytes]) -> None:
 
 def read_tokens(path: Path, *, encoded: bool) -> Texts:
     """tokens.txt; `encoded`: in Base64, as Whisper's. Raises ModelError for a line that is none."""
+    symbols = read_symbols(path)
+    if not encoded:
+        return Texts(pieces={number: piece(text) for number, text in symbols.items()})
     found: dict[int, bytes] = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"cannot be read ({error})", where=path, fix="Copy it again") from None
-    for place, line in enumerate(lines, start=1):
-        text, _, number = line.rpartition("\t" if "\t" in line else " ")
-        index = whole(number.strip())
-        if index is None:
-            if not line.strip():
-                continue
-            raise ModelError(f"line {place} is not `TOKEN NUMBER`", where=path, fix="Copy it again")
+    for number, text in symbols.items():
         try:
-            found[index] = base64.b64decode(text, validate=True) if encoded else piece(text)
+            found[number] = base64.b64decode(text.strip(), validate=True)
         except (binascii.Error, ValueError):
             raise ModelError(
-                f"line {place} is not Base64, as the tokens of a Whisper are", where=path, fix="Export the model again"
+                f"the token of id {number} is not Base64, as those of a Whisper are",
+                where=path,
+                fix="Export the model again",
             ) from None
-    if not found:
-        raise ModelError("holds no tokens", where=path, fix="Copy it again")
     return Texts(pieces=found)
 
 
