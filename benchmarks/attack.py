@@ -54,7 +54,11 @@ def attacks() -> dict[str, tuple[Callable[[Path], None], Attack]]:
     found["model: configuration"] = (models.prepare_configurations, models.configuration_attack)
     found["model: ort"] = (models.prepare, models.ort_attack)
     for runtime in ("hf", "ct2"):
-        found[f"directory: {runtime}"] = (checkpoints.prepare(runtime), checkpoints.attack_of(runtime))
+        found[f"directory: {runtime}"] = (
+            checkpoints.prepare(runtime),
+            checkpoints.attack_of(checkpoints.use_of(runtime)),
+        )
+    found["directory: export"] = (checkpoints.prepare("hf"), checkpoints.attack_of(checkpoints.export))
     for kind in journals.USES:
         found[f"journal: {kind}"] = (journals.prepare, journals.attack_of(kind))
     return found

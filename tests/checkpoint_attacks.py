@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from tests.model_attacks import STRANGE, bytes_changed, said
 from wattscribe.recognizers import open_recognizer
 from wattscribe.recognizers.naming import parse_model
+from wattscribe.seq2seq.export import export_whisper
 
 AUDIO = (np.random.default_rng(0).standard_normal(16_000) * 0.1).astype(np.float32)
 
@@ -50,9 +52,14 @@ def use_of(runtime: str) -> Callable[[Path], object]:
     return use
 
 
-def attack_of(runtime: str) -> Callable[[Path, random.Random], str | None]:
+def export(folder: Path) -> object:
+    """As ONNX, without torch."""
+    with tempfile.TemporaryDirectory() as out:
+        return export_whisper(str(folder), Path(out) / "out", precisions=("fp32",))
+
+
+def attack_of(use: Callable[[Path], object]) -> Callable[[Path, random.Random], str | None]:
     """Write `unsound` beside `sound` with one file changed, and use it; what was said of it, None where it is taken."""
-    use = use_of(runtime)
 
     def attack(folder: Path, choices: random.Random) -> str | None:
         sound, unsound = folder / "sound", folder / "unsound"

@@ -147,6 +147,19 @@ def changed(folder: Path, target: Path, name: str, **values) -> str:
     return str(target)
 
 
+def test_an_export_that_fails_leaves_what_was_there(english: Path, tmp_path: Path) -> None:
+    """The decoder's weights are found wanting when the encoder is written already."""
+    out = tmp_path / "out"
+    export_whisper(str(english), out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    model = changed(english, tmp_path / "bad", "config.json", max_target_positions=7)
+    for target in (out, tmp_path / "new"):
+        with pytest.raises(ModelError, match=r"bad: its weights decoder\..* are of shape"):
+            export_whisper(model, target)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_what_cannot_be_exported_says_why(english: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(ModelError, match="is a wav2vec2, not Whisper"):

@@ -6,7 +6,6 @@ them; a hub name is fetched with the hub's own client.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.errors import InputError, MissingExtraError, ModelError
+from wattscribe.models.vocabulary import MOST_IDS
 from wattscribe.seq2seq.safetensors import Weights
 from wattscribe.seq2seq.special import Special
 from wattscribe.seq2seq.vocabulary import bytes_of
+from wattscribe.text_files import parse_json, read_bytes
 
 _FILES = ("*.json", "*.safetensors")
 """Of a hub repository: neither pickled weights nor code."""
+_AGAIN = "Copy or download the model again"
 _KINDS = "openai/whisper-* and distil-whisper/* have the shape that is exported"
 
 
@@ -92,11 +94,11 @@ def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
     if not path.is_file() and not needed:
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(read_bytes(path))
     except (OSError, ValueError) as error:
-        raise ModelError(f"cannot be read ({error})", where=path, fix="Copy or download the model again") from None
+        raise ModelError(f"cannot be read ({error})", where=path, fix=_AGAIN) from None
     if not isinstance(found, dict):
-        raise ModelError("holds no table", where=path, fix="Copy or download the model again")
+        raise ModelError("holds no table", where=path, fix=_AGAIN)
     return found
 
 
@@ -130,20 +132,31 @@ def _sizes(config: Mapping[str, Any], directory: Path) -> Sizes:
 
 def read_vocabulary(directory: Path) -> tuple[dict[str, int], dict[str, int]]:
     """Tokens of the text in their byte alphabet, and the added ones, each with its number."""
-    if (directory / "tokenizer.json").is_file():
-        whole = read_json(directory / "tokenizer.json")
-        model = whole.get("model")
+    path = directory / "tokenizer.json"
+    if path.is_file():
+        whole = read_json(path)
+        model, listed = whole.get("model"), whole.get("added_tokens") or []
         pieces = model.get("vocab") if isinstance(model, dict) else None
-        added = {str(each["content"]): int(each["id"]) for each in whole.get("added_tokens") or ()}
-        if not isinstance(pieces, dict):
-            raise ModelError("holds no vocabulary", where=directory / "tokenizer.json", fix="Copy the model again")
-        return {text: int(number) for text, number in pieces.items() if text not in added}, added
-    if not (directory / "vocab.json").is_file():
+        if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+            raise ModelError("its added_tokens are no list of tables", where=path, fix=_AGAIN)
+        added = _numbers({str(each.get("content")): each.get("id") for each in listed}, path)
+    elif (directory / "vocab.json").is_file():
+        path = directory / "vocab.json"
+        pieces, extra = read_json(path), directory / "added_tokens.json"
+        added = _numbers(read_json(extra, needed=False), extra)
+    else:
         raise ModelError("holds no tokenizer.json", where=directory, fix="Copy it from the model's directory")
-    pieces, added = read_json(directory / "vocab.json"), read_json(directory / "added_tokens.json", needed=False)
-    return {text: int(number) for text, number in pieces.items() if text not in added}, {
-        text: int(number) for text, number in added.items()
-    }
+    return {text: number for text, number in _numbers(pieces, path).items() if text not in added}, added
+
+
+def _numbers(table: object, path: Path) -> dict[str, int]:
+    """A table of tokens with their numbers. Raises ModelError for anything else."""
+    if not isinstance(table, dict):
+        raise ModelError("holds no vocabulary", where=path, fix=_AGAIN)
+    for text, number in table.items():
+        if type(number) is not int or not 0 <= number < MOST_IDS:
+            raise ModelError(f"its token {text[:40]!r} has the number {number!r}", where=path, fix=_AGAIN)
+    return table
 
 
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
@@ -159,8 +172,18 @@ def read_special(directory: Path, config: Mapping[str, Any], added: Mapping[str,
             raise ModelError(f"its tokenizer has no {names[0]}", where=directory, fix=_KINDS)
         return found
 
-    languages = stated.get("lang_to_id") or {}
-    multilingual = bool(stated.get("is_multilingual", int(stated.get("vocab_size", 0)) >= _MULTILINGUAL))
+    def listed(key: str) -> tuple[int, ...]:
+        values = stated.get(key) or []
+        if not isinstance(values, list) or not all(type(each) is int for each in values):
+            raise ModelError(f"its {key} are no list of tokens: {values!r:.60}", where=directory, fix=_AGAIN)
+        return tuple(values)
+
+    most = stated.get("max_new_tokens") or stated.get("max_length")  # to which Transformers adds the prompt's
+    if most is not None and (type(most) is not int or most < 1):
+        raise ModelError(f"its max_new_tokens is {most!r:.60}", where=directory, fix=_AGAIN)
+    languages = _numbers(stated.get("lang_to_id") or {}, directory / "generation_config.json")
+    size = stated.get("vocab_size", 0)
+    multilingual = bool(stated.get("is_multilingual", type(size) is int and size >= _MULTILINGUAL))
     if multilingual and not languages:
         languages = {name: number_ for name, number_ in added.items() if _LANGUAGE.fullmatch(name)}
     return Special(
@@ -175,9 +198,9 @@ def read_special(directory: Path, config: Mapping[str, Any], added: Mapping[str,
         languages={name.strip("<|>"): each for name, each in sorted(languages.items(), key=lambda item: item[1])}
         if multilingual
         else {},
-        suppressed=tuple(stated.get("suppress_tokens") or ()),
-        suppressed_first=tuple(stated.get("begin_suppress_tokens") or ()),
-        most=stated.get("max_new_tokens") or stated.get("max_length"),  # to which Transformers adds the prompt's
+        suppressed=listed("suppress_tokens"),
+        suppressed_first=listed("begin_suppress_tokens"),
+        most=most,
     )
 
 

@@ -7,10 +7,12 @@ tensor is in memory at a time. Metadata keys are those that sherpa-onnx reads (o
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.checkpoint import Checkpoint, open_checkpoint
 from wattscribe.seq2seq.decoder_graph import decoder
 from wattscribe.seq2seq.encoder_graph import encoder
@@ -31,16 +33,24 @@ def export_whisper(
     import_onnx()
     directory = Path(out)
     checkpoint = open_checkpoint(model, revision=revision)
+    there = directory.is_dir()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        written = [path for precision in chosen for path in _write(checkpoint, directory, precision)]
-        tokens = directory / "tokens.txt"
-        write_tokens(tokens, checkpoint.tokens)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as draft:
+            written = [path for precision in chosen for path in _write(checkpoint, Path(draft), precision)]
+            written.append(Path(draft) / "tokens.txt")
+            write_tokens(written[-1], checkpoint.tokens)
+            # All of them or none: halves of two models would run together in silence.
+            return [path.replace(directory / path.name) for path in written]
+    except ModelError as error:
+        if not there:
+            with suppress(OSError):
+                directory.rmdir()
+        raise ModelError(error.what, where=error.where or checkpoint.weights.directory, fix=error.fix) from error
     except OSError as error:
         raise InputError(
             f"the export cannot be written ({error.strerror or error})", where=directory, fix="Name another folder"
         ) from error
-    return [*written, tokens]
 
 
 def _write(checkpoint: Checkpoint, directory: Path, precision: Precision) -> list[Path]:

@@ -6,7 +6,6 @@ shape, offsets), then the bytes. Large checkpoints are several files with model.
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError
+from wattscribe.text_files import parse_json, read_bytes
 
 INDEX = "model.safetensors.index.json"
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -72,7 +72,7 @@ def _files(directory: Path) -> list[Path]:
     index = directory / INDEX
     if index.is_file():
         try:
-            named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            named = parse_json(read_bytes(index))["weight_map"].values()
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelError(f"is no index of weights ({error})", where=index, fix=_AGAIN) from None
         found = [directory / Path(str(name)).name for name in sorted(set(named))]
@@ -101,7 +101,7 @@ def _places(data: memoryview) -> Mapping[str, _Place]:
     length = int.from_bytes(data[:8], "little")
     if not 2 <= length <= min(_MOST_HEADER_BYTES, len(data) - 8):
         raise ValueError("no header")
-    header: dict[str, Any] = json.loads(bytes(data[8 : 8 + length]))
+    header: dict[str, Any] = parse_json(bytes(data[8 : 8 + length]))
     body, found = data[8 + length :], {}
     for name, about in header.items():
         if name == "__metadata__" or about["dtype"] not in _DTYPES:
