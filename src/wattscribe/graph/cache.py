@@ -21,7 +21,7 @@ from pathlib import Path
 
 from wattscribe.graph.read import read_model
 
-_VERSION = b"7"
+_VERSION = b"8"
 """To be raised when a rewriting rule changes."""
 _KEPT, _KEPT_BYTES = 24, 1 << 30
 """Files, and more of them as long as they are smaller together; those that were not used for the longest time go first."""

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from wattscribe.graph.editor import Editor, node
-from wattscribe.graph.index import Values
+from wattscribe.graph.index import Values, index_of
 from wattscribe.graph.masks import never
 from wattscribe.graph.model import OPSET, Attribute, Model, Node
 
@@ -25,7 +25,7 @@ _BY_HEADS = (0, 2, 1, 3)
 def simplified(
     model: Model, rules: tuple[str, ...] | None = None, *, alone: bool = False
 ) -> tuple[bytes, dict[str, int]]:
-    """The rewritten model's bytes and how often each rule was applied; `alone`: it is quantised, for one stream."""
+    """The rewritten model's bytes and how often each rule was applied; `alone`: every product is quantised, for one stream."""
     editor = Editor(model)
     applied: dict[str, int] = {}
     if model.opset >= OPSET:
@@ -33,6 +33,14 @@ def simplified(
             if rules is None or name in rules:
                 applied[name] = sum(rule(editor, each) for each in editor.current())
     return editor.to_bytes(), applied
+
+
+def quantised(model: Model) -> bool:
+    """Whether every product with weights is: `heads` then leaves each of them as it is, bias and all."""
+    index = index_of(model.graph)
+    return not any(
+        index.constant(each.inputs[1]) is not None for each in model.graph.nodes if each.op_type in ("MatMul", "Gemm")
+    )
 
 
 def absolute(editor: Editor, found: Node) -> bool:

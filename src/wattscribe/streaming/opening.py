@@ -20,7 +20,7 @@ from wattscribe.graph.proving import dies, note
 from wattscribe.graph.read import ORT_MARK, parse_model, read_model
 from wattscribe.graph.row_scales import by_row
 from wattscribe.graph.session import open_session
-from wattscribe.graph.simplify import simplified
+from wattscribe.graph.simplify import quantised, simplified
 from wattscribe.graph.states import parts
 from wattscribe.graph.trim import trimmed
 from wattscribe.streaming.encoder import Encoder
@@ -124,7 +124,8 @@ def kept(path: Path, target: Path | None, threads: int) -> Any:
 def _rewritten(model: Model, data: bytes | None, alone: bool, apart: bool) -> bytes:
     """The changed graph; `data` where the model's file does not hold all of it."""
     one = _for_one(model, data) if alone else None
-    changed, _ = simplified(model if one is None else parse_model(one, model.path), alone=alone and not apart)
+    heads_in_place = alone and (not apart or quantised(model))
+    changed, _ = simplified(model if one is None else parse_model(one, model.path), alone=heads_in_place)
     return shortened(parse_model(changed, model.path)) or changed
 
 
