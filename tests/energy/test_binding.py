@@ -124,7 +124,7 @@ def test_a_fixed_input_without_a_hop_says_what_is_assumed(tmp_path: Path) -> Non
     )
     assumed = of_directory(path)
     assert assumed.segment_s == pytest.approx(0.76)
-    assert "takes 76 feature frames: calls without overlap are assumed" in assumed.notes[0]
+    assert "the model takes 76 feature frames: calls without overlap are assumed" in assumed.notes[0]
     assert of_directory(path, calls_per_s=12.5).segment_s == 0.08
 
 
