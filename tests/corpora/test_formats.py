@@ -113,6 +113,14 @@ def test_what_is_wrong_in_a_kaldi_folder_costs_its_utterance(
     assert bad[0].where == f"{kaldi}/text:1"
 
 
+@pytest.mark.parametrize("file", ["text", "segments", "wav.scp", "utt2spk"])
+@pytest.mark.parametrize("blank", ["\u00a0", "\u3000 ", "\x1c", "\x85"])
+def test_a_line_of_any_white_space_is_blank(kaldi: Path, file: str, blank: str) -> None:
+    before = split(open_corpus(str(kaldi)))
+    (kaldi / file).write_text((kaldi / file).read_text() + blank + "\n")
+    assert split(open_corpus(str(kaldi))) == before
+
+
 def test_a_kaldi_folder_without_text_is_told(kaldi: Path) -> None:
     (kaldi / "text").unlink()
     with pytest.raises(InputError, match="without the file 'text'"):

@@ -167,12 +167,13 @@ def text_lines(path: Path) -> Iterator[tuple[Place, str | BadEntryError]]:
     Raises InputError for a file that cannot be read.
     """
     for number, line in enumerate(read_bytes(path).removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
-        if not line.strip():
-            continue
         try:
-            yield Place(path, number), line.decode("utf-8")
+            text = line.decode("utf-8")
         except UnicodeDecodeError:
             yield Place(path, number), BadEntryError("not UTF-8")
+            continue
+        if text.strip():
+            yield Place(path, number), text
 
 
 def read_bytes(path: Path) -> bytes:
