@@ -6,13 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from wattscribe.as_found import as_found
 from wattscribe.energy import arch, devices, profile, rates
-from wattscribe.energy.accuracy import AccuracyLaw
-from wattscribe.energy.breakdown import Activations
-from wattscribe.energy.placement import Unit
+from wattscribe.energy.options import Decoding, Options
 from wattscribe.energy.profile import Profile
-from wattscribe.energy.rates import Decoding, Rates
+from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
@@ -28,55 +25,54 @@ SAY_EVERY = 10
 """Utterances decoded between two lines to whoever listens."""
 
 
-@as_found()
-def profile_model(
-    model: str,
-    *,
-    device: str | Path = "phone",
-    data: str | None = None,
-    limit: int | None = None,
-    precision: str | None = None,
-    local_memory_bytes: int | None = None,
-    chunk_ms: float | None = None,
-    calls_per_s: float | None = None,
-    inputs: Mapping[str, float] | None = None,
-    dims: Mapping[str, int] | None = None,
-    decoding: Decoding = "batched",
-    beam: int = 1,
-    frames_per_s: float | None = None,
-    tokens_per_s: float = rates.DEFAULT_TOKENS_PER_S,
-    words_per_s: float | None = None,
-    vocab: int | None = None,
-    placement: Unit = "component",
-    activations: Activations = "fused",
-    laws: Mapping[str, AccuracyLaw] | None = None,
-    battery_wh: float | None = None,
-    seed: int = 0,
-    say: Callable[[str], None] | None = None,
-) -> Profile:
+def profile_model(model: str, options: Options, *, say: Callable[[str], None] | None = None) -> Profile:
     """Profile an exported model, `hf:NAME` or `arch:NAME` on a device.
 
     With `data` the rates are counted in a real decode of it, else stated. Raises InputError and ModelError.
     """
-    chosen = devices.load(device)
-    if local_memory_bytes is not None:
-        chosen = chosen.with_local_memory(local_memory_bytes)
+    device = devices.load(options.device)
+    if options.local_memory_bytes is not None:
+        device = device.with_local_memory(options.local_memory_bytes)
     workload = workload_of(
-        model, precision=precision, vocab=vocab, chunk_ms=chunk_ms, calls_per_s=calls_per_s, inputs=inputs, dims=dims
+        model,
+        precision=options.precision,
+        vocab=options.vocab,
+        chunk_ms=options.chunk_ms,
+        calls_per_s=options.calls_per_s,
+        inputs=options.inputs,
+        dims=options.dims,
     )
-    if data is not None:
-        at = decode(model, data, workload, precision=precision, decoding=decoding, beam=beam, limit=limit, say=say)
-    else:
-        at = rates.stated(
-            workload,
-            tokens_per_s=tokens_per_s,
-            frames_per_s=frames_per_s,
-            beam=beam,
-            decoding=decoding,
-            words_per_s=words_per_s,
-        )
     return profile.build(
-        workload, at, chosen, unit=placement, activations=activations, laws=laws, battery_wh=battery_wh, seed=seed
+        workload,
+        _rates(model, workload, options, say),
+        device,
+        unit=options.placement,
+        activations=options.activations,
+        laws=options.laws,
+        battery_wh=options.battery_wh,
+        seed=options.seed,
+    )
+
+
+def _rates(model: str, workload: Workload, options: Options, say: Callable[[str], None] | None) -> Rates:
+    if options.data is None:
+        return rates.stated(
+            workload,
+            tokens_per_s=options.tokens_per_s,
+            frames_per_s=options.frames_per_s,
+            beam=options.beam,
+            decoding=options.decoding,
+            words_per_s=options.words_per_s,
+        )
+    return decode(
+        model,
+        options.data,
+        workload,
+        precision=options.precision,
+        decoding=options.decoding,
+        beam=options.beam,
+        limit=options.limit,
+        say=say,
     )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, made_up_run, store_run
 from wattscribe.cli import VERBS, main
-from wattscribe.testing.runs import CLEAN, MODELS, made_up_run, store_run
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from tests.pages.browser import MISSING, Browser
 from wattscribe import api
 from wattscribe.cli import main
 from wattscribe.cli.profile import size_bytes
-from wattscribe.energy import devices, modelled_reading, modelled_utterance_j
+from wattscribe.energy import devices
+from wattscribe.energy.modelled import modelled_reading, modelled_utterance_j
 from wattscribe.energy.placement import place
 from wattscribe.energy.profile import build
 from wattscribe.energy.rates import counted

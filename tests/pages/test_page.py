@@ -13,6 +13,7 @@ import pytest
 from markupsafe import Markup
 
 from tests.pages.browser import MISSING, Browser
+from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 from wattscribe.cli import main
 from wattscribe.pages import to_markdown, write_html
 from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, embedded, harmless, render
@@ -23,7 +24,6 @@ from wattscribe.records import Counts, Rejected, RunFacts, StreamingLatency
 from wattscribe.results.findings import hearings
 from wattscribe.results.table import view
 from wattscribe.scoring import count_errors
-from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 
 ATTACKS = (
     "</script><script>window.pwned=1</script>",

@@ -50,7 +50,9 @@ def product(path: Path, weight: np.ndarray) -> Path:
         (np.full((4, 3), 200, np.uint8), False),
     ],
 )
-def test_only_signed_weights_beyond_seven_bits(tmp_path: Path, monkeypatch, weight: np.ndarray, told: bool) -> None:
+def test_only_signed_weights_beyond_seven_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: np.ndarray, told: bool
+) -> None:
     monkeypatch.setattr(clipping, "clips_here", lambda: True)
     note = clipping.clipping_note([product(tmp_path / "m.onnx", weight)])
     assert (note is not None) is told
@@ -59,7 +61,7 @@ def test_only_signed_weights_beyond_seven_bits(tmp_path: Path, monkeypatch, weig
         assert "clip sums" in note
 
 
-def test_the_audit_carries_the_note_and_stays_good(tmp_path: Path, monkeypatch) -> None:
+def test_the_audit_carries_the_note_and_stays_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = models.build(tmp_path, quantised=True)
     for clips in (True, False):
         monkeypatch.setattr(clipping, "clips_here", lambda clips=clips: clips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -75,7 +76,7 @@ def write_tokens(folder: Path, count: int) -> None:
     (folder / "tokens.txt").write_text("".join(f"{s} {i}\n" for i, s in enumerate(symbols)), encoding="utf-8")
 
 
-def model(nodes, inputs, outputs, weights, metadata) -> onnx.ModelProto:
+def model(nodes: Any, inputs: Any, outputs: Any, weights: Any, metadata: Any) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes, "toy", inputs, outputs, [numpy_helper.from_array(v, k) for k, v in weights.items()]
     )
@@ -85,7 +86,7 @@ def model(nodes, inputs, outputs, weights, metadata) -> onnx.ModelProto:
     return made
 
 
-def value(name: str, shape, kind: int = T.FLOAT) -> onnx.ValueInfoProto:
+def value(name: str, shape: Any, kind: int = T.FLOAT) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -170,7 +171,7 @@ def alike(one: Transcript, other: Transcript) -> bool:
     )
 
 
-def _total(transcripts) -> Counts:
+def _total(transcripts: Any) -> Counts:
     total = Counts()
     for each in transcripts:
         total += each.counts

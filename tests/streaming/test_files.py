@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -136,7 +137,7 @@ def test_mismatched_joiner_width(directory: Path) -> None:
     one_line(caught.value, "joiner.onnx", "takes 13 values, but encoder.onnx gives 12")
 
 
-def edit(path: Path, change) -> None:
+def edit(path: Path, change: Any) -> None:
     model = onnx.load(path)
     change(model)
     onnx.save(model, path)
@@ -244,7 +245,7 @@ def test_an_input_that_nothing_makes_is_named(directory: Path) -> None:
     (lambda path: path.mkdir(), "is not a file"),
     (lambda path: path.symlink_to("gone"), "is a link to nothing"),
 ])  # fmt: skip
-def test_what_only_looks_like_a_model_file(directory: Path, name: str, make, fault: str) -> None:
+def test_what_only_looks_like_a_model_file(directory: Path, name: str, make: Any, fault: str) -> None:
     (directory / name).unlink()
     make(directory / name)
     with pytest.raises(ModelError) as caught:
@@ -323,7 +324,9 @@ def test_options_out_of_range(directory: Path, options: dict) -> None:
     one_line(caught.value, *(str(value) for value in options.values() if value == value))
 
 
-def test_the_shipped_model_is_found_by_its_name_unless_a_directory_here_has_it(tmp_path, monkeypatch):
+def test_the_shipped_model_is_found_by_its_name_unless_a_directory_here_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_files("reference", "int8").directory == REFERENCE
     (tmp_path / "reference").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -35,7 +36,7 @@ def sounds(count: int, seconds: float = 3.0) -> list[np.ndarray]:
     return found
 
 
-def reference(folder: Path, **options: object):
+def reference(folder: Path, **options: object) -> Any:
     sherpa_onnx = pytest.importorskip("sherpa_onnx")
     parts = {name: str(next(folder.glob(f"{name}*.onnx"))) for name in ("encoder", "decoder", "joiner")}
     return sherpa_onnx.OnlineRecognizer.from_transducer(
@@ -43,7 +44,7 @@ def reference(folder: Path, **options: object):
     )
 
 
-def check_alike(ours: Transducer, theirs, audio: list[np.ndarray]) -> int:
+def check_alike(ours: Transducer, theirs: Any, audio: list[np.ndarray]) -> int:
     """The same words at the same times; returns how many tokens."""
     tokens = 0
     for each in audio:

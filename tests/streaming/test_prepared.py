@@ -52,7 +52,9 @@ def test_a_damaged_or_foreign_prepared_graph_is_made_again(
     assert len(list(folder.glob("*.ort"))) == 6, "another model, other graphs"
 
 
-def test_a_changed_byte_of_a_prepared_graph_is_seen(directory: Path, monkeypatch, tmp_path: Path) -> None:
+def test_a_changed_byte_of_a_prepared_graph_is_seen(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     folder, first = opened_twice(directory, monkeypatch, tmp_path)
     whole = {path: path.read_bytes() for path in folder.glob("*.ort")}
     for path, data in whole.items():

@@ -6,6 +6,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -187,7 +188,7 @@ def test_threads_that_encode_ahead_do_not_hear_each_other(tmp_path: Path, monkey
     assert transducer.lookahead.refused is None
     run, both = ahead.Ahead.run, threading.Barrier(2, timeout=20)
 
-    def after_both_have_filled(*arguments):
+    def after_both_have_filled(*arguments: Any) -> Any:
         both.wait()
         return run(*arguments)
 
