@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wattscribe.streaming.features import Samples
 
 SAY_EVERY = 10
-"""Utterances decoded between two lines to whoever listens."""
+"""Utterances decoded between two lines of progress."""
 
 
 def profile_model(model: str, options: Options, *, say: Callable[[str], None] | None = None) -> Profile:
@@ -146,39 +146,39 @@ def decode(
     limit: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Rates:
-    """Decode `data` as a device hears it, segment by segment, and count: the rates of what really ran.
+    """Decode `data` as a device receives it, segment by segment, and count: the rates of what really ran.
 
     Exported transducers and Transformers encoder–decoders can be counted. Raises InputError for other models, and where no
-    utterance can be heard.
+    utterance can be decoded.
     """
     from wattscribe.corpora import open_corpus
 
-    hear = _ear(model, workload, precision, decoding, beam)
+    transcribe = _transcriber(model, workload, precision, decoding, beam)
     corpus = open_corpus(data)
-    counts, audio_s, words, heard = Counts(), 0.0, 0, 0
+    counts, audio_s, words, utterances = Counts(), 0.0, 0, 0
     for entry in corpus:
-        if limit is not None and heard >= limit:
+        if limit is not None and utterances >= limit:
             break
         if isinstance(entry, Rejected):
             continue
         audio = corpus.audio(entry)
-        transcript = hear(audio)
+        transcript = transcribe(audio)
         counts += transcript.counts or Counts()
         audio_s += len(audio) / SAMPLE_RATE_HZ
         words += len(transcript.text.split())
-        heard += 1
-        if say is not None and heard % SAY_EVERY == 0:
-            say(f"{heard} utterances decoded, {audio_s:.0f} s")
-    if not heard:
-        raise InputError("no utterance could be heard", where=data, fix="Look at `wattscribe bench` for the reasons")
+        utterances += 1
+        if say is not None and utterances % SAY_EVERY == 0:
+            say(f"{utterances} utterances decoded, {audio_s:.0f} s")
+    if not utterances:
+        raise InputError("no utterance could be decoded", where=data, fix="Look at `wattscribe bench` for the reasons")
     found = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
-    return rates.with_beam(found, beam, f"counted: {heard} utterances, {audio_s:.1f} s of {data}")
+    return rates.with_beam(found, beam, f"counted: {utterances} utterances, {audio_s:.1f} s of {data}")
 
 
-def _ear(
+def _transcriber(
     model: str, workload: Workload, precision: str | None, decoding: Decoding, beam: int
 ) -> Callable[[Samples], Transcript]:
-    """What hears one utterance and counts."""
+    """What transcribes one utterance and counts its invocations."""
     if workload.kind == "transducer" and not model.startswith(arch.PREFIX):
         from wattscribe.streaming import open_transducer
 
@@ -189,7 +189,7 @@ def _ear(
             beam=beam,
             frame_by_frame=decoding == "frame-by-frame",
         )
-        return lambda audio: _heard_live(transducer, audio)
+        return lambda audio: _transcribed_live(transducer, audio)
     if workload.kind == "encoder-decoder" and not _is_transformers(model):
         from wattscribe.recognizers import open_recognizer, parse_model
 
@@ -218,7 +218,7 @@ def _is_transformers(model: str) -> bool:
     return model.startswith("hf:") or (Path(model) / "model.safetensors").is_file()
 
 
-def _heard_live(transducer: Transducer, audio: Samples) -> Transcript:
+def _transcribed_live(transducer: Transducer, audio: Samples) -> Transcript:
     """Fed a segment at a time: of a file that is all there, several segments would be decoded together."""
     stream = transducer.stream()
     step = round(transducer.encoder.layout.shift_frames * SAMPLE_RATE_HZ / FRAMES_PER_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_traps(name: str) -> None:
 onnx = pytest.importorskip("onnx", reason="the models of these tests are written with onnx")
 
 
-def _model(path: Path, nodes: list[Any], weights: dict[str, np.ndarray]) -> Path:
+def _model(path: Path, nodes: list[Any], weights: Mapping[str, Any]) -> Path:
     from onnx import TensorProto, helper, numpy_helper
 
     graph = helper.make_graph(

@@ -6,14 +6,16 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from wattscribe.errors import InputError, ModelError, RecognizerError
 from wattscribe.recognizers import open_recognizer, parse_model
-from wattscribe.recognizers.hf import MOONSHINE_TOKENS_PER_S, cut_at_silence
+from wattscribe.recognizers.hf import HfRecognizer
+from wattscribe.seq2seq.recognize import MOONSHINE_TOKENS_PER_S
+from wattscribe.seq2seq.windows import cut_at_silence
 from wattscribe.testing.contracts import babble
 from wattscribe.units import SAMPLE_RATE_HZ as RATE
 
@@ -47,7 +49,8 @@ def generated_text(model: Any, features: Any, tokenizer: Any, clip: np.ndarray) 
     """Parakeet's documented interface. The pipeline differs: it also reads the frame of padding that the model's own
     `generate` masks."""
     inputs = features(clip, sampling_rate=RATE, return_tensors="pt").to(model.dtype)
-    return tokenizer.decode(model.generate(**inputs)[0].tolist())
+    text: str = tokenizer.decode(model.generate(**inputs)[0].tolist())
+    return text
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -276,7 +279,7 @@ def test_a_config_names_no_code_to_fetch(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "attn_implementation": "kernels-community/flash-attn3"}))
     recognizer = open_recognizer(parse_model(str(folder)))
-    assert recognizer.network.config._attn_implementation in ("sdpa", "eager")
+    assert cast(HfRecognizer, recognizer).network.config._attn_implementation in ("sdpa", "eager")
 
 
 def test_a_head_that_is_missing_is_refused_and_not_made_up(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,9 @@ def test_a_directory_of_the_shipped_models_name_comes_first(tmp_path: Path, monk
         ("ct2:tiny?beam", {}, ["'beam'", "?name=value"]),
     ],
 )
-def test_mistakes_are_one_line_that_lists_what_is_possible(text: str, keywords: dict, parts: list[str]) -> None:
+def test_mistakes_are_one_line_that_lists_what_is_possible(
+    text: str, keywords: dict[str, Any], parts: list[str]
+) -> None:
     with pytest.raises(InputError) as caught:
         parse_model(text, **keywords)
     assert "\n" not in str(caught.value)

@@ -25,12 +25,12 @@ def own_text(model: Any, audio: np.ndarray, *, online: bool, tail_s: float = 0.8
     stream.accept_waveform(RATE, audio)
     if not online:
         model.decode_stream(stream)
-        return stream.result.text.strip()
+        return str(stream.result.text.strip())
     stream.accept_waveform(RATE, np.zeros(round(tail_s * RATE), np.float32))
     stream.input_finished()
     while model.is_ready(stream):
         model.decode_stream(stream)
-    return model.get_result(stream)
+    return str(model.get_result(stream))
 
 
 def _transducer(folder: Path) -> dict[str, str]:

@@ -71,7 +71,8 @@ def _model(nodes: Any, inputs: Any, outputs: Any, weights: Any) -> onnx.ModelPro
 
 
 def _random(rng: np.random.Generator, *shape: int, gain: float = 1.0) -> np.ndarray:
-    return (rng.standard_normal(shape) * gain / np.sqrt(shape[0])).astype(np.float32)
+    found: np.ndarray = (rng.standard_normal(shape) * gain / np.sqrt(shape[0])).astype(np.float32)
+    return found
 
 
 def encoder(rng: np.random.Generator, layers: int, mels: int, width: int, cache: int, prompt: bool) -> onnx.ModelProto:

@@ -190,7 +190,7 @@ def test_a_state_that_no_output_feeds(directory: Path) -> None:
         ("float32", ("N", 8), "comes back as"),
     ],
 )
-def test_a_state_that_comes_back_in_another_shape(dtype: str, shape: tuple, fault: str) -> None:
+def test_a_state_that_comes_back_in_another_shape(dtype: str, shape: tuple[int, ...], fault: str) -> None:
     state, back = Port(name="h", dtype="float32", shape=(1, "N", 8)), Port(name="new_h", dtype=dtype, shape=shape)
     with pytest.raises(ModelError) as caught:
         match_states([state], [back], batch="N", metadata={}, path=Path("encoder.onnx"))
@@ -299,12 +299,13 @@ def test_audio_that_is_not_what_the_runtime_takes(directory: Path) -> None:
     stream = transducer.stream()
     spoiled = np.zeros(100, np.float32)
     spoiled[7] = np.nan
-    for samples, rate, fault in [
+    cases: list[tuple[Any, int, str]] = [
         (spoiled, 16000, "sample 7 is nan"),
         (np.zeros(100, np.int16), 16000, "samples are int16"),
         (np.zeros((2, 100), np.float32), 16000, "shape (2, 100)"),
         (np.zeros(100, np.float32), 8000, "samples at 8000 Hz"),
-    ]:
+    ]
+    for samples, rate, fault in cases:
         with pytest.raises(InputError) as caught:
             stream.accept(samples, rate)
         one_line(caught.value, fault)
@@ -318,7 +319,7 @@ def test_audio_that_is_not_what_the_runtime_takes(directory: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{"decoding": "best"}, {"beam": 0}, {"blank_penalty": -1.0}, {"tail_s": float("nan")}, {"tail_s": -1.0}]
 )
-def test_options_out_of_range(directory: Path, options: dict) -> None:
+def test_options_out_of_range(directory: Path, options: dict[str, Any]) -> None:
     with pytest.raises(InputError) as caught:
         open_transducer(directory, **options)
     one_line(caught.value, *(str(value) for value in options.values() if value == value))

@@ -16,7 +16,7 @@ from wattscribe.recognizers.detect import runtime_of
 from wattscribe.streaming import Endpointing, Transducer, open_transducer
 from wattscribe.streaming.endpoint import EndpointRule
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "one layer": {},
     "128 mels, two layers": {"seed": 1, "layers": 2, "mels": 128, "shift": 64, "width": 32, "cache": 20},
     "80 ms": {"seed": 2, "shift": 8, "normalize": "per_feature"},

@@ -85,7 +85,7 @@ def bench(
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
 
     Exit status 0: every trial is done. 1: a trial failed, the table says why. 2: the input is at fault. 130: interrupted;
-    what is finished is kept, go on with --resume.
+    what is finished is kept; continue with --resume.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def bench(
     out
         The run's directory.
     resume
-        Go on with the run in --out; without an experiment, with the one that it began with.
+        Resume the run in --out; without an experiment, the one that it began with.
     retry_failed
         With --resume: also measure trials again that failed; their earlier verdicts are kept and never count.
     overwrite
@@ -156,7 +156,7 @@ def _writing(out: Path) -> Iterator[None]:
         raise WattscribeError(
             f"the run cannot be written: {error.strerror or error}",
             where=error.filename or out,
-            fix="Fix that; what is finished is kept, go on with --resume",
+            fix="Fix that; what is finished is kept; continue with --resume",
         ) from error
 
 

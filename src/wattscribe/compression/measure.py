@@ -176,7 +176,7 @@ def decode(folder: Path, speech: SpeechSet, decoding: Decoding, *, check: Callab
 def listen(transducer: Transducer, audio: Audio) -> Transcript:
     """One utterance as a stream. Files may be decoded several segments at a time; a device that listens cannot."""
     stream = transducer.stream()
-    stream.hear(audio)
+    stream.buffer(audio)
     stream.finish()
     stream.release()
     return whole(stream)

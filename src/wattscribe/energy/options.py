@@ -44,7 +44,7 @@ class Options:
     data: str | None = None
     """Decode this speech and count what really ran; without it the rates are stated by the options below."""
     limit: int | None = None
-    """Decode at most so many utterances of it."""
+    """Decode at most this many utterances of it."""
     frames_per_s: float | None = None
     """Encoder output frames per second of audio, where rates are stated."""
     tokens_per_s: float = DEFAULT_TOKENS_PER_S
@@ -60,7 +60,7 @@ class Options:
     activations: Activations = "fused"
     """fused: element-wise operators cost nothing of their own; unfused: every operator reads and writes memory."""
     battery_wh: float | None = None
-    """Print how long a battery of so many watt-hours lasts."""
+    """Also report how long a battery of this many watt-hours lasts."""
     laws: Mapping[str, AccuracyLaw] | None = None
     """JSON {component: [[size_bytes, wer], …]}, four or more sizes each: the order then weighs power against accuracy."""
     seed: int = 0

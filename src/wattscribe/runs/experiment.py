@@ -62,7 +62,7 @@ class ConditionEntry(_Strict):
 
 
 class Experiment(_Strict):
-    """Every recognizer hears every corpus under every condition, `repeats` times.
+    """Every recognizer transcribes every corpus under every condition, `repeats` times.
 
     Each field is a key of the file, and mostly a flag (`cli/bench.py`), and is described as the flags show it.
     """
@@ -82,7 +82,7 @@ class Experiment(_Strict):
     options: dict[str, str] = {}
     """key=value for the recognizers, for instance beam=4."""
     clean: bool = True
-    """Whether clean speech is heard as well."""
+    """Also measure clean speech, without noise or room."""
     noise: list[str] = []
     """A folder of audio files, or white or pink; needs `snr`."""
     snr: list[Decibels] = []
@@ -97,11 +97,11 @@ class Experiment(_Strict):
     seed: int = Field(default=0, ge=0, le=MAX_BYTES)
     """Of the noise, the pauses and the order of the trials."""
     limit: int | None = Field(default=None, ge=1)
-    """Only the first so many usable utterances of each corpus."""
+    """Only this many of the first usable utterances of each corpus."""
     latency: bool = False
     """Feed streaming recognizers piece by piece and measure their delays."""
     timeout_s: float = Field(default=120.0, gt=0, le=MAX_WAIT_S)
-    """Seconds after which an utterance without an answer ends its trial; over 30 s of audio, so many per 30 s."""
+    """Seconds after which an utterance without an answer ends its trial; for audio of over 30 s, per 30 s."""
     load_timeout_s: float = Field(default=600.0, gt=0, le=MAX_WAIT_S)
     """The same for preparing, loading and warming up."""
     memory_limit_bytes: int | None = Field(default=None, gt=0, le=MAX_BYTES)
