@@ -112,15 +112,18 @@ def test_streaming_shows_what_was_asked_for_and_how_to_ask() -> None:
         partials_revised=0,
     )
 
-    def streaming(**changes: object) -> Table | None:
+    def streaming(**changes: object) -> tuple[Table | None, str]:
         trials = tuple(
             replace(trial, utterances=tuple(replace(each, **changes) for each in trial.utterances))  # type: ignore[arg-type]
             for trial in facts.trials
         )
-        return streaming_table(view(replace(facts, trials=trials)))
+        changed = replace(facts, trials=trials)
+        return streaming_table(view(changed)), to_markdown(changed)
 
-    assert streaming(counts=None, latency=None) is None
-    counted, timed, both = (
+    nothing, text = streaming(counts=None, latency=None)
+    assert nothing is None
+    assert "Recognizer" not in text
+    (counted, plain), (timed, delayed), (both, full) = (
         streaming(**each) for each in ({"counts": counts}, {"latency": delays}, {"counts": counts, "latency": delays})
     )
     assert counted is not None
@@ -131,6 +134,12 @@ def test_streaming_shows_what_was_asked_for_and_how_to_ask() -> None:
     assert "Joiner /s" not in timed.header
     assert "--latency" not in timed.caption
     assert {"First partial", "Joiner /s"} <= set(both.header)
+    assert "Joiner /s" not in plain, "a table in the terminal only where delays were asked for"
+    for text, of in ((delayed, timed), (full, both)):
+        (header,) = (line for line in text.splitlines() if line.startswith("| Recognizer"))
+        assert [cell.strip() for cell in header.strip("|").split("|")] == [*of.header]
+        assert text.count("First partial") == 1
+        assert " 0.500 " in text.splitlines()[text.splitlines().index(header) + 2]
     for table in (counted, timed, both):
         assert all(cell.text != "–" for row in table.rows for cell in row)
         assert {len(row) for row in table.rows} == {len(table.header)}

@@ -223,7 +223,7 @@ def test_interrupted_from_outside(
     os.kill(runner.pid, number)
     said = runner.communicate(timeout=PATIENCE_S)[1].decode()
     assert runner.returncode == 128 + number
-    assert said.endswith("What is finished is kept; go on with --resume\n")
+    assert said.endswith("What is finished is kept; continue with --resume\n")
     assert len(said.splitlines()) == 1
     assert not psutil.wait_procs(workers, timeout=10)[1]
     assert not (out / SPOOL_DIRECTORY).exists()

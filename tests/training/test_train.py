@@ -275,7 +275,7 @@ def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
     contents: tuple[Any, ...] = (torch.zeros(3), {"model": {}}, [1, 2])
     for content in contents:
         torch.save(content, tmp_path / "state.pt")
-        with pytest.raises(InputError, match=r"state\.pt: this is no training state"):
+        with pytest.raises(InputError, match=r"state\.pt: this is not a training state"):
             checkpoint.load_state(tmp_path / "state.pt")
 
 

@@ -151,7 +151,7 @@ def size_bytes(text: str) -> int:
     found = re.fullmatch(r"(\d{1,18}(?:\.\d{0,18})?)([kmg]?i?b)?", lowered, re.ASCII)
     if found is not None and (found[2] is not None or "." not in found[1]) and (found[2] or "b") in UNITS:
         return round(float(found[1]) * UNITS[found[2] or "b"])
-    raise InputError(f"{text!r} is no size", fix="Write it as 4MB, 512KiB or a number of bytes")
+    raise InputError(f"{text!r} is not a size", fix="Write it as 4MB, 512KiB or a number of bytes")
 
 
 def read_laws(path: Path) -> dict[str, AccuracyLaw]:

@@ -106,9 +106,9 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
 
 
 def _streaming(seen: View) -> list[str]:
-    """Delays and invocations of what streamed: the page's table, below the other."""
+    """Where delays were measured, the page's table of them and of invocations."""
     table = streaming_table(seen)
-    if table is None:
+    if table is None or all(row.finalisation_p50_s is None for row in seen.rows):
         return []
     texts = [[_cell(f"{each.text} ({each.note})" if each.note else each.text) for each in row] for row in table.rows]
     return ["", _inline(table.caption), "", *_aligned([table.header, *texts])]

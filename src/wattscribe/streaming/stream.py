@@ -208,7 +208,7 @@ class Stream:
         if [each.shape for each in saved.states] != [each.shape for each in self._transducer.encoder.layout.states]:
             raise InputError(
                 "the stream was saved from another model, or with another batch size",
-                fix="Open the model as it was then",
+                fix="Open the model with its original settings",
             )
         self._transducer.decoding.check_saved(saved.decoding)
         self._source = FrameSource.restore(saved.source)

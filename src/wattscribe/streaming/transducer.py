@@ -87,7 +87,7 @@ class Decoding:
         if (then.phrases, then.phrase_score) != (self.phrases, self.phrase_score):
             raise InputError(
                 f"the stream was saved with {_favoured(then)}, but this transducer has {_favoured(self)}",
-                fix="Open the model with the phrases and the phrase_score of then",
+                fix="Open the model with its original phrases and phrase_score",
             )
 
 

@@ -93,17 +93,8 @@ def effective_update_interval_s(trace: PowerTrace) -> float:
 
 def unavailable(trace: PowerTrace, window: Window, reason: str) -> Reading:
     """A Reading that says why there is none."""
-    return Reading(
-        energy_j=None,
-        energy_ci95_j=None,
-        idle_j=None,
-        net_j=None,
-        evidence="unavailable",
-        covers=trace.covers,
-        samples=0,
-        window_s=window.duration_s,
-        update_interval_s=trace.update_interval_s,
-        reason=reason,
+    return Reading.unavailable(
+        covers=trace.covers, window_s=window.duration_s, update_interval_s=trace.update_interval_s, reason=reason
     )
 
 
