@@ -28,7 +28,7 @@ else:
         transducer.lookahead.get(10000)
     stream = transducer.stream()
     for block in file_blocks(sys.argv[3]):
-        stream.accept(block) if sys.argv[1] == 'live' else stream.hear(block)
+        stream.accept(block) if sys.argv[1] == 'live' else stream.buffer(block)
     transducer.advance([stream], ahead=2)
     stream.finish()
 after = now()

@@ -103,7 +103,7 @@ def on_digits(run: Run) -> list[str]:
     The model was never trained on strings of digits. Words are counted as spoken: the Whisper normaliser makes one number of
     a string.
     """
-    from wattscribe.training.strings import leave_one_out
+    from benchmarks.digit_strings import leave_one_out
 
     cache = run.cache / "digits"
     speakers = leave_one_out(str(run.shared / "spoken-digits"), cache, print, strings=1)

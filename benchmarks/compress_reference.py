@@ -26,7 +26,7 @@ from wattscribe.compression.run import Options, make_bench
 from wattscribe.compression.speech import SpeechSet, read_speech
 from wattscribe.compression.workbench import Workbench
 from wattscribe.energy import devices
-from wattscribe.energy.placement import Unit
+from wattscribe.energy.options import Unit
 from wattscribe.models import REFERENCE
 from wattscribe.scoring import ErrorCounts, PairedResult, count_errors
 from wattscribe.streaming import open_transducer

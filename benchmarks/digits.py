@@ -30,10 +30,10 @@ def main() -> int:
     """Print the rates as JSON."""
     import torch
 
+    from benchmarks.digit_strings import leave_one_out, spoken_digits
     from wattscribe.training.checkpoint import load_model
     from wattscribe.training.data import Source, SpeechData
     from wattscribe.training.experiment import read_experiment
-    from wattscribe.training.strings import leave_one_out, spoken_digits
     from wattscribe.training.train import fit
 
     torch.set_num_threads(1)

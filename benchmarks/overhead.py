@@ -60,8 +60,8 @@ def benched(model: str, folder: Path, out: Path) -> tuple[float, float]:
     """Wall and CPU seconds of the same as a trial, with a sensor sampled at 20 Hz all the while."""
     from wattscribe.journal import read_run
     from wattscribe.records import PowerTrace
-    from wattscribe.runs import run
     from wattscribe.runs.experiment import check
+    from wattscribe.runs.runner import run
     from wattscribe.testing import ReplayMeter
 
     trace = PowerTrace(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.energy.builders import component, workload
+from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 from wattscribe import api
 from wattscribe.errors import WattscribeError
 from wattscribe.journal import FILE_NAME, Heard, Journal, read_run
@@ -23,7 +24,6 @@ from wattscribe.results import rows
 from wattscribe.runs.experiment import Experiment, differences
 from wattscribe.runs.runner import recorded_experiment
 from wattscribe.testing.recorder import Recorder, load_of, mirrored_marks, span_of
-from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 
 
 @dataclass(frozen=True, slots=True)

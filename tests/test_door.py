@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pytest
 from cyclopts import Parameter
 
 import wattscribe
+from tests.stored_runs import made_up_run, store_run
 from wattscribe import api
 from wattscribe.cli import VERBS
 from wattscribe.errors import InputError
 from wattscribe.records import RunFacts
-from wattscribe.testing.runs import made_up_run, store_run
 
 SHOWN_ONLY = {"demo"}
 """A verb that plays others to a person: no function."""
@@ -70,28 +71,21 @@ def test_a_keyword_that_is_near_to_none_lists_them() -> None:
         wattscribe.train("c", "o", zzz=1)  # type: ignore[call-overload]
 
 
-def test_the_options_of_compress_are_written_once() -> None:
-    from wattscribe.cli.compress import app
+@pytest.mark.parametrize(
+    ("verb", "room", "others"),
+    [("compress", "compression", {"model", "out", "overwrite", "say"}), ("profile", "energy", {"model", "say"})],
+)
+def test_the_options_of_a_verb_are_written_once(verb: str, room: str, others: set[str]) -> None:
     from wattscribe.cli.flags import flag_name
-    from wattscribe.compression.options import Options
 
-    options = {each.name for each in fields(Options)}
-    given = inspect.signature(wattscribe.compress).parameters
-    assert set(given) == {*options, "model", "out", "overwrite", "say"}
+    options = {each.name for each in fields(import_module(f"wattscribe.{room}.options").Options)}
+    given = inspect.signature(getattr(wattscribe, verb)).parameters
+    assert set(given) == options | others
     assert all(each.kind is inspect.Parameter.KEYWORD_ONLY for name, each in given.items() if name in options)
+    app = import_module(f"wattscribe.cli.{verb}").app
     app.default_parameter = Parameter(name_transform=flag_name)
     flags = {name for each in app.assemble_argument_collection() for name in each.names}
     assert {f"--{flag_name(name)}" for name in options} <= flags
-
-
-def test_profile_and_its_room_have_the_same_options_and_defaults() -> None:
-    """Written out twice for the type checker; here is what keeps both equal."""
-    from wattscribe.profiling import profile_model
-
-    profile = inspect.signature(wattscribe.profile).parameters
-    assert {n: p.default for n, p in profile.items()} == {
-        n: p.default for n, p in inspect.signature(profile_model).parameters.items()
-    }
 
 
 @pytest.mark.parametrize(

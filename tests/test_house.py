@@ -1,4 +1,4 @@
-"""The limits of the house: no file over 400 lines, no function over 60, in the package and its benchmarks."""
+"""The limits of the house: no file over 400 lines, no function over 60, in the package, its benchmarks and its tests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 400, 60
 LONG_FILES: frozenset[str] = frozenset()
-LONG_FUNCTIONS: frozenset[tuple[str, str]] = frozenset()
-"""What is longer still. Nothing may be added; what has become shorter is taken out, or the test says so."""
+LONG_FUNCTIONS = frozenset(
+    {
+        ("tests/streaming/models.py", "encoder"),
+        ("tests/streaming/nemo_models.py", "encoder"),
+        ("tests/streaming/test_ahead.py", "layered"),
+    }
+)
+"""What is longer still: three toy encoders, node by node. Nothing may be
+added; what has become shorter is taken out, or the test says so."""
 
 
 def sources() -> Iterator[Path]:
-    for room in ("src", "benchmarks"):
+    for room in ("src", "benchmarks", "tests"):
         yield from sorted((ROOT / room).rglob("*.py"))
 
 

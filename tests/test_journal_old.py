@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.stored_runs import MODELS, made_up_run, store_run
 from wattscribe import journal_old, journal_rows
 from wattscribe.journal import Journal, read_run
 from wattscribe.journal_file import connect
 from wattscribe.metering import window
 from wattscribe.metering.sensors import rails
 from wattscribe.records import PowerTrace, TrialFacts, from_json, json_text, to_json
-from wattscribe.testing.runs import MODELS, made_up_run, store_run
 
 NEW = ("processors", "gpu_index", "origin", "meter")
 """Fields of a trace that version 0.1 did not write."""

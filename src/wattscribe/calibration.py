@@ -11,8 +11,8 @@ from wattscribe.energy.calibrate import Calibration, Observation, calibrate, obs
 from wattscribe.energy.workload import as_workload
 from wattscribe.errors import InputError
 from wattscribe.journal import read_run
-from wattscribe.metering.window.noise import Z95
 from wattscribe.records import Counts, RecognizerSpec, RunFacts, TrialFacts
+from wattscribe.student import Z95
 
 _CI_TO_SD = 2 * Z95
 

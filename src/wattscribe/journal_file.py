@@ -169,7 +169,7 @@ def readable_errors(run_dir: Path) -> Iterator[None]:
         raise WattscribeError(
             f"the journal cannot be read or written: {said}",
             where=run_dir,
-            fix="Check that the disk is not full and the directory is writable; a run goes on with `resume`",
+            fix="Check that the disk is not full and the directory is writable; continue the run with `resume`",
         ) from error
 
 

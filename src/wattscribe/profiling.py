@@ -6,13 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from wattscribe.as_found import as_found
 from wattscribe.energy import arch, devices, profile, rates
-from wattscribe.energy.accuracy import AccuracyLaw
-from wattscribe.energy.breakdown import Activations
-from wattscribe.energy.placement import Unit
+from wattscribe.energy.options import Decoding, Options
 from wattscribe.energy.profile import Profile
-from wattscribe.energy.rates import Decoding, Rates
+from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
@@ -25,58 +22,57 @@ if TYPE_CHECKING:
     from wattscribe.streaming.features import Samples
 
 SAY_EVERY = 10
-"""Utterances decoded between two lines to whoever listens."""
+"""Utterances decoded between two lines of progress."""
 
 
-@as_found()
-def profile_model(
-    model: str,
-    *,
-    device: str | Path = "phone",
-    data: str | None = None,
-    limit: int | None = None,
-    precision: str | None = None,
-    local_memory_bytes: int | None = None,
-    chunk_ms: float | None = None,
-    calls_per_s: float | None = None,
-    inputs: Mapping[str, float] | None = None,
-    dims: Mapping[str, int] | None = None,
-    decoding: Decoding = "batched",
-    beam: int = 1,
-    frames_per_s: float | None = None,
-    tokens_per_s: float = rates.DEFAULT_TOKENS_PER_S,
-    words_per_s: float | None = None,
-    vocab: int | None = None,
-    placement: Unit = "component",
-    activations: Activations = "fused",
-    laws: Mapping[str, AccuracyLaw] | None = None,
-    battery_wh: float | None = None,
-    seed: int = 0,
-    say: Callable[[str], None] | None = None,
-) -> Profile:
+def profile_model(model: str, options: Options, *, say: Callable[[str], None] | None = None) -> Profile:
     """Profile an exported model, `hf:NAME` or `arch:NAME` on a device.
 
     With `data` the rates are counted in a real decode of it, else stated. Raises InputError and ModelError.
     """
-    chosen = devices.load(device)
-    if local_memory_bytes is not None:
-        chosen = chosen.with_local_memory(local_memory_bytes)
+    device = devices.load(options.device)
+    if options.local_memory_bytes is not None:
+        device = device.with_local_memory(options.local_memory_bytes)
     workload = workload_of(
-        model, precision=precision, vocab=vocab, chunk_ms=chunk_ms, calls_per_s=calls_per_s, inputs=inputs, dims=dims
+        model,
+        precision=options.precision,
+        vocab=options.vocab,
+        chunk_ms=options.chunk_ms,
+        calls_per_s=options.calls_per_s,
+        inputs=options.inputs,
+        dims=options.dims,
     )
-    if data is not None:
-        at = decode(model, data, workload, precision=precision, decoding=decoding, beam=beam, limit=limit, say=say)
-    else:
-        at = rates.stated(
-            workload,
-            tokens_per_s=tokens_per_s,
-            frames_per_s=frames_per_s,
-            beam=beam,
-            decoding=decoding,
-            words_per_s=words_per_s,
-        )
     return profile.build(
-        workload, at, chosen, unit=placement, activations=activations, laws=laws, battery_wh=battery_wh, seed=seed
+        workload,
+        _rates(model, workload, options, say),
+        device,
+        unit=options.placement,
+        activations=options.activations,
+        laws=options.laws,
+        battery_wh=options.battery_wh,
+        seed=options.seed,
+    )
+
+
+def _rates(model: str, workload: Workload, options: Options, say: Callable[[str], None] | None) -> Rates:
+    if options.data is None:
+        return rates.stated(
+            workload,
+            tokens_per_s=options.tokens_per_s,
+            frames_per_s=options.frames_per_s,
+            beam=options.beam,
+            decoding=options.decoding,
+            words_per_s=options.words_per_s,
+        )
+    return decode(
+        model,
+        options.data,
+        workload,
+        precision=options.precision,
+        decoding=options.decoding,
+        beam=options.beam,
+        limit=options.limit,
+        say=say,
     )
 
 
@@ -150,39 +146,39 @@ def decode(
     limit: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Rates:
-    """Decode `data` as a device hears it, segment by segment, and count: the rates of what really ran.
+    """Decode `data` as a device receives it, segment by segment, and count: the rates of what really ran.
 
     Exported transducers and Transformers encoder–decoders can be counted. Raises InputError for other models, and where no
-    utterance can be heard.
+    utterance can be decoded.
     """
     from wattscribe.corpora import open_corpus
 
-    hear = _ear(model, workload, precision, decoding, beam)
+    transcribe = _transcriber(model, workload, precision, decoding, beam)
     corpus = open_corpus(data)
-    counts, audio_s, words, heard = Counts(), 0.0, 0, 0
+    counts, audio_s, words, utterances = Counts(), 0.0, 0, 0
     for entry in corpus:
-        if limit is not None and heard >= limit:
+        if limit is not None and utterances >= limit:
             break
         if isinstance(entry, Rejected):
             continue
         audio = corpus.audio(entry)
-        transcript = hear(audio)
+        transcript = transcribe(audio)
         counts += transcript.counts or Counts()
         audio_s += len(audio) / SAMPLE_RATE_HZ
         words += len(transcript.text.split())
-        heard += 1
-        if say is not None and heard % SAY_EVERY == 0:
-            say(f"{heard} utterances decoded, {audio_s:.0f} s")
-    if not heard:
-        raise InputError("no utterance could be heard", where=data, fix="Look at `wattscribe bench` for the reasons")
+        utterances += 1
+        if say is not None and utterances % SAY_EVERY == 0:
+            say(f"{utterances} utterances decoded, {audio_s:.0f} s")
+    if not utterances:
+        raise InputError("no utterance could be decoded", where=data, fix="Look at `wattscribe bench` for the reasons")
     found = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
-    return rates.with_beam(found, beam, f"counted: {heard} utterances, {audio_s:.1f} s of {data}")
+    return rates.with_beam(found, beam, f"counted: {utterances} utterances, {audio_s:.1f} s of {data}")
 
 
-def _ear(
+def _transcriber(
     model: str, workload: Workload, precision: str | None, decoding: Decoding, beam: int
 ) -> Callable[[Samples], Transcript]:
-    """What hears one utterance and counts."""
+    """What transcribes one utterance and counts its invocations."""
     if workload.kind == "transducer" and not model.startswith(arch.PREFIX):
         from wattscribe.streaming import open_transducer
 
@@ -193,7 +189,7 @@ def _ear(
             beam=beam,
             frame_by_frame=decoding == "frame-by-frame",
         )
-        return lambda audio: _heard_live(transducer, audio)
+        return lambda audio: _transcribed_live(transducer, audio)
     if workload.kind == "encoder-decoder" and not _is_transformers(model):
         from wattscribe.recognizers import open_recognizer, parse_model
 
@@ -222,7 +218,7 @@ def _is_transformers(model: str) -> bool:
     return model.startswith("hf:") or (Path(model) / "model.safetensors").is_file()
 
 
-def _heard_live(transducer: Transducer, audio: Samples) -> Transcript:
+def _transcribed_live(transducer: Transducer, audio: Samples) -> Transcript:
     """Fed a segment at a time: of a file that is all there, several segments would be decoded together."""
     stream = transducer.stream()
     step = round(transducer.encoder.layout.shift_frames * SAMPLE_RATE_HZ / FRAMES_PER_S)

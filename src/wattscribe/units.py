@@ -39,8 +39,3 @@ def j_from_uj(value_uj: float) -> float:
 def j_from_mj(value_mj: float) -> float:
     """Millijoules → joules."""
     return value_mj / 1e3
-
-
-def j_from_pj(value_pj: float) -> float:
-    """Picojoules → joules."""
-    return value_pj / 1e12

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, made_up_run, store_run
 from wattscribe.cli import VERBS, main
-from wattscribe.testing.runs import CLEAN, MODELS, made_up_run, store_run
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_interrupted_bench_says_how_to_go_on(
     begin = ["bench", "--model", "fake:a", "--data", "bundled", "--limit", "1", "--out", str(tmp_path / "r")]
     monkeypatch.setattr("wattscribe.runs.runner._keep_ready", interrupted)
     assert main(begin) == 130
-    kept = "wattscribe bench: interrupted. What is finished is kept; go on with --resume\n"
+    kept = "wattscribe bench: interrupted. What is finished is kept; continue with --resume\n"
     assert capsys.readouterr().err == kept
     monkeypatch.setattr("wattscribe.runs.beginning.spool_all", interrupted)
     assert main([*begin, "--resume"]) == 130

@@ -36,6 +36,8 @@ def test_a_name_that_is_too_long_is_one_line(arguments: list[str], capsys: pytes
     assert "name too long" in line.lower() or "there is no device" in line
 
 
+BENCH = ["bench", "--limit", "1", "--out", "r"]
+REFERENCE = str(Path(wattscribe.__file__).parent / "models" / "reference")
 ENTRIES: dict[str, Callable[[str], list[str]]] = {
     "experiment": lambda path: ["bench", path],
     "corpus": lambda path: [*BENCH, "--model", "fake:a", "--data", path],
@@ -52,8 +54,6 @@ ENTRIES: dict[str, Callable[[str], list[str]]] = {
     "fit": lambda path: ["calibrate", path],
     "recording": lambda path: ["meters", "attach", "r", path],
 }
-BENCH = ["bench", "--limit", "1", "--out", "r"]
-REFERENCE = str(Path(wattscribe.__file__).parent / "models" / "reference")
 KINDS = ["pipe.toml", "pipe.jsonl", "pipe.wav", "pipe.csv", "device", "folder of pipes", "x" * 300, "loop", "a\udcff"]
 
 

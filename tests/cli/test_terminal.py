@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, made_up_run, store_run
 from wattscribe import terminal
 from wattscribe.cli import main
 from wattscribe.pages.formats import to_csv
 from wattscribe.terminal import guarded, visible
-from wattscribe.testing.runs import CLEAN, MODELS, made_up_run, store_run
 
 HOSTILE = replace(MODELS[0], name="a\x1b]0;mine\x07\x9b2J\rb")
 

@@ -151,7 +151,7 @@ def test_the_shipped_model_bit_for_bit():
     for candidate in (stored, joined):
         with candidate.directory() as folder:
             stream = open_transducer(folder).stream()
-            stream.hear(audio)
+            stream.buffer(audio)
             stream.close()
             heard = []
             while stream.ready():

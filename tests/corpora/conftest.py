@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+
+from tests.corpora.site import Handler, Site
 
 
 def tone(seconds: float = 1.0, rate_hz: int = 16_000, hz: float = 440.0, level: float = 0.3) -> NDArray[np.float64]:
@@ -32,3 +36,22 @@ def chapter(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return build
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Site]]:
+    """Starts a server for a body; its Site says how it behaves and records what it was asked."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(body: bytes, **behaviour: object) -> Site:
+        site = Site(body=body, **behaviour)  # type: ignore[arg-type]
+        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"site": site}))
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        servers.append(server)
+        site.address = f"http://127.0.0.1:{server.server_address[1]}"
+        return site
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

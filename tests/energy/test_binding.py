@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.energy.builders import save
-from tests.energy.test_counting import INT, F, f32, node
+from tests.energy.graphs import INT, F, f32, node
 from tests.streaming import nemo_models
 from wattscribe.energy import binding
 from wattscribe.energy.workload import of_directory

@@ -12,7 +12,8 @@ from tests.energy.builders import component, constant, device, device_data, rate
 from wattscribe.energy import breakdown
 from wattscribe.energy.breakdown import analyse, power_w
 from wattscribe.energy.knapsack import solve
-from wattscribe.energy.placement import Placement, Unit, activation_room_bytes, items, reserved_bytes
+from wattscribe.energy.options import Unit
+from wattscribe.energy.placement import Placement, activation_room_bytes, items, reserved_bytes
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import WeightTensor, Workload
 

@@ -13,7 +13,8 @@ from tests.pages.browser import MISSING, Browser
 from wattscribe import api
 from wattscribe.cli import main
 from wattscribe.cli.profile import size_bytes
-from wattscribe.energy import devices, modelled_reading, modelled_utterance_j
+from wattscribe.energy import devices
+from wattscribe.energy.modelled import modelled_reading, modelled_utterance_j
 from wattscribe.energy.placement import place
 from wattscribe.energy.profile import build
 from wattscribe.energy.rates import counted
@@ -107,7 +108,7 @@ def test_devices_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
     ("arguments", "message"),
     [
         ([*ARCH, "--device", "toaster"], "there is no device 'toaster'"),
-        ([*ARCH, "--local-memory", "8 apples"], "'8 apples' is no size"),
+        ([*ARCH, "--local-memory", "8 apples"], "'8 apples' is not a size"),
         ([*ARCH, "--battery-wh", "0"], "a battery cannot hold 0 Wh"),
         ([*ARCH, "--device", "mcu-npu"], "does not fit mcu-npu"),
         ([*ARCH, "--data", "speech"], "rates can be counted on exported transducers and Transformers encoder–decoders"),

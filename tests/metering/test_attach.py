@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.known import known
+from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 from wattscribe import api, pages, results
 from wattscribe.cli import main
 from wattscribe.errors import InputError, MeterError
@@ -20,7 +21,6 @@ from wattscribe.metering.recordings.marks import by_marks
 from wattscribe.records import Marks, PowerTrace, RunFacts, Window
 from wattscribe.results.cost import measured_reading
 from wattscribe.testing.recorder import Recorder, load_of, mirrored_marks, span_of
-from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 
 TRUTH = Recorder(rate_hz=500.0)
 """12345 s off, 50 ppm fast, 0.1 W of noise."""

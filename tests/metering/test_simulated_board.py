@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests import stored_runs as runs
 from wattscribe import api
 from wattscribe.calibration import calibrate_runs
 from wattscribe.cli import main
@@ -23,7 +24,6 @@ from wattscribe.pages import formats, run_page
 from wattscribe.records import Window, to_json
 from wattscribe.runs.experiment import check
 from wattscribe.runs.progress import Silent
-from wattscribe.testing import runs
 from wattscribe.testing.board import (
     KINDS,
     RECORDER_NAME,

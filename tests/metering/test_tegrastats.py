@@ -15,8 +15,9 @@ from tests.known import known
 from wattscribe.errors import InputError, MeterError
 from wattscribe.metering import Host, open_meters, probe, window
 from wattscribe.metering.sensors import tegrastats_log
-from wattscribe.metering.sensors.tegrastats import TegrastatsMeter, parse_line, read_log, traces_of
-from wattscribe.metering.sensors.tegrastats_line import stamp_s
+from wattscribe.metering.sensors.tegrastats import TegrastatsMeter
+from wattscribe.metering.sensors.tegrastats_line import rails_w, stamp_s
+from wattscribe.metering.sensors.tegrastats_log import of_lines
 from wattscribe.records import Window
 from wattscribe.testing import FakeClock, FakeCommands, sensor_trees
 from wattscribe.testing.faults import FakeLines
@@ -36,12 +37,12 @@ RAILS_W = {
 
 @pytest.mark.parametrize("generation", TEGRASTATS, ids=str)
 def test_every_generation_s_rails_and_nothing_else(generation: str) -> None:
-    assert parse_line(TEGRASTATS[generation]).rails_w == pytest.approx(RAILS_W[generation])
+    assert rails_w(TEGRASTATS[generation]) == pytest.approx(RAILS_W[generation])
 
 
 def test_thor_s_input_is_its_total_and_the_5_v_rail_is_a_part() -> None:
     line = "RAM 1/2MB VDD_GPU 4000mW/3900mW VDD_CPU_SOC_MSS 5000mW/5000mW VIN_SYS_5V0 6000mW/6000mW VIN 21000mW/20500mW"
-    traces = {trace.channel: trace for trace in traces_of([line, line], interval_s=1.0, start_s=0.0)}
+    traces = {trace.channel: trace for trace in of_lines([line, line], interval_s=1.0).traces}
     assert [name for name, trace in traces.items() if trace.total] == ["tegrastats.VIN"]
     assert traces["tegrastats.VIN"].power_w == (21.0, 21.0)
 
@@ -55,18 +56,7 @@ def stamped(seconds: list[float], mw: int = 5000) -> list[str]:
 
 
 def test_what_is_wired_to_nothing_is_no_rail() -> None:
-    assert parse_line(STAMPED.format(mw=5000)).rails_w == {"VDD_IN": 5.0}
-
-
-def test_thor_s_own_line_of_jetpack_7() -> None:
-    line = parse_line(TEGRASTATS["thor"])
-    assert line.temperatures_c == {"cpu": 39.812, "tj": 39.906, "soc012": 38.812, "soc345": 38.625}
-    assert line.rails_w == {"VDD_GPU": -0.392, "VDD_CPU_SOC_MSS": 7.91, "VIN_SYS_5V0": 7.62, "VIN": 26.686}
-    assert line.gpu_load is None
-
-
-def test_a_sensor_that_is_off_has_no_temperature() -> None:
-    assert parse_line("CV0@-256C CPU@43.5C gpu@unavailable tj@44C/41C").temperatures_c == {"CPU": 43.5, "tj": 44.0}
+    assert rails_w(STAMPED.format(mw=5000)) == {"VDD_IN": 5.0}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +72,7 @@ def test_a_sensor_that_is_off_has_no_temperature() -> None:
     ],
 )
 def test_a_broken_line_raises_nothing_and_has_no_rail(line: str) -> None:
-    assert parse_line(line).rails_w == {}
+    assert rails_w(line) == {}
 
 
 @pytest.mark.parametrize("word", ["CPU [", "A1_ 1/", "VDD_IN 5mW/", "1/1", "-", "a@", "RAM 1"])
@@ -90,7 +80,7 @@ def test_a_long_line_takes_time_in_proportion_to_its_length(word: str) -> None:
     def seconds(length: int) -> float:
         line = word * (length // len(word))
         started_s = time.process_time()
-        parse_line(line)
+        rails_w(line)
         stamp_s(line)
         return time.process_time() - started_s
 
@@ -177,25 +167,9 @@ def test_a_torn_line_does_not_end_the_meter_and_what_does_is_said(caplog: pytest
     assert "the pipe broke" in caplog.text
 
 
-def test_cores_that_are_off_shift_nothing() -> None:
-    line = parse_line(TEGRASTATS["xavier"])
-    assert line.cpu_loads == (0.21, 0.19, None, None, 0.20, 0.20)
-    assert line.gpu_load == pytest.approx(0.61)
-    assert line.ram_bytes == 3347 * 1024**2
-
-
-def test_clocks_in_brackets_and_temperatures() -> None:
-    line = parse_line(TEGRASTATS["agx_orin"])
-    assert line.gpu_load == pytest.approx(0.5)
-    assert line.temperatures_c == {"GPU": 51.0}
-    assert parse_line(TEGRASTATS["nano"]).temperatures_c["PMIC"] == 100.0
-
-
 def test_a_line_without_rails_has_none_and_not_zero() -> None:
-    line = parse_line(
-        "RAM 613/3964MB (lfb 634x4MB) CPU [2%@102,off] EMC_FREQ 0% GR3D_FREQ 0% APE 150 NVDLA0 OFF VIC 0%@115"
-    )
-    assert line.rails_w == {}
+    line = "RAM 613/3964MB (lfb 634x4MB) CPU [2%@102,off] EMC_FREQ 0% GR3D_FREQ 0% APE 150 NVDLA0 OFF VIC 0%@115"
+    assert rails_w(line) == {}
 
 
 def test_a_recorded_log_is_a_trace_per_rail_that_can_be_integrated(tmp_path: Path) -> None:
@@ -203,7 +177,7 @@ def test_a_recorded_log_is_a_trace_per_rail_that_can_be_integrated(tmp_path: Pat
     lines[40] = "RAM 2840/7620MB (lfb 512x4MB)"
     log = tmp_path / "log.txt"
     log.write_text("\n".join(lines))
-    traces = {trace.channel: trace for trace in read_log(log, interval_s=0.1, start_s=50.0)}
+    traces = {trace.channel: trace for trace in tegrastats_log.read(log, interval_s=0.1, start_s=50.0).traces}
     total = traces["tegrastats.VDD_IN"]
     assert total.total
     assert not traces["tegrastats.VDD_SOC"].total
@@ -217,11 +191,11 @@ def test_a_log_without_rails_says_how_to_record_them(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     log.write_text("RAM 1/2MB CPU [1%@102]\n")
     with pytest.raises(InputError, match="root only"):
-        read_log(log, interval_s=1.0)
+        tegrastats_log.read(log, interval_s=1.0)
     with pytest.raises(InputError, match="cannot read"):
-        read_log(tmp_path / "missing.txt", interval_s=1.0)
+        tegrastats_log.read(tmp_path / "missing.txt", interval_s=1.0)
     with pytest.raises(InputError, match="interval"):
-        read_log(log, interval_s=0.0)
+        tegrastats_log.read(log, interval_s=0.0)
 
 
 def test_a_running_tegrastats_gives_the_last_line_and_none_when_it_is_stale() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +19,8 @@ from wattscribe.compression import candidate
 from wattscribe.energy import files as counted
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError, ModelError, WattscribeError
+from wattscribe.graph.portable import whole
+from wattscribe.graph.read import read_model
 from wattscribe.models.directory import FIRST_DECODER, find_model
 from wattscribe.models.names import read_name
 from wattscribe.recognizers import parse_model
@@ -61,18 +64,28 @@ def by_sherpa(folder: Path, precision: str, _: pytest.MonkeyPatch) -> list[Path]
     return [found[part] for part in PARTS]
 
 
+def noting(read: list[Path], before: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """The same function, which writes down what it read."""
+
+    def noted(path: Path) -> Any:
+        read.append(path)
+        return before(path)
+
+    return noted
+
+
 def by_profile(folder: Path, precision: str, patch: pytest.MonkeyPatch) -> list[Path]:
     read: list[Path] = []
-    before = counted.read_model
-    patch.setattr(counted, "read_model", lambda path: read.append(path) or before(path))
+    before = read_model
+    patch.setattr(counted, "read_model", noting(read, before))
     counted.workload_of(folder, precision=precision)
     return read
 
 
 def by_compress(folder: Path, precision: str, patch: pytest.MonkeyPatch) -> list[Path]:
     read: list[Path] = []
-    before = candidate.whole
-    patch.setattr(candidate, "whole", lambda path: read.append(path) or before(path))
+    before = whole
+    patch.setattr(candidate, "whole", noting(read, before))
     candidate.read_candidate(folder, precision)
     return read
 
@@ -134,7 +147,7 @@ WRONG = [  # names, tokens, what every verb says
 
 def everyones_line(folder: Path, wav: Path, out: Path) -> dict[str, str]:
     """What each verb says of the directory."""
-    asked = {
+    asked: dict[str, Callable[[], object]] = {
         "transcribe": lambda: wattscribe.transcribe(str(folder), [wav]),
         "onnx:": lambda: wattscribe.transcribe(f"onnx:{folder}", [wav]),
         "sherpa:": lambda: wattscribe.transcribe(f"sherpa:{folder}", [wav]),
@@ -176,7 +189,7 @@ def test_without_its_tokens_a_model_is_counted_and_not_heard(
     if tokens:
         for name in ("a-tokens.txt", "b-tokens.txt"):
             (folder / name).write_text("<blk> 0\n")
-    lines = [
+    lines: list[Callable[[], object]] = [
         lambda: wattscribe.transcribe(str(folder), [wav]),
         lambda: wattscribe.transcribe(f"sherpa:{folder}", [wav]),
         lambda: wattscribe.compress(str(folder), tmp_path / "small", data=["bundled"]),

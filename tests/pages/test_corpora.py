@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run
 from wattscribe.pages import formats
 from wattscribe.records import RunFacts
-from wattscribe.testing.runs import CLEAN, MODELS, Shape, made_up_run
 
 
 def on(*corpora: str) -> RunFacts:

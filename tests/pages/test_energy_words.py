@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.results.test_device import beside_an_uncounted_one, unsensed
+from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run, store_run
 from wattscribe import pages, results
 from wattscribe.cli import main
 from wattscribe.energy.devices import load
@@ -18,7 +19,6 @@ from wattscribe.records import RunFacts
 from wattscribe.results.basis import bases, energy_name
 from wattscribe.results.findings import correlations, hearings
 from wattscribe.results.table import view
-from wattscribe.testing.runs import CLEAN, MODELS, Shape, made_up_run, store_run
 
 
 def two_meters(rows: int = 4) -> RunFacts:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.pages.browser import MISSING, Browser
+from tests.stored_runs import CLEAN, MODELS, Model, Shape, made_up_run
 from wattscribe.pages import figures, write_html
 from wattscribe.pages.axes import energy_axis, linear_range, wer_axis
 from wattscribe.pages.names import LONGEST, broken, names_of, short_names, shortened
@@ -18,7 +19,6 @@ from wattscribe.pages.run_page import run_page
 from wattscribe.records import Condition, RunFacts
 from wattscribe.results.findings import hearings
 from wattscribe.results.table import view
-from wattscribe.testing.runs import CLEAN, MODELS, Model, Shape, made_up_run
 
 needs_browser = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 WHISPERS = ("tiny.en", "tiny", "base.en", "base", "small.en", "distil-small.en", "medium", "large-v3-turbo")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run
 from wattscribe import pages, results
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError
@@ -17,7 +18,6 @@ from wattscribe.pages import formats, write_html
 from wattscribe.pages.compare_words import in_words
 from wattscribe.records import Counts, RunFacts, StreamingLatency, TrialFacts, Window
 from wattscribe.results.compare import compare
-from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run
 
 Change = Callable[[TrialFacts], TrialFacts]
 COUNTS = Counts(

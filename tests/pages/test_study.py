@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from benchmarks import study
 
+from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run
 from wattscribe.records import RunFacts
 from wattscribe.results.table import view
-from wattscribe.testing.runs import CLEAN, MODELS, Shape, made_up_run
 
 
 def run(word_errors: tuple[float, float], utterances: int = study.UTTERANCES) -> RunFacts:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run
 from wattscribe import whole_file
 from wattscribe.cli import main
 from wattscribe.errors import InputError
 from wattscribe.journal import read_run
 from wattscribe.pages import formats
-from wattscribe.testing.runs import CLEAN, MODELS, Shape, made_up_run
 
 
 def folder(path: Path) -> None:

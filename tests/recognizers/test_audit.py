@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ TRAPS = {
 
 
 @pytest.mark.parametrize("name", TRAPS)
-def test_traps(name: str):
+def test_traps(name: str) -> None:
     given, expected = TRAPS[name]
     audit = judge(given)
     assert audit.ok is (expected is None)
@@ -86,7 +87,7 @@ def test_traps(name: str):
 onnx = pytest.importorskip("onnx", reason="the models of these tests are written with onnx")
 
 
-def _model(path: Path, nodes: list[Any], weights: dict[str, np.ndarray]) -> Path:
+def _model(path: Path, nodes: list[Any], weights: Mapping[str, Any]) -> Path:
     from onnx import TensorProto, helper, numpy_helper
 
     graph = helper.make_graph(
@@ -109,13 +110,13 @@ BYTES = {
 }
 
 
-def _audit(path: Path, precision: str):
+def _audit(path: Path, precision: str) -> Any:
     from wattscribe.recognizers.onnx_facts import audit_onnx
 
     return audit_onnx(RecognizerSpec(runtime="onnx", model=".", precision=precision), [path], device="cpu")
 
 
-def test_a_graph_that_only_dequantises_its_weights_is_found_out(tmp_path: Path):
+def test_a_graph_that_only_dequantises_its_weights_is_found_out(tmp_path: Path) -> None:
     from onnx import helper
 
     nodes = [
@@ -129,7 +130,7 @@ def test_a_graph_that_only_dequantises_its_weights_is_found_out(tmp_path: Path):
     assert audit.weight_bytes == {"int8": 64 * 64 + 1, "float32": 4}
 
 
-def test_dequantising_through_a_transpose_changes_nothing(tmp_path: Path):
+def test_dequantising_through_a_transpose_changes_nothing(tmp_path: Path) -> None:
     from onnx import helper
 
     nodes = [
@@ -140,7 +141,7 @@ def test_dequantising_through_a_transpose_changes_nothing(tmp_path: Path):
     assert "only dequantised" in str(_audit(_model(tmp_path / "m.onnx", nodes, BYTES), "int8").reason)
 
 
-def test_a_pair_that_the_runtime_fuses_to_an_integer_product_passes(tmp_path: Path):
+def test_a_pair_that_the_runtime_fuses_to_an_integer_product_passes(tmp_path: Path) -> None:
     """Both sides dequantised: what the optimised graph of onnxruntime executes is integer, which is checked here too."""
     from onnx import helper
 
@@ -155,7 +156,7 @@ def test_a_pair_that_the_runtime_fuses_to_an_integer_product_passes(tmp_path: Pa
     assert {"MatMulIntegerToFloat", "QLinearMatMul"} & _executed(path)
 
 
-def test_what_the_runtime_executes_for_the_trap_is_float(tmp_path: Path):
+def test_what_the_runtime_executes_for_the_trap_is_float(tmp_path: Path) -> None:
     from onnx import helper
 
     nodes = [
@@ -177,7 +178,7 @@ def _executed(path: Path) -> set[str]:
     return {node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
 
 
-def test_a_dynamically_quantised_graph_passes_as_int8_and_not_as_fp32(tmp_path: Path):
+def test_a_dynamically_quantised_graph_passes_as_int8_and_not_as_fp32(tmp_path: Path) -> None:
     from onnx import TensorProto, helper
 
     nodes = [
@@ -194,7 +195,7 @@ def test_a_dynamically_quantised_graph_passes_as_int8_and_not_as_fp32(tmp_path: 
     assert not _audit(path, "fp32").ok
 
 
-def test_half_precision_weights_cast_to_float_are_found_out(tmp_path: Path):
+def test_half_precision_weights_cast_to_float_are_found_out(tmp_path: Path) -> None:
     from onnx import TensorProto, helper
 
     nodes = [
@@ -206,7 +207,7 @@ def test_half_precision_weights_cast_to_float_are_found_out(tmp_path: Path):
     assert "computed in float32" in str(audit.reason)
 
 
-def test_the_real_zipformer(zipformer: Path):
+def test_the_real_zipformer(zipformer: Path) -> None:
     """Its encoder is int8 (MODEL.md: 2.54 MB int8, 0.93 MB fp32), so asking for fp32 is not answered."""
     from wattscribe.recognizers import open_recognizer, parse_model
 

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
+from tests.known import known
 from tests.streaming import models
 from wattscribe.recognizers import clipping, open_recognizer, parse_model
 
@@ -50,16 +51,18 @@ def product(path: Path, weight: np.ndarray) -> Path:
         (np.full((4, 3), 200, np.uint8), False),
     ],
 )
-def test_only_signed_weights_beyond_seven_bits(tmp_path: Path, monkeypatch, weight: np.ndarray, told: bool) -> None:
+def test_only_signed_weights_beyond_seven_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight: np.ndarray, told: bool
+) -> None:
     monkeypatch.setattr(clipping, "clips_here", lambda: True)
     note = clipping.clipping_note([product(tmp_path / "m.onnx", weight)])
     assert (note is not None) is told
     if told:
-        assert "1 weights" in note
-        assert "clip sums" in note
+        assert "1 weights" in known(note)
+        assert "clip sums" in known(note)
 
 
-def test_the_audit_carries_the_note_and_stays_good(tmp_path: Path, monkeypatch) -> None:
+def test_the_audit_carries_the_note_and_stays_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = models.build(tmp_path, quantised=True)
     for clips in (True, False):
         monkeypatch.setattr(clipping, "clips_here", lambda clips=clips: clips)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_every_promise_is_kept(contract: RecognizerContract, promise: str) -> No
     getattr(contract, promise)()
 
 
-def test_bad_samples_are_refused(opener: tuple[str, Open], recognizer: Recognizer):
+def test_bad_samples_are_refused(opener: tuple[str, Open], recognizer: Recognizer) -> None:
     if opener[0] in ("fake", "onnx:real"):
         pytest.skip("hears anything, or checks its audio in wattscribe.streaming")
     for audio in (np.array([0.0, np.nan] * 8000, np.float32), np.zeros((2, 8000), np.float32)):
@@ -77,7 +78,7 @@ def test_bad_samples_are_refused(opener: tuple[str, Open], recognizer: Recognize
             recognizer.transcribe([audio])
 
 
-def test_ours_audit_what_they_computed_in(recognizer: Recognizer):
+def test_ours_audit_what_they_computed_in(recognizer: Recognizer) -> None:
     audit = recognizer.audit()
     assert audit.ok, audit.reason
     assert audit.device == "cpu"
@@ -85,11 +86,11 @@ def test_ours_audit_what_they_computed_in(recognizer: Recognizer):
     assert any(":" in name for name in audit.operators)
 
 
-def test_streaming_is_offered_by_those_that_can(opener: tuple[str, Open], recognizer: Recognizer):
+def test_streaming_is_offered_by_those_that_can(opener: tuple[str, Open], recognizer: Recognizer) -> None:
     assert isinstance(recognizer, StreamingRecognizer) is (opener[0] in STREAMING)
 
 
-def test_a_closed_one_says_so(opener: tuple[str, Open], clips):
+def test_a_closed_one_says_so(opener: tuple[str, Open], clips: Any) -> None:
     fresh = opener[1]()
     fresh.close()
     with pytest.raises(RecognizerError, match="closed"):

@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 def documented(page: str, holds: str) -> str:
     """The Python block of a page that holds these words: what it tells others to write is what is tested."""
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
-    return next(block for block in blocks if holds in block)
+    return next(str(block) for block in blocks if holds in block)
 
 
 RECOGNIZER, METER = documented("recognizers.md", "class Parrot"), documented("meters.md", "class Constant")

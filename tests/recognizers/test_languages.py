@@ -40,7 +40,7 @@ def heard_as(model: Any, clips: Any, **options: str) -> list[tuple[str | None, s
     return [(each.language, each.text) for each in recognizer.transcribe(clips)]
 
 
-def test_hf_detects_what_the_library_detects_and_hears_in_it(hf_model: Path, clips):
+def test_hf_detects_what_the_library_detects_and_hears_in_it(hf_model: Path, clips: Any) -> None:
     import torch
     from transformers import AutoFeatureExtractor, WhisperForConditionalGeneration
 
@@ -60,13 +60,13 @@ def test_hf_detects_what_the_library_detects_and_hears_in_it(hf_model: Path, cli
         assert heard_as(hf_model, [clip], language=str(language)) == [(language, text)]
 
 
-def test_hf_is_told_the_language(hf_model: Path, clips):
+def test_hf_is_told_the_language(hf_model: Path, clips: Any) -> None:
     texts = {language: heard_as(hf_model, clips[:2], language=language) for language in LANGUAGES}
     assert all({said for said, _ in each} == {language} for language, each in texts.items())
     assert len({tuple(each) for each in texts.values()}) == 3, "the language reaches the model"
 
 
-def test_hf_keeps_the_language_that_a_checkpoint_states(hf_model: Path, clips, tmp_path: Path):
+def test_hf_keeps_the_language_that_a_checkpoint_states(hf_model: Path, clips: Any, tmp_path: Path) -> None:
     """As fine-tuning for one language leaves it in generation_config.json."""
     import json
     import shutil
@@ -78,7 +78,7 @@ def test_hf_keeps_the_language_that_a_checkpoint_states(hf_model: Path, clips, t
     assert heard_as(folder, clips[:1]) == heard_as(hf_model, clips[:1], language="de")
 
 
-def test_sherpa_detects_or_is_told(sherpa_folder: Path, clips):
+def test_sherpa_detects_or_is_told(sherpa_folder: Path, clips: Any) -> None:
     import sherpa_onnx
 
     own = sherpa_onnx.OfflineRecognizer.from_whisper(
@@ -96,7 +96,9 @@ def test_sherpa_detects_or_is_told(sherpa_folder: Path, clips):
 
 
 @pytest.mark.parametrize("stated", [None, "de"])
-def test_ct2_detects_or_is_told(ct2_model: Path, clips, stated: str | None, monkeypatch: pytest.MonkeyPatch):
+def test_ct2_detects_or_is_told(
+    ct2_model: Path, clips: Any, stated: str | None, monkeypatch: pytest.MonkeyPatch
+) -> Any:
     """CTranslate2 takes a model for multilingual by the size of its vocabulary, so the library's end is played here."""
     import faster_whisper
 
@@ -117,7 +119,7 @@ def test_ct2_detects_or_is_told(ct2_model: Path, clips, stated: str | None, monk
     assert (told, found) == ([stated], [(stated or "cy", "ja")])
 
 
-def test_a_model_without_a_choice_says_so(checkpoint: Any, clips):
+def test_a_model_without_a_choice_says_so(checkpoint: Any, clips: Any) -> None:
     model = checkpoint("wav2vec2")
     assert [language for language, _ in heard_as(model, clips[:1])] == [None]
     with pytest.raises(InputError, match="no choice of languages"):
@@ -125,7 +127,7 @@ def test_a_model_without_a_choice_says_so(checkpoint: Any, clips):
 
 
 @pytest.mark.parametrize("runtime", ["hf", "ct2", "sherpa"])
-def test_an_english_model_has_no_choice(runtime: str, request: pytest.FixtureRequest, clips):
+def test_an_english_model_has_no_choice(runtime: str, request: pytest.FixtureRequest, clips: Any) -> None:
     if runtime == "hf":
         model: Any = request.getfixturevalue("checkpoint")("whisper")
     elif runtime == "ct2":

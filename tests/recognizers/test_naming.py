@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from wattscribe.recognizers import RUNTIMES, open_recognizer, parse_model
 from wattscribe.records import RecognizerSpec, from_json, to_json
 
 
-def test_a_spec_carries_what_was_written():
+def test_a_spec_carries_what_was_written() -> None:
     spec = parse_model("fake:talker?wer=0.1&seed=3", precision="int8", threads=2, batch_size=4, options={"seed": "1"})
     assert spec == RecognizerSpec(
         runtime="fake",
@@ -30,18 +31,18 @@ def test_a_spec_carries_what_was_written():
 @pytest.mark.parametrize(
     ("runtime", "expected"), [("hf", "fp32"), ("ct2", "fp32"), ("pocketsphinx", "stored"), ("fake", "fp32")]
 )
-def test_default_precision_is_the_runtimes_own(runtime: str, expected: str):
+def test_default_precision_is_the_runtimes_own(runtime: str, expected: str) -> None:
     assert parse_model(f"{runtime}:en-us").precision == expected
 
 
 @pytest.mark.parametrize("text", ["reference", "onnx:reference"])
-def test_the_shipped_model_has_a_name(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_shipped_model_has_a_name(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = parse_model(text, precision="int8")
     assert (found.runtime, found.model, found.precision) == ("onnx", str(REFERENCE), "int8")
 
 
-def test_a_directory_of_the_shipped_models_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_directory_of_the_shipped_models_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reference").mkdir()
     assert parse_model("onnx:reference").model == "reference"
@@ -64,7 +65,9 @@ def test_a_directory_of_the_shipped_models_name_comes_first(tmp_path: Path, monk
         ("ct2:tiny?beam", {}, ["'beam'", "?name=value"]),
     ],
 )
-def test_mistakes_are_one_line_that_lists_what_is_possible(text: str, keywords: dict, parts: list[str]):
+def test_mistakes_are_one_line_that_lists_what_is_possible(
+    text: str, keywords: dict[str, Any], parts: list[str]
+) -> None:
     with pytest.raises(InputError) as caught:
         parse_model(text, **keywords)
     assert "\n" not in str(caught.value)
@@ -72,7 +75,7 @@ def test_mistakes_are_one_line_that_lists_what_is_possible(text: str, keywords: 
         assert part in str(caught.value)
 
 
-def test_a_file_is_not_a_directory(tmp_path: Path):
+def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x")
     with pytest.raises(InputError, match="a file"):
         parse_model(f"sherpa:{tmp_path}/model.onnx")
@@ -84,7 +87,7 @@ def _make(directory: Path, *names: str) -> Path:
     return directory
 
 
-def test_directories_are_recognised_by_their_content(tmp_path: Path):
+def test_directories_are_recognised_by_their_content(tmp_path: Path) -> None:
     kinds = {
         "hf": _make_in(tmp_path, "a", "config.json", "model.safetensors"),
         "ct2": _make_in(tmp_path, "b", "config.json", "model.bin"),
@@ -99,13 +102,13 @@ def _make_in(parent: Path, name: str, *files: str) -> Path:
     return _make(parent / name, *files)
 
 
-def test_a_transducer_with_states_runs_here_and_one_without_on_sherpa(sherpa_model: Callable[[str], Path]):
+def test_a_transducer_with_states_runs_here_and_one_without_on_sherpa(sherpa_model: Callable[[str], Path]) -> None:
     assert parse_model(str(sherpa_model("offline transducer"))).runtime == "sherpa"
     assert parse_model(str(sherpa_model("offline nemo ctc"))).runtime == "sherpa"
     assert parse_model(str(sherpa_model("whisper"))).runtime == "onnx"
 
 
-def test_the_real_streaming_transducer_is_run_by_our_runtime(zipformer: Path):
+def test_the_real_streaming_transducer_is_run_by_our_runtime(zipformer: Path) -> None:
     spec = parse_model(str(zipformer))
     assert (spec.runtime, spec.precision) == ("onnx", "stored")
 
@@ -117,12 +120,12 @@ def test_the_real_streaming_transducer_is_run_by_our_runtime(zipformer: Path):
         (("readme.txt",), "no model is recognised"),
     ],
 )
-def test_directories_that_cannot_be_run_say_why(tmp_path: Path, names: tuple[str, ...], message: str):
+def test_directories_that_cannot_be_run_say_why(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         parse_model(str(_make(tmp_path, *names)))
 
 
-def test_a_torch_archive_called_model_bin_is_not_taken_for_ctranslate2(tmp_path: Path):
+def test_a_torch_archive_called_model_bin_is_not_taken_for_ctranslate2(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.bin").write_bytes(b"PK\3\4")
     with pytest.raises(ModelError, match="pickled"):
@@ -132,7 +135,7 @@ def test_a_torch_archive_called_model_bin_is_not_taken_for_ctranslate2(tmp_path:
 @pytest.mark.parametrize("runtime", ["hf", "ct2", "sherpa", "pocketsphinx"])
 def test_a_missing_extra_is_one_line_with_the_install_command(
     runtime: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+) -> None:
     entry = RUNTIMES[runtime]
     monkeypatch.setitem(sys.modules, entry.packages[0], None)
     with pytest.raises(MissingExtraError) as caught:
@@ -141,12 +144,12 @@ def test_a_missing_extra_is_one_line_with_the_install_command(
     assert "\n" not in str(caught.value)
 
 
-def test_a_spec_from_elsewhere_is_checked_again_when_it_is_opened():
+def test_a_spec_from_elsewhere_is_checked_again_when_it_is_opened() -> None:
     with pytest.raises(WattscribeError, match="no precision 'int8'"):
         open_recognizer(RecognizerSpec(runtime="pocketsphinx", model="en-us", precision="int8"))
 
 
-def test_every_target_is_importable_where_its_packages_are():
+def test_every_target_is_importable_where_its_packages_are() -> None:
     from importlib import import_module
 
     for entry in RUNTIMES.values():
@@ -154,7 +157,7 @@ def test_every_target_is_importable_where_its_packages_are():
         assert callable(getattr(import_module(module), name))
 
 
-def test_importing_the_room_loads_nothing_heavy():
+def test_importing_the_room_loads_nothing_heavy() -> None:
     import subprocess
 
     code = (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.recognizers.conftest import Audio
 from wattscribe.pages.names import short_names
 from wattscribe.recognizers import open_recognizer, parse_model
+from wattscribe.recognizers.base import Audio
 from wattscribe.scoring import count_errors
 
 Chapter = list[tuple[str, str, Audio]]

@@ -25,12 +25,12 @@ def own_text(model: Any, audio: np.ndarray, *, online: bool, tail_s: float = 0.8
     stream.accept_waveform(RATE, audio)
     if not online:
         model.decode_stream(stream)
-        return stream.result.text.strip()
+        return str(stream.result.text.strip())
     stream.accept_waveform(RATE, np.zeros(round(tail_s * RATE), np.float32))
     stream.input_finished()
     while model.is_ready(stream):
         model.decode_stream(stream)
-    return model.get_result(stream)
+    return str(model.get_result(stream))
 
 
 def _transducer(folder: Path) -> dict[str, str]:
@@ -66,7 +66,7 @@ OWN: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("kind", OWN)
-def test_every_kind_gives_the_librarys_own_text(kind: str, sherpa_model: Directory, clips):
+def test_every_kind_gives_the_librarys_own_text(kind: str, sherpa_model: Directory, clips: Any) -> None:
     folder = sherpa_model(kind)
     spec = parse_model(f"sherpa:{folder}")
     assert find_layout(spec).kind == kind
@@ -78,7 +78,7 @@ def test_every_kind_gives_the_librarys_own_text(kind: str, sherpa_model: Directo
     assert len(set(texts)) == len(texts)
 
 
-def test_beam_search_and_its_width_reach_the_library(sherpa_model: Directory, clips):
+def test_beam_search_and_its_width_reach_the_library(sherpa_model: Directory, clips: Any) -> None:
     folder = sherpa_model("offline transducer")
     own = sherpa_onnx.OfflineRecognizer.from_transducer(
         tokens=str(folder / "tokens.txt"),
@@ -93,7 +93,7 @@ def test_beam_search_and_its_width_reach_the_library(sherpa_model: Directory, cl
     assert texts != [answer.text for answer in open_recognizer(parse_model(f"sherpa:{folder}")).transcribe(clips)]
 
 
-def test_a_ctc_model_refuses_beam_search(sherpa_model: Directory):
+def test_a_ctc_model_refuses_beam_search(sherpa_model: Directory) -> None:
     with pytest.raises(InputError, match="greedily"):
         open_recognizer(parse_model(f"sherpa:{sherpa_model('offline nemo ctc')}?decoding=beam"))
 
@@ -102,12 +102,12 @@ def test_a_ctc_model_refuses_beam_search(sherpa_model: Directory):
     ("option", "message"),
     [("decoding=viterbi", "greedy, beam"), ("beam=1.5", "whole number"), ("tail_s=-1", "Give 0 to 60")],
 )
-def test_bad_options_are_named(option: str, message: str, sherpa_model: Directory):
+def test_bad_options_are_named(option: str, message: str, sherpa_model: Directory) -> None:
     with pytest.raises(InputError, match=message):
         open_recognizer(parse_model(f"sherpa:{sherpa_model('offline transducer')}?{option}&"))
 
 
-def test_int8_is_chosen_by_file_and_judged_by_content(sherpa_model: Directory, tmp_path: Path):
+def test_int8_is_chosen_by_file_and_judged_by_content(sherpa_model: Directory, tmp_path: Path) -> None:
     folder = tmp_path / "both"
     shutil.copytree(sherpa_model("offline transducer"), folder)
     shutil.copy(folder / "encoder.onnx", folder / "encoder.int8.onnx")
@@ -122,7 +122,7 @@ def test_int8_is_chosen_by_file_and_judged_by_content(sherpa_model: Directory, t
     assert "0% of the weight bytes" in str(audit.reason)
 
 
-def test_ambiguous_missing_and_unknown_files_are_named(sherpa_model: Directory, tmp_path: Path):
+def test_ambiguous_missing_and_unknown_files_are_named(sherpa_model: Directory, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(sherpa_model("offline transducer"), folder)
     shutil.copy(folder / "encoder.onnx", folder / "encoder-epoch-2.onnx")
@@ -137,7 +137,7 @@ def test_ambiguous_missing_and_unknown_files_are_named(sherpa_model: Directory, 
         open_recognizer(parse_model(f"sherpa:{folder}"))
 
 
-def test_a_broken_file_is_an_error_and_not_a_crash(sherpa_model: Directory, tmp_path: Path):
+def test_a_broken_file_is_an_error_and_not_a_crash(sherpa_model: Directory, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(sherpa_model("offline nemo ctc"), folder)
     (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:200])
@@ -157,7 +157,7 @@ def _own_zipformer(folder: Path, **keywords: Any) -> Any:
     )
 
 
-def test_real_text_equals_the_librarys_with_and_without_batches(zipformer: Path, chapter):
+def test_real_text_equals_the_librarys_with_and_without_batches(zipformer: Path, chapter: Any) -> None:
     own = _own_zipformer(zipformer)
     audio = [samples for _, _, samples in chapter[:4]]
     expected = [own_text(own, samples, online=True) for samples in audio]
@@ -166,7 +166,7 @@ def test_real_text_equals_the_librarys_with_and_without_batches(zipformer: Path,
         assert [answer.text for answer in recognizer.transcribe(audio)] == expected
 
 
-def test_a_real_stream_gives_the_same_for_every_chunking(zipformer: Path, chapter):
+def test_a_real_stream_gives_the_same_for_every_chunking(zipformer: Path, chapter: Any) -> None:
     _, reference, samples = chapter[0]
     recognizer = open_recognizer(parse_model(f"sherpa:{zipformer}"))
     assert isinstance(recognizer, StreamingRecognizer)
@@ -190,7 +190,7 @@ def test_a_real_stream_gives_the_same_for_every_chunking(zipformer: Path, chapte
         stream.accept(samples)
 
 
-def test_the_tail_is_an_option(zipformer: Path, chapter):
+def test_the_tail_is_an_option(zipformer: Path, chapter: Any) -> None:
     samples = chapter[1][2]
     own = _own_zipformer(zipformer)
     for tail_s in (0.0, 0.3):
@@ -198,7 +198,7 @@ def test_the_tail_is_an_option(zipformer: Path, chapter):
         assert recognizer.transcribe([samples])[0].text == own_text(own, samples, online=True, tail_s=tail_s)
 
 
-def test_streams_are_independent(zipformer: Path, chapter):
+def test_streams_are_independent(zipformer: Path, chapter: Any) -> None:
     recognizer = open_recognizer(parse_model(f"sherpa:{zipformer}"))
     assert isinstance(recognizer, StreamingRecognizer)
     first, second = recognizer.stream(), recognizer.stream()

@@ -6,10 +6,10 @@ from dataclasses import fields
 
 import pytest
 
+from tests.stored_runs import made_up_run
 from wattscribe.pages.formats import column_types
 from wattscribe.results import table
 from wattscribe.results.row import COLUMNS, Errors, Row, figures, to_plain
-from wattscribe.testing.runs import made_up_run
 
 
 def test_the_order_names_every_figure_of_a_row_once() -> None:

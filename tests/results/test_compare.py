@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import wattscribe.api
+from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 from wattscribe.cli import main
 from wattscribe.pages.compare_words import in_words
 from wattscribe.records import Heard, RunFacts, TrialFacts, UtteranceResult
 from wattscribe.results.compare import compare
 from wattscribe.results.gates import Gates
-from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run, store_run
 
 LARGE = Shape(utterances=400, speakers=40, words=20)
 REPEATED = Shape(utterances=100, speakers=10, words=20, repeats=3)

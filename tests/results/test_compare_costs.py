@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run
 from wattscribe.pages.compare_words import in_words
 from wattscribe.records import RunFacts, TrialFacts, Window
 from wattscribe.results.compare import compare
 from wattscribe.results.cost_change import CostChange, Figures, change_of
 from wattscribe.results.gates import Gates
-from wattscribe.testing.runs import CLEAN, MODELS, Shape, made_up_run
 
 JETSON = {"machine": "NVIDIA Jetson Orin Nano", "cpu": "Cortex-A78AE", "power_mode": "nvpmodel 15W"}
 RASPBERRY = {"machine": "Raspberry Pi 5 Model B", "cpu": "Cortex-A76", "power_mode": None}

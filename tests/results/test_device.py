@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run
 from wattscribe import pages, results
-from wattscribe.energy import Component, WeightTensor, Workload, devices
+from wattscribe.energy import devices
+from wattscribe.energy.workload import Component, WeightTensor, Workload
 from wattscribe.errors import InputError
 from wattscribe.pages import formats
 from wattscribe.pages.run_page import run_page
@@ -18,7 +20,6 @@ from wattscribe.results.findings import Limits, hearings, on_device
 from wattscribe.results.gates import Gates
 from wattscribe.results.recommend import by_kind, recommend
 from wattscribe.results.table import view
-from wattscribe.testing.runs import CLEAN, MODELS, Shape, made_up_run
 
 
 def component(name: str, size_bytes: int) -> Component:

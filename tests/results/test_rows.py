@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run
 from wattscribe import pages, results
 from wattscribe.errors import InputError
 from wattscribe.pages import formats
@@ -26,7 +27,6 @@ from wattscribe.records import (
     finite,
 )
 from wattscribe.results.cost import within_and_between
-from wattscribe.testing.runs import CLEAN, MODELS, NOISY, Shape, made_up_run
 
 COLUMNS = (
     "model precision precision_ok corpus condition snr_db utterances failed audio_s wer wer_ci95 cer rtf latency_p50_s "

@@ -34,11 +34,12 @@ PATIENCE_S = 60.0
 RUN = """
 import signal, sys
 from pathlib import Path
-from wattscribe import runs
+from wattscribe.runs.experiment import load
+from wattscribe.runs.runner import run
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a worker of a run under nohup ignores it, as it should
 path, out, *flags = sys.argv[1:]
 seams = {flag.removeprefix("--"): True for flag in flags}
-runs.run(runs.load_experiment(Path(path)), Path(out), meters=[], **seams)
+run(load(Path(path)), Path(out), meters=[], **seams)
 """
 
 
@@ -222,7 +223,7 @@ def test_interrupted_from_outside(
     os.kill(runner.pid, number)
     said = runner.communicate(timeout=PATIENCE_S)[1].decode()
     assert runner.returncode == 128 + number
-    assert said.endswith("What is finished is kept; go on with --resume\n")
+    assert said.endswith("What is finished is kept; continue with --resume\n")
     assert len(said.splitlines()) == 1
     assert not psutil.wait_procs(workers, timeout=10)[1]
     assert not (out / SPOOL_DIRECTORY).exists()

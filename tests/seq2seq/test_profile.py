@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from wattscribe.energy.options import Options
 from wattscribe.energy.workload import of_directory
 from wattscribe.profiling import profile_model
 
@@ -45,7 +46,7 @@ def test_rates_are_those_of_a_real_decode(exported: Path, clips, tmp_path: Path)
         soundfile.write(tmp_path / f"{place}.wav", clip, 16000)
     lines = (f'{{"audio_filepath": "{place}.wav", "text": "a"}}\n' for place in range(len(clips)))
     (tmp_path / "manifest.jsonl").write_text("".join(lines))
-    rates = profile_model(f"onnx:{exported}", data=str(tmp_path / "manifest.jsonl")).breakdown.rates
+    rates = profile_model(f"onnx:{exported}", Options(data=str(tmp_path / "manifest.jsonl"))).breakdown.rates
     audio_s = sum(map(len, clips)) / 16000
     assert rates.source == "counted"
     at = rates.components

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -75,7 +76,7 @@ def write_tokens(folder: Path, count: int) -> None:
     (folder / "tokens.txt").write_text("".join(f"{s} {i}\n" for i, s in enumerate(symbols)), encoding="utf-8")
 
 
-def model(nodes, inputs, outputs, weights, metadata) -> onnx.ModelProto:
+def model(nodes: Any, inputs: Any, outputs: Any, weights: Any, metadata: Any) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes, "toy", inputs, outputs, [numpy_helper.from_array(v, k) for k, v in weights.items()]
     )
@@ -85,7 +86,7 @@ def model(nodes, inputs, outputs, weights, metadata) -> onnx.ModelProto:
     return made
 
 
-def value(name: str, shape, kind: int = T.FLOAT) -> onnx.ValueInfoProto:
+def value(name: str, shape: Any, kind: int = T.FLOAT) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
 
@@ -106,7 +107,7 @@ def encoder(rng: np.random.Generator, layout: str, fixed_batch: bool = False) ->
     inputs, outputs = [value("x", [batch, SEGMENT, MELS])], [value("encoder_out", [batch, FRAMES, DIM])]
     flat = []
     for i, state in enumerate(STATES[layout]):
-        shape = list(state.shape)
+        shape: list[int | str] = list(state.shape)
         shape[state.axis] = batch
         inputs.append(value(state.name, shape))
         outputs.append(value(state.out, shape))
@@ -118,8 +119,8 @@ def encoder(rng: np.random.Generator, layout: str, fixed_batch: bool = False) ->
     nodes.append(helper.make_node("Tanh", [f"sum_{len(flat)}"], ["encoder_out"]))
     nodes.append(helper.make_node("ReduceMean", ["encoder_out"], ["mean"], axes=[1], keepdims=1))
     for i, state in flat:
-        shape = [-1 if axis == state.axis else size for axis, size in enumerate(state.shape)]
-        weights[f"shape_{i}"] = np.array(shape, np.int64)
+        target = [-1 if axis == state.axis else size for axis, size in enumerate(state.shape)]
+        weights[f"shape_{i}"] = np.array(target, np.int64)
         nodes += [
             helper.make_node("Mul", [f"flat_{i}", "half"], [f"old_{i}"]),
             helper.make_node("Sub", ["mean", f"old_{i}"], [f"next_{i}"]),
@@ -127,8 +128,8 @@ def encoder(rng: np.random.Generator, layout: str, fixed_batch: bool = False) ->
         ]
     if layout in ("zipformer", "zipformer2"):
         name = "cached_len_0" if layout == "zipformer" else "processed_lens"
-        shape = [1, batch] if layout == "zipformer" else [batch]
-        inputs.append(value(name, shape, T.INT64))
+        lengths: list[int | str] = [1, batch] if layout == "zipformer" else [batch]
+        inputs.append(value(name, lengths, T.INT64))
         outputs.append(value(f"new_{name}", shape, T.INT64))
         weights["frames"] = np.array([FRAMES], np.int64)
         nodes.append(helper.make_node("Add", [name, "frames"], [f"new_{name}"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -60,7 +61,7 @@ def build(
     return folder
 
 
-def _model(nodes, inputs, outputs, weights) -> onnx.ModelProto:
+def _model(nodes: Any, inputs: Any, outputs: Any, weights: Any) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes, "toy", inputs, outputs, [numpy_helper.from_array(np.asarray(v), k) for k, v in weights.items()]
     )
@@ -70,7 +71,8 @@ def _model(nodes, inputs, outputs, weights) -> onnx.ModelProto:
 
 
 def _random(rng: np.random.Generator, *shape: int, gain: float = 1.0) -> np.ndarray:
-    return (rng.standard_normal(shape) * gain / np.sqrt(shape[0])).astype(np.float32)
+    found: np.ndarray = (rng.standard_normal(shape) * gain / np.sqrt(shape[0])).astype(np.float32)
+    return found
 
 
 def encoder(rng: np.random.Generator, layers: int, mels: int, width: int, cache: int, prompt: bool) -> onnx.ModelProto:

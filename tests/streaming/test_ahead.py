@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -173,7 +174,7 @@ def test_the_real_zipformer_as_it_was_exported() -> None:
     compare(models.ZIPFORMER / "encoder.int8.onnx", 3)
 
 
-def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: object) -> tuple[Transducer, Transducer]:
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[Transducer, Transducer]:
     """A transducer that encodes ahead from the first segment on, and one that never does."""
     monkeypatch.setattr(ahead, "_PAYS_AFTER", 0)
     directory = models.build(tmp_path / "model", layout="zipformer2", blank_bias=0.8)
@@ -200,7 +201,7 @@ def test_transcripts_are_those_of_one_by_one(
     for length in (0, 700, 9000, 12345, 16000, 16640, 30000):
         streams = [each.stream() for each in (fast, slow)]
         for transducer, stream in zip((fast, slow), streams, strict=True):
-            stream.hear(models.sound(length, length))
+            stream.buffer(models.sound(length, length))
             transducer.advance([stream], ahead=2)
             stream.close()
             transducer.advance([stream], ahead=2)
@@ -217,7 +218,7 @@ def test_a_stream_may_be_saved_between_calls_of_several_segments(
     fast, slow = opened(tmp_path, monkeypatch)
     audio = models.sound(2, 40000)
     stream, plain = fast.stream(), slow.stream()
-    stream.hear(audio[:20000])
+    stream.buffer(audio[:20000])
     fast.advance([stream], ahead=2)
     again = slow.stream(stream.save())
     again.accept(audio[20000:])

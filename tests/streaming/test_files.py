@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -136,7 +137,7 @@ def test_mismatched_joiner_width(directory: Path) -> None:
     one_line(caught.value, "joiner.onnx", "takes 13 values, but encoder.onnx gives 12")
 
 
-def edit(path: Path, change) -> None:
+def edit(path: Path, change: Any) -> None:
     model = onnx.load(path)
     change(model)
     onnx.save(model, path)
@@ -189,7 +190,7 @@ def test_a_state_that_no_output_feeds(directory: Path) -> None:
         ("float32", ("N", 8), "comes back as"),
     ],
 )
-def test_a_state_that_comes_back_in_another_shape(dtype: str, shape: tuple, fault: str) -> None:
+def test_a_state_that_comes_back_in_another_shape(dtype: str, shape: tuple[int, ...], fault: str) -> None:
     state, back = Port(name="h", dtype="float32", shape=(1, "N", 8)), Port(name="new_h", dtype=dtype, shape=shape)
     with pytest.raises(ModelError) as caught:
         match_states([state], [back], batch="N", metadata={}, path=Path("encoder.onnx"))
@@ -244,7 +245,7 @@ def test_an_input_that_nothing_makes_is_named(directory: Path) -> None:
     (lambda path: path.mkdir(), "is not a file"),
     (lambda path: path.symlink_to("gone"), "is a link to nothing"),
 ])  # fmt: skip
-def test_what_only_looks_like_a_model_file(directory: Path, name: str, make, fault: str) -> None:
+def test_what_only_looks_like_a_model_file(directory: Path, name: str, make: Any, fault: str) -> None:
     (directory / name).unlink()
     make(directory / name)
     with pytest.raises(ModelError) as caught:
@@ -298,12 +299,13 @@ def test_audio_that_is_not_what_the_runtime_takes(directory: Path) -> None:
     stream = transducer.stream()
     spoiled = np.zeros(100, np.float32)
     spoiled[7] = np.nan
-    for samples, rate, fault in [
+    cases: list[tuple[Any, int, str]] = [
         (spoiled, 16000, "sample 7 is nan"),
         (np.zeros(100, np.int16), 16000, "samples are int16"),
         (np.zeros((2, 100), np.float32), 16000, "shape (2, 100)"),
         (np.zeros(100, np.float32), 8000, "samples at 8000 Hz"),
-    ]:
+    ]
+    for samples, rate, fault in cases:
         with pytest.raises(InputError) as caught:
             stream.accept(samples, rate)
         one_line(caught.value, fault)
@@ -317,13 +319,15 @@ def test_audio_that_is_not_what_the_runtime_takes(directory: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{"decoding": "best"}, {"beam": 0}, {"blank_penalty": -1.0}, {"tail_s": float("nan")}, {"tail_s": -1.0}]
 )
-def test_options_out_of_range(directory: Path, options: dict) -> None:
+def test_options_out_of_range(directory: Path, options: dict[str, Any]) -> None:
     with pytest.raises(InputError) as caught:
         open_transducer(directory, **options)
     one_line(caught.value, *(str(value) for value in options.values() if value == value))
 
 
-def test_the_shipped_model_is_found_by_its_name_unless_a_directory_here_has_it(tmp_path, monkeypatch):
+def test_the_shipped_model_is_found_by_its_name_unless_a_directory_here_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_files("reference", "int8").directory == REFERENCE
     (tmp_path / "reference").mkdir()

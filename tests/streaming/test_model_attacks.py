@@ -102,7 +102,7 @@ def model(graph: bytes) -> bytes:
     return wire.field(1, 8) + wire.field(7, graph) + wire.field(8, wire.field(2, 13))
 
 
-def weight(**fields: bytes | int) -> bytes:
+def weight(**fields: bytes | int | str) -> bytes:
     """A TensorProto `w` with these fields: dims, data_type, raw_data, location."""
     found = wire.field(1, fields.get("dims", 2)) + wire.field(2, fields.get("kind", 1)) + wire.field(8, "w")
     if "raw" in fields:

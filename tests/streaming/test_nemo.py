@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from wattscribe.recognizers.detect import runtime_of
 from wattscribe.streaming import Endpointing, Transducer, open_transducer
 from wattscribe.streaming.endpoint import EndpointRule
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "one layer": {},
     "128 mels, two layers": {"seed": 1, "layers": 2, "mels": 128, "shift": 64, "width": 32, "cache": 20},
     "80 ms": {"seed": 2, "shift": 8, "normalize": "per_feature"},
@@ -35,7 +36,7 @@ def sounds(count: int, seconds: float = 3.0) -> list[np.ndarray]:
     return found
 
 
-def reference(folder: Path, **options: object):
+def reference(folder: Path, **options: object) -> Any:
     sherpa_onnx = pytest.importorskip("sherpa_onnx")
     parts = {name: str(next(folder.glob(f"{name}*.onnx"))) for name in ("encoder", "decoder", "joiner")}
     return sherpa_onnx.OnlineRecognizer.from_transducer(
@@ -43,7 +44,7 @@ def reference(folder: Path, **options: object):
     )
 
 
-def check_alike(ours: Transducer, theirs, audio: list[np.ndarray]) -> int:
+def check_alike(ours: Transducer, theirs: Any, audio: list[np.ndarray]) -> int:
     """The same words at the same times; returns how many tokens."""
     tokens = 0
     for each in audio:

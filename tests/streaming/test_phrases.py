@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ SENTENCES = [
 ]
 
 
-def vocabulary(folder: Path, symbols: list[str]):
+def vocabulary(folder: Path, symbols: list[str]) -> Any:
     (folder / "tokens.txt").write_text("".join(f"{s} {i}\n" for i, s in enumerate(symbols)), encoding="utf-8")
     return read_vocabulary(folder / "tokens.txt")
 

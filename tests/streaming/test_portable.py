@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -96,7 +97,7 @@ def test_an_operator_of_a_newer_opset_keeps_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def newer(tmp_path_factory):
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("newer")
     return builders.bench_parts(with_weights_outside(builders.build(folder / "plain"), folder / "outside", ir=11))
 
@@ -106,7 +107,7 @@ def newer(tmp_path_factory):
     [("int8", "encoder"), ("blockwise", "joiner"), ("lookup-int8", "predictor"), ("fp16", "all"), ("int8-conv", "encoder"),
      ("fold", "encoder"), ("share-equal", "encoder"), ("prune-width", "encoder"), ("low-rank", "encoder")],
 )  # fmt: skip
-def test_levers_write_what_onnxruntime_1_17_loads(newer, lever: str, component: str) -> None:
+def test_levers_write_what_onnxruntime_1_17_loads(newer: Any, lever: str, component: str) -> None:
     candidate, calibration, _ = newer
     try:
         made = apply(candidate, Step(lever=lever, component=component), calibration)
@@ -129,7 +130,9 @@ def test_levers_write_what_onnxruntime_1_17_loads(newer, lever: str, component: 
         ),
     ],
 )
-def test_what_is_newer_than_this_onnxruntime_is_refused_with_both_versions(tmp_path: Path, change, said: str) -> None:
+def test_what_is_newer_than_this_onnxruntime_is_refused_with_both_versions(
+    tmp_path: Path, change: Any, said: str
+) -> None:
     folder = models.build(tmp_path)
     model = onnx.load(folder / "encoder.onnx")
     change(model)

@@ -45,14 +45,16 @@ def test_a_damaged_or_foreign_prepared_graph_is_made_again(
     for number, path in enumerate(sorted(folder.glob("*.ort"))):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 64  # still a graph, with another weight or size
-        path.write_bytes([b"", data[:-500], data][number])
+        path.write_bytes((b"", bytes(data[:-500]), bytes(data))[number])
     assert open_transducer(directory).transcribe([models.sound(1, 16000)])[0] == first
     models.build(directory, seed=9)
     open_transducer(directory)
     assert len(list(folder.glob("*.ort"))) == 6, "another model, other graphs"
 
 
-def test_a_changed_byte_of_a_prepared_graph_is_seen(directory: Path, monkeypatch, tmp_path: Path) -> None:
+def test_a_changed_byte_of_a_prepared_graph_is_seen(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     folder, first = opened_twice(directory, monkeypatch, tmp_path)
     whole = {path: path.read_bytes() for path in folder.glob("*.ort")}
     for path, data in whole.items():

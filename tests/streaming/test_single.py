@@ -35,9 +35,9 @@ def same_bits(one: Encoder, other: Encoder, calls: int = 6) -> None:
         for slot in slots:
             slot.features[0] = features
             found.append(slot.run(call * one.layout.shift_frames).copy())
-        assert np.array_equal(*found)
+        assert np.array_equal(found[0], found[1])
     flat = [np.sort(np.concatenate([state.ravel() for state in slot.states])) for slot in slots]
-    assert np.array_equal(*flat)
+    assert np.array_equal(flat[0], flat[1])
 
 
 @pytest.mark.parametrize("quantised", [False, True])

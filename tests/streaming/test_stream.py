@@ -6,6 +6,7 @@ import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_a_restored_stream_still_has_the_utterances_that_were_closed() -> None:
 def test_audio_that_is_heard_and_not_decoded_is_saved_too(closed: bool) -> None:
     transducer = opened("lstm", 1)
     stream = transducer.stream()
-    stream.hear(AUDIO)
+    stream.buffer(AUDIO)
     if closed:
         stream.close()
     again = restored(restored(stream, transducer), transducer)
@@ -158,10 +159,10 @@ def test_a_released_stream_says_so() -> None:
     transducer = open_transducer(folder("lstm", 1))
     stream, waiting = transducer.stream(), transducer.stream()
     stream.accept(AUDIO)
-    waiting.hear(AUDIO)
+    waiting.buffer(AUDIO)
     stream.release()
     waiting.release()
-    for call in (lambda: stream.accept(AUDIO), lambda: stream.hear(AUDIO), stream.finish, stream.close, stream.save,
+    for call in (lambda: stream.accept(AUDIO), lambda: stream.buffer(AUDIO), stream.finish, stream.close, stream.save,
                  lambda: transducer.advance([waiting])):  # fmt: skip
         with pytest.raises(InputError, match="the stream is released"):
             call()
@@ -171,7 +172,7 @@ def test_a_released_stream_says_so() -> None:
 def test_a_stream_that_is_given_twice_is_decoded_once(batch_size: int) -> None:
     transducer = open_transducer(folder("lstm", 1), batch_size=batch_size)
     stream = transducer.stream()
-    stream.hear(AUDIO)
+    stream.buffer(AUDIO)
     transducer.advance([stream, stream])
     assert stream.finish().tokens == transducer.transcribe([AUDIO])[0].tokens
 
@@ -187,7 +188,7 @@ def test_threads_that_encode_ahead_do_not_hear_each_other(tmp_path: Path, monkey
     assert transducer.lookahead.refused is None
     run, both = ahead.Ahead.run, threading.Barrier(2, timeout=20)
 
-    def after_both_have_filled(*arguments):
+    def after_both_have_filled(*arguments: Any) -> Any:
         both.wait()
         return run(*arguments)
 
@@ -238,7 +239,7 @@ def test_silence_is_counted_in_seconds_whatever_a_frame_is(tmp_path: Path) -> No
 # --- options --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("option", ["batch_size", "threads"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, "2"])
-def test_counts_below_one_are_refused(option: str, value: object) -> None:
+def test_counts_below_one_are_refused(option: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"{option} is {value!r}. It must be a whole number, 1 to "):
         open_transducer(folder("lstm", 1), **{option: value})
 
@@ -246,7 +247,7 @@ def test_counts_below_one_are_refused(option: str, value: object) -> None:
 @pytest.mark.parametrize(
     "phrases", ["GOD", b"GOD", 3, (b"GOD",), ((),), ((3,), ("▁a",)), (3, 4), ((3.0,),), ("",), ("GOD :x",)]
 )
-def test_what_is_no_phrase_is_refused(phrases: object) -> None:
+def test_what_is_no_phrase_is_refused(phrases: Any) -> None:
     with pytest.raises(InputError, match=r"phrases is|is neither text nor token numbers|is not a phrase"):
         Decoding(method="beam", phrases=phrases)
 
@@ -258,7 +259,8 @@ def test_phrases_of_tokens_that_are_never_emitted_are_refused(token: int) -> Non
 
 
 def test_phrases_may_come_as_lists_of_any_whole_numbers() -> None:
-    assert Decoding(method="beam", phrases=[np.array([3, 4]), [5]]).phrases == ((3, 4), (5,))
+    phrases: Any = [np.array([3, 4]), [5]]
+    assert Decoding(method="beam", phrases=phrases).phrases == ((3, 4), (5,))
 
 
 @pytest.mark.parametrize(

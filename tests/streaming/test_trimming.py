@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,7 +30,8 @@ def graph(nodes: list[onnx.NodeProto], output: list[int], **constants: list[int]
         [onnx.numpy_helper.from_array(np.array(values, np.int64), name) for name, values in constants.items()],
     )  # fmt: skip
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    return onnx.shape_inference.infer_shapes(model, data_prop=True).SerializeToString()
+    data: bytes = onnx.shape_inference.infer_shapes(model, data_prop=True).SerializeToString()
+    return data
 
 
 def run(data: bytes) -> np.ndarray:
@@ -119,7 +121,8 @@ def test_what_makes_an_output_stays() -> None:
 @given(data=st.data())
 def test_any_chain_of_moves_keeps_its_bits(data: st.DataObject) -> None:
     """Reshape, Transpose, Slice and Concat one after the other, in any order."""
-    name, shape, nodes, constants = "x", [1, ROWS, WIDTH], [], {}
+    constants: dict[str, Any] = {}
+    name, shape, nodes = "x", [1, ROWS, WIDTH], []
 
     def constant(values: list[int]) -> str:
         constants[f"c{len(constants)}"] = values

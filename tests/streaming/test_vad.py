@@ -15,6 +15,8 @@ from wattscribe.streaming.vad import GatedStream, GateRule, end_within
 class Always:
     """A detector to which everything is speech."""
 
+    def reset(self) -> None: ...
+
     def probability(self, window: np.ndarray) -> float:
         assert len(window) == 512
         return 1.0
@@ -52,6 +54,8 @@ def test_an_utterance_ends_where_its_audio_does(transducer: Transducer) -> None:
     """The tail of silence that is decoded with it is not its own, whether the gate or the audio closes it."""
 
     class Loudness:
+        def reset(self) -> None: ...
+
         def probability(self, window: np.ndarray) -> float:
             return 1.0 if np.abs(window).max() > 0.05 else 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def speech() -> tuple[np.ndarray, ...]:
     return tuple(read_audio(path) for path in files)
 
 
-def theirs(method: str, joiner: str = "joiner.onnx", **options: object):
+def theirs(method: str, joiner: str = "joiner.onnx", **options: object) -> Any:
     sherpa_onnx = pytest.importorskip("sherpa_onnx")
     where = str(models.ZIPFORMER)
     return sherpa_onnx.OnlineRecognizer.from_transducer(

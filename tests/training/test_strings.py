@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from benchmarks import digit_strings as strings
 
 from wattscribe.errors import InputError
-from wattscribe.training import strings
 from wattscribe.training.speech_cache import shards
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

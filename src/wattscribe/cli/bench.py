@@ -6,15 +6,16 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import cyclopts
 from cyclopts import Group, Parameter
 
 import wattscribe
+from wattscribe.cli.one_list import Flag, flags_of
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import RunFacts
 from wattscribe.runs.beginning import REPORT_NAME
@@ -33,70 +34,28 @@ HOW = Group("How", sort_key=2)
 RUN = Group("The run", sort_key=3)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flags:
-    """The experiment's keys as flags: each field is called after its key. None: not given, the file or the default holds."""
+GROUPS = {
+    WHAT: ("models", "precision", "data", "clean", "noise", "snr", "rir", "longform_minutes", "limit"),
+    HOW: (
+        "repeats", "seed", "device", "threads", "batch_size", "options", "latency", "timeout_s", "load_timeout_s",
+        "memory_limit_bytes", "idle_s", "mark", "mark_unit_s", "normaliser", "strict",
+    ),
+}  # fmt: skip
+REPEATED = Flag(annotation=list[str] | None, parameter=Repeatable)
+SWITCH = Flag(parameter=Switch)
+TEXT = Flag(annotation=str | None)
+TYPED = {
+    **dict.fromkeys(("models", "data", "noise", "rir", "options"), REPEATED),
+    **dict.fromkeys(("latency", "mark", "strict"), SWITCH),
+    **dict.fromkeys(("precision", "snr", "normaliser"), TEXT),
+}
+"""What is typed otherwise than in the file."""
 
-    models: Annotated[list[str] | None, Parameter("--model", group=WHAT), Repeatable] = None
-    """runtime:model, for instance hf:openai/whisper-tiny.en, ct2:tiny.en, sherpa:DIR, pocketsphinx:en-us, onnx:DIR."""
-    precision: Annotated[str | None, Parameter(group=WHAT)] = None
-    """One or more, by comma: fp32,fp16,bf16,int8. Left out: what the runtime or the model directory has."""
-    data: Annotated[list[str] | None, Parameter(group=WHAT), Repeatable] = None
-    """A LibriSpeech folder, a manifest.jsonl or its folder, hub:NAME, or bundled."""
-    clean: Annotated[bool | None, Parameter(group=WHAT)] = None
-    """Whether clean speech is heard as well."""
-    noise: Annotated[list[str] | None, Parameter(group=WHAT), Repeatable] = None
-    """A folder of audio files, or white or pink; needs --snr."""
-    snr: Annotated[str | None, Parameter(group=WHAT)] = None
-    """Signal-to-noise ratios in dB, from -200 to 200, by comma: 20,10,5,0."""
-    rir: Annotated[list[str] | None, Parameter(group=WHAT), Repeatable] = None
-    """A room impulse response, or a folder of them."""
-    longform_minutes: Annotated[float | None, Parameter("--longform", group=WHAT)] = None
-    """Also join utterances with pauses into recordings of up to this many minutes."""
-    limit: Annotated[int | None, Parameter(group=WHAT)] = None
-    """Only the first so many usable utterances of each corpus."""
-    repeats: Annotated[int | None, Parameter(group=HOW)] = None
-    """How often each combination is measured."""
-    seed: Annotated[int | None, Parameter(group=HOW)] = None
-    """Of the noise, the pauses and the order of the trials."""
-    device: Annotated[str | None, Parameter(group=HOW)] = None
-    """cpu, cuda or cuda:N."""
-    threads: Annotated[int | None, Parameter(group=HOW)] = None
-    """Threads of each recognizer."""
-    batch_size: Annotated[int | None, Parameter(group=HOW)] = None
-    """Utterances given to the recognizer at once."""
-    options: Annotated[list[str] | None, Parameter("--option", group=HOW), Repeatable] = None
-    """key=value for the recognizers, for instance beam=4."""
-    latency: Annotated[bool | None, Parameter(group=HOW), Switch] = None
-    """Feed streaming recognizers piece by piece and measure their delays."""
-    timeout_s: Annotated[float | None, Parameter("--timeout", group=HOW)] = None
-    """Seconds after which an utterance without an answer ends its trial; over 30 s of audio, so many per 30 s."""
-    load_timeout_s: Annotated[float | None, Parameter("--load-timeout", group=HOW)] = None
-    """The same for preparing, loading and warming up."""
-    memory_limit_bytes: Annotated[int | None, Parameter("--memory-limit", group=HOW)] = None
-    """Bytes of address space that a recognizer may take."""
-    idle_s: Annotated[float | None, Parameter("--idle", group=HOW)] = None
-    """Seconds of idle baseline before and after each trial."""
-    mark: Annotated[bool | None, Parameter(group=HOW), Switch] = None
-    """Busy and idle pulses before the first trial and after the last, for the recording of an external meter; start that
-    first. Afterwards: wattscribe meters attach."""
-    mark_unit_s: Annotated[float | None, Parameter("--mark-unit", group=HOW)] = None
-    """Seconds of the shortest pulse, 1 unless the meter takes fewer than four samples in that time."""
-    normaliser: Annotated[str | None, Parameter(group=HOW)] = None
-    """whisper, basic or none: the text rule of the score."""
-    strict: Annotated[bool | None, Parameter(group=HOW), Switch] = None
-    """Stop at the first bad input instead of counting it."""
-
-    def given(self) -> dict[str, Any]:
-        """The keys that were said, with lists taken apart. Raises InputError for a list that cannot be read."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {key: _READ.get(key, _as_is)(value) for key, value in values.items() if value is not None}
-
-
-def _as_is(value: Any) -> Any:
-    return value
-
-
+Flags: TypeAlias = Any
+if not TYPE_CHECKING:  # None: not given, the file or the default holds
+    keys = {name: (field.annotation | None, None) for name, field in Experiment.model_fields.items()}
+    Flags = flags_of(Experiment, GROUPS, keys, TYPED, verb="bench")
+NONE_GIVEN = Flags()
 _READ: dict[str, Callable[[Any], Any]] = {
     "precision": split_list,
     "snr": partial(split_numbers, flag="--snr"),
@@ -104,12 +63,18 @@ _READ: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _given(flags: Flags) -> dict[str, Any]:
+    """The keys that were given, with lists taken apart. Raises InputError for a list that cannot be read."""
+    values = {field.name: getattr(flags, field.name) for field in fields(flags)}
+    return {key: _READ.get(key, lambda value: value)(value) for key, value in values.items() if value is not None}
+
+
 @app.default
 def bench(
     experiment: Path | None = None,
     /,
     *,
-    flags: Annotated[Flags, Parameter("*")] = Flags(),
+    flags: Annotated[Flags, Parameter("*")] = NONE_GIVEN,
     out: Annotated[Path, Parameter(["--out", "-o"], group=RUN)] = Path("runs/bench"),
     resume: Annotated[bool, Parameter(group=RUN), Switch] = False,
     retry_failed: Annotated[bool, Parameter(group=RUN), Switch] = False,
@@ -120,7 +85,7 @@ def bench(
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
 
     Exit status 0: every trial is done. 1: a trial failed, the table says why. 2: the input is at fault. 130: interrupted;
-    what is finished is kept, go on with --resume.
+    what is finished is kept; continue with --resume.
 
     Parameters
     ----------
@@ -129,7 +94,7 @@ def bench(
     out
         The run's directory.
     resume
-        Go on with the run in --out; without an experiment, with the one that it began with.
+        Resume the run in --out; without an experiment, the one that it began with.
     retry_failed
         With --resume: also measure trials again that failed; their earlier verdicts are kept and never count.
     overwrite
@@ -142,7 +107,7 @@ def bench(
     from wattscribe.results.energy_columns import check_grid
 
     check_grid(grid_gco2_per_kwh)
-    plan = _experiment(experiment, flags.given(), resume=resume)
+    plan = _experiment(experiment, _given(flags), resume=resume)
     with _writing(out), _watcher() as watcher:
         facts = wattscribe.bench(
             plan,
@@ -191,7 +156,7 @@ def _writing(out: Path) -> Iterator[None]:
         raise WattscribeError(
             f"the run cannot be written: {error.strerror or error}",
             where=error.filename or out,
-            fix="Fix that; what is finished is kept, go on with --resume",
+            fix="Fix that; what is finished is kept; continue with --resume",
         ) from error
 
 

@@ -6,17 +6,18 @@ import math
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import cyclopts
 from cyclopts import Group, Parameter
 
 from wattscribe.cli.flags import spelled
+from wattscribe.cli.one_list import Flag, defaults, flags_of
 from wattscribe.energy.accuracy import AccuracyLaw, fit
+from wattscribe.energy.options import Options
 from wattscribe.energy.profile import Profile
-from wattscribe.energy.rates import DEFAULT_TOKENS_PER_S
 from wattscribe.errors import InputError
 from wattscribe.records import json_text
 from wattscribe.results.quantities import UNITS
@@ -36,61 +37,38 @@ DEVICE = Group("The device", sort_key=3)
 OUTPUT = Group("Output", sort_key=4)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What `profiling.profile_model` is asked; each field is called after its parameter."""
+GROUPS = {
+    MODEL: ("precision", "vocab", "chunk_ms", "calls_per_s", "inputs", "dims", "decoding", "beam"),
+    RATES: ("data", "limit", "frames_per_s", "tokens_per_s", "words_per_s"),
+    DEVICE: ("device", "local_memory_bytes", "placement", "activations", "battery_wh"),
+    OUTPUT: ("laws", "seed"),
+}
+REPEATED = Flag(annotation=tuple[str, ...] | None, parameter=Parameter(negative=""))
+TYPED = {
+    "inputs": REPEATED,
+    "dims": REPEATED,
+    "device": Flag(annotation=str),
+    "local_memory_bytes": Flag(annotation=str | None),
+    "laws": Flag(annotation=Path | None),
+}
+"""What is typed as text, and read by `_asked`."""
 
-    precision: Annotated[str | None, Parameter(group=MODEL)] = None
-    """fp32, fp16 or int8: which of the model's files, or which dtype of an arch: preset."""
-    vocab: Annotated[int | None, Parameter(group=MODEL)] = None
-    """Tokens of an arch: preset."""
-    chunk_ms: Annotated[float | None, Parameter(group=MODEL)] = None
-    """Length of a segment, for models that do not fix it; the hop of a graph with a fixed input."""
-    calls_per_s: Annotated[float | None, Parameter(group=MODEL)] = None
-    """Calls of the encoder (or the only graph) per second of audio, where the model does not say it."""
-    inputs: Annotated[tuple[str, ...], Parameter("--input", group=MODEL, negative="")] = ()
-    """NAME=VALUE: fill an input with a value, as in --input sr=16000; may be repeated."""
-    dims: Annotated[tuple[str, ...], Parameter("--dim", group=MODEL, negative="")] = ()
-    """NAME=SIZE: size of a free dimension; may be repeated."""
-    decoding: Annotated[Literal["batched", "frame-by-frame"], Parameter(group=MODEL)] = "batched"
-    """batched: one joiner call per segment and one per token; frame-by-frame: one per frame."""
-    beam: Annotated[int, Parameter(group=MODEL)] = 1
-    """Live hypotheses; 1 is greedy."""
-    data: Annotated[str | None, Parameter(group=RATES)] = None
-    """Decode this speech and count what really ran; without it the rates are stated by the options below."""
-    limit: Annotated[int | None, Parameter(group=RATES)] = None
-    """Decode at most so many utterances of it."""
-    frames_per_s: Annotated[float | None, Parameter(group=RATES)] = None
-    """Encoder output frames per second of audio, where rates are stated."""
-    tokens_per_s: Annotated[float, Parameter(group=RATES)] = DEFAULT_TOKENS_PER_S
-    """Emitted tokens per second of audio, where rates are stated."""
-    words_per_s: Annotated[float | None, Parameter(group=RATES)] = None
-    """Words per second of audio, for the energy per word."""
-    device: Annotated[str, Parameter(group=DEVICE)] = "phone"
-    """A shipped profile (wattscribe devices) or a TOML file of your own."""
-    local_memory_bytes: Annotated[str | None, Parameter("--local-memory", group=DEVICE)] = None
-    """Another size of local memory: 4MB, 512KiB, 0."""
-    placement: Annotated[Literal["component", "tensor"], Parameter(group=DEVICE)] = "component"
-    """Weights go to local memory by whole component or by tensor."""
-    activations: Annotated[Literal["fused", "unfused"], Parameter(group=DEVICE)] = "fused"
-    """fused: element-wise operators cost nothing of their own; unfused: every operator reads and writes memory."""
-    battery_wh: Annotated[float | None, Parameter(group=DEVICE)] = None
-    """Print how long a battery of so many watt-hours lasts."""
-    laws: Annotated[Path | None, Parameter("--accuracy", group=OUTPUT)] = None
-    """JSON {component: [[size_bytes, wer], …]}, four or more sizes each: the order then weighs power against accuracy."""
-    seed: Annotated[int, Parameter(group=OUTPUT)] = 0
-    """Of the draws behind the intervals."""
+Flags: TypeAlias = Any
+if not TYPE_CHECKING:
+    Flags = flags_of(Options, GROUPS, defaults(Options, AccuracyLaw=Any), TYPED, verb="profile")
+NONE_GIVEN = Flags()
 
-    def asked(self) -> dict[str, Any]:
-        """The parameters, with the size and the file of laws read. Raises InputError."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.local_memory_bytes is not None:
-            values["local_memory_bytes"] = size_bytes(self.local_memory_bytes)
-        values["inputs"] = _named(self.inputs, "--input", float)
-        values["dims"] = _named(self.dims, "--dim", _count)
-        if self.laws is not None:
-            values["laws"] = read_laws(self.laws)
-        return values
+
+def _asked(flags: Flags) -> dict[str, Any]:
+    """The options, with sizes, names and the file of laws read. Raises InputError."""
+    values = {field.name: getattr(flags, field.name) for field in fields(flags)}
+    if flags.local_memory_bytes is not None:
+        values["local_memory_bytes"] = size_bytes(flags.local_memory_bytes)
+    values["inputs"] = _named(flags.inputs or (), "--input", float)
+    values["dims"] = _named(flags.dims or (), "--dim", _count)
+    if flags.laws is not None:
+        values["laws"] = read_laws(flags.laws)
+    return values
 
 
 @app.default
@@ -98,7 +76,7 @@ def profile(
     model: str,
     /,
     *,
-    options: Annotated[Options, Parameter("*")] = Options(),
+    flags: Annotated[Flags, Parameter("*")] = NONE_GIVEN,
     json_output: Annotated[bool, Parameter("--json", negative=(), show_default=False, group=OUTPUT)] = False,
     page: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
 ) -> int:
@@ -116,7 +94,7 @@ def profile(
     import wattscribe
 
     show(
-        _with_flags(wattscribe.profile(model, **options.asked(), say=say if sys.stderr.isatty() else None)),
+        _with_flags(wattscribe.profile(model, **_asked(flags), say=say if sys.stderr.isatty() else None)),
         as_json=json_output,
         page=page,
     )
@@ -173,7 +151,7 @@ def size_bytes(text: str) -> int:
     found = re.fullmatch(r"(\d{1,18}(?:\.\d{0,18})?)([kmg]?i?b)?", lowered, re.ASCII)
     if found is not None and (found[2] is not None or "." not in found[1]) and (found[2] or "b") in UNITS:
         return round(float(found[1]) * UNITS[found[2] or "b"])
-    raise InputError(f"{text!r} is no size", fix="Write it as 4MB, 512KiB or a number of bytes")
+    raise InputError(f"{text!r} is not a size", fix="Write it as 4MB, 512KiB or a number of bytes")
 
 
 def read_laws(path: Path) -> dict[str, AccuracyLaw]:

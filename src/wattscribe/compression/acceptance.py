@@ -206,7 +206,7 @@ folder, frame_by_frame, samples = sys.argv[1], sys.argv[2] == "1", np.load(sys.a
 reset_peak()
 before = rss_bytes()
 stream = open_transducer(folder, frame_by_frame=frame_by_frame).stream()
-stream.hear(samples)
+stream.buffer(samples)
 stream.finish()
 print(json.dumps({"before": before, "peak": peak_rss_bytes()}))
 """

@@ -184,7 +184,7 @@ class Calibration:
             transducer.predictor.net, transducer.joiner.net = recorders["predictor"], recorders["joiner"]
             for audio in self.speech.audio:
                 stream = transducer.stream()
-                stream.hear(audio)
+                stream.buffer(audio)
                 stream.finish()
                 stream.release()
             self._tail = {name: recorder.feeds for name, recorder in recorders.items()}

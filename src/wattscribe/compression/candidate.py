@@ -11,8 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from wattscribe.energy.placement import Unit
-from wattscribe.energy.rates import Decoding
+from wattscribe.energy.options import Decoding, Unit
 from wattscribe.errors import InputError, MissingExtraError, ModelError
 from wattscribe.graph.model import BITS, Model
 from wattscribe.graph.portable import portable, whole

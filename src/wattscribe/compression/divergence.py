@@ -60,7 +60,7 @@ class Probe:
 
 def _encode(transducer: Transducer, audio: NDArray[np.float32]) -> Scores:
     stream = transducer.stream()
-    stream.hear(audio)
+    stream.buffer(audio)
     stream.close()
     found = []
     while stream.ready():
@@ -73,7 +73,7 @@ def _encode(transducer: Transducer, audio: NDArray[np.float32]) -> Scores:
 def _greedy_path(transducer: Transducer, audio: NDArray[np.float32]) -> list[tuple[int, tuple[int, ...]]]:
     """(frame from which it holds, tokens so far) along the original's greedy path."""
     stream = transducer.stream()
-    stream.hear(audio)
+    stream.buffer(audio)
     stream.close()
     transducer.advance([stream])
     (best,) = stream.save().decoded.hypotheses

@@ -15,8 +15,9 @@ from wattscribe.compression.memo import Memo
 from wattscribe.compression.speech import Audio, SpeechSet
 from wattscribe.energy.breakdown import Breakdown, analyse
 from wattscribe.energy.devices import Device
+from wattscribe.energy.options import Decoding
 from wattscribe.energy.placement import Placement, reserved_bytes
-from wattscribe.energy.rates import Decoding, counted
+from wattscribe.energy.rates import counted
 from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.records import Counts, Transcript
 from wattscribe.scoring import ErrorCounts, count_errors
@@ -175,7 +176,7 @@ def decode(folder: Path, speech: SpeechSet, decoding: Decoding, *, check: Callab
 def listen(transducer: Transducer, audio: Audio) -> Transcript:
     """One utterance as a stream. Files may be decoded several segments at a time; a device that listens cannot."""
     stream = transducer.stream()
-    stream.hear(audio)
+    stream.buffer(audio)
     stream.finish()
     stream.release()
     return whole(stream)

@@ -31,7 +31,7 @@ from wattscribe.compression.strategies import Outcome, Strategy, kept
 from wattscribe.compression.targeted import Targeted
 from wattscribe.compression.workbench import NOTHING, Workbench, with_baseline_placement
 from wattscribe.energy import devices
-from wattscribe.energy.placement import Unit
+from wattscribe.energy.options import Unit
 from wattscribe.errors import InputError
 from wattscribe.scoring import count_errors
 from wattscribe.streaming import open_transducer

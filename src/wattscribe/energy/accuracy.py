@@ -43,10 +43,6 @@ class AccuracyLaw:
         """WER at a size."""
         return math.exp(self.a_per_mb * size_bytes / MB + self.b) + self.c
 
-    def sensitivity_per_mb(self, size_bytes: float) -> float:
-        """WER added per megabyte removed, at a size."""
-        return -self.a_per_mb * math.exp(self.a_per_mb * size_bytes / MB + self.b)
-
 
 def fit(points: Sequence[tuple[float, float]]) -> AccuracyLaw:
     """(size in bytes, WER) points → the law by least squares with a < 0 and c ≥ 0.

@@ -16,20 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.energy.constants import Draws, draw
 from wattscribe.energy.devices import Device
-from wattscribe.energy.placement import Placement, Unit, place
+from wattscribe.energy.options import Activations, Unit
+from wattscribe.energy.placement import Placement, place
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import Component, Workload
 from wattscribe.records import Interval
 
 Array = NDArray[np.float64]
-Activations = Literal["fused", "unfused"]
 DRAWS = 2000
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wattscribe.energy.breakdown import power_w
 from wattscribe.energy.devices import Device
-from wattscribe.energy.placement import Unit
+from wattscribe.energy.options import Unit
 from wattscribe.energy.rates import Rate, Rates
 from wattscribe.energy.workload import Component, WeightTensor, Workload
 from wattscribe.errors import InputError

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from wattscribe.energy.devices import Device
 from wattscribe.energy.knapsack import Item, greedy, solve
+from wattscribe.energy.options import Unit
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
 
-Unit = Literal["component", "tensor"]
 _ACTIVATIONS = "*activations"
 _STATES = "*states of "
 

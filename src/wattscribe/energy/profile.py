@@ -8,10 +8,11 @@ from typing import Any
 
 from wattscribe.energy import curves, guidelines, placement, rates, sensitivity
 from wattscribe.energy.accuracy import AccuracyLaw
-from wattscribe.energy.breakdown import Activations, Breakdown, ComponentPower, Figure, analyse
+from wattscribe.energy.breakdown import Breakdown, ComponentPower, Figure, analyse
 from wattscribe.energy.curves import Point
 from wattscribe.energy.devices import Device
-from wattscribe.energy.placement import Move, Unit
+from wattscribe.energy.options import Activations, Unit
+from wattscribe.energy.placement import Move
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.sensitivity import PowerSensitivity, Step
 from wattscribe.energy.workload import Workload

@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from wattscribe.energy.options import DEFAULT_TOKENS_PER_S, Decoding
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
 from wattscribe.units import FRAMES_PER_S
 
-Decoding = Literal["batched", "frame-by-frame"]
 MOST_PER_S = 1e6
 """Of any rate: above the samples of a second, so above whatever a model can do."""
 WORDS_PER_TOKEN = 1 / 1.7
 """Words per emitted token where none were counted: 500 to 4097 sentence pieces give 1.3 to 2.1 tokens per word."""
-DEFAULT_TOKENS_PER_S = 4.8
-"""Of the LibriSpeech chapter 3752-4944 decoded by a 500-piece model (docs/energy-model.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -200,12 +200,6 @@ class Model:
             found[tensor.dtype] += tensor.nbytes
         return dict(found)
 
-    def op_types(self) -> dict[str, int]:
-        """Operator types → how often they stand in the graph; other domains as `domain.Type`."""
-        return dict(
-            Counter(f"{node.domain}.{node.op_type}" if node.domain else node.op_type for node in self.graph.all_nodes())
-        )
-
 
 def _numpy(dtype: str) -> np.dtype[np.generic] | None:
     return None if dtype == "string" or dtype not in np.sctypeDict else np.dtype(dtype).newbyteorder("<")

@@ -88,7 +88,7 @@ class Meter(Protocol):
 
 @runtime_checkable
 class PacedMeter(Meter, Protocol):
-    """A meter that is dear to read: the sampler asks it no more often than every `min_period_s`."""
+    """A meter that is expensive to read: the sampler asks it no more often than every `min_period_s`."""
 
     min_period_s: float
 

@@ -35,17 +35,7 @@ def cpu_reading(
         raise InputError(f"CPU time and window must not be negative: {cpu_s} s, {window_s} s")
     used = profile if profile is not None else profile_for(cpu_name, machine)
     if used is None:
-        return Reading(
-            energy_j=None,
-            energy_ci95_j=None,
-            idle_j=None,
-            net_j=None,
-            evidence="unavailable",
-            covers=COVERS,
-            samples=0,
-            window_s=window_s,
-            reason=unknown_cpu(cpu_name),
-        )
+        return Reading.unavailable(covers=COVERS, window_s=window_s, reason=unknown_cpu(cpu_name))
     interval_j = (cpu_s * used.low_w, cpu_s * used.high_w)
     energy_j = cpu_s * used.typical_w
     return Reading(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from wattscribe import whole_file
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.pages.sections import streaming_table
 from wattscribe.pages.sentences import (
     basis_sentences,
     board_sentences,
@@ -91,11 +92,7 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
     header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
     table = [(*header, *columns)]
     table += [(*_cells(row), *(column[at] for column in columns.values())) for at, row in enumerate(seen.rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in table
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    lines = _aligned(table)
     notes = [
         *(f"- ! {_inline(each)}" for each in board_sentences(facts)),
         *markdown_notes(seen.rows),
@@ -105,7 +102,23 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
     said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
     said += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
     notes += [f"- {_inline(each)}" for each in said]
-    return "\n".join([*lines, *(["", *notes] if notes else []), ""])
+    return "\n".join([*lines, *_streaming(seen), *(["", *notes] if notes else []), ""])
+
+
+def _streaming(seen: View) -> list[str]:
+    """Where delays were measured, the page's table of them and of invocations."""
+    table = streaming_table(seen)
+    if table is None or all(row.finalisation_p50_s is None for row in seen.rows):
+        return []
+    texts = [[_cell(f"{each.text} ({each.note})" if each.note else each.text) for each in row] for row in table.rows]
+    return ["", _inline(table.caption), "", *_aligned([table.header, *texts])]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table that is read as it stands, its header first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
 
 
 def energy_columns(rows: Sequence[Row]) -> dict[str, list[str]]:

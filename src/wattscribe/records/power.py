@@ -76,3 +76,21 @@ class Reading:
     """Why it is unavailable or marked."""
     net_ci95_j: Interval | None = None
     """Interval of `net_j`: that of the energy and that of the idle baseline together."""
+
+    @classmethod
+    def unavailable(
+        cls, *, reason: str | None, covers: str = "", window_s: float, update_interval_s: float | None = None
+    ) -> Reading:
+        """A Reading that says why there is none."""
+        return cls(
+            energy_j=None,
+            energy_ci95_j=None,
+            idle_j=None,
+            net_j=None,
+            evidence="unavailable",
+            covers=covers,
+            samples=0,
+            window_s=window_s,
+            update_interval_s=update_interval_s,
+            reason=reason,
+        )

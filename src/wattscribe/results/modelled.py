@@ -76,14 +76,6 @@ def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str
 
 def unavailable(trial: TrialFacts, reason: str, *, covers: str = "") -> Reading:
     """A Reading that says why there is none."""
-    return Reading(
-        energy_j=None,
-        energy_ci95_j=None,
-        idle_j=None,
-        net_j=None,
-        evidence="unavailable",
-        covers=covers,
-        samples=0,
-        window_s=0.0 if trial.window is None else trial.window.duration_s,
-        reason=reason,
+    return Reading.unavailable(
+        covers=covers, window_s=0.0 if trial.window is None else trial.window.duration_s, reason=reason
     )

@@ -45,16 +45,6 @@ def bytes_text(count: int | float | None) -> str:
     return f"{count:d} B" if isinstance(count, int) else f"{count:.0f} B"
 
 
-def count_text(count: int | None) -> str:
-    """Parameters: `39.0 M`."""
-    if count is None:
-        return MISSING
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{number(count / size)} {unit}"
-    return str(count)
-
-
 def p_text(p: float) -> str:
     """`p = 0.031`, `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"

@@ -30,7 +30,7 @@ LOG_NAME = "worker.log"
 REPORT_NAME = "report.html"
 
 
-GO_ON = "What is finished is kept; go on with `resume`"
+GO_ON = "What is finished is kept; continue with `resume`"
 """Said where a run that can be resumed is interrupted, and nowhere else."""
 
 

@@ -62,47 +62,67 @@ class ConditionEntry(_Strict):
 
 
 class Experiment(_Strict):
-    """Every recognizer hears every corpus under every condition, `repeats` times."""
+    """Every recognizer transcribes every corpus under every condition, `repeats` times.
+
+    Each field is a key of the file, and mostly a flag (`cli/bench.py`), and is described as the flags show it.
+    """
 
     models: list[ModelEntry | str] = Field(min_length=1)
+    """runtime:model, for instance hf:openai/whisper-tiny.en, ct2:tiny.en, sherpa:DIR, pocketsphinx:en-us, onnx:DIR."""
     data: list[str] = Field(min_length=1)
+    """A LibriSpeech folder, a manifest.jsonl or its folder, hub:NAME, or bundled."""
     precision: list[str] = []
-    """Empty: each runtime's own default."""
+    """Comma-separated: fp32,fp16,bf16,int8. If omitted: what the runtime or the model directory has."""
     device: str = "cpu"
+    """cpu, cuda or cuda:N."""
     threads: int = Field(default=1, ge=1, le=MAX_THREADS)
+    """Threads of each recognizer."""
     batch_size: int = Field(default=1, ge=1, le=MAX_BATCH)
+    """Utterances given to the recognizer at once."""
     options: dict[str, str] = {}
+    """key=value for the recognizers, for instance beam=4."""
     clean: bool = True
-    """Whether the clean condition is part of it."""
+    """Also measure clean speech, without noise or room."""
     noise: list[str] = []
+    """A folder of audio files, or white or pink; needs `snr`."""
     snr: list[Decibels] = []
+    """Signal-to-noise ratios in dB, from -200 to 200, comma-separated: 20,10,5,0."""
     rir: list[str] = []
+    """A room impulse response, or a folder of them."""
     longform_minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
+    """Also join utterances with pauses into recordings of up to this many minutes."""
     conditions: list[ConditionEntry] = []
     repeats: int = Field(default=1, ge=1, le=MAX_REPEATS)
+    """How often each combination is measured."""
     seed: int = Field(default=0, ge=0, le=MAX_BYTES)
+    """Of the noise, the pauses and the order of the trials."""
     limit: int | None = Field(default=None, ge=1)
+    """Only this many of the first usable utterances of each corpus."""
     latency: bool = False
+    """Feed streaming recognizers piece by piece and measure their delays."""
     timeout_s: float = Field(default=120.0, gt=0, le=MAX_WAIT_S)
-    """For an utterance of up to 30 s; longer ones get more in proportion."""
+    """Seconds after which an utterance without an answer ends its trial; for audio of over 30 s, per 30 s."""
     load_timeout_s: float = Field(default=600.0, gt=0, le=MAX_WAIT_S)
+    """The same for preparing, loading and warming up."""
     memory_limit_bytes: int | None = Field(default=None, gt=0, le=MAX_BYTES)
-    """Address space that a worker may take beyond its empty self."""
+    """Bytes of address space that a recognizer may take, beyond those of an empty worker."""
     warmup: int = Field(default=1, ge=0, le=MAX_REPEATS)
     """Batches transcribed before the window opens."""
     idle_s: float = Field(default=2.0, ge=0, le=MAX_IDLE_S)
-    """Idle baseline before and after each trial, where a sensor can be read."""
+    """Seconds of idle baseline before and after each trial, where a sensor can be read."""
     cooldown_limit_s: float = Field(default=60.0, ge=0, le=MAX_IDLE_S)
     cooldown_band: float = Field(default=0.05, gt=0)
     """Idle power has returned when it is within this share of the run's first baseline."""
     sample_rate_hz: float = Field(default=DEFAULT_RATE_HZ, gt=0, le=MAX_RATE_HZ)
     mark: bool = False
-    """Load pulses before the first trial and after the last, to which an external meter's recording is aligned."""
+    """Busy and idle pulses before the first trial and after the last, for the recording of an external meter; start that
+    first. Afterwards: wattscribe meters attach."""
     mark_unit_s: float = Field(default=1.0, gt=0, le=MAX_MARK_UNIT_S)
-    """Length of the shortest pulse: at least four samples of that meter."""
+    """Seconds of the shortest pulse, 1 unless the meter takes fewer than four samples in that time."""
     normaliser: Literal["whisper", "basic", "characters", "none"] = "whisper"
-    """The text rule by which the report scores the run."""
+    """whisper, basic, characters or none: the text rule of the score."""
     strict: bool = False
+    """Stop at the first bad input instead of counting it."""
 
     @model_validator(mode="after")
     def _whole(self) -> Experiment:

@@ -16,7 +16,7 @@ from wattscribe.records import Trial
 from wattscribe.runs.spool import Spool
 from wattscribe.units import SAMPLE_BYTES
 
-PUT_BACK = "Put it back, then go on with `resume`"
+PUT_BACK = "Put it back, then continue with `resume`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,17 +133,7 @@ class Measurement:
         """Why there is no figure: what each kind of sensor says."""
         lacking = [f"{each.meter}: {each.reason}" for each in probe(host=self._host) if not each.available]
         failed = [f"{name}: {error}" for name, error in (self._power.errors() if self._power else {}).items()]
-        return Reading(
-            energy_j=None,
-            energy_ci95_j=None,
-            idle_j=None,
-            net_j=None,
-            evidence="unavailable",
-            covers="",
-            samples=0,
-            window_s=window.duration_s,
-            reason="; ".join(failed or lacking),
-        )
+        return Reading.unavailable(window_s=window.duration_s, reason="; ".join(failed or lacking))
 
     @property
     def block(self) -> Block:

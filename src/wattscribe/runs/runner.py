@@ -96,7 +96,7 @@ def _check(out_dir: Path, *, resume: bool, overwrite: bool, retry_failed: bool) 
     if resume and overwrite:
         raise InputError("`resume` and `overwrite` exclude each other", where=out_dir, fix="Choose one")
     if retry_failed and not resume:
-        raise InputError("`retry_failed` goes on with a run", where=out_dir, fix="Add `resume`")
+        raise InputError("`retry_failed` is only for resuming a run", where=out_dir, fix="Add `resume`")
     _refuse_links(out_dir)
 
 

@@ -211,7 +211,7 @@ def _stop_if(strict: bool, rejected: Rejected) -> None:
         raise InputError(
             f"{rejected.id}: {rejected.reason}",
             where=rejected.where or rejected.corpus,
-            fix="Fix or remove it, or leave out `strict` to go on without it",
+            fix="Fix or remove it, or leave out `strict` to continue without it",
         )
 
 

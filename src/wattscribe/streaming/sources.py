@@ -27,16 +27,16 @@ def file_blocks(path: str | Path, block_s: float = 1.0) -> Iterator[Samples]:
     out. What is whole before a fault is yielded first.
     """
     with opened(path) as sound:
-        yield from _heard(sound, path, block_s)
+        yield from _blocks(sound, path, block_s)
 
 
-def _heard(sound: Sound, path: str | Path, block_s: float) -> Iterator[Samples]:
-    heard = False
+def _blocks(sound: Sound, path: str | Path, block_s: float) -> Iterator[Samples]:
+    any_audio = False
     mono = mono_blocks(sound, path, dtype="float32", block_s=block_s)
     for block in at_16_khz(mono, sound.samplerate, dtype="float32"):
-        heard = True
+        any_audio = True
         yield block
-    if not heard:
+    if not any_audio:
         raise InputError("holds no audio (0 samples)", where=path, fix="Record it again")
 
 

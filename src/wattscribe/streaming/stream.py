@@ -1,4 +1,4 @@
-"""One utterance, or one endless microphone, being heard."""
+"""One utterance, or one endless microphone, being transcribed."""
 
 from __future__ import annotations
 
@@ -84,21 +84,21 @@ class Stream:
         if saved is not None:
             self._restore(saved)
 
-    # --- hearing ----------------------------------------------------------------------------------------------------
+    # --- audio in ----------------------------------------------------------------------------------------------------
     def accept(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
         """Hear any number of samples, also none, and decode every segment that they complete. Raises InputError."""
-        self.hear(samples, sample_rate_hz)
+        self.buffer(samples, sample_rate_hz)
         self._transducer.advance([self])
 
-    def hear(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
+    def buffer(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
         """Take samples without decoding: for several streams that `Transducer.advance` then decodes together."""
         check_rate(sample_rate_hz)
         self._check_open()
         if self._finished:
             raise InputError("the stream is finished", fix="Open another with stream()")
-        heard = checked(samples)
-        if len(heard):
-            self._source.accept(heard)
+        audio = checked(samples)
+        if len(audio):
+            self._source.accept(audio)
 
     def finish(self) -> Transcript:
         """No more samples come: append the tail of silence, decode what remains, return the final transcript."""
@@ -160,7 +160,7 @@ class Stream:
 
     @property
     def heard_s(self) -> float:
-        """Seconds of audio heard, without the tail."""
+        """Seconds of audio received, without the tail."""
         return (self._source.samples if self._real_samples is None else self._real_samples) / SAMPLE_RATE_HZ
 
     # --- endpoints --------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class Stream:
         if [each.shape for each in saved.states] != [each.shape for each in self._transducer.encoder.layout.states]:
             raise InputError(
                 "the stream was saved from another model, or with another batch size",
-                fix="Open the model as it was then",
+                fix="Open the model with its original settings",
             )
         self._transducer.decoding.check_saved(saved.decoding)
         self._source = FrameSource.restore(saved.source)

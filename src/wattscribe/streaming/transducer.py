@@ -87,7 +87,7 @@ class Decoding:
         if (then.phrases, then.phrase_score) != (self.phrases, self.phrase_score):
             raise InputError(
                 f"the stream was saved with {_favoured(then)}, but this transducer has {_favoured(self)}",
-                fix="Open the model with the phrases and the phrase_score of then",
+                fix="Open the model with its original phrases and phrase_score",
             )
 
 
@@ -318,7 +318,7 @@ class Transducer:
         while group := [audio for _, audio in zip(range(self.batch_size), waiting, strict=False)]:
             streams = [self.stream() for _ in group]
             for stream, audio in zip(streams, group, strict=True):
-                stream.hear(audio)
+                stream.buffer(audio)
                 stream.close()
             self.advance(streams, ahead=SEGMENTS_AHEAD)
             for stream in streams:
@@ -327,7 +327,7 @@ class Transducer:
 
 
 def whole(stream: Stream) -> Transcript:
-    """Everything a finished stream has heard, utterances before endpoints included."""
+    """Everything that a finished stream transcribed, utterances before endpoints included."""
     last = stream.partial()
     parts = [each.transcript for each in stream.ended] + [last]
     return Transcript(

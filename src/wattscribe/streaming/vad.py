@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WINDOW_SAMPLES = 512
 _CONTEXT_SAMPLES = 64
-"""silero-vad at 16 kHz hears 512 new samples after the last 64."""
+"""silero-vad at 16 kHz takes 512 new samples after the last 64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,16 @@ class GateRule:
     open_at: float = 0.5
     close_at: float = 0.35
     lead_in_s: float = 0.5
-    """Audio before the first window of speech that is heard too: onsets are soft."""
+    """Audio before the first window of speech that is decoded too: onsets are soft."""
     hang_over_s: float = 0.64
-    """Silence that is heard before the gate closes: pauses between words stay whole."""
+    """Silence that is decoded before the gate closes: pauses between words stay whole."""
+
+
+class Detector(Protocol):
+    """Says how likely a window of 512 samples is speech."""
+
+    def reset(self) -> None: ...
+    def probability(self, window: Samples, /) -> float: ...
 
 
 class VoiceDetector:
@@ -46,20 +53,20 @@ class VoiceDetector:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was heard."""
+        """Forget the audio before."""
         self._state = np.zeros((2, 1, 128), np.float32)
         self._context = np.zeros(_CONTEXT_SAMPLES, np.float32)
 
     def probability(self, window: Samples) -> float:
         """Of one window of 512 samples."""
-        heard = np.concatenate([self._context, window])
+        padded = np.concatenate([self._context, window])
         feeds: dict[str, Any] = {
-            "input": heard[None],
+            "input": padded[None],
             "state": self._state,
             "sr": np.array(SAMPLE_RATE_HZ, np.int64),
         }
         output, self._state = self._net.run(None, feeds)
-        self._context = heard[-_CONTEXT_SAMPLES:]
+        self._context = padded[-_CONTEXT_SAMPLES:]
         return float(output[0, 0])
 
 
@@ -80,14 +87,12 @@ def end_within(end_s: float, transcript: Transcript, heard_s: float) -> float:
 
 
 class GatedStream:
-    """A stream that hears only speech. Each stretch of speech is an utterance of its own; times are those of the whole audio."""
+    """A stream that decodes only speech. Each stretch is an utterance of its own; times are those of the whole audio."""
 
-    def __init__(
-        self, transducer: Transducer, rule: GateRule | None = None, detector: VoiceDetector | None = None
-    ) -> None:
+    def __init__(self, transducer: Transducer, rule: GateRule | None = None, detector: Detector | None = None) -> None:
         self._transducer = transducer
         self._rule = rule or GateRule()
-        self._detector = detector or VoiceDetector()
+        self._detector: Detector = detector or VoiceDetector()
         self._pending: Samples = np.zeros(0, np.float32)
         self._before: deque[Samples] = deque(
             maxlen=max(1, round(self._rule.lead_in_s * SAMPLE_RATE_HZ / WINDOW_SAMPLES))
@@ -100,7 +105,7 @@ class GatedStream:
         self.samples = 0
         """Samples judged so far."""
         self.passed_samples = 0
-        """Samples that the transducer heard."""
+        """Samples that the transducer received."""
         self.ended: list[Ended] = []
 
     def accept(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
@@ -159,7 +164,7 @@ class GatedStream:
         stream = self._stream
         if stream is None:
             return
-        self._hear(stream, window)
+        self._feed(stream, window)
         self._silent_windows = 0 if probability >= self._rule.close_at else self._silent_windows + 1
         if self._silent_windows * WINDOW_SAMPLES >= self._rule.hang_over_s * SAMPLE_RATE_HZ:
             self._close()
@@ -169,11 +174,11 @@ class GatedStream:
         lead = sum(map(len, self._before))
         self._start_samples = self.samples - len(window) - lead
         for before in self._before:
-            self._hear(self._stream, before)
+            self._feed(self._stream, before)
         self._before.clear()
         self._silent_windows = 0
 
-    def _hear(self, stream: Stream, window: Samples) -> None:
+    def _feed(self, stream: Stream, window: Samples) -> None:
         stream.accept(window)
         self.passed_samples += len(window)
         while stream.ended:

@@ -134,9 +134,11 @@ def load_state(path: Path) -> dict[str, Any]:
         raise InputError(f"the training state cannot be read: {_first_line(error)}", where=path, fix=fix) from error
     weights = state.get("model") if isinstance(state, dict) and state.keys() >= STATE else None
     if not isinstance(weights, dict) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise InputError("this is no training state", where=path, fix=fix)
+        raise InputError("this is not a training state", where=path, fix=fix)
     if not finite(weights):
-        raise InputError("the training state is of a diverged run: its weights are not finite", where=path, fix=fix)
+        raise InputError(
+            "the training state belongs to a diverged run: its weights are not finite", where=path, fix=fix
+        )
     return dict(state)
 
 

@@ -179,7 +179,7 @@ def _start(experiment: Experiment, out_dir: Path, *, resume: bool) -> tuple[Tran
     if resume and (out_dir / "state.pt").exists() and (out_dir / "model" / "tokens.txt").exists():
         begun = load_vocabulary(out_dir / "model")
         if begun.units != vocabulary.units:
-            raise InputError("this training began with other units than it is now asked for", where=out_dir,
+            raise InputError("this training began with other units than those asked for now", where=out_dir,
                              fix="Give the units it began with, another `out`, or start over with `resume=False`")  # fmt: skip
     return model, vocabulary
 

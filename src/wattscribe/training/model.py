@@ -25,11 +25,6 @@ class TransducerModel(nn.Module):
         """Encoder frames of a batch: (N, feature frames, mels) → (N, frames, width)."""
         return self.encoder(mels)  # type: ignore[no-any-return]
 
-    def parameters_by_component(self) -> dict[str, int]:
-        """Weights of each component as exported; the CTC head is left out."""
-        parts = {"encoder": self.encoder, "predictor": self.predictor, "joiner": self.joiner}
-        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-
 
 def build(config: TransducerConfig) -> TransducerModel:
     """A model with fresh weights."""

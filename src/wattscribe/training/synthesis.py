@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
@@ -161,8 +160,3 @@ class _Espeak:
 @functools.lru_cache(maxsize=1)
 def _espeak() -> _Espeak:
     return _Espeak()
-
-
-def write_flac(path: str, samples: Audio) -> None:
-    """Keep spoken samples as a 16-bit FLAC file."""
-    soundfile.write(path, np.clip(samples, -1, 1), SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")

@@ -348,7 +348,7 @@ class _Run:
         try:
             self._take(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise InputError("the training state is of another training or damaged", where=path,
+            raise InputError("the training state belongs to another training, or is damaged", where=path,
                              fix="Use the config it was made with, or begin anew with `resume=False`") from error  # fmt: skip
         self.say(f"resumed at step {self.position.step}")
 

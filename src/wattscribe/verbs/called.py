@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -53,30 +53,40 @@ def verb(function: Function) -> Function:
     return checked(as_found()(function))
 
 
+def of_model(
+    options: Callable[Keywords, Given],
+) -> Callable[[Callable[[str, Given], Answer]], Callable[Concatenate[str, Keywords], Answer]]:
+    """A verb about `model` whose keywords are the fields of a class of options: written once, there.
+
+    Type checkers see them as if they were written out; `inspect.signature` and the refusal of unknown ones as well.
+    """
+    return _with_options(options, {"model": str})  # type: ignore[no-any-return]
+
+
 def model_into(
     options: Callable[Keywords, Given],
 ) -> Callable[
     [Callable[[Path | str, Path | str, Given], Answer]],
     Callable[Concatenate[Path | str, Path | str, Keywords], Answer],
 ]:
-    """A verb that makes `out` of `model`, and whose keywords are the fields of a class of options: written once, there.
+    """The same for a verb that makes `out` of `model`."""
+    return _with_options(options, {"model": Path | str, "out": Path | str})  # type: ignore[no-any-return]
 
-    Type checkers see them as if they were written out; `inspect.signature` and the refusal of unknown ones as well.
-    """
 
-    def decorated(function: Callable[[Path | str, Path | str, Given], Answer]) -> Any:
+def _with_options(options: Callable[..., Any], leading: Mapping[str, Any]) -> Any:
+    def decorated(function: Callable[..., Answer]) -> Any:
         either = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        leading = [inspect.Parameter(name, either, annotation=Path | str) for name in ("model", "out")]
-        signature = inspect.Signature([*leading, *inspect.signature(options).parameters.values()])
+        first = [inspect.Parameter(name, either, annotation=annotation) for name, annotation in leading.items()]
+        signature = inspect.Signature([*first, *inspect.signature(options).parameters.values()])
         names = list(signature.parameters)
 
         @wraps(function)
         def called(*given: Any, **keywords: Any) -> Answer:
             _refuse_unknown(function.__name__, keywords, names)
             bound = signature.bind(*given, **keywords).arguments
-            model, out = bound.pop("model"), bound.pop("out")
+            arguments = [bound.pop(name) for name in leading]
             with as_found():
-                return function(model, out, cast(Callable[..., Given], options)(**bound))
+                return function(*arguments, options(**bound))
 
         called.__signature__ = signature  # type: ignore[attr-defined]
         return called

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from wattscribe.as_found import as_found
-from wattscribe.compression.options import Options
+from wattscribe.compression import options as compressions
+from wattscribe.energy import options as profiles
 from wattscribe.errors import MissingExtraError
-from wattscribe.verbs.called import Say, model_into, silent, verb
+from wattscribe.verbs.called import Say, model_into, of_model, silent, verb
 
 if TYPE_CHECKING:
     from wattscribe.compression.outcome import Compression
-    from wattscribe.energy.accuracy import AccuracyLaw
-    from wattscribe.energy.breakdown import Activations
     from wattscribe.energy.devices import Device
-    from wattscribe.energy.placement import Unit
     from wattscribe.energy.profile import Profile
-    from wattscribe.energy.rates import Decoding
     from wattscribe.records import Transcript
     from wattscribe.training.train import Fitted
     from wattscribe.transcribing import Follower
@@ -71,62 +68,23 @@ def devices(device: Path | str | None = None) -> list[str] | Device:
     return names() if device is None else load(device)
 
 
-@verb
-def profile(
-    model: str,
-    *,
-    device: Path | str = "phone",
-    data: str | None = None,
-    limit: int | None = None,
-    precision: str | None = None,
-    local_memory_bytes: int | None = None,
-    chunk_ms: float | None = None,
-    calls_per_s: float | None = None,
-    inputs: Mapping[str, float] | None = None,
-    dims: Mapping[str, int] | None = None,
-    decoding: Decoding = "batched",
-    beam: int = 1,
-    frames_per_s: float | None = None,
-    tokens_per_s: float = 4.8,
-    words_per_s: float | None = None,
-    vocab: int | None = None,
-    placement: Unit = "component",
-    activations: Activations = "fused",
-    laws: Mapping[str, AccuracyLaw] | None = None,
-    battery_wh: float | None = None,
-    seed: int = 0,
-    say: Say | None = None,
-) -> Profile:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileOptions(profiles.Options):
+    """And how a caller hears how far the decode is."""
+
+    say: Say | None = None
+
+
+@of_model(ProfileOptions)
+def profile(model: str, options: ProfileOptions) -> Profile:
     """Where a streaming transducer spends its energy on a device; counted in a real decode of `data`, or from stated rates.
 
-    The options are those of `wattscribe profile --help`; `say` hears how far the decode is. Raises InputError, ModelError.
+    The options are the fields of `wattscribe.energy.options.Options`, which `wattscribe profile --help` describes; `say` hears
+    how far the decode is. Raises InputError, ModelError.
     """
     from wattscribe.profiling import profile_model
 
-    return profile_model(
-        model,
-        device=device,
-        data=data,
-        limit=limit,
-        precision=precision,
-        local_memory_bytes=local_memory_bytes,
-        chunk_ms=chunk_ms,
-        calls_per_s=calls_per_s,
-        inputs=inputs,
-        dims=dims,
-        decoding=decoding,
-        beam=beam,
-        frames_per_s=frames_per_s,
-        tokens_per_s=tokens_per_s,
-        words_per_s=words_per_s,
-        vocab=vocab,
-        placement=placement,
-        activations=activations,
-        laws=laws,
-        battery_wh=battery_wh,
-        seed=seed,
-        say=say,
-    )
+    return profile_model(model, options, say=options.say)
 
 
 @overload
@@ -209,7 +167,7 @@ def _exported(folder: Path, out: Path, precisions: tuple[str, ...]) -> list[Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CompressOptions(Options):
+class CompressOptions(compressions.Options):
     """What the command line has and a caller has too, and how a caller hears what is done."""
 
     overwrite: bool = False

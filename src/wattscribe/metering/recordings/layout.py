@@ -85,7 +85,7 @@ def look(path: Path) -> Layout:
         lines = [file.readline(LONGEST_LINE) for _ in range(HEAD_LINES)]
     lines = [line for line in lines if line]
     if any("\0" in line or len(line) >= LONGEST_LINE for line in lines):
-        raise InputError("the recording is no text", where=path, fix=_export(path))
+        raise InputError("the recording is not text", where=path, fix=_export(path))
     tail = _tail(path, encoding)
     ptdaemon = next((i for i, line in enumerate(lines) if _PTDAEMON.match(line)), None)
     if ptdaemon is not None:

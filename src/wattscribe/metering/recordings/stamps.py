@@ -69,10 +69,6 @@ def choose(cells: Sequence[str], unit: str | None) -> Stamps:
     return Stamps(read=lambda cell: value(cell)[0] * factor, unit=unit or "s", factor=factor, guessed=guessed)
 
 
-def is_text(stamps: Stamps) -> bool:
-    return stamps.factor is None
-
-
 # --- dates ------------------------------------------------------------------------------------------------------------
 def _order(cells: Sequence[str]) -> Order:
     """Day or month first: whichever all dates allow; where both do, the one under which the file is shorter."""

@@ -10,10 +10,8 @@ from wattscribe.errors import MeterError
 from wattscribe.metering.base import Channel, Clock, Probe
 from wattscribe.metering.host import Host, Lines
 from wattscribe.metering.sensors import rails
-from wattscribe.metering.sensors.tegrastats_line import MAX_RAIL_W, TegrastatsLine, parse_line, rails_w
-from wattscribe.metering.sensors.tegrastats_log import STEP_W, read_log, traces_of
-
-__all__ = ["TegrastatsLine", "TegrastatsMeter", "open_meter", "parse_line", "probe", "read_log", "traces_of"]
+from wattscribe.metering.sensors.tegrastats_line import MAX_RAIL_W, rails_w
+from wattscribe.metering.sensors.tegrastats_log import STEP_W
 
 NAME = "tegrastats"
 INTERVAL_S = 0.093
@@ -80,7 +78,7 @@ class TegrastatsMeter:
         why = "tegrastats has ended"
         try:
             for line in self._lines:
-                found = rails_w(line.split())
+                found = rails_w(line)
                 if found:
                     with self._lock:
                         self._last = (self._clock.now_s(), found)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from wattscribe.metering.sensors import rails
@@ -17,84 +15,28 @@ from wattscribe.units import w_from_mw
 
 MAX_RAIL_W = 500.0
 """No rail of a Jetson draws more: the largest module, Thor, is rated 130 W, and its board's supply 240 W (NVIDIA)."""
-OFF_TEMPERATURE_C = -256.0
-"""What the kernel says of a temperature sensor whose part of the chip is powered off: no temperature."""
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 # `5139mW/4971mW`, `900/943`, `5765mW`, and three values in newer releases. A bare single number (`APE 150`), memory
 # (`613/3964MB`), loads (`0%`) and temperatures do not match. Nine digits are 1 MW: more is no power.
 _VALUES = re.compile(r"(-?\d{1,9})(?:mW(?:/-?\d{1,9}mW)*|(?:/-?\d{1,9})+)")
-_SENSOR = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
-_MEMORY = re.compile(r"(\d{1,12})/\d{1,12}MB")
-_LOAD = re.compile(r"(\d{1,4})%")
 _DATE = re.compile(r"(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})")
 _TIME = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d{1,9}))?(?:Z|[+-]\d{2}:?\d{2})?")
 _EPOCH = re.compile(r"(\d{10})(\d{3})?(?:\.(\d{1,9}))?")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TegrastatsLine:
-    """One line, by name. Cores that are off have load None; a sensor that is off has no temperature."""
+def rails_w(line: str) -> dict[str, float]:
+    """Instant power, the first value of each rail; what is wired to nothing (NC) is no rail.
 
-    rails_w: Mapping[str, float]
-    """Instant power: the first value of each rail. What is wired to nothing (NC) is no rail."""
-    cpu_loads: tuple[float | None, ...]
-    gpu_load: float | None
-    ram_bytes: int | None
-    temperatures_c: Mapping[str, float]
-
-
-def parse_line(line: str) -> TegrastatsLine:
-    """Any generation's line, with or without date, `mW`, clocks and averages; what a line lacks is None or empty."""
-    words = line.split()
-    gpu = _LOAD.match(_after(words, "GR3D_FREQ"))
-    ram = _MEMORY.fullmatch(_after(words, "RAM"))
-    return TegrastatsLine(
-        rails_w=rails_w(words),
-        cpu_loads=_cpu_loads(line),
-        gpu_load=float(gpu[1]) / 100 if gpu else None,
-        ram_bytes=int(ram[1]) * 1024**2 if ram else None,
-        temperatures_c=dict(_temperatures(words)),
-    )
-
-
-def rails_w(words: Sequence[str]) -> dict[str, float]:
-    """The rails of a line's words. A value beyond what any rail can draw is left out, as a failed read."""
+    A value beyond what any rail can draw is left out, as a failed read.
+    """
     found: dict[str, float] = {}
-    for name, value in itertools.pairwise(words):
+    for name, value in itertools.pairwise(line.split()):
         match = _VALUES.fullmatch(value) if _NAME.fullmatch(name) and rails.is_rail(name) else None
         if match and abs(power_w := w_from_mw(float(match[1]))) <= MAX_RAIL_W:
             found[name] = power_w
     return found
-
-
-def _after(words: Sequence[str], name: str) -> str:
-    return words[words.index(name) + 1] if name in words[:-1] else ""
-
-
-def _cpu_loads(line: str) -> tuple[float | None, ...]:
-    start = max(line.find("CPU ["), line.find("cpu ["))
-    end = line.find("]", start)
-    if start < 0 or end < 0:
-        return ()
-    loads = (_LOAD.match(core.strip()) for core in line[start + 5 : end].split(","))
-    return tuple(float(load[1]) / 100 if load else None for load in loads)
-
-
-def _temperatures(words: Sequence[str]) -> Iterator[tuple[str, float]]:
-    """`cpu@42.5C`, `soc012@38.812C`; of several values (`tj@43C/41C`) the first, the instant one."""
-    for word in words:
-        name, _, value = word.partition("@")
-        value = value.partition("/")[0]
-        if not value.endswith("C") or not _SENSOR.fullmatch(name):
-            continue
-        try:
-            celsius = float(value.removesuffix("C").removesuffix("°"))
-        except ValueError:
-            continue  # Newer releases print words where a sensor is off.
-        if OFF_TEMPERATURE_C < celsius < -OFF_TEMPERATURE_C:
-            yield name, celsius
 
 
 # --- the stamp ----------------------------------------------------------------------------------------------------------

@@ -71,24 +71,12 @@ def read(path: Path, *, interval_s: float | None = None, start_s: float = 0.0) -
     return of_lines(lines, interval_s=interval_s, start_s=start_s, where=str(path))
 
 
-def read_log(path: Path, *, interval_s: float | None = None, start_s: float = 0.0) -> list[PowerTrace]:
-    """The traces of `read` alone."""
-    return list(read(path, interval_s=interval_s, start_s=start_s).traces)
-
-
-def traces_of(
-    lines: Iterable[str], *, interval_s: float | None, start_s: float, where: str = "tegrastats"
-) -> list[PowerTrace]:
-    """Lines → one trace per rail."""
-    return list(of_lines(lines, interval_s=interval_s, start_s=start_s, where=where).traces)
-
-
 def of_lines(
     lines: Iterable[str], *, interval_s: float | None = None, start_s: float = 0.0, where: str = "tegrastats"
 ) -> TegrastatsLog:
     """As `read`, of lines in memory."""
     kept = [line for line in lines if line.strip()]
-    parsed = [rails_w(line.split()) for line in kept]
+    parsed = [rails_w(line) for line in kept]
     names = list(dict.fromkeys(name for line in parsed for name in line))
     if not names:
         raise InputError(

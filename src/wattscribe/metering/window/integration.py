@@ -16,9 +16,10 @@ from wattscribe.errors import InputError, MeterError, WindowTooShortError
 from wattscribe.metering.window import edges as edge_rules
 from wattscribe.metering.window import signal as signals
 from wattscribe.metering.window.edges import Edge, IdlePower
-from wattscribe.metering.window.noise import Z95, Uncertainty, clock_j2, energy_uncertainty, gaps_j2
+from wattscribe.metering.window.noise import Uncertainty, clock_j2, energy_uncertainty, gaps_j2
 from wattscribe.metering.window.signal import Signal
 from wattscribe.records import PowerTrace, Reading, Window
+from wattscribe.student import Z95
 
 MIN_UPDATES = 2
 """A window that holds fewer sensor updates than this says nothing about itself: it is refused."""
@@ -92,17 +93,8 @@ def effective_update_interval_s(trace: PowerTrace) -> float:
 
 def unavailable(trace: PowerTrace, window: Window, reason: str) -> Reading:
     """A Reading that says why there is none."""
-    return Reading(
-        energy_j=None,
-        energy_ci95_j=None,
-        idle_j=None,
-        net_j=None,
-        evidence="unavailable",
-        covers=trace.covers,
-        samples=0,
-        window_s=window.duration_s,
-        update_interval_s=trace.update_interval_s,
-        reason=reason,
+    return Reading.unavailable(
+        covers=trace.covers, window_s=window.duration_s, update_interval_s=trace.update_interval_s, reason=reason
     )
 
 

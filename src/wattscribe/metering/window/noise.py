@@ -10,10 +10,7 @@ import numpy as np
 from wattscribe.metering.window.edges import Edge
 from wattscribe.metering.window.signal import Signal, cumulative_j
 from wattscribe.records import Window
-from wattscribe.student import student_t
-
-Z95 = 1.96
-"""The normal deviate of a 95 % interval."""
+from wattscribe.student import Z95, student_t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
