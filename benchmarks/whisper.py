@@ -1,6 +1,6 @@
 """Our Whisper export and runtime against the model that they come from: texts, word errors, speed, memory.
 
-    python -m benchmarks.whisper [--part texts|speed] [--model tiny.en] [--work FOLDER]
+    python -m benchmarks.whisper [--part texts|speed|two-step] [--model tiny.en] [--work FOLDER]
 
 Needs the recordings of `../shared/data`, `whisper-MODEL-hf` (and `whisper-MODEL-ct2` for the speed) in
 $WATTSCRIBE_REAL_MODELS, and the extras `hf` and `ct2`. `texts` decodes 238 recordings with Transformers and with the export in
@@ -24,7 +24,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from benchmarks import whisper_speed  # noqa: E402
+from benchmarks import whisper_speed, whisper_two_step  # noqa: E402
 
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 REAL = Path(os.environ.get("WATTSCRIBE_REAL_MODELS", "~/.cache/real-asr-models")).expanduser()
@@ -36,7 +36,7 @@ TIE = 1e-3
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("texts", "speed"), default="texts")
+    parser.add_argument("--part", choices=("texts", "speed", "two-step"), default="texts")
     parser.add_argument("--model", default="tiny.en", help="whisper-MODEL-hf and -ct2 are looked for")
     parser.add_argument("--system", action="append", choices=SYSTEMS, help="these alone; any number of times")
     parser.add_argument("--limit", type=int, help="recordings of each corpus at most")
@@ -47,7 +47,10 @@ def main(arguments: list[str]) -> int:
         clips = [audio for _, name, _, audio in recordings(asked.limit or 4) if name != "ljspeech"]
         print(json.dumps(whisper_speed.compare(export, REAL / f"whisper-{asked.model}-ct2", clips), indent=1))
         return 0
-    systems = asked.system or SYSTEMS
+    if asked.part == "two-step":
+        print(json.dumps(whisper_two_step.compare(export, asked.work, recordings(asked.limit)), indent=1))
+        return 0
+    systems = tuple(asked.system or SYSTEMS)
     for system in systems:
         decode(system, asked.model, export, asked.work, asked.limit)
     print(json.dumps(compared(asked.model, export, asked.work, systems), indent=1))

@@ -17,6 +17,7 @@ from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.decoder_graph import CACHES, UPDATED
 from wattscribe.seq2seq.network_io import Scores, Tokens
 from wattscribe.seq2seq.turned import Opened, open_decoder
+from wattscribe.seq2seq.two_step import candidates_of
 from wattscribe.text_files import whole as whole_number
 
 
@@ -37,6 +38,7 @@ class WhisperNet:
         _require(encoder, self._encoder, {"mel"}, set(CROSS))
         self._decoder: Opened = open_decoder(decoder, threads=threads, heads=self.number("n_text_head"))
         _require(decoder, self._decoder.session, {"tokens", "offset", *CACHES}, {"logits", *UPDATED})
+        self.candidates = candidates_of(self._decoder.session.get_modelmeta().custom_metadata_map)
         self.places, self.vocabulary = self.number("n_text_ctx"), self.number("n_vocab")
 
     def number(self, key: str) -> int:
