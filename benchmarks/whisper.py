@@ -69,12 +69,15 @@ def exported(model: str, work: Path) -> Path:
 def recordings(limit: int | None = None) -> Iterator[tuple[Any, str, str, np.ndarray]]:
     """Entry, corpus, number and samples of all 238."""
     from wattscribe.corpora import open_corpus
+    from wattscribe.records import Rejected
 
     for name, place in CORPORA.items():
         corpus = open_corpus(str(SHARED / place))
         for at, entry in enumerate(corpus):
             if limit is not None and at >= limit:
                 break
+            if isinstance(entry, Rejected):
+                raise SystemExit(f"{name}: {entry.reason}")
             yield entry, name, str(at), corpus.audio(entry)
 
 

@@ -53,9 +53,9 @@ def merged(source: Path, folder: Path) -> Path:
     outputs = list(first.graph.output)
     for each in pasts:  # handed on, as optimum's merging does
         if ".encoder." in each.name:
-            later.graph.node.append(
-                helper.make_node("Identity", [each.name], [each.name.replace("past_key_values", "present")])
-            )
+            now = each.name.replace("past_key_values", "present")
+            later.graph.node.append(helper.make_node("Identity", [each.name], [now], name=now))
+            later.graph.output.append(helper.make_tensor_value_info(now, 1, None))
     weights = {}
     branches = []
     for mark, graph in (("first/", first.graph), ("later/", later.graph)):
@@ -102,3 +102,27 @@ def test_rates_are_those_of_a_real_decode(exported: Path, clips, tmp_path: Path)
     at = rates.components
     assert at["encoder"].calls_per_s == at["cross_attention"].calls_per_s == pytest.approx(len(clips) / audio_s)
     assert at["decoder"].calls_per_s == at["vocabulary"].calls_per_s == rates.tokens_per_s
+
+
+def test_joules_by_length_and_tokens(exported: Path) -> None:
+    """A window is heard whole however short its audio; a token costs a run of decoder and vocabulary."""
+    found = profile_model(f"onnx:{exported}", tokens_per_s=4)
+    own = {each.name: each.total_w.value for each in found.breakdown.components}
+    by_length = {point.x: point.power_w for point in found.curves["utterance_s"]}
+    assert by_length[6.0] == pytest.approx(own)
+    short = by_length[2.0]
+    for name, times in (("encoder", 3), ("cross_attention", 3), ("decoder", 1), ("vocabulary", 1)):
+        assert short[name] == pytest.approx(times * own[name]), name
+    by_tokens = {point.x: point.power_w for point in found.curves["tokens_per_s"]}
+    assert by_tokens[4.0] == pytest.approx(own)
+    assert by_tokens[2.0] == pytest.approx({**own, "decoder": own["decoder"] / 2, "vocabulary": own["vocabulary"] / 2})
+    assert found.to_json()["curves"]["utterance_s"]
+
+
+def test_the_page_shows_them(exported: Path, tmp_path: Path) -> None:
+    from wattscribe.pages.profile_page import write_page
+
+    write_page(profile_model(f"onnx:{exported}", tokens_per_s=4), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "Length of an utterance, alone in its window" in page
+    assert "Tokens per second of audio" in page
