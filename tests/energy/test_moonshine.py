@@ -76,8 +76,9 @@ def test_four_graphs_attend_to_every_encoder_frame(tmp_path: Path) -> None:
     assert found.frames_per_segment == frames
     assert macs["preprocessor"] == frames * WIDTH * HOP
     assert macs["encoder"] == frames * WIDTH * WIDTH
-    assert macs["first_decoder"] == WIDTH * SYMBOLS + WIDTH * WIDTH + frames * WIDTH * WIDTH
-    assert macs["decoder"] == WIDTH * SYMBOLS + WIDTH * WIDTH + (12 + 1) * WIDTH + frames * WIDTH
+    assert macs["cross_attention"] == frames * WIDTH * WIDTH
+    assert macs["decoder"] == WIDTH * WIDTH + (12 + 1) * WIDTH + frames * WIDTH
+    assert macs["vocabulary"] == WIDTH * SYMBOLS
     assert any(f"{frames} encoder frames" in note for note in found.notes)
 
 
@@ -146,6 +147,9 @@ def test_the_pair_in_onnxruntimes_own_format_is_counted_as_its_onnx(tmp_path: Pa
     assert own.frames_per_segment == plain.frames_per_segment == frames
     for found in (plain, own):
         macs = {each.name: each.total_macs for each in found.components}
-        assert macs["decoder"] == 2 * frames * WIDTH + WIDTH * SYMBOLS
+        assert macs == {
+            "encoder": frames * HOP * WIDTH, "cross_attention": 0,
+            "decoder": 2 * frames * WIDTH, "vocabulary": WIDTH * SYMBOLS,
+        }  # fmt: skip
     assert any("(.ort)" in note for note in own.notes)
     assert runtime_of(target) == "onnx"

@@ -41,6 +41,57 @@ def test_int8_has_the_same_parts(exported: Path) -> None:
     assert narrow.component("vocabulary").macs.keys() == {"int8"}
 
 
+def merged(source: Path, folder: Path) -> Path:
+    """Both decoders of optimum's layout as the branches of an If, with values and nodes of the same names in both."""
+    import onnx
+    from onnx import compose, helper
+
+    folder.mkdir()
+    (folder / "encoder_model.onnx").write_bytes((source / "encoder_model.onnx").read_bytes())
+    (folder / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
+    first, later = (onnx.load(source / f"{name}.onnx") for name in ("decoder_model", "decoder_with_past_model"))
+    pasts = [each for each in later.graph.input if each.name.startswith("past_key_values")]
+    outputs = list(first.graph.output)
+    for each in pasts:  # handed on, as optimum's merging does
+        if ".encoder." in each.name:
+            now = each.name.replace("past_key_values", "present")
+            later.graph.node.append(helper.make_node("Identity", [each.name], [now], name=now))
+            later.graph.output.append(helper.make_tensor_value_info(now, 1, None))
+    weights = {}
+    branches = []
+    for mark, graph in (("first/", first.graph), ("later/", later.graph)):
+        kept = compose.add_prefix_graph(
+            graph, mark, rename_inputs=False, rename_outputs=False, rename_initializers=False
+        )
+        weights |= {each.name: each for each in graph.initializer}
+        made = helper.make_graph(kept.node, mark, [], [helper.make_tensor_value_info(o.name, 1, None) for o in outputs])
+        branches.append(made)
+    choice = helper.make_node(
+        "If", ["use_cache_branch"], [each.name for each in outputs], then_branch=branches[1], else_branch=branches[0]
+    )
+    tokens = helper.make_tensor_value_info("input_ids", 7, ["batch_size", "tokens"])
+    heard = next(each for each in first.graph.input if each.name == "encoder_hidden_states")
+    given = [tokens, heard, *pasts, helper.make_tensor_value_info("use_cache_branch", 9, [1])]
+    graph = helper.make_graph([choice], "merged", given, outputs, list(weights.values()))
+    onnx.save(
+        helper.make_model(graph, opset_imports=first.opset_import, ir_version=8), folder / "decoder_model_merged.onnx"
+    )
+    return folder
+
+
+def test_optimum_has_the_same_parts(english: Path, exported: Path, tmp_path: Path) -> None:
+    """The same network costs the same, whoever keeps which cache."""
+    from tests.seq2seq.others import optimum
+
+    own, apart = of_directory(exported), of_directory(optimum(english, tmp_path / "optimum"))
+    for found in (apart, of_directory(merged(tmp_path / "optimum", tmp_path / "merged"))):
+        assert [each.name for each in found.components] == [each.name for each in own.components]
+        for one, other in zip(own.components, found.components, strict=True):
+            assert other.total_macs == one.total_macs, one.name
+            assert other.call_bytes == pytest.approx(one.call_bytes, rel=0.01), one.name
+        assert found.size_bytes == pytest.approx(own.size_bytes, rel=0.01)
+
+
 def test_rates_are_those_of_a_real_decode(exported: Path, clips, tmp_path: Path) -> None:
     for place, clip in enumerate(clips):
         soundfile.write(tmp_path / f"{place}.wav", clip, 16000)
@@ -52,3 +103,27 @@ def test_rates_are_those_of_a_real_decode(exported: Path, clips, tmp_path: Path)
     at = rates.components
     assert at["encoder"].calls_per_s == at["cross_attention"].calls_per_s == pytest.approx(len(clips) / audio_s)
     assert at["decoder"].calls_per_s == at["vocabulary"].calls_per_s == rates.tokens_per_s
+
+
+def test_joules_by_length_and_tokens(exported: Path) -> None:
+    """A window is heard whole however short its audio; a token costs a run of decoder and vocabulary."""
+    found = profile_model(f"onnx:{exported}", tokens_per_s=4)
+    own = {each.name: each.total_w.value for each in found.breakdown.components}
+    by_length = {point.x: point.power_w for point in found.curves["utterance_s"]}
+    assert by_length[6.0] == pytest.approx(own)
+    short = by_length[2.0]
+    for name, times in (("encoder", 3), ("cross_attention", 3), ("decoder", 1), ("vocabulary", 1)):
+        assert short[name] == pytest.approx(times * own[name]), name
+    by_tokens = {point.x: point.power_w for point in found.curves["tokens_per_s"]}
+    assert by_tokens[4.0] == pytest.approx(own)
+    assert by_tokens[2.0] == pytest.approx({**own, "decoder": own["decoder"] / 2, "vocabulary": own["vocabulary"] / 2})
+    assert found.to_json()["curves"]["utterance_s"]
+
+
+def test_the_page_shows_them(exported: Path, tmp_path: Path) -> None:
+    from wattscribe.pages.profile_page import write_page
+
+    write_page(profile_model(f"onnx:{exported}", tokens_per_s=4), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "Length of an utterance, alone in its window" in page
+    assert "Tokens per second of audio" in page

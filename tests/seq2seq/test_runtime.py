@@ -220,3 +220,26 @@ def test_damaged_weights_are_no_answer(exported: Path, clips, tmp_path: Path) ->
     onnx.save(model, tmp_path / "decoder.onnx")
     with pytest.raises(ModelError, match="no numbers"):
         heard(tmp_path, clips)
+
+
+def test_keys_and_values_stand_in_memory_once(exported: Path) -> None:
+    """They are turned where the encoder left them, and stay there for as long as somebody attends to them."""
+    from wattscribe.seq2seq.whisper_net import WhisperNet
+
+    net = WhisperNet(exported / "encoder.onnx", exported / "decoder.onnx", threads=1)
+    assert net.decoder.turned
+    keys, values = np.random.default_rng(0).standard_normal((2, 2, 3, 20, 64), np.float32)
+    before = keys.copy(), values.copy()
+    handed = net.decoder.handed(keys, values)
+    heads = net.decoder.heads
+    for layer in range(2):
+        for given, was, which, order in ((keys, before[0], "k", (0, 2, 3, 1)), (values, before[1], "v", (0, 2, 1, 3))):
+            found = handed[f"cross.{layer}.{which}"]
+            np.testing.assert_array_equal(found, was[layer].reshape(3, 20, heads, 64 // heads).transpose(order))
+            assert np.shares_memory(found, given)
+    mels = np.random.default_rng(1).standard_normal((2, 1, 80, 400), np.float32)
+    fed = np.array([[1, 2]])
+    first, second = (net.hear(mel) for mel in mels)
+    alone = net.hear(mels[0]).step(fed).copy()
+    second.step(fed)
+    np.testing.assert_array_equal(first.step(fed), alone)

@@ -62,6 +62,40 @@ def _at_length(workload: Workload, rates: Rates, device: Device, factor: float) 
     return Point(x=(workload.segment_s or 0.0) * factor, power_w=power_w(workload.replace(longer), at, device))
 
 
+def utterance_length(workload: Workload, rates: Rates, device: Device, lengths: Sequence[float]) -> list[Point]:
+    """x: seconds of an utterance that is alone in its window. The whole window is heard however short it is, tokens keep their
+    rate; watts are joules per second of audio."""
+    if not workload.windows or workload.segment_s is None:
+        return []
+    window_s = workload.segment_s
+    return [
+        Point(x=length, power_w=power_w(workload, _often(rates, _PER_TOKEN, 1 / length, others=True), device))
+        for length in (*(each for each in lengths if each < window_s), window_s)
+    ]
+
+
+def talkativeness(workload: Workload, rates: Rates, device: Device, tokens_per_s: Sequence[float]) -> list[Point]:
+    """x: tokens per second of audio, each of which is a run of the decoder."""
+    if workload.kind != "encoder-decoder":
+        return []
+    return [
+        Point(x=each, power_w=power_w(workload, _often(rates, _PER_TOKEN, each, others=False), device))
+        for each in tokens_per_s
+    ]
+
+
+_PER_TOKEN = frozenset(("decoder", "vocabulary"))
+
+
+def _often(rates: Rates, parts: frozenset[str], per_s: float, *, others: bool) -> Rates:
+    """These parts, or all others, run `per_s` times a second, with as many rows a call as before."""
+    found = {}
+    for name, was in rates.components.items():
+        rows = was.rows_per_s / was.calls_per_s if was.calls_per_s else 1.0
+        found[name] = was if (name in parts) == others else Rate(calls_per_s=per_s, rows_per_s=per_s * rows)
+    return dataclasses.replace(rates, components=found)
+
+
 def beam(workload: Workload, device: Device, make_rates: Callable[[int], Rates], beams: Sequence[int]) -> list[Point]:
     """x: live hypotheses; `make_rates` states the rates of a beam."""
     return [Point(x=width, power_w=power_w(workload, make_rates(width), device)) for width in beams]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wattscribe.energy import binding, counting, moonshine, ort_format
+from wattscribe.energy import binding, counting, moonshine, optimum, ort_format
 from wattscribe.energy.binding import Segment
 from wattscribe.energy.execute import LENGTH
 from wattscribe.energy.last_product import last_product
@@ -14,7 +14,7 @@ from wattscribe.energy.workload import Component, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.model import Graph, Model, Value
 from wattscribe.graph.read import read_model
-from wattscribe.models.directory import CROSS, MOONSHINE, find_model
+from wattscribe.models.directory import CROSS, FIRST_DECODER, MOONSHINE, find_model
 from wattscribe.models.names import MODEL
 from wattscribe.text_files import whole
 from wattscribe.units import FRAMES_PER_S
@@ -93,7 +93,8 @@ def _workload_of(path: Path, precision: str | None, ask: Asked) -> Workload:
         elif files.layout == "moonshine":
             found = _of_moonshine(path.name, tuple(graphs[part] for part in MOONSHINE), ask)
         else:
-            found = of_files(path.name, graphs["encoder"], graphs["decoder"], graphs.get("joiner"), ask=ask)
+            first = graphs.get(FIRST_DECODER)
+            found = of_files(path.name, graphs["encoder"], graphs["decoder"], graphs.get("joiner"), first, ask=ask)
     notes = (*(files.notes if files else ()), *found.notes)
     return replace(found, notes=notes if graphs is parts else (*notes, ort_format.NOTE))
 
@@ -103,6 +104,7 @@ def of_files(
     encoder: Path,
     decoder: Path,
     joiner: Path | None,
+    first_decoder: Path | None = None,
     *,
     segment_s: float | None = None,
     ask: Asked | None = None,
@@ -124,11 +126,7 @@ def of_files(
             parts.append(_counted(network, role, binding.free_sizes(network, None, given=ask.given.dims), ask))
         notes += (f"the encoder {assumed}",) if assumed else ()
     else:
-        sizes = binding.free_sizes(
-            networks[1], None, heard_frames=round(frames or 1), past_tokens=PAST_TOKENS, given=ask.given.dims
-        )
-        sizes |= _masks(networks[0], networks[1], segment)
-        parts.append(_counted(networks[1], "decoder", sizes, ask, offset=PAST_TOKENS))
+        parts += _said(networks, first_decoder, segment, round(frames or 1), ask)
         notes += (
             (f"a token of the decoder looks back at {frames:g} encoder frames and {PAST_TOKENS} tokens",)
             if frames
@@ -139,6 +137,7 @@ def of_files(
         kind="transducer" if joiner is not None else "encoder-decoder",
         components=tuple(parts),
         segment_s=segment.hop_s,
+        windows=joiner is None and segment.length is None,
         frames_per_segment=frames,
         vocabulary=_width(networks[-1].graph),
         notes=notes,
@@ -169,6 +168,7 @@ def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked) -> Worklo
         kind="encoder-decoder",
         components=(*heard, *said),
         segment_s=segment.hop_s,
+        windows=True,
         frames_per_segment=float(frames),
         vocabulary=_width(decoder.graph),
         notes=(f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens",),
@@ -187,12 +187,12 @@ def _of_moonshine(name: str, files: tuple[Path, ...], ask: Asked) -> Workload:
     first, second, once, later = (read_model(path) for path in files)
     segment, front, features = _encoder(first, ask)
     heard, frames = moonshine.encoder(second, round(features or 1))
-    before, after = moonshine.decoders(once, later, frames, PAST_TOKENS)
+    said = moonshine.decoders(once, later, frames, PAST_TOKENS)
     notes = (f"the model {segment.note}",) if segment.note else ()
     return Workload(
         name=name,
         kind="encoder-decoder",
-        components=(replace(front, name="preprocessor"), heard, before, after),
+        components=(replace(front, name="preprocessor"), heard, *said),
         segment_s=segment.hop_s,
         frames_per_segment=float(frames),
         vocabulary=_width(later.graph),
@@ -229,6 +229,23 @@ def _encoder(model: Model, ask: Asked) -> tuple[Segment, Component, float | None
     output = model.graph.outputs[0]
     shape = shapes.get(output.name)
     return segment, component, None if shape is None else _frames(output, shape)
+
+
+def _said(
+    networks: Sequence[Model], first_decoder: Path | None, segment: Segment, frames: int, ask: Asked
+) -> list[Component]:
+    """The decoder of an encoder–decoder: in parts where its caches tell them, else as one."""
+    encoder, decoder = networks
+    first = None if first_decoder is None else read_model(first_decoder)
+
+    def sizes(model: Model) -> dict[str, int]:
+        found = binding.free_sizes(model, None, heard_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
+        return found | _masks(encoder, model, segment)
+
+    found = optimum.parts(decoder, first, sizes(decoder), sizes(first or decoder), ask.given.values)
+    if found is not None:
+        return list(found)
+    return [_counted(decoder, "decoder", sizes(decoder), ask, offset=PAST_TOKENS)]
 
 
 def _masks(encoder: Model, decoder: Model, segment: Segment) -> dict[str, int]:

@@ -140,6 +140,7 @@ def _whisper(transformers: Any, torch: Any, config: Any, name: str, dtype: str) 
         kind="encoder-decoder",
         components=parts,
         segment_s=frames / FRAMES_PER_S,
+        windows=True,
         frames_per_segment=float(config.max_source_positions),
         vocabulary=int(config.vocab_size),
     )

@@ -1,7 +1,8 @@
 """The end of a graph: from its outputs back to the last product with a constant matrix, that one included.
 
 In a Whisper of sherpa-onnx's layout the encoder ends in the keys and values of cross-attention, the decoder in the rows of the
-vocabulary: parts with costs, and often rates, of their own.
+vocabulary: parts with costs, and often rates, of their own. Where a cheap product over all rows picks some that are then looked
+up and multiplied, that second product is a last one too.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from wattscribe.energy import operators
 from wattscribe.graph.model import Graph
 
 
-def last_product(graph: Graph, outputs: Iterable[str]) -> set[str]:
-    """Values made from the last products on; lookups in the same table (a tied embedding) belong to them too."""
+def last_product(graph: Graph, outputs: Iterable[str], outside: Iterable[str] = ()) -> set[str]:
+    """Values made from the last products on; lookups in the same table (a tied embedding) belong to them too.
+
+    `outside`: constants of the graph in which this one is a branch.
+    """
     makers = {name: node for node in graph.nodes for name in node.outputs}
-    fixed = set(graph.initializers)
+    fixed = {*graph.initializers, *outside}
     for node in graph.nodes:  # in order: what depends on constants alone is one
-        if node.inputs and all(name in fixed for name in node.inputs if name):
+        if node.op_type == "Constant" or (node.inputs and all(name in fixed for name in node.inputs if name)):
             fixed.update(node.outputs)
+    rows = _rows(graph, fixed)
     found: set[str] = set()
     tables: set[str] = set()
     waiting = list(outputs)
@@ -28,8 +33,15 @@ def last_product(graph: Graph, outputs: Iterable[str]) -> set[str]:
             continue  # the step of the product's input leads behind the product
         node = makers[name]
         found.update(node.outputs)
+        if node.op_type in _SHAPES:
+            continue  # which asks for no values
         if operators.is_matrix(node.op_type) and any(each in fixed for each in node.inputs):
             tables.update(each for each in node.inputs if each in fixed)
+        elif operators.is_matrix(node.op_type) and any(each in rows for each in node.inputs):
+            waiting += (each for each in node.inputs if each in rows)
+        elif name in rows and node.op_type in operators.ROW_LOOKUPS:
+            tables.add(node.inputs[0])
+            waiting.append(node.inputs[1])
         else:
             waiting += node.inputs
     tables |= {
@@ -39,3 +51,17 @@ def last_product(graph: Graph, outputs: Iterable[str]) -> set[str]:
         if node.op_type in operators.ROW_LOOKUPS and node.inputs[0] in tables:
             found.update(node.outputs)
     return found
+
+
+def _rows(graph: Graph, fixed: set[str]) -> set[str]:
+    """Rows of constant tables that were looked up, in whatever order and type."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        looked_up = node.op_type in operators.ROW_LOOKUPS and node.inputs[0] in fixed
+        if looked_up or (node.op_type in _SAME_VALUES and node.inputs[0] in found):
+            found.update(node.outputs)
+    return found - fixed
+
+
+_SHAPES = frozenset(("Shape", "Size"))
+_SAME_VALUES = frozenset(("Cast", "Transpose", *(operators.VIEWS - _SHAPES)))

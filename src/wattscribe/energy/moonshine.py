@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from wattscribe.energy import binding, counting
+from wattscribe.energy import binding, counting, optimum
 from wattscribe.energy.execute import LENGTH
 from wattscribe.graph.model import Model
 
@@ -21,14 +21,18 @@ _FRAMES_INPUT = 1
 _CACHES_FROM = 3
 
 
-def decoders(first: Model, later: Model, frames: int, past_tokens: int) -> tuple[Component, Component]:
-    """Both decoders counted, cross-attention over so many encoder frames and `past_tokens` of the decoder's own."""
+def decoders(first: Model, later: Model, frames: int, past_tokens: int) -> tuple[Component, ...]:
+    """Keys and values of cross-attention, layers and vocabulary, over so many encoder frames and `past_tokens` of its own.
+
+    The first decoder's other weights are those of the second once more: a run of it costs what a run of the second does.
+    """
     sizes = _sizes(first, frames, {})
-    before, shapes = counting.counted(first, "first_decoder", dims=sizes, inputs={})
-    caches = [shapes.get(output.name) for output in first.graph.outputs[1:]]
-    own = dict(enumerate(caches, start=_CACHES_FROM))
-    after, _ = counting.counted(later, "decoder", dims=_sizes(later, frames, own, past_tokens), inputs={})
-    return before, after
+    _, shapes = counting.counted(first, "first_decoder", dims=sizes, inputs={})
+    caches = {output.name: shapes.get(output.name) for output in first.graph.outputs[1:]}
+    own = dict(enumerate(caches.values(), start=_CACHES_FROM))
+    heard = [name for name, shape in caches.items() if shape is not None and frames in shape[1:]]
+    after = optimum.per_token(later, dims=_sizes(later, frames, own, past_tokens), inputs={})
+    return optimum.cross_attention(first, heard, dims=sizes, inputs={}), *after
 
 
 def encoder(model: Model, frames: int) -> tuple[Component, int]:

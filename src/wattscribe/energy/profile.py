@@ -24,6 +24,8 @@ SCHEMA = 1
 LARGEST_BATTERY_WH = 1e9
 _FACTORS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 _BEAMS = (1, 2, 4, 8, 16)
+_UTTERANCES_S = (1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)
+_TOKENS_PER_S = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 _VOCABULARIES = (128, 256, 500, 1000, 2000, 4000, 8000)
 
 
@@ -177,6 +179,9 @@ def _curves(workload: Workload, at: Rates, device: Device, capacities: Sequence[
         "segment_s": _possible(lambda: curves.segment_length(whole, at, device, _FACTORS)),
         "vocabulary": _possible(lambda: curves.vocabulary(workload, at, device, _VOCABULARIES)),
     }
+    if workload.kind == "encoder-decoder":
+        found["utterance_s"] = curves.utterance_length(workload, at, device, _UTTERANCES_S)
+        found["tokens_per_s"] = curves.talkativeness(workload, at, device, _TOKENS_PER_S)
     if workload.kind == "transducer" and at.tokens_per_s is not None and at.frames_per_s and workload.segment_s:
         found["beam"] = _possible(
             lambda: curves.beam(whole, device, lambda width: _stated(workload, at, width), _BEAMS)

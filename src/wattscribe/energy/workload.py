@@ -113,6 +113,8 @@ class Workload:
     components: tuple[Component, ...]
     segment_s: float | None = None
     """Audio that one encoder invocation consumes."""
+    windows: bool = False
+    """Every utterance is heard in windows of `segment_s`, silence included, as by a Whisper."""
     frames_per_segment: float | None = None
     """Encoder output frames of one invocation."""
     vocabulary: int | None = None

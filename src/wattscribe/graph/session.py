@@ -24,17 +24,20 @@ def open_session(
     ready: Path | None = None,
     optimised: bool = True,
     saved: Path | None = None,
+    planned: bool = True,
 ) -> Any:
     """An InferenceSession for the file, for `model`, its rewritten bytes, or for `ready`, its graph as it was `saved` before.
 
     One thread per operator unless told otherwise; idle threads do not spin, so that a stream that waits for audio costs
-    nothing. Denormals stay numbers: onnxruntime would set the calling thread's own arithmetic. Raises ModelError.
+    nothing. Denormals stay numbers: onnxruntime would set the calling thread's own arithmetic. `planned`: from the second run
+    of each shape on, memory is taken in one block, beside that of the first. Raises ModelError.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.enable_mem_pattern = planned
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.execution_order = (
         onnxruntime.ExecutionOrder.PRIORITY_BASED

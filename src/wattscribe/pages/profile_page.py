@@ -23,6 +23,8 @@ _AXES = {
     "segment_s": ("Segment length", "segment, s of audio per encoder invocation", 1.0),
     "beam": ("Beam", "live hypotheses", 1.0),
     "vocabulary": ("Vocabulary", "tokens", 1.0),
+    "utterance_s": ("Length of an utterance, alone in its window", "s", 1.0),
+    "tokens_per_s": ("Tokens per second of audio", "tokens/s", 1.0),
 }
 
 
@@ -247,6 +249,8 @@ def _curves(found: Profile) -> list[Block]:
         "segment_s": shown.workload.segment_s,
         "beam": shown.rates.beam,
         "vocabulary": shown.workload.vocabulary,
+        "utterance_s": None,
+        "tokens_per_s": shown.rates.tokens_per_s,
     }
     for key, points in found.curves.items():
         if points:

@@ -21,7 +21,7 @@ FLOOR = 1e-10
 RANGE = 8.0
 """Decades of power under the loudest value of the window."""
 _TOP_HZ = SAMPLE_RATE_HZ / 2
-_AT_ONCE = 500
+_AT_ONCE = 100
 """Frames whose spectra are in memory together."""
 
 

@@ -18,6 +18,8 @@ _PARTS = ("preprocessor", "encoder", "first_decoder", "decoder")
 class MoonshineNet:
     """preprocess, encode, uncached_decode, cached_decode."""
 
+    candidates: int | None = None
+
     def __init__(self, parts: Mapping[str, Path], *, threads: int, places: int) -> None:
         self.places, self._paths = places, parts
         self._nets = {part: open_session(parts[part], threads=threads) for part in _PARTS}

@@ -40,6 +40,8 @@ class EncoderDecoder(Protocol):
     places: int
     """Tokens that fit into the caches, the prompt's included."""
     vocabulary: int
+    candidates: int | None
+    """Rows of the vocabulary that are scored exactly, where a cheap pass picks them; None: all."""
 
     @property
     def any_length(self) -> bool:

@@ -26,6 +26,7 @@ class OptimumNet:
     """The networks; `first` is the decoder without caches, None where one decoder is both."""
 
     vocabulary: int
+    candidates: int | None = None
 
     def __init__(self, parts: Mapping[str, Path], *, threads: int, places: int) -> None:
         self.places = places

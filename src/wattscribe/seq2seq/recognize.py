@@ -177,7 +177,7 @@ class Recogniser:
             frames=frames,
             tokens=work.chosen,
             padded_frames=max(0, frames - spoken),
-            vocabulary_rows=work.scored * self._net.vocabulary,
+            vocabulary_rows=work.scored * (self._net.candidates or self._net.vocabulary),
         )
 
 

@@ -45,19 +45,17 @@ class Opened:
     """The caches are changed by one operator that writes the new rows alone: input and output may be one buffer."""
 
     def handed(self, keys: NDArray[np.float32], values: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """(layers, N, T, width) each → the decoder's inputs."""
+        """(layers, N, T, width) each → the decoder's inputs, turned where they lie: of both there is never a second copy."""
         if not self.turned:
             return dict(zip(CROSS, (keys, values), strict=True))
         found = {}
         layers, rows, frames, width = keys.shape
         shape = (rows, frames, self.heads, width // self.heads)
-        for layer in range(layers):
-            by_head = (
-                keys[layer].reshape(shape).transpose(0, 2, 3, 1),
-                values[layer].reshape(shape).transpose(0, 2, 1, 3),
-            )
-            for name, each in zip((CROSS_KEYS, CROSS_VALUES), by_head, strict=True):
-                found[name.format(layer=layer)] = np.ascontiguousarray(each)
+        for given, name, order in ((keys, CROSS_KEYS, (0, 2, 3, 1)), (values, CROSS_VALUES, (0, 2, 1, 3))):
+            for layer in range(layers):
+                by_head = np.ascontiguousarray(given[layer].reshape(shape).transpose(order))
+                found[name.format(layer=layer)] = given[layer].reshape(by_head.shape)
+                found[name.format(layer=layer)][...] = by_head
         return found
 
     def kept(self, heard: Mapping[str, NDArray[np.float32]], rows: Sequence[int]) -> dict[str, NDArray[np.float32]]:
@@ -75,7 +73,7 @@ def open_decoder(path: Path, *, threads: int, heads: int) -> Opened:
     model = parse_model(data, path)
     ours = {name for node in model.graph.nodes for name in node.outputs if name.startswith("cross.")}
     changed = _changed(model, data, ours, heads) if ours else None
-    session = open_session(path, threads=threads, model=changed)
+    session = open_session(path, threads=threads, model=changed, planned=False)  # every step is of another shape
     return Opened(session=session, heads=heads, turned=changed is not None, in_place=_in_place(model))
 
 

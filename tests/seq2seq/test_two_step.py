@@ -1,0 +1,88 @@
+"""The vocabulary in two steps: candidates keep their scores, others have none, and what was read is counted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.seq2seq.test_runtime import heard, texts
+from wattscribe.energy.workload import of_directory
+from wattscribe.errors import InputError, ModelError
+from wattscribe.recognizers import open_recognizer, parse_model
+from wattscribe.seq2seq.two_step import two_step
+from wattscribe.seq2seq.whisper_net import WhisperNet
+
+onnx = pytest.importorskip("onnx")
+CANDIDATES = 40
+MARKS = {"fp32": "", "fp16": ".fp16", "int8": ".int8"}
+
+
+@pytest.fixture(scope="module")
+def changed(exported: Path, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("two-step")
+    for path in exported.iterdir():
+        if path.name.startswith("decoder"):
+            onnx.save(two_step(onnx.load(path), CANDIDATES), folder / path.name)
+        else:
+            shutil.copy(path, folder / path.name)
+    return folder
+
+
+@pytest.mark.parametrize("precision", MARKS)
+def test_candidates_keep_their_scores(exported: Path, changed: Path, precision: str) -> None:
+    """Also of a prompt of several tokens, and of several streams."""
+    mel = np.random.default_rng(0).standard_normal((2, 80, 400), np.float32)
+    found = []
+    for folder in (exported, changed):
+        net = WhisperNet(folder / "encoder.onnx", folder / f"decoder{MARKS[precision]}.onnx", threads=1)
+        hearing = net.hear(mel)
+        found.append([hearing.step(np.array([[1, 2, 3], [4, 5, 6]])).copy(), hearing.step(np.array([[7], [8]])).copy()])
+    for whole, chosen in zip(*found, strict=True):
+        kept = np.isfinite(chosen)
+        assert (kept.sum(axis=1) == CANDIDATES).all()
+        np.testing.assert_allclose(chosen[kept], whole[kept], rtol=1e-4, atol=1e-5)
+        assert (chosen.argmax(axis=1) == whole.argmax(axis=1)).all()
+
+
+def test_texts_stay_and_rows_are_counted(exported: Path, changed: Path, clips) -> None:
+    own, cheap = heard(exported, clips), heard(changed, clips)
+    assert [each.text for each in cheap] == [each.text for each in own]
+    assert texts(changed, clips, batch_size=3) == [each.text for each in own]
+    for one, other in zip(own, cheap, strict=True):
+        assert other.counts.vocabulary_rows == other.counts.predictor_rows * CANDIDATES < one.counts.vocabulary_rows
+
+
+def test_sherpa_onnx_runs_it(exported: Path, changed: Path, clips) -> None:
+    pytest.importorskip("sherpa_onnx", reason="needs wattscribe[sherpa]")
+    for folder in (exported, changed):
+        recognizer = open_recognizer(parse_model(f"sherpa:{folder}"))
+        found = [each.text for each in recognizer.transcribe(clips)]
+        if folder == exported:
+            expected = found
+    assert found == expected
+
+
+@pytest.mark.parametrize("precision", MARKS)
+def test_its_vocabulary_reads_less(exported: Path, changed: Path, precision: str) -> None:
+    """Codes of four bits and their scales for all rows, and the candidates' rows; every other part as before."""
+    whole, cheap = (of_directory(folder, precision=precision) for folder in (exported, changed))
+    for one, other in zip(whole.components, cheap.components, strict=True):
+        if one.name != "vocabulary":
+            assert (other.total_macs, other.call_bytes) == (one.total_macs, pytest.approx(one.call_bytes, rel=0.01))
+    table, rows, width = cheap.component("vocabulary"), whole.vocabulary, 64
+    assert table.call_bytes == pytest.approx(rows * width / 2 + 4 * rows * width / 64, rel=0.01)
+    size = {"fp32": 4, "fp16": 2, "int8": 1}[precision]
+    scales = 4 * CANDIDATES if precision == "int8" else 0
+    assert table.row_bytes == pytest.approx((CANDIDATES + 1) * width * size + scales)
+
+
+def test_what_cannot_be_changed_is_refused(exported: Path) -> None:
+    model = onnx.load(exported / "decoder.onnx")
+    with pytest.raises(InputError, match="0 candidates of"):
+        two_step(model, 0)
+    changed = two_step(model, 4)
+    with pytest.raises(ModelError, match="not the last product that `export` writes"):
+        two_step(changed, 4)
