@@ -14,9 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from wattscribe.compression.divergence import Probe
 from wattscribe.compression.levers.weights import block_codes, known_gram
-from wattscribe.compression.linears import Linear, linears
+from wattscribe.compression.linears import Linear
 from wattscribe.compression.moves import LEAST_WEIGHTS, Move
 from wattscribe.compression.recipe import Step, Value
 from wattscribe.compression.rounding import output_error
@@ -56,15 +55,11 @@ def ladders(bench: Workbench, base: Sequence[Step]) -> list[Move]:
 
 def ladder(bench: Workbench, base: Sequence[Step], component: str) -> list[Move]:
     """Moves of one slot from mild to strong. Empty where a network has no map of a size that pays."""
-    maps = {
-        name: each
-        for name, each in linears(bench.original.model(component)).items()
-        if each.weight.size >= LEAST_WEIGHTS
-    }
+    maps = {name: each for name, each in bench.original.linears(component).items() if each.weight.size >= LEAST_WEIGHTS}
     if not maps:
         return []
     eight = _eight(component, maps)
-    probe = Probe(bench.original, bench.probe.speech.beginning(PROBE_S))
+    probe = bench.probe.shorter(PROBE_S)
     before = bench.kl(bench.build((*base, *eight)), probe).kl
     forms = {}
     for name, each in maps.items():

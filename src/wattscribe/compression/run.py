@@ -12,11 +12,10 @@ from wattscribe.compression import longer, outcome, sets
 from wattscribe.compression.acceptance import Acceptance, accept, non_inferiority
 from wattscribe.compression.beside import read_beside
 from wattscribe.compression.budget import Budget
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.candidate import COMPONENTS, Candidate, read_candidate
+from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.checked import Placed, checked, command, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
-from wattscribe.compression.divergence import Probe
+from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.leave import cut_note, leaving
 from wattscribe.compression.levels import GlobalMagnitude, Uniform
 from wattscribe.compression.lift import lifted
@@ -34,7 +33,6 @@ from wattscribe.energy import devices
 from wattscribe.energy.placement import Unit
 from wattscribe.errors import InputError
 from wattscribe.scoring import count_errors
-from wattscribe.streaming import open_transducer
 
 LARGER = 1.01
 """Size ratio from which a result is called larger: rewritten graphs differ by some bytes."""
@@ -61,8 +59,8 @@ def compress_model(
     options = with_journal(right, Path(out))
     stored = None
     if options.train_config is None:
-        stored = read_candidate(model)
-        open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
+        stored = read_model(model)
+        family_of(stored).check(options)
     dev, test = _speech(options)
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
     _refuse_small(dev, test, options)
@@ -151,6 +149,7 @@ def make_bench(
     if dev is None:
         dev = read_speech(options.data, limit=options.limit)
     limit = options.max_wer_increase_points / 100
+    family = family_of(original)
     held = sets.hold_back(dev, limit, seed=options.drawn) if hold_back else None
     dev = dev if held is None else held.choose
     folders = options.unlabelled
@@ -161,7 +160,7 @@ def make_bench(
         probe = drawn.of([i for i, each in enumerate(drawn.ids) if each not in heard], drawn.name)
         probe = probe.beginning(options.probe_s)
     else:
-        calibration = probe = dev.beginning(options.calibration_s)
+        calibration = probe = family.excerpt(dev, options.calibration_s)
     budget, memo = Budget(options.minutes), Memo(options.journal)
     whole = dev if held is None else held.whole
     aside = "" if held is None else f" ({len(held.confirm)} of them held back by {held.by})"
@@ -170,9 +169,9 @@ def make_bench(
         f"{probe.audio_s:.0f} s to compare"
     )
     return Workbench(
-        original=original, measurer=Measurer(device, cache=options.cache, memo=memo, check=budget.check), dev=dev,
+        original=original, family=family, measurer=Measurer(device, cache=options.cache, memo=memo, check=budget.check), dev=dev,
         small=dev.part(SMALL, seed=options.drawn),
-        calibration=Calibration(original, calibration), probe=Probe(original, probe),
+        calibration=family.calibration(original, calibration), probe=family.probe(original, probe),
         limit=limit, seed=options.drawn, say=say, held=held, budget=budget, memo=memo,
     )  # fmt: skip
 
@@ -194,13 +193,14 @@ def _search(bench: Workbench, options: Placed) -> Outcome:
     bench.say("lossless levers:")
     with leaving(options):
         lossless = bench.lossless()
-        return confirmed(bench, strategy_of(options).run(bench, lossless))
+        strategy = bench.family.strategy(options) or strategy_of(options)
+        return confirmed(bench, strategy.run(bench, lossless))
 
 
 def _as_given(bench: Workbench, made: Outcome) -> Outcome:
     """A model given in 16 bits is worked on in 32: what no step has changed goes back, or the result would read more than it."""
     done = list(made.done)
-    for component in COMPONENTS:
+    for component in bench.original.FILES:
         step = Step(lever="fp16", component=component)
         before = bench.build(kept(done))
         try:

@@ -61,6 +61,12 @@ class SpeechSet:
         ends = np.cumsum([len(each) for each in self.audio]) / SAMPLE_RATE_HZ
         return self.of(range(min(len(self), int(np.searchsorted(ends, seconds)) + 1)), self.name)
 
+    def spread(self, seconds: float) -> SpeechSet:
+        """Whole utterances at even distances, until so much has been heard: some of every corpus of the set."""
+        share = min(1.0, seconds / max(self.audio_s, 1e-9))
+        chosen = [at for at in range(len(self)) if int((at + 1) * share) > int(at * share)] or [0]
+        return self.of(chosen, self.name)
+
     def of(self, chosen: Sequence[int], name: str) -> SpeechSet:
         """The utterances at these positions."""
         return SpeechSet(

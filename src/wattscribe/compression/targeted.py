@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from wattscribe.compression import sets
-from wattscribe.compression.bits import ladders
 from wattscribe.compression.judgement import judge
 from wattscribe.compression.levers import LEVERS
-from wattscribe.compression.moves import Move, moves, steps_of
+from wattscribe.compression.moves import Move, steps_of
 from wattscribe.compression.recipe import Done, Step
 from wattscribe.compression.strategies import (
     LEAST_KL,
@@ -76,10 +75,10 @@ class Targeted:
         done = list(lossless)
         with bench.budget.searching(bench.say):
             bench.say("sensitivity of each lever by itself:")
-            found += sensitivities(bench, base, [*moves(bench.original), *ladders(bench, base)])
+            found += sensitivities(bench, base, bench.family.moves(bench, base))
             self._alone = {each.move.key: each for each in found}
             left = list(found)
-            for phase in ("joiner", "predictor", "encoder", "all"):
+            for phase in bench.family.phases(bench):
                 before = len(self._history)
                 self._phase(bench, base, left, phase, done)
                 if len(self._history) > before:
