@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from wattscribe.compression import sets
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.ear import Ear, Latency
-from wattscribe.compression.measure import Measurer
 from wattscribe.compression.sets import cannot_show
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import ModelError
 from wattscribe.records import Counts
 from wattscribe.scoring import FEWEST_SPEAKERS, ErrorCounts, PairedResult, count_errors, paired_bootstrap
@@ -46,6 +47,25 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One corpus of a set, from the same decodes."""
+
+    on: str
+    utterances: int
+    words: int
+    limit: float
+    energy_before_mj_per_audio_s: float
+    energy_after_mj_per_audio_s: float
+    wer_before: float
+    wer_after: float
+    wer_increase: float
+    wer_increase_upper95: float
+    non_inferior: bool | None
+    """None: so few words cannot show it."""
+    cannot_show: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
     """Original against result; differences are result − original."""
 
@@ -65,6 +85,8 @@ class Acceptance:
     identical_texts: int
     cannot_show: str | None = None
     """Why, and what speech could."""
+    parts: tuple[Part, ...] = ()
+    """Each corpus by itself, where it is held to the limit so."""
 
     @property
     def energy_reduction(self) -> float:
@@ -86,10 +108,9 @@ def non_inferiority(first: ErrorCounts, second: ErrorCounts, speech: SpeechSet, 
     return paired_bootstrap(first, second, speech.speakers, fewest_speakers=FEWEST_SPEAKERS, resamples=4000, seed=seed)
 
 
-def accept(
-    measurer: Measurer, original: Candidate, result: Candidate, speech: SpeechSet, limit: float, *, seed: int = 0
-) -> Acceptance:
+def accept(bench: Workbench, original: Candidate, result: Candidate, speech: SpeechSet, *, seed: int = 0) -> Acceptance:
     """Decode the whole set with both, utterance by utterance in turn, and compare."""
+    measurer, limit = bench.measurer, sets.limit_of(bench, speech)
     with original.directory() as one, result.directory() as other:
         both = tuple(zip((one, other), (original, result), strict=True))
         ears = [each.open(folder, each.decoding) for folder, each in both]
@@ -99,6 +120,16 @@ def accept(
         memory = [_peak_memory(folder, speech, each) for folder, each in both]
     errors = [count_errors(speech.references, each.texts) for each in passes]
     paired = non_inferiority(errors[0], errors[1], speech, seed=seed)
+    parts = []
+    for name, rows in sets.apart(bench, speech).items():
+        counts = [[each.counts[row] for row in rows] for each in passes]
+        own = bench.limits.get(name, bench.limit)
+        both_errors = [sets.part_of(each, rows) for each in errors]
+        spent = [
+            measurer.energy_mj(*each, speech.of(rows, name).audio_s)
+            for each in zip((original, result), counts, strict=True)
+        ]
+        parts.append(_part(name, speech.of(rows, name), both_errors, spent, own, seed))
     unable = cannot_show(float(errors[0].words.sum()), errors[0].wer, limit)
     sides = []
     for candidate, made, wer, peak, waited in zip(
@@ -132,8 +163,23 @@ def accept(
         cannot_show=unable,
         limit=limit,
         method=paired.method,
+        parts=tuple(parts),
         identical_texts=sum(a == b for a, b in zip(passes[0].texts, passes[1].texts, strict=True)),
     )
+
+
+def _part(
+    name: str, speech: SpeechSet, errors: Sequence[ErrorCounts], spent_mj: Sequence[float], limit: float, seed: int
+) -> Part:
+    before, after = errors
+    paired = non_inferiority(before, after, speech, seed=seed)
+    unable = cannot_show(float(before.words.sum()), before.wer, limit)
+    return Part(
+        on=Path(name).name, utterances=len(speech), words=round(before.words.sum()), limit=limit,
+        energy_before_mj_per_audio_s=spent_mj[0], energy_after_mj_per_audio_s=spent_mj[1],
+        wer_before=before.wer or 0.0, wer_after=after.wer or 0.0, wer_increase=paired.difference,
+        wer_increase_upper95=paired.upper95, non_inferior=None if unable else paired.upper95 <= limit, cannot_show=unable,
+    )  # fmt: skip
 
 
 def _alternate(models: Sequence[Ear], speech: SpeechSet) -> list[_Pass]:

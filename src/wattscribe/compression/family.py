@@ -25,6 +25,10 @@ class Family(Protocol):
     """Steps that may change no text, in the order in which they are offered."""
     each_corpus: bool
     """Whether each corpus is held to the limit by itself although nobody gave it one of its own."""
+    most_kl: float
+    """Nat: beyond this divergence a recognizer no longer hears the same language, and a move is not worth a decode."""
+    timed: tuple[int, int]
+    """Rounds and utterances by which two models' processor times are compared."""
     path: str
     """The way through the original that divergence is counted along, for a page."""
 

@@ -18,7 +18,7 @@ from wattscribe.compression import sets
 from wattscribe.compression.judgement import Judgement, judge, reverted
 from wattscribe.compression.moves import Move, steps_of
 from wattscribe.compression.recipe import Done, Step, Value
-from wattscribe.compression.strategies import MOST_KL, Outcome, kept
+from wattscribe.compression.strategies import Outcome, kept
 from wattscribe.compression.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.text_files import parse_json
@@ -116,7 +116,8 @@ class Search:
         """The recipe of the front with the least energy whose text holds, and those that did not."""
         before = bench.build(base)
         front = sorted(
-            (each for each in study.best_trials if each.values[1] <= MOST_KL), key=lambda each: each.values[0]
+            (each for each in study.best_trials if each.values[1] <= bench.family.most_kl),
+            key=lambda each: each.values[0],
         )
         decodes = 0
         seen: set[str] = set()

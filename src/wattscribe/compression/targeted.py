@@ -13,7 +13,6 @@ from wattscribe.compression.recipe import Done, Step
 from wattscribe.compression.strategies import (
     LEAST_KL,
     LEAST_SAVING,
-    MOST_KL,
     Outcome,
     Sensitivity,
     arranged,
@@ -122,7 +121,7 @@ class Targeted:
 
     def _may(self, bench: Workbench, base: Sequence[Step], each: Sensitivity, phase: str) -> bool:
         """A component's turn takes each slot once, mildest choice first; what goes further waits for the last phase."""
-        if each.kl > MOST_KL:
+        if each.kl > bench.family.most_kl:
             return False
         if phase == "all":
             return True

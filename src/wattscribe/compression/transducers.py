@@ -12,6 +12,7 @@ from wattscribe.compression.moves import Move, moves
 from wattscribe.compression.options import Options
 from wattscribe.compression.recipe import Step
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.strategies import MOST_KL
 from wattscribe.compression.workbench import Workbench
 
 
@@ -29,6 +30,8 @@ class Transducers:
         Step(lever="depthwise", component="encoder"),
     )
     each_corpus = False
+    timed = (3, 6)
+    most_kl = MOST_KL
     path = "The original is decoded frame by frame."
 
     def check(self, options: Options) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,8 @@ class Workbench:
     probe: Probe
     limit: float
     """WER that may be added, as a fraction."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Of corpora that have one of their own, by name."""
     against: Candidate | None = None
     """What the result is compared with where that is not `original`: the dense model before pruning."""
     seed: int = 0
@@ -205,13 +207,15 @@ class Workbench:
         return list(steps) == offered[: len(steps)] and self._identical(self.build(offered)) == len(self.whole)
 
     # --- speed ------------------------------------------------------------------------------------------------------
-    def slower_by(self, before: Candidate, after: Candidate, *, rounds: int = 3, utterances: int = 6) -> float:
+    def slower_by(self, before: Candidate, after: Candidate, *, again: bool = False) -> float:
         """Processor time of `after` over that of `before`: utterances alternated, the least of several rounds each.
 
         A difference below SEEN of real time is 1.0: nobody notices it, and short utterances cannot show it.
         """
         if before.digest == after.digest and before.decoding == after.decoding:
             return 1.0
+        rounds, utterances = self.family.timed
+        rounds *= 2 if again else 1
         self.budget.check()
         sides = "-".join(f"{each.digest}-{each.decoding}-{each.segments}" for each in (before, after))
         key = f"{sides}-{self.small.digest}-{rounds}-{utterances}"

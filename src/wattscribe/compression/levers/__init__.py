@@ -159,7 +159,7 @@ LEVERS: Mapping[str, Lever] = {
         apply=_on_model(table.blocks), lossless=False,
         says="the vocabulary's matrix in blocks of 4 bits with a scale each (onnxruntime, MatMulNBits), codes by GPTQ; embedding "
         "and scores share it",
-        takes={"block": int, "rounding": str, "accuracy": int},
+        takes={"block": int, "rounding": str, "accuracy": int, "rows": int},
     ),
     "window": Lever(
         apply=_on_model(short_window.shorter), lossless=False,

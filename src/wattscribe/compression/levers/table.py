@@ -100,7 +100,8 @@ def _eight(asked: Asked, table: Table) -> tuple[NDArray[np.int8], NDArray[np.flo
 
 
 def blocks(asked: Asked) -> None:
-    """MatMulNBits of 4 bits. Options: block, rounding, accuracy (onnxruntime's accuracy_level: 4 multiplies in int8)."""
+    """MatMulNBits of 4 bits. Options: block, rounding, accuracy (onnxruntime's accuracy_level: 4 multiplies in int8), rows: 8
+    keeps a table of 8 bits for the embedding, of which a token reads one row, so that it costs bytes on disk and no energy."""
     block = int(asked.options.get("block", 32))
     if block not in BLOCKS:
         raise InputError(f"blocks of {block} cannot be run", fix=f"One of {BLOCKS}")
@@ -109,7 +110,16 @@ def blocks(asked: Asked) -> None:
     add_constant(asked.model, "vocabulary.weight", packed)
     add_constant(asked.model, "vocabulary.scale", scales)
     product = _blocks_product(table, block, int(asked.options.get("accuracy", 4)))
-    _rewrite(asked.model, table, product, lambda lookup: _block_rows(lookup, asked.model, table.weight.shape[1], block))
+    rows = int(asked.options.get("rows", 4))
+    if rows not in (4, 8):
+        raise InputError(f"rows of {rows} bits cannot be looked up", fix="Use 4 or 8")
+    if rows == 8:
+        for name, values in zip(("embedding.weight", "embedding.scale"), quantise(table.weight, axis=1), strict=True):
+            add_constant(asked.model, name, values)
+        _rewrite(asked.model, table, product, lambda lookup: _integer_rows(lookup, asked.model, "embedding"))
+    else:
+        width = table.weight.shape[1]
+        _rewrite(asked.model, table, product, lambda lookup: _block_rows(lookup, asked.model, width, block))
     if not any(each.domain == "com.microsoft" for each in asked.model.opset_import):
         made = asked.model.opset_import.add()
         made.domain, made.version = "com.microsoft", 1
@@ -175,15 +185,15 @@ def _integer_product(table: Table) -> list[Any]:
     ]
 
 
-def _integer_rows(lookup: Any, model: Any) -> list[Any]:
+def _integer_rows(lookup: Any, model: Any, table: str = "vocabulary") -> list[Any]:
     from onnx import helper
 
     make, tokens, out = helper.make_node, lookup.input[1], lookup.output[0]
     add_constant(model, "vocabulary.last", np.array([-1], np.int64))
     return [
-        make("Gather", ["vocabulary.weight", tokens], [f"{out}/codes"], name=f"{out}/look"),
+        make("Gather", [f"{table}.weight", tokens], [f"{out}/codes"], name=f"{out}/look"),
         make("Cast", [f"{out}/codes"], [f"{out}/float"], name=f"{out}/cast", to=_FLOAT),
-        make("Gather", ["vocabulary.scale", tokens], [f"{out}/steps"], name=f"{out}/look_step"),
+        make("Gather", [f"{table}.scale", tokens], [f"{out}/steps"], name=f"{out}/look_step"),
         make("Unsqueeze", [f"{out}/steps", "vocabulary.last"], [f"{out}/column"], name=f"{out}/unsqueeze"),
         make("Mul", [f"{out}/float", f"{out}/column"], [out], name=f"{out}/scale"),
     ]

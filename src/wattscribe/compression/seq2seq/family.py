@@ -10,7 +10,6 @@ from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Probe
 from wattscribe.compression.levels import as_far_as_it_goes
-from wattscribe.compression.levers.table import BLOCKS
 from wattscribe.compression.moves import Move
 from wattscribe.compression.options import Options
 from wattscribe.compression.recipe import Done, Step
@@ -38,6 +37,9 @@ class Whispers:
         Step(lever="place", component="all", options={"unit": "tensor"}),
     )
     each_corpus = True
+    timed = (2, 2)
+    most_kl = 0.5
+    """A token is worth five frames of a transducer."""
     path = "The original is decoded greedily, a window at a time."
 
     def check(self, options: Options) -> None:
@@ -62,10 +64,11 @@ class Whispers:
 
     def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
         found = [_move("window", "encoder", window(margin_s)) for margin_s in MARGINS_S]
-        for component in MAPS:
-            found += ladder(bench, base, component)
+        for component in ("encoder", "cross_attention"):
+            found += [_move(f"form:{component}", component, step) for step in forms(component)]
+        found += ladder(bench, base, "decoder", rest_float=True)
         found.append(_move("table:vocabulary", "vocabulary", Step(lever="table-int8", component="vocabulary")))
-        found += [_move("table:vocabulary", "vocabulary", four(block)) for block in BLOCKS]
+        found += [_move("table:vocabulary", "vocabulary", four(*each)) for each in ((32, 8), (64, 8), (32, 4))]
         return found
 
     def phases(self, bench: Workbench) -> Sequence[str]:
@@ -88,9 +91,18 @@ def window(margin_s: float) -> Step:
     return Step(lever="window", component="encoder", options={"margin_s": margin_s, "step_s": STEP_S})
 
 
-def four(block: int) -> Step:
-    """The vocabulary in 4 bits."""
-    return Step(lever="table-blockwise", component="vocabulary", options={"block": block, "accuracy": 4})
+def forms(component: str) -> list[Step]:
+    """All maps of a component together: of those that run once a window single maps decide little."""
+    four_bits = ({"bits": 4, "block": block, "accuracy": 4} for block in (32, 128))
+    return [
+        Step(lever="int8", component=component),
+        *(Step(lever="blockwise", component=component, options=options) for options in four_bits),
+    ]
+
+
+def four(block: int, rows: int) -> Step:
+    """The vocabulary in 4 bits, the rows of its embedding in 4 or 8."""
+    return Step(lever="table-blockwise", component="vocabulary", options={"block": block, "accuracy": 4, "rows": rows})
 
 
 @dataclass(slots=True)
@@ -110,4 +122,4 @@ class Evenly:
         for block in BLOCKS_EVENLY:
             options = {"bits": 4, "block": block, "accuracy": 4}
             maps = [Step(lever="blockwise", component=component, options=options) for component in MAPS]
-            yield f"uniform, 4 bits in blocks of {block}", [*maps, four(block)]
+            yield f"uniform, 4 bits in blocks of {block}", [*maps, four(block, rows=4)]
