@@ -213,7 +213,7 @@ def heard(
     measurer = Measurer(devices.load(device))
     found = {}
     for name, candidate in models.items():
-        power = measurer.energy(candidate, decoded[name].total, decoded[name].audio_s, draws=200).total_w
+        power = measurer.energy(candidate, decoded[name].counts, decoded[name].audio_s, draws=200).total_w
         found[name] = Heard(
             candidate=candidate, decoded=decoded[name],
             errors=count_errors(speech.references, decoded[name].texts, rule=rule),

@@ -12,9 +12,9 @@ from tests.compression import builders
 from wattscribe.compression import outcome
 from wattscribe.compression.acceptance import latency
 from wattscribe.compression.candidate import Candidate, read_candidate
+from wattscribe.compression.ear import Live, listen
 from wattscribe.compression.levers import apply
 from wattscribe.compression.lift import lifted
-from wattscribe.compression.measure import listen
 from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import Options, compress_model
 from wattscribe.compression.speech import read_speech
@@ -135,7 +135,7 @@ def test_a_token_waits_half_a_call_longer():
     for candidate in (stored, joined):
         with candidate.directory() as folder:
             models.append(open_transducer(folder))
-    own, longer = latency(models, speech)
+    own, longer = latency([Live(each) for each in models], speech)
     assert longer.token_delay_mean_s - own.token_delay_mean_s == pytest.approx((1.28 - 0.32) / 2, abs=0.2)
     assert longer.token_delay_p90_s > own.token_delay_p90_s + 0.4
     assert longer.first_partial_s > own.first_partial_s

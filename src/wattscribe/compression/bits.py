@@ -14,9 +14,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from wattscribe.compression.divergence import Probe
 from wattscribe.compression.levers.weights import block_codes, known_gram
-from wattscribe.compression.linears import Linear, linears
+from wattscribe.compression.linears import Linear
 from wattscribe.compression.moves import LEAST_WEIGHTS, Move
 from wattscribe.compression.recipe import Step, Value
 from wattscribe.compression.rounding import output_error
@@ -54,24 +53,24 @@ def ladders(bench: Workbench, base: Sequence[Step]) -> list[Move]:
     ]
 
 
-def ladder(bench: Workbench, base: Sequence[Step], component: str) -> list[Move]:
-    """Moves of one slot from mild to strong. Empty where a network has no map of a size that pays."""
-    maps = {
-        name: each
-        for name, each in linears(bench.original.model(component)).items()
-        if each.weight.size >= LEAST_WEIGHTS
-    }
+def ladder(bench: Workbench, base: Sequence[Step], component: str, *, rest_float: bool = False) -> list[Move]:
+    """Moves of one slot from mild to strong. Empty where a network has no map of a size that pays.
+
+    `rest_float`: each map is looked at while the others are left in float, which is quicker where the network is large.
+    """
+    maps = {name: each for name, each in bench.original.linears(component).items() if each.weight.size >= LEAST_WEIGHTS}
     if not maps:
         return []
     eight = _eight(component, maps)
-    probe = Probe(bench.original, bench.probe.speech.beginning(PROBE_S))
-    before = bench.kl(bench.build((*base, *eight)), probe).kl
+    probe = bench.probe.shorter(PROBE_S)
+    rest = () if rest_float else eight
+    before = bench.kl(bench.build((*base, *rest)), probe).kl
     forms = {}
     for name, each in maps.items():
         gram = known_gram(each, component, bench.calibration)
         coarse = _fewest_bytes(each)
         alone = Step(lever="blockwise", component=component, tensors=(name,), options=_options(4, coarse))
-        added = bench.kl(bench.build([*base, *_without(eight, {name}), alone]), probe).kl - before
+        added = bench.kl(bench.build([*base, *_without(rest, {name}), alone]), probe).kl - before
         forms[name] = _forms(each, gram, coarse, added)
     rungs = _rungs(forms)
     bench.say(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.linears import linears
 from wattscribe.compression.speech import Audio, SpeechSet
 from wattscribe.errors import InputError
@@ -111,9 +111,10 @@ class Calibration:
 
     def find(self, component: str, source: str) -> Moments | None:
         """`moments`, or None."""
-        if component not in self._moments:
-            self._gather(component)
-        return self._moments[component].get(source)
+        network = self._original.network_of(component)
+        if network not in self._moments:
+            self._gather(network)
+        return self._moments[network].get(source)
 
     def crossed(self, component: str, source: str, output: str) -> Crossed:
         """Of two values of the original that have the same rows."""
@@ -151,8 +152,12 @@ class Calibration:
             self._feeds[key] = kept
         return self._feeds[key]
 
+    def _sources(self, component: str) -> set[str]:
+        """The inputs of the linear maps of a network."""
+        return {each.source for each in linears(self._original.model(component)).values()}
+
     def _gather(self, component: str) -> None:
-        sources = {each.source for each in linears(self._original.model(component)).values()}
+        sources = self._sources(component)
         sums = {source: _Sum() for source in sources}
         kept: list[Feeds] = []
         for number, (feeds, values) in enumerate(self._walk(component, sorted(sources))):
@@ -167,7 +172,7 @@ class Calibration:
         with self._original.directory() as folder:
             transducer = open_transducer(folder, frame_by_frame=True, rewriting=False)
             path = folder / self._original.names()[component]
-            session = open_session(path, model=_with_outputs(self._original.model(component), sources))
+            session = open_session(path, model=with_outputs(self._original.model(component), sources))
             if component == "encoder":
                 yield from _walk_encoder(session, path, transducer.encoder.layout, self.speech, sources)
                 return
@@ -223,7 +228,7 @@ def _keep(kept: list[Feeds], feeds: Feeds, number: int) -> None:
         kept[place] = feeds
 
 
-def _with_outputs(model: Any, names: list[str]) -> bytes:
+def with_outputs(model: Any, names: list[str]) -> bytes:
     """The model with inner values as outputs too."""
     from onnx import ValueInfoProto
 
@@ -271,4 +276,4 @@ def segments(audio: Audio, layout: EncoderLayout) -> Iterator[NDArray[np.float32
         rows[:held] = rows[layout.shift_frames :].copy()
 
 
-__all__ = ["COMPONENTS", "Calibration", "Feeds", "Moments", "segments", "walk"]
+__all__ = ["Calibration", "Feeds", "Moments", "segments", "walk"]

@@ -1,21 +1,27 @@
-"""A transducer while it is compressed: three networks as bytes, and how they are to be decoded and placed."""
+"""A model while it is compressed: its networks as bytes, and how they are to be decoded and placed. Here a transducer's three;
+an encoder–decoder's two in `seq2seq`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from wattscribe.compression.ear import Ear, Live
+from wattscribe.compression.linears import Linear, linears
 from wattscribe.energy.options import Decoding, Unit
+from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.errors import InputError, MissingExtraError, ModelError
 from wattscribe.graph.model import BITS, Model
 from wattscribe.graph.portable import portable, whole
 from wattscribe.graph.read import parse_model
+from wattscribe.records import Counts
 from wattscribe.streaming.files import find_files
 
 COMPONENTS = ("encoder", "predictor", "joiner")
@@ -38,22 +44,68 @@ class Candidate:
     extras: Mapping[str, bytes] = field(default_factory=dict)
     """Other small files of the directory that go along: a licence, a model card."""
 
+    COMPONENTS: ClassVar[tuple[str, ...]] = COMPONENTS
+    """What a step may name."""
+    FILES: ClassVar[Mapping[str, str]] = FILE_NAMES
+    """Networks, and what their files are called."""
+    HEARS: ClassVar[str] = (
+        "from wattscribe.streaming import open_transducer\n"
+        "import kaldi_native_fbank, onnxruntime\n"
+        "def hear(folder, frame_by_frame, samples):\n"
+        "    stream = open_transducer(folder, frame_by_frame=frame_by_frame).stream()\n"
+        "    stream.buffer(samples)\n"
+        "    stream.finish()\n"
+    )
+    """A script that defines how a process of its own hears a directory: its memory is then looked at."""
+
     @cached_property
     def digest(self) -> str:
         """Of everything that can change the text: networks and vocabulary."""
         found = hashlib.sha256(self.tokens)
-        for name in COMPONENTS:
+        for name in self.FILES:
             found.update(hashlib.sha256(self.networks[name]).digest())
         return found.hexdigest()[:20]
 
     @property
     def size_bytes(self) -> int:
-        """Of the three files."""
+        """Of the networks' files."""
         return sum(len(each) for each in self.networks.values())
 
+    def network_of(self, component: str) -> str:
+        """The network that a component is, or is a part of."""
+        return component
+
+    def inside(self, component: str, model: Any) -> Callable[[str], bool]:
+        """Whether a value or a weight of the network belongs to the component."""
+        return lambda name: True
+
     def model(self, component: str) -> Any:
-        """A fresh onnx.ModelProto of one network, free to be changed."""
-        return proto(self.networks[component])
+        """A fresh onnx.ModelProto of the component's network, free to be changed."""
+        return proto(self.networks[self.network_of(component)])
+
+    def linears(self, component: str) -> dict[str, Linear]:
+        """The component's linear maps, by name."""
+        model = self.model(component)
+        inside = self.inside(component, model)
+        return {name: each for name, each in linears(model).items() if inside(name)}
+
+    def open(self, folder: Path, decoding: Decoding) -> Ear:
+        """What `write` wrote there, ready to hear. Raises ModelError."""
+        return Live.opened(folder, frame_by_frame=decoding == "frame-by-frame")
+
+    def heard(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
+        """The original's counts, utterance by utterance, as they are where this one hears as it does: of utterances of so many
+        samples."""
+        return tuple(counts)
+
+    def workload(self, counts: Sequence[Counts]) -> Workload:
+        """What a call of each component costs, where it hears utterances of these counts."""
+        with self.directory() as folder:
+            return of_directory(folder)
+
+    def workload_key(self, counts: Sequence[Counts]) -> str:
+        """Equal where `workload` is."""
+        return self.digest
 
     def with_model(self, component: str, model: Any) -> Candidate:
         """This candidate with one network exchanged; declared inner shapes go, since a lever may have made them wrong."""
@@ -62,11 +114,11 @@ class Candidate:
         return self.with_bytes(component, model.SerializeToString(deterministic=True))
 
     def with_bytes(self, component: str, data: bytes) -> Candidate:
-        return replace(self, networks={**self.networks, component: data})
+        return replace(self, networks={**self.networks, self.network_of(component): data})
 
     def names(self) -> dict[str, str]:
         """File names by component: the mark says what most of the weights are."""
-        return {each: f"{FILE_NAMES[each]}{_mark(self.networks[each])}.onnx" for each in COMPONENTS}
+        return {each: f"{name}{_mark(self.networks[each])}.onnx" for each, name in self.FILES.items()}
 
     def write(self, folder: Path) -> None:
         """The directory in sherpa-onnx's layout. Raises InputError where the disk refuses."""
@@ -108,7 +160,7 @@ def read_candidate(directory: str | Path, precision: str | None = None) -> Candi
     Raises InputError and ModelError for a directory that is no transducer or that is 4-bit already.
     """
     files = find_files(directory, precision)
-    networks = {name: _network(path) for (_, path), name in zip(files.components, COMPONENTS, strict=True)}
+    networks = {name: network_of_file(path) for (_, path), name in zip(files.components, COMPONENTS, strict=True)}
     extras = {
         path.name: path.read_bytes()
         for path in sorted(files.directory.iterdir())
@@ -117,7 +169,7 @@ def read_candidate(directory: str | Path, precision: str | None = None) -> Candi
     return Candidate(networks=networks, tokens=files.tokens.read_bytes(), extras=extras, placement=None)
 
 
-def _network(path: Path) -> bytes:
+def network_of_file(path: Path) -> bytes:
     """The file with its weights inside, stamped as old as it can be: what is written of it is to load where the original does."""
     data = whole(path)
     _refuse_4_bit(parse_model(data, path))

@@ -37,7 +37,7 @@ def placed(options: Options) -> Placed:
     given = {each.name: getattr(options, each.name) for each in fields(Options)}
     for name in ("train_config", "recipe", "storage", "cache"):
         given[name] = None if given[name] is None else Path(given[name])
-    for name in ("data", "test_data", "unlabelled"):
+    for name in ("data", "test_data", "unlabelled", "corpus_limit"):
         given[name] = tuple(given[name])
     return Placed(**{**given, "beside": tuple(map(Path, options.beside))})
 
@@ -52,6 +52,7 @@ def checked(asked: Options) -> tuple[Placed, Recipe | None]:
         raise InputError(
             f"there is no strategy {options.strategy!r}", fix="One of: " + ", ".join(get_args(StrategyName))
         )
+    limits_of(options)
     if options.cache is not None:
         _folder(options.cache)
     recipe = None
@@ -77,6 +78,30 @@ def with_journal(options: Placed, out: Path) -> Placed:
         path = options.storage.with_name(f"{options.storage.name}.measured") if searched else options.storage
     Memo(path)
     return replace(options, journal=path, leave=out.with_name(f"{out.name}.recipe.toml"))
+
+
+def limits_of(options: Options) -> dict[str, float]:
+    """The limit of each corpus of `data` and `test_data` that has one of its own, as fractions. Raises InputError."""
+    found: dict[str, float] = {}
+    for each in options.corpus_limit:
+        name, equals, points = each.rpartition("=")
+        try:
+            limit = float(points)
+        except ValueError:
+            limit = math.nan
+        if not equals or not (math.isfinite(limit) and limit >= 0):
+            raise InputError(
+                f"`corpus_limit` is {each!r}",
+                fix="Write CORPUS=POINTS, as librispeech-noisy=1.0: points of WER, 0 or more",
+            )
+        meant = [spec for spec in (*options.data, *options.test_data) if name in (spec, Path(spec).name)]
+        if not meant:
+            raise InputError(
+                f"`corpus_limit` names {name!r}, which is no corpus of `data`",
+                fix="One of: " + ", ".join((*options.data, *options.test_data)),
+            )
+        found |= dict.fromkeys(meant, limit / 100)
+    return found
 
 
 def _figures(options: Options) -> None:
@@ -111,7 +136,12 @@ def _folder(path: Path) -> None:
 def command(options: Placed, model: str, out: Path) -> tuple[str, ...]:
     """The command line that carries out the recipe in OUT again, on the same speech."""
     found = ["wattscribe", "compress", model, "--recipe", str(out / "recipe.toml"), "-o", f"{out}-again"]
-    several = {"--data": options.data, "--test-data": options.test_data, "--unlabelled": options.unlabelled}
+    several = {
+        "--data": options.data,
+        "--test-data": options.test_data,
+        "--unlabelled": options.unlabelled,
+        "--corpus-limit": options.corpus_limit,
+    }
     for name, values in several.items():
         found += [part for value in values for part in (name, value)]
     single = {

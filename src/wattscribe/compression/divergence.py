@@ -35,22 +35,33 @@ class Probe:
     """Holds the original's answers; `of(candidate)` asks another model the same."""
 
     def __init__(self, original: Candidate, speech: SpeechSet) -> None:
-        self.speech = speech
-        with original.directory() as folder:
-            transducer = open_transducer(folder)
-            self._paths = [_greedy_path(transducer, audio) for audio in speech.audio]
-            self._answers = self._ask(transducer)
+        self.original, self.speech = original, speech
+        self._answers = self._first()
         self._found: dict[str, Divergence] = {}
+
+    def shorter(self, seconds: float) -> Probe:
+        """The same on the beginning of its speech."""
+        return type(self)(self.original, self.speech.beginning(seconds))
 
     def of(self, candidate: Candidate) -> Divergence:
         """Remembered by digest."""
         if candidate.digest not in self._found:
-            with candidate.directory() as folder:
-                self._found[candidate.digest] = _compare(self._answers, self._ask(open_transducer(folder)))
+            self._found[candidate.digest] = compare(self._answers, self._ask(candidate))
         return self._found[candidate.digest]
 
-    def _ask(self, transducer: Transducer) -> Scores:
+    def _first(self) -> Scores:
+        """The original's answers along its own greedy path, which is kept."""
+        with self.original.directory() as folder:
+            transducer = open_transducer(folder)
+            self._paths = [_greedy_path(transducer, audio) for audio in self.speech.audio]
+            return self._scores(transducer)
+
+    def _ask(self, candidate: Candidate) -> Scores:
         """[frames, V] log-probabilities of all utterances."""
+        with candidate.directory() as folder:
+            return self._scores(open_transducer(folder))
+
+    def _scores(self, transducer: Transducer) -> Scores:
         rows = [
             _log_probabilities(transducer, _encode(transducer, audio), path)
             for audio, path in zip(self.speech.audio, self._paths, strict=True)
@@ -99,11 +110,17 @@ def _log_probabilities(transducer: Transducer, frames: Scores, path: list[tuple[
         transducer.joiner.run(frames[at : at + _ROWS], vectors[at : at + _ROWS]) for at in range(0, len(frames), _ROWS)
     ]
     logits: Any = np.concatenate(scores) if scores else np.zeros((0, transducer.scored_tokens), np.float32)
+    return log_softmax(logits)
+
+
+def log_softmax(logits: Any) -> Scores:
+    """Rows of scores → rows of log-probabilities."""
     logits = logits - logits.max(axis=1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))  # type: ignore[no-any-return]
 
 
-def _compare(original: Scores, other: Scores) -> Divergence:
+def compare(original: Scores, other: Scores) -> Divergence:
+    """Of rows of log-probabilities."""
     divergence = (np.exp(original) * (original - other)).sum(axis=1)
     changed = original.argmax(axis=1) != other.argmax(axis=1)
     return Divergence(kl=float(divergence.mean()), changed=float(changed.mean()), frames=len(original))

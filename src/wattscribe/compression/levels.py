@@ -18,7 +18,7 @@ from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
 
 
-def _as_far_as_it_goes(
+def as_far_as_it_goes(
     name: str, bench: Workbench, lossless: Sequence[Done], levels: Iterable[tuple[str, Sequence[Step]]]
 ) -> Outcome:
     """The last of ever stronger recipes that holds; those that the model has nothing for, and the one that does not hold, are
@@ -55,7 +55,7 @@ class Uniform:
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         levels = ((f"uniform, {keep:g} of every map", self.steps(bench, keep)) for keep in (1.0, *self.keeps))
-        return _as_far_as_it_goes(self.name, bench, lossless, levels)
+        return as_far_as_it_goes(self.name, bench, lossless, levels)
 
     @staticmethod
     def steps(bench: Workbench, keep: float) -> list[Step]:
@@ -87,7 +87,7 @@ class GlobalMagnitude:
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         levels = ((f"global, {keep:g} of all channels", self.steps(bench, keep)) for keep in self.keeps)
-        return _as_far_as_it_goes(self.name, bench, lossless, levels)
+        return as_far_as_it_goes(self.name, bench, lossless, levels)
 
     @staticmethod
     def steps(bench: Workbench, keep: float) -> list[Step]:

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.linears import put
 
 
 def lifted(candidate: Candidate) -> Candidate:
     """The same weights in float32; the candidate itself where no network computes in half precision."""
     changed = candidate
-    for component in COMPONENTS:
+    for component in candidate.FILES:
         model = candidate.model(component)
         if _lift(model):
             changed = changed.with_model(component, model)

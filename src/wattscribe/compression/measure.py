@@ -11,18 +11,17 @@ from typing import Any
 
 from wattscribe import records
 from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.ear import Ear, listen
 from wattscribe.compression.memo import Memo
-from wattscribe.compression.speech import Audio, SpeechSet
+from wattscribe.compression.speech import SpeechSet
 from wattscribe.energy.breakdown import Breakdown, analyse
 from wattscribe.energy.devices import Device
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.placement import Placement, reserved_bytes
 from wattscribe.energy.rates import counted
-from wattscribe.energy.workload import Workload, of_directory
-from wattscribe.records import Counts, Transcript
+from wattscribe.energy.workload import Workload
+from wattscribe.records import Counts
 from wattscribe.scoring import ErrorCounts, count_errors
-from wattscribe.streaming import open_transducer
-from wattscribe.streaming.transducer import Transducer, whole
 from wattscribe.text_files import parse_json, read_bytes
 from wattscribe.units import SAMPLE_RATE_HZ
 
@@ -100,32 +99,32 @@ class Measurer:
 
     def _decode(self, candidate: Candidate, speech: SpeechSet, how: Decoding) -> Decoded:
         with candidate.directory() as folder:
-            return decode(folder, speech, how, check=self._check)
+            return decode(candidate.open(folder, how), speech, check=self._check)
 
-    def workload(self, candidate: Candidate) -> Workload:
-        """Counted from the graphs, once per version."""
-        if candidate.digest not in self._workloads:
-            with candidate.directory() as folder:
-                self._workloads[candidate.digest] = of_directory(folder)
-        return self._workloads[candidate.digest]
+    def workload(self, candidate: Candidate, counts: Sequence[Counts] = ()) -> Workload:
+        """Counted from the graphs, once per version: of utterances of these counts, where that makes a difference."""
+        key = candidate.workload_key(counts)
+        if key not in self._workloads:
+            self._workloads[key] = candidate.workload(counts)
+        return self._workloads[key]
 
-    def energy(self, candidate: Candidate, counts: Counts, audio_s: float, *, draws: int = 0) -> Breakdown:
+    def energy(self, candidate: Candidate, counts: Sequence[Counts], audio_s: float, *, draws: int = 0) -> Breakdown:
         """Modelled power at these counts; watts of real-time decoding are joules per second of audio."""
-        workload = self.workload(candidate)
-        rates = counted(workload, counts, audio_s, decoding=candidate.decoding)
+        workload = self.workload(candidate, counts)
+        rates = counted(workload, sum(counts, Counts()), audio_s, decoding=candidate.decoding)
         placement = nothing_placed(workload, self.device) if candidate.placement is None else None
         return analyse(
             workload, rates, self.device, unit=candidate.placement or "component", placement=placement, draws=draws
         )
 
-    def energy_mj(self, candidate: Candidate, counts: Counts, audio_s: float) -> float:
+    def energy_mj(self, candidate: Candidate, counts: Sequence[Counts], audio_s: float) -> float:
         """Millijoules per second of audio."""
         return 1e3 * self.energy(candidate, counts, audio_s).total_w.value
 
     def measure(self, candidate: Candidate, speech: SpeechSet) -> Measurement:
         """Everything about a candidate on a labelled set."""
         decoded = self.decode(candidate, speech)
-        found = self.energy(candidate, decoded.total, decoded.audio_s, draws=200)
+        found = self.energy(candidate, decoded.counts, decoded.audio_s, draws=200)
         low, high = found.total_w.ci95
         return Measurement(
             energy_mj_per_audio_s=1e3 * found.total_w.value,
@@ -155,15 +154,14 @@ class Measurer:
         part.replace(self._cache / f"{key}.json")
 
 
-def decode(folder: Path, speech: SpeechSet, decoding: Decoding, *, check: Callable[[], None] = nothing) -> Decoded:
+def decode(ear: Ear, speech: SpeechSet, *, check: Callable[[], None] = nothing) -> Decoded:
     """One pass over a set, one thread, greedy, as it would come from a microphone: call after call. `check` may end it."""
-    transducer = open_transducer(folder, frame_by_frame=decoding == "frame-by-frame")
-    listen(transducer, speech.audio[0])  # warm up
+    ear.listen(speech.audio[0])  # warm up
     wall, cpu = time.perf_counter(), time.process_time()
     answers = []
     for audio in speech.audio:
         check()
-        answers.append(listen(transducer, audio))
+        answers.append(ear.listen(audio))
     return Decoded(
         texts=tuple(each.text for each in answers),
         counts=tuple(each.counts or Counts() for each in answers),
@@ -171,15 +169,6 @@ def decode(folder: Path, speech: SpeechSet, decoding: Decoding, *, check: Callab
         wall_s=time.perf_counter() - wall,
         cpu_s=time.process_time() - cpu,
     )
-
-
-def listen(transducer: Transducer, audio: Audio) -> Transcript:
-    """One utterance as a stream. Files may be decoded several segments at a time; a device that listens cannot."""
-    stream = transducer.stream()
-    stream.buffer(audio)
-    stream.finish()
-    stream.release()
-    return whole(stream)
 
 
 def nothing_placed(workload: Workload, device: Device) -> Placement | None:
@@ -216,3 +205,16 @@ def facts(found: Measurement) -> dict[str, Any]:
 def texts_equal(one: Sequence[str], other: Sequence[str]) -> int:
     """How many of the texts are the same, letter by letter."""
     return sum(a == b for a, b in zip(one, other, strict=True))
+
+
+__all__ = [
+    "Decoded",
+    "Measurement",
+    "Measurer",
+    "by_component_mj",
+    "decode",
+    "facts",
+    "listen",
+    "nothing_placed",
+    "texts_equal",
+]

@@ -31,6 +31,9 @@ class Options:
     """A shipped profile (wattscribe devices) or a TOML file of your own; without it the recipe's, or wearable."""
     max_wer_increase_points: float = 0.2
     """Points of WER that may be added: 0.2 lets 3.65 % become 3.85 %."""
+    corpus_limit: Sequence[str] = ()
+    """CORPUS=POINTS: a corpus of `data` that is held to a limit of its own, as noise may be; may be given several times. Others
+    are held to `max_wer_increase_points`, all together to the mean of the limits, weighted by words."""
     strategy: StrategyName = "targeted"
     """targeted: where energy is saved for the least harm; uniform: evenly; global: one threshold; search: Optuna."""
     seed: int | None = None

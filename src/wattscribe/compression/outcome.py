@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wattscribe import records
 from wattscribe.compression import confirm
-from wattscribe.compression.acceptance import Acceptance
+from wattscribe.compression.acceptance import Acceptance, Part
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.confirm import Selection
 from wattscribe.compression.recipe import Recipe, to_toml
@@ -64,7 +65,9 @@ class Compression:
         """Whether the limit holds on the development set, and on the test set where there is one; never on speech that cannot
         show it."""
         return all(
-            each.wer_increase <= self.limit and each.cannot_show is None
+            each.wer_increase <= each.limit
+            and each.cannot_show is None
+            and all(part.wer_increase <= part.limit for part in each.parts)
             for each in (self.dev, self.test)
             if each is not None
         )
@@ -127,6 +130,7 @@ def _figures(found: Acceptance) -> dict[str, Any]:
         "non_inferior": found.non_inferior,
         "cannot_show": found.cannot_show,
         "identical_texts": found.identical_texts,
+        **({"corpora": [records.to_json(each) for each in found.parts]} if found.parts else {}),
         "rtf_before": before.rtf,
         "rtf_after": after.rtf,
         "rtf_cpu_before": before.rtf_cpu,
@@ -224,7 +228,8 @@ def lines(found: Compression) -> Sequence[str]:
         values = [_figures(each)[key.format(when)] for _, each, when in columns]
         made.append(f"{name:24}" + "".join(f"{'–' if v is None else format(v * factor, unit):>14}" for v in values))
     for each in (found, *([found.longer] if found.longer is not None else [])):
-        made += [judged(one, each.evidence) for one in (each.dev, each.test) if one is not None]
+        for one in (each.dev, each.test):
+            made += [] if one is None else [judged(one, each.evidence), *map(on_corpus, one.parts)]
         made += each.notes
     return made
 
@@ -237,6 +242,17 @@ def judged(each: Acceptance, evidence: str) -> str:
         f"{100 * each.wer_increase:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f}; one-sided bound "
         f"{100 * each.wer_increase_upper95:+.2f}), "
         f"{_verdict(each)} ({each.method})"
+    )
+
+
+def on_corpus(part: Part) -> str:
+    """One corpus of the set by itself."""
+    saved = 1 - part.energy_after_mj_per_audio_s / part.energy_before_mj_per_audio_s
+    shown = {True: "non-inferior", False: "non-inferiority not proven", None: "too few words for a verdict by itself"}
+    return (
+        f"  {part.on}: energy {-100 * saved:+.1f} %, WER {100 * part.wer_before:.2f} → {100 * part.wer_after:.2f} % "
+        f"({100 * part.wer_increase:+.2f} points, one-sided bound {100 * part.wer_increase_upper95:+.2f}, limit "
+        f"{100 * part.limit:g}), {shown[part.non_inferior]}"
     )
 
 

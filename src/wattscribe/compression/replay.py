@@ -132,7 +132,7 @@ class _Replay:
         """Time after the group over time before; what seems slower is measured again, and the better of both counts."""
         before, after = self.bench.build(self.base), self.bench.build([*self.base, *group])
         found = self.bench.slower_by(before, after)
-        return found if found <= SLOWER else min(found, self.bench.slower_by(before, after, rounds=6))
+        return found if found <= SLOWER else min(found, self.bench.slower_by(before, after, again=True))
 
     # --- records ----------------------------------------------------------------------------------------------------
     def _revert(self, place: int, reason: str) -> None:

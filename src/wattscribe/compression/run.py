@@ -12,11 +12,10 @@ from wattscribe.compression import longer, outcome, sets
 from wattscribe.compression.acceptance import Acceptance, accept, non_inferiority
 from wattscribe.compression.beside import read_beside
 from wattscribe.compression.budget import Budget
-from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.candidate import COMPONENTS, Candidate, read_candidate
-from wattscribe.compression.checked import Placed, checked, command, placed, with_journal
+from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.checked import Placed, checked, command, limits_of, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
-from wattscribe.compression.divergence import Probe
+from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.leave import cut_note, leaving
 from wattscribe.compression.levels import GlobalMagnitude, Uniform
 from wattscribe.compression.lift import lifted
@@ -34,7 +33,6 @@ from wattscribe.energy import devices
 from wattscribe.energy.options import Unit
 from wattscribe.errors import InputError
 from wattscribe.scoring import count_errors
-from wattscribe.streaming import open_transducer
 
 LARGER = 1.01
 """Size ratio from which a result is called larger: rewritten graphs differ by some bytes."""
@@ -61,8 +59,8 @@ def compress_model(
     options = with_journal(right, Path(out))
     stored = None
     if options.train_config is None:
-        stored = read_candidate(model)
-        open_transducer(model)  # a graph that it cannot run is named by the path that was given, not by a copy's
+        stored = read_model(model)
+        family_of(stored).check(options)
     dev, test = _speech(options)
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
     _refuse_small(dev, test, options)
@@ -77,7 +75,7 @@ def compress_model(
     if count > 1:
         outcome.check_target(aside, overwrite=overwrite)
     wer = sets.errors(bench, bench.reference).wer
-    sets.refuse(dev, "`data`", options.max_wer_increase_points / 100, wer=wer, anyway=options.limit is not None)
+    sets.refuse(dev, "`data`", sets.limit_of(bench, bench.whole), wer=wer, anyway=options.limit is not None)
     if recipe is not None and options.recipe is not None:
         made = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
     else:
@@ -111,7 +109,7 @@ def _refuse_small(dev: SpeechSet, test: SpeechSet | None, options: Options) -> N
     """Raises InputError where they cannot show the limit."""
     for speech, option in ((dev, "`data`"), (test, "`test_data`")):
         if speech is not None:
-            limit = options.max_wer_increase_points / 100
+            limit = sets.mean_limit(speech, limits_of(options), options.max_wer_increase_points / 100)
             sets.refuse(speech, option, limit, anyway=options.limit is not None)
 
 
@@ -151,7 +149,9 @@ def make_bench(
     if dev is None:
         dev = read_speech(options.data, limit=options.limit)
     limit = options.max_wer_increase_points / 100
-    held = sets.hold_back(dev, limit, seed=options.drawn) if hold_back else None
+    family = family_of(original)
+    limits = limits_of(options)
+    held = sets.hold_back(dev, sets.mean_limit(dev, limits, limit), seed=options.drawn) if hold_back else None
     dev = dev if held is None else held.choose
     folders = options.unlabelled
     if folders:
@@ -161,7 +161,7 @@ def make_bench(
         probe = drawn.of([i for i, each in enumerate(drawn.ids) if each not in heard], drawn.name)
         probe = probe.beginning(options.probe_s)
     else:
-        calibration = probe = dev.beginning(options.calibration_s)
+        calibration = probe = family.excerpt(dev, options.calibration_s)
     budget, memo = Budget(options.minutes), Memo(options.journal)
     whole = dev if held is None else held.whole
     aside = "" if held is None else f" ({len(held.confirm)} of them held back by {held.by})"
@@ -170,10 +170,10 @@ def make_bench(
         f"{probe.audio_s:.0f} s to compare"
     )
     return Workbench(
-        original=original, measurer=Measurer(device, cache=options.cache, memo=memo, check=budget.check), dev=dev,
+        original=original, family=family, measurer=Measurer(device, cache=options.cache, memo=memo, check=budget.check), dev=dev,
         small=dev.part(SMALL, seed=options.drawn),
-        calibration=Calibration(original, calibration), probe=Probe(original, probe),
-        limit=limit, seed=options.drawn, say=say, held=held, budget=budget, memo=memo,
+        calibration=family.calibration(original, calibration), probe=family.probe(original, probe),
+        limit=limit, limits=limits, seed=options.drawn, say=say, held=held, budget=budget, memo=memo,
     )  # fmt: skip
 
 
@@ -194,13 +194,14 @@ def _search(bench: Workbench, options: Placed) -> Outcome:
     bench.say("lossless levers:")
     with leaving(options):
         lossless = bench.lossless()
-        return confirmed(bench, strategy_of(options).run(bench, lossless))
+        strategy = bench.family.strategy(options) or strategy_of(options)
+        return confirmed(bench, strategy.run(bench, lossless))
 
 
 def _as_given(bench: Workbench, made: Outcome) -> Outcome:
     """A model given in 16 bits is worked on in 32: what no step has changed goes back, or the result would read more than it."""
     done = list(made.done)
-    for component in COMPONENTS:
+    for component in bench.original.FILES:
         step = Step(lever="fp16", component=component)
         before = bench.build(kept(done))
         try:
@@ -240,11 +241,11 @@ def finish(
     say = bench.say
     with leaving(options, recipe):
         say("acceptance: original and result in turn over the whole development set")
-        dev = accept(bench.measurer, baseline, result, bench.whole, bench.limit, seed=options.drawn)
+        dev = accept(bench, baseline, result, bench.whole, seed=options.drawn)
         test = None
         if speech is not None:
             say("acceptance: once on the test set")
-            test = accept(bench.measurer, baseline, result, speech, bench.limit, seed=options.drawn)
+            test = accept(bench, baseline, result, speech, seed=options.drawn)
     chosen = None if options.recipe is not None else selection(bench, result)
     cut = bench.budget.cut
     if chosen is not None:
@@ -256,7 +257,7 @@ def finish(
         limit=bench.limit, baselines_mj=baselines(bench), tried=tuple(bench.tried), sensitivities=made.sensitivities,
         fidelity=fidelity(bench, result), machine=_machine(), course=course(bench, made.steps), selection=chosen,
         cut_short=cut,
-        notes=(*made.notes, *notes, *_notes(dev, test, bench.limit, placed=result.placement is not None)),
+        notes=(*made.notes, *notes, *_notes(dev, test, placed=result.placement is not None)),
     )  # fmt: skip
 
 
@@ -271,7 +272,7 @@ def _proven(bench: Workbench, made: Outcome, options: Options) -> tuple[Outcome,
         steps = tuple(each.step for each in done if each.kept)
         errors = sets.errors(bench, bench.build(steps))
         paired = non_inferiority(base, errors, bench.whole, seed=options.drawn)
-        if paired.upper95 <= bench.limit or not steps:
+        if paired.upper95 <= sets.limit_of(bench, bench.whole) or not steps:
             return replace(made, done=tuple(done)), notes
         last = max(i for i, each in enumerate(done) if each.kept)
         reason = f"reverted: non-inferiority not proven with it (bound {100 * paired.upper95:+.2f} points)"
@@ -313,7 +314,7 @@ def fidelity(bench: Workbench, result: Candidate) -> Mapping[str, float]:
     }  # fmt: skip
 
 
-def _notes(dev: Acceptance, test: Acceptance | None, limit: float, *, placed: bool) -> list[str]:
+def _notes(dev: Acceptance, test: Acceptance | None, *, placed: bool) -> list[str]:
     found = []
     hint = (
         ""
@@ -325,7 +326,7 @@ def _notes(dev: Acceptance, test: Acceptance | None, limit: float, *, placed: bo
             continue
         if each.cannot_show:
             found.append(f"The limit cannot be judged on {each.on}: {each.cannot_show}.")
-        elif each.wer_increase > limit:
+        elif each.wer_increase > each.limit:
             found.append(
                 f"The limit is not met on {each.on}: WER rises by {100 * each.wer_increase:.2f} points; this is the best found."
             )
@@ -334,6 +335,12 @@ def _notes(dev: Acceptance, test: Acceptance | None, limit: float, *, placed: bo
                 f"{each.utterances} utterances of {each.on} cannot prove the limit: the one-sided 95 % bound is "
                 f"{100 * each.wer_increase_upper95:+.2f} points. More speech narrows it; `require_proof` takes steps back."
             )
+        found += [
+            f"The limit is not met on {part.on}: WER rises by {100 * part.wer_increase:.2f} points, its limit is "
+            f"{100 * part.limit:g}."
+            for part in each.parts
+            if part.wer_increase > part.limit
+        ]
         if each.after.rtf_cpu > each.before.rtf_cpu * 1.02:
             found.append(f"Slower on {each.on}: RTF {each.before.rtf_cpu:.4f} → {each.after.rtf_cpu:.4f}.")
         before, after = each.before.energy_mj_per_audio_s, each.after.energy_mj_per_audio_s

@@ -15,11 +15,10 @@ from typing import Any
 from wattscribe import as_file
 from wattscribe.as_found import as_found
 from wattscribe.compression import sets
-from wattscribe.compression.bits import ladders
 from wattscribe.compression.judgement import Judgement, judge, reverted
-from wattscribe.compression.moves import Move, moves, steps_of
+from wattscribe.compression.moves import Move, steps_of
 from wattscribe.compression.recipe import Done, Step, Value
-from wattscribe.compression.strategies import MOST_KL, Outcome, kept
+from wattscribe.compression.strategies import Outcome, kept
 from wattscribe.compression.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError
 from wattscribe.text_files import parse_json
@@ -42,7 +41,7 @@ class Search:
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
-        slots = by_slot([*moves(bench.original), *ladders(bench, base)])
+        slots = by_slot(bench.family.moves(bench, base))
         optuna = _optuna()
         with as_found():  # Optuna is here now, and would tell of every trial
             study = self._study(optuna, bench, base, slots)
@@ -117,7 +116,8 @@ class Search:
         """The recipe of the front with the least energy whose text holds, and those that did not."""
         before = bench.build(base)
         front = sorted(
-            (each for each in study.best_trials if each.values[1] <= MOST_KL), key=lambda each: each.values[0]
+            (each for each in study.best_trials if each.values[1] <= bench.family.most_kl),
+            key=lambda each: each.values[0],
         )
         decodes = 0
         seen: set[str] = set()

@@ -8,8 +8,9 @@ choosing part asks for a margin that shrinks as the set grows, and a part that n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,14 +143,24 @@ class Change:
     """Beyond the limit, where another set decides."""
     margin: float = 0.0
     """Short of the limit, where chance may have helped."""
+    on: str = ""
+    """The corpus, where it is one of several that are held to the limit by themselves."""
+    parts: tuple[Change, ...] = ()
+    """Each corpus by itself, without a margin: that of the whole set is against the luck of a choice."""
 
     @property
     def holds(self) -> bool:
-        return self.increase + self.margin <= self.limit + self.slack + EXACT
+        whole = self.increase + self.margin <= self.limit + self.slack + EXACT
+        return whole and all(each.holds for each in self.parts)
 
     @property
     def told(self) -> str:
-        """In points, the limit as it was asked for."""
+        """In points, the limit as it was asked for; of a corpus that breaks its own, that one."""
+        broken = [each for each in self.parts if not each.holds]
+        return f"{broken[0].on}: {broken[0]._told}" if broken else self._told
+
+    @property
+    def _told(self) -> str:
         said = f"WER {100 * self.increase:+.2f} points"
         if self.margin:
             said += f" and a margin of {100 * self.margin:.2f} for {self.utterances} utterances"
@@ -166,8 +177,52 @@ def change(bench: Workbench, candidate: Candidate, *, small: bool = False) -> Ch
     )
     return Change(
         utterances=len(speech), words=round(before.errors.words.sum()), before=before.wer, increase=after.wer - before.wer,
-        limit=bench.limit, slack=SMALL_SLACK if small else 0.0, margin=MARGIN * (spread or 0.0),
+        limit=limit_of(bench, speech), slack=SMALL_SLACK if small else 0.0, margin=MARGIN * (spread or 0.0),
+        parts=_parts(bench, speech, before.errors, after.errors, SMALL_SLACK if small else 0.0),
     )  # fmt: skip
+
+
+def _parts(
+    bench: Workbench, speech: SpeechSet, before: ErrorCounts, after: ErrorCounts, slack: float = 0.0
+) -> tuple[Change, ...]:
+    """Each corpus by itself, where it is held to the limit so."""
+    found = []
+    for name, rows in apart(bench, speech).items():
+        old, new = part_of(before, rows), part_of(after, rows)
+        found.append(
+            Change(
+                utterances=len(rows), words=round(old.words.sum()), before=old.wer or 0.0, on=Path(name).name,
+                increase=(new.wer or 0.0) - (old.wer or 0.0), limit=bench.limits.get(name, bench.limit), slack=slack,
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def apart(bench: Workbench, speech: SpeechSet) -> dict[str, list[int]]:
+    """The corpora that are held to their limits by themselves, and their utterances' places."""
+    return speech.by_corpus() if bench.limits or bench.family.each_corpus else {}
+
+
+def limit_of(bench: Workbench, speech: SpeechSet) -> float:
+    """Of the whole set: the mean of its corpora's, weighted by words."""
+    return mean_limit(speech, bench.limits, bench.limit)
+
+
+def mean_limit(speech: SpeechSet, limits: Mapping[str, float], otherwise: float) -> float:
+    """The same, before there is a bench."""
+    if not limits:
+        return otherwise
+    words = np.array([max(1, len(text.split())) for text in speech.references], np.float64)
+    each = np.array([limits.get(name, otherwise) for name in speech.corpora], np.float64)
+    return float(words @ each / words.sum())
+
+
+def part_of(errors: ErrorCounts, rows: Sequence[int]) -> ErrorCounts:
+    """The counts of some utterances."""
+    names = [each.name for each in fields(ErrorCounts) if each.name != "alignments"]
+    chosen = {name: getattr(errors, name)[list(rows)] for name in names}
+    spans = tuple(errors.alignments[row] for row in rows) if errors.alignments else ()
+    return ErrorCounts(**chosen, alignments=spans)
 
 
 def confirmed(bench: Workbench, candidate: Candidate) -> Change | None:
@@ -177,7 +232,8 @@ def confirmed(bench: Workbench, candidate: Candidate) -> Change | None:
     before, after = (bench.measurer.measure(each, bench.held.confirm) for each in (bench.reference, candidate))
     return Change(
         utterances=len(bench.held.confirm), words=round(before.errors.words.sum()), before=before.wer,
-        increase=after.wer - before.wer, limit=bench.limit,
+        increase=after.wer - before.wer, limit=limit_of(bench, bench.held.confirm),
+        parts=_parts(bench, bench.held.confirm, before.errors, after.errors),
     )  # fmt: skip
 
 

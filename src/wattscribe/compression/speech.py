@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,8 @@ class SpeechSet:
     speakers: tuple[str, ...]
     references: tuple[str, ...]
     audio: tuple[Audio, ...]
+    corpora: tuple[str, ...] = ()
+    """Of each utterance, where the set is of several."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,6 +63,12 @@ class SpeechSet:
         ends = np.cumsum([len(each) for each in self.audio]) / SAMPLE_RATE_HZ
         return self.of(range(min(len(self), int(np.searchsorted(ends, seconds)) + 1)), self.name)
 
+    def spread(self, seconds: float) -> SpeechSet:
+        """Whole utterances at even distances, until so much has been heard: some of every corpus of the set."""
+        share = min(1.0, seconds / max(self.audio_s, 1e-9))
+        chosen = [at for at in range(len(self)) if int((at + 1) * share) > int(at * share)] or [0]
+        return self.of(chosen, self.name)
+
     def of(self, chosen: Sequence[int], name: str) -> SpeechSet:
         """The utterances at these positions."""
         return SpeechSet(
@@ -69,7 +77,15 @@ class SpeechSet:
             speakers=tuple(self.speakers[i] for i in chosen),
             references=tuple(self.references[i] for i in chosen) if self.references else (),
             audio=tuple(self.audio[i] for i in chosen),
+            corpora=tuple(self.corpora[i] for i in chosen) if self.corpora else (),
         )
+
+    def by_corpus(self) -> dict[str, list[int]]:
+        """The places of each corpus's utterances; empty where there is one corpus alone."""
+        found: dict[str, list[int]] = {}
+        for at, name in enumerate(self.corpora):
+            found.setdefault(name, []).append(at)
+        return found if len(found) > 1 else {}
 
 
 def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
@@ -78,7 +94,9 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
     speakers: list[str] = []
     references: list[str] = []
     audio: list[Audio] = []
+    ends: list[int] = []
     for spec in specs:
+        ends.append(len(ids))
         if _is_cache(spec):
             for name, speaker, text, samples in _cached(Path(spec).expanduser(), limit):
                 ids.append(f"{Path(spec).name}:{name}")
@@ -104,9 +122,11 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
             "no utterance has text, so word errors cannot be counted", where=name or "`data`",
             fix="Give `data` a corpus with references",
         )  # fmt: skip
+    spans = zip(specs, pairwise((*ends, len(ids))), strict=True)
     return SpeechSet(
-        name=name, ids=tuple(ids), speakers=tuple(speakers), references=tuple(references), audio=tuple(audio)
-    )
+        name=name, ids=tuple(ids), speakers=tuple(speakers), references=tuple(references), audio=tuple(audio),
+        corpora=tuple(spec for spec, (start, end) in spans for _ in range(start, end)),
+    )  # fmt: skip
 
 
 def read_unseen(specs: Sequence[str], dev: SpeechSet, *, limit: int | None = None) -> SpeechSet:

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from wattscribe.compression import sets
-from wattscribe.compression.bits import ladders
 from wattscribe.compression.judgement import judge
 from wattscribe.compression.levers import LEVERS
-from wattscribe.compression.moves import Move, moves, steps_of
+from wattscribe.compression.moves import Move, steps_of
 from wattscribe.compression.recipe import Done, Step
 from wattscribe.compression.strategies import (
     LEAST_KL,
     LEAST_SAVING,
-    MOST_KL,
     Outcome,
     Sensitivity,
     arranged,
@@ -76,10 +74,10 @@ class Targeted:
         done = list(lossless)
         with bench.budget.searching(bench.say):
             bench.say("sensitivity of each lever by itself:")
-            found += sensitivities(bench, base, [*moves(bench.original), *ladders(bench, base)])
+            found += sensitivities(bench, base, bench.family.moves(bench, base))
             self._alone = {each.move.key: each for each in found}
             left = list(found)
-            for phase in ("joiner", "predictor", "encoder", "all"):
+            for phase in bench.family.phases(bench):
                 before = len(self._history)
                 self._phase(bench, base, left, phase, done)
                 if len(self._history) > before:
@@ -123,7 +121,7 @@ class Targeted:
 
     def _may(self, bench: Workbench, base: Sequence[Step], each: Sensitivity, phase: str) -> bool:
         """A component's turn takes each slot once, mildest choice first; what goes further waits for the last phase."""
-        if each.kl > MOST_KL:
+        if each.kl > bench.family.most_kl:
             return False
         if phase == "all":
             return True

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from wattscribe.compression.budget import Budget
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Divergence, Probe
+from wattscribe.compression.family import Family
 from wattscribe.compression.levers import LEVERS, apply
-from wattscribe.compression.measure import Measurement, Measurer, listen, texts_equal
+from wattscribe.compression.measure import Measurement, Measurer, texts_equal
 from wattscribe.compression.memo import Memo
 from wattscribe.compression.recipe import Done, Step
 from wattscribe.compression.sets import Held
@@ -20,19 +21,8 @@ from wattscribe.compression.shelf import Shelf
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
-from wattscribe.streaming import open_transducer
 from wattscribe.units import SAMPLE_RATE_HZ
 
-LOSSLESS = (
-    Step(lever="place", component="all"),
-    Step(lever="place", component="all", options={"unit": "tensor"}),
-    Step(lever="batched-joiner", component="all"),
-    Step(lever="share-equal", component="encoder"),
-    Step(lever="narrow-indices", component="encoder"),
-    Step(lever="fold", component="encoder"),
-    Step(lever="fold", component="predictor"),
-    Step(lever="depthwise", component="encoder"),
-)
 NOTHING = 1e-5
 """Relative: what sums in another order or the few bytes of an operator's constants cost."""
 SLOWER = 1.05
@@ -60,6 +50,7 @@ class Workbench:
     """The model as it is, the device, the speech, and what was found out so far."""
 
     original: Candidate
+    family: Family
     measurer: Measurer
     dev: SpeechSet
     """What a strategy may choose on: the development set, or the part of it that is not held back."""
@@ -68,6 +59,8 @@ class Workbench:
     probe: Probe
     limit: float
     """WER that may be added, as a fraction."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """Of corpora that have one of their own, by name."""
     against: Candidate | None = None
     """What the result is compared with where that is not `original`: the dense model before pruning."""
     seed: int = 0
@@ -78,7 +71,7 @@ class Workbench:
     tried: list[Tried] = field(default_factory=list)
     _built: Shelf[tuple[str, ...], Candidate] = field(default_factory=lambda: Shelf(lambda each: each.size_bytes))
     _pieces: Shelf[tuple[str, tuple[str, ...]], bytes] = field(default_factory=lambda: Shelf(len))
-    _counts: dict[tuple[str, int], tuple[Counts, float]] = field(default_factory=dict)
+    _counts: dict[tuple[str, int], tuple[tuple[Counts, ...], float]] = field(default_factory=dict)
 
     @property
     def reference(self) -> Candidate:
@@ -101,12 +94,11 @@ class Workbench:
     def _apply(self, before: Candidate, steps: Sequence[Step]) -> Candidate:
         self.budget.check()
         last = steps[-1]
-        if last.component not in COMPONENTS or last.lever in ("prune-width", "segments"):
+        if last.component not in before.COMPONENTS or last.lever in ("prune-width", "segments"):
             return apply(before, last, self.calibration)
-        chain = tuple(each.key for each in steps if _touches(each, last.component))
-        made = self._pieces.get(
-            (last.component, chain), lambda: apply(before, last, self.calibration).networks[last.component]
-        )
+        network = before.network_of(last.component)
+        chain = tuple(each.key for each in steps if _touches(each, network, before))
+        made = self._pieces.get((network, chain), lambda: apply(before, last, self.calibration).networks[network])
         return before.with_bytes(last.component, made)
 
     # --- measuring --------------------------------------------------------------------------------------------------
@@ -115,7 +107,7 @@ class Workbench:
         alone and not by the tokens that they happen to emit."""
         return self.measurer.energy_mj(candidate, *self.counts(candidate))
 
-    def counts(self, candidate: Candidate) -> tuple[Counts, float]:
+    def counts(self, candidate: Candidate) -> tuple[tuple[Counts, ...], float]:
         """Counts and seconds of the development set, decoded by the original as the candidate is decoded."""
         key = (candidate.decoding, candidate.segments)
         if key not in self._counts:
@@ -123,8 +115,9 @@ class Workbench:
             if candidate.segments > 1:
                 like = self.build([joined(candidate.segments)])
             decoded = self.measurer.decode(like, self.dev, candidate.decoding)
-            self._counts[key] = (decoded.total, decoded.audio_s)
-        return self._counts[key]
+            self._counts[key] = (decoded.counts, decoded.audio_s)
+        counts, audio_s = self._counts[key]
+        return candidate.heard(counts, [len(each) for each in self.dev.audio]), audio_s
 
     def kl(self, candidate: Candidate, probe: Probe | None = None) -> Divergence:
         """Distance from the original on unlabelled audio, or on what another probe has heard."""
@@ -170,7 +163,7 @@ class Workbench:
         """The lossless steps that apply and cost no energy, and why the others are left out."""
         offered: list[Step] = []
         left_out: list[Done] = []
-        for step in LOSSLESS:
+        for step in self.family.lossless:
             try:
                 after = self.build([*offered, step])
             except InputError as error:
@@ -190,7 +183,7 @@ class Workbench:
         parts = (self.dev,) if self.held is None else (self.held.choose, self.held.confirm)
         return sum(
             texts_equal(
-                self.measurer.decode(self.original, each, "frame-by-frame").texts,
+                self.measurer.decode(self.original, each).texts,
                 self.measurer.decode(candidate, each).texts,
             )
             for each in parts
@@ -214,13 +207,15 @@ class Workbench:
         return list(steps) == offered[: len(steps)] and self._identical(self.build(offered)) == len(self.whole)
 
     # --- speed ------------------------------------------------------------------------------------------------------
-    def slower_by(self, before: Candidate, after: Candidate, *, rounds: int = 3, utterances: int = 6) -> float:
+    def slower_by(self, before: Candidate, after: Candidate, *, again: bool = False) -> float:
         """Processor time of `after` over that of `before`: utterances alternated, the least of several rounds each.
 
         A difference below SEEN of real time is 1.0: nobody notices it, and short utterances cannot show it.
         """
         if before.digest == after.digest and before.decoding == after.decoding:
             return 1.0
+        rounds, utterances = self.family.timed
+        rounds *= 2 if again else 1
         self.budget.check()
         sides = "-".join(f"{each.digest}-{each.decoding}-{each.segments}" for each in (before, after))
         key = f"{sides}-{self.small.digest}-{rounds}-{utterances}"
@@ -232,17 +227,14 @@ class Workbench:
         speech = self.small.audio[:utterances]
         best: list[dict[int, float]] = [{}, {}]
         with before.directory() as one, after.directory() as other:
-            models = [
-                open_transducer(folder, frame_by_frame=each.decoding == "frame-by-frame")
-                for folder, each in ((one, before), (other, after))
-            ]
+            models = [each.open(folder, each.decoding) for folder, each in ((one, before), (other, after))]
             for model in models:
-                listen(model, speech[0])
+                model.listen(speech[0])
             for _ in range(rounds):
                 for number, audio in enumerate(speech):
                     for times, model in zip(best, models, strict=True):
                         start = time.process_time()
-                        listen(model, audio)
+                        model.listen(audio)
                         spent = time.process_time() - start
                         times[number] = min(spent, times.get(number, spent))
         first, second = (sum(each.values()) for each in best)
@@ -255,11 +247,13 @@ def joined(count: int) -> Step:
     return Step(lever="segments", component="encoder", options={"count": count})
 
 
-def _touches(step: Step, component: str) -> bool:
-    """Whether a step may change a component's network."""
+def _touches(step: Step, network: str, candidate: Candidate) -> bool:
+    """Whether a step may change a network."""
     if step.lever in ("place", "batched-joiner"):
         return False
-    return step.component in (component, "all") or (step.lever == "prune-width" and step.component == "joiner")
+    if step.component == "all" or (step.lever == "prune-width" and step.component == "joiner"):
+        return True
+    return candidate.network_of(step.component) == network
 
 
 def with_baseline_placement(candidate: Candidate) -> Candidate:

@@ -146,23 +146,8 @@ def of_files(
 
 def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked) -> Workload:
     """Encoder, keys and values of cross-attention (once per window), decoder layers and vocabulary (once per token)."""
-    window_s = 2 * int(encoder.metadata.get("n_audio_ctx", "1500")) / FRAMES_PER_S
-    segment = binding.segment_of(encoder, length_s=ask.segment_s or window_s, calls_per_s=ask.calls_per_s)
-    length = segment.length if segment.length is not None else _fixed_length(encoder)
-    sizes = {**binding.free_sizes(encoder, segment.length, given=ask.given.dims), LENGTH: length}
-    heard, shapes = counting.parted(
-        encoder, ("encoder", "cross_attention"), last_product(encoder.graph, CROSS),
-        dims=sizes, inputs=ask.given.values_of(encoder),
-    )  # fmt: skip
-    frames = shapes[CROSS[0]][2]
-    sizes = binding.free_sizes(decoder, None, heard_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
-    said, _ = counting.parted(
-        decoder, ("decoder", "vocabulary"), last_product(decoder.graph, ["logits"]),
-        dims=sizes, inputs={"offset": PAST_TOKENS, **ask.given.values_of(decoder)},
-    )  # fmt: skip
-    places = int(encoder.metadata.get("n_text_ctx", "0"))
-    if places and _in_place(decoder.graph):  # the rows of past tokens, not the whole cache
-        said = replace(said[0], state_bytes=said[0].state_bytes * (PAST_TOKENS + 1) // places), said[1]
+    segment, heard, frames = whisper_heard(encoder, ask)
+    said = whisper_said(decoder, frames, places=int(encoder.metadata.get("n_text_ctx", "0")), ask=ask)
     return Workload(
         name=name,
         kind="encoder-decoder",
@@ -173,6 +158,31 @@ def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked) -> Worklo
         vocabulary=_width(decoder.graph),
         notes=(f"a token of the decoder looks back at {frames} encoder frames and {PAST_TOKENS} tokens",),
     )
+
+
+def whisper_heard(encoder: Model, ask: Asked) -> tuple[Segment, tuple[Component, Component], int]:
+    """How often the encoder runs, the encoder and the keys and values of cross-attention, and the frames of a call."""
+    window_s = 2 * int(encoder.metadata.get("n_audio_ctx", "1500")) / FRAMES_PER_S
+    segment = binding.segment_of(encoder, length_s=ask.segment_s or window_s, calls_per_s=ask.calls_per_s)
+    length = segment.length if segment.length is not None else _fixed_length(encoder)
+    sizes = {**binding.free_sizes(encoder, segment.length, given=ask.given.dims), LENGTH: length}
+    heard, shapes = counting.parted(
+        encoder, ("encoder", "cross_attention"), last_product(encoder.graph, CROSS),
+        dims=sizes, inputs=ask.given.values_of(encoder),
+    )  # fmt: skip
+    return segment, heard, shapes[CROSS[0]][2]
+
+
+def whisper_said(decoder: Model, frames: int, *, places: int, ask: Asked) -> tuple[Component, Component]:
+    """The decoder's layers and its vocabulary, a token at a time, behind so many encoder frames; `places` of its caches."""
+    sizes = binding.free_sizes(decoder, None, heard_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
+    said, _ = counting.parted(
+        decoder, ("decoder", "vocabulary"), last_product(decoder.graph, ["logits"]),
+        dims=sizes, inputs={"offset": PAST_TOKENS, **ask.given.values_of(decoder)},
+    )  # fmt: skip
+    if places and _in_place(decoder.graph):  # the rows of past tokens, not the whole cache
+        return replace(said[0], state_bytes=said[0].state_bytes * (PAST_TOKENS + 1) // places), said[1]
+    return said
 
 
 def _in_place(graph: Graph) -> bool:
@@ -288,4 +298,4 @@ def _width(graph: Graph) -> int | None:
     return last if isinstance(last, int) else None
 
 
-__all__ = ["Component", "Given", "of_files", "workload_of"]
+__all__ = ["Asked", "Component", "Given", "of_files", "whisper_heard", "whisper_said", "workload_of"]

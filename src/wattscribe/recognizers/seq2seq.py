@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from wattscribe.errors import InputError, RecognizerError
 from wattscribe.graph.memory import give_back
@@ -14,8 +15,11 @@ from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcr
 from wattscribe.seq2seq.files import find
 from wattscribe.seq2seq.opening import open_model
 from wattscribe.seq2seq.recognize import Recogniser
+from wattscribe.seq2seq.windows import SHORT, Window
 from wattscribe.streaming.opening import takes_one_scale
 
+_WINDOWS: Mapping[str, Window | Literal["stated"] | None] = {"stated": "stated", "whole": None, "short": SHORT}
+"""stated: as the directory says, whole where it says nothing."""
 _FOR_TRANSDUCERS = ("tail_s", "blank_penalty", "phrases", "frame_by_frame")
 
 
@@ -36,7 +40,7 @@ class EncoderDecoderRecognizer:
             self._files,
             threads=spec.threads,
             width=options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM) if beam else 1,
-            short=options.choice(spec, "window", ("whole", "short")) == "short",
+            window=_WINDOWS[options.choice(spec, "window", tuple(_WINDOWS))],
             limit=options.integer(spec, "max_new_tokens", 0) or None,
         )
         self._one_scale = any(takes_one_scale(path) for path in self._files.parts.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.checkpoint import read_json, read_special, read_vocabulary
@@ -18,6 +18,7 @@ from wattscribe.seq2seq.search import Rules
 from wattscribe.seq2seq.special import Special
 from wattscribe.seq2seq.vocabulary import Texts, bytes_of, piece, read_binary, read_tokens
 from wattscribe.seq2seq.whisper_net import WhisperNet
+from wattscribe.seq2seq.windows import Window, window_of
 from wattscribe.text_files import whole
 
 MOST_TOKENS = 448
@@ -29,15 +30,23 @@ _SOME_NEVER = "transcribe", "translate", "sot", "sot_prev", "sot_lm", "no_speech
 
 
 def open_model(
-    files: Files, *, threads: int = 1, width: int = 1, short: bool = False, limit: int | None = None
+    files: Files,
+    *,
+    threads: int = 1,
+    width: int = 1,
+    window: Window | Literal["stated"] | None = "stated",
+    limit: int | None = None,
 ) -> Recogniser:
-    """The loaded model. `width` hypotheses of a beam; `short` windows; at most `limit` tokens. Raises ModelError, InputError."""
+    """The loaded model. `width` hypotheses of a beam; the `window` that the directory states, another one, or None: whole ones;
+    at most `limit` tokens. Raises ModelError, InputError."""
     net, style = _networks(files, threads)
-    if short and not (style.bands is None or net.any_length):
+    if window == "stated":
+        window = window_of(net.metadata, files.parts["encoder"]) if isinstance(net, WhisperNet) else None
+    if window is not None and not (style.bands is None or net.any_length):
         raise InputError("its encoder takes windows of 30 s alone", where=files.directory, fix="Leave out window=short")
     if limit is not None:
         style = replace(style, rules=replace(style.rules, limit=min(limit, style.rules.limit)))
-    return Recogniser(net, style, width=width, short=short)
+    return Recogniser(net, style, width=width, window=window)
 
 
 def _networks(files: Files, threads: int) -> tuple[EncoderDecoder, Style]:

@@ -15,13 +15,11 @@ from wattscribe.seq2seq.network_io import EncoderDecoder, Heard
 from wattscribe.seq2seq.search import Rules, Work, beam, greedy
 from wattscribe.seq2seq.special import Special
 from wattscribe.seq2seq.vocabulary import Texts
-from wattscribe.seq2seq.windows import cut_at_silence
+from wattscribe.seq2seq.windows import Window, cut_at_silence
 from wattscribe.units import SAMPLE_RATE_HZ
 
 MOONSHINE_WINDOW_S = 30.0
 """Its caches hold 194 tokens, which are as many seconds of the speech that its authors expect."""
-SHORT_MARGIN_S, SHORT_STEP_S = 5.0, 5.0
-"""A shorter window holds the speech, this much silence behind it, and ends on a multiple of this."""
 SHORTEST_SAMPLES = 1600
 """0.1 s, which Moonshine's strided convolutions can take; shorter audio is padded with silence."""
 MOONSHINE_TOKENS_PER_S = 6.5
@@ -46,6 +44,15 @@ class Style:
     window_frames: int = 3000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Spoken:
+    """One window: its samples, and the tokens that were fed, the first `prompt` of which were not chosen."""
+
+    audio: Samples
+    tokens: tuple[int, ...]
+    prompt: int
+
+
 @dataclass(slots=True)
 class _Done:
     """One window heard."""
@@ -56,11 +63,11 @@ class _Done:
 
 
 class Recogniser:
-    """A loaded model. `width` hypotheses: 1 is greedy; `short`: windows as short as the audio allows."""
+    """A loaded model. `width` hypotheses: 1 is greedy; `window`: as short as the audio allows, None: whole ones."""
 
-    def __init__(self, net: EncoderDecoder, style: Style, *, width: int = 1, short: bool = False) -> None:
+    def __init__(self, net: EncoderDecoder, style: Style, *, width: int = 1, window: Window | None = None) -> None:
         self._net, self._style = net, style
-        self.width, self._short = width, short
+        self.width, self._window = width, window
         self._language: str | None = None
 
     @property
@@ -104,17 +111,29 @@ class Recogniser:
         """Of the window: feature frames, or samples."""
         if self._style.bands is None:
             return max(len(audio), SHORTEST_SAMPLES)
-        if not self._short:
-            return self._style.window_frames
-        step = round(SHORT_STEP_S * SAMPLE_RATE_HZ)
-        samples = -(-(len(audio) + round(SHORT_MARGIN_S * SAMPLE_RATE_HZ)) // step) * step
-        return min(self._style.window_frames, samples // HOP)
+        whole = self._style.window_frames
+        return whole if self._window is None else self._window.frames(len(audio), whole)
 
     def _features(self, pieces: Sequence[Samples]) -> NDArray[np.float32]:
         length = self._length(pieces[0])
         if self._style.bands is None:
             return np.stack([np.pad(piece, (0, length - len(piece))) for piece in pieces])
         return np.stack([log_mel(piece, length, self._style.bands) for piece in pieces])
+
+    def paths(self, audio: Samples) -> Iterator[Spoken]:
+        """Window by window what is heard of a recording and what the model says to it, greedily."""
+        for piece in cut_at_silence(audio, self._style.window_frames * HOP):
+            if len(piece) < WINDOW:
+                continue
+            heard = self._net.hear(self._features([piece]))
+            works = [Work()]
+            prompt = self._prompt(self._languages(heard, works)[0])
+            (said,) = greedy(heard, [prompt], self._rules(prompt, [piece]), works)
+            yield Spoken(audio=piece, tokens=(*prompt, *said), prompt=len(prompt))
+
+    def features(self, audio: Samples) -> NDArray[np.float32]:
+        """(1, bands, frames) of one window."""
+        return self._features([audio])
 
     def _hear(self, pieces: Sequence[Samples]) -> list[_Done]:
         """One run of the encoder, then the search."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.levers import (
     activation,
     convolution,
@@ -19,7 +19,9 @@ from wattscribe.compression.levers import (
     recurrent,
     segments,
     sharing,
+    short_window,
     sparse,
+    table,
     weights,
     width,
 )
@@ -63,7 +65,7 @@ def _joined(candidate: Candidate, step: Step, calibration: Calibration) -> Candi
 def _sparse_numbers(before: Candidate, after: Candidate, step: Step) -> Mapping[str, Value]:
     """Sums over the step's components."""
     found: dict[str, Value] = {}
-    for component in COMPONENTS if step.component == "all" else (step.component,):
+    for component in before.COMPONENTS if step.component == "all" else (step.component,):
         models = before.model(component), after.model(component)
         for name, value in sparse.stores(*models, step.tensors, step.options).items():
             found[name] = int(found.get(name, 0)) + value
@@ -78,11 +80,14 @@ def _on_model(change: Callable[[Asked], None]) -> Apply:
     """A lever that changes the graph of each component that the step names."""
 
     def apply(candidate: Candidate, step: Step, calibration: Calibration) -> Candidate:
-        for component in COMPONENTS if step.component == "all" else (step.component,):
-            if component not in COMPONENTS:
-                raise InputError(f"there is no component {component!r}", fix="One of: " + ", ".join(COMPONENTS))
+        for component in candidate.COMPONENTS if step.component == "all" else (step.component,):
+            if component not in candidate.COMPONENTS:
+                raise InputError(
+                    f"there is no component {component!r}", fix="One of: " + ", ".join(candidate.COMPONENTS)
+                )
             model = candidate.model(component)
-            change(_asked(model, step, component, calibration))
+            asked = _asked(model, step, component, calibration)
+            change(replace(asked, inside=candidate.inside(component, model)))
             candidate = candidate.with_model(component, model)
         return candidate
 
@@ -144,6 +149,23 @@ LEVERS: Mapping[str, Lever] = {
     "prune-width": Lever(
         apply=width.prune, lossless=False, says="inner channels are removed and the next map re-fitted by least squares",
         takes={"keep": float, "refit": bool},
+    ),
+    "table-int8": Lever(
+        apply=_on_model(table.int8), lossless=False,
+        says="the vocabulary's matrix in 8 bits (7 of them), a step a token, codes by GPTQ; embedding and scores share it",
+        takes={"rounding": str},
+    ),
+    "table-blockwise": Lever(
+        apply=_on_model(table.blocks), lossless=False,
+        says="the vocabulary's matrix in blocks of 4 bits with a scale each (onnxruntime, MatMulNBits), codes by GPTQ; embedding "
+        "and scores share it",
+        takes={"block": int, "rounding": str, "accuracy": int, "rows": int},
+    ),
+    "window": Lever(
+        apply=_on_model(short_window.shorter), lossless=False,
+        says="a window as short as the audio allows: its speech, a margin of silence, up to the next step; this runtime does it, "
+        "sherpa-onnx does not know it",
+        takes={"margin_s": float, "step_s": float},
     ),
     "linearise": Lever(
         apply=_on_model(depth.linearise), lossless=False,

@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,6 +26,8 @@ class Asked:
     tensors: Sequence[str]
     options: Mapping[str, Any]
     calibration: Calibration
+    inside: Callable[[str], bool] = lambda name: True
+    """Whether a map or a weight of the model belongs to the component."""
 
     def chosen(self, names: Iterable[str], lacks: str) -> list[str]:
         """See `meant`. Raises InputError for none: what the component `lacks`."""
@@ -36,7 +38,8 @@ class Asked:
 
     def meant(self, names: Iterable[str]) -> list[str]:
         """See `chosen`; a step may also name maps that an earlier one took away."""
-        return chosen(names, self.tensors, self.component, removed(self.model))
+        mine = [name for name in names if self.inside(name)]
+        return chosen(mine, self.tensors, self.component, removed(self.model))
 
     def nothing(self, lacks: str) -> InputError:
         return InputError(f"the {self.component} {lacks}", fix="Leave this step away")

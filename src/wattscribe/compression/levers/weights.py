@@ -40,13 +40,14 @@ def dynamic_int8(asked: Asked) -> None:
             reduce_range=True, nodes_to_quantize=list(nodes.values()),
             extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
         )  # fmt: skip
-    if _rounding(asked.options) == "gptq":
+    if rounding_of(asked.options) == "gptq":
         for name in names:
             _refit_int8(model, maps[name], component, asked.calibration)
     sweep(model)
 
 
-def _rounding(options: Mapping[str, Any]) -> str:
+def rounding_of(options: Mapping[str, Any]) -> str:
+    """Of a step. Raises InputError for one that there is not."""
     found = str(options.get("rounding", "gptq"))
     if found not in ("gptq", "nearest"):
         raise InputError(f"there is no rounding {found!r}", fix="Use gptq or nearest")
@@ -63,14 +64,21 @@ def _refit_int8(model: Any, before: Linear, component: str, calibration: Calibra
         raise InputError(f"{before.name!r} has no constant scale")
     gram = known_gram(before, component, calibration)
     if gram is not None:
-        codes = gptq(before.weight, scale.reshape(1, -1).astype(np.float32), gram, -SEVEN_BITS, SEVEN_BITS)
+        steps = scale.reshape(1, -1).astype(np.float32)
+        key = (component, before.name, 8, hashlib.sha256(before.weight.tobytes() + steps.tobytes()).digest())
+        codes = calibration.kept(key, lambda: gptq(before.weight, steps, gram, -SEVEN_BITS, SEVEN_BITS))
         add_constant(model, integer.input[1], codes.astype(np.int8))
 
 
 def known_gram(linear: Linear, component: str, calibration: Calibration) -> NDArray[np.float64] | None:
     """XᵀX of the map's inputs; None for maps whose inputs the original does not have (pruned or factorised ones)."""
-    moments = calibration.find(component, linear.source)
-    return moments.gram if moments is not None and len(moments.gram) == linear.shape[0] else None
+    return known_moments(component, linear.source, linear.shape[0], calibration)
+
+
+def known_moments(component: str, source: str, inputs: int, calibration: Calibration) -> NDArray[np.float64] | None:
+    """XᵀX of a value of so many columns; None where the original has no such value."""
+    moments = calibration.find(component, source)
+    return moments.gram if moments is not None and len(moments.gram) == inputs else None
 
 
 def blockwise(asked: Asked) -> None:
@@ -99,7 +107,7 @@ def blockwise(asked: Asked) -> None:
         model.CopyFrom(made)
     _bias_names(model, names)
     for name in names:
-        _refit_blocks(model, maps[name], component, bits, block, _rounding(options), asked.calibration)
+        _refit_blocks(model, maps[name], component, bits, block, rounding_of(options), asked.calibration)
     sweep(model)
 
 

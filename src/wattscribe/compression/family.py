@@ -1,0 +1,61 @@
+"""What differs between kinds of models: which levers there are, in which order they are tried, how speech goes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from wattscribe.compression.recipe import Step
+
+if TYPE_CHECKING:
+    from wattscribe.compression.calibrate import Calibration
+    from wattscribe.compression.candidate import Candidate
+    from wattscribe.compression.divergence import Probe
+    from wattscribe.compression.moves import Move
+    from wattscribe.compression.options import Options
+    from wattscribe.compression.speech import SpeechSet
+    from wattscribe.compression.strategies import Strategy
+    from wattscribe.compression.workbench import Workbench
+
+
+class Family(Protocol):
+    """A kind of model, for the strategies, which know of moves, steps and their figures alone."""
+
+    lossless: Sequence[Step]
+    """Steps that may change no text, in the order in which they are offered."""
+    each_corpus: bool
+    """Whether each corpus is held to the limit by itself although nobody gave it one of its own."""
+    most_kl: float
+    """Nat: beyond this divergence a recognizer no longer hears the same language, and a move is not worth a decode."""
+    timed: tuple[int, int]
+    """Rounds and utterances by which two models' processor times are compared."""
+    path: str
+    """The way through the original that divergence is counted along, for a page."""
+
+    def check(self, options: Options) -> None:
+        """Raises InputError for options that mean nothing here."""
+        ...
+
+    def excerpt(self, speech: SpeechSet, seconds: float) -> SpeechSet:
+        """Of the development set, to calibrate and to compare on where no other speech is given."""
+        ...
+
+    def calibration(self, original: Candidate, speech: SpeechSet) -> Calibration:
+        """What flows through the model."""
+        ...
+
+    def probe(self, original: Candidate, speech: SpeechSet) -> Probe:
+        """What it is asked to see how far another model is from it."""
+        ...
+
+    def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
+        """All that may be chosen."""
+        ...
+
+    def phases(self, bench: Workbench) -> Sequence[str]:
+        """Components in the order of their turns; `all` is the last."""
+        ...
+
+    def strategy(self, options: Options) -> Strategy | None:
+        """A strategy of its own under the name that is asked for; None: the one of that name for all."""
+        ...

@@ -1,0 +1,234 @@
+"""A Whisper while it is compressed: encoder and decoder as bytes, and the window that its encoder's metadata state."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from wattscribe.compression.candidate import Candidate, network_of_file
+from wattscribe.compression.ear import Ear, Latency
+from wattscribe.compression.speech import Audio, SpeechSet
+from wattscribe.energy.files import Asked, whisper_heard, whisper_said
+from wattscribe.energy.last_product import last_product
+from wattscribe.energy.options import Decoding
+from wattscribe.energy.workload import Component, Workload
+from wattscribe.errors import ModelError
+from wattscribe.graph.model import Model
+from wattscribe.graph.read import parse_model, read_model
+from wattscribe.models.directory import CROSS
+from wattscribe.records import Counts, Transcript
+from wattscribe.seq2seq.files import find
+from wattscribe.seq2seq.mel import HOP
+from wattscribe.seq2seq.opening import open_model
+from wattscribe.seq2seq.recognize import Recogniser
+from wattscribe.seq2seq.windows import Window, window_of
+from wattscribe.units import SAMPLE_RATE_HZ
+
+LAST = {"cross_attention": "encoder", "vocabulary": "decoder"}
+"""Components that are the end of a network, from their last products on."""
+OUTPUTS: Mapping[str, Sequence[str]] = {"encoder": CROSS, "decoder": ("logits",)}
+_FRAME_SAMPLES = 2 * HOP
+"""Of the encoder."""
+_FRAMES_PER_S = SAMPLE_RATE_HZ / _FRAME_SAMPLES
+_EXPORT = "Give the fp32 export: `wattscribe export hf:MODEL -o DIR --precision fp32`"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WhisperCandidate(Candidate):
+    """One version. `decoding` says nothing here: an utterance is heard whole, greedily."""
+
+    decoding: Decoding = "batched"
+
+    COMPONENTS: ClassVar[tuple[str, ...]] = ("encoder", "cross_attention", "decoder", "vocabulary")
+    FILES: ClassVar[Mapping[str, str]] = {"encoder": "encoder", "decoder": "decoder"}
+    HEARS: ClassVar[str] = (
+        "from wattscribe.seq2seq.files import find\n"
+        "from wattscribe.seq2seq.opening import open_model\n"
+        "import onnxruntime\n"
+        "def hear(folder, frame_by_frame, samples):\n"
+        "    open_model(find(folder)).transcribe([samples])\n"
+    )
+
+    @cached_property
+    def metadata(self) -> Mapping[str, str]:
+        return self._parsed("encoder").metadata
+
+    @cached_property
+    def window(self) -> Window | None:
+        """The shorter window that the directory asks its runtime for; None: whole ones."""
+        return window_of(self.metadata)
+
+    @property
+    def window_s(self) -> float:
+        """Of a whole window."""
+        return self._whole_frames / _FRAMES_PER_S
+
+    @property
+    def _whole_frames(self) -> int:
+        return int(self.metadata["n_audio_ctx"])
+
+    def _parsed(self, network: str) -> Model:
+        return parse_model(self.networks[network], Path(f"{network}.onnx"))
+
+    # --- components -------------------------------------------------------------------------------------------------
+    def network_of(self, component: str) -> str:
+        return LAST.get(component, component)
+
+    def inside(self, component: str, model: Any) -> Callable[[str], bool]:
+        network = self.network_of(component)
+        graph = self._parsed(network).graph
+        last = last_product(graph, OUTPUTS[network])
+        theirs = {name for node in graph.nodes if last.intersection(node.outputs) for name in node.inputs} | last
+        return lambda name: (name in theirs) == (component in LAST)
+
+    # --- hearing ----------------------------------------------------------------------------------------------------
+    def open(self, folder: Path, decoding: Decoding) -> Ear:
+        return Heard(open_model(find(folder)))
+
+    def heard(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
+        """The same tokens, in this one's windows; recordings of several windows stay as they are."""
+        return tuple(self._in_windows(*each) for each in zip(counts, samples, strict=True))
+
+    def _in_windows(self, counts: Counts, samples: int) -> Counts:
+        if counts.encoder_rows != 1 or self.window is None:
+            return counts
+        frames = self.window.frames(samples, 2 * self._whole_frames) // 2
+        return replace(counts, frames=frames, padded_frames=max(0, frames + -samples // _FRAME_SAMPLES))
+
+    # --- energy -----------------------------------------------------------------------------------------------------
+    def workload_key(self, counts: Sequence[Counts]) -> str:
+        return f"{self.digest}-{sorted(self._lengths(counts).items())}"
+
+    def workload(self, counts: Sequence[Counts]) -> Workload:
+        """Encoder and cross-attention weighted by windows, decoder and vocabulary by the tokens behind windows of each length:
+        the energy of the whole is then the sum over the utterances, exactly."""
+        lengths = self._lengths(counts)
+        heard = [_heard(self, frames) for frames in lengths]
+        said = [_said(self, frames) for frames in lengths]
+        windows, rows = ([each[which] for each in lengths.values()] for which in (0, 1))
+        parts = [_mean([each[which] for each in heard], windows) for which in (0, 1)]
+        parts += [_mean([each[which] for each in said], rows) for which in (0, 1)]
+        mean = sum(frames * count for frames, count in zip(lengths, windows, strict=True)) / sum(windows)
+        return Workload(
+            name="model", kind="encoder-decoder", components=tuple(parts), segment_s=mean / _FRAMES_PER_S,
+            frames_per_segment=mean, vocabulary=int(self.metadata["n_vocab"]),
+        )  # fmt: skip
+
+    def _lengths(self, counts: Sequence[Counts]) -> dict[int, tuple[int, int]]:
+        """Encoder frames of a window → windows of that length, and tokens that were fed behind them."""
+        windows: Counter[int] = Counter()
+        rows: Counter[int] = Counter()
+        for each in counts:
+            if each.encoder_rows:
+                frames = round(each.frames / each.encoder_rows)
+                windows[frames] += each.encoder_rows
+                rows[frames] += each.predictor_rows
+        if not windows:
+            return {self._whole_frames: (1, 1)}
+        return {frames: (windows[frames], max(1, rows[frames])) for frames in sorted(windows)}
+
+    @cached_property
+    def digests(self) -> Mapping[str, str]:
+        """Of each network by itself."""
+        return {name: hashlib.sha256(data).hexdigest() for name, data in self.networks.items()}
+
+
+_COUNTED: dict[tuple[str, int], tuple[Component, Component]] = {}
+"""Networks that were counted, by digest and encoder frames: recipes share most of them."""
+
+
+def _heard(candidate: WhisperCandidate, frames: int) -> tuple[Component, Component]:
+    key = (candidate.digests["encoder"], frames)
+    if key not in _COUNTED:
+        asked = Asked(segment_s=frames / _FRAMES_PER_S)
+        _COUNTED[key] = _on_disk(candidate.networks["encoder"], lambda model: whisper_heard(model, asked)[1])
+    return _COUNTED[key]
+
+
+def _said(candidate: WhisperCandidate, frames: int) -> tuple[Component, Component]:
+    key = (candidate.digests["decoder"], frames)
+    if key not in _COUNTED:
+        places = int(candidate.metadata.get("n_text_ctx", "0"))
+        _COUNTED[key] = _on_disk(
+            candidate.networks["decoder"], lambda model: whisper_said(model, frames, places=places, ask=Asked())
+        )
+    return _COUNTED[key]
+
+
+def _on_disk(network: bytes, count: Callable[[Model], tuple[Component, Component]]) -> tuple[Component, Component]:
+    """onnxruntime executes a file."""
+    with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
+        path = Path(folder) / "network.onnx"
+        path.write_bytes(network)
+        return count(read_model(path))
+
+
+def _mean(parts: Sequence[Component], weights: Sequence[int]) -> Component:
+    """What a row takes on average; the most at one time is that of the longest."""
+    share = np.array(weights, np.float64) / sum(weights)
+
+    def mean(values: Sequence[float]) -> float:
+        return float(share @ np.array(values, np.float64))
+
+    dtypes = dict.fromkeys(dtype for each in parts for dtype in each.macs)
+    return replace(
+        parts[-1],
+        macs={dtype: mean([each.macs.get(dtype, 0.0) for each in parts]) for dtype in dtypes},
+        activation_bytes=mean([each.activation_bytes for each in parts]),
+        activation_bytes_unfused=mean([each.activation_bytes_unfused for each in parts]),
+        peak_activation_bytes=max(each.peak_activation_bytes for each in parts),
+    )
+
+
+class Heard:
+    """See `ear.Ear`. Nothing is shown before the text is whole, so that a listener waits for the last word alone."""
+
+    def __init__(self, model: Recogniser) -> None:
+        self._model = model
+
+    def listen(self, audio: Audio) -> Transcript:
+        return self._model.transcribe([audio])[0]
+
+    def waited(self, speech: SpeechSet) -> Latency:
+        spent_s = []
+        for audio in speech.audio:
+            start = time.process_time()
+            self.listen(audio)
+            spent_s.append(time.process_time() - start)
+        return Latency(
+            token_delay_mean_s=None, token_delay_p90_s=None, first_partial_s=None,
+            finalisation_s=float(np.median(spent_s)),
+        )  # fmt: skip
+
+
+def read_whisper(directory: str | Path) -> WhisperCandidate:
+    """The directory as it is, its float files. Raises InputError and ModelError for another layout, for a decoder without
+    caches, and for weights that are in 8 bits or fewer."""
+    files = find(directory)
+    if files.kind != "sherpa-onnx Whisper":
+        raise ModelError(
+            f"is {files.kind}: compress takes a Whisper in sherpa-onnx's layout", where=directory, fix=_EXPORT
+        )
+    open_model(files)  # what it lacks is named by the path that was given
+    networks = {name: network_of_file(files.parts[name]) for name in WhisperCandidate.FILES}
+    found = WhisperCandidate(networks=networks, tokens=files.tokens.read_bytes(), placement=None)
+    for name in WhisperCandidate.FILES:
+        _refuse_narrow(found, name, files.parts[name])
+    return found
+
+
+def _refuse_narrow(candidate: WhisperCandidate, network: str, path: Path) -> None:
+    stored = candidate._parsed(network).weight_bytes()
+    if sum(stored.get(each, 0) for each in ("int8", "uint8", "int4", "uint4")) > sum(stored.values()) / 4:
+        raise ModelError(
+            "its weights are in 8 bits already: what they lost cannot be won back", where=path, fix=_EXPORT
+        )

@@ -1,0 +1,125 @@
+"""A Whisper's levers and the order of their turns (`family`): where most energy goes first, counted on this speech."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from wattscribe.compression.bits import ladder
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.divergence import Probe
+from wattscribe.compression.levels import as_far_as_it_goes
+from wattscribe.compression.moves import Move
+from wattscribe.compression.options import Options
+from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.seq2seq.speech import SpokenCalibration, SpokenProbe
+from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.strategies import Outcome, Strategy
+from wattscribe.compression.workbench import Workbench
+from wattscribe.errors import InputError
+
+MAPS = ("encoder", "cross_attention", "decoder")
+"""Components of linear maps; the vocabulary is one matrix."""
+MARGINS_S = (20.0, 15.0, 10.0, 5.0)
+"""Of silence behind the speech, from mild to strong."""
+STEP_S = 5.0
+EXCERPT_S = 60.0
+"""Of speech in every corpus's share: a window of 1500 frames is two seconds of another model's work."""
+BLOCKS_EVENLY = (32, 64, 128)
+
+
+class Whispers:
+    """See `family.Family`."""
+
+    lossless: Sequence[Step] = (
+        Step(lever="place", component="all"),
+        Step(lever="place", component="all", options={"unit": "tensor"}),
+    )
+    each_corpus = True
+    timed = (2, 2)
+    most_kl = 0.5
+    """A token is worth five frames of a transducer."""
+    path = "The original is decoded greedily, a window at a time."
+
+    def check(self, options: Options) -> None:
+        if options.max_latency_ms is not None:
+            raise InputError(
+                "`max_latency_ms` is for streaming transducers", fix="Leave it out: a Whisper hears windows"
+            )
+        if options.strategy == "global":
+            raise InputError(
+                "`strategy` global prunes inner channels by one threshold, for which an encoder–decoder has no lever here",
+                fix="Use targeted, uniform or search",
+            )
+
+    def excerpt(self, speech: SpeechSet, seconds: float) -> SpeechSet:
+        return speech.spread(min(seconds, EXCERPT_S))
+
+    def calibration(self, original: Candidate, speech: SpeechSet) -> Calibration:
+        return SpokenCalibration(original, speech)
+
+    def probe(self, original: Candidate, speech: SpeechSet) -> Probe:
+        return SpokenProbe(original, speech)
+
+    def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
+        found = [_move("window", "encoder", window(margin_s)) for margin_s in MARGINS_S]
+        for component in ("encoder", "cross_attention"):
+            found += [_move(f"form:{component}", component, step) for step in forms(component)]
+        found += ladder(bench, base, "decoder", rest_float=True)
+        found.append(_move("table:vocabulary", "vocabulary", Step(lever="table-int8", component="vocabulary")))
+        found += [_move("table:vocabulary", "vocabulary", four(*each)) for each in ((32, 8), (64, 8), (32, 4))]
+        return found
+
+    def phases(self, bench: Workbench) -> Sequence[str]:
+        """By modelled power."""
+        original = bench.original
+        spent = bench.measurer.energy(original, *bench.counts(original)).components
+        ranked = sorted(spent, key=lambda each: -each.total_w.value)
+        return (*(each.name for each in ranked), "all")
+
+    def strategy(self, options: Options) -> Strategy | None:
+        return Evenly() if options.strategy == "uniform" else None
+
+
+def _move(slot: str, component: str, *steps: Step) -> Move:
+    return Move(slot=slot, component=component, steps=steps)
+
+
+def window(margin_s: float) -> Step:
+    """The step that asks the runtime for shorter windows."""
+    return Step(lever="window", component="encoder", options={"margin_s": margin_s, "step_s": STEP_S})
+
+
+def forms(component: str) -> list[Step]:
+    """All maps of a component together: of those that run once a window single maps decide little."""
+    four_bits = ({"bits": 4, "block": block, "accuracy": 4} for block in (32, 128))
+    return [
+        Step(lever="int8", component=component),
+        *(Step(lever="blockwise", component=component, options=options) for options in four_bits),
+    ]
+
+
+def four(block: int, rows: int) -> Step:
+    """The vocabulary in 4 bits, the rows of its embedding in 4 or 8."""
+    return Step(lever="table-blockwise", component="vocabulary", options={"block": block, "accuracy": 4, "rows": rows})
+
+
+@dataclass(slots=True)
+class Evenly:
+    """Every component alike: 8 bits, then 4 bits in blocks that grow."""
+
+    name: str = "uniform"
+
+    def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
+        return as_far_as_it_goes(self.name, bench, lossless, self.levels())
+
+    @staticmethod
+    def levels() -> Iterator[tuple[str, list[Step]]]:
+        """What they are called and their steps."""
+        eight = [Step(lever="int8", component=component) for component in MAPS]
+        yield "uniform, 8 bits", [*eight, Step(lever="table-int8", component="vocabulary")]
+        for block in BLOCKS_EVENLY:
+            options = {"bits": 4, "block": block, "accuracy": 4}
+            maps = [Step(lever="blockwise", component=component, options=options) for component in MAPS]
+            yield f"uniform, 4 bits in blocks of {block}", [*maps, four(block, rows=4)]

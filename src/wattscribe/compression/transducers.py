@@ -1,0 +1,57 @@
+"""Transducers as `compress` sees them (`family`): three networks, of which the joiner is asked most often."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wattscribe.compression.bits import ladders
+from wattscribe.compression.calibrate import Calibration
+from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.divergence import Probe
+from wattscribe.compression.moves import Move, moves
+from wattscribe.compression.options import Options
+from wattscribe.compression.recipe import Step
+from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.strategies import MOST_KL
+from wattscribe.compression.workbench import Workbench
+
+
+class Transducers:
+    """See `family.Family`."""
+
+    lossless: Sequence[Step] = (
+        Step(lever="place", component="all"),
+        Step(lever="place", component="all", options={"unit": "tensor"}),
+        Step(lever="batched-joiner", component="all"),
+        Step(lever="share-equal", component="encoder"),
+        Step(lever="narrow-indices", component="encoder"),
+        Step(lever="fold", component="encoder"),
+        Step(lever="fold", component="predictor"),
+        Step(lever="depthwise", component="encoder"),
+    )
+    each_corpus = False
+    timed = (3, 6)
+    most_kl = MOST_KL
+    path = "The original is decoded frame by frame."
+
+    def check(self, options: Options) -> None:
+        """Every option is for transducers."""
+
+    def excerpt(self, speech: SpeechSet, seconds: float) -> SpeechSet:
+        return speech.beginning(seconds)
+
+    def calibration(self, original: Candidate, speech: SpeechSet) -> Calibration:
+        return Calibration(original, speech)
+
+    def probe(self, original: Candidate, speech: SpeechSet) -> Probe:
+        return Probe(original, speech)
+
+    def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
+        return [*moves(bench.original), *ladders(bench, base)]
+
+    def phases(self, bench: Workbench) -> Sequence[str]:
+        """The study's."""
+        return ("joiner", "predictor", "encoder", "all")
+
+    def strategy(self, options: Options) -> None:
+        return None
