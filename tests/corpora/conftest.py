@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from tests.corpora.site import Handler, Site
+if TYPE_CHECKING:
+    from tests.corpora.site import Site
 
 
 def tone(seconds: float = 1.0, rate_hz: int = 16_000, hz: float = 440.0, level: float = 0.3) -> NDArray[np.float64]:
@@ -41,6 +43,8 @@ def chapter(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Site]]:
     """Starts a server for a body; its Site says how it behaves and records what it was asked."""
+    from tests.corpora.site import Handler, Site  # which makes its speech with `tone`
+
     servers: list[ThreadingHTTPServer] = []
 
     def start(body: bytes, **behaviour: object) -> Site:

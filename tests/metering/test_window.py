@@ -19,6 +19,7 @@ from tests.metering.traces import grid, of
 from wattscribe.errors import InputError, MeterError, WindowTooShortError
 from wattscribe.metering import window
 from wattscribe.records import PowerTrace, Window
+from wattscribe.student import Z95
 from wattscribe.testing import loads
 
 SENSORS: dict[str, dict[str, Any]] = {
@@ -244,7 +245,7 @@ def test_what_may_have_been_drawn_unseen_is_in_the_interval(averaging_s: float) 
     reading = window.energy(recorded, of(5.0, 15.0))
     low_j, high_j = known(reading.energy_ci95_j)
     assert low_j < 140.0 < high_j
-    assert high_j - known(reading.energy_j) == pytest.approx(1.96 * 4.0 * 10.0 / math.sqrt(3), rel=0.05)
+    assert high_j - known(reading.energy_j) == pytest.approx(Z95 * 4.0 * 10.0 / math.sqrt(3), rel=0.05)
     assert "a gap of 4 s" in known(reading.reason)
     half_j = high_j - known(reading.energy_j)
     twice = window.energy(doubled_while_unread([(6, 8), (9, 11)], 20.0, averaging_s), of(5.0, 15.0))
@@ -267,7 +268,7 @@ def test_an_average_that_does_not_fill_a_longer_step_leaves_power_unseen() -> No
         reading = window.energy(recorded, of(2.0, 8.0))
         edges_j2 = (0.05 * 2) ** 2 / 3  # The alignment of samples: half a refresh.
         half_j = known(reading.energy_ci95_j)[1] - known(reading.energy_j)
-        assert half_j == pytest.approx(1.96 * math.sqrt(variance_j2 + edges_j2), rel=1e-6)
+        assert half_j == pytest.approx(Z95 * math.sqrt(variance_j2 + edges_j2), rel=1e-6)
 
 
 @pytest.mark.parametrize(("span", "words"), [(of(-1.0, 2.0), "begins 1 s after"), (of(1.0, 7.5), "ends")])
@@ -304,7 +305,7 @@ def test_idle_follows_a_drift_between_before_and_after() -> None:
     assert reading.net_j == pytest.approx(14.0, rel=0.03)
     width_j = known(reading.net_ci95_j)[1] - known(reading.net_ci95_j)[0]
     assert width_j > known(reading.energy_ci95_j)[1] - known(reading.energy_ci95_j)[0]
-    assert width_j / 2 >= 1.96 * 1.0 / math.sqrt(3) * 2.0 * 0.99  # Half the drift of 2 W, uniform, over 2 s.
+    assert width_j / 2 >= Z95 * 1.0 / math.sqrt(3) * 2.0 * 0.99  # Half the drift of 2 W, uniform, over 2 s.
 
 
 def test_idle_on_one_side_only_is_marked_and_a_failed_idle_leaves_gross() -> None:
@@ -355,4 +356,4 @@ def test_the_interval_covers_the_truth_in_noise_95_times_of_100() -> None:
 def test_a_steady_load_below_the_sensor_s_step_keeps_the_step_as_its_uncertainty() -> None:
     reading = window.energy(grid([5.0] * 100, resolution_w=0.04), of(1.0, 3.0))
     half_j = (known(reading.energy_ci95_j)[1] - known(reading.energy_ci95_j)[0]) / 2
-    assert half_j == pytest.approx(1.96 * 0.04 / math.sqrt(12) * 2.0)
+    assert half_j == pytest.approx(Z95 * 0.04 / math.sqrt(12) * 2.0)
