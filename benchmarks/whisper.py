@@ -24,7 +24,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from benchmarks import whisper_speed, whisper_two_step  # noqa: E402
+from benchmarks import _whisper_speed, _whisper_two_step  # noqa: E402
 
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 REAL = Path(os.environ.get("WATTSCRIBE_REAL_MODELS", "~/.cache/real-asr-models")).expanduser()
@@ -45,10 +45,10 @@ def main(arguments: list[str]) -> int:
     export = exported(asked.model, asked.work)
     if asked.part == "speed":
         clips = [audio for _, name, _, audio in recordings(asked.limit or 4) if name != "ljspeech"]
-        print(json.dumps(whisper_speed.compare(export, REAL / f"whisper-{asked.model}-ct2", clips), indent=1))
+        print(json.dumps(_whisper_speed.compare(export, REAL / f"whisper-{asked.model}-ct2", clips), indent=1))
         return 0
     if asked.part == "two-step":
-        print(json.dumps(whisper_two_step.compare(export, asked.work, recordings(asked.limit)), indent=1))
+        print(json.dumps(_whisper_two_step.compare(export, asked.work, recordings(asked.limit)), indent=1))
         return 0
     systems = tuple(asked.system or SYSTEMS)
     for system in systems:
