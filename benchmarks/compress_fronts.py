@@ -10,7 +10,8 @@ import numpy as np
 from wattscribe.compression.levels import Uniform
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.recipe import Step
-from wattscribe.compression.transducers import Transducers, Workbench, joined
+from wattscribe.compression.transducers import Transducers
+from wattscribe.compression.workbench import Workbench, joined
 
 TAIL = (
     Step(lever="int8", component="joiner"),
