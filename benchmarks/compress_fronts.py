@@ -10,14 +10,15 @@ import numpy as np
 from wattscribe.compression.levels import Uniform
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.recipe import Step
-from wattscribe.compression.workbench import LOSSLESS, Workbench, joined
+from wattscribe.compression.transducers import Transducers
+from wattscribe.compression.workbench import Workbench, joined
 
 TAIL = (
     Step(lever="int8", component="joiner"),
     Step(lever="int8", component="predictor"),
     Step(lever="lookup-int8", component="predictor"),
 )
-LEVERS = (LOSSLESS[0], LOSSLESS[1], LOSSLESS[2])
+LEVERS = Transducers.lossless[:3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,6 +97,8 @@ class Bench:
         self.whole = dev if held is None else held.whole
         self.original = self.reference = candidate(dev, 0)
         self.measurer: Any = SimpleNamespace(measure=self._measure)
+        self.limits: dict[str, float] = {}
+        self.family = SimpleNamespace(each_corpus=False)
         self.tried: list[Any] = []
         self.said: list[str] = []
         self.say = self.said.append

@@ -1,4 +1,4 @@
-"""`wattscribe compress`: make a transducer cheaper under a WER limit, and prove it."""
+"""`wattscribe compress`: make a recogniser cheaper under a WER limit, and prove it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wattscribe.compression.options import Options
 
 app = cyclopts.App(
     name="wattscribe compress",
-    help="Find the recipe of least energy for a transducer under a WER limit, and prove the result.",
+    help="Find the recipe of least energy for a transducer or a Whisper under a WER limit, and prove the result.",
 )
 
 
@@ -32,7 +32,7 @@ def compress(
     Parameters
     ----------
     model
-        An exported transducer in sherpa-onnx's layout; with --train-config a trained checkpoint.
+        An exported transducer or Whisper (fp32) in sherpa-onnx's layout; with --train-config a trained checkpoint.
     out
         The directory to write: complete, or absent.
     overwrite

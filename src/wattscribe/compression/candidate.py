@@ -48,6 +48,8 @@ class Candidate:
     """What a step may name."""
     FILES: ClassVar[Mapping[str, str]] = FILE_NAMES
     """Networks, and what their files are called."""
+    TOLD: ClassVar[str] = "The original is decoded frame by frame."
+    """For a page."""
     HEARS: ClassVar[str] = (
         "from wattscribe.streaming import open_transducer\n"
         "import kaldi_native_fbank, onnxruntime\n"

@@ -29,8 +29,6 @@ class Family(Protocol):
     """Nat: beyond this divergence a recognizer no longer hears the same language, and a move is not worth a decode."""
     timed: tuple[int, int]
     """Rounds and utterances by which two models' processor times are compared."""
-    path: str
-    """The way through the original that divergence is counted along, for a page."""
 
     def check(self, options: Options) -> None:
         """Raises InputError for options that mean nothing here."""

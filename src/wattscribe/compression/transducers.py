@@ -32,7 +32,6 @@ class Transducers:
     each_corpus = False
     timed = (3, 6)
     most_kl = MOST_KL
-    path = "The original is decoded frame by frame."
 
     def check(self, options: Options) -> None:
         """Every option is for transducers."""

@@ -249,7 +249,7 @@ def _method(found: Compression) -> Words:
     heard = found.fidelity
     places = ", ".join(f"{name} {value:.4f}" for name, value in found.baselines_mj.items())
     told = [
-        f"The original is decoded frame by frame. By placement of its weights it takes (mJ per second of audio): {places}. "
+        f"{found.original.TOLD} By placement of its weights it takes (mJ per second of audio): {places}. "
         "The comparison takes it with its best placement by component.",
         "Energy is the workload's bytes and operations times the device's constants, at the counts of the real decode.",
         f"On unlabelled speech of {heard['speakers']:.0f} speakers {100 * heard['words_changed']:.2f} % of the original's "

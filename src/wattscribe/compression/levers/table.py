@@ -81,9 +81,8 @@ def int8(asked: Asked) -> None:
     """Seven bits with a step for each token, multiplied in integers. Option: rounding = gptq | nearest."""
     table = _table(asked)
     codes, steps = asked.calibration.kept(_key(asked, table, 8, 0), lambda: _eight(asked, table))
-    names = ("vocabulary.weight", "vocabulary.scale")
-    for name, values in zip(names, (codes, steps), strict=True):
-        add_constant(asked.model, name, values)
+    add_constant(asked.model, "vocabulary.weight", codes)
+    add_constant(asked.model, "vocabulary.scale", steps)
     _rewrite(asked.model, table, _integer_product(table), lambda lookup: _integer_rows(lookup, asked.model))
 
 
@@ -114,8 +113,9 @@ def blocks(asked: Asked) -> None:
     if rows not in (4, 8):
         raise InputError(f"rows of {rows} bits cannot be looked up", fix="Use 4 or 8")
     if rows == 8:
-        for name, values in zip(("embedding.weight", "embedding.scale"), quantise(table.weight, axis=1), strict=True):
-            add_constant(asked.model, name, values)
+        embedded, steps = quantise(table.weight, axis=1)
+        add_constant(asked.model, "embedding.weight", embedded)
+        add_constant(asked.model, "embedding.scale", steps)
         _rewrite(asked.model, table, product, lambda lookup: _integer_rows(lookup, asked.model, "embedding"))
     else:
         width = table.weight.shape[1]

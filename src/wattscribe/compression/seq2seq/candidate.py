@@ -50,6 +50,7 @@ class WhisperCandidate(Candidate):
 
     COMPONENTS: ClassVar[tuple[str, ...]] = ("encoder", "cross_attention", "decoder", "vocabulary")
     FILES: ClassVar[Mapping[str, str]] = {"encoder": "encoder", "decoder": "decoder"}
+    TOLD: ClassVar[str] = "The original is decoded greedily, a window at a time."
     HEARS: ClassVar[str] = (
         "from wattscribe.seq2seq.files import find\n"
         "from wattscribe.seq2seq.opening import open_model\n"
@@ -110,7 +111,7 @@ class WhisperCandidate(Candidate):
 
     def workload(self, counts: Sequence[Counts]) -> Workload:
         """Encoder and cross-attention weighted by windows, decoder and vocabulary by the tokens behind windows of each length:
-        the energy of the whole is then the sum over the utterances, exactly."""
+        the energy of the whole is then the sum over the utterances, but for the room in local memory that the longest takes."""
         lengths = self._lengths(counts)
         heard = [_heard(self, frames) for frames in lengths]
         said = [_said(self, frames) for frames in lengths]

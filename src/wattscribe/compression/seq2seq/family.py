@@ -40,7 +40,6 @@ class Whispers:
     timed = (2, 2)
     most_kl = 0.5
     """A token is worth five frames of a transducer."""
-    path = "The original is decoded greedily, a window at a time."
 
     def check(self, options: Options) -> None:
         if options.max_latency_ms is not None:
