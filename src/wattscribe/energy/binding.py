@@ -76,7 +76,9 @@ def segment_of(model: Model, *, length_s: float | None = None, calls_per_s: floa
         seconds, what = size / rate, f"{size} {'samples' if rate == SAMPLE_RATE_HZ else 'feature frames'}"
         note = f"takes {what}: calls without overlap are assumed, {1 / seconds:g} a second (`calls_per_s`)"
         return Segment(hop_s=seconds, length=None, note=note)
-    note = f"does not say how often it runs (input {first.name!r} [{shape}]): one call a second is assumed (`calls_per_s`)"
+    note = (
+        f"does not say how often it runs (input {first.name!r} [{shape}]): one call a second is assumed (`calls_per_s`)"
+    )
     return Segment(hop_s=1.0, length=None, note=note)
 
 
