@@ -119,6 +119,17 @@ def test_the_vocabulary_is_stored_once_and_read_by_embedding_and_scores(parts) -
     assert sorted(users) == ["Gather", "MatMulNBits"]
 
 
+@pytest.mark.parametrize("component", ["encoder", "cross_attention", "decoder"])
+def test_the_maps_of_every_component_take_eight_bits(parts, component: str) -> None:
+    """The encoder's attention is an operator of onnxruntime's own: the quantiser knows no type of what comes behind it."""
+    original, calibration = parts
+    made = apply(original, Step(lever="int8", component=component), calibration)
+    before, after = (sum(map(len, each.networks.values())) for each in (original, made))
+    assert after < before
+    products = [node.op_type for node in made.model(component).graph.node]
+    assert "MatMulInteger" in products
+
+
 def test_the_embedding_reads_the_codes_that_the_scores_multiply(parts) -> None:
     """Unpacked by plain operators: every row is what MatMulNBits holds, the last of a byte as well as the first."""
     original, calibration = parts

@@ -25,7 +25,9 @@ def dynamic_int8(asked: Asked) -> None:
     """DynamicQuantizeLinear → MatMulInteger, a scale per output. Option: rounding = gptq | nearest.
 
     Weights take 7 of the 8 bits, so that no CPU clips sums: the bit costs less than clipping does, and little where none clips.
+    Behind onnxruntime's own operators (attention), whose outputs onnx knows no type of, values are float as everywhere.
     """
+    from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model, component = asked.model, asked.component
@@ -38,7 +40,7 @@ def dynamic_int8(asked: Asked) -> None:
         quantize_dynamic(
             model, path, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8,
             reduce_range=True, nodes_to_quantize=list(nodes.values()),
-            extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True},
+            extra_options={"MatMulConstBOnly": True, "WeightSymmetric": True, "DefaultTensorType": TensorProto.FLOAT},
         )  # fmt: skip
     if rounding_of(asked.options) == "gptq":
         for name in names:
