@@ -130,7 +130,7 @@ def encoder(rng: np.random.Generator, layout: str, fixed_batch: bool = False) ->
         name = "cached_len_0" if layout == "zipformer" else "processed_lens"
         lengths: list[int | str] = [1, batch] if layout == "zipformer" else [batch]
         inputs.append(value(name, lengths, T.INT64))
-        outputs.append(value(f"new_{name}", shape, T.INT64))
+        outputs.append(value(f"new_{name}", lengths, T.INT64))
         weights["frames"] = np.array([FRAMES], np.int64)
         nodes.append(helper.make_node("Add", [name, "frames"], [f"new_{name}"]))
     if layout == "conformer":
