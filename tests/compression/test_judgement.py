@@ -34,7 +34,7 @@ def test_a_strategy_goes_on_as_long_as_steps_are_kept(monkeypatch: pytest.Monkey
     verdicts = [Judgement(kept=True, reason="reverted? no"), Judgement(kept=False, reason="it is enough")]
     monkeypatch.setattr(levels, "judge", lambda *_, **__: verdicts.pop(0))
     tried = [("mild", STEPS[:1]), ("strong", STEPS), ("never asked", STEPS)]
-    outcome = levels._as_far_as_it_goes("test", bench(), (), tried)
+    outcome = levels.as_far_as_it_goes("test", bench(), (), tried)
     assert outcome.steps == STEPS[:1]
     assert [(each.kept, each.reason) for each in outcome.done] == [
         (True, "reverted? no"),

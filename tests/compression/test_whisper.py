@@ -17,6 +17,7 @@ from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.levers import apply
 from wattscribe.compression.linears import unpack
 from wattscribe.compression.measure import nothing_placed
+from wattscribe.compression.moves import steps_of
 from wattscribe.compression.recipe import Step, read_recipe
 from wattscribe.compression.run import Options, compress_model, make_bench
 from wattscribe.compression.speech import SpeechSet
@@ -299,6 +300,16 @@ def test_sherpa_onnx_hears_the_same(parts, clips, tmp_path) -> None:
         said = stream.result.text.strip()  # at most six tokens a second, where ours go on: a random model never ends
         assert said
         assert answer.text.strip().startswith(said)
+
+
+def test_every_move_has_its_place_in_a_recipe(bench) -> None:
+    """Windows first, the vocabulary's form last: one choice of each slot, carried out together."""
+    offered = bench.family.moves(bench, ())
+    choices = {each.slot: each for each in reversed(offered) if each.slot != "joint"}
+    steps = steps_of(choices)
+    assert {each.component for each in steps} == set(bench.original.COMPONENTS)
+    assert (steps[0].lever, steps[-1].lever) == ("window", "table-int8")
+    assert bench.energy_mj(bench.build(steps)) < bench.energy_mj(bench.original)
 
 
 def test_what_cannot_be_compressed_is_named(world, exported, options, tmp_path) -> None:

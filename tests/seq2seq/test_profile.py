@@ -107,7 +107,7 @@ def test_rates_are_those_of_a_real_decode(exported: Path, clips, tmp_path: Path)
 
 def test_joules_by_length_and_tokens(exported: Path) -> None:
     """A window is heard whole however short its audio; a token costs a run of decoder and vocabulary."""
-    found = profile_model(f"onnx:{exported}", tokens_per_s=4)
+    found = profile_model(f"onnx:{exported}", Options(tokens_per_s=4))
     own = {each.name: each.total_w.value for each in found.breakdown.components}
     by_length = {point.x: point.power_w for point in found.curves["utterance_s"]}
     assert by_length[6.0] == pytest.approx(own)
@@ -123,7 +123,7 @@ def test_joules_by_length_and_tokens(exported: Path) -> None:
 def test_the_page_shows_them(exported: Path, tmp_path: Path) -> None:
     from wattscribe.pages.profile_page import write_page
 
-    write_page(profile_model(f"onnx:{exported}", tokens_per_s=4), tmp_path / "page.html")
+    write_page(profile_model(f"onnx:{exported}", Options(tokens_per_s=4)), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text().lower()
     assert "length of an utterance, alone in its window" in page
     assert "tokens per second of audio" in page

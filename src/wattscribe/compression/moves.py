@@ -49,7 +49,7 @@ class Move:
 
 Choices = Mapping[str, Move]
 """Slot → what is chosen for it."""
-ORDER = ("joint", "activation", "convolution", "depth", "width", "rank", "recurrent", "form", "table")
+ORDER = ("window", "joint", "activation", "convolution", "depth", "width", "rank", "recurrent", "form", "table")
 
 
 def steps_of(choices: Choices) -> tuple[Step, ...]:
