@@ -283,11 +283,11 @@ def test_a_state_of_a_diverged_or_other_run_is_refused(data: SpeechData, vocabul
     fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
     state = checkpoint.load_state(tmp_path / "state.pt")
     torch.save({**state, "position": {"where": 3}}, tmp_path / "state.pt")
-    with pytest.raises(InputError, match="of another training or damaged"):
+    with pytest.raises(InputError, match="belongs to another training, or is damaged"):
         fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
     state["model"]["joiner.out.weight"][0, 0] = torch.inf
     torch.save(state, tmp_path / "state.pt")
-    with pytest.raises(InputError, match="of a diverged run"):
+    with pytest.raises(InputError, match="belongs to a diverged run"):
         fit(fresh(vocabulary), vocabulary, data, QUICK, out_dir=tmp_path)
 
 
