@@ -14,6 +14,8 @@ from tests.streaming.test_ahead import LAYERS, layered
 from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.lift import lifted
 from wattscribe.errors import InputError
+from wattscribe.graph.read import read_model
+from wattscribe.graph.simplify import quantised
 from wattscribe.models import REFERENCE
 from wattscribe.streaming import open_transducer, opening
 from wattscribe.streaming.encoder import Encoder
@@ -76,6 +78,23 @@ def test_the_shipped_encoder_moves_less_and_gives_the_same_bits(tmp_path: Path, 
     }
     layers, heads = 8, 0 if precision == "fp16" else 3
     assert turned[False] - turned[True] >= layers * (1 + heads)
+
+
+@pytest.mark.parametrize("lifted_by", [(), ("Cast",), ("Transpose", "Cast")])
+def test_float_products_are_seen_however_their_weights_are_lifted(tmp_path: Path, lifted_by: tuple[str, ...]) -> None:
+    """Known shapes would have their bias fused, and other last bits."""
+    path = blocks(tmp_path / "encoder.onnx")
+    assert quantised(read_model(path))
+    model = onnx.load(path)
+    weight = "plain"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), weight))
+    for kind in lifted_by:
+        settings = {"to": onnx.TensorProto.FLOAT} if kind == "Cast" else {}
+        model.graph.node.append(onnx.helper.make_node(kind, [weight], [weight + kind], **settings))
+        weight += kind
+    model.graph.node.append(onnx.helper.make_node("MatMul", ["x", weight], ["extra"]))
+    onnx.save(model, path)
+    assert not quantised(read_model(path))
 
 
 def test_streams_that_may_share_calls_keep_the_joined_state() -> None:

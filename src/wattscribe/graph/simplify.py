@@ -20,6 +20,8 @@ from wattscribe.graph.model import OPSET, Attribute, Model, Node
 
 MICROSOFT = "com.microsoft"
 _BY_HEADS = (0, 2, 1, 3)
+_LIFTING = ("Cast", "DequantizeLinear", "Identity", "Reshape", "Transpose", "Unsqueeze")
+"""What weights may go through on their way to a product."""
 
 
 def simplified(
@@ -38,9 +40,19 @@ def simplified(
 def quantised(model: Model) -> bool:
     """Whether every product with weights is: `heads` then leaves each of them as it is, bias and all."""
     index = index_of(model.graph)
-    return not any(
-        index.constant(each.inputs[1]) is not None for each in model.graph.nodes if each.op_type in ("MatMul", "Gemm")
-    )
+
+    def is_weight(name: str) -> bool:
+        seen: set[str] = set()  # an unsound graph may go round
+        while name not in index.constants and name not in seen:
+            seen.add(name)
+            maker = index.maker(name, *_LIFTING)
+            if maker is None or not maker.inputs:
+                return False
+            name = maker.inputs[0]
+        return name in index.constants
+
+    products = (each for each in model.graph.nodes if each.op_type in ("MatMul", "Gemm"))
+    return not any(is_weight(name) for each in products for name in each.inputs[1:2])
 
 
 def absolute(editor: Editor, found: Node) -> bool:
