@@ -27,6 +27,7 @@ from benchmarks import compress_reference as reference
 from benchmarks import compress_tuned
 from wattscribe.compression import outcome
 from wattscribe.compression.bits import BLOCKS, ladder
+from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.linears import linears
 from wattscribe.compression.moves import LEAST_WEIGHTS
 from wattscribe.compression.recipe import Step
@@ -224,7 +225,48 @@ def on_bits(run: Run) -> list[str]:
     }
     speech = reference.whole(run.tests[:1], 40 if run.reduced else 400)
     decoded = reference.alternate(models, speech, run.cache, print)
-    return reference.table(reference.heard(models, speech, decoded, "wearable"), speech)
+    first = reference.heard(models, speech, decoded, "wearable")
+    return [*reference.table(first, speech), *_mixed_tested(run, models, _mixed_pairs(first))]
+
+
+def _mixed_pairs(first: Mapping[str, reference.Heard]) -> list[tuple[str, str]]:
+    """To each even recipe the mixed one to test it against: of the size nearest to 4 bits; of 80 % of the energy to 8 bits."""
+    mixed = [name for name in first if name.startswith("mixed")]
+    pairs = []
+    for even in (name for name in first if name.startswith("even")):
+        size, energy = first[even].candidate.size_bytes, first[even].energy_mj
+        if "8 bits" in even:
+            cheap = [name for name in mixed if first[name].energy_mj <= 0.8 * energy]
+            pairs += [(even, cheap[0])] if cheap else []
+        else:
+            pairs.append((even, min(mixed, key=lambda name: abs(first[name].candidate.size_bytes - size))))
+    return pairs
+
+
+def _mixed_tested(run: Run, models: Mapping[str, Candidate], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Each pair on the test sets that the table did not use: the pairs were chosen on the first."""
+    names = dict.fromkeys(name for pair in pairs for name in pair)
+    speech = reference.whole(run.tests[1:], run.limit)
+    decoded = reference.alternate({name: models[name] for name in names}, speech, run.cache, print)
+    tested = reference.heard({name: models[name] for name in names}, speech, decoded, "wearable")
+    lines = [
+        f"Pairs chosen by size and energy above, tested on the other sets: {len(speech)} utterances, "
+        f"{int(next(iter(tested.values())).errors.words.sum())} words.",
+        "",
+        "| even | mixed | size, MB | energy, mJ/s | WER, % | mixed less even, points (95 %) | RTF |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for even, mixed in pairs:
+        one, other = tested[even], tested[mixed]
+        paired = reference.compared(tested, speech, even, mixed)
+        low, high = (100 * value for value in paired.ci95)
+        lines.append(
+            f"| {even} | {mixed} | {one.candidate.size_bytes / 1e6:.2f}; {other.candidate.size_bytes / 1e6:.2f} | "
+            f"{one.energy_mj:.3f}; {other.energy_mj:.3f} ({reference.less(other.energy_mj, one.energy_mj)}) | "
+            f"{100 * one.wer:.2f}; {100 * other.wer:.2f} | {100 * paired.difference:+.2f} ({low:+.2f} to {high:+.2f}) | "
+            f"{reference.less(other.rtf, one.rtf)} |"
+        )
+    return [*lines, ""]
 
 
 def on_tuned(run: Run) -> list[str]:
