@@ -16,7 +16,6 @@ from annotated_types import Ge
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
 from wattscribe.text_files import read_toml
-from wattscribe.training.checkpoint import load_model
 from wattscribe.training.config import TransducerConfig, config_from_json, preset
 from wattscribe.training.data import Source, SpeechData, mel_statistics
 from wattscribe.training.features import MELS
@@ -26,6 +25,7 @@ from wattscribe.training.objective import TeacherHead, fits_teacher
 from wattscribe.training.prepare import DEV_SETS, Speech, held_out_texts, prepare, training_sentences
 from wattscribe.training.sound import sound_files
 from wattscribe.training.speech_cache import shards
+from wattscribe.training.start import Start, read_start, standardise, take_over
 from wattscribe.training.texts import plain
 from wattscribe.training.tokens import Vocabulary, characters, load_vocabulary, save_vocabulary, train_bpe
 from wattscribe.training.train import Fitted, Settings, check_devices, fit
@@ -52,9 +52,10 @@ class Units:
 class Experiment:
     """A training as its TOML file says it."""
 
-    model: Mapping[str, Any] = field(default_factory=lambda: {"preset": "reference"})
-    """`preset = NAME`, or the shape itself: `encoder`, `predictor`, `joiner`."""
-    units: Units = field(default_factory=Units)
+    model: Mapping[str, Any] | None = None
+    """`preset = NAME`, or the shape itself: `encoder`, `predictor`, `joiner`. Left out: that of `start_from`, or the reference."""
+    units: Units | None = None
+    """Left out: those of `start_from`, or BPE of 500."""
     speech: Speech
     sources: tuple[Source, ...] = ()
     """Further folders of shards, or all of them where the speech section names no text."""
@@ -63,12 +64,12 @@ class Experiment:
     training: Settings = field(default_factory=Settings)
     longest_s: Positive = 16.0
     start_from: str | None = None
-    """A folder with a trained model, whose weights and vocabulary are taken over: fine-tuning."""
+    """A trained model's folder, or an exported directory: its weights are taken over as far as names and shapes fit."""
 
     def __post_init__(self) -> None:
         check(self, "")
-        if self.start_from is None:
-            self.fits(model_config(self.model, self.units.size))
+        if self.start_from is None or self.model is not None:
+            self.fits(model_config(self.model, (self.units or Units()).size))
 
     def fits(self, config: TransducerConfig) -> None:
         """Refuse a model that this training's speech, or its teacher, does not fit. Raises InputError."""
@@ -101,13 +102,14 @@ def run(experiment: Experiment, out_dir: Path, *, resume: bool = True, say: Say)
     check_devices(experiment.training)
     check_folders(experiment)
     _check_teacher(experiment)
-    model, vocabulary = _start(experiment, out_dir, resume=resume)
+    start = None if experiment.start_from is None else read_start(experiment.start_from)
+    model, vocabulary = _begin(experiment, start, out_dir, resume=resume, say=say)
     experiment.fits(model.config)
     prepare(experiment.speech, say)
     data = training_data(experiment, vocabulary)
     say(f"{len(data.entries)} utterances, {data.hours:.1f} h")
-    if experiment.start_from is None:
-        model.encoder.set_statistics(*mel_statistics(data))
+    if start is None or start.folded:
+        standardise(start, model, *mel_statistics(data))
     dev = {
         name: SpeechData([Source(folder=folder)], vocabulary, longest_s=experiment.longest_s * 2)
         for name, folder in experiment.dev.items()
@@ -167,15 +169,28 @@ def _made(speech: Speech) -> Iterator[str]:
         yield "human"
 
 
-def _start(experiment: Experiment, out_dir: Path, *, resume: bool) -> tuple[TransducerModel, Vocabulary]:
+def _begin(
+    experiment: Experiment, start: Start | None, out_dir: Path, *, resume: bool, say: Say
+) -> tuple[TransducerModel, Vocabulary]:
+    """The model before its first step, and its units: of the training file, else of where it starts from."""
     torch.manual_seed(experiment.training.seed)
-    if experiment.start_from is not None:
-        model, vocabulary = load_model(Path(experiment.start_from).expanduser())
+    if start is not None and start.config is None and (experiment.model is None or experiment.units is None):
+        raise InputError("an exported directory says neither shape nor how words part into units", where=start.folder,
+                         fix="Give [model] and [units] beside start_from")  # fmt: skip
+    if start is not None and experiment.units is None:
+        vocabulary = start.vocabulary
     else:
         # With several devices the first process has made it before the others begin.
         anew = not resume and os.environ.get("LOCAL_RANK", "0") == "0"
         vocabulary = make_vocabulary(experiment, out_dir / "vocabulary", anew=anew)
-        model = build(model_config(experiment.model, len(vocabulary)))
+    if start is not None and start.config is not None and experiment.model is None:
+        config = replace(start.config, vocabulary=len(vocabulary))
+    else:
+        config = model_config(experiment.model, len(vocabulary))
+    model = build(config)
+    if start is not None:
+        for line in take_over(start, model, vocabulary):
+            say(f"start_from {experiment.start_from}: {line}")
     if resume and (out_dir / "state.pt").exists() and (out_dir / "model" / "tokens.txt").exists():
         begun = load_vocabulary(out_dir / "model")
         if begun.units != vocabulary.units:
@@ -184,8 +199,10 @@ def _start(experiment: Experiment, out_dir: Path, *, resume: bool) -> tuple[Tran
     return model, vocabulary
 
 
-def model_config(wanted: Mapping[str, Any], vocabulary: int) -> TransducerConfig:
+def model_config(wanted: Mapping[str, Any] | None, vocabulary: int) -> TransducerConfig:
     """The shape that a training file asks for, with the vocabulary's size. Raises InputError."""
+    if wanted is None:
+        return preset("reference", vocabulary=vocabulary)
     if "preset" not in wanted:
         return config_from_json({**wanted, "vocabulary": vocabulary})
     if beside := sorted(wanted.keys() - {"preset", "vocabulary"}):
@@ -199,7 +216,7 @@ def make_vocabulary(experiment: Experiment, folder: Path, *, anew: bool = False)
 
     Raises InputError where other units are asked for than those kept.
     """
-    units = experiment.units
+    units = experiment.units or Units()
     if units.folder is not None:
         return load_vocabulary(Path(units.folder).expanduser())
     if (folder / "tokens.txt").exists() and not anew:

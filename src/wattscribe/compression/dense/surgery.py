@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from wattscribe.compression.dense.scores import Scores
 from wattscribe.errors import InputError
-from wattscribe.training.config import TransducerConfig
+from wattscribe.training.config import PredictorConfig, TransducerConfig
 from wattscribe.training.model import TransducerModel, build
 from wattscribe.training.predictor import StatelessPredictor
 from wattscribe.training.tokens import Vocabulary
@@ -31,10 +31,12 @@ class Cut:
     convolution: float = 1.0
     joint: float = 1.0
     embedding: float = 1.0
+    hidden: float = 1.0
+    """Cells of an LSTM predictor's layers."""
     drop_layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("feed_forward", "heads", "convolution", "joint", "embedding"):
+        for name in ("feed_forward", "heads", "convolution", "joint", "embedding", "hidden"):
             if not 0 < getattr(self, name) <= 1:
                 raise InputError(f"{name} keeps {getattr(self, name)}", fix="Give a part above 0, up to 1")
 
@@ -62,8 +64,11 @@ def prune(model: TransducerModel, cut: Cut, scores: Scores) -> TransducerModel:
         layers[number] = layer
     joiner = replace(config.joiner, width=_joint(tensors, scored, config.joiner.width, cut.joint))
     predictor = config.predictor
-    if cut.embedding < 1 and predictor.kind == "stateless":
-        predictor = replace(predictor, embedding=_embedding(tensors, scored, cut.embedding))
+    if cut.embedding < 1:
+        reads = "predictor.lstm.weight_ih_l0" if predictor.kind == "lstm" else "joiner.from_predictor.weight"
+        predictor = replace(predictor, embedding=_embedding(tensors, scored, cut.embedding, reads))
+    if cut.hidden < 1 and predictor.kind == "lstm":
+        predictor = replace(predictor, hidden=_hidden(tensors, scored, predictor, cut.hidden))
     smaller = replace(config, encoder=replace(config.encoder, layers=tuple(layers)), joiner=joiner, predictor=predictor)
     return _filled(smaller, tensors)
 
@@ -149,10 +154,25 @@ def _joint(tensors: dict[str, Tensor], scores: Scores, width: int, keep: float) 
     return len(kept)
 
 
-def _embedding(tensors: dict[str, Tensor], scores: Scores, keep: float) -> int:
-    kept = _best(scores["predictor.embedding.weight"].mean(0) + scores["joiner.from_predictor.weight"].mean(0), keep)
-    columns = ("predictor.embedding.weight", "predictor.taps", "joiner.from_predictor.weight")
+def _embedding(tensors: dict[str, Tensor], scores: Scores, keep: float, reads: str) -> int:
+    """`reads`: the matrix that takes the embedding in."""
+    kept = _best(scores["predictor.embedding.weight"].mean(0) + scores[reads].mean(0), keep)
+    columns = [name for name in ("predictor.embedding.weight", "predictor.taps", reads) if name in tensors]
     _take(tensors, kept, columns=columns)
+    return len(kept)
+
+
+def _hidden(tensors: dict[str, Tensor], scores: Scores, config: PredictorConfig, keep: float) -> int:
+    """The same cells of every layer, by the last one's scores: its four gates, and what the joiner reads of it."""
+    width, last = config.hidden, config.layers - 1
+    gates = scores[f"predictor.lstm.weight_hh_l{last}"].mean(1) + scores[f"predictor.lstm.weight_ih_l{last}"].mean(1)
+    kept = _best(gates.reshape(4, width).mean(0) + scores["joiner.from_predictor.weight"].mean(0), keep)
+    rows = torch.cat([kept + gate * width for gate in range(4)])
+    for layer in range(config.layers):
+        parts = [f"predictor.lstm.{name}_l{layer}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        _take(tensors, rows, rows=parts)
+        _take(tensors, kept, columns=parts[1:2] if layer == 0 else parts[:2])
+    _take(tensors, kept, rows=("predictor.norm.weight", "predictor.norm.bias"), columns=("joiner.from_predictor.weight",))
     return len(kept)
 
 

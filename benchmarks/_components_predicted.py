@@ -1,0 +1,161 @@
+"""What targeted compression can save against uniform: from the energy model alone, before a model is trained.
+
+The same bytes are removed, all weights in 8 bits. Targeted: step by step from the component that saves most milliwatts a megabyte
+(`energy.sensitivity.order`). Uniform: the same part of every component. Word errors are not known here, so this is a bound where
+equal bytes cost equally many of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import get_args
+
+from wattscribe.energy import devices, rates
+from wattscribe.energy.breakdown import power_w
+from wattscribe.energy.devices import Device
+from wattscribe.energy.options import Decoding
+from wattscribe.energy.rates import Rates
+from wattscribe.energy.sensitivity import merged, of_component, order, total_mw
+from wattscribe.energy.workload import Component, WeightTensor, Workload, of_directory
+from wattscribe.errors import InputError, WattscribeError
+
+DEVICES = ("phone", "wearable", "mcu-npu")
+BEAMS = (1, 4)
+DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
+SHARES = (0.05, 0.1, 0.2, 0.3)
+"""Of all bytes that are removed, beside what brings the joiner into local memory."""
+TOKENS_PER_S = {4096: (2.6, 3.4, 4.4), 500: (4.0, 4.8, 6.0)}
+"""By units: slow, usual and quick speech. 2.7 words a second, 1.25 units a word of 4,096 and 1.8 of 500."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Band:
+    """Of one way of decoding on one device: what targeted saves of uniform's power, least and most over depths and speech."""
+
+    device: str
+    decoding: Decoding
+    beam: int
+    shares_of_power: dict[str, float]
+    least: float
+    most: float
+    first: str
+    """The component that targeted compression begins with."""
+
+
+# --- models -------------------------------------------------------------------------------------------------------------
+def testbed(recipe: Path, folder: Path) -> Workload:
+    """Counted from an export of the recipe's model with random weights, which cost what trained ones do."""
+    from wattscribe.training.experiment import model_config, read_experiment
+    from wattscribe.training.export import export
+    from wattscribe.training.model import build
+    from wattscribe.training.tokens import Vocabulary
+
+    if not (folder / "joiner.onnx").is_file():
+        asked = read_experiment(recipe)
+        size = (asked.units.size if asked.units is not None else 0) or 500
+        units = ("<blk>", "<sos/eos>", "<unk>", *(f"u{number}" for number in range(3, size)))
+        export(build(model_config(asked.model, size)), Vocabulary(units=units), folder)
+    return eight_bits(of_directory(folder))
+
+
+def eight_bits(workload: Workload) -> Workload:
+    """Matrices and tables as int8, products as int8; vectors, activations and states as they are."""
+    return dataclasses.replace(workload, components=tuple(map(_eight_bits, workload.components)))
+
+
+def _eight_bits(component: Component) -> Component:
+    weights = tuple(_quarter(each) if len(each.shape) > 1 else each for each in component.weights)
+    macs = {"int8": component.total_macs}
+    return dataclasses.replace(component, weights=weights, macs=macs)
+
+
+def _quarter(weight: WeightTensor) -> WeightTensor:
+    part = {"float32": 4, "float16": 2}.get(weight.dtype, 1)
+    return dataclasses.replace(
+        weight, dtype="int8", size_bytes=weight.size_bytes // part, call_bytes=weight.call_bytes / part,
+        row_bytes=weight.row_bytes / part,
+    )  # fmt: skip
+
+
+# --- the two ways of removing bytes -------------------------------------------------------------------------------------
+def uniform(workload: Workload, removed: float) -> Workload:
+    """Every component to the same part."""
+    part = 1 - removed / workload.size_bytes
+    return dataclasses.replace(workload, components=tuple(each.scaled(part) for each in workload.components))
+
+
+def targeted(workload: Workload, at: Rates, device: Device, removed: float) -> tuple[Workload, str]:
+    """The steps of the order that the model implies until so many bytes are gone; the last one in part. And what came first."""
+    left, now, first = removed, workload, ""
+    for step in order(workload, at, device, most_steps=30):
+        taken = min(left, step.from_bytes - step.to_bytes)
+        component = now.component(step.component)
+        now = now.replace(component.scaled(1 - taken / component.size_bytes))
+        left, first = left - taken, first or step.component
+        if left <= 0:
+            return now, first
+    raise InputError(f"{removed:.0f} bytes cannot be removed")
+
+
+def amounts(workload: Workload, at: Rates, device: Device) -> Iterator[float]:
+    """Bytes to remove: what brings the joiner into local memory, where it is not there, and shares of the whole."""
+    joiner = of_component(workload, "joiner", at, device)
+    if joiner.fits_at_bytes is not None:
+        yield joiner.size_bytes - joiner.fits_at_bytes
+    yield from (share * workload.size_bytes for share in SHARES)
+
+
+# --- the band -----------------------------------------------------------------------------------------------------------
+def bands(workload: Workload) -> Iterator[Band | str]:
+    """For each device and way of decoding; a line instead where the model does not run there."""
+    whole = merged(workload)
+    for name in DEVICES:
+        device = devices.load(name)
+        try:
+            for decoding, beam in product(DECODINGS, BEAMS):
+                yield _band(whole, device, decoding, beam)
+        except WattscribeError as error:
+            yield f"{name}: {error}"
+
+
+def _band(workload: Workload, device: Device, decoding: Decoding, beam: int) -> Band:
+    found: list[float] = []
+    usual: dict[str, float] = {}
+    first = ""
+    speeds = TOKENS_PER_S[min(TOKENS_PER_S, key=lambda units: abs(units - (workload.vocabulary or 500)))]
+    for speed in speeds:
+        at = rates.stated(workload, tokens_per_s=speed, beam=beam, decoding=decoding)
+        if speed == speeds[1]:
+            usual = power_w(workload, at, device)
+        for removed in amounts(workload, at, device):
+            mine, first = targeted(workload, at, device, removed)
+            other = total_mw(uniform(workload, removed), at, device)
+            found.append(1 - total_mw(mine, at, device) / other)
+    whole = sum(usual.values())
+    return Band(
+        device=device.name, decoding=decoding, beam=beam, first=first, least=min(found), most=max(found),
+        shares_of_power={name: watts / whole for name, watts in usual.items()},
+    )  # fmt: skip
+
+
+def lines(title: str, workload: Workload, found: Sequence[Band | str]) -> list[str]:
+    """Markdown."""
+    sizes = ", ".join(f"{each.name} {each.size_bytes / 1e6:.2f} MB" for each in workload.components)
+    out = [
+        f"## {title}", "", f"In 8 bits: {sizes}; segments of {1000 * (workload.segment_s or 0):.0f} ms.", "",
+        "| device | joiner calls | beam | power: encoder, predictor, joiner | targeted begins with | targeted against uniform |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for each in found:
+        if isinstance(each, str):
+            continue
+        power = ", ".join(f"{100 * each.shares_of_power[name]:.0f} %" for name in ("encoder", "predictor", "joiner"))
+        out.append(
+            f"| {each.device} | {each.decoding} | {each.beam} | {power} | {each.first} | "
+            f"−{100 * each.least:.1f} to −{100 * each.most:.1f} % |"
+        )
+    return [*out, "", *(f"- {each}" for each in found if isinstance(each, str)), ""]
