@@ -1,9 +1,9 @@
 """The component study as one command: what of a model costs power, what of it word errors, and what follows for compression.
 
-    python -m benchmarks.components --part predicted          # the band, from the energy model alone; needs no trained model
-    python -m benchmarks.components --model FOLDER            # laws and comparison on the trained testbed (recipes/components.toml)
+    python -m benchmarks.components --part predicted      # from the energy model alone; needs no trained model
+    python -m benchmarks.components --model FOLDER        # all parts, on the testbed of recipes/components.toml
 
-Parts: predicted (written down before a model is trained), laws (five sizes each of encoder, predictor and joiner: WER on 400
+Parts: predicted (written down before a model is trained), laws (five sizes each of encoder, predictor and joiner: WER on 360
 held-out utterances, the exponential law with intervals, power from counted calls, the order they imply), compare (targeted
 against uniform and global pruning at equal WER, fine-tuned alike, three seeds, {frame by frame, batched} × {greedy, beam 4}).
 Pruning and fine-tuning is `compression.dense`, all in 8 bits. What was tuned and decoded is kept: a run that is stopped goes on.
@@ -14,18 +14,26 @@ from __future__ import annotations
 import argparse
 import datetime
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import _components_compare as compare
 from benchmarks import _components_predicted as predicted
+from benchmarks import compress_reference as reference
+from benchmarks._components_models import Makes
+from wattscribe.compression.speech import SpeechSet
 from wattscribe.energy.workload import of_directory
+from wattscribe.errors import InputError, WattscribeError
 from wattscribe.models import REFERENCE
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 RECIPE = HERE.parent / "recipes" / "components.toml"
 CACHE = Path.home() / ".cache" / "wattscribe"
+UTTERANCES = 360
+"""A third of each held-out set: training voices, flite's rms, six espeak-ng variants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +58,29 @@ def on_predicted(run: Run) -> list[str]:
     return said
 
 
-PARTS: dict[str, Callable[[Run], list[str]]] = {"predicted": on_predicted}
+def on_laws(run: Run) -> list[str]:
+    """WER against the size of each component, power from counted calls, and the order that follows."""
+    return _on_trained(run, compare.laws)
+
+
+def on_compare(run: Run) -> list[str]:
+    """Targeted, uniform and global pruning, fine-tuned alike, at equal WER; all in 8 bits, segments and levers the same."""
+    return _on_trained(run, compare.compare)
+
+
+def _on_trained(run: Run, part: Callable[[Makes, SpeechSet], list[str]]) -> list[str]:
+    """Raises InputError where the testbed has not been trained."""
+    if not (run.model / "model" / "model.safetensors").is_file():
+        raise InputError("the testbed has not been trained", where=run.model,
+                         fix=f"wattscribe train recipes/components.toml --out {run.model}, or --part predicted")  # fmt: skip
+    dev, tests = reference.speech_sets(CACHE / "bench-compress" / "speech", run.shared / "text")
+    speech = reference.whole(tests, UTTERANCES // len(tests))
+    asked = Makes(checkpoint=run.model, recipe=RECIPE, dev=dev, cache=run.cache)
+    words = sum(len(each.split()) for each in speech.references)
+    return [f"{len(speech)} utterances of {len(tests)} held-out sets, {words} words.", "", *part(asked, speech)]
+
+
+PARTS: dict[str, Callable[[Run], list[str]]] = {"predicted": on_predicted, "laws": on_laws, "compare": on_compare}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     run = Run(model=chosen.model, cache=chosen.cache, out=chosen.out, shared=chosen.shared)
     for name in chosen.part or PARTS:
-        lines = PARTS[name](run)
+        try:
+            lines = PARTS[name](run)
+        except WattscribeError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return 2
         print("\n".join(lines), flush=True)
         write(run.out, name, (PARTS[name].__doc__ or "").splitlines()[0], lines)
     return 0
@@ -74,7 +108,12 @@ def write(out: Path, part: str, title: str, lines: Sequence[str]) -> None:
     """A file a part, with the command and the day."""
     out.mkdir(parents=True, exist_ok=True)
     command = f"`python -m benchmarks.components --part {part}`"
-    head = [f"# Components: {part}", "", f"{title} {command}, {datetime.date.today().isoformat()}, {platform.machine()}.", ""]
+    head = [
+        f"# Components: {part}",
+        "",
+        f"{title} {command}, {datetime.date.today().isoformat()}, {platform.machine()}.",
+        "",
+    ]
     (out / f"components-{part}.md").write_text("\n".join([*head, *lines]).rstrip() + "\n", encoding="utf-8")
 
 

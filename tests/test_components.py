@@ -49,6 +49,7 @@ def test_a_law_that_does_not_hold_is_said() -> None:
     bent = errors.copy()
     bent[2] *= 1.6
     law = fit_law(SIZES, bent, words, draws=200)
-    assert law is not None and not law.holds
+    assert law is not None
+    assert not law.holds
     with pytest.raises(ValueError, match="four sizes"):
         fit_law(SIZES[:3], errors[:3], words)

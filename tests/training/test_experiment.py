@@ -336,3 +336,29 @@ def test_folders_of_the_shipped_recipe_that_are_not_there_are_named(tmp_path: Pa
     with pytest.raises(InputError, match=r"speech\.text = .*nowhere.*there is no such file or folder"):
         experiment.check_folders(experiment.read_experiment(path))
     assert not (tmp_path / "cache").exists()
+
+
+# --- fine-tuning ------------------------------------------------------------------------------------------------------
+def test_a_start_with_another_shape_and_units_trains_and_says_what_it_left(
+    recipe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(recipe), "--out", str(tmp_path / "first")]) == 0
+    text = recipe.read_text().replace("[model]", f'start_from = "{tmp_path / "first"}"\n[model]', 1)
+    recipe.write_text(text.replace("joiner = { width = 12, blank_width = 4 }", "joiner = { width = 20 }"))
+    assert main(["train", str(recipe), "--out", str(tmp_path / "second")]) == 0
+    printed = capsys.readouterr().out
+    assert f"start_from {tmp_path / 'first'}: encoder: 34 of 34 tensors" in printed
+    assert "joiner: none; left: from_encoder.weight (16 × 16 there, 20 × 16 here)" in printed
+    assert load_model(tmp_path / "second" / "model")[0].config.joiner.width == 20
+    # without [model] and [units] both are taken over
+    kept = re.sub(r"\[model\].*?\[speech\]", "[speech]", recipe.read_text(), flags=re.S)
+    recipe.write_text(kept)
+    assert main(["train", str(recipe), "--out", str(tmp_path / "third")]) == 0
+    assert load_model(tmp_path / "third" / "model")[0].config.joiner.blank_width == 4
+
+
+def test_an_exported_start_needs_shape_and_units(recipe: Any, tmp_path: Path) -> None:
+    text = re.sub(r"\[model\].*?\[units\]", "[units]", recipe.read_text(), flags=re.S)
+    recipe.write_text(f'start_from = "reference"\n{text}')
+    with pytest.raises(InputError, match=r"neither shape nor how words part into units.*Give \[model\] and \[units\]"):
+        experiment.run(experiment.read_experiment(recipe), tmp_path / "out", say=lambda _: None)

@@ -53,7 +53,7 @@ class Experiment:
     """A training as its TOML file says it."""
 
     model: Mapping[str, Any] | None = None
-    """`preset = NAME`, or the shape itself: `encoder`, `predictor`, `joiner`. Left out: that of `start_from`, or the reference."""
+    """`preset = NAME`, or the shape itself: `encoder`, `predictor`, `joiner`. Without it: of `start_from`, or the reference."""
     units: Units | None = None
     """Left out: those of `start_from`, or BPE of 500."""
     speech: Speech

@@ -133,7 +133,7 @@ def standardise(start: Start | None, model: TransducerModel, mean: Tensor, devia
     if start is not None and not start.folded:
         return  # the weights go with the statistics that they were trained with
     encoder.set_statistics(mean, deviation)
-    if start is not None and start.weights[entry].shape == encoder.entry.weight.shape:
+    if start is not None and entry in start.weights and start.weights[entry].shape == encoder.entry.weight.shape:
         repeats = encoder.config.time_stack
         encoder.entry.bias.add_(encoder.entry.weight @ mean.repeat(repeats))
         encoder.entry.weight.div_(encoder.scale.repeat(repeats))

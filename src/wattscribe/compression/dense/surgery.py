@@ -172,7 +172,9 @@ def _hidden(tensors: dict[str, Tensor], scores: Scores, config: PredictorConfig,
         parts = [f"predictor.lstm.{name}_l{layer}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         _take(tensors, rows, rows=parts)
         _take(tensors, kept, columns=parts[1:2] if layer == 0 else parts[:2])
-    _take(tensors, kept, rows=("predictor.norm.weight", "predictor.norm.bias"), columns=("joiner.from_predictor.weight",))
+    _take(
+        tensors, kept, rows=("predictor.norm.weight", "predictor.norm.bias"), columns=("joiner.from_predictor.weight",)
+    )
     return len(kept)
 
 

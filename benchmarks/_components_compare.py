@@ -1,0 +1,213 @@
+"""Five sizes of each component and their laws; targeted against uniform and global pruning at equal WER."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+
+from benchmarks import _components_models as models
+from benchmarks._components_law import Law, fit_law
+from benchmarks._components_models import Makes, bytes_of, cut_to, global_cut, heard, made
+from benchmarks._components_predicted import BEAMS, DECODINGS, DEVICES, targeted
+from wattscribe.compression.candidate import Candidate
+from wattscribe.compression.dense.surgery import Cut
+from wattscribe.compression.measure import Decoded, Measurer
+from wattscribe.compression.speech import SpeechSet
+from wattscribe.energy import devices, sensitivity
+from wattscribe.energy.accuracy import AccuracyLaw
+from wattscribe.energy.options import Decoding
+from wattscribe.energy.rates import counted
+from wattscribe.errors import InputError, WattscribeError
+from wattscribe.scoring import ErrorCounts, count_errors
+from wattscribe.training.checkpoint import load_model
+from wattscribe.training.model import TransducerModel
+
+SIZES: Mapping[str, tuple[float, ...]] = {
+    "encoder": (0.85, 0.7, 0.55, 0.45), "predictor": (0.6, 0.35, 0.2, 0.1), "joiner": (0.6, 0.4, 0.25, 0.12),
+}  # fmt: skip
+"""Parts of a component's bytes beside the whole: the joiner's come to 1 MB and less between the second and the third."""
+REMOVED = (0.1, 0.2, 0.3)
+"""Of all bytes: the depths of each way of pruning."""
+SEEDS = (0, 1, 2)
+STRATEGIES = ("targeted", "uniform", "global")
+TARGET = "wearable"
+"""Whose order the targeted way follows, frame by frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One model in one way of decoding: WER, RTF and millijoules a second of audio by device."""
+
+    wer: float
+    rtf: float
+    energy_mj: Mapping[str, float]
+
+
+# --- laws ---------------------------------------------------------------------------------------------------------------
+def laws(asked: Makes, speech: SpeechSet) -> list[str]:
+    """Markdown: WER at five sizes of each component, the law, power by component from counted calls, the order they imply."""
+    config = load_model(asked.checkpoint / "model")[0].config
+    whole = made(asked, Cut(), 0)
+    dense = _errors(whole, speech, asked)
+    found: dict[str, Law] = {}
+    out = [
+        "| component | size, MB: WER, % | a, 1/MB | b | c, % | worst residual, s.e. | holds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for component, parts in SIZES.items():
+        sizes, errors = [float(bytes_of(config)[component])], [dense.errors]
+        for part in parts:
+            cut = cut_to(config, {component: part})
+            sizes.append(float(bytes_of(models.after(config, cut))[component]))
+            errors.append(_errors(made(asked, cut, 0), speech, asked).errors)
+        law = fit_law(np.array(sizes), np.array(errors), dense.words)
+        rates = np.array(errors).sum(1) / dense.words.sum()
+        told = "; ".join(f"{size / 1e6:.2f}: {100 * rate:.1f}" for size, rate in zip(sizes, rates, strict=True))
+        out.append(_law_row(component, told, law))
+        if law is not None:
+            found[component] = law
+    return [*out, "", *_order(whole, speech, asked, found)]
+
+
+def _law_row(component: str, told: str, law: Law | None) -> str:
+    if law is None:
+        return f"| {component} | {told} | | | | | no: WER does not fall with size |"
+    percent = tuple(100 * each for each in law.c_ci95)
+    a, b, c = (f"{low:.2f} to {high:.2f}" for low, high in (law.a_ci95, law.b_ci95, percent))
+    said = f"{'yes' if law.holds else 'no'}, falls in {100 * law.fitted:.0f} % of draws"
+    return f"| {component} | {told} | {law.a_per_mb:.2f} ({a}) | {law.b:.2f} ({b}) | {100 * law.c:.1f} ({c}) | {law.worst:.1f} | {said} |"
+
+
+def _order(whole: Candidate, speech: SpeechSet, asked: Makes, found: Mapping[str, Law]) -> Iterator[str]:
+    """On each device and way of decoding: power by component at the counted calls, and the order by power per point of WER."""
+    yield "| device | joiner calls | beam | encoder, predictor, joiner, mJ/s | order by mW/MB | order by mW a point of WER |"
+    yield "|---|---|---|---|---|---|"
+    stated = {name: _accuracy(law) for name, law in found.items()} if len(found) == len(SIZES) else None
+    for name, decoding, beam in product(DEVICES, DECODINGS, BEAMS):
+        device, decoded = devices.load(name), heard(whole, speech, asked.cache, decoding=decoding, beam=beam)
+        measurer = Measurer(device)
+        workload = measurer.workload(whole)
+        try:
+            power = measurer.energy(replace(whole, decoding=decoding), decoded.counts, decoded.audio_s)
+            at = counted(workload, decoded.total, decoded.audio_s, decoding=decoding)
+            plain = sensitivity.first_mentions(sensitivity.order(workload, at, device), workload)
+            weighed = sensitivity.first_mentions(sensitivity.order(workload, at, device, laws=stated), workload)
+        except WattscribeError as error:
+            yield f"| {name} | {decoding} | {beam} | {error} | | |"
+            continue
+        parts = ", ".join(f"{1e3 * power.component(each).total_w.value:.3f}" for each in SIZES)
+        second = ", ".join(weighed) if stated else "no law"
+        yield f"| {name} | {decoding} | {beam} | {parts} | {', '.join(plain)} | {second} |"
+
+
+def _accuracy(law: Law) -> AccuracyLaw:
+    return AccuracyLaw(
+        a_per_mb=law.a_per_mb, b=law.b, c=law.c, a_ci95=law.a_ci95, b_ci95=law.b_ci95, c_ci95=law.c_ci95,
+        r2=float("nan"), residual=float("nan"), points=5,
+    )  # fmt: skip
+
+
+def _errors(candidate: Candidate, speech: SpeechSet, asked: Makes) -> ErrorCounts:
+    found = heard(candidate, speech, asked.cache, decoding="batched", beam=1)
+    return count_errors(speech.references, found.texts, rule="none")
+
+
+# --- at equal WER -------------------------------------------------------------------------------------------------------
+def cuts(asked: Makes, strategy: str) -> list[Cut]:
+    """One for each depth, of about the same bytes."""
+    model = load_model(asked.checkpoint / "model")[0]
+    total = sum(bytes_of(model.config).values())
+    return [_cut(asked, model, strategy, part * total) for part in REMOVED]
+
+
+def _cut(asked: Makes, model: TransducerModel, strategy: str, removed: float) -> Cut:
+    config = model.config
+    if strategy == "global":
+        return global_cut(model, removed)
+    sizes = bytes_of(config)
+    parts = dict.fromkeys(sizes, 1 - removed / sum(sizes.values()))
+    if strategy == "targeted":
+        parts = _where_power_is(asked, removed)
+    return cut_to(config, parts)
+
+
+def _where_power_is(asked: Makes, removed: float) -> dict[str, float]:
+    """Parts that stay when bytes go where they save most, at the whole model's own counts."""
+    whole, device = made(asked, Cut(), 0), devices.load(TARGET)
+    workload = sensitivity.merged(Measurer(device).workload(whole))
+    decoded = next(asked.cache.glob(f"heard-{whole.digest}-frame-by-frame-1-*.json"), None)
+    if decoded is None:
+        raise InputError("the whole model was not decoded frame by frame", fix="Run the part `laws` first")
+    found = models.read_heard(decoded)
+    at = counted(workload, found.total, found.audio_s, decoding="frame-by-frame")
+    smaller, _ = targeted(workload, at, device, removed)
+    return {each.name: smaller.component(each.name).size_bytes / each.size_bytes for each in workload.components}
+
+
+def compare(asked: Makes, speech: SpeechSet) -> list[str]:
+    """Markdown: each way's points, then energy and RTF of targeted at the WER of its own points, against the others' there."""
+    whole = made(asked, Cut(), 0)
+    fronts = {
+        (strategy, seed): [whole, *(made(asked, cut, seed) for cut in cuts(asked, strategy))]
+        for strategy, seed in product(STRATEGIES, SEEDS)
+    }
+    out: list[str] = []
+    for decoding, beam in product(DECODINGS, BEAMS):
+        found = {key: [_point(each, speech, asked, decoding, beam) for each in chain] for key, chain in fronts.items()}
+        out += [f"## {decoding}, beam {beam}", "", *_points(found), "", *_against(found), ""]
+    return out
+
+
+def _point(candidate: Candidate, speech: SpeechSet, asked: Makes, decoding: Decoding, beam: int) -> Point:
+    decoded = heard(candidate, speech, asked.cache, decoding=decoding, beam=beam)
+    energy = {}
+    for name in DEVICES:
+        measurer = Measurer(devices.load(name))
+        placed = replace(candidate, decoding=decoding, placement="component")
+        try:
+            energy[name] = 1e3 * measurer.energy(placed, decoded.counts, decoded.audio_s).total_w.value
+        except WattscribeError:
+            energy[name] = float("nan")  # more than its memory holds
+    errors = count_errors(speech.references, decoded.texts, rule="none")
+    return Point(wer=float(errors.wer or 0.0), rtf=decoded.cpu_s / decoded.audio_s, energy_mj=energy)
+
+
+def _points(found: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:
+    yield f"| way, seed | WER, %: {', '.join(DEVICES)}, mJ/s; RTF |"
+    yield "|---|---|"
+    for (strategy, seed), points in found.items():
+        told = "; ".join(
+            f"{100 * each.wer:.1f}: {', '.join(f'{each.energy_mj[name]:.3f}' for name in DEVICES)}; {each.rtf:.4f}"
+            for each in points
+        )
+        yield f"| {strategy}, {seed} | {told} |"
+
+
+def _against(found: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:
+    """Mean over seeds and depths, with the least and the most."""
+    yield "| targeted against | " + " | ".join(f"energy, {name}" for name in DEVICES) + " | RTF |"
+    yield "|---" * (len(DEVICES) + 2) + "|"
+    for other in STRATEGIES[1:]:
+        cells = []
+        for name in (*DEVICES, "rtf"):
+            saved = np.array([
+                value(point, name) / at(found[other, seed], point.wer, name) - 1
+                for seed in SEEDS for point in found["targeted", seed][1:]
+            ])  # fmt: skip
+            spread = f"{100 * saved.mean():+.1f} % ({100 * saved.min():+.1f} to {100 * saved.max():+.1f})"
+            cells.append("does not fit" if np.isnan(saved).any() else spread.replace("-", "−"))
+        yield f"| {other} | " + " | ".join(cells) + " |"
+
+
+def value(point: Point, name: str) -> float:
+    return point.rtf if name == "rtf" else point.energy_mj[name]
+
+
+def at(points: Sequence[Point], wer: float, name: str) -> float:
+    """The least known at or below a WER, straight lines between; beyond the last point that point's, to its favour."""
+    ordered = sorted(points, key=lambda each: each.wer)
+    least = np.minimum.accumulate([value(each, name) for each in ordered])
+    return float(np.interp(wer, [each.wer for each in ordered], least))

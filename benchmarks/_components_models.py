@@ -1,0 +1,200 @@
+"""Models of the comparison: which widths stay, pruned and fine-tuned, in 8 bits, and what was heard by them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import torch
+
+from wattscribe import records
+from wattscribe.compression.candidate import COMPONENTS, Candidate
+from wattscribe.compression.dense.surgery import Cut
+from wattscribe.compression.dense.tune import prune_and_tune
+from wattscribe.compression.ear import Live
+from wattscribe.compression.levels import Uniform
+from wattscribe.compression.measure import Decoded, decode
+from wattscribe.compression.options import Options
+from wattscribe.compression.run import make_bench
+from wattscribe.compression.speech import SpeechSet
+from wattscribe.energy.options import Decoding
+from wattscribe.errors import InputError
+from wattscribe.streaming import open_transducer
+from wattscribe.training.config import TransducerConfig
+from wattscribe.training.model import TransducerModel, build
+
+STEPS = 200
+RATE = 1e-4
+INNER: Mapping[str, tuple[str, ...]] = {
+    "encoder": ("feed_forward", "convolution"), "predictor": ("hidden", "embedding"), "joiner": ("joint",),
+}  # fmt: skip
+"""Widths of a cut by component; attention heads come whole and stay."""
+
+
+# --- which widths stay --------------------------------------------------------------------------------------------------
+def bytes_of(config: TransducerConfig) -> dict[str, int]:
+    """Weights by component as the export parts them, a byte each: the joiner's projections run with the other two."""
+    with torch.device("meta"):
+        model = build(config)
+    counted = {
+        name: sum(each.numel() for each in getattr(model, name).parameters()) for name in ("encoder", "predictor")
+    }
+    joiner = model.joiner
+    counted["encoder"] += sum(each.numel() for each in joiner.from_encoder.parameters())
+    counted["predictor"] += joiner.from_predictor.weight.numel()
+    return {**counted, "joiner": sum(each.numel() for each in joiner.out.parameters())}
+
+
+def after(config: TransducerConfig, cut: Cut) -> TransducerConfig:
+    """The shape that `surgery.prune` leaves of a cut without heads and layers."""
+    layers = tuple(
+        replace(each, feed_forward=_kept(each.feed_forward, cut.feed_forward), conv_width=_kept(each.conv_width, cut.convolution))
+        for each in config.encoder.layers
+    )  # fmt: skip
+    spoken = config.predictor
+    predictor = replace(
+        spoken, embedding=_kept(spoken.embedding, cut.embedding), hidden=_kept(spoken.hidden, cut.hidden)
+    )
+    joiner = replace(config.joiner, width=_kept(config.joiner.width, cut.joint))
+    return replace(config, encoder=replace(config.encoder, layers=layers), predictor=predictor, joiner=joiner)
+
+
+def _kept(width: int, keep: float) -> int:
+    return max(1, round(keep * width)) if width else 0
+
+
+def cut_to(config: TransducerConfig, parts: Mapping[str, float]) -> Cut:
+    """The cut that leaves each component about this part of its bytes. Raises InputError where its inner widths are too few."""
+    cut, before = Cut(), bytes_of(config)
+    for component in ("joiner", "predictor", "encoder"):  # the joiner's width is a side of the other two's projections
+        wanted = parts.get(component, 1.0) * before[component]
+        low, high = 0.02, 1.0
+        if bytes_of(after(config, _with(cut, component, low)))[component] > wanted:
+            raise InputError(f"{component}: {parts[component]:.0%} of its bytes is less than its inner widths hold")
+        for _ in range(12):
+            middle = (low + high) / 2
+            small = bytes_of(after(config, _with(cut, component, middle)))[component] <= wanted
+            low, high = (middle, high) if small else (low, middle)
+        cut = _with(cut, component, 1.0 if parts.get(component, 1.0) >= 1 else low)
+    return cut
+
+
+def _with(cut: Cut, component: str, keep: float) -> Cut:
+    return replace(cut, **dict.fromkeys(INNER[component], keep))
+
+
+def removed_by(config: TransducerConfig, cut: Cut) -> int:
+    return sum(bytes_of(config).values()) - sum(bytes_of(after(config, cut)).values())
+
+
+def global_cut(model: TransducerModel, removed: float) -> Cut:
+    """One threshold over all channels of all components, each weighed against the mean of its own kind in its own layer."""
+    channels = relative(model)
+    low, high = 0.0, 0.95
+    cut = Cut()
+    for _ in range(14):
+        middle = (low + high) / 2
+        threshold = torch.quantile(torch.cat([each for kind in channels.values() for each in kind]), middle)
+        keeps = {kind: float((torch.cat(each) >= threshold).float().mean()) for kind, each in channels.items()}
+        cut = Cut(**{kind: max(keep, 0.02) for kind, keep in keeps.items()})
+        low, high = (middle, high) if removed_by(model.config, cut) < removed else (low, middle)
+    return cut
+
+
+def relative(model: TransducerModel) -> dict[str, list[torch.Tensor]]:
+    """By kind, the length of what makes a channel times that of what reads it, over the mean of its layer."""
+    held = {name: each.detach() for name, each in model.state_dict().items()}
+
+    def channel(made: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        found = made.flatten(1).norm(dim=1) * read.norm(dim=0)
+        return found / found.mean()
+
+    found: dict[str, list[torch.Tensor]] = {"feed_forward": [], "convolution": []}
+    for number in range(len(model.config.encoder.layers)):
+        block = f"encoder.blocks.{number}"
+        found["feed_forward"].append(channel(held[f"{block}.expand.weight"], held[f"{block}.contract.weight"]))
+        width = held[f"{block}.convolution.bias"].shape[0]
+        gate = held[f"{block}.convolution.gate.weight"][:width]
+        found["convolution"].append(channel(gate, held[f"{block}.convolution.out.weight"]))
+    made = torch.cat([held["joiner.from_encoder.weight"], held["joiner.from_predictor.weight"]], dim=1)
+    found["joint"] = [channel(made, held["joiner.out.weight"])]
+    gates = held["predictor.lstm.weight_hh_l0"].unflatten(0, (4, -1)).transpose(0, 1)
+    found["hidden"] = [channel(gates, held["joiner.from_predictor.weight"])]
+    found["embedding"] = [channel(held["predictor.embedding.weight"].T, held["predictor.lstm.weight_ih_l0"])]
+    return found
+
+
+# --- pruned, fine-tuned, in 8 bits --------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Makes:
+    """Everything that a model is made with."""
+
+    checkpoint: Path
+    recipe: Path
+    dev: str
+    cache: Path
+    steps: int = STEPS
+
+
+def made(asked: Makes, cut: Cut, seed: int) -> Candidate:
+    """Pruned by moment-weighted scores, fine-tuned, in 8 bits; kept under a name that follows from all of it."""
+    weights = hashlib.sha256((asked.checkpoint / "model" / "model.safetensors").read_bytes()).hexdigest()
+    said = f"{weights} {asked.recipe.read_text(encoding='utf-8')} {cut} {seed} {asked.steps}"
+    kept = asked.cache / f"eight-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    if not kept.is_dir():
+        _write(_eight_bits(asked, _tuned(asked, cut, seed)), kept)
+    networks = {name: (kept / name).read_bytes() for name in COMPONENTS}
+    return Candidate(networks=networks, tokens=(kept / "tokens").read_bytes())
+
+
+def _tuned(asked: Makes, cut: Cut, seed: int) -> Candidate:
+    widths = ", ".join(f"{each.name} = {asdict(cut)[each.name]}" for each in fields(cut) if each.name != "drop_layers")
+    asked.cache.mkdir(parents=True, exist_ok=True)
+    config = asked.cache / "tune.toml"
+    config.write_text(
+        f"experiment = {json.dumps(str(asked.recipe.resolve()))}\nsteps = {asked.steps}\nrate = {RATE}\nseed = {seed}\n"
+        f"batch_s = 40.0\ncut = {{ {widths} }}\n",
+        encoding="utf-8",
+    )
+    return prune_and_tune(asked.checkpoint, config, cache=asked.cache, say=print)[1]
+
+
+def _eight_bits(asked: Makes, candidate: Candidate) -> Candidate:
+    """Maps, convolutions, LSTM and embedding, rounded to the nearest: nothing that one model could do and another not."""
+    bench = make_bench(candidate, Options(data=(asked.dev,), cache=asked.cache), print)
+    steps = [
+        replace(step, options={"rounding": "nearest"}) if step.lever == "int8" else step
+        for step in Uniform.steps(bench, 1.0)
+    ]
+    return bench.build(steps)
+
+
+def _write(candidate: Candidate, kept: Path) -> None:
+    part = kept.with_suffix(".part")
+    part.mkdir(parents=True, exist_ok=True)
+    for name, network in candidate.networks.items():
+        (part / name).write_bytes(network)
+    (part / "tokens").write_bytes(candidate.tokens)
+    part.rename(kept)
+
+
+# --- what was heard -----------------------------------------------------------------------------------------------------
+def heard(candidate: Candidate, speech: SpeechSet, cache: Path, *, decoding: Decoding, beam: int) -> Decoded:
+    """Text, counts and seconds of every utterance, one thread, call after call as from a microphone; kept."""
+    path = cache / f"heard-{candidate.digest}-{decoding}-{beam}-{speech.digest}.json"
+    if not path.is_file():
+        with candidate.directory() as folder:
+            how = {"decoding": "beam", "beam": beam} if beam > 1 else {}
+            ear = Live(open_transducer(folder, frame_by_frame=decoding == "frame-by-frame", **how))
+            found = decode(ear, speech)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(records.to_json(found)), encoding="utf-8")
+        part.replace(path)
+    return read_heard(path)
+
+
+def read_heard(path: Path) -> Decoded:
+    return records.from_json(Decoded, json.loads(path.read_text(encoding="utf-8")))
