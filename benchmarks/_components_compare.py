@@ -14,7 +14,7 @@ from benchmarks._components_models import Makes, bytes_of, cut_to, global_cut, h
 from benchmarks._components_predicted import BEAMS, DECODINGS, DEVICES, targeted
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.dense.surgery import Cut
-from wattscribe.compression.measure import Decoded, Measurer
+from wattscribe.compression.measure import Measurer
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.energy import devices, sensitivity
 from wattscribe.energy.accuracy import AccuracyLaw
@@ -78,7 +78,8 @@ def _law_row(component: str, told: str, law: Law | None) -> str:
     percent = tuple(100 * each for each in law.c_ci95)
     a, b, c = (f"{low:.2f} to {high:.2f}" for low, high in (law.a_ci95, law.b_ci95, percent))
     said = f"{'yes' if law.holds else 'no'}, falls in {100 * law.fitted:.0f} % of draws"
-    return f"| {component} | {told} | {law.a_per_mb:.2f} ({a}) | {law.b:.2f} ({b}) | {100 * law.c:.1f} ({c}) | {law.worst:.1f} | {said} |"
+    figures = f"{law.a_per_mb:.2f} ({a}) | {law.b:.2f} ({b}) | {100 * law.c:.1f} ({c}) | {law.worst:.1f}"
+    return f"| {component} | {told} | {figures} | {said} |"
 
 
 def _order(whole: Candidate, speech: SpeechSet, asked: Makes, found: Mapping[str, Law]) -> Iterator[str]:
