@@ -76,6 +76,27 @@ def test_pruned_models_are_really_smaller_and_run_as_streams(vocabulary):
     assert frames.shape == (1, 4, 24)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_an_lstm_loses_the_cells_that_say_nothing(vocabulary, layers):
+    spoken = PredictorConfig(kind="lstm", embedding=16, hidden=12, layers=layers)
+    model = build(config(len(vocabulary), predictor=spoken)).eval()
+    silent = [gate * 12 + cell for gate in range(4) for cell in (1, 5, 6, 11)]
+    with torch.no_grad():
+        for each in model.predictor.lstm.parameters():
+            each[silent] = 0
+        model.joiner.from_predictor.weight[:, [1, 5, 6, 11]] = 0
+    found = scores.magnitude(model)
+    smaller = prune(model, Cut(hidden=8 / 12), found)
+    assert smaller.config.predictor.hidden == 8
+    said = model.predictor.embedding(torch.tensor([[3, 4, 5]]))
+    kept = [cell for cell in range(12) if cell not in (1, 5, 6, 11)]
+    torch.testing.assert_close(smaller.predictor.lstm(said)[0], model.predictor.lstm(said)[0][..., kept])
+    torch.testing.assert_close(smaller.joiner.from_predictor.weight, model.joiner.from_predictor.weight[:, kept])
+    narrow = prune(model, Cut(embedding=0.5), found)
+    assert narrow.predictor.lstm.weight_ih_l0.shape == (48, 8)
+    assert narrow.predictor(torch.tensor([[3, 4]])).shape == (1, 3, 12)
+
+
 def test_channels_that_do_nothing_are_the_first_to_go(vocabulary):
     model = build(config(len(vocabulary))).eval()
     with torch.no_grad():

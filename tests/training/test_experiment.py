@@ -347,7 +347,7 @@ def test_a_start_with_another_shape_and_units_trains_and_says_what_it_left(
     recipe.write_text(text.replace("joiner = { width = 12, blank_width = 4 }", "joiner = { width = 20 }"))
     assert main(["train", str(recipe), "--out", str(tmp_path / "second")]) == 0
     printed = capsys.readouterr().out
-    assert f"start_from {tmp_path / 'first'}: encoder: 34 of 34 tensors" in printed
+    assert f"start_from {tmp_path / 'first'}: encoder: 46 of 46 tensors" in printed
     assert "joiner: none; left: from_encoder.weight (16 × 16 there, 20 × 16 here)" in printed
     assert load_model(tmp_path / "second" / "model")[0].config.joiner.width == 20
     # without [model] and [units] both are taken over

@@ -41,7 +41,7 @@ def test_an_export_gives_back_the_weights_that_it_was_made_of(tmp_path: Path, vo
     export(model, vocabulary, tmp_path)
     start = read_start(str(tmp_path))
     same, said = started(start, model.config, vocabulary)
-    assert said[:3] == ["encoder: 43 of 43 tensors", "predictor: 2 of 2 tensors", "joiner: 5 of 5 tensors"]
+    assert said[:3] == ["encoder: 46 of 46 tensors", "predictor: 2 of 2 tensors", "joiner: 5 of 5 tensors"]
     assert said[3].startswith("ctc: none; left: weight (not there)")
     assert start.facts == {"segment": 8, "left_context": 8, "right_context": 0, "heads": [2, 1]}
     theirs = model.state_dict()
@@ -96,8 +96,8 @@ def test_another_shape_takes_what_fits_and_says_what_it_left(tmp_path: Path, voc
         predictor=PredictorConfig(kind="lstm", embedding=12, hidden=10),
     )  # fmt: skip
     model, said = started(read_start(str(tmp_path)), config, vocabulary)
-    assert said[0].startswith("encoder: 42 of 60 tensors; left: blocks.2.norm_attention.weight (not there)")
-    assert said[0].endswith("and 15 more")
+    assert said[0].startswith("encoder: 46 of 66 tensors; left: blocks.2.norm_attention.weight (not there)")
+    assert said[0].endswith("and 17 more")
     assert "predictor: 1 of 7 tensors; left: lstm.weight_ih_l0 (not there)" in said[1]
     assert "from_encoder.weight (12 × 16 there, 20 × 16 here)" in said[2]
     assert said[3:] == ["ctc: 2 of 2 tensors", "encoder: segment is 2, was 4"]

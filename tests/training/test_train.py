@@ -24,6 +24,7 @@ from wattscribe.training.config import EncoderConfig, JoinerConfig, LayerConfig,
 from wattscribe.training.data import Source, SpeechData, mel_statistics
 from wattscribe.training.model import build
 from wattscribe.training.objective import Weights
+from wattscribe.training.predictor import LstmPredictor
 from wattscribe.training.schedule import DivergenceWatch, Schedule
 from wattscribe.training.sound import SoundChanges
 from wattscribe.training.tokens import train_bpe
@@ -52,6 +53,16 @@ def test_a_tiny_model_overfits_twenty_utterances(spoken: Any) -> None:
     fitted = fit(model, vocabulary, data, settings, dev={"same": data})
     assert fitted.dev_wer["same"] == 0.0
     assert fitted.losses[-1] < 0.5 < 2 < fitted.losses[0]
+
+
+def test_an_lstm_predictor_is_not_run_in_bfloat16() -> None:
+    """Some processors refuse it, with an error of oneDNN's."""
+    predictor = LstmPredictor(10, PredictorConfig(kind="lstm", embedding=64, hidden=64))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        answer = predictor(torch.tensor([[3, 4]]))
+        answer.sum().backward()
+    assert answer.dtype == torch.float32
+    torch.testing.assert_close(answer, predictor(torch.tensor([[3, 4]])), atol=0, rtol=0)
 
 
 class Stop:

@@ -42,7 +42,10 @@ class LstmPredictor(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, U) emitted tokens → (N, U + 1, width)."""
         start = tokens.new_full((tokens.shape[0], 1), BLANK)
-        answer, _ = self.lstm(self.embedding(torch.cat([start, tokens], 1)))
+        said = self.embedding(torch.cat([start, tokens], 1))
+        # In float32: oneDNN refuses a bfloat16 LSTM on some processors, and on others it is a third as fast.
+        with torch.autocast(said.device.type, enabled=False):
+            answer, _ = self.lstm(said.float())
         return self.norm(answer)  # type: ignore[no-any-return]
 
     def step(self, token: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
