@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks import _components_models as models
 from benchmarks._components_law import Law, fit_law
 from benchmarks._components_models import Makes, bytes_of, cut_to, global_cut, heard, made
-from benchmarks._components_predicted import BEAMS, DECODINGS, DEVICES, targeted
+from benchmarks._components_predicted import BEAMS, DECODINGS, DEVICES, MOST_STEPS, targeted
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.dense.surgery import Cut
 from wattscribe.compression.measure import Measurer
@@ -144,7 +144,7 @@ def _where_power_is(asked: Makes, removed: float) -> dict[str, float]:
         raise InputError("the whole model was not decoded frame by frame", fix="Run the part `laws` first")
     found = models.read_heard(decoded)
     at = counted(workload, found.total, found.audio_s, decoding="frame-by-frame")
-    smaller, _ = targeted(workload, at, device, removed)
+    smaller = targeted(workload, sensitivity.order(workload, at, device, most_steps=MOST_STEPS), removed)
     return {each.name: smaller.component(each.name).size_bytes / each.size_bytes for each in workload.components}
 
 

@@ -19,7 +19,7 @@ from wattscribe.energy.breakdown import power_w
 from wattscribe.energy.devices import Device
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.rates import Rates
-from wattscribe.energy.sensitivity import merged, of_component, order, total_mw
+from wattscribe.energy.sensitivity import Step, merged, of_component, order, total_mw
 from wattscribe.energy.workload import Component, WeightTensor, Workload, of_directory
 from wattscribe.errors import InputError, WattscribeError
 
@@ -28,6 +28,8 @@ BEAMS = (1, 4)
 DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
 SHARES = (0.05, 0.1, 0.2, 0.3)
 """Of all bytes that are removed, beside what brings the joiner into local memory."""
+MOST_STEPS = 20
+"""Of a tenth of a component each: enough for three tenths of all bytes."""
 TOKENS_PER_S = {4096: (2.6, 3.4, 4.4), 500: (4.0, 4.8, 6.0)}
 """By units: slow, usual and quick speech. 2.7 words a second, 1.25 units a word of 4,096 and 1.8 of 500."""
 
@@ -88,17 +90,20 @@ def uniform(workload: Workload, removed: float) -> Workload:
     return dataclasses.replace(workload, components=tuple(each.scaled(part) for each in workload.components))
 
 
-def targeted(workload: Workload, at: Rates, device: Device, removed: float) -> tuple[Workload, str]:
-    """The steps of the order that the model implies until so many bytes are gone; the last one in part. And what came first."""
-    left, now, first = removed, workload, ""
-    for step in order(workload, at, device, most_steps=30):
+def targeted(workload: Workload, steps: Sequence[Step], removed: float) -> Workload:
+    """The steps of the order that the model implies until so many bytes are gone; the last one in part.
+
+    Raises InputError where they remove fewer.
+    """
+    left, now = removed, workload
+    for step in steps:
         taken = min(left, step.from_bytes - step.to_bytes)
         component = now.component(step.component)
         now = now.replace(component.scaled(1 - taken / component.size_bytes))
-        left, first = left - taken, first or step.component
+        left -= taken
         if left <= 0:
-            return now, first
-    raise InputError(f"{removed:.0f} bytes cannot be removed")
+            return now
+    raise InputError(f"the order's {len(steps)} steps remove {removed - left:.0f} bytes, not {removed:.0f}")
 
 
 def amounts(workload: Workload, at: Rates, device: Device) -> Iterator[float]:
@@ -124,21 +129,17 @@ def bands(workload: Workload) -> Iterator[Band | str]:
 
 def _band(workload: Workload, device: Device, decoding: Decoding, beam: int) -> Band:
     found: list[float] = []
-    usual: dict[str, float] = {}
-    first = ""
     speeds = TOKENS_PER_S[min(TOKENS_PER_S, key=lambda units: abs(units - (workload.vocabulary or 500)))]
+    usual = rates.stated(workload, tokens_per_s=speeds[1], beam=beam, decoding=decoding)
+    steps = order(workload, usual, device, most_steps=MOST_STEPS)  # a designer knows usual speech, not who will speak
+    power, depths = power_w(workload, usual, device), list(amounts(workload, usual, device))
+    pairs = [(targeted(workload, steps, removed), uniform(workload, removed)) for removed in depths]
     for speed in speeds:
         at = rates.stated(workload, tokens_per_s=speed, beam=beam, decoding=decoding)
-        if speed == speeds[1]:
-            usual = power_w(workload, at, device)
-        for removed in amounts(workload, at, device):
-            mine, first = targeted(workload, at, device, removed)
-            other = total_mw(uniform(workload, removed), at, device)
-            found.append(1 - total_mw(mine, at, device) / other)
-    whole = sum(usual.values())
+        found += [1 - total_mw(mine, at, device) / total_mw(other, at, device) for mine, other in pairs]
     return Band(
-        device=device.name, decoding=decoding, beam=beam, first=first, least=min(found), most=max(found),
-        shares_of_power={name: watts / whole for name, watts in usual.items()},
+        device=device.name, decoding=decoding, beam=beam, first=steps[0].component, least=min(found), most=max(found),
+        shares_of_power={name: watts / sum(power.values()) for name, watts in power.items()},
     )  # fmt: skip
 
 

@@ -80,16 +80,21 @@ def workload(*, units: int, width: int) -> Workload:
 def test_both_ways_remove_the_same_bytes_and_targeted_begins_where_the_power_is() -> None:
     device, whole = devices.load("wearable"), workload(units=4096, width=512)
     at = rates.stated(whole, tokens_per_s=3.4, decoding="frame-by-frame")
-    mine, first = predicted.targeted(sensitivity.merged(whole), at, device, 1.2e6)
-    other = predicted.uniform(whole, 1.2e6)
-    assert first == "joiner"
+    steps = sensitivity.order(whole, at, device, most_steps=10)
+    mine, other = predicted.targeted(sensitivity.merged(whole), steps, 1.2e6), predicted.uniform(whole, 1.2e6)
+    assert steps[0].component == "joiner"
     assert mine.size_bytes == pytest.approx(whole.size_bytes - 1.2e6, abs=5)
     assert other.size_bytes == pytest.approx(whole.size_bytes - 1.2e6, abs=50)
     assert mine.component("encoder").size_bytes == whole.component("encoder").size_bytes
     assert sensitivity.total_mw(mine, at, device) < 0.7 * sensitivity.total_mw(other, at, device)
 
 
-def test_the_band_is_wide_where_the_joiner_is_large_and_narrow_where_it_is_small() -> None:
+def test_the_band_is_wide_where_the_joiner_is_large_and_narrow_where_it_is_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(predicted, "DEVICES", ("wearable",))
+    monkeypatch.setattr(predicted, "BEAMS", (1,))
+
     def most(found: Workload) -> dict[str, float]:
         wearable = [
             each for each in predicted.bands(found) if isinstance(each, predicted.Band) and each.device == "wearable"
@@ -101,7 +106,10 @@ def test_the_band_is_wide_where_the_joiner_is_large_and_narrow_where_it_is_small
     assert large["frame-by-frame 1"] > large["batched 1"]
 
 
-def test_what_does_not_fit_a_device_is_a_line_not_a_figure() -> None:
+def test_what_does_not_fit_a_device_is_a_line_not_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predicted, "DEVICES", ("wearable", "mcu-npu"))
+    monkeypatch.setattr(predicted, "BEAMS", (1,))
+    monkeypatch.setattr(predicted, "DECODINGS", ("batched",))
     found = list(predicted.bands(workload(units=500, width=256)))
     (said,) = [each for each in found if isinstance(each, str)]
     assert said.startswith("mcu-npu: ")
