@@ -32,7 +32,6 @@ LIBRARIES = (
     "whisper-normalizer",
     "soundfile",
     "soxr",
-    "kaldi-native-fbank",
     "nvidia-ml-py",
     "psutil",
 )
