@@ -31,7 +31,7 @@ def kaldi_fbank(samples: np.ndarray, bands: int, front_end: FrontEnd) -> np.ndar
     fbank.accept_waveform(16_000, samples)
     fbank.input_finished()
     frames = [fbank.get_frame(frame) for frame in range(fbank.num_frames_ready)]
-    return np.array(frames, np.float32).reshape(-1, bands)
+    return np.reshape(np.array(frames, np.float32), (-1, bands))
 
 
 def sound(seed: int, samples: int) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Log-mel features piece by piece, those of sherpa-onnx to float rounding (decision 042).
 
-Options: k2-fsa/sherpa-onnx features.cc, kaldi's filter bank without dither: Povey's window, snip_edges false, from 20 Hz to
-400 Hz below half the rate, samples in [−1, 1]; for NeMo's models its online-recognizer-transducer-nemo-impl.h: librosa's filters up to
-8 kHz, a Hann window, the mean not taken away. NeMo's streaming models are trained without normalisation; where metadata say
-otherwise sherpa-onnx computes none either.
+Options: k2-fsa/sherpa-onnx features.cc, kaldi's filter bank without dither: Povey's window, snip_edges false, 20 to 7600 Hz,
+samples in [−1, 1]; for NeMo's models its online-recognizer-transducer-nemo-impl.h: librosa's filters up to 8 kHz, a Hann window,
+the mean not taken away. NeMo's streaming models are trained without normalisation; where metadata say otherwise sherpa-onnx
+computes none either.
 """
 
 from __future__ import annotations
