@@ -31,7 +31,8 @@ def kaldi_fbank(samples: np.ndarray, bands: int, front_end: FrontEnd) -> np.ndar
     fbank.accept_waveform(16_000, samples)
     fbank.input_finished()
     frames = [fbank.get_frame(frame) for frame in range(fbank.num_frames_ready)]
-    return np.reshape(np.array(frames, np.float32), (-1, bands))
+    shaped: np.ndarray = np.array(frames, np.float32).reshape(-1, bands)
+    return shaped
 
 
 def sound(seed: int, samples: int) -> np.ndarray:
