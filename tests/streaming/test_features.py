@@ -31,8 +31,7 @@ def kaldi_fbank(samples: np.ndarray, bands: int, front_end: FrontEnd) -> np.ndar
     fbank.accept_waveform(16_000, samples)
     fbank.input_finished()
     frames = [fbank.get_frame(frame) for frame in range(fbank.num_frames_ready)]
-    shaped: np.ndarray = np.array(frames, np.float32).reshape(-1, bands)
-    return shaped
+    return np.array(frames, np.float32).reshape(-1, bands)
 
 
 def sound(seed: int, samples: int) -> np.ndarray:
@@ -41,7 +40,8 @@ def sound(seed: int, samples: int) -> np.ndarray:
     seconds = np.arange(samples) / 16_000
     tones = sum(np.sin(2 * np.pi * hz * seconds) for hz in rng.uniform(50, 7000, 3))
     swell = 10.0 ** (-4 * (0.5 + 0.5 * np.cos(2 * np.pi * seconds)))
-    return (0.02 + swell * (0.1 * rng.standard_normal(samples) + 0.2 * tones)).astype(np.float32)
+    audio: np.ndarray = 0.02 + swell * (0.1 * rng.standard_normal(samples) + 0.2 * tones)
+    return audio.astype(np.float32)
 
 
 @settings(max_examples=40, deadline=None)
