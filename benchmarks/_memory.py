@@ -11,7 +11,7 @@ from typing import Any
 
 _MEMORY = """
 import sys
-import numpy, onnxruntime, soundfile, soxr
+import numpy, onnxruntime, kaldi_native_fbank, soundfile, soxr
 from wattscribe.streaming import open_transducer
 from wattscribe.streaming.sources import file_blocks
 def now():

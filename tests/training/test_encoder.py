@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
+import kaldi_native_fbank
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattscribe.errors import InputError
-from wattscribe.streaming.features import MELS, FrameSource, log_mels
 from wattscribe.training.config import (
     PRESETS,
     EncoderConfig,
@@ -24,6 +24,7 @@ from wattscribe.training.config import (
     preset,
 )
 from wattscribe.training.encoder import Encoder
+from wattscribe.training.features import fbank_options, log_mels
 from wattscribe.training.model import build
 
 LAYERS = st.builds(
@@ -85,17 +86,14 @@ def test_any_arrival_of_the_audio_gives_the_same(segment: Any, right: Any, cuts:
                           layers=(layer, layer), dropout=0.0)  # fmt: skip
     encoder = build_encoder(shape, seed)
     samples = (np.random.default_rng(seed).standard_normal(20_000) * 0.1).astype(np.float32)
-    source, frames = FrameSource(MELS), np.zeros((0, MELS), np.float32)
+    features = kaldi_native_fbank.OnlineFbank(fbank_options())
     states, heard, answers = encoder.first_states(), 0, []
     edges = [0, *sorted(cuts), len(samples)]
     with torch.no_grad():
         for start, end in itertools.pairwise(edges):
-            source.accept(samples[start:end])
-            new = np.zeros((source.ready, MELS), np.float32)
-            source.take(len(new), new)
-            frames = np.concatenate([frames, new])
-            while heard + shape.window_frames <= len(frames):
-                window = frames[heard : heard + shape.window_frames]
+            features.accept_waveform(16_000, samples[start:end])
+            while heard + shape.window_frames <= features.num_frames_ready:
+                window = np.stack([features.get_frame(heard + i) for i in range(shape.window_frames)])
                 out, states = encoder.step(torch.from_numpy(window)[None], states, torch.tensor([heard]))
                 heard += shape.segment_frames
                 answers.append(out)
@@ -103,7 +101,7 @@ def test_any_arrival_of_the_audio_gives_the_same(segment: Any, right: Any, cuts:
     if answers:
         streamed = torch.cat(answers, 1)
         torch.testing.assert_close(streamed, whole[:, : streamed.shape[1]], atol=2e-5, rtol=1e-4)
-    assert heard + shape.window_frames > len(frames)
+    assert heard + shape.window_frames > features.num_frames_ready
 
 
 def test_nothing_beyond_the_right_context_is_heard() -> None:

@@ -15,11 +15,11 @@ import torch
 from tests.training.conftest import tiny_config
 from wattscribe.cli import main
 from wattscribe.errors import InputError, TrainingError
-from wattscribe.streaming.features import log_mels
 from wattscribe.training.checkpoint import save_model
 from wattscribe.training.config import EncoderConfig, JoinerConfig, LayerConfig, PredictorConfig, TransducerConfig
 from wattscribe.training.decode import greedy_transducer
 from wattscribe.training.export import cache_shape, export
+from wattscribe.training.features import log_mels
 from wattscribe.training.model import TransducerModel, build
 
 TAIL_S = 0.8

@@ -13,9 +13,9 @@ import pytest
 
 from tests.training.conftest import SENTENCES
 from wattscribe.errors import InputError, TrainingError
-from wattscribe.streaming.features import SILENCE, log_mels
 from wattscribe.training import augment, sound, speech_cache, synthesis
 from wattscribe.training.data import Source, SpeechData
+from wattscribe.training.features import SILENCE, log_mels
 from wattscribe.training.sound import Rooms, SoundChanges
 from wattscribe.training.synthesis import HELD_OUT_ESPEAK, TRAINING_ESPEAK, Voice, is_held_out, speak, vary
 

@@ -52,7 +52,7 @@ class Candidate:
     """For a page."""
     HEARS: ClassVar[str] = (
         "from wattscribe.streaming import open_transducer\n"
-        "import onnxruntime\n"
+        "import kaldi_native_fbank, onnxruntime\n"
         "def hear(folder, frame_by_frame, samples):\n"
         "    stream = open_transducer(folder, frame_by_frame=frame_by_frame).stream()\n"
         "    stream.buffer(samples)\n"

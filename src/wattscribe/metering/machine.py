@@ -32,6 +32,7 @@ LIBRARIES = (
     "whisper-normalizer",
     "soundfile",
     "soxr",
+    "kaldi-native-fbank",
     "nvidia-ml-py",
     "psutil",
 )

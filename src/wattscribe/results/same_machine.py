@@ -12,7 +12,7 @@ from wattscribe.records import RunFacts
 from wattscribe.results.findings import Entry
 
 RUNTIME_LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "onnx": ("wattscribe", "onnxruntime", "numpy"),
+    "onnx": ("wattscribe", "onnxruntime", "kaldi-native-fbank"),
     "hf": ("torch", "transformers", "torchao"),
     "ct2": ("ctranslate2", "faster-whisper"),
     "sherpa": ("sherpa-onnx",),

@@ -14,7 +14,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from wattscribe.streaming.features import MELS, SILENCE, log_mels
+from wattscribe.training.features import MELS, SILENCE, log_mels
 from wattscribe.training.fields import Finite, Natural, NotNegative, Rising, Share, check
 from wattscribe.training.sound import read_sound, sound_files
 from wattscribe.units import SAMPLE_RATE_HZ

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wattscribe.errors import InputError, TrainingError
-from wattscribe.streaming.features import log_mels
 from wattscribe.training.augment import Augmentation, Mels, NoiseBank, augment
+from wattscribe.training.features import log_mels
 from wattscribe.training.fields import Count, Natural, check
 from wattscribe.training.sound import Rooms, SoundChanges, change
 from wattscribe.training.speech_cache import Shard, Spoken, shards

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from wattscribe.models.vocabulary import BLANK
 from wattscribe.scoring import count_errors
-from wattscribe.streaming.features import SILENCE
 from wattscribe.training.augment import NONE, NoiseBank
 from wattscribe.training.data import Changes, SpeechData
+from wattscribe.training.features import SILENCE
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.predictor import LstmPredictor
 from wattscribe.training.tokens import Vocabulary

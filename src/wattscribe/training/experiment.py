@@ -15,11 +15,11 @@ from annotated_types import Ge
 
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
-from wattscribe.streaming.features import MELS
 from wattscribe.text_files import read_toml
 from wattscribe.training.checkpoint import load_model
 from wattscribe.training.config import TransducerConfig, config_from_json, preset
 from wattscribe.training.data import Source, SpeechData, mel_statistics
+from wattscribe.training.features import MELS
 from wattscribe.training.fields import Positive, at, check
 from wattscribe.training.model import TransducerModel, build
 from wattscribe.training.objective import TeacherHead, fits_teacher

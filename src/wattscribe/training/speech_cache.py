@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import InputError, TrainingError
 from wattscribe.records import from_json, to_json
-from wattscribe.streaming.features import log_mels
 from wattscribe.text_files import parse_json
+from wattscribe.training.features import log_mels
 from wattscribe.training.synthesis import TRAINING_ESPEAK, TRAINING_FLITE, Voice, is_held_out, speak, vary
 from wattscribe.training.texts import digit_string, pieces, plain
 from wattscribe.training.writing import cannot_write

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import ModelError, TrainingError
-from wattscribe.streaming.features import log_mels
+from wattscribe.training.features import log_mels
 
 FRAMES_PER_TEACHER_FRAME = 4
 """Zipformer2 gives one output per 40 ms: 8 for each `decode_chunk_len` of 32 feature frames."""
