@@ -128,8 +128,8 @@ def _strange(value: Any, place: str = "", depth: int = 0) -> str | None:
     if isinstance(value, str) and "\0" in value:
         return f"{place} holds the character NUL"
     inside = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inside:
+    for key, item in inside:
         at = f"{place}.{key}" if isinstance(value, Mapping) else f"{place}[{key}]"
-        if (found := _strange(each, at.removeprefix("."), depth + 1)) is not None:
-            return found
+        if (oddity := _strange(item, at.removeprefix("."), depth + 1)) is not None:
+            return oddity
     return None

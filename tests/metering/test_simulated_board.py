@@ -81,7 +81,7 @@ def test_a_ledger_delivers_the_joules_of_the_work_however_wrong_the_first_guess_
         audio_s = float(draw.uniform(2, 6))
         cpu_s = audio_s * 0.05 * float(draw.uniform(0.9, 1.1))
         joules = sum(ledger.spend(cpu_s / 10) for _ in range(10))
-        ledger.heard(audio_s)
+        ledger.transcribed(audio_s)
         if index == 0:
             first = joules
         else:

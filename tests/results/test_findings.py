@@ -92,7 +92,7 @@ def test_models_of_one_directory_name_are_two_recognizers() -> None:
         conditions=(CLEAN,),
     )
     found = heard(facts)
-    assert sentences.summary(view(facts), found)[0].startswith("2 recognizers heard")
+    assert sentences.summary(view(facts), found)[0].startswith("2 recognizers transcribed")
     assert set(figures.wer_bars(found).traces[0]["x"]) == {"fake:a/m fp32", "fake:b/m fp32"}  # type: ignore[union-attr]
 
 

@@ -55,7 +55,7 @@ def test_a_reason_names_the_option_that_set_the_limit(experiment: Make, tmp_path
         measure(experiment(**keys), tmp_path / "r").trials, key=lambda each: each.trial.recognizer.model
     )
     assert (
-        "no answer for 0.5 s while hearing u1 (0.35 s of audio): killed. Where it needs longer, raise --timeout"
+        "no answer for 0.5 s while transcribing u1 (0.35 s of audio): killed. Where it needs longer, raise --timeout"
         in str(hung.reason)
     )
     assert "while loading: killed. Where it needs longer, raise --load-timeout (load_timeout_s)" in str(slow.reason)

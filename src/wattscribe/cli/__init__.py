@@ -74,7 +74,7 @@ def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
         interruption = _interruption(error)
         if interruption is None:
             raise
-        hint = "".join(f". {each}" for each in interruption.args)
+        hint = "".join(f". {argument}" for argument in interruption.args)
         from wattscribe.cli.flags import spelled
 
         say(f"{_command(verb)}: {WORDS[ending.number]}{spelled(hint, verb)}")
@@ -83,8 +83,10 @@ def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
         mute(sys.stdout)
         return 141
     except MemoryError as error:
-        said = " ".join(str(error).split())
-        say(f"{_command(verb)}: the memory is not enough{said and f' ({said})'}. Free memory, or give it less at once")
+        detail = " ".join(str(error).split())
+        say(
+            f"{_command(verb)}: the memory is not enough{detail and f' ({detail})'}. Free memory, or give it less at once"
+        )
         return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:

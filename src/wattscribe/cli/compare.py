@@ -36,7 +36,7 @@ class Limits:
         from wattscribe.cli.flags import flag_name
         from wattscribe.results.quantities import percent_of
 
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        given = {limit.name: getattr(self, limit.name) for limit in fields(self)}
         return {
             name: None if text is None else percent_of(text, flag=f"--{flag_name(name)}")
             for name, text in given.items()

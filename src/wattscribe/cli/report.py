@@ -50,7 +50,7 @@ def report(
     import wattscribe
     from wattscribe.results.quantities import bytes_of, percent_of, watts_of
 
-    made = wattscribe.report(
+    output = wattscribe.report(
         run,
         out,
         format=format,
@@ -61,4 +61,4 @@ def report(
         device=device,
         grid_gco2_per_kwh=grid_gco2_per_kwh,
     )
-    print(made, end="" if isinstance(made, str) and made.endswith("\n") else "\n")
+    print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")

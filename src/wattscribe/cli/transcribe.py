@@ -91,7 +91,7 @@ def transcribe(
     json_lines
         One JSON line per utterance, with times, and one with what the source cost.
     vad
-        Hear only speech: no encoder call in silence (extra vad; streaming transducers).
+        Decode speech only: no encoder call in silence (extra vad; streaming transducers).
     endpoints
         Start a new line after a pause, or after 20 s (streaming transducers).
     """

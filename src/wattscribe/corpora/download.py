@@ -119,12 +119,12 @@ def _placed(response: http.client.HTTPResponse, held: int, url: str) -> tuple[in
 
 
 def _limited(progress: Progress, url: str, part: Path, largest_bytes: int) -> Progress:
-    def told(held: int, total: int | None) -> None:
+    def checked(held: int, total: int | None) -> None:
         if held > largest_bytes:
             raise _too_large(url, part, largest_bytes)
         progress(held, total)
 
-    return told
+    return checked
 
 
 def _too_large(url: str, part: Path, largest_bytes: int) -> InputError:

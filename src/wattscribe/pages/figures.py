@@ -39,27 +39,27 @@ def wer_bars(all_hearings: Sequence[Hearing], names: Names = AS_LABELLED) -> Fig
     """The study's figure 4: WER of every recognizer, quiet and noisy side by side."""
     pair = noise_pair(all_hearings)
     chosen = list(pair) if pair else base_hearings(all_hearings)
-    one_corpus = len({each.corpus for each in chosen}) == 1
-    labels = [each.condition.name if one_corpus and pair else each.name for each in chosen]
-    traces = [wer_trace(each, name, names) for each, name in zip(chosen, labels, strict=True) if each.scored]
+    one_corpus = len({hearing.corpus for hearing in chosen}) == 1
+    labels = [hearing.condition.name if one_corpus and pair else hearing.name for hearing in chosen]
+    traces = [wer_trace(hearing, name, names) for hearing, name in zip(chosen, labels, strict=True) if hearing.scored]
     if not traces:
         return None
-    heard = " and ".join(labels) + (f", {short_corpus(chosen[0].corpus)}" if one_corpus and pair else "")
+    places = " and ".join(labels) + (f", {short_corpus(chosen[0].corpus)}" if one_corpus and pair else "")
     return Figure(
         id="wer-bars",
         title="WER, quiet and noisy" if pair else "WER",
-        description=f"Word error rate of every recognizer: {heard}. Lines are 95 % intervals.",
+        description=f"Word error rate of every recognizer: {places}. Lines are 95 % intervals.",
         traces=traces,
         layout={"barmode": "group", "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"}},
-        wide=sum(len(each.scored) for each in chosen) > MANY_BARS,
+        wide=sum(len(hearing.scored) for hearing in chosen) > MANY_BARS,
     )
 
 
 def energy_bars(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
     """The study's figure 5: joules per model and precision; one figure per kind of evidence, never mixed."""
-    made = []
+    bars = []
     for number_, ((evidence, covers), entries) in enumerate(by_kind(hearing.entries).items()):
-        made.append(
+        bars.append(
             Figure(
                 id=f"energy-bars-{number_}",
                 title=f"Energy per second of audio, {evidence}",
@@ -74,7 +74,7 @@ def energy_bars(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
                 wide=len(entries) > MANY_BARS,
             )
         )
-    return made
+    return bars
 
 
 def speed_and_memory_bars(hearing: Hearing, names: Names = AS_LABELLED) -> Figure | None:
@@ -107,16 +107,16 @@ def speed_and_memory_bars(hearing: Hearing, names: Names = AS_LABELLED) -> Figur
 
 def bubbles(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
     """The study's figure 8: WER against energy, one bubble per recognizer; colour is RTF, size is memory."""
-    made = []
+    plots = []
     for index, ((evidence, covers), entries) in enumerate(by_kind(hearing.scored).items()):
-        told = _told_by_colour(entries)
-        made.append(
+        legend = _told_by_colour(entries)
+        plots.append(
             Figure(
                 id=f"bubbles-{index}",
                 title=f"WER against energy, {evidence}",
                 apart=covers,
-                description=f"Lower left is better. {told}Area is the peak memory. {sentence(covers)}; {hearing.name}.",
-                traces=[bubble_trace(entries, names, named=_named(entries), coloured=bool(told))],
+                description=f"Lower left is better. {legend}Area is the peak memory. {sentence(covers)}; {hearing.name}.",
+                traces=[bubble_trace(entries, names, named=_named(entries), coloured=bool(legend))],
                 layout={
                     "xaxis": energy_axis([entry.row.j_per_audio_s or 0.0 for entry in entries]),
                     "yaxis": wer_axis([wer(entry) or 0.0 for entry in entries]),
@@ -127,7 +127,7 @@ def bubbles(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
                 wide=len(entries) > MANY_POINTS,
             )
         )
-    return made
+    return plots
 
 
 def _told_by_colour(entries: Sequence[Entry]) -> str:
@@ -138,7 +138,7 @@ def _told_by_colour(entries: Sequence[Entry]) -> str:
 
 def pareto_front(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
     """WER against energy with intervals and the line of those that nothing beats in both."""
-    made = []
+    plots = []
     for index, ((evidence, covers), entries) in enumerate(by_kind(hearing.scored).items()):
         front = pareto(entries)
         behind = [entry for entry in entries if entry not in front]
@@ -146,7 +146,7 @@ def pareto_front(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
         line = {**with_intervals(front, "On the front", COLOURS[0], names, named), "mode": "lines+markers"}
         line["line"] = {"shape": "hv", "width": 2, "color": COLOURS[0]}
         traces = [with_intervals(behind, "Beaten in both", "#8b9499", names, named), line] if behind else [line]
-        made.append(
+        plots.append(
             Figure(
                 id=f"pareto-{index}",
                 title=f"The best trade-offs (Pareto front), {evidence}",
@@ -165,12 +165,12 @@ def pareto_front(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
                 wide=len(entries) > MANY_POINTS,
             )
         )
-    return made
+    return plots
 
 
 def _ends(values: Sequence[tuple[float | None, Interval | None]]) -> list[float]:
     """Every value with both ends of its interval: what an axis must show."""
-    return [each for value, interval in values for each in (value, *(interval or ())) if each is not None]
+    return [end for value, interval in values for end in (value, *(interval or ())) if end is not None]
 
 
 def _named(entries: Sequence[Entry]) -> list[Entry]:
@@ -179,12 +179,12 @@ def _named(entries: Sequence[Entry]) -> list[Entry]:
 
 def against_snr(all_hearings: Sequence[Hearing], names: Names = AS_LABELLED) -> list[Figure]:
     """WER and energy as the noise grows, with intervals; one pair of figures per corpus and noise."""
-    made: list[Figure] = []
+    plots: list[Figure] = []
     for index, (levels, clean) in enumerate(_snr_series(all_hearings)):
         first = levels[0]
         name = f"{str(first.condition.noise).rsplit('/', 1)[-1]}, {short_corpus(first.corpus)}"
-        apart = ", ".join(each for each in (first.condition.noise, first.condition.rir, first.corpus) if each)
-        made.append(
+        apart = ", ".join(part for part in (first.condition.noise, first.condition.rir, first.corpus) if part)
+        plots.append(
             Figure(
                 id=f"snr-wer-{index}",
                 title=f"WER against SNR: {name}",
@@ -202,7 +202,7 @@ def against_snr(all_hearings: Sequence[Hearing], names: Names = AS_LABELLED) -> 
             def joules(entry: Entry, kind: tuple[str, str] = kind) -> float | None:
                 return entry.row.j_per_audio_s if entry.energy.kind == kind else None
 
-            made.append(
+            plots.append(
                 Figure(
                     id=f"snr-energy-{index}-{part}",
                     title=f"Energy against SNR: {name}",
@@ -213,28 +213,28 @@ def against_snr(all_hearings: Sequence[Hearing], names: Names = AS_LABELLED) -> 
                     wide=len(first.entries) > MANY_CURVES,
                 )
             )
-    return made
+    return plots
 
 
 def _snr_series(all_hearings: Sequence[Hearing]) -> list[tuple[list[Hearing], Hearing | None]]:
     """(hearings from quiet to loud, the clean one) where a noise has two levels or more."""
-    found: dict[tuple[str, str, str | None], list[Hearing]] = {}
-    for each in all_hearings:
-        if each.condition.noise is not None and each.condition.snr_db is not None:
-            found.setdefault((each.corpus, each.condition.noise, each.condition.rir), []).append(each)
+    by_noise: dict[tuple[str, str, str | None], list[Hearing]] = {}
+    for hearing in all_hearings:
+        if hearing.condition.noise is not None and hearing.condition.snr_db is not None:
+            by_noise.setdefault((hearing.corpus, hearing.condition.noise, hearing.condition.rir), []).append(hearing)
     series = []
-    for (corpus, _, rir), levels in found.items():
+    for (corpus, _, rir), levels in by_noise.items():
         clean = next(
             (h for h in all_hearings if h.corpus == corpus and h.condition.noise is None and h.condition.rir == rir),
             None,
         )
         if len(levels) + (clean is not None) > 1:
-            series.append((sorted(levels, key=lambda each: -(each.condition.snr_db or 0.0)), clean))
+            series.append((sorted(levels, key=lambda hearing: -(hearing.condition.snr_db or 0.0)), clean))
     return series
 
 
 def _snr_layout(levels: Sequence[Hearing], clean: Hearing | None, title: str) -> dict[str, Any]:
-    order = (["clean"] if clean else []) + [level(each) for each in levels]
+    order = (["clean"] if clean else []) + [level(hearing) for hearing in levels]
     return {
         "xaxis": {"title": {"text": "SNR"}, "type": "category", "categoryorder": "array", "categoryarray": order},
         "yaxis": {"title": {"text": title}, "rangemode": "tozero"},

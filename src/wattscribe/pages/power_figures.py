@@ -81,8 +81,8 @@ def _line(trace: PowerTrace, zero_s: float, budget: int) -> dict[str, Any]:
         "type": "scatter",
         "mode": "lines",
         "name": f"{trace.channel} ({trace.covers})",
-        "x": [round(float(each), 4) for each in times],
-        "y": [None if np.isnan(each) else round(float(each), 5) for each in powers],
+        "x": [round(float(time_s), 4) for time_s in times],
+        "y": [None if np.isnan(power) else round(float(power), 5) for power in powers],
         "line": {"width": 1.4},
     }
 

@@ -34,7 +34,7 @@ def error_bars(values: Sequence[float | None], intervals: Sequence[Interval | No
         "arrayminus": [max(0.0, v - low) for v, (low, _) in pairs],
         "thickness": 1.2,
         "width": 3,
-        "visible": any(each is not None for each in intervals),
+        "visible": any(interval is not None for interval in intervals),
     }
 
 
@@ -117,11 +117,11 @@ def curves(
     models = list(dict.fromkeys(entry.row.model_label for entry in first.entries))
     precisions = list(dict.fromkeys(entry.row.precision for entry in first.entries))
     for entry in first.entries:
-        path = [(level(each), counterpart(entry, each)) for each in ([clean] if clean else []) + list(levels)]
-        there = [(label, each) for label, each in path if each is not None and value(each) is not None]
+        path = [(level(hearing), counterpart(entry, hearing)) for hearing in ([clean] if clean else []) + list(levels)]
+        there = [(label, point) for label, point in path if point is not None and value(point) is not None]
         if not there:
             continue
-        values = [value(each) or 0.0 for _, each in there]
+        values = [value(point) or 0.0 for _, point in there]
         traces.append(
             {
                 "type": "scatter",
@@ -129,9 +129,9 @@ def curves(
                 "name": names.of(entry),
                 "x": [label for label, _ in there],
                 "y": values,
-                "hovertext": [f"{hover(each)}<br>{label}" for label, each in there],
+                "hovertext": [f"{hover(point)}<br>{label}" for label, point in there],
                 "hoverinfo": "text",
-                "error_y": error_bars(values, [interval(each) for _, each in there]),
+                "error_y": error_bars(values, [interval(point) for _, point in there]),
                 "line": {
                     "color": COLOURS[models.index(entry.row.model_label) % len(COLOURS)],
                     "dash": DASHES[precisions.index(entry.row.precision) % len(DASHES)],
@@ -161,7 +161,7 @@ def bubble_trace(entries: Sequence[Entry], names: Names, *, named: Sequence[Entr
         marker |= {
             "color": factors,
             "cmin": 0,
-            "cmax": max(each for each in factors if each is not None),
+            "cmax": max(factor for factor in factors if factor is not None),
             "colorscale": RTF_SCALE,
             "showscale": True,
             "colorbar": {"title": {"text": "RTF"}, "thickness": 10, "outlinewidth": 0},
@@ -188,11 +188,11 @@ def points(entries: Sequence[Entry], names: Names, *, named: Sequence[Entry]) ->
 def with_intervals(
     entries: Sequence[Entry], name: str, colour: str, names: Names, named: Sequence[Entry]
 ) -> dict[str, Any]:
-    found = points(entries, names, named=named)
+    trace = points(entries, names, named=named)
     return {
-        **found,
+        **trace,
         "name": name,
-        "error_x": error_bars(found["x"], [entry.row.j_per_audio_s_ci95 for entry in entries]),
-        "error_y": error_bars(found["y"], [wer_interval(entry) for entry in entries]),
+        "error_x": error_bars(trace["x"], [entry.row.j_per_audio_s_ci95 for entry in entries]),
+        "error_y": error_bars(trace["y"], [wer_interval(entry) for entry in entries]),
         "marker": {"size": 9, "color": colour},
     }

@@ -56,8 +56,10 @@ def _utterance(scored: Scored, index: int, rule: str) -> Markup:
     apply = normaliser(rule)
     runs = "rtl" if right_to_left(scored.references[index].strip() or scored.hypotheses[index]) else "ltr"
     cells = Markup("").join(
-        Markup('<li class="{}"><span class="r">{}</span><span class="h">{}</span></li>').format(kind, said, heard)
-        for kind, said, heard in aligned_words(
+        Markup('<li class="{}"><span class="r">{}</span><span class="h">{}</span></li>').format(
+            kind, reference_word, hypothesis_word
+        )
+        for kind, reference_word, hypothesis_word in aligned_words(
             apply(scored.references[index]).split(), apply(scored.hypotheses[index]).split(), counts.alignments[index]
         )
     )
@@ -74,13 +76,13 @@ def aligned_words(
     """(class, reference word, hypothesis word) per column; the class is empty where both agree, else s, d or i."""
     columns: list[tuple[str, str, str]] = []
     for span in spans:
-        said = list(reference[span.reference_start : span.reference_end])
-        heard = list(hypothesis[span.hypothesis_start : span.hypothesis_end])
+        reference_words = list(reference[span.reference_start : span.reference_end])
+        hypothesis_words = list(hypothesis[span.hypothesis_start : span.hypothesis_end])
         kind = "" if span.kind == "equal" else span.kind[0]
-        length = max(len(said), len(heard))
-        said += [GAP] * (length - len(said))
-        heard += [GAP] * (length - len(heard))
-        columns += [(kind, one, other) for one, other in zip(said, heard, strict=True)]
+        length = max(len(reference_words), len(hypothesis_words))
+        reference_words += [GAP] * (length - len(reference_words))
+        hypothesis_words += [GAP] * (length - len(hypothesis_words))
+        columns += [(kind, one, other) for one, other in zip(reference_words, hypothesis_words, strict=True)]
     return columns
 
 

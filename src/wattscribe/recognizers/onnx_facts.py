@@ -136,8 +136,8 @@ class _Weight:
 
 def _weights(node: Node, scope: _Scope) -> Iterator[_Weight]:
     """The matrices that the operator reads (vectors are biases, scales and zero points), the largest first."""
-    found = [weight for name in node.inputs if (weight := _trace(name, scope)) and len(weight.tensor.shape) >= 2]
-    yield from sorted(found, key=lambda weight: -weight.tensor.nbytes)
+    weights = [weight for name in node.inputs if (weight := _trace(name, scope)) and len(weight.tensor.shape) >= 2]
+    yield from sorted(weights, key=lambda weight: -weight.tensor.nbytes)
 
 
 def _trace(name: str, scope: _Scope) -> _Weight | None:

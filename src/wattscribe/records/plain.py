@@ -70,7 +70,7 @@ def _restore(kind: Any, value: Any, strict: bool) -> Any:
         hints = _hints(kind)
         if strange := [str(key) for key in value if key not in hints]:
             raise TypeError(f"there is no {strange[0]} among {', '.join(hints)}")
-        required = (each.name for each in dataclasses.fields(kind) if each.init and not _has_default(each))
+        required = (field.name for field in dataclasses.fields(kind) if field.init and not _has_default(field))
         if absent := [name for name in required if name not in value]:
             raise TypeError(f"{', '.join(absent)} is missing")
         return kind(**{key: _restore_field(key, hints.get(key, Any), item, strict) for key, item in value.items()})

@@ -44,7 +44,7 @@ class Limits:
 
     @property
     def any(self) -> bool:
-        return any(each is not None for each in (self.max_wer, self.max_watts, self.max_memory_bytes))
+        return any(limit is not None for limit in (self.max_wer, self.max_watts, self.max_memory_bytes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hearing:
-    """One corpus under one condition, and everyone who heard it."""
+    """One corpus under one condition, and every recognizer that transcribed it."""
 
     corpus: str
     condition: Condition
@@ -68,7 +68,7 @@ class Hearing:
 
     @property
     def name(self) -> str:
-        """`corpus` where it was heard clean, else `corpus, condition`."""
+        """`corpus` where it is clean, else `corpus, condition`."""
         corpus, condition = short_corpus(self.corpus), self.condition.name
         return corpus if condition == "clean" else f"{corpus}, {condition}"
 
@@ -116,13 +116,13 @@ class Correlation:
 
 def hearings(seen: View) -> list[Hearing]:
     """In the order of the experiment."""
-    found: dict[tuple[str, Condition], list[Entry]] = {}
+    by_speech: dict[tuple[str, Condition], list[Entry]] = {}
     for group, energy, on_device, row in zip(seen.groups, seen.energies, seen.device_energies, seen.rows, strict=True):
         entry = Entry(group=group, energy=energy, row=row, device_energy=on_device)
-        found.setdefault((group.corpus, group.condition), []).append(entry)
+        by_speech.setdefault((group.corpus, group.condition), []).append(entry)
     return [
         Hearing(corpus=corpus, condition=condition, entries=tuple(entries))
-        for (corpus, condition), entries in found.items()
+        for (corpus, condition), entries in by_speech.items()
     ]
 
 
@@ -130,35 +130,35 @@ def on_device(all_hearings: Sequence[Hearing]) -> list[Hearing]:
     """The same with what the counted invocations take on the device profile in front, in place of this machine's joules."""
     return [
         replace(
-            each,
+            hearing,
             entries=tuple(
                 replace(
                     entry, energy=entry.device_energy, row=on_basis(entry.row, entry.device_energy, entry.group.done)
                 )
-                for entry in each.entries
+                for entry in hearing.entries
                 if entry.device_energy is not None
             ),
         )
-        for each in all_hearings
+        for hearing in all_hearings
     ]
 
 
 def base_hearings(all_hearings: Sequence[Hearing], condition: str | None = None) -> list[Hearing]:
     """Per corpus the named condition, or clean, or the first. Raises InputError when the named one was not measured."""
-    names = list(dict.fromkeys(each.condition.name for each in all_hearings))
+    names = list(dict.fromkeys(hearing.condition.name for hearing in all_hearings))
     if condition is not None and condition not in names:
         raise InputError(f"the run has no condition {condition!r}", fix=f"Choose one of: {', '.join(names)}")
     wanted = condition or "clean"
     chosen: dict[str, Hearing] = {}
-    for each in all_hearings:
-        if each.corpus not in chosen or (each.condition.name == wanted != chosen[each.corpus].condition.name):
-            chosen[each.corpus] = each
-    return [each for each in chosen.values() if condition is None or each.condition.name == condition]
+    for hearing in all_hearings:
+        if hearing.corpus not in chosen or (hearing.condition.name == wanted != chosen[hearing.corpus].condition.name):
+            chosen[hearing.corpus] = hearing
+    return [hearing for hearing in chosen.values() if condition is None or hearing.condition.name == condition]
 
 
 def precision_steps(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[PrecisionStep]:
     """Energy ratios between the precisions of one model on the same speech, under each corpus's base condition."""
-    found = []
+    steps = []
     for hearing in base_hearings(all_hearings):
         for entries in _by_model(hearing.entries):
             by_precision = {precision_name(entry): entry for entry in entries}
@@ -167,8 +167,8 @@ def precision_steps(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[P
                     continue
                 step = _step(hearing, by_precision[base], by_precision[cheaper], seed)
                 if step is not None:
-                    found.append(step)
-    return found
+                    steps.append(step)
+    return steps
 
 
 def precision_name(entry: Entry) -> str:
@@ -178,12 +178,12 @@ def precision_name(entry: Entry) -> str:
 
 def _by_model(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Entries that differ in nothing but precision."""
-    found: dict[tuple[str, ...], list[Entry]] = {}
+    by_model: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
         row = entry.row
         key = (row.model, row.device, str(row.threads), str(row.batch_size), str(sorted(row.options.items())))
-        found.setdefault(key, []).append(entry)
-    return list(found.values())
+        by_model.setdefault(key, []).append(entry)
+    return list(by_model.values())
 
 
 def _step(hearing: Hearing, base: Entry, cheaper: Entry, seed: int) -> PrecisionStep | None:
@@ -199,7 +199,7 @@ def _step(hearing: Hearing, base: Entry, cheaper: Entry, seed: int) -> Precision
 def paired(
     first: Entry, second: Entry, *, seed: int = 0, resamples: int = 1000
 ) -> tuple[PairedResult, MatchedPairs | None] | None:
-    """Both tests on the utterances that both heard; None where they are too few to test or hold no words."""
+    """Both tests on the utterances that both transcribed; None where they are too few to test or hold no words."""
     if first.group.scored is None or second.group.scored is None:
         return None
     common = on_common_utterances(first.group.scored, second.group.scored)
@@ -218,16 +218,16 @@ def paired(
 
 def pair_tests(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[PairTest]:
     """Every pair of recognizers under every corpus and condition, or each against the best where there are many."""
-    found: list[tuple[Hearing, Entry, Entry, PairedResult, MatchedPairs | None]] = []
+    results: list[tuple[Hearing, Entry, Entry, PairedResult, MatchedPairs | None]] = []
     for hearing in all_hearings:
         for first, second in _pairs(hearing.scored):
             result = paired(first, second, seed=seed)
             if result is not None:
-                found.append((hearing, first, second, *result))
-    adjusted = holm([bootstrap.p for *_, bootstrap, _ in found])
+                results.append((hearing, first, second, *result))
+    adjusted = holm([bootstrap.p for *_, bootstrap, _ in results])
     return [
         PairTest(hearing=hearing, first=first, second=second, bootstrap=bootstrap, matched=matched, adjusted_p=p)
-        for (hearing, first, second, bootstrap, matched), p in zip(found, adjusted, strict=True)
+        for (hearing, first, second, bootstrap, matched), p in zip(results, adjusted, strict=True)
     ]
 
 
@@ -239,13 +239,13 @@ def _pairs(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
 
 
 def noise_pair(all_hearings: Sequence[Hearing]) -> tuple[Hearing, Hearing] | None:
-    """The quiet and the hardest hearing of the same utterances; None where everything was heard one way only."""
+    """The quiet and the hardest hearing of the same utterances; None where all speech has one condition only."""
     bases = base_hearings(all_hearings)
     best: tuple[float, Hearing, Hearing] | None = None
     for quiet, other in itertools.permutations(all_hearings, 2):
         if quiet not in bases or other.condition.longform_s is not None:
             continue
-        added = [one for one in (_added(entry, other) for entry in quiet.scored) if one is not None]
+        added = [change for change in (_added(entry, other) for entry in quiet.scored) if change is not None]
         if added and (best is None or sum(added) / len(added) > best[0]):
             best = (sum(added) / len(added), quiet, other)
     return None if best is None or best[0] <= 0 else (best[1], best[2])
@@ -253,7 +253,7 @@ def noise_pair(all_hearings: Sequence[Hearing]) -> tuple[Hearing, Hearing] | Non
 
 def counterpart(entry: Entry, other: Hearing) -> Entry | None:
     """The same recognizer in another hearing."""
-    return next((each for each in other.scored if each.group.recognizer == entry.group.recognizer), None)
+    return next((candidate for candidate in other.scored if candidate.group.recognizer == entry.group.recognizer), None)
 
 
 def _added(entry: Entry, other: Hearing) -> float | None:
@@ -278,14 +278,14 @@ def correlations(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[Corr
     of_energy = [(e.row.parameters or 0, e.row.j_per_audio_s) for e in entries if e.row.j_per_audio_s is not None]
     about = "energy per second of audio"
     apart = Correlation(about=about, result=None, reason="their joules cover different things", precision=precision)
-    found = [_correlate(about, of_energy, precision, seed) if len(kinds) < 2 else apart]
+    results = [_correlate(about, of_energy, precision, seed) if len(kinds) < 2 else apart]
     noise = noise_pair(all_hearings)
     if noise is not None:
         quiet, loud = noise
         pool = [e for e in quiet.scored if precision_name(e) == precision and e.row.parameters]
         added = [(e.row.parameters or 0, a) for e in pool if (a := _added(e, loud)) is not None]
-        found.append(_correlate("the WER that noise adds", added, precision, seed))
-    return found
+        results.append(_correlate("the WER that noise adds", added, precision, seed))
+    return results
 
 
 def _correlate(about: str, points: Sequence[tuple[int, float]], precision: str | None, seed: int) -> Correlation:

@@ -36,7 +36,7 @@ def pareto(entries: Sequence[Entry]) -> list[Entry]:
     """Entries that no other beats in both WER and energy; entries of one energy kind only, cheapest first."""
     known = [entry for entry in entries if entry.row.wer is not None and entry.row.j_per_audio_s is not None]
     front: list[Entry] = []
-    for entry in sorted(known, key=lambda each: (each.row.j_per_audio_s or 0.0, each.row.wer or 0.0)):
+    for entry in sorted(known, key=lambda candidate: (candidate.row.j_per_audio_s or 0.0, candidate.row.wer or 0.0)):
         if not front or (entry.row.wer or 0.0) < (front[-1].row.wer or 0.0):
             front.append(entry)
     return front
@@ -44,11 +44,11 @@ def pareto(entries: Sequence[Entry]) -> list[Entry]:
 
 def by_kind(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Entry]]:
     """Entries that have joules, apart by evidence and by what the joules cover."""
-    found: dict[tuple[str, str], list[Entry]] = {}
+    entries_by_kind: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         if entry.row.j_per_audio_s is not None:
-            found.setdefault(entry.energy.kind, []).append(entry)
-    return found
+            entries_by_kind.setdefault(entry.energy.kind, []).append(entry)
+    return entries_by_kind
 
 
 def recommend(hearing: Hearing, limits: Limits) -> list[Advice]:
@@ -91,12 +91,12 @@ def _misses(entries: Sequence[Entry], limits: Limits) -> list[list[Miss]]:
     streaming = all(entry.row.mean_power_w is None for entry in entries)
     return [
         [
-            *_over("WER", entry.row.wer, limits.max_wer, lambda each: f"{percent_text(each)} %"),
+            *_over("WER", entry.row.wer, limits.max_wer, lambda value: f"{percent_text(value)} %"),
             *_over(
                 "power",
                 entry.row.j_per_audio_s if streaming else entry.row.mean_power_w,
                 limits.max_watts,
-                lambda each: f"{number(each)} W",
+                lambda value: f"{number(value)} W",
             ),
             *_over("memory", entry.row.peak_memory_bytes, limits.max_memory_bytes, bytes_text),
         ]
@@ -128,7 +128,10 @@ def _cheapest(entries: Sequence[Entry], limits: Limits) -> tuple[Entry, str]:
     if chosen is best:
         if all(paired(best, entry) for entry in entries if cost(entry) < cost(best)):
             return best, "It has the lowest WER, and every cheaper one is worse in the paired test"
-        return best, "It has the lowest WER, and too few utterances were heard to tell whether a cheaper one is as good"
+        return (
+            best,
+            "It has the lowest WER, and too few utterances were transcribed to tell whether a cheaper one is as good",
+        )
     result = paired(best, chosen)
     gap = "" if result is None else f": {100 * result[0].difference:+.2f} points {interval_text(result[0].ci95, 100)}"
     alike_to = f"those whose WER cannot be told from the best, {best.group.label} (paired test{gap})"
@@ -160,8 +163,8 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
 def _none_qualifies(hearing: Hearing, entries: Sequence[Entry], broken: Sequence[Sequence[Miss]]) -> str:
     """Nearest is whose worst figure lies least over its limit, as a ratio; of equals, with the fewest and smallest others."""
 
-    def distance(each: tuple[Entry, Sequence[Miss]]) -> tuple[list[float], float]:
-        return sorted((miss.overshoot for miss in each[1]), reverse=True), each[0].row.wer or 0.0
+    def distance(candidate: tuple[Entry, Sequence[Miss]]) -> tuple[list[float], float]:
+        return sorted((miss.overshoot for miss in candidate[1]), reverse=True), candidate[0].row.wer or 0.0
 
     nearest, misses = min(zip(entries, broken, strict=True), key=distance)
     what = "; ".join(miss.text for miss in misses)

@@ -63,17 +63,17 @@ class Ground:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _names(path: Path) -> frozenset[str] | None:
     """What lies in a folder, nothing for a file; None where there is neither, as for a model that is a name."""
     try:
         return (
-            frozenset(each.name for each in path.iterdir())
+            frozenset(entry.name for entry in path.iterdir())
             if path.is_dir()
             else frozenset()
             if path.is_file()

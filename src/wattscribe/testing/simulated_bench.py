@@ -49,10 +49,10 @@ class _Told:
         self._board.began(trial)
         self._watcher.started(trial)
 
-    def heard(self, audio_s: float) -> None:
-        self._board.heard(audio_s)
-        self._watcher.heard(audio_s)
+    def transcribed(self, audio_s: float) -> None:
+        self._board.transcribed(audio_s)
+        self._watcher.transcribed(audio_s)
 
-    def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
+    def ended(self, trial: Trial, status: str, reason: str | None, left_out_s: float) -> None:
         self._board.ended()
-        self._watcher.ended(trial, status, reason, unheard_s)
+        self._watcher.ended(trial, status, reason, left_out_s)
