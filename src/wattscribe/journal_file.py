@@ -112,7 +112,9 @@ def existing_file(run_dir: Path) -> Path:
     """The journal in a run directory. Raises InputError when there is none."""
     path = run_dir / FILE_NAME
     if not path.is_file():
-        raise InputError(f"there is no run here (no {FILE_NAME})", where=run_dir, fix="Name a directory made by bench")
+        raise InputError(
+            f"there is no run here (no {FILE_NAME})", where=run_dir, fix="Name a directory that bench wrote"
+        )
     return path
 
 
@@ -164,7 +166,7 @@ def readable_errors(run_dir: Path) -> Iterator[None]:
             raise InputError(
                 f"the journal is damaged: {detail}",
                 where=run_dir / FILE_NAME,
-                fix="Take it from a copy, or measure again with `overwrite`",
+                fix="Restore it from a copy, or measure again with `overwrite`",
             ) from error
         raise WattscribeError(
             f"the journal cannot be read or written: {detail}",

@@ -171,12 +171,12 @@ class _Reader:
         for row in self.rows("attempt"):
             own = attempts.get(row["trial_id"])
             if own is None:
-                raise self.damaged("attempt", row, "it is of no trial of the plan")
+                raise self.damaged("attempt", row, "it belongs to no trial of the plan")
             facts = None
             if row["facts"] is not None:
                 facts = self.record(TrialFacts, "attempt", row, "facts", completed=journal_old.trial_facts)
                 if facts.trial.id != row["trial_id"]:
-                    raise self.damaged("attempt", row, "its facts are of another trial")
+                    raise self.damaged("attempt", row, "its facts belong to another trial")
             attempt = _Attempt(row["status"], facts)
             if attempt.counts:
                 if facts is None or facts.status != attempt.status:
@@ -184,7 +184,7 @@ class _Reader:
                 if any(attempt.counts for attempt in own.values()):
                     raise self.damaged("attempt", row, "its trial has a verdict already")
             elif row["status"] not in ("running", "interrupted"):
-                raise self.damaged("attempt", row, "there is no such status")
+                raise self.damaged("attempt", row, "its status is unknown")
             own[row["attempt"]] = attempt
         return attempts
 
@@ -194,7 +194,7 @@ class _Reader:
             if attempt.counts:
                 result = self.record(UtteranceResult, "utterance", row, "result", id="id")
                 if not (result.audio_s > 0 and result.end_s >= result.start_s and (result.cpu_s or 0) >= 0):
-                    raise self.damaged("utterance", row, "it takes no time")
+                    raise self.damaged("utterance", row, "its duration is not positive")
                 attempt.utterances.append(result)
 
     def traces(self, attempts: Attempts) -> None:
@@ -217,7 +217,7 @@ class _Reader:
     def _attempt_of(self, attempts: Attempts, table: str, row: Row) -> _Attempt:
         attempt = attempts.get(row["trial_id"], {}).get(row["attempt"])
         if attempt is None:
-            raise self.damaged(table, row, "it is of no attempt")
+            raise self.damaged(table, row, "it belongs to no attempt")
         return attempt
 
 

@@ -170,7 +170,7 @@ def decode(
         if say is not None and utterances % SAY_EVERY == 0:
             say(f"{utterances} utterances decoded, {audio_s:.0f} s")
     if not utterances:
-        raise InputError("no utterance could be decoded", where=data, fix="Look at `wattscribe bench` for the reasons")
+        raise InputError("no utterance could be decoded", where=data, fix="Run `wattscribe bench` to see the reasons")
     counted = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
     return rates.with_beam(counted, beam, f"counted: {utterances} utterances, {audio_s:.1f} s of {data}")
 

@@ -60,7 +60,7 @@ def lines(run: subprocess.Popen[str]) -> list[str]:
         (
             "raise MemoryError('Unable to allocate 8.00 TiB')",
             1,
-            "the memory is not enough (Unable to allocate 8.00 TiB)",
+            "out of memory (Unable to allocate 8.00 TiB)",
         ),
     ],
 )

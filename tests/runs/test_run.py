@@ -325,7 +325,7 @@ def test_a_resume_from_elsewhere_says_where_the_run_began(
     capsys.readouterr()
     assert main(["bench", "--out", "../r", "--resume", "--retry-failed"]) == 2
     said = capsys.readouterr().err
-    assert f"speech: this path starts where the run began. Go on from there: cd {tmp_path}\n" in said
+    assert f"speech: this path is relative to where the run began. Continue from there: cd {tmp_path}\n" in said
     assert [trial.status for trial in read_run(tmp_path / "r").trials] == ["failed"]
     monkeypatch.chdir(tmp_path)
     assert main(["bench", "--out", "r", "--resume", "--retry-failed"]) == 1

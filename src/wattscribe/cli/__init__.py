@@ -84,15 +84,15 @@ def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
         return 141
     except MemoryError as error:
         detail = " ".join(str(error).split())
-        say(
-            f"{_command(verb)}: the memory is not enough{detail and f' ({detail})'}. Free memory, or give it less at once"
-        )
+        say(f"{_command(verb)}: out of memory{detail and f' ({detail})'}. Free memory, or give it less at once")
         return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             if error.filename is None:
                 raise
-            say(f"{_command(verb)}: {_path(error.filename)}: {error.strerror}. {_MENDED.get(error.errno or 0, _ELSE)}")
+            say(
+                f"{_command(verb)}: {_path(error.filename)}: {error.strerror}. {_REMEDIES.get(error.errno or 0, _ELSE)}"
+            )
             return 2
         if error.filename is None:
             mute(sys.stdout)
@@ -100,7 +100,7 @@ def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
         return 1
 
 
-_MENDED = {
+_REMEDIES = {
     errno.EACCES: "Check the permissions of the file and of every folder above it",
     errno.EPERM: "Check the permissions of the file and of every folder above it",
     errno.ENAMETOOLONG: "A name may have 255 bytes, a path 4096: use shorter ones",

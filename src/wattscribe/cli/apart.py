@@ -17,7 +17,7 @@ from wattscribe.terminal import guarded, say
 
 VERBS = ("transcribe", "profile", "compress")
 """`bench` has a worker for each recognizer."""
-DEAF_AFTER = 3
+KILLED_AFTER = 3
 _ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Masked = Collection[signal.Signals]
 """Signals that wait until the child can say what they ended."""
@@ -63,7 +63,7 @@ def _waited(child: int) -> tuple[int, signal.Signals | None]:
             continue
         now_s = time.monotonic()
         first_s, orders = (first_s if orders else now_s), orders + 1
-        if orders >= DEAF_AFTER and now_s - first_s >= CLEARING_S:
+        if orders >= KILLED_AFTER and now_s - first_s >= CLEARING_S:
             killed = signal.Signals(received.si_signo)
             os.kill(child, signal.SIGKILL)
         elif received.si_code <= 0:

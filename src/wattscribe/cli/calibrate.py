@@ -62,7 +62,7 @@ def calibrate(
             print(f"left out: {skip.recognizer} of {skip.run}: {skip.reason}")
     if calibration.refusal is not None:
         unwritten = "" if out is None else f"; {out} is not written"
-        raise InputError(f"this is no calibration: {calibration.refusal}{unwritten}", fix=REMEDY)
+        raise InputError(f"this is not a calibration: {calibration.refusal}{unwritten}", fix=REMEDY)
     if out is not None and not json_output:
         print(f"profile: {out}")
     return 0

@@ -66,7 +66,7 @@ def compare(
     metric
         Judge word or character errors; the other is left out.
     across_machines
-        Compare energy, time and memory of other machines, power modes, library versions or thread counts all the same.
+        Compare energy, time and memory of other machines, power modes, library versions or thread counts nevertheless.
     device
         Compare what transducers would take on this device: a profile's name or file (see wattscribe devices).
     json

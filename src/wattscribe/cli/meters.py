@@ -33,13 +33,13 @@ class Reading:
     column: Pairs = None
     """QUANTITY=COLUMN where the header is unclear; quantities are time, power, voltage, current."""
     time_column: str | None = None
-    """The time's, by name or number."""
+    """The column of the time, by name or number."""
     power_column: Pairs = None
-    """The power's; given several times, they are added."""
+    """The column of the power; several are added up."""
     voltage_column: str | None = None
-    """The voltage's, where no power is recorded."""
+    """The column of the voltage, where no power is recorded."""
     current_column: str | None = None
-    """The current's, where no power is recorded."""
+    """The column of the current, where no power is recorded."""
     unit: Pairs = None
     """QUANTITY=UNIT where the header names none, for instance power=mW."""
     voltage: str | None = None

@@ -160,7 +160,7 @@ def read_laws(path: Path) -> dict[str, AccuracyLaw]:
         data = parse_json(read_bytes(path))
         points = {name: [(float(size), float(wer)) for size, wer in pairs] for name, pairs in data.items()}
         if not all(0 <= size < math.inf and 0 <= wer < math.inf for pairs in points.values() for size, wer in pairs):
-            raise ValueError("sizes and word error rates are numbers from 0 on")
+            raise ValueError("sizes and word error rates must be 0 or more")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"not a JSON file of points: {error}", where=path, fix="Write {component: [[bytes, wer], …]}"

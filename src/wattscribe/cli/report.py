@@ -43,7 +43,7 @@ def report(
     condition
         The condition under which the limits hold: clean unless given.
     device
-        Show beside it what transducers would take on this device: a profile's name or file (see wattscribe devices).
+        Also show what transducers would take on this device: a profile's name or file (see wattscribe devices).
     grid_gco2_per_kwh
         Grams of CO2 that the grid emits per kWh, as its operator or a national office states; shows CO2 per hour of audio.
     """

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wattscribe.models.names import STORED
-from wattscribe.results.findings import Entry, Hearing
+from wattscribe.results.findings import Entry, EvalSet
 
 LONGEST = 36
 """Characters of a name in a figure: as many as a phone of 390 px shows in a legend."""
@@ -54,9 +54,9 @@ AS_LABELLED = Names()
 """Every recognizer by its full label."""
 
 
-def names_of(all_hearings: Sequence[Hearing]) -> Names:
+def names_of(all_eval_sets: Sequence[EvalSet]) -> Names:
     """One set of names for all figures of a page."""
-    return short_names([entry.row.model_label for hearing in all_hearings for entry in hearing.entries])
+    return short_names([entry.row.model_label for eval_set in all_eval_sets for entry in eval_set.entries])
 
 
 def short_names(labels: Sequence[str]) -> Names:

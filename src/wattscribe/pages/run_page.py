@@ -15,11 +15,11 @@ from wattscribe.pages.power_figures import power_traces
 from wattscribe.pages.worst import worst_utterances
 from wattscribe.records import RunFacts
 from wattscribe.results.findings import (
-    Hearing,
+    EvalSet,
     Limits,
-    base_hearings,
+    base_eval_sets,
     correlations,
-    hearings,
+    eval_sets,
     noise_pair,
     on_device,
     pair_tests,
@@ -42,24 +42,24 @@ def run_page(
 ) -> str:
     """The page as HTML. A `device` that was asked for gets a section of its own, with figures and advice."""
     seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
-    all_hearings = hearings(seen)
-    names = names_of(all_hearings)
+    all_eval_sets = eval_sets(seen)
+    names = names_of(all_eval_sets)
     return render(
         facts.name,
         [
-            _summary(seen, all_hearings, limits or Limits()),
+            _summary(seen, all_eval_sets, limits or Limits()),
             sections.table_section(seen),
-            _study_figures(all_hearings, names),
-            *([_on_device(all_hearings, names, device, limits or Limits(), facts.seed)] if device else []),
-            _noise(all_hearings, names),
-            _findings(seen, all_hearings),
-            _power(seen, all_hearings),
-            _worst(seen, all_hearings),
+            _study_figures(all_eval_sets, names),
+            *([_on_device(all_eval_sets, names, device, limits or Limits(), facts.seed)] if device else []),
+            _noise(all_eval_sets, names),
+            _findings(seen, all_eval_sets),
+            _power(seen, all_eval_sets),
+            _worst(seen, all_eval_sets),
             _left_out(seen),
             _record(facts),
         ],
         subtitle=f"{_taken(facts)} {facts.created[:16].replace('T', ' ')} UTC. {_machine(facts)}",
-        tiles=sentences.tiles(all_hearings),
+        tiles=sentences.tiles(all_eval_sets),
     )
 
 
@@ -72,26 +72,28 @@ def _machine(facts: RunFacts) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def _summary(seen: View, all_hearings: Sequence[Hearing], limits: Limits) -> Section:
+def _summary(seen: View, all_eval_sets: Sequence[EvalSet], limits: Limits) -> Section:
     flags = [*sentences.flag_sentences(seen), *rule_sentences(seen)]
-    blocks: list[Block] = [Words(lines=sentences.summary(seen, all_hearings))]
+    blocks: list[Block] = [Words(lines=sentences.summary(seen, all_eval_sets))]
     if flags:
         blocks.append(Words(lines=flags, tone="warn", as_list=True))
-    advice = [item for hearing in base_hearings(all_hearings, limits.condition) for item in recommend(hearing, limits)]
+    advice = [
+        item for eval_set in base_eval_sets(all_eval_sets, limits.condition) for item in recommend(eval_set, limits)
+    ]
     if advice:
         blocks.append(Markup("<h3>Recommendation</h3>"))
     blocks += [Words(lines=[line.text], tone="good" if line.entry else "warn") for line in advice]
     lead = (
         "WER is the word error rate: the share of words that are wrong. Square brackets hold 95 % intervals."
-        if all_hearings
+        if all_eval_sets
         else ""
     )
     return Section(id="summary", title="In short", blocks=blocks, lead=lead)
 
 
-def _study_figures(all_hearings: Sequence[Hearing], names: Names) -> Section:
-    drawn: list[Figure | None] = [figures.wer_bars(all_hearings, names)]
-    bases = base_hearings(all_hearings)
+def _study_figures(all_eval_sets: Sequence[EvalSet], names: Names) -> Section:
+    drawn: list[Figure | None] = [figures.wer_bars(all_eval_sets, names)]
+    bases = base_eval_sets(all_eval_sets)
     if bases:
         first = bases[0]
         drawn += figures.energy_bars(first, names)
@@ -104,21 +106,21 @@ def _study_figures(all_hearings: Sequence[Hearing], names: Names) -> Section:
     return Section(id="figures", title="Figures", lead=lead, blocks=[figure for figure in drawn if figure is not None])
 
 
-def _on_device(all_hearings: Sequence[Hearing], names: Names, device: Device, limits: Limits, seed: int) -> Section:
+def _on_device(all_eval_sets: Sequence[EvalSet], names: Names, device: Device, limits: Limits, seed: int) -> Section:
     """What transducers would take on the device that was asked for, and which to take there."""
-    there = on_device(all_hearings)
+    there = on_device(all_eval_sets)
     blocks: list[Block] = []
-    for hearing in base_hearings(there, limits.condition):
-        if any(entry.row.j_per_audio_s is not None for entry in hearing.entries):
+    for eval_set in base_eval_sets(there, limits.condition):
+        if any(entry.row.j_per_audio_s is not None for entry in eval_set.entries):
             blocks += [
-                Words(lines=[line.text], tone="good" if line.entry else "warn") for line in recommend(hearing, limits)
+                Words(lines=[line.text], tone="good" if line.entry else "warn") for line in recommend(eval_set, limits)
             ]
     steps = sentences.precision_sentences(precision_steps(there, seed=seed))
     blocks += [Words(lines=steps, as_list=True)] if steps else []
     drawn = [
         figure
-        for hearing in base_hearings(there)[:1]
-        for figure in (*figures.energy_bars(hearing, names), *figures.bubbles(hearing, names))
+        for eval_set in base_eval_sets(there)[:1]
+        for figure in (*figures.energy_bars(eval_set, names), *figures.bubbles(eval_set, names))
     ]
     drawn += [figure for figure in figures.against_snr(there, names) if figure.id.startswith("snr-energy")]
     blocks += [replace(figure, id=f"device-{figure.id}", title=f"{figure.title}, on {device.name}") for figure in drawn]
@@ -133,24 +135,24 @@ def _on_device(all_hearings: Sequence[Hearing], names: Names, device: Device, li
     return Section(id="device", title=f"On {device.name}", lead=lead, blocks=blocks)
 
 
-def _noise(all_hearings: Sequence[Hearing], names: Names) -> Section:
-    return Section(id="noise", title="Against noise", blocks=figures.against_snr(all_hearings, names))
+def _noise(all_eval_sets: Sequence[EvalSet], names: Names) -> Section:
+    return Section(id="noise", title="Against noise", blocks=figures.against_snr(all_eval_sets, names))
 
 
-def _findings(seen: View, all_hearings: Sequence[Hearing]) -> Section:
+def _findings(seen: View, all_eval_sets: Sequence[EvalSet]) -> Section:
     seed = seen.facts.seed
     blocks: list[Block] = []
-    steps = sentences.precision_sentences(precision_steps(all_hearings, seed=seed))
+    steps = sentences.precision_sentences(precision_steps(all_eval_sets, seed=seed))
     if steps:
         blocks += [Markup("<h3>What a lower precision saves</h3>"), Words(lines=steps, as_list=True)]
-    pair = noise_pair(all_hearings)
+    pair = noise_pair(all_eval_sets)
     if pair is not None:
         blocks.append(Markup("<h3>What {} adds to the WER</h3>").format(sentences.noise_name(*pair)))
         blocks.append(Words(lines=sentences.noise_sentences(*pair), as_list=True))
-    ranks = sentences.correlation_sentences(correlations(all_hearings, seed=seed))
+    ranks = sentences.correlation_sentences(correlations(all_eval_sets, seed=seed))
     if ranks:
         blocks += [Markup("<h3>Does size tell?</h3>"), Words(lines=ranks, as_list=True)]
-    tests = pair_tests(all_hearings, seed=seed)
+    tests = pair_tests(all_eval_sets, seed=seed)
     if tests:
         blocks += [Markup("<h3>Which recognizers differ</h3>"), Words(lines=[sentences.pair_sentence(tests)])]
         blocks.append(sections.pair_table(tests))
@@ -161,12 +163,12 @@ def _findings(seen: View, all_hearings: Sequence[Hearing]) -> Section:
     return Section(id="findings", title="Findings", lead=lead, blocks=blocks)
 
 
-def _power(seen: View, all_hearings: Sequence[Hearing]) -> Section:
+def _power(seen: View, all_eval_sets: Sequence[EvalSet]) -> Section:
     blocks: list[Block] = [Words(lines=sentences.evidence_sentences(seen))]
-    blocks += sections.energy_tables(all_hearings)
-    there = on_device(all_hearings)
+    blocks += sections.energy_tables(all_eval_sets)
+    there = on_device(all_eval_sets)
     blocks += [table for table in sections.energy_tables(there) if table.numeric]
-    traces = power_traces(all_hearings)
+    traces = power_traces(all_eval_sets)
     if traces is not None:
         blocks.append(traces)
     else:
@@ -175,8 +177,8 @@ def _power(seen: View, all_hearings: Sequence[Hearing]) -> Section:
     return Section(id="power", title="Where the joules come from", blocks=blocks)
 
 
-def _worst(seen: View, all_hearings: Sequence[Hearing]) -> Section:
-    return Section(id="worst", title="Worst utterances", blocks=worst_utterances(all_hearings, seen.normaliser))
+def _worst(seen: View, all_eval_sets: Sequence[EvalSet]) -> Section:
+    return Section(id="worst", title="Worst utterances", blocks=worst_utterances(all_eval_sets, seen.normaliser))
 
 
 def _left_out(seen: View) -> Section:

@@ -12,7 +12,7 @@ from wattscribe.pages.sentences import scaling_sentences
 from wattscribe.records import Interval
 from wattscribe.results.basis import Basis, bases, short_covers
 from wattscribe.results.cost import STARVED_SHARE
-from wattscribe.results.findings import Hearing, PairTest
+from wattscribe.results.findings import EvalSet, PairTest
 from wattscribe.results.groups import rejected_under, settings_text, short_corpus
 from wattscribe.results.notes import once_sentences
 from wattscribe.results.recommend import by_kind
@@ -22,7 +22,7 @@ from wattscribe.results.words import MISSING, bytes_text, interval_text, number,
 
 UNANSWERED_SHOWN = 20
 
-HEADER = ("Recognizer", "Heard", "Utt.", "WER %", "CER %", "RTF", "Latency s", "Memory")
+HEADER = ("Recognizer", "Speech", "Utt.", "WER %", "CER %", "RTF", "Latency s", "Memory")
 TITLES = {
     0: "Model, and below it its precision and settings",
     1: "Condition and corpus",
@@ -121,21 +121,21 @@ def _figure(
     return Cell(text=text, sort=value, note=interval_text(interval, scale), title=title)
 
 
-def energy_tables(all_hearings: Sequence[Hearing]) -> list[Table]:
+def energy_tables(all_eval_sets: Sequence[EvalSet]) -> list[Table]:
     """Gross, idle and net, Wh and CO2 of every row: one table per thing that the joules cover, and one of what has none."""
-    entries_by_kind = by_kind([entry for hearing in all_hearings for entry in hearing.entries])
+    entries_by_kind = by_kind([entry for eval_set in all_eval_sets for entry in eval_set.entries])
     tables = [_energy_table(name, [entry.row for entry in entries]) for name, entries in entries_by_kind.items()]
     missing = [
         entry.row
-        for hearing in all_hearings
-        for entry in hearing.entries
+        for eval_set in all_eval_sets
+        for entry in eval_set.entries
         if entry.row.energy_j is None and entry.row.energy_reason and entry.row.repeats
     ]
     if not missing:
         return tables
     nothing = Table(
         caption="Without a figure of energy.",
-        header=("Recognizer", "Heard", "Why"),
+        header=("Recognizer", "Speech", "Why"),
         rows=[[*_who(row), _text(row.energy_reason or MISSING)] for row in missing],
     )
     return [*tables, nothing]
@@ -158,7 +158,7 @@ def _energy_table(kind: tuple[str, str], rows: Sequence[Row]) -> Table:
     }
     return Table(
         caption=caption,
-        header=("Recognizer", "Heard", *columns, "To know"),
+        header=("Recognizer", "Speech", *columns, "To know"),
         rows=[[*_who(row), *(cell(row) for cell in columns.values()), _to_know(row)] for row in rows],
         numeric=frozenset(range(2, 2 + len(columns))),
         titles={
@@ -223,8 +223,8 @@ def _pair_row(test: PairTest) -> list[Cell]:
     return [
         Cell(text=test.first.group.label, sort=test.first.group.label),
         Cell(text=test.second.group.label, sort=test.second.group.label),
-        Cell(text=short_corpus(test.hearing.corpus), sort=test.hearing.corpus),
-        Cell(text=test.hearing.condition.name, sort=test.hearing.condition.name),
+        Cell(text=short_corpus(test.eval_set.corpus), sort=test.eval_set.corpus),
+        Cell(text=test.eval_set.condition.name, sort=test.eval_set.condition.name),
         Cell(
             text=f"{100 * change.difference:+.2f}",
             sort=change.difference,

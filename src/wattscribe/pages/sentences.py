@@ -11,10 +11,10 @@ from wattscribe.results.cost import STARVED_SHARE, energy_rule
 from wattscribe.results.findings import (
     Correlation,
     Entry,
-    Hearing,
+    EvalSet,
     PairTest,
     PrecisionStep,
-    base_hearings,
+    base_eval_sets,
     counterpart,
     noise_pair,
     paired,
@@ -35,14 +35,14 @@ LONG_S = 120.0
 """From here on a length is given in minutes."""
 
 
-def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
+def summary(seen: View, all_eval_sets: Sequence[EvalSet]) -> list[str]:
     """What was measured and who came out best in what, in a few sentences."""
-    recognizers = {entry.group.label for hearing in all_hearings for entry in hearing.entries}
-    opening = f"{plural(len(recognizers), 'recognizer')} transcribed {_speech(all_hearings)}."
+    recognizers = {entry.group.label for eval_set in all_eval_sets for entry in eval_set.entries}
+    opening = f"{plural(len(recognizers), 'recognizer')} transcribed {_speech(all_eval_sets)}."
     lines = [opening]
-    for hearing in base_hearings(all_hearings):
-        lines += _bests(hearing)
-    noise = noise_pair(all_hearings)
+    for eval_set in base_eval_sets(all_eval_sets):
+        lines += _bests(eval_set)
+    noise = noise_pair(all_eval_sets)
     if noise is not None:
         lines += _noise_sentence(*noise)
     if left_out := rejected_under(seen.groups, seen.facts.rejected):
@@ -55,11 +55,11 @@ def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
     return lines
 
 
-def _speech(all_hearings: Sequence[Hearing]) -> str:
-    corpora = list(dict.fromkeys(short_corpus(hearing.corpus) for hearing in all_hearings))
-    conditions = list(dict.fromkeys(hearing.condition.name for hearing in all_hearings))
-    most = max((entry.row.utterances for hearing in all_hearings for entry in hearing.entries), default=0)
-    seconds = max((entry.row.audio_s or 0.0 for hearing in all_hearings for entry in hearing.entries), default=0.0)
+def _speech(all_eval_sets: Sequence[EvalSet]) -> str:
+    corpora = list(dict.fromkeys(short_corpus(eval_set.corpus) for eval_set in all_eval_sets))
+    conditions = list(dict.fromkeys(eval_set.condition.name for eval_set in all_eval_sets))
+    most = max((entry.row.utterances for eval_set in all_eval_sets for entry in eval_set.entries), default=0)
+    seconds = max((entry.row.audio_s or 0.0 for eval_set in all_eval_sets for entry in eval_set.entries), default=0.0)
     length = f"{number(seconds)} s" if seconds < LONG_S else f"{number(seconds / 60)} min"
     what = f"up to {plural(most, 'utterance')} ({length}) of {_and(corpora)}"
     return what + (f" under {plural(len(conditions), 'condition')}: {_and(conditions)}" if len(conditions) > 1 else "")
@@ -69,9 +69,9 @@ def _and(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "nothing"
 
 
-def _bests(hearing: Hearing) -> list[str]:
+def _bests(eval_set: EvalSet) -> list[str]:
     """Who has the lowest WER, takes the least energy and is the fastest; one clause each, or one for all."""
-    scored = hearing.scored
+    scored = eval_set.scored
     if not scored:
         return []
     best = min(scored, key=lambda entry: entry.row.wer or 0.0)
@@ -86,7 +86,7 @@ def _bests(hearing: Hearing) -> list[str]:
         bests.append((fastest, f"the lowest real-time factor, {number(fastest.row.rtf)}"))
     names = list(dict.fromkeys(entry.group.label for entry, _ in bests))
     clauses = [f"{name} has {_and([what for entry, what in bests if entry.group.label == name])}" for name in names]
-    return [f"On {hearing.name} {'; '.join(clauses)}.", *(_apart(kinds) if len(kinds) > 1 else [])]
+    return [f"On {eval_set.name} {'; '.join(clauses)}.", *(_apart(kinds) if len(kinds) > 1 else [])]
 
 
 def _least(entries: Sequence[Entry]) -> tuple[Entry, str]:
@@ -107,7 +107,7 @@ def _apart(kinds: Mapping[tuple[str, str], Sequence[Entry]]) -> list[str]:
     return lines
 
 
-def _noise_sentence(quiet: Hearing, loud: Hearing) -> list[str]:
+def _noise_sentence(quiet: EvalSet, loud: EvalSet) -> list[str]:
     """One sentence, or none where no change could be tested."""
     changes = [(entry, change) for entry in quiet.scored if (change := _noise_change(entry, loud))]
     if not changes:
@@ -128,12 +128,12 @@ def _noise_sentence(quiet: Hearing, loud: Hearing) -> list[str]:
     return [f"{what} {one}, and by {other}." if len(changes) == 2 else f"{what} {one} at least, to {other} at most."]
 
 
-def noise_name(quiet: Hearing, loud: Hearing) -> str:
+def noise_name(quiet: EvalSet, loud: EvalSet) -> str:
     """What came on top of the quiet speech: `white@10dB on librispeech/dev-clean`, or the noisy corpus by its name."""
     return f"{loud.condition.name} on {short_corpus(loud.corpus)}" if quiet.corpus == loud.corpus else loud.name
 
 
-def noise_sentences(quiet: Hearing, loud: Hearing) -> list[str]:
+def noise_sentences(quiet: EvalSet, loud: EvalSet) -> list[str]:
     """What noise adds to each recognizer's WER."""
     lines = []
     for entry in quiet.scored:
@@ -144,7 +144,7 @@ def noise_sentences(quiet: Hearing, loud: Hearing) -> list[str]:
     return lines
 
 
-def _noise_change(entry: Entry, loud: Hearing) -> PairedResult | None:
+def _noise_change(entry: Entry, loud: EvalSet) -> PairedResult | None:
     there = counterpart(entry, loud)
     result = paired(entry, there) if there else None
     return None if result is None else result[0]
@@ -166,7 +166,7 @@ def _precision_sentence(step: PrecisionStep) -> str:
         change = step.wer_change
         text += f"; WER {100 * change.difference:+.2f} points {interval_text(change.ci95, 100)}, {p_text(change.p)}"
     bad = [precision_name(entry) for entry in (step.base, step.cheaper) if entry.row.precision_ok is False]
-    text += f". {step.hearing.name}."
+    text += f". {step.eval_set.name}."
     return text + (f" Precision not as requested: {_and(bad)}." if bad else "")
 
 
@@ -355,9 +355,9 @@ def _grid_text(rows: Sequence[Row]) -> str:
     return f"; CO2 at {number(grid)} g per kWh, as stated, for what the joules in front cover and no more"
 
 
-def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
+def tiles(all_eval_sets: Sequence[EvalSet]) -> list[tuple[str, str, str]]:
     """The figures at the top of the page: (figure, name, note)."""
-    bases = base_hearings(all_hearings)
+    bases = base_eval_sets(all_eval_sets)
     scored = bases[0].scored if bases else ()
     if not scored:
         return []

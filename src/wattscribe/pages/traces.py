@@ -12,7 +12,7 @@ from typing import Any
 
 from wattscribe.pages.names import Names, shortened
 from wattscribe.records import Interval
-from wattscribe.results.findings import Entry, Hearing, counterpart
+from wattscribe.results.findings import Entry, EvalSet, counterpart
 from wattscribe.results.words import bytes_text, interval_text, number
 
 COLOURS = ("#0f8b8d", "#e07a1f", "#4b6bb8", "#b23a6f", "#6a8e3a", "#8a63b5", "#b08a2e", "#5d737e")
@@ -66,8 +66,8 @@ def hover(entry: Entry) -> str:
     return "<br>".join(lines)
 
 
-def wer_trace(hearing: Hearing, name: str, names: Names) -> dict[str, Any]:
-    entries = hearing.scored
+def wer_trace(eval_set: EvalSet, name: str, names: Names) -> dict[str, Any]:
+    entries = eval_set.scored
     values = [wer(entry) for entry in entries]
     return {
         "type": "bar",
@@ -106,8 +106,8 @@ def by_precision(
 
 
 def curves(
-    levels: Sequence[Hearing],
-    clean: Hearing | None,
+    levels: Sequence[EvalSet],
+    clean: EvalSet | None,
     names: Names,
     value: Callable[[Entry], float | None],
     interval: Callable[[Entry], Interval | None],
@@ -117,7 +117,9 @@ def curves(
     models = list(dict.fromkeys(entry.row.model_label for entry in first.entries))
     precisions = list(dict.fromkeys(entry.row.precision for entry in first.entries))
     for entry in first.entries:
-        path = [(level(hearing), counterpart(entry, hearing)) for hearing in ([clean] if clean else []) + list(levels)]
+        path = [
+            (level(eval_set), counterpart(entry, eval_set)) for eval_set in ([clean] if clean else []) + list(levels)
+        ]
         there = [(label, point) for label, point in path if point is not None and value(point) is not None]
         if not there:
             continue
@@ -141,8 +143,8 @@ def curves(
     return traces
 
 
-def level(hearing: Hearing) -> str:
-    snr = hearing.condition.snr_db
+def level(eval_set: EvalSet) -> str:
+    snr = eval_set.condition.snr_db
     return "clean" if snr is None else f"{snr:g} dB"
 
 

@@ -77,7 +77,7 @@ def read_variables(path: Path) -> list[Variable]:
             return variables
     except (OSError, EOFError, struct.error, UnicodeDecodeError, IndexError) as error:
         raise ModelError(
-            f"is no readable CTranslate2 model ({error})", where=path, fix="Convert the model again"
+            f"is not a readable CTranslate2 model ({error})", where=path, fix="Convert the model again"
         ) from error
 
 
@@ -95,7 +95,7 @@ def require_numbers(path: Path, variables: Iterable[Variable]) -> None:
                 bits = np.frombuffer(data, dtype=word, count=len(data) // np.dtype(word).itemsize)
                 if ((bits & mask) == mask).any():
                     raise ModelError(
-                        f"its weights {variable.name} are no numbers (NaN)", where=path, fix="Convert the model again"
+                        f"its weights {variable.name} are not numbers (NaN)", where=path, fix="Convert the model again"
                     )
 
 
@@ -134,7 +134,7 @@ def whisper_sizes(path: Path) -> tuple[dict[str, int], str]:
             raise KeyError("encoder/conv1/weight of three dimensions")
     except (KeyError, IndexError) as error:
         raise ModelError(
-            f"holds no {error}: it is no Whisper", where=path, fix="Whisper models can be counted"
+            f"holds no {error}: it is not a Whisper model", where=path, fix="Whisper models can be counted"
         ) from None
     sizes = {
         "width": convolution.shape[0],

@@ -166,7 +166,7 @@ def _require_weights(model: Any, about: dict[str, Any], spec: RecognizerSpec) ->
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ModelError(
-            f"its weights lack {missing[0]}{more}, in whose place the library would put random numbers",
+            f"its weights lack {missing[0]}{more}, which the library would fill with random numbers",
             where=spec.name,
             fix="Use a checkpoint that was trained for speech recognition",
         )
@@ -174,7 +174,7 @@ def _require_weights(model: Any, about: dict[str, Any], spec: RecognizerSpec) ->
 
     for name, weight in model.named_parameters():
         if weight.is_floating_point() and not torch.isfinite(weight.sum(dtype=torch.float32)):
-            raise ModelError(f"its weights {name} are no numbers (NaN)", where=spec.name, fix="Copy the model again")
+            raise ModelError(f"its weights {name} are not numbers (NaN)", where=spec.name, fix="Copy the model again")
 
 
 def _advice(error: Exception) -> str | None:

@@ -97,7 +97,7 @@ def _require_numbers(graph: Graph, path: Path) -> None:
             values = np.frombuffer(tensor.data, dtype=tensor.dtype)
             if any(np.isnan(values[at : at + _AT_ONCE]).any() for at in range(0, len(values), _AT_ONCE)):
                 raise ModelError(
-                    f"its weights {tensor.name} are no numbers (NaN)", where=path, fix="Copy or export the model again"
+                    f"its weights {tensor.name} are not numbers (NaN)", where=path, fix="Copy or export the model again"
                 )
 
 

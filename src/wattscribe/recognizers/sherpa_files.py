@@ -106,7 +106,7 @@ def _ort_kind(files: ModelFiles) -> Kind:
         return "moonshine v2"
     fix = "Run it with onnx:DIRECTORY" if files.layout == "transducer" else "Give the .onnx files that it was made of"
     raise ModelError(
-        "is in onnxruntime's own format (.ort), in which sherpa: runs Moonshine alone", where=files.main, fix=fix
+        "is in onnxruntime's own format (.ort), in which sherpa: runs only Moonshine", where=files.main, fix=fix
     )
 
 

@@ -14,7 +14,7 @@ from wattscribe.errors import InputError
 from wattscribe.records import RunFacts
 from wattscribe.results.cost_change import CostChange, cost_changes
 from wattscribe.results.error_change import ErrorChange, error_change
-from wattscribe.results.findings import Entry, hearings, on_device
+from wattscribe.results.findings import Entry, eval_sets, on_device
 from wattscribe.results.gates import Gates
 from wattscribe.results.groups import short_corpus
 from wattscribe.results.pairing import pair_up
@@ -76,7 +76,7 @@ def compare(base: RunFacts, new: RunFacts, gates: Gates | None = None, *, device
     """
     wanted = gates or Gates()
     old, fresh = view(base, device=device), view(new, device=device)
-    sides = [hearings(side) for side in (old, fresh)]
+    sides = [eval_sets(side) for side in (old, fresh)]
     pairs, reasons, notes = pair_up(*(map(on_device, sides) if device else sides))
     verdicts = tuple(_judge(pair, old, fresh, wanted, counted=device is not None) for pair in pairs)
     reasons += [f"{verdict.name}: {reason}" for verdict in verdicts for reason in verdict.reasons]

@@ -59,7 +59,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hearing:
+class EvalSet:
     """One corpus under one condition, and every recognizer that transcribed it."""
 
     corpus: str
@@ -81,7 +81,7 @@ class Hearing:
 class PrecisionStep:
     """What a lower precision did to a model's energy."""
 
-    hearing: Hearing
+    eval_set: EvalSet
     base: Entry
     cheaper: Entry
     ratio: Ratio
@@ -92,7 +92,7 @@ class PrecisionStep:
 class PairTest:
     """Two recognizers on the same utterances; `adjusted_p` is Holm's over all pairs of the run."""
 
-    hearing: Hearing
+    eval_set: EvalSet
     first: Entry
     second: Entry
     bootstrap: PairedResult
@@ -114,58 +114,60 @@ class Correlation:
     precision: str | None
 
 
-def hearings(seen: View) -> list[Hearing]:
+def eval_sets(seen: View) -> list[EvalSet]:
     """In the order of the experiment."""
     by_speech: dict[tuple[str, Condition], list[Entry]] = {}
     for group, energy, on_device, row in zip(seen.groups, seen.energies, seen.device_energies, seen.rows, strict=True):
         entry = Entry(group=group, energy=energy, row=row, device_energy=on_device)
         by_speech.setdefault((group.corpus, group.condition), []).append(entry)
     return [
-        Hearing(corpus=corpus, condition=condition, entries=tuple(entries))
+        EvalSet(corpus=corpus, condition=condition, entries=tuple(entries))
         for (corpus, condition), entries in by_speech.items()
     ]
 
 
-def on_device(all_hearings: Sequence[Hearing]) -> list[Hearing]:
+def on_device(all_eval_sets: Sequence[EvalSet]) -> list[EvalSet]:
     """The same with what the counted invocations take on the device profile in front, in place of this machine's joules."""
     return [
         replace(
-            hearing,
+            eval_set,
             entries=tuple(
                 replace(
                     entry, energy=entry.device_energy, row=on_basis(entry.row, entry.device_energy, entry.group.done)
                 )
-                for entry in hearing.entries
+                for entry in eval_set.entries
                 if entry.device_energy is not None
             ),
         )
-        for hearing in all_hearings
+        for eval_set in all_eval_sets
     ]
 
 
-def base_hearings(all_hearings: Sequence[Hearing], condition: str | None = None) -> list[Hearing]:
+def base_eval_sets(all_eval_sets: Sequence[EvalSet], condition: str | None = None) -> list[EvalSet]:
     """Per corpus the named condition, or clean, or the first. Raises InputError when the named one was not measured."""
-    names = list(dict.fromkeys(hearing.condition.name for hearing in all_hearings))
+    names = list(dict.fromkeys(eval_set.condition.name for eval_set in all_eval_sets))
     if condition is not None and condition not in names:
         raise InputError(f"the run has no condition {condition!r}", fix=f"Choose one of: {', '.join(names)}")
     wanted = condition or "clean"
-    chosen: dict[str, Hearing] = {}
-    for hearing in all_hearings:
-        if hearing.corpus not in chosen or (hearing.condition.name == wanted != chosen[hearing.corpus].condition.name):
-            chosen[hearing.corpus] = hearing
-    return [hearing for hearing in chosen.values() if condition is None or hearing.condition.name == condition]
+    chosen: dict[str, EvalSet] = {}
+    for eval_set in all_eval_sets:
+        if eval_set.corpus not in chosen or (
+            eval_set.condition.name == wanted != chosen[eval_set.corpus].condition.name
+        ):
+            chosen[eval_set.corpus] = eval_set
+    return [eval_set for eval_set in chosen.values() if condition is None or eval_set.condition.name == condition]
 
 
-def precision_steps(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[PrecisionStep]:
+def precision_steps(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[PrecisionStep]:
     """Energy ratios between the precisions of one model on the same speech, under each corpus's base condition."""
     steps = []
-    for hearing in base_hearings(all_hearings):
-        for entries in _by_model(hearing.entries):
+    for eval_set in base_eval_sets(all_eval_sets):
+        for entries in _by_model(eval_set.entries):
             by_precision = {precision_name(entry): entry for entry in entries}
             for base, cheaper in PRECISION_STEPS:
                 if base not in by_precision or cheaper not in by_precision:
                     continue
-                step = _step(hearing, by_precision[base], by_precision[cheaper], seed)
+                step = _step(eval_set, by_precision[base], by_precision[cheaper], seed)
                 if step is not None:
                     steps.append(step)
     return steps
@@ -186,13 +188,13 @@ def _by_model(entries: Sequence[Entry]) -> list[list[Entry]]:
     return list(by_model.values())
 
 
-def _step(hearing: Hearing, base: Entry, cheaper: Entry, seed: int) -> PrecisionStep | None:
+def _step(eval_set: EvalSet, base: Entry, cheaper: Entry, seed: int) -> PrecisionStep | None:
     ratio = energy_ratio(base.energy, cheaper.energy, seed=seed)
     if ratio is None:
         return None
     change = paired(base, cheaper, seed=seed)
     return PrecisionStep(
-        hearing=hearing, base=base, cheaper=cheaper, ratio=ratio, wer_change=change[0] if change else None
+        eval_set=eval_set, base=base, cheaper=cheaper, ratio=ratio, wer_change=change[0] if change else None
     )
 
 
@@ -216,18 +218,18 @@ def paired(
     return bootstrap, mapsswe(*pieces) if len(pieces[0]) > 1 else None
 
 
-def pair_tests(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[PairTest]:
+def pair_tests(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[PairTest]:
     """Every pair of recognizers under every corpus and condition, or each against the best where there are many."""
-    results: list[tuple[Hearing, Entry, Entry, PairedResult, MatchedPairs | None]] = []
-    for hearing in all_hearings:
-        for first, second in _pairs(hearing.scored):
+    results: list[tuple[EvalSet, Entry, Entry, PairedResult, MatchedPairs | None]] = []
+    for eval_set in all_eval_sets:
+        for first, second in _pairs(eval_set.scored):
             result = paired(first, second, seed=seed)
             if result is not None:
-                results.append((hearing, first, second, *result))
+                results.append((eval_set, first, second, *result))
     adjusted = holm([bootstrap.p for *_, bootstrap, _ in results])
     return [
-        PairTest(hearing=hearing, first=first, second=second, bootstrap=bootstrap, matched=matched, adjusted_p=p)
-        for (hearing, first, second, bootstrap, matched), p in zip(results, adjusted, strict=True)
+        PairTest(eval_set=eval_set, first=first, second=second, bootstrap=bootstrap, matched=matched, adjusted_p=p)
+        for (eval_set, first, second, bootstrap, matched), p in zip(results, adjusted, strict=True)
     ]
 
 
@@ -238,11 +240,11 @@ def _pairs(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
     return [(best, entry) for entry in entries if entry is not best]
 
 
-def noise_pair(all_hearings: Sequence[Hearing]) -> tuple[Hearing, Hearing] | None:
-    """The quiet and the hardest hearing of the same utterances; None where all speech has one condition only."""
-    bases = base_hearings(all_hearings)
-    best: tuple[float, Hearing, Hearing] | None = None
-    for quiet, other in itertools.permutations(all_hearings, 2):
+def noise_pair(all_eval_sets: Sequence[EvalSet]) -> tuple[EvalSet, EvalSet] | None:
+    """The quiet and the hardest eval set of the same utterances; None where all speech has one condition only."""
+    bases = base_eval_sets(all_eval_sets)
+    best: tuple[float, EvalSet, EvalSet] | None = None
+    for quiet, other in itertools.permutations(all_eval_sets, 2):
         if quiet not in bases or other.condition.longform_s is not None:
             continue
         added = [change for change in (_added(entry, other) for entry in quiet.scored) if change is not None]
@@ -251,12 +253,12 @@ def noise_pair(all_hearings: Sequence[Hearing]) -> tuple[Hearing, Hearing] | Non
     return None if best is None or best[0] <= 0 else (best[1], best[2])
 
 
-def counterpart(entry: Entry, other: Hearing) -> Entry | None:
-    """The same recognizer in another hearing."""
+def counterpart(entry: Entry, other: EvalSet) -> Entry | None:
+    """The same recognizer in another eval set."""
     return next((candidate for candidate in other.scored if candidate.group.recognizer == entry.group.recognizer), None)
 
 
-def _added(entry: Entry, other: Hearing) -> float | None:
+def _added(entry: Entry, other: EvalSet) -> float | None:
     there = counterpart(entry, other)
     if there is None or there.row.wer is None or entry.row.wer is None:
         return None
@@ -266,9 +268,9 @@ def _added(entry: Entry, other: Hearing) -> float | None:
     return there.row.wer - entry.row.wer if shares else None
 
 
-def correlations(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[Correlation]:
+def correlations(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[Correlation]:
     """Do larger models take more energy, and do they lose less to noise? One point per model, at one precision."""
-    bases = base_hearings(all_hearings)
+    bases = base_eval_sets(all_eval_sets)
     if not bases:
         return []
     quiet = bases[0]
@@ -279,7 +281,7 @@ def correlations(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[Corr
     about = "energy per second of audio"
     apart = Correlation(about=about, result=None, reason="their joules cover different things", precision=precision)
     results = [_correlate(about, of_energy, precision, seed) if len(kinds) < 2 else apart]
-    noise = noise_pair(all_hearings)
+    noise = noise_pair(all_eval_sets)
     if noise is not None:
         quiet, loud = noise
         pool = [e for e in quiet.scored if precision_name(e) == precision and e.row.parameters]

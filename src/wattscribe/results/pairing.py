@@ -6,29 +6,29 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
-from wattscribe.results.findings import Entry, Hearing
+from wattscribe.results.findings import Entry, EvalSet
 from wattscribe.results.groups import short_corpus, short_model
 
 T = TypeVar("T")
 
 
-def pair_up(base: Sequence[Hearing], new: Sequence[Hearing]) -> tuple[list[tuple[Entry, Entry]], list[str], list[str]]:
+def pair_up(base: Sequence[EvalSet], new: Sequence[EvalSet]) -> tuple[list[tuple[Entry, Entry]], list[str], list[str]]:
     """By whole names, or by short ones where the runs were made in different places."""
     pairs: list[tuple[Entry, Entry]] = []
     reasons, notes = [], []
     there = dict(_matched(base, new, lambda place: (place.corpus, place.condition), _place))
-    for at, hearing in enumerate(base):
+    for at, eval_set in enumerate(base):
         if at not in there:
             places = ", ".join(sorted({_place_name(other) for other in new})) or "nothing"
-            reasons.append(f"the new run did not transcribe {_place_name(hearing)}, only {places}")
+            reasons.append(f"the new run did not transcribe {_place_name(eval_set)}, only {places}")
             continue
-        old, fresh = hearing.entries, new[there[at]].entries
+        old, fresh = eval_set.entries, new[there[at]].entries
         matches = dict(_same_recognizers(old, fresh))
         pairs += [(old[one], fresh[other]) for one, other in matches.items()]
         missing = [entry for index, entry in enumerate(old) if index not in matches]
-        reasons += [f"the new run has no {_recognizer(entry)} on {_place_name(hearing)}" for entry in missing]
+        reasons += [f"the new run has no {_recognizer(entry)} on {_place_name(eval_set)}" for entry in missing]
         extra = [entry for index, entry in enumerate(fresh) if index not in matches.values()]
-        notes += [f"{_recognizer(entry)} on {_place_name(hearing)} is new and not compared" for entry in extra]
+        notes += [f"{_recognizer(entry)} on {_place_name(eval_set)} is new and not compared" for entry in extra]
     return pairs, reasons, notes
 
 
@@ -67,12 +67,12 @@ def _matched(base: Sequence[T], new: Sequence[T], *names: Callable[[T], Hashable
     return sorted(matches.items())
 
 
-def _place(hearing: Hearing) -> tuple[str, str]:
-    return short_corpus(hearing.corpus), hearing.condition.name
+def _place(eval_set: EvalSet) -> tuple[str, str]:
+    return short_corpus(eval_set.corpus), eval_set.condition.name
 
 
-def _place_name(hearing: Hearing) -> str:
-    return ", ".join(_place(hearing))
+def _place_name(eval_set: EvalSet) -> str:
+    return ", ".join(_place(eval_set))
 
 
 def _recognizer(entry: Entry) -> str:

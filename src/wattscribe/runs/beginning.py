@@ -135,7 +135,7 @@ def go_on(
             raise InputError(
                 f"the experiment is not the one that this run began with: {'; '.join(changed)}",
                 where=out_dir,
-                fix="Go on with `resume` alone, or start anew with `overwrite`",
+                fix="Continue with `resume` alone, or start again with `overwrite`",
             )
         _check_board(read_run(out_dir).machine.get("simulated_board"), host, out_dir)
         trials = journal.unfinished()
@@ -157,7 +157,7 @@ def _check_board(began: Any, host: Host, out_dir: Path) -> None:
     if began != host.simulated:
         words = {True: "this run began on no simulated board", False: f"this run began on a simulated board, {began}"}
         raise InputError(
-            words[began is None], where=out_dir, fix="Start anew with `overwrite`, or choose another `out`"
+            words[began is None], where=out_dir, fix="Start again with `overwrite`, or choose another `out`"
         )
 
 
@@ -170,7 +170,7 @@ def _check_place(trials: Sequence[Trial], began: str | None) -> None:
         for path in (trial.recognizer.model, trial.corpus, trial.condition.noise, trial.condition.rir):
             if path not in built_in and not Path(path).exists() and Path(began, path).exists():
                 raise InputError(
-                    "this path starts where the run began", where=path, fix=f"Go on from there: cd {began}"
+                    "this path is relative to where the run began", where=path, fix=f"Continue from there: cd {began}"
                 )
 
 

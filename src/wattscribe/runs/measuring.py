@@ -75,7 +75,7 @@ class Measurement:
 
     def __enter__(self) -> Measurement:
         if self._power is not None:
-            raise InputError("this measurement was entered before", fix="Make a new one for each block")
+            raise InputError("this measurement was already used", fix="Make a new one for each block")
         meters = self._meters
         if meters is None:
             meters = open_meters(host=self._host)

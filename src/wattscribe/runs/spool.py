@@ -133,7 +133,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Cal
 def _check_there(corpus: str) -> None:
     """Raises InputError where the corpus itself is gone: that its files are missing says nothing about each of them."""
     if not Path(corpus).expanduser().exists():
-        raise InputError("it was removed while its speech was being prepared", where=corpus, fix="Put it back")
+        raise InputError("it was removed while its speech was being prepared", where=corpus, fix="Restore it")
 
 
 def _prepare(

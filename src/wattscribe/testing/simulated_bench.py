@@ -24,7 +24,7 @@ def run_on_board(
     kind = kind_of(name)
     if resume:
         raise InputError(
-            "a run on a simulated board cannot be resumed", where=out_dir, fix="Start anew with `overwrite`"
+            "a run on a simulated board cannot be resumed", where=out_dir, fix="Start again with `overwrite`"
         )
     if holds_run(out_dir) and not overwrite:
         raise run_exists(out_dir)
