@@ -87,9 +87,9 @@ def workload_of(
     dims: Mapping[str, int] | None = None,
 ) -> Workload:
     """The workload of a model as the user names it. Raises InputError for options that the model fixes itself."""
-    named = model.startswith((arch.PREFIX, "hf:"))
+    configured = model.startswith((arch.PREFIX, "hf:"))
     for option, asked in (("`calls_per_s`", calls_per_s), ("`inputs`", inputs), ("`dims`", dims)):
-        if named and asked not in (None, {}):
+        if configured and asked not in (None, {}):
             raise InputError(
                 f"{option} is for exported graphs; this model's calls follow from its configuration", where=model
             )

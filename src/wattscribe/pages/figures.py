@@ -111,7 +111,7 @@ def bubbles(eval_set: EvalSet, names: Names = AS_LABELLED) -> list[Figure]:
     """The study's figure 8: WER against energy, one bubble per recognizer; colour is RTF, size is memory."""
     plots = []
     for index, ((evidence, covers), entries) in enumerate(by_kind(eval_set.scored).items()):
-        legend = _told_by_colour(entries)
+        legend = _colour_legend(entries)
         plots.append(
             Figure(
                 id=f"bubbles-{index}",
@@ -132,7 +132,7 @@ def bubbles(eval_set: EvalSet, names: Names = AS_LABELLED) -> list[Figure]:
     return plots
 
 
-def _told_by_colour(entries: Sequence[Entry]) -> str:
+def _colour_legend(entries: Sequence[Entry]) -> str:
     """Empty where a scale of colours would tell nothing: fewer than two different factors."""
     factors = {entry.row.rtf for entry in entries if entry.row.rtf is not None}
     return "Colour is the real-time factor. " if len(factors) > 1 else ""

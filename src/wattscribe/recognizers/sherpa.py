@@ -128,7 +128,7 @@ class OfflineSherpa(_Sherpa):
 
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         super().__init__(spec, layout)
-        self._told = _language(spec, layout)
+        self._language = _language(spec, layout)
         self._tail = np.zeros(
             round(options.number(spec, "tail_s", 0.0, maximum=options.MAX_TAIL_S) * SAMPLE_RATE_HZ), np.float32
         )
@@ -141,7 +141,7 @@ class OfflineSherpa(_Sherpa):
         size = min(self._spec.batch_size, self._layout.fixed_batch or self._spec.batch_size)
         for start in range(0, len(long_enough), size):
             group = long_enough[start : start + size]
-            streams = [self._hear(audio) for _, audio in group]
+            streams = [self._stream_of(audio) for _, audio in group]
             self._model.decode_streams(streams)
             for (index, _), stream in zip(group, streams, strict=True):
                 transcripts[index] = self._transcript(stream.result)
@@ -150,12 +150,12 @@ class OfflineSherpa(_Sherpa):
     def _transcript(self, result: Any) -> Transcript:
         transcript = _offline_transcript(result)
         return (
-            replace(transcript, language=self._told or result.lang or None)
+            replace(transcript, language=self._language or result.lang or None)
             if _multilingual(self._layout)
             else transcript
         )
 
-    def _hear(self, audio: Audio) -> Any:
+    def _stream_of(self, audio: Audio) -> Any:
         stream = self._model.create_stream()
         stream.accept_waveform(SAMPLE_RATE_HZ, np.concatenate([audio, self._tail]))
         return stream

@@ -34,7 +34,7 @@ _NEEDED = "A streaming or offline transducer (encoder, decoder, joiner), a CTC m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A model directory as sherpa-onnx wants it told: kind, one file per part, and the tokens."""
+    """A model directory as sherpa-onnx needs it described: kind, one file per part, and the tokens."""
 
     kind: Kind
     parts: Mapping[str, Path]

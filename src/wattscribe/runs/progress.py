@@ -52,7 +52,7 @@ class Silent:
             say(f"{title(trial)}: {status}: {reason}")
 
 
-class Told(Silent):
+class Lines(Silent):
     """One line for what is prepared, begun and ended, to a function of the caller's."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -277,7 +277,7 @@ def leave(board: Board, facts: RunFacts, run_dir: Path) -> None:
 def _true_j(board: Board, load: Load, window: Window) -> dict[str, float]:
     """By what is read: `board`, and each rail."""
     whole_j, idle_j = load.window_j(window), board.kind.idle_w * window.duration_s
-    parts = {rail: power.idle * idle_j + power.busy * (whole_j - idle_j) for rail, power in board.kind.rails.items()}
+    parts = {rail: share.idle * idle_j + share.busy * (whole_j - idle_j) for rail, share in board.kind.rails.items()}
     return {"board": whole_j, **parts}
 
 

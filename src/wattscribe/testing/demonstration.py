@@ -45,7 +45,7 @@ class Check:
 
     what: str
     unit: str
-    found: float | None
+    estimate: float | None
     ci95: Interval | None
     truth: float
     reason: str | None = None
@@ -145,7 +145,7 @@ def checks_of_run(run_dir: Path) -> list[Check]:
                 Check(
                     what=f"{Path(spec.model).name} {spec.precision}, {trace.channel}",
                     unit="J",
-                    found=reading.energy_j,
+                    estimate=reading.energy_j,
                     ci95=reading.energy_ci95_j,
                     truth=true_j[rail],
                     reason=reading.reason,
@@ -179,7 +179,7 @@ def _constants(out: Path) -> list[Check]:
     fitted, _ = calibrate_runs([out / SIZES_NAME])
     results = [
         Check(
-            what="memory", unit="pJ/B", found=1e12 * fitted.memory_j_per_byte.value,
+            what="memory", unit="pJ/B", estimate=1e12 * fitted.memory_j_per_byte.value,
             ci95=_scaled(fitted.memory_j_per_byte.ci95, 1e12), truth=1e12 * truth["memory_j_per_byte"],
         )
     ]  # fmt: skip
@@ -187,14 +187,14 @@ def _constants(out: Path) -> list[Check]:
         Check(
             what=dtype,
             unit="pJ/MAC",
-            found=1e12 * cost.value,
+            estimate=1e12 * cost.value,
             ci95=_scaled(cost.ci95, 1e12),
             truth=1e12 * truth["mac_j"][dtype],
         )
         for dtype, cost in fitted.mac_j.items()
     ]
     idle = fitted.idle_w
-    return [*results, Check(what="idle", unit="W", found=idle.value, ci95=idle.ci95, truth=truth["idle_w"])]
+    return [*results, Check(what="idle", unit="W", estimate=idle.value, ci95=idle.ci95, truth=truth["idle_w"])]
 
 
 def _scaled(interval: Interval, factor: float) -> Interval:
@@ -205,7 +205,7 @@ def table(results: Sequence[Check]) -> str:
     """One line per figure, and how many intervals held the truth."""
     rows = [("simulated figure", "unit", "true", "found", "95 % interval", "holds the truth")]
     for check in results:
-        figure = "unavailable" if check.found is None else f"{check.found:.5g}"
+        figure = "unavailable" if check.estimate is None else f"{check.estimate:.5g}"
         interval = "–" if check.ci95 is None else f"{check.ci95[0]:.5g} to {check.ci95[1]:.5g}"
         verdict = {None: check.reason or "no interval", True: "yes", False: "no"}[check.covered]
         rows.append((check.what, check.unit, f"{check.truth:.5g}", figure, interval, verdict))
@@ -213,7 +213,7 @@ def table(results: Sequence[Check]) -> str:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     judged = [check.covered for check in results if check.covered is not None]
     off = max(
-        (abs(check.found / check.truth - 1) for check in results if check.covered is False and check.found),
+        (abs(check.estimate / check.truth - 1) for check in results if check.covered is False and check.estimate),
         default=None,
     )
     furthest = "" if off is None else f" Of the others the furthest figure is {100 * off:.2g} % off."

@@ -41,7 +41,7 @@ def bench(
     from wattscribe.errors import InputError
     from wattscribe.journal import read_run
     from wattscribe.runs.experiment import check, load
-    from wattscribe.runs.progress import Silent, Told
+    from wattscribe.runs.progress import Lines, Silent
     from wattscribe.runs.runner import recorded_experiment, run
 
     if experiment is None:
@@ -52,7 +52,7 @@ def bench(
         experiment = load(Path(experiment))
     elif isinstance(experiment, Mapping):
         experiment = check(experiment)
-    follower = watcher or (Silent() if say is None else Told(say))
+    follower = watcher or (Silent() if say is None else Lines(say))
     if simulated_board is not None:
         from wattscribe.testing.simulated_bench import run_on_board
 
