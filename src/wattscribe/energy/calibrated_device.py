@@ -14,7 +14,7 @@ def as_device(found: Calibration, base: Device, *, name: str, source: str) -> De
     """`base` with the fitted constants in place of its own; what was not fitted (capacities, bandwidths, peaks, dtypes that
     did not run) keeps the base's figures and sources. Raises InputError for a fit that is not to be trusted."""
     if found.refusal is not None:
-        raise InputError(f"this is no calibration: {found.refusal}", fix=REMEDY)
+        raise InputError(f"this is not a calibration: {found.refusal}", fix=REMEDY)
     source = f"{found.evidence}: {source}; {found.observations} observations of {found.models} models"
     read = _constant(found.memory_j_per_byte, 1e12, "pJ/B", source)
     tiers = list(base.tiers)

@@ -198,7 +198,7 @@ def require_numbers(values: Any, path: Path, *, infinite: bool = False) -> None:
     """
     if np.isnan(values).any() if infinite else not np.isfinite(values).all():
         raise ModelError(
-            "computes values that are no numbers (NaN): its weights are damaged, or its precision overflows",
+            "computes values that are not numbers (NaN): its weights are damaged, or its precision overflows",
             where=path,
             fix="Copy or export it again; an fp16 export may need fp32",
         )

@@ -58,7 +58,7 @@ class Weights:
         upper = place.dtype == "BF16"  # the upper half of a float32
         found = (stored.astype(np.uint32) << 16).view(np.float32) if upper else np.asarray(stored, np.float32)
         if not np.isfinite(found).all():
-            raise ModelError(f"its weights {name} are no numbers (NaN)", where=self.directory, fix=_AGAIN)
+            raise ModelError(f"its weights {name} are not numbers (NaN)", where=self.directory, fix=_AGAIN)
         return found
 
     def _place(self, name: str) -> _Place:

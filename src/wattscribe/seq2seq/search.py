@@ -127,6 +127,6 @@ def _log_softmax(logits: Scores) -> Scores:
 def _require_numbers(chosen: np.ndarray) -> None:
     if not np.isfinite(chosen).all():
         raise ModelError(
-            "computes scores that are no numbers (NaN): its weights are damaged, or its precision overflows",
+            "computes scores that are not numbers (NaN): its weights are damaged, or its precision overflows",
             fix="Copy or export it again",
         )
