@@ -65,10 +65,8 @@ class Decoding:
     def context_graph(self, vocabulary: Vocabulary, scored: int) -> ContextGraph | None:
         """The phrases as `scored` tokens. Raises InputError for one that is never emitted: it would be favoured in vain."""
         phrases = _phrases(self.phrases)
-        tokens = [
-            tokens_of(phrase.text, vocabulary, scored) if isinstance(phrase, Phrase) else phrase for phrase in phrases
-        ]
-        scores = [phrase.score if isinstance(phrase, Phrase) else None for phrase in phrases]
+        tokens = [tokens_of(item.text, vocabulary, scored) if isinstance(item, Phrase) else item for item in phrases]
+        scores = [item.score if isinstance(item, Phrase) else None for item in phrases]
         for phrase in tokens:
             for token in phrase:
                 if not 0 < token < scored or token == vocabulary.unknown_id:
