@@ -163,11 +163,11 @@ def gap(model: str, export: Path, key: tuple[str, str]) -> dict[str, Any]:
         prompt = theirs.generation_config.decoder_start_token_id, theirs.generation_config.no_timestamps_token_id
         tokens = [*prompt, *(token for token in said.tolist() if token not in prompt)]
         logits = theirs(mel, decoder_input_ids=torch.tensor([tokens])).logits[0].numpy()
-    heard = net.hear(log_mel(audio, net.window_frames, net.number("n_mels"))[None])
+    encoded = net.encode(log_mel(audio, net.window_frames, net.number("n_mels"))[None])
     never = list(theirs.generation_config.suppress_tokens)
     for place in range(len(prompt), len(tokens)):
         fed = tokens[: len(prompt)] if place == len(prompt) else tokens[place - 1 : place]
-        ours = heard.step(np.array([fed]))[0]
+        ours = encoded.step(np.array([fed]))[0]
         ours[never] = -np.inf
         mine, his = int(ours.argmax()), tokens[place]
         if mine != his:

@@ -17,7 +17,7 @@ import numpy as np
 from wattscribe.compression.candidate import Candidate, network_of_file
 from wattscribe.compression.ear import Ear, Latency
 from wattscribe.compression.speech import Audio, SpeechSet
-from wattscribe.energy.files import Asked, whisper_heard, whisper_said
+from wattscribe.energy.files import Asked, whisper_decoder, whisper_encoder
 from wattscribe.energy.last_product import last_product
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.workload import Component, Workload
@@ -151,7 +151,7 @@ def _heard(candidate: WhisperCandidate, frames: int) -> tuple[Component, Compone
     key = (candidate.digests["encoder"], frames)
     if key not in _COUNTED:
         asked = Asked(segment_s=frames / _FRAMES_PER_S)
-        _COUNTED[key] = _on_disk(candidate.networks["encoder"], lambda model: whisper_heard(model, asked)[1])
+        _COUNTED[key] = _on_disk(candidate.networks["encoder"], lambda model: whisper_encoder(model, asked)[1])
     return _COUNTED[key]
 
 
@@ -160,7 +160,7 @@ def _said(candidate: WhisperCandidate, frames: int) -> tuple[Component, Componen
     if key not in _COUNTED:
         places = int(candidate.metadata.get("n_text_ctx", "0"))
         _COUNTED[key] = _on_disk(
-            candidate.networks["decoder"], lambda model: whisper_said(model, frames, places=places, ask=Asked())
+            candidate.networks["decoder"], lambda model: whisper_decoder(model, frames, places=places, ask=Asked())
         )
     return _COUNTED[key]
 
