@@ -62,7 +62,7 @@ def sherpa(
     )  # fmt: skip
 
 
-def heard_by_sherpa(recognizer: Any, audio: np.ndarray, live: bool = False) -> Any:
+def sherpa_result(recognizer: Any, audio: np.ndarray, live: bool = False) -> Any:
     stream = recognizer.create_stream()
     step = LIVE_SAMPLES if live else max(1, len(audio))
     for start in range(0, len(audio), step):
@@ -161,7 +161,7 @@ def parity(theirs: Any, ours: Any, files: list[Path], live: bool) -> dict[str, A
     seconds = 0.0
     for path in files:
         audio = read_audio(path)
-        expected, answer = heard_by_sherpa(theirs, audio), ours.transcribe([audio])[0]
+        expected, answer = sherpa_result(theirs, audio), ours.transcribe([audio])[0]
         same += answer.text == expected.text.strip()
         starts = [token.start_s for token in answer.tokens]
         timed += len(starts) == len(expected.timestamps) and np.allclose(starts, expected.timestamps)
@@ -216,8 +216,8 @@ def timed(
     for opened in ours.values():
         opened.lookahead.get(10_000)
     runs: dict[str, Callable[[np.ndarray], Any]] = {
-        "sherpa file": lambda audio: heard_by_sherpa(theirs, audio).text.strip(),
-        "sherpa live": lambda audio: heard_by_sherpa(theirs, audio, live=True).text.strip(),
+        "sherpa file": lambda audio: sherpa_result(theirs, audio).text.strip(),
+        "sherpa live": lambda audio: sherpa_result(theirs, audio, live=True).text.strip(),
         "live": lambda audio: transcript_live(ours[""], audio).text,
     }
     for name, transducer in ours.items():

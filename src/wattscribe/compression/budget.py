@@ -56,9 +56,9 @@ class Budget:
         """The handler of SIGINT until now; None where another thread searches, or Python did not set it."""
         if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
             return None
-        return signal.signal(signal.SIGINT, self._heard)
+        return signal.signal(signal.SIGINT, self._interrupted)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if not self._asked and self._searching:
             self._asked = True
         elif callable(self._before):  # whoever clears up after an interrupt knows of this one
