@@ -48,7 +48,7 @@ class Candidate:
     """What a step may name."""
     FILES: ClassVar[Mapping[str, str]] = FILE_NAMES
     """Networks, and what their files are called."""
-    TOLD: ClassVar[str] = "The original is decoded frame by frame."
+    DECODED_HOW: ClassVar[str] = "The original is decoded frame by frame."
     """For a page."""
     MEMORY_RUN: ClassVar[str] = (
         "from wattscribe.streaming import open_transducer\n"

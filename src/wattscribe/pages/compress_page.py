@@ -253,7 +253,7 @@ def _method(compression: Compression) -> Words:
     fidelity = compression.fidelity
     places = ", ".join(f"{name} {value:.4f}" for name, value in compression.baselines_mj.items())
     lines = [
-        f"{compression.original.TOLD} By placement of its weights it takes (mJ per second of audio): {places}. "
+        f"{compression.original.DECODED_HOW} By placement of its weights it takes (mJ per second of audio): {places}. "
         "The comparison takes it with its best placement by component.",
         "Energy is the workload's bytes and operations times the device's constants, at the counts of the real decode.",
         f"On unlabelled speech of {fidelity['speakers']:.0f} speakers {100 * fidelity['words_changed']:.2f} % of the original's "

@@ -50,7 +50,7 @@ class WhisperCandidate(Candidate):
 
     COMPONENTS: ClassVar[tuple[str, ...]] = ("encoder", "cross_attention", "decoder", "vocabulary")
     FILES: ClassVar[Mapping[str, str]] = {"encoder": "encoder", "decoder": "decoder"}
-    TOLD: ClassVar[str] = "The original is decoded greedily, a window at a time."
+    DECODED_HOW: ClassVar[str] = "The original is decoded greedily, a window at a time."
     MEMORY_RUN: ClassVar[str] = (
         "from wattscribe.seq2seq.files import find\n"
         "from wattscribe.seq2seq.opening import open_model\n"
