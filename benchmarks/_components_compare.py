@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import _components_models as models
 from benchmarks._components_law import Law, fit_law
-from benchmarks._components_models import Makes, bytes_of, cut_to, global_cut, heard, made
+from benchmarks._components_models import Making, bytes_of, cut_to, decoded_by, global_cut, pruned
 from benchmarks._components_predicted import BEAMS, DECODINGS, DEVICES, MOST_STEPS, targeted
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.dense.surgery import Cut
@@ -47,11 +47,11 @@ class Point:
 
 
 # --- laws ---------------------------------------------------------------------------------------------------------------
-def laws(asked: Makes, speech: SpeechSet) -> list[str]:
+def laws(making: Making, speech: SpeechSet) -> list[str]:
     """Markdown: WER at five sizes of each component, the law, power by component from counted calls, the order they imply."""
-    config = load_model(asked.checkpoint / "model")[0].config
-    whole = made(asked, Cut(), 0)
-    dense = _errors(whole, speech, asked)
+    config = load_model(making.checkpoint / "model")[0].config
+    whole = pruned(making, Cut(), 0)
+    dense = _errors(whole, speech, making)
     found: dict[str, Law] = {}
     out = [
         "| component | size, MB: WER, % | a, 1/MB | b | c, % | worst residual, s.e. | holds |",
@@ -62,14 +62,14 @@ def laws(asked: Makes, speech: SpeechSet) -> list[str]:
         for part in parts:
             cut = cut_to(config, {component: part})
             sizes.append(float(bytes_of(models.after(config, cut))[component]))
-            errors.append(_errors(made(asked, cut, 0), speech, asked).errors)
+            errors.append(_errors(pruned(making, cut, 0), speech, making).errors)
         law = fit_law(np.array(sizes), np.array(errors), dense.words)
         rates = np.array(errors).sum(1) / dense.words.sum()
         told = "; ".join(f"{size / 1e6:.2f}: {100 * rate:.1f}" for size, rate in zip(sizes, rates, strict=True))
         out.append(_law_row(component, told, law))
         if law is not None:
             found[component] = law
-    return [*out, "", *_order(whole, speech, asked, found)]
+    return [*out, "", *_order(whole, speech, making, found)]
 
 
 def _law_row(component: str, told: str, law: Law | None) -> str:
@@ -82,13 +82,13 @@ def _law_row(component: str, told: str, law: Law | None) -> str:
     return f"| {component} | {told} | {figures} | {said} |"
 
 
-def _order(whole: Candidate, speech: SpeechSet, asked: Makes, found: Mapping[str, Law]) -> Iterator[str]:
+def _order(whole: Candidate, speech: SpeechSet, making: Making, found: Mapping[str, Law]) -> Iterator[str]:
     """On each device and way of decoding: power by component at the counted calls, and the order by power per point of WER."""
     yield "| device | joiner calls | beam | encoder, predictor, joiner, mJ/s | order by mW/MB | order by mW a point of WER |"
     yield "|---|---|---|---|---|---|"
     stated = {name: _accuracy(law) for name, law in found.items()} if len(found) == len(SIZES) else None
     for name, decoding, beam in product(DEVICES, DECODINGS, BEAMS):
-        device, decoded = devices.load(name), heard(whole, speech, asked.cache, decoding=decoding, beam=beam)
+        device, decoded = devices.load(name), decoded_by(whole, speech, making.cache, decoding=decoding, beam=beam)
         measurer = Measurer(device)
         workload = measurer.workload(whole)
         try:
@@ -111,59 +111,59 @@ def _accuracy(law: Law) -> AccuracyLaw:
     )  # fmt: skip
 
 
-def _errors(candidate: Candidate, speech: SpeechSet, asked: Makes) -> ErrorCounts:
-    found = heard(candidate, speech, asked.cache, decoding="batched", beam=1)
+def _errors(candidate: Candidate, speech: SpeechSet, making: Making) -> ErrorCounts:
+    found = decoded_by(candidate, speech, making.cache, decoding="batched", beam=1)
     return count_errors(speech.references, found.texts, rule="none")
 
 
 # --- at equal WER -------------------------------------------------------------------------------------------------------
-def cuts(asked: Makes, strategy: str) -> list[Cut]:
+def cuts(making: Making, strategy: str) -> list[Cut]:
     """One for each depth, of about the same bytes."""
-    model = load_model(asked.checkpoint / "model")[0]
+    model = load_model(making.checkpoint / "model")[0]
     total = sum(bytes_of(model.config).values())
-    return [_cut(asked, model, strategy, part * total) for part in REMOVED]
+    return [_cut(making, model, strategy, part * total) for part in REMOVED]
 
 
-def _cut(asked: Makes, model: TransducerModel, strategy: str, removed: float) -> Cut:
+def _cut(making: Making, model: TransducerModel, strategy: str, removed: float) -> Cut:
     config = model.config
     if strategy == "global":
         return global_cut(model, removed)
     sizes = bytes_of(config)
     parts = dict.fromkeys(sizes, 1 - removed / sum(sizes.values()))
     if strategy == "targeted":
-        parts = _where_power_is(asked, removed)
+        parts = _where_power_is(making, removed)
     return cut_to(config, parts)
 
 
-def _where_power_is(asked: Makes, removed: float) -> dict[str, float]:
+def _where_power_is(making: Making, removed: float) -> dict[str, float]:
     """Parts that stay when bytes go where they save most, at the whole model's own counts."""
-    whole, device = made(asked, Cut(), 0), devices.load(TARGET)
+    whole, device = pruned(making, Cut(), 0), devices.load(TARGET)
     workload = sensitivity.merged(Measurer(device).workload(whole))
-    decoded = next(asked.cache.glob(f"heard-{whole.digest}-frame-by-frame-1-*.json"), None)
+    decoded = next(making.cache.glob(f"decoded-{whole.digest}-frame-by-frame-1-*.json"), None)
     if decoded is None:
         raise InputError("the whole model was not decoded frame by frame", fix="Run the part `laws` first")
-    found = models.read_heard(decoded)
+    found = models.read_decoded(decoded)
     at = counted(workload, found.total, found.audio_s, decoding="frame-by-frame")
     smaller = targeted(workload, sensitivity.order(workload, at, device, most_steps=MOST_STEPS), removed)
     return {each.name: smaller.component(each.name).size_bytes / each.size_bytes for each in workload.components}
 
 
-def compare(asked: Makes, speech: SpeechSet) -> list[str]:
+def compare(making: Making, speech: SpeechSet) -> list[str]:
     """Markdown: each way's points, then energy and RTF of targeted at the WER of its own points, against the others' there."""
-    whole = made(asked, Cut(), 0)
+    whole = pruned(making, Cut(), 0)
     fronts = {
-        (strategy, seed): [whole, *(made(asked, cut, seed) for cut in cuts(asked, strategy))]
+        (strategy, seed): [whole, *(pruned(making, cut, seed) for cut in cuts(making, strategy))]
         for strategy, seed in product(STRATEGIES, SEEDS)
     }
     out: list[str] = []
     for decoding, beam in product(DECODINGS, BEAMS):
-        found = {key: [_point(each, speech, asked, decoding, beam) for each in chain] for key, chain in fronts.items()}
+        found = {key: [_point(each, speech, making, decoding, beam) for each in chain] for key, chain in fronts.items()}
         out += [f"## {decoding}, beam {beam}", "", *_points(found), "", *_against(found), ""]
     return out
 
 
-def _point(candidate: Candidate, speech: SpeechSet, asked: Makes, decoding: Decoding, beam: int) -> Point:
-    decoded = heard(candidate, speech, asked.cache, decoding=decoding, beam=beam)
+def _point(candidate: Candidate, speech: SpeechSet, making: Making, decoding: Decoding, beam: int) -> Point:
+    decoded = decoded_by(candidate, speech, making.cache, decoding=decoding, beam=beam)
     energy = {}
     for name in DEVICES:
         measurer = Measurer(devices.load(name))

@@ -1,4 +1,4 @@
-"""WER = exp(a·size + b) + c for one component, its intervals from utterances drawn again, and whether it holds at all.
+"""WER = exp(a·size + b) + c for one component, its intervals from utterances resampled again, and whether it holds at all.
 
 The same utterances are decoded at every size, so a draw takes an utterance with all its sizes: what is common to them cancels.
 """
@@ -54,20 +54,20 @@ def fit_law(sizes_bytes: Array, errors: Array, words: Array, *, draws: int = DRA
     if len(set(sizes.tolist())) < 4:
         raise ValueError("a law of three parameters needs four sizes")
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(words), np.full(len(words), 1 / len(words)), size=draws).astype(np.float64)
-    wers = np.concatenate([[errors.sum(1) / words.sum()], (drawn @ errors.T) / (drawn @ words)[:, None]])
-    found = fit_many(sizes, wers)
-    if np.isnan(found[0, 0]):
+    resampled = rng.multinomial(len(words), np.full(len(words), 1 / len(words)), size=draws).astype(np.float64)
+    wers = np.concatenate([[errors.sum(1) / words.sum()], (resampled @ errors.T) / (resampled @ words)[:, None]])
+    fits = fit_many(sizes, wers)
+    if np.isnan(fits[0, 0]):
         return None
-    a, b, c = found[0]
+    a, b, c = fits[0]
     spread = np.maximum(wers[1:].std(0, ddof=1), 1e-12)
     residual = wers[0] - np.exp(a * sizes + b) - c
-    known = found[1:][~np.isnan(found[1:, 0])]
-    low, high = np.quantile(known, [0.025, 0.975], axis=0) if len(known) else (found[0], found[0])
-    intervals = [(float(min(one, at)), float(max(two, at))) for one, two, at in zip(low, high, found[0], strict=True)]
+    fitted_draws = fits[1:][~np.isnan(fits[1:, 0])]
+    low, high = np.quantile(fitted_draws, [0.025, 0.975], axis=0) if len(fitted_draws) else (fits[0], fits[0])
+    intervals = [(float(min(one, at)), float(max(two, at))) for one, two, at in zip(low, high, fits[0], strict=True)]
     return Law(
         a_per_mb=float(a), b=float(b), c=float(c), a_ci95=intervals[0], b_ci95=intervals[1], c_ci95=intervals[2],
-        worst=float(np.abs(residual / spread).max()), fitted=len(known) / draws,
+        worst=float(np.abs(residual / spread).max()), fitted=len(fitted_draws) / draws,
     )  # fmt: skip
 
 
@@ -88,9 +88,9 @@ def fit_many(sizes: Array, wers: Array) -> Array:
     )  # fmt: skip
     best = error.argmin(1)
     rows = np.arange(len(wers))
-    chosen = scale[rows, best]
+    best_scale = scale[rows, best]
     with np.errstate(divide="ignore"):
-        b = np.log(chosen) + rates[best] * sizes.min()
-    found = np.stack([-rates[best], b, c[rows, best]], axis=1)
-    found[chosen <= 1e-12] = np.nan
-    return found
+        b = np.log(best_scale) + rates[best] * sizes.min()
+    fits = np.stack([-rates[best], b, c[rows, best]], axis=1)
+    fits[best_scale <= 1e-12] = np.nan
+    return fits

@@ -1,4 +1,4 @@
-"""Models of the comparison: which widths stay, pruned and fine-tuned, in 8 bits, and what was heard by them."""
+"""Models of the comparison: which widths stay, pruned and fine-tuned, in 8 bits, and what they decode."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from wattscribe import records
 from wattscribe.compression.candidate import COMPONENTS, Candidate
 from wattscribe.compression.dense.surgery import Cut
 from wattscribe.compression.dense.tune import prune_and_tune
-from wattscribe.compression.ear import Live
 from wattscribe.compression.levels import Uniform
 from wattscribe.compression.measure import Decoded, decode
+from wattscribe.compression.opened import OpenedTransducer
 from wattscribe.compression.options import Options
 from wattscribe.compression.run import make_bench
 from wattscribe.compression.speech import SpeechSet
@@ -129,7 +129,7 @@ def relative(model: TransducerModel) -> dict[str, list[torch.Tensor]]:
 
 # --- pruned, fine-tuned, in 8 bits --------------------------------------------------------------------------------------
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Makes:
+class Making:
     """Everything that a model is made with."""
 
     checkpoint: Path
@@ -139,32 +139,32 @@ class Makes:
     steps: int = STEPS
 
 
-def made(asked: Makes, cut: Cut, seed: int) -> Candidate:
+def pruned(making: Making, cut: Cut, seed: int) -> Candidate:
     """Pruned by moment-weighted scores, fine-tuned, in 8 bits; kept under a name that follows from all of it."""
-    weights = hashlib.sha256((asked.checkpoint / "model" / "model.safetensors").read_bytes()).hexdigest()
-    said = f"{weights} {asked.recipe.read_text(encoding='utf-8')} {cut} {seed} {asked.steps}"
-    kept = asked.cache / f"eight-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    weights = hashlib.sha256((making.checkpoint / "model" / "model.safetensors").read_bytes()).hexdigest()
+    said = f"{weights} {making.recipe.read_text(encoding='utf-8')} {cut} {seed} {making.steps}"
+    kept = making.cache / f"eight-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
     if not kept.is_dir():
-        _write(_eight_bits(asked, _tuned(asked, cut, seed)), kept)
+        _write(_eight_bits(making, _tuned(making, cut, seed)), kept)
     networks = {name: (kept / name).read_bytes() for name in COMPONENTS}
     return Candidate(networks=networks, tokens=(kept / "tokens").read_bytes())
 
 
-def _tuned(asked: Makes, cut: Cut, seed: int) -> Candidate:
+def _tuned(making: Making, cut: Cut, seed: int) -> Candidate:
     widths = ", ".join(f"{each.name} = {asdict(cut)[each.name]}" for each in fields(cut) if each.name != "drop_layers")
-    asked.cache.mkdir(parents=True, exist_ok=True)
-    config = asked.cache / "tune.toml"
+    making.cache.mkdir(parents=True, exist_ok=True)
+    config = making.cache / "tune.toml"
     config.write_text(
-        f"experiment = {json.dumps(str(asked.recipe.resolve()))}\nsteps = {asked.steps}\nrate = {RATE}\nseed = {seed}\n"
+        f"experiment = {json.dumps(str(making.recipe.resolve()))}\nsteps = {making.steps}\nrate = {RATE}\nseed = {seed}\n"
         f"batch_s = 40.0\ncut = {{ {widths} }}\n",
         encoding="utf-8",
     )
-    return prune_and_tune(asked.checkpoint, config, cache=asked.cache, say=print)[1]
+    return prune_and_tune(making.checkpoint, config, cache=making.cache, say=print)[1]
 
 
-def _eight_bits(asked: Makes, candidate: Candidate) -> Candidate:
+def _eight_bits(making: Making, candidate: Candidate) -> Candidate:
     """Maps, convolutions, LSTM and embedding, rounded to the nearest: nothing that one model could do and another not."""
-    bench = make_bench(candidate, Options(data=(asked.dev,), cache=asked.cache), print)
+    bench = make_bench(candidate, Options(data=(making.dev,), cache=making.cache), print)
     steps = [
         replace(step, options={"rounding": "nearest"}) if step.lever == "int8" else step
         for step in Uniform.steps(bench, 1.0)
@@ -181,20 +181,20 @@ def _write(candidate: Candidate, kept: Path) -> None:
     part.rename(kept)
 
 
-# --- what was heard -----------------------------------------------------------------------------------------------------
-def heard(candidate: Candidate, speech: SpeechSet, cache: Path, *, decoding: Decoding, beam: int) -> Decoded:
+# --- decoding ------------------------------------------------------------------------------------------------------------
+def decoded_by(candidate: Candidate, speech: SpeechSet, cache: Path, *, decoding: Decoding, beam: int) -> Decoded:
     """Text, counts and seconds of every utterance, one thread, call after call as from a microphone; kept."""
-    path = cache / f"heard-{candidate.digest}-{decoding}-{beam}-{speech.digest}.json"
+    path = cache / f"decoded-{candidate.digest}-{decoding}-{beam}-{speech.digest}.json"
     if not path.is_file():
         with candidate.directory() as folder:
             how = {"decoding": "beam", "beam": beam} if beam > 1 else {}
-            ear = Live(open_transducer(folder, frame_by_frame=decoding == "frame-by-frame", **how))
-            found = decode(ear, speech)
+            transducer = open_transducer(folder, frame_by_frame=decoding == "frame-by-frame", **how)
+            decoded = decode(OpenedTransducer(transducer), speech)
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(records.to_json(found)), encoding="utf-8")
+        part.write_text(json.dumps(records.to_json(decoded)), encoding="utf-8")
         part.replace(path)
-    return read_heard(path)
+    return read_decoded(path)
 
 
-def read_heard(path: Path) -> Decoded:
+def read_decoded(path: Path) -> Decoded:
     return records.from_json(Decoded, json.loads(path.read_text(encoding="utf-8")))

@@ -57,10 +57,10 @@ def testbed(recipe: Path, folder: Path) -> Workload:
     from wattscribe.training.tokens import Vocabulary
 
     if not (folder / "joiner.onnx").is_file():
-        asked = read_experiment(recipe)
-        size = (asked.units.size if asked.units is not None else 0) or 500
+        experiment = read_experiment(recipe)
+        size = (experiment.units.size if experiment.units is not None else 0) or 500
         units = ("<blk>", "<sos/eos>", "<unk>", *(f"u{number}" for number in range(3, size)))
-        export(build(model_config(asked.model, size)), Vocabulary(units=units), folder)
+        export(build(model_config(experiment.model, size)), Vocabulary(units=units), folder)
     return eight_bits(of_directory(folder))
 
 
@@ -70,7 +70,7 @@ def eight_bits(workload: Workload) -> Workload:
 
 
 def _eight_bits(component: Component) -> Component:
-    weights = tuple(_quarter(each) if len(each.shape) > 1 else each for each in component.weights)
+    weights = tuple(_quarter(weight) if len(weight.shape) > 1 else weight for weight in component.weights)
     macs = {"int8": component.total_macs}
     return dataclasses.replace(component, weights=weights, macs=macs)
 
@@ -87,7 +87,7 @@ def _quarter(weight: WeightTensor) -> WeightTensor:
 def uniform(workload: Workload, removed: float) -> Workload:
     """Every component to the same part."""
     part = 1 - removed / workload.size_bytes
-    return dataclasses.replace(workload, components=tuple(each.scaled(part) for each in workload.components))
+    return dataclasses.replace(workload, components=tuple(component.scaled(part) for component in workload.components))
 
 
 def targeted(workload: Workload, steps: Sequence[Step], removed: float) -> Workload:
@@ -128,7 +128,7 @@ def bands(workload: Workload) -> Iterator[Band | str]:
 
 
 def _band(workload: Workload, device: Device, decoding: Decoding, beam: int) -> Band:
-    found: list[float] = []
+    savings: list[float] = []
     speeds = TOKENS_PER_S[min(TOKENS_PER_S, key=lambda units: abs(units - (workload.vocabulary or 500)))]
     usual = rates.stated(workload, tokens_per_s=speeds[1], beam=beam, decoding=decoding)
     steps = order(workload, usual, device, most_steps=MOST_STEPS)  # a designer knows usual speech, not who will speak
@@ -136,27 +136,27 @@ def _band(workload: Workload, device: Device, decoding: Decoding, beam: int) -> 
     pairs = [(targeted(workload, steps, removed), uniform(workload, removed)) for removed in depths]
     for speed in speeds:
         at = rates.stated(workload, tokens_per_s=speed, beam=beam, decoding=decoding)
-        found += [1 - total_mw(mine, at, device) / total_mw(other, at, device) for mine, other in pairs]
+        savings += [1 - total_mw(by_power, at, device) / total_mw(even, at, device) for by_power, even in pairs]
     return Band(
-        device=device.name, decoding=decoding, beam=beam, first=steps[0].component, least=min(found), most=max(found),
+        device=device.name, decoding=decoding, beam=beam, first=steps[0].component, least=min(savings), most=max(savings),
         shares_of_power={name: watts / sum(power.values()) for name, watts in power.items()},
     )  # fmt: skip
 
 
-def lines(title: str, workload: Workload, found: Sequence[Band | str]) -> list[str]:
+def lines(title: str, workload: Workload, rows: Sequence[Band | str]) -> list[str]:
     """Markdown."""
-    sizes = ", ".join(f"{each.name} {each.size_bytes / 1e6:.2f} MB" for each in workload.components)
+    sizes = ", ".join(f"{part.name} {part.size_bytes / 1e6:.2f} MB" for part in workload.components)
     out = [
         f"## {title}", "", f"In 8 bits: {sizes}; segments of {1000 * (workload.segment_s or 0):.0f} ms.", "",
         "| device | joiner calls | beam | power: encoder, predictor, joiner | targeted begins with | targeted against uniform |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for each in found:
-        if isinstance(each, str):
+    for row in rows:
+        if isinstance(row, str):
             continue
-        power = ", ".join(f"{100 * each.shares_of_power[name]:.0f} %" for name in ("encoder", "predictor", "joiner"))
+        power = ", ".join(f"{100 * row.shares_of_power[name]:.0f} %" for name in ("encoder", "predictor", "joiner"))
         out.append(
-            f"| {each.device} | {each.decoding} | {each.beam} | {power} | {each.first} | "
-            f"−{100 * each.least:.1f} to −{100 * each.most:.1f} % |"
+            f"| {row.device} | {row.decoding} | {row.beam} | {power} | {row.first} | "
+            f"−{100 * row.least:.1f} to −{100 * row.most:.1f} % |"
         )
-    return [*out, "", *(f"- {each}" for each in found if isinstance(each, str)), ""]
+    return [*out, "", *(f"- {row}" for row in rows if isinstance(row, str)), ""]

@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks import _components_compare as compare
 from benchmarks import _components_predicted as predicted
 from benchmarks import compress_reference as reference
-from benchmarks._components_models import Makes
+from benchmarks._components_models import Making
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError, WattscribeError
@@ -68,16 +68,16 @@ def on_compare(run: Run) -> list[str]:
     return _on_trained(run, compare.compare)
 
 
-def _on_trained(run: Run, part: Callable[[Makes, SpeechSet], list[str]]) -> list[str]:
+def _on_trained(run: Run, part: Callable[[Making, SpeechSet], list[str]]) -> list[str]:
     """Raises InputError where the testbed has not been trained."""
     if not (run.model / "model" / "model.safetensors").is_file():
         raise InputError("the testbed has not been trained", where=run.model,
                          fix=f"wattscribe train recipes/components.toml --out {run.model}, or --part predicted")  # fmt: skip
     dev, tests = reference.speech_sets(CACHE / "bench-compress" / "speech", run.shared / "text")
     speech = reference.whole(tests, UTTERANCES // len(tests))
-    asked = Makes(checkpoint=run.model, recipe=RECIPE, dev=dev, cache=run.cache)
+    making = Making(checkpoint=run.model, recipe=RECIPE, dev=dev, cache=run.cache)
     words = sum(len(each.split()) for each in speech.references)
-    return [f"{len(speech)} utterances of {len(tests)} held-out sets, {words} words.", "", *part(asked, speech)]
+    return [f"{len(speech)} utterances of {len(tests)} held-out sets, {words} words.", "", *part(making, speech)]
 
 
 PARTS: dict[str, Callable[[Run], list[str]]] = {"predicted": on_predicted, "laws": on_laws, "compare": on_compare}
