@@ -20,10 +20,9 @@ from wattscribe.energy import devices, sensitivity
 from wattscribe.energy.accuracy import AccuracyLaw
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.rates import counted
-from wattscribe.errors import InputError, WattscribeError
+from wattscribe.errors import WattscribeError
 from wattscribe.scoring import ErrorCounts, count_errors
 from wattscribe.training.checkpoint import load_model
-from wattscribe.training.model import TransducerModel
 
 SIZES: Mapping[str, tuple[float, ...]] = {
     "encoder": (0.85, 0.7, 0.55, 0.45), "predictor": (0.6, 0.35, 0.2, 0.1), "joiner": (0.6, 0.4, 0.25, 0.12),
@@ -49,14 +48,16 @@ class Point:
 # --- laws ---------------------------------------------------------------------------------------------------------------
 def laws(making: Making, speech: SpeechSet) -> list[str]:
     """Markdown: WER at five sizes of each component, the law, power by component from counted calls, the order they imply."""
+    rows, by_component = _measured_laws(making, speech)
+    head = "| component | size, MB: WER, % | a, 1/MB | b | c, % | worst residual, s.e. | holds |"
+    return [head, "|---|---|---|---|---|---|---|", *rows, "", *_order_rows(making, speech, by_component)]
+
+
+def _measured_laws(making: Making, speech: SpeechSet) -> tuple[list[str], dict[str, AccuracyLaw] | None]:
+    """A row for each component, and the laws where all three could be fitted."""
     config = load_model(making.checkpoint / "model")[0].config
-    whole = pruned(making, Cut(), 0)
-    dense = _errors(whole, speech, making)
-    found: dict[str, Law] = {}
-    out = [
-        "| component | size, MB: WER, % | a, 1/MB | b | c, % | worst residual, s.e. | holds |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    dense = _errors(pruned(making, Cut(), 0), speech, making)
+    rows, by_component = [], {}
     for component, parts in SIZES.items():
         sizes, errors = [float(bytes_of(config)[component])], [dense.errors]
         for part in parts:
@@ -65,28 +66,28 @@ def laws(making: Making, speech: SpeechSet) -> list[str]:
             errors.append(_errors(pruned(making, cut, 0), speech, making).errors)
         law = fit_law(np.array(sizes), np.array(errors), dense.words)
         rates = np.array(errors).sum(1) / dense.words.sum()
-        told = "; ".join(f"{size / 1e6:.2f}: {100 * rate:.1f}" for size, rate in zip(sizes, rates, strict=True))
-        out.append(_law_row(component, told, law))
+        points = "; ".join(f"{size / 1e6:.2f}: {100 * rate:.1f}" for size, rate in zip(sizes, rates, strict=True))
+        rows.append(_law_row(component, points, law))
         if law is not None:
-            found[component] = law
-    return [*out, "", *_order(whole, speech, making, found)]
+            by_component[component] = _accuracy(law)
+    return rows, by_component if len(by_component) == len(SIZES) else None
 
 
-def _law_row(component: str, told: str, law: Law | None) -> str:
+def _law_row(component: str, points: str, law: Law | None) -> str:
     if law is None:
-        return f"| {component} | {told} | | | | | no: WER does not fall with size |"
-    percent = tuple(100 * each for each in law.c_ci95)
+        return f"| {component} | {points} | | | | | no: WER does not fall with size |"
+    percent = tuple(100 * bound for bound in law.c_ci95)
     a, b, c = (f"{low:.2f} to {high:.2f}" for low, high in (law.a_ci95, law.b_ci95, percent))
-    said = f"{'yes' if law.holds else 'no'}, falls in {100 * law.fitted:.0f} % of draws"
+    verdict = f"{'yes' if law.holds else 'no'}, falls in {100 * law.fitted:.0f} % of draws"
     figures = f"{law.a_per_mb:.2f} ({a}) | {law.b:.2f} ({b}) | {100 * law.c:.1f} ({c}) | {law.worst:.1f}"
-    return f"| {component} | {told} | {figures} | {said} |"
+    return f"| {component} | {points} | {figures} | {verdict} |"
 
 
-def _order(whole: Candidate, speech: SpeechSet, making: Making, found: Mapping[str, Law]) -> Iterator[str]:
+def _order_rows(making: Making, speech: SpeechSet, by_component: Mapping[str, AccuracyLaw] | None) -> Iterator[str]:
     """On each device and way of decoding: power by component at the counted calls, and the order by power per point of WER."""
     yield "| device | joiner calls | beam | encoder, predictor, joiner, mJ/s | order by mW/MB | order by mW a point of WER |"
     yield "|---|---|---|---|---|---|"
-    stated = {name: _accuracy(law) for name, law in found.items()} if len(found) == len(SIZES) else None
+    whole = pruned(making, Cut(), 0)
     for name, decoding, beam in product(DEVICES, DECODINGS, BEAMS):
         device, decoded = devices.load(name), decoded_by(whole, speech, making.cache, decoding=decoding, beam=beam)
         measurer = Measurer(device)
@@ -94,14 +95,14 @@ def _order(whole: Candidate, speech: SpeechSet, making: Making, found: Mapping[s
         try:
             power = measurer.energy(replace(whole, decoding=decoding), decoded.counts, decoded.audio_s)
             at = counted(workload, decoded.total, decoded.audio_s, decoding=decoding)
-            plain = sensitivity.first_mentions(sensitivity.order(workload, at, device), workload)
-            weighed = sensitivity.first_mentions(sensitivity.order(workload, at, device, laws=stated), workload)
+            by_size = sensitivity.first_mentions(sensitivity.order(workload, at, device), workload)
+            by_wer = sensitivity.first_mentions(sensitivity.order(workload, at, device, laws=by_component), workload)
         except WattscribeError as error:
             yield f"| {name} | {decoding} | {beam} | {error} | | |"
             continue
-        parts = ", ".join(f"{1e3 * power.component(each).total_w.value:.3f}" for each in SIZES)
-        second = ", ".join(weighed) if stated else "no law"
-        yield f"| {name} | {decoding} | {beam} | {parts} | {', '.join(plain)} | {second} |"
+        parts = ", ".join(f"{1e3 * power.component(component).total_w.value:.3f}" for component in SIZES)
+        second = ", ".join(by_wer) if by_component else "no law"
+        yield f"| {name} | {decoding} | {beam} | {parts} | {', '.join(by_size)} | {second} |"
 
 
 def _accuracy(law: Law) -> AccuracyLaw:
@@ -112,53 +113,52 @@ def _accuracy(law: Law) -> AccuracyLaw:
 
 
 def _errors(candidate: Candidate, speech: SpeechSet, making: Making) -> ErrorCounts:
-    found = decoded_by(candidate, speech, making.cache, decoding="batched", beam=1)
-    return count_errors(speech.references, found.texts, rule="none")
+    decoded = decoded_by(candidate, speech, making.cache, decoding="batched", beam=1)
+    return count_errors(speech.references, decoded.texts, rule="none")
 
 
 # --- at equal WER -------------------------------------------------------------------------------------------------------
-def cuts(making: Making, strategy: str) -> list[Cut]:
-    """One for each depth, of about the same bytes."""
+def cuts(making: Making, speech: SpeechSet) -> dict[str, list[Cut]]:
+    """By strategy one for each depth, of about the same bytes."""
     model = load_model(making.checkpoint / "model")[0]
-    total = sum(bytes_of(model.config).values())
-    return [_cut(making, model, strategy, part * total) for part in REMOVED]
+    config, sizes = model.config, bytes_of(model.config)
+    total = sum(sizes.values())
+    depths = [share * total for share in REMOVED]
+    return {
+        "targeted": [cut_to(config, parts) for parts in _where_power_is(making, speech, depths)],
+        "uniform": [cut_to(config, dict.fromkeys(sizes, 1 - removed / total)) for removed in depths],
+        "global": [global_cut(model, removed) for removed in depths],
+    }
 
 
-def _cut(making: Making, model: TransducerModel, strategy: str, removed: float) -> Cut:
-    config = model.config
-    if strategy == "global":
-        return global_cut(model, removed)
-    sizes = bytes_of(config)
-    parts = dict.fromkeys(sizes, 1 - removed / sum(sizes.values()))
-    if strategy == "targeted":
-        parts = _where_power_is(making, removed)
-    return cut_to(config, parts)
-
-
-def _where_power_is(making: Making, removed: float) -> dict[str, float]:
-    """Parts that stay when bytes go where they save most, at the whole model's own counts."""
+def _where_power_is(making: Making, speech: SpeechSet, depths: Sequence[float]) -> Iterator[dict[str, float]]:
+    """Parts that stay when bytes go where they save most at the whole model's own counts: for a point of WER where the laws are
+    known, else for a megabyte."""
     whole, device = pruned(making, Cut(), 0), devices.load(TARGET)
     workload = sensitivity.merged(Measurer(device).workload(whole))
-    decoded = next(making.cache.glob(f"decoded-{whole.digest}-frame-by-frame-1-*.json"), None)
-    if decoded is None:
-        raise InputError("the whole model was not decoded frame by frame", fix="Run the part `laws` first")
-    found = models.read_decoded(decoded)
-    at = counted(workload, found.total, found.audio_s, decoding="frame-by-frame")
-    smaller = targeted(workload, sensitivity.order(workload, at, device, most_steps=MOST_STEPS), removed)
-    return {each.name: smaller.component(each.name).size_bytes / each.size_bytes for each in workload.components}
+    decoded = decoded_by(whole, speech, making.cache, decoding="frame-by-frame", beam=1)
+    at = counted(workload, decoded.total, decoded.audio_s, decoding="frame-by-frame")
+    steps = sensitivity.order(workload, at, device, laws=_measured_laws(making, speech)[1], most_steps=MOST_STEPS)
+    for removed in depths:
+        smaller = targeted(workload, steps, removed)
+        yield {part.name: smaller.component(part.name).size_bytes / part.size_bytes for part in workload.components}
 
 
 def compare(making: Making, speech: SpeechSet) -> list[str]:
     """Markdown: each way's points, then energy and RTF of targeted at the WER of its own points, against the others' there."""
     whole = pruned(making, Cut(), 0)
-    fronts = {
-        (strategy, seed): [whole, *(pruned(making, cut, seed) for cut in cuts(making, strategy))]
+    by_strategy = cuts(making, speech)
+    chains = {
+        (strategy, seed): [whole, *(pruned(making, cut, seed) for cut in by_strategy[strategy])]
         for strategy, seed in product(STRATEGIES, SEEDS)
     }
     out: list[str] = []
     for decoding, beam in product(DECODINGS, BEAMS):
-        found = {key: [_point(each, speech, making, decoding, beam) for each in chain] for key, chain in fronts.items()}
-        out += [f"## {decoding}, beam {beam}", "", *_points(found), "", *_against(found), ""]
+        fronts = {
+            key: [_point(candidate, speech, making, decoding, beam) for candidate in chain]
+            for key, chain in chains.items()
+        }
+        out += [f"## {decoding}, beam {beam}", "", *_points(fronts), "", *_against(fronts), ""]
     return out
 
 
@@ -176,30 +176,30 @@ def _point(candidate: Candidate, speech: SpeechSet, making: Making, decoding: De
     return Point(wer=float(errors.wer or 0.0), rtf=decoded.cpu_s / decoded.audio_s, energy_mj=energy)
 
 
-def _points(found: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:
-    yield f"| way, seed | WER, %: {', '.join(DEVICES)}, mJ/s; RTF |"
+def _points(fronts: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:
+    yield f"| strategy, seed | WER, %: {', '.join(DEVICES)}, mJ/s; RTF |"
     yield "|---|---|"
-    for (strategy, seed), points in found.items():
-        told = "; ".join(
-            f"{100 * each.wer:.1f}: {', '.join(f'{each.energy_mj[name]:.3f}' for name in DEVICES)}; {each.rtf:.4f}"
-            for each in points
-        )
-        yield f"| {strategy}, {seed} | {told} |"
+    for (strategy, seed), points in fronts.items():
+        cells = [
+            f"{100 * point.wer:.1f}: {', '.join(f'{point.energy_mj[name]:.3f}' for name in DEVICES)}; {point.rtf:.4f}"
+            for point in points
+        ]
+        yield f"| {strategy}, {seed} | {'; '.join(cells)} |"
 
 
-def _against(found: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:
+def _against(fronts: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:
     """Mean over seeds and depths, with the least and the most."""
     yield "| targeted against | " + " | ".join(f"energy, {name}" for name in DEVICES) + " | RTF |"
     yield "|---" * (len(DEVICES) + 2) + "|"
     for other in STRATEGIES[1:]:
         cells = []
         for name in (*DEVICES, "rtf"):
-            saved = np.array([
-                value(point, name) / at(found[other, seed], point.wer, name) - 1
-                for seed in SEEDS for point in found["targeted", seed][1:]
+            changes = np.array([
+                value(point, name) / at(fronts[other, seed], point.wer, name) - 1
+                for seed in SEEDS for point in fronts["targeted", seed][1:]
             ])  # fmt: skip
-            spread = f"{100 * saved.mean():+.1f} % ({100 * saved.min():+.1f} to {100 * saved.max():+.1f})"
-            cells.append("does not fit" if np.isnan(saved).any() else spread.replace("-", "−"))
+            spread = f"{100 * changes.mean():+.1f} % ({100 * changes.min():+.1f} to {100 * changes.max():+.1f})"
+            cells.append("does not fit" if np.isnan(changes).any() else spread.replace("-", "−"))
         yield f"| {other} | " + " | ".join(cells) + " |"
 
 
@@ -209,6 +209,6 @@ def value(point: Point, name: str) -> float:
 
 def at(points: Sequence[Point], wer: float, name: str) -> float:
     """The least known at or below a WER, straight lines between; beyond the last point that point's, to its favour."""
-    ordered = sorted(points, key=lambda each: each.wer)
-    least = np.minimum.accumulate([value(each, name) for each in ordered])
-    return float(np.interp(wer, [each.wer for each in ordered], least))
+    ordered = sorted(points, key=lambda point: point.wer)
+    least = np.minimum.accumulate([value(point, name) for point in ordered])
+    return float(np.interp(wer, [point.wer for point in ordered], least))

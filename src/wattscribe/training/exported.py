@@ -62,19 +62,19 @@ def read_export(folder: Path) -> Exported:
 
 
 def _weights(graph: Graph, network: str, path: Path) -> dict[str, Tensor]:
-    if any(each.dtype in _QUANTISED and len(each.shape) > 1 for each in graph.initializers.values()):
+    if any(tensor.dtype in _QUANTISED and len(tensor.shape) > 1 for tensor in graph.initializers.values()):
         raise InputError("its weights are in 8 bits or fewer", where=path, fix=_FIX)
-    arrays = {name: each for name, each in graph.initializers.items() if each.dtype in _FLOATS}
-    found = {name: _values(each) for name, each in arrays.items() if _named(name)}
-    made_by = {output: node for node in graph.nodes for output in node.outputs}
+    arrays = {name: tensor for name, tensor in graph.initializers.items() if tensor.dtype in _FLOATS}
+    by_name = {name: _values(tensor) for name, tensor in arrays.items() if _named(name)}
+    producers = {output: node for node in graph.nodes for output in node.outputs}
     for node in graph.nodes:
         if node.op_type == "Add":
-            found |= _matrix(node, made_by, arrays)
+            by_name |= _matrix(node, producers, arrays)
         elif node.op_type == "Conv":
-            found |= _taps(node, arrays)
+            by_name |= _taps(node, arrays)
         elif node.op_type == "LSTM":
-            found |= _recurrent(node, arrays, sum(".weight_ih" in name for name in found))
-    weights = {_renamed(name, network): torch.from_numpy(values) for name, values in found.items()}
+            by_name |= _recurrent(node, arrays, sum(".weight_ih" in name for name in by_name))
+    weights = {_renamed(name, network): torch.from_numpy(values) for name, values in by_name.items()}
     if network == "encoder":
         weights |= {"encoder.mean": torch.zeros(MELS), "encoder.scale": torch.ones(MELS)}
     return weights
@@ -92,12 +92,14 @@ def _renamed(name: str, network: str) -> str:
     return name.replace("project.", f"{_PROJECTIONS[network]}.", 1) if name.startswith("project.") else name
 
 
-def _matrix(node: Node, made_by: Mapping[str, Node], arrays: Mapping[str, onnx_model.Tensor]) -> dict[str, np.ndarray]:
+def _matrix(
+    node: Node, producers: Mapping[str, Node], arrays: Mapping[str, onnx_model.Tensor]
+) -> dict[str, np.ndarray]:
     """`x @ W + name.bias` → name.weight, which lies transposed under a name of the exporter's."""
     for bias, product in (node.inputs, node.inputs[::-1]):
-        made = made_by.get(product)
-        if _named(bias) and bias.endswith(".bias") and made is not None and made.op_type == "MatMul":
-            weight = arrays.get(made.inputs[1])
+        producer = producers.get(product)
+        if _named(bias) and bias.endswith(".bias") and producer is not None and producer.op_type == "MatMul":
+            weight = arrays.get(producer.inputs[1])
             if weight is not None and len(weight.shape) == 2:
                 return {f"{bias.removesuffix('.bias')}.weight": np.ascontiguousarray(_values(weight).T)}
     return {}
@@ -130,13 +132,15 @@ def _facts(metadata: Mapping[str, str], graph: Graph) -> dict[str, object]:
         for name in ("segment", "left_context", "right_context")
         if metadata.get(f"wattscribe_{name}", "").isdigit()
     }
-    shapes = {name: each for name, each in graph.initializers.items() if each.dtype == "int64" and each.shape == (4,)}
-    made_by = {output: node for node in graph.nodes for output in node.outputs}
+    shapes = {
+        name: tensor for name, tensor in graph.initializers.items() if tensor.dtype == "int64" and tensor.shape == (4,)
+    }
+    producers = {output: node for node in graph.nodes for output in node.outputs}
     heads = []
     for node in graph.nodes:  # a softmax's scores come of queries that a Reshape to (N, frames, heads, width) parted
         source: Node | None = node if node.op_type == "Softmax" else None
         while source is not None and source.op_type != "Reshape":
-            source = made_by.get(source.inputs[0])
+            source = producers.get(source.inputs[0])
         if source is not None and source.inputs[1] in shapes:
             heads.append(int(shapes[source.inputs[1]].array()[2]))
     return facts | ({"heads": heads} if heads else {})

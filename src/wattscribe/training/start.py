@@ -46,9 +46,9 @@ def read_start(named: str) -> Start:
     if (folder / "model" / "model.json").is_file():
         folder = folder / "model"
     if not (folder / "model.json").is_file() and any(folder.glob("*.onnx")):
-        found = read_export(folder)
+        exported = read_export(folder)
         return _finite(
-            Start(folder=folder, weights=found.weights, vocabulary=load_vocabulary(folder), facts=found.facts)
+            Start(folder=folder, weights=exported.weights, vocabulary=load_vocabulary(folder), facts=exported.facts)
         )
     model, vocabulary = load_model(folder)
     facts = _facts(model.config.encoder)
@@ -83,10 +83,10 @@ def take_over(start: Start, model: TransducerModel, vocabulary: Vocabulary) -> l
             left[name] = reason
         else:
             tensor.copy_(start.weights[name])
-    if len(left) == len(own):
+    if own.keys() - left.keys() <= {"encoder.mean", "encoder.scale"}:  # of 80 bands in every model
         raise InputError("no tensor of it fits this model's names and shapes", where=start.folder,
                          fix="Give the [model] that it was trained with, or a part of it")  # fmt: skip
-    return [*_said(own, left), *_changed(start.facts, model.config.encoder)]
+    return [*_summary(own, left), *_changed(start.facts, model.config.encoder)]
 
 
 def _unfit(name: str, tensor: Tensor, start: Start, *, same_units: bool) -> str | None:
@@ -102,17 +102,17 @@ def _size(tensor: Tensor) -> str:
     return " × ".join(map(str, tensor.shape)) or "one value"
 
 
-def _said(own: Mapping[str, Tensor], left: Mapping[str, str]) -> Iterator[str]:
+def _summary(own: Mapping[str, Tensor], left: Mapping[str, str]) -> Iterator[str]:
     for part in PARTS:
         names = [name for name in own if name.startswith(f"{part}.")]
-        gone = [name for name in names if name in left]
-        if not gone:
+        left_names = [name for name in names if name in left]
+        if not left_names:
             yield f"{part}: {len(names)} of {len(names)} tensors"
             continue
-        told = ", ".join(f"{name.removeprefix(f'{part}.')} ({left[name]})" for name in gone[:_NAMED])
-        more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
-        taken = f"{len(names) - len(gone)} of {len(names)} tensors" if len(gone) < len(names) else "none"
-        yield f"{part}: {taken}; left: {told}{more}"
+        reasons = ", ".join(f"{name.removeprefix(f'{part}.')} ({left[name]})" for name in left_names[:_NAMED])
+        more = f" and {len(left_names) - _NAMED} more" if len(left_names) > _NAMED else ""
+        taken = f"{len(names) - len(left_names)} of {len(names)} tensors" if len(left_names) < len(names) else "none"
+        yield f"{part}: {taken}; left: {reasons}{more}"
 
 
 def _changed(facts: Mapping[str, object], config: EncoderConfig) -> Iterator[str]:
