@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,7 @@ from wattscribe.compression.opened import OpenedTransducer
 from wattscribe.compression.options import Options
 from wattscribe.compression.run import make_bench
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.workbench import joined
 from wattscribe.energy.options import Decoding
 from wattscribe.errors import InputError
 from wattscribe.streaming import open_transducer
@@ -83,7 +85,8 @@ def cut_to(config: TransducerConfig, parts: Mapping[str, float]) -> Cut:
 
 
 def _with(cut: Cut, component: str, keep: float) -> Cut:
-    return replace(cut, **dict.fromkeys(INNER[component], keep))
+    widths: dict[str, Any] = dict.fromkeys(INNER[component], keep)
+    return replace(cut, **widths)
 
 
 def removed_by(config: TransducerConfig, cut: Cut) -> int:
@@ -97,34 +100,36 @@ def global_cut(model: TransducerModel, removed: float) -> Cut:
     cut = Cut()
     for _ in range(14):
         middle = (low + high) / 2
-        threshold = torch.quantile(torch.cat([each for kind in channels.values() for each in kind]), middle)
-        keeps = {kind: float((torch.cat(each) >= threshold).float().mean()) for kind, each in channels.items()}
-        cut = Cut(**{kind: max(keep, 0.02) for kind, keep in keeps.items()})
+        threshold = torch.quantile(torch.cat([scores for layers in channels.values() for scores in layers]), middle)
+        shares: dict[str, Any] = {
+            kind: max(float((torch.cat(layers) >= threshold).float().mean()), 0.02) for kind, layers in channels.items()
+        }
+        cut = Cut(**shares)
         low, high = (middle, high) if removed_by(model.config, cut) < removed else (low, middle)
     return cut
 
 
 def relative(model: TransducerModel) -> dict[str, list[torch.Tensor]]:
     """By kind, the length of what makes a channel times that of what reads it, over the mean of its layer."""
-    held = {name: each.detach() for name, each in model.state_dict().items()}
+    tensors = {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
-    def channel(made: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
-        found = made.flatten(1).norm(dim=1) * read.norm(dim=0)
-        return found / found.mean()
+    def channel(written: torch.Tensor, read: torch.Tensor) -> torch.Tensor:
+        lengths: torch.Tensor = written.flatten(1).norm(dim=1) * read.norm(dim=0)
+        return lengths / lengths.mean()
 
-    found: dict[str, list[torch.Tensor]] = {"feed_forward": [], "convolution": []}
+    by_kind: dict[str, list[torch.Tensor]] = {"feed_forward": [], "convolution": []}
     for number in range(len(model.config.encoder.layers)):
         block = f"encoder.blocks.{number}"
-        found["feed_forward"].append(channel(held[f"{block}.expand.weight"], held[f"{block}.contract.weight"]))
-        width = held[f"{block}.convolution.bias"].shape[0]
-        gate = held[f"{block}.convolution.gate.weight"][:width]
-        found["convolution"].append(channel(gate, held[f"{block}.convolution.out.weight"]))
-    made = torch.cat([held["joiner.from_encoder.weight"], held["joiner.from_predictor.weight"]], dim=1)
-    found["joint"] = [channel(made, held["joiner.out.weight"])]
-    gates = held["predictor.lstm.weight_hh_l0"].unflatten(0, (4, -1)).transpose(0, 1)
-    found["hidden"] = [channel(gates, held["joiner.from_predictor.weight"])]
-    found["embedding"] = [channel(held["predictor.embedding.weight"].T, held["predictor.lstm.weight_ih_l0"])]
-    return found
+        by_kind["feed_forward"].append(channel(tensors[f"{block}.expand.weight"], tensors[f"{block}.contract.weight"]))
+        width = tensors[f"{block}.convolution.bias"].shape[0]
+        gate = tensors[f"{block}.convolution.gate.weight"][:width]
+        by_kind["convolution"].append(channel(gate, tensors[f"{block}.convolution.out.weight"]))
+    written = torch.cat([tensors["joiner.from_encoder.weight"], tensors["joiner.from_predictor.weight"]], dim=1)
+    by_kind["joint"] = [channel(written, tensors["joiner.out.weight"])]
+    gates = tensors["predictor.lstm.weight_hh_l0"].unflatten(0, (4, -1)).transpose(0, 1)
+    by_kind["hidden"] = [channel(gates, tensors["joiner.from_predictor.weight"])]
+    by_kind["embedding"] = [channel(tensors["predictor.embedding.weight"].T, tensors["predictor.lstm.weight_ih_l0"])]
+    return by_kind
 
 
 # --- pruned, fine-tuned, in 8 bits --------------------------------------------------------------------------------------
@@ -137,12 +142,14 @@ class Making:
     dev: str
     cache: Path
     steps: int = STEPS
+    segments: int = 1
+    """Segments that a call of the encoder takes, in every model alike: the same text, fewer reads of its weights."""
 
 
 def pruned(making: Making, cut: Cut, seed: int) -> Candidate:
     """Pruned by moment-weighted scores, fine-tuned, in 8 bits; kept under a name that follows from all of it."""
     weights = hashlib.sha256((making.checkpoint / "model" / "model.safetensors").read_bytes()).hexdigest()
-    said = f"{weights} {making.recipe.read_text(encoding='utf-8')} {cut} {seed} {making.steps}"
+    said = f"{weights} {making.recipe.read_text(encoding='utf-8')} {cut} {seed} {making.steps} {making.segments}"
     kept = making.cache / f"eight-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
     if not kept.is_dir():
         _write(_eight_bits(making, _tuned(making, cut, seed)), kept)
@@ -169,7 +176,8 @@ def _eight_bits(making: Making, candidate: Candidate) -> Candidate:
         replace(step, options={"rounding": "nearest"}) if step.lever == "int8" else step
         for step in Uniform.steps(bench, 1.0)
     ]
-    return bench.build(steps)
+    together = [joined(making.segments)] if making.segments > 1 else []
+    return bench.build([*together, *steps])
 
 
 def _write(candidate: Candidate, kept: Path) -> None:
@@ -187,8 +195,12 @@ def decoded_by(candidate: Candidate, speech: SpeechSet, cache: Path, *, decoding
     path = cache / f"decoded-{candidate.digest}-{decoding}-{beam}-{speech.digest}.json"
     if not path.is_file():
         with candidate.directory() as folder:
-            how = {"decoding": "beam", "beam": beam} if beam > 1 else {}
-            transducer = open_transducer(folder, frame_by_frame=decoding == "frame-by-frame", **how)
+            transducer = open_transducer(
+                folder,
+                frame_by_frame=decoding == "frame-by-frame",
+                decoding="beam" if beam > 1 else "greedy",
+                beam=beam,
+            )
             decoded = decode(OpenedTransducer(transducer), speech)
         part = path.with_suffix(".part")
         part.write_text(json.dumps(records.to_json(decoded)), encoding="utf-8")

@@ -44,18 +44,23 @@ class Run:
     cache: Path
     out: Path
     shared: Path
+    segments: int = 1
 
 
 def on_predicted(run: Run) -> list[str]:
     """The band of the testbed and of the shipped model, the negative control."""
+    testbed = predicted.testbed(RECIPE, run.cache / "components-random")
     models = {
-        "Testbed (recipes/components.toml)": predicted.testbed(RECIPE, run.cache / "components-random"),
+        "Testbed (recipes/components.toml)": testbed,
+        "Testbed, two segments a call": predicted.longer_calls(testbed, 2),
+        "Testbed, four segments a call": predicted.longer_calls(testbed, 4),
         "Control: the shipped model": of_directory(REFERENCE, precision="int8"),
     }
-    said = []
-    for title, workload in models.items():
-        said += predicted.lines(title, workload, list(predicted.bands(workload)))
-    return said
+    return [
+        line
+        for title, workload in models.items()
+        for line in predicted.lines(title, workload, list(predicted.bands(workload)))
+    ]
 
 
 def on_laws(run: Run) -> list[str]:
@@ -75,7 +80,7 @@ def _on_trained(run: Run, part: Callable[[Making, SpeechSet], list[str]]) -> lis
                          fix=f"wattscribe train recipes/components.toml --out {run.model}, or --part predicted")  # fmt: skip
     dev, tests = reference.speech_sets(CACHE / "bench-compress" / "speech", run.shared / "text")
     speech = reference.whole(tests, UTTERANCES // len(tests))
-    making = Making(checkpoint=run.model, recipe=RECIPE, dev=dev, cache=run.cache)
+    making = Making(checkpoint=run.model, recipe=RECIPE, dev=dev, cache=run.cache, segments=run.segments)
     words = sum(len(each.split()) for each in speech.references)
     return [f"{len(speech)} utterances of {len(tests)} held-out sets, {words} words.", "", *part(making, speech)]
 
@@ -91,8 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--shared", type=Path, default=HERE.parents[1] / "shared" / "data")
     parser.add_argument("--cache", type=Path, default=CACHE / "bench-components")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--segments", type=int, default=1, choices=(1, 2, 4), help="that a call of the encoder takes")
     chosen = parser.parse_args(arguments)
-    run = Run(model=chosen.model, cache=chosen.cache, out=chosen.out, shared=chosen.shared)
+    run = Run(model=chosen.model, cache=chosen.cache, out=chosen.out, shared=chosen.shared, segments=chosen.segments)
     for name in chosen.part or PARTS:
         try:
             lines = PARTS[name](run)
@@ -100,21 +106,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: {error}", file=sys.stderr)
             return 2
         print("\n".join(lines), flush=True)
-        write(run.out, name, (PARTS[name].__doc__ or "").splitlines()[0], lines)
+        write(run, name, (PARTS[name].__doc__ or "").splitlines()[0], lines)
     return 0
 
 
-def write(out: Path, part: str, title: str, lines: Sequence[str]) -> None:
-    """A file a part, with the command and the day."""
-    out.mkdir(parents=True, exist_ok=True)
-    command = f"`python -m benchmarks.components --part {part}`"
+def write(run: Run, part: str, title: str, lines: Sequence[str]) -> None:
+    """A file a part (and length of call), with the command and the day."""
+    run.out.mkdir(parents=True, exist_ok=True)
+    joined = run.segments > 1 and part != "predicted"
+    command = f"`python -m benchmarks.components --part {part}{f' --segments {run.segments}' if joined else ''}`"
+    name = f"components-{part}{f'-{run.segments}' if joined else ''}.md"
     head = [
         f"# Components: {part}",
         "",
         f"{title} {command}, {datetime.date.today().isoformat()}, {platform.machine()}.",
         "",
     ]
-    (out / f"components-{part}.md").write_text("\n".join([*head, *lines]).rstrip() + "\n", encoding="utf-8")
+    (run.out / name).write_text("\n".join([*head, *lines]).rstrip() + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
