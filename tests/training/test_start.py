@@ -19,9 +19,20 @@ from wattscribe.models import REFERENCE
 from wattscribe.training.checkpoint import save_model
 from wattscribe.training.config import JoinerConfig, LayerConfig, PredictorConfig, preset
 from wattscribe.training.export import cache_shape, export
+from wattscribe.training.exported import read_export
 from wattscribe.training.model import TransducerModel, build
 from wattscribe.training.start import Start, read_start, standardise, take_over
 from wattscribe.training.tokens import Vocabulary, characters
+
+
+def unlike(model: TransducerModel) -> TransducerModel:
+    """Every vector another, as in a trained model: an export writes equal ones once."""
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return model
+
 
 MEAN, DEVIATION = torch.linspace(-9, -5, 80), torch.linspace(2, 4, 80)
 
@@ -36,7 +47,7 @@ def started(start: Start, config: Any, vocabulary: Vocabulary) -> tuple[Transduc
 
 def test_an_export_gives_back_the_weights_that_it_was_made_of(tmp_path: Path, vocabulary: Vocabulary) -> None:
     """Convolutions, layers of other widths, stateless predictor: bit for bit, and the input's folded scale undone."""
-    model = varied_model(len(vocabulary))
+    model = unlike(varied_model(len(vocabulary)))
     export(model, vocabulary, tmp_path)
     start = read_start(str(tmp_path))
     same, said = started(start, model.config, vocabulary)
@@ -55,18 +66,28 @@ def test_an_export_gives_back_the_weights_that_it_was_made_of(tmp_path: Path, vo
 
 def test_an_lstm_a_blank_head_and_a_right_context_come_back(tmp_path: Path, vocabulary: Vocabulary) -> None:
     layer = LayerConfig(heads=2, head_width=8, feed_forward=24, conv_kernel=0)
-    model = varied_model(
+    model = unlike(varied_model(
         len(vocabulary), encoder={"layers": (layer, layer), "right_context": 2},
         predictor=PredictorConfig(kind="lstm", embedding=8, hidden=10, layers=2), joiner=JoinerConfig(width=12, blank_width=5),
-    )  # fmt: skip
+    ))  # fmt: skip
     export(model, vocabulary, tmp_path, precisions=("fp32", "int8"))
     same, said = started(read_start(str(tmp_path)), model.config, vocabulary)
-    assert "predictor: 11 of 11 tensors" in said
+    assert said[:3] == ["encoder: 30 of 30 tensors", "predictor: 11 of 11 tensors", "joiner: 7 of 7 tensors"]
     with torch.no_grad():
         tokens = torch.tensor([[4, 9, 2]])
         torch.testing.assert_close(same.predictor(tokens), model.predictor(tokens))
         heard, spoken = torch.randn(3, 16), model.predictor(tokens)[0, :3]
         torch.testing.assert_close(same.joiner(heard, spoken), model.joiner(heard, spoken))
+
+
+def test_vectors_that_an_export_writes_once_name_no_matrix(tmp_path: Path, vocabulary: Vocabulary) -> None:
+    """Of an untrained model: what is taken is right, what cannot be told apart is left."""
+    model = varied_model(len(vocabulary))
+    export(model, vocabulary, tmp_path)
+    weights, theirs = read_export(tmp_path).weights, model.state_dict()
+    own = [name for name in weights if not name.startswith(("encoder.entry.", "encoder.mean", "encoder.scale"))]
+    assert 20 < len(own) < len(theirs) - 6
+    assert all(torch.equal(weights[name], theirs[name]) for name in own)
 
 
 def test_the_shipped_encoder_comes_back_to_float_rounding() -> None:

@@ -7,7 +7,8 @@ is the same. The CTC head is never exported, and 8-bit weights are refused: they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,13 +68,18 @@ def _weights(graph: Graph, network: str, path: Path) -> dict[str, Tensor]:
     arrays = {name: tensor for name, tensor in graph.initializers.items() if tensor.dtype in _FLOATS}
     by_name = {name: _values(tensor) for name, tensor in arrays.items() if _named(name)}
     producers = {output: node for node in graph.nodes for output in node.outputs}
+    # Equal vectors are written once: one that several nodes read names none of their matrices.
+    reads = Counter(name for node in graph.nodes for name in node.inputs)
+    named = {name for name in arrays if _named(name) and reads[name] == 1}
     for node in graph.nodes:
         if node.op_type == "Add":
-            by_name |= _matrix(node, producers, arrays)
+            by_name |= _matrix(node, producers, arrays, named)
         elif node.op_type == "Conv":
-            by_name |= _taps(node, arrays)
+            by_name |= _taps(node, arrays, named)
         elif node.op_type == "LSTM":
             by_name |= _recurrent(node, arrays, sum(".weight_ih" in name for name in by_name))
+    if network == "decoder" and "project.weight" not in by_name:
+        by_name |= _last(graph, producers, arrays)
     weights = {_renamed(name, network): torch.from_numpy(values) for name, values in by_name.items()}
     if network == "encoder":
         weights |= {"encoder.mean": torch.zeros(MELS), "encoder.scale": torch.ones(MELS)}
@@ -93,22 +99,34 @@ def _renamed(name: str, network: str) -> str:
 
 
 def _matrix(
-    node: Node, producers: Mapping[str, Node], arrays: Mapping[str, onnx_model.Tensor]
+    node: Node, producers: Mapping[str, Node], arrays: Mapping[str, onnx_model.Tensor], named: Collection[str]
 ) -> dict[str, np.ndarray]:
     """`x @ W + name.bias` → name.weight, which lies transposed under a name of the exporter's."""
     for bias, product in (node.inputs, node.inputs[::-1]):
         producer = producers.get(product)
-        if _named(bias) and bias.endswith(".bias") and producer is not None and producer.op_type == "MatMul":
+        if bias in named and bias.endswith(".bias") and producer is not None and producer.op_type == "MatMul":
             weight = arrays.get(producer.inputs[1])
             if weight is not None and len(weight.shape) == 2:
                 return {f"{bias.removesuffix('.bias')}.weight": np.ascontiguousarray(_values(weight).T)}
     return {}
 
 
-def _taps(node: Node, arrays: Mapping[str, onnx_model.Tensor]) -> dict[str, np.ndarray]:
+def _last(
+    graph: Graph, producers: Mapping[str, Node], arrays: Mapping[str, onnx_model.Tensor]
+) -> dict[str, np.ndarray]:
+    """The decoder's projection, which has no bias: the product that is the first output."""
+    node = producers.get(graph.outputs[0].name)
+    while node is not None and node.op_type == "Cast":
+        node = producers.get(node.inputs[0])
+    if node is None or node.op_type != "MatMul" or node.inputs[1] not in arrays:
+        return {}
+    return {"project.weight": np.ascontiguousarray(_values(arrays[node.inputs[1]]).T)}
+
+
+def _taps(node: Node, arrays: Mapping[str, onnx_model.Tensor], named: Collection[str]) -> dict[str, np.ndarray]:
     """A depthwise convolution (width, 1, kernel) → the taps (kernel, width) beside its bias."""
     weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else ""
-    if weight not in arrays or not _named(bias):
+    if weight not in arrays or bias not in named:
         return {}
     return {f"{bias.removesuffix('.bias')}.taps": np.ascontiguousarray(_values(arrays[weight])[:, 0].T)}
 
