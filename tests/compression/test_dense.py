@@ -145,22 +145,6 @@ def test_an_lstm_becomes_stateless_and_keeps_its_embedding(vocabulary: Vocabular
         surgery.to_stateless(made)
 
 
-def test_unused_units_leave_the_vocabulary(vocabulary: Vocabulary) -> None:
-    wide = characters((*TEXTS, "xyz"))
-    model = build(config(len(wide))).eval()
-    used = sorted({unit for text in TEXTS for unit in wide.encode(text)})
-    smaller, narrow = surgery.reduce_vocabulary(model, wide, used)
-    assert len(narrow) == len(wide) - 3
-    assert narrow.decode(narrow.encode("the cat")) == "the cat"
-    frame, old = torch.randn(1, 24), wide.encode("t")[0]
-    before = model.joiner(frame, model.predictor(torch.tensor([[old]]))[:, -1])
-    after = smaller.joiner(frame, smaller.predictor(torch.tensor([narrow.encode("t")]))[:, -1])
-    kept = [wide.units.index(unit) for unit in narrow.units]
-    torch.testing.assert_close(after, before[:, kept])
-    with pytest.raises(InputError, match="BPE"):
-        surgery.reduce_vocabulary(model, Vocabulary(units=wide.units, bpe=b"x"), used)
-
-
 def test_a_factorised_blank_leaves_the_other_tokens_their_shares(vocabulary: Vocabulary) -> None:
     model = build(config(len(vocabulary))).eval()
     made = surgery.factorise_blank(model, 8)

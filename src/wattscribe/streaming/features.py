@@ -21,7 +21,6 @@ FrontEnd = Literal["kaldi", "nemo"]
 
 SHIFT_SAMPLES = SAMPLE_RATE_HZ // 100
 """10 ms."""
-WINDOW_SAMPLES = SAMPLE_RATE_HZ * 25 // 1000
 _LEFT_FRAMES = 1
 """With snip_edges false only the first frame reaches before the first sample, so one frame of run-up restores any other."""
 
