@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
+from tests.training.quick import first_states  # noqa: E402
 from wattscribe.compression.dense import distil, scores, surgery  # noqa: E402
 from wattscribe.compression.dense.surgery import Cut, parameters, prune  # noqa: E402
 from wattscribe.errors import InputError  # noqa: E402
@@ -78,7 +79,7 @@ def test_pruned_models_are_really_smaller_and_run_as_streams(vocabulary: Vocabul
     assert sum(each.numel() for each in smaller.state_dict().values()) < sum(
         each.numel() for each in model.state_dict().values()
     )
-    states = smaller.encoder.first_states()
+    states = first_states(smaller.encoder)
     frames, _ = smaller.encoder.step(torch.randn(1, 16, 20), states, torch.tensor([0]))
     assert frames.shape == (1, 4, 24)
 

@@ -50,7 +50,7 @@ class FrameSource:
         import kaldi_native_fbank
 
         self._front_end: FrontEnd = front_end
-        self._options = _options(feature_dim, front_end)
+        self._options = fbank_options(feature_dim, front_end)
         self._fbank = kaldi_native_fbank.OnlineFbank(self._options)
         self._first = 0
         """Absolute number of the fbank's frame 0; its audio starts at sample `_first` × 160."""
@@ -129,7 +129,7 @@ class FrameSource:
         return source
 
 
-def _options(feature_dim: int, front_end: FrontEnd) -> Any:
+def fbank_options(feature_dim: int, front_end: FrontEnd = "kaldi") -> Any:
     """FbankOptions; what is not set is kaldi's own."""
     import kaldi_native_fbank
 
