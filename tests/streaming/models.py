@@ -93,7 +93,7 @@ def value(name: str, shape: Any, kind: int = T.FLOAT) -> onnx.ValueInfoProto:
 def encoder(rng: np.random.Generator, layout: str, fixed_batch: bool = False) -> onnx.ModelProto:
     """tanh(frame pair · W + Σ states); each state becomes the mean of the segment's frames plus half of itself."""
     batch: int | str = 1 if fixed_batch else "N"
-    weights = {
+    weights: dict[str, np.ndarray] = {
         "W": (rng.standard_normal((STRIDE * MELS, DIM)) * 0.15).astype(np.float32),
         "from": np.array([0], np.int64), "to": np.array([SHIFT], np.int64), "time": np.array([1], np.int64),
         "pairs": np.array([0, FRAMES, STRIDE * MELS], np.int64), "flat": np.array([-1, 1, DIM], np.int64),
