@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wattscribe.compression.acceptance import Acceptance, Side, non_inferiority
-from wattscribe.compression.ear import Latency
+from wattscribe.compression.opened import Latency
 from wattscribe.compression.outcome import judged
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.records import Counts

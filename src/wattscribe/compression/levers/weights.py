@@ -60,10 +60,10 @@ def dynamic_int8(asked: Asked) -> None:
 
 def rounding_of(options: Mapping[str, Any]) -> str:
     """Of a step. Raises InputError for one that there is not."""
-    found = str(options.get("rounding", "gptq"))
-    if found not in ("gptq", "nearest"):
-        raise InputError(f"there is no rounding {found!r}", fix="Use gptq or nearest")
-    return found
+    rounding = str(options.get("rounding", "gptq"))
+    if rounding not in ("gptq", "nearest"):
+        raise InputError(f"there is no rounding {rounding!r}", fix="Use gptq or nearest")
+    return rounding
 
 
 def _refit_int8(model: Any, before: Linear, component: str, calibration: Calibration) -> None:
@@ -114,9 +114,9 @@ def blockwise(asked: Asked) -> None:
             nodes_to_exclude=others, op_types_to_quantize=("MatMul",),
         )  # fmt: skip
         quantiser.process()
-    made = quantiser.model.model
-    if made is not model:
-        model.CopyFrom(made)
+    quantised = quantiser.model.model
+    if quantised is not model:
+        model.CopyFrom(quantised)
     _bias_names(model, names)
     for name in names:
         _refit_blocks(model, maps[name], component, bits, block, rounding_of(options), asked.calibration)
@@ -199,17 +199,17 @@ def fp16(asked: Asked) -> None:
 
     model = asked.model
     index = Index(model)
-    found = [each.name for each in model.graph.initializer if _fits(index, each.name)]
-    names = asked.chosen(found, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
+    candidates = [tensor.name for tensor in model.graph.initializer if _fits(index, tensor.name)]
+    names = asked.chosen(candidates, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
     casts = []
     for name in names:
         values = index.constant(name)
         if values is None:
             continue
         half = f"{name}/half"
-        for each in list(model.graph.initializer):
-            if each.name == name:
-                model.graph.initializer.remove(each)
+        for tensor in list(model.graph.initializer):
+            if tensor.name == name:
+                model.graph.initializer.remove(tensor)
         add_constant(model, half, values.astype(np.float16))
         casts.append(helper.make_node("Cast", [half], [name], name=f"{name}/lift", to=1))
     put(model.graph.node, [*casts, *model.graph.node])
