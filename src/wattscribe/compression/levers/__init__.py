@@ -14,8 +14,6 @@ from wattscribe.compression.levers import (
     depth,
     depthwise,
     factor,
-    half,
-    lookup,
     recurrent,
     segments,
     sharing,
@@ -140,8 +138,10 @@ LEVERS: Mapping[str, Lever] = {
         says="weights in blocks of 4 or 8 bits with a scale each (onnxruntime, MatMulNBits), codes by GPTQ",
         takes={"bits": int, "block": int, "rounding": str, "accuracy": int},
     ),
-    "lookup-int8": Lever(apply=_on_model(lookup.int8), lossless=False, says="the embedding table in 8 bits (onnxruntime)"),
-    "fp16": Lever(apply=_on_model(half.fp16), lossless=False, says="what is still float32 is stored in 16 bits"),
+    "lookup-int8": Lever(
+        apply=_on_model(weights.lookup_int8), lossless=False, says="the embedding table in 8 bits (onnxruntime)"
+    ),
+    "fp16": Lever(apply=_on_model(weights.fp16), lossless=False, says="what is still float32 is stored in 16 bits"),
     "low-rank": Lever(
         apply=_on_model(factor.low_rank), lossless=False, says="a map becomes two thin ones: SVD on activations",
         takes={"keep": float},
