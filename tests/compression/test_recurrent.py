@@ -25,7 +25,8 @@ from wattscribe.compression.recipe import Step, read_recipe
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.run import make_bench
 from wattscribe.compression.targeted import sensitivities
-from wattscribe.energy.workload import Component, of_directory
+from wattscribe.energy.files import of_directory
+from wattscribe.energy.workload import Component
 from wattscribe.errors import InputError
 from wattscribe.streaming import open_transducer
 

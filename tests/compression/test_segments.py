@@ -20,7 +20,7 @@ from wattscribe.compression.opened import OpenedTransducer, transcribe_stream
 from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import Options, compress_model
 from wattscribe.compression.speech import read_speech
-from wattscribe.energy.workload import of_directory
+from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE
 from wattscribe.pages.compress_page import html

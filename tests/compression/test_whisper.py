@@ -27,9 +27,9 @@ from wattscribe.compression.run import Options, compress_model, make_bench
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.compression.workbench import Workbench
 from wattscribe.energy.breakdown import analyse
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.rates import counted
-from wattscribe.energy.workload import of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.pages.compress_page import html
 from wattscribe.recognizers import Audio, open_recognizer, parse_model

@@ -11,7 +11,7 @@ import pytest
 
 from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run
 from wattscribe import pages, results
-from wattscribe.energy.workload import of_directory
+from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE
 from wattscribe.pages import formats

@@ -8,8 +8,8 @@ import onnx
 import pytest
 import soundfile
 
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Options
-from wattscribe.energy.workload import of_directory
 from wattscribe.profiling import profile_model
 from wattscribe.recognizers import Audio
 

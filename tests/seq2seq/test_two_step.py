@@ -10,7 +10,7 @@ import pytest
 
 from tests.known import known
 from tests.seq2seq.test_runtime import heard, texts
-from wattscribe.energy.workload import of_directory
+from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.recognizers import Audio, open_recognizer, parse_model
 from wattscribe.seq2seq.two_step import two_step
