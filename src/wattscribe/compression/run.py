@@ -23,6 +23,7 @@ from wattscribe.compression.measure import Measurer
 from wattscribe.compression.memo import Memo
 from wattscribe.compression.options import Options
 from wattscribe.compression.outcome import Compression, Page
+from wattscribe.compression.proof import with_proofs
 from wattscribe.compression.recipe import Done, Recipe, Step, Value
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.speech import SpeechSet, read_speech, read_unlabelled, read_unseen
@@ -201,7 +202,7 @@ def _search(bench: Workbench, options: Placed) -> Outcome:
 def _as_given(bench: Workbench, made: Outcome) -> Outcome:
     """A model given in 16 bits is worked on in 32: what no step has changed goes back, or the result would read more than it."""
     done = list(made.done)
-    for component in bench.original.FILES:
+    for component in bench.original.COMPONENTS:
         step = Step(lever="fp16", component=component)
         before = bench.build(kept(done))
         try:
@@ -224,6 +225,7 @@ def finish(
 ) -> Compression:
     """Acceptance on the whole development set, then once on the test speech; `trained` says what happened before."""
     made, notes = _proven(bench, made, options)
+    made = with_proofs(bench, made)
     result = bench.build(made.steps)
     baseline = with_baseline_placement(bench.reference)
     calibration: dict[str, Value | list[str]] = {

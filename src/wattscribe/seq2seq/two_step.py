@@ -63,18 +63,18 @@ def two_step(model: Any, candidates: int = CANDIDATES) -> Any:
     codes, scales = codes_of(values, block)
     graph = _Graph(model.graph, onnx)
     graph.drop_output()
-    graph.weight("vocabulary.codes", codes)
-    graph.weight("vocabulary.scales", scales)
+    graph.weight("two_step.codes", codes)
+    graph.weight("two_step.scales", scales)
     cheap = graph.op(
-        "MatMulNBits", found.hidden, "vocabulary.codes", "vocabulary.scales", name="vocabulary.cheap",
+        "MatMulNBits", found.hidden, "two_step.codes", "two_step.scales", name="two_step.cheap",
         domain=MICROSOFT, K=width, N=rows, bits=BITS, block_size=block, accuracy_level=_INTEGERS,
     )  # fmt: skip
-    count = graph.weight("vocabulary.count", np.array([candidates], np.int64))
-    graph.op("TopK", cheap, count, name="vocabulary.best", more=("vocabulary.candidates",), axis=-1)
+    count = graph.weight("two_step.count", np.array([candidates], np.int64))
+    graph.op("TopK", cheap, count, name="two_step.best", more=("two_step.candidates",), axis=-1)
     exact = _exact(graph, found)
-    never = graph.weight("vocabulary.never", np.array([-np.inf], np.float32))
-    others = graph.op("Expand", never, graph.op("Shape", cheap, name="vocabulary.shape"), name="vocabulary.others")
-    graph.op("ScatterElements", others, "vocabulary.candidates", exact, name=LOGITS, axis=-1)
+    never = graph.weight("two_step.never", np.array([-np.inf], np.float32))
+    others = graph.op("Expand", never, graph.op("Shape", cheap, name="two_step.shape"), name="two_step.others")
+    graph.op("ScatterElements", others, "two_step.candidates", exact, name=LOGITS, axis=-1)
     graph.lift_rows(found.table)
     graph.prune()
     _say(model, onnx, candidates)
@@ -134,22 +134,22 @@ def codes_of(values: NDArray[np.float32], block: int) -> tuple[NDArray[np.uint8]
 
 def _exact(graph: _Graph, found: _Found) -> str:
     """(N, t, candidates): by the same arithmetic as all rows were scored."""
-    chosen = "vocabulary.candidates"
-    row, column = graph.weight("vocabulary.row", np.array([-2])), graph.weight("vocabulary.column", np.array([-1]))
-    rows = graph.op("Gather", found.table, chosen, name="vocabulary.rows", axis=0)
+    chosen = "two_step.candidates"
+    row, column = graph.weight("two_step.row", np.array([-2])), graph.weight("two_step.column", np.array([-1]))
+    rows = graph.op("Gather", found.table, chosen, name="two_step.rows", axis=0)
     if found.eight is None:
         if graph.halved(found.table):
-            rows = graph.op("Cast", rows, name="vocabulary.lifted", to=1)
-        hidden = graph.op("Unsqueeze", found.hidden, column, name="vocabulary.hidden")
-        return graph.op("Squeeze", graph.op("MatMul", rows, hidden, name="vocabulary.scores"), column,
-                        name="vocabulary.exact")  # fmt: skip
+            rows = graph.op("Cast", rows, name="two_step.lifted", to=1)
+        hidden = graph.op("Unsqueeze", found.hidden, column, name="two_step.hidden")
+        return graph.op("Squeeze", graph.op("MatMul", rows, hidden, name="two_step.scores"), column,
+                        name="two_step.exact")  # fmt: skip
     whole, step, zero, steps = found.eight
-    turned = graph.op("Transpose", rows, name="vocabulary.turned", perm=[0, 1, 3, 2])
-    hidden = graph.op("Unsqueeze", whole, row, name="vocabulary.hidden")
-    sums = graph.op("MatMulInteger", hidden, turned, zero, name="vocabulary.sums")
-    lifted = graph.op("Cast", graph.op("Squeeze", sums, row, name="vocabulary.flat"), name="vocabulary.float", to=1)
-    own = graph.op("Gather", steps, chosen, name="vocabulary.row_steps", axis=0)
-    return graph.op("Mul", lifted, graph.op("Mul", step, own, name="vocabulary.steps"), name="vocabulary.exact")
+    turned = graph.op("Transpose", rows, name="two_step.turned", perm=[0, 1, 3, 2])
+    hidden = graph.op("Unsqueeze", whole, row, name="two_step.hidden")
+    sums = graph.op("MatMulInteger", hidden, turned, zero, name="two_step.sums")
+    lifted = graph.op("Cast", graph.op("Squeeze", sums, row, name="two_step.flat"), name="two_step.float", to=1)
+    own = graph.op("Gather", steps, chosen, name="two_step.row_steps", axis=0)
+    return graph.op("Mul", lifted, graph.op("Mul", step, own, name="two_step.steps"), name="two_step.exact")
 
 
 class _Graph:

@@ -27,6 +27,8 @@ STEP_S = 5.0
 EXCERPT_S = 60.0
 """Of speech in every corpus's share: a window of 1500 frames is two seconds of another model's work."""
 BLOCKS_EVENLY = (32, 64, 128)
+EIGHT = Step(lever="table-int8", component="vocabulary")
+TWO_STEP = Step(lever="two-step-vocabulary", component="vocabulary")
 
 
 class Whispers:
@@ -66,8 +68,14 @@ class Whispers:
         for component in ("encoder", "cross_attention"):
             found += [_move(f"form:{component}", component, step) for step in forms(component)]
         found += ladder(bench, base, "decoder", rest_float=True)
-        found.append(_move("table:vocabulary", "vocabulary", Step(lever="table-int8", component="vocabulary")))
-        found += [_move("table:vocabulary", "vocabulary", four(*each)) for each in ((32, 8), (64, 8), (32, 4))]
+        # One slot: the candidates' rows may be those of a float table or of one in 8 bits, and no other form can follow.
+        forms_of_table = [
+            (EIGHT,),
+            (TWO_STEP,),
+            (EIGHT, TWO_STEP),
+            *((four(*each),) for each in ((32, 8), (64, 8), (32, 4))),
+        ]
+        found += [_move("table:vocabulary", "vocabulary", *steps) for steps in forms_of_table]
         return found
 
     def phases(self, bench: Workbench) -> Sequence[str]:
@@ -117,7 +125,7 @@ class Evenly:
     def levels() -> Iterator[tuple[str, list[Step]]]:
         """What they are called and their steps."""
         eight = [Step(lever="int8", component=component) for component in MAPS]
-        yield "uniform, 8 bits", [*eight, Step(lever="table-int8", component="vocabulary")]
+        yield "uniform, 8 bits", [*eight, EIGHT]
         for block in BLOCKS_EVENLY:
             options = {"bits": 4, "block": block, "accuracy": 4}
             maps = [Step(lever="blockwise", component=component, options=options) for component in MAPS]
