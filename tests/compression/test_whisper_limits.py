@@ -20,6 +20,7 @@ from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import compress_model
 from wattscribe.compression.seq2seq.family import EIGHT, TWO_STEP, Whispers
 from wattscribe.compression.workbench import Workbench
+from wattscribe.errors import InputError
 from wattscribe.pages.compress_page import html
 from wattscribe.recognizers import open_recognizer, parse_model
 from wattscribe.seq2seq.export import export_whisper
@@ -40,26 +41,31 @@ def quick(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def unseen(exported, tmp_path_factory) -> Path:
-    """Speech of its own, its references what the model hears."""
-    folder = tmp_path_factory.mktemp("speech") / "unseen"
-    folder.mkdir()
-    clip = babble(1.7, 17)
-    with wave.open(str(folder / "0.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(np.round(clip * 32767).clip(-32768, 32767).astype(np.int16).tobytes())
-    text = open_recognizer(parse_model(f"onnx:{exported}")).transcribe([clip])[0].text.strip() or "a"
-    (folder / "manifest.jsonl").write_text(json.dumps({"audio_filepath": "0.wav", "text": text}) + "\n")
-    return folder
+def unseen(exported, tmp_path_factory) -> tuple[Path, Path]:
+    """Two corpora of their own, their references what the model hears."""
+    root = tmp_path_factory.mktemp("speech")
+    recognizer = open_recognizer(parse_model(f"onnx:{exported}"))
+    for number, name in enumerate(("unseen", "other")):
+        (root / name).mkdir()
+        rows = []
+        for at in range(2):
+            clip = babble(1.3 + 0.2 * at, 17 + 2 * number + at)
+            with wave.open(str(root / name / f"{at}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(16_000)
+                file.writeframes(np.round(clip * 32767).clip(-32768, 32767).astype(np.int16).tobytes())
+            text = recognizer.transcribe([clip])[0].text.strip() or "a"
+            rows.append(json.dumps({"audio_filepath": f"{at}.wav", "text": text}))
+        (root / name / "manifest.jsonl").write_text("\n".join(rows) + "\n")
+    return root / "unseen", root / "other"
 
 
 def test_limits_by_corpus_are_shown_and_test_speech_is_heard_once(
     world, options, unseen, tmp_path, monkeypatch
 ) -> None:
     """On the page, in JSON and in the printed table; test speech of another corpus is held to the general limit."""
-    asked = replace(options, test_data=(str(unseen),))
+    asked = replace(options, test_data=tuple(map(str, unseen)))
     real, heard = Measurer.decode, []
 
     def decode(self, candidate, speech, decoding=None):
@@ -72,15 +78,24 @@ def test_limits_by_corpus_are_shown_and_test_speech_is_heard_once(
     plain = json.loads((tmp_path / "out/result.json").read_text())
     limits = {"quiet": 3.0, "noisy": 5.0}
     assert {each["on"]: each["limit"] for each in plain["dev"]["corpora"]} == limits
-    assert {each["on"]: each["limit"] for each in plain["test"]["corpora"]} == {"unseen": 3.0}
-    assert plain["test"]["on"] == "unseen"
+    others = dict.fromkeys(("unseen", "other"), 3.0)
+    assert {each["on"]: each["limit"] for each in plain["test"]["corpora"]} == others
     assert plain["test"]["wer_before"] == 0.0
     page, printed = (tmp_path / "out/report.html").read_text(), "\n".join(lines(found))
-    for name, limit in (*limits.items(), ("unseen", 3.0)):
+    for name, limit in (limits | others).items():
         assert f"{name}: energy" in printed
         assert f"limit {100 * limit:g})" in printed
-        assert name in page.split("Each corpus by itself")[1].split("</table>")[0]
-    assert "<td" in page.split("Each corpus by itself")[1]
+        assert name in page.split("Each corpus by itself")[-1].split("</table>")[0]
+
+
+def test_one_utterance_is_refused_before_the_work(world, options, tmp_path, monkeypatch) -> None:
+    """Of a corpus that is judged by itself, and of a whole set: what is paired needs two."""
+    monkeypatch.setattr("wattscribe.compression.run.make_bench", lambda *_, **__: pytest.fail("the work began"))
+    with pytest.raises(InputError, match=r"`data` .*quiet: has one utterance"):
+        compress_model(world[0], tmp_path / "out", replace(options, limit=1))
+    with pytest.raises(InputError, match=r"`data` .*has one utterance"):
+        compress_model(world[0], tmp_path / "out", replace(options, data=options.data[:1], corpus_limit=(), limit=1))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_limit_that_nothing_meets_still_gives_the_best(world, options, tmp_path, monkeypatch) -> None:

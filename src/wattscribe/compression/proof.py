@@ -18,7 +18,7 @@ SAME = "identical"
 
 
 def with_proofs(bench: Workbench, made: Outcome) -> Outcome:
-    """The outcome, each such step with what was counted. One that changes a text stays and is called lossy: its harm was judged."""
+    """The outcome, each such step with what was counted. One that changes a text stays, called lossy: its harm was judged."""
     steps = list(made.steps)
     done, notes, place = [], list(made.notes), 0
     for each in made.done:

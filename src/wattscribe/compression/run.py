@@ -64,7 +64,7 @@ def compress_model(
         family_of(stored).check(options)
     dev, test = _speech(options)
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
-    _refuse_small(dev, test, options)
+    _refuse_small(dev, test, options, each_corpus=stored is not None and family_of(stored).each_corpus)
     trained = ""
     if options.train_config is not None:
         bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
@@ -106,11 +106,13 @@ def _speech(options: Options) -> tuple[SpeechSet, SpeechSet | None]:
     return dev, read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
 
 
-def _refuse_small(dev: SpeechSet, test: SpeechSet | None, options: Options) -> None:
+def _refuse_small(dev: SpeechSet, test: SpeechSet | None, options: Options, *, each_corpus: bool) -> None:
     """Raises InputError where they cannot show the limit."""
+    limits = limits_of(options)
     for speech, option in ((dev, "`data`"), (test, "`test_data`")):
         if speech is not None:
-            limit = sets.mean_limit(speech, limits_of(options), options.max_wer_increase_points / 100)
+            sets.refuse_single(speech, option, by_corpus=each_corpus or bool(limits))
+            limit = sets.mean_limit(speech, limits, options.max_wer_increase_points / 100)
             sets.refuse(speech, option, limit, anyway=options.limit is not None)
 
 
