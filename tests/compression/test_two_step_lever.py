@@ -32,6 +32,7 @@ from wattscribe.errors import InputError
 from wattscribe.pages.compress_page import html
 
 TWO = Step(lever="two-step-vocabulary", component="vocabulary")
+NARROW = replace(TWO, options={"bits": 2})
 HALF = Step(lever="fp16", component="vocabulary")
 
 
@@ -79,6 +80,7 @@ def test_texts_stay_and_fewer_bytes_are_read(bench, before) -> None:
     assert bench.kl(after).kl == pytest.approx(bench.kl(without).kl, abs=2e-3)
     decoded = bench.measurer.decode(after, bench.dev).total
     assert decoded.vocabulary_rows == 32 * decoded.predictor_rows
+    assert bench.energy_mj(bench.build([*before, NARROW])) < bench.energy_mj(after)
     old, new = (each.workload(()).component("vocabulary") for each in (without, after))
     rows, width = stored(bench.original)["decoder.embed_tokens.weight"].shape
     assert new.call_bytes == pytest.approx(rows * width / 2 + 4 * rows * width / 64, rel=0.01)
@@ -154,7 +156,7 @@ def test_sherpa_onnx_hears_what_it_heard_without(parts, clips, tmp_path) -> None
     sherpa_onnx = pytest.importorskip("sherpa_onnx")
     original, calibration = parts
     heard = []
-    for name, steps in (("whole", (EIGHT,)), ("two", (EIGHT, TWO))):
+    for name, steps in (("whole", (EIGHT,)), ("two", (EIGHT, TWO)), ("narrow", (EIGHT, NARROW))):
         made = original
         for step in steps:
             made = apply(made, step, calibration)
@@ -171,5 +173,5 @@ def test_sherpa_onnx_hears_what_it_heard_without(parts, clips, tmp_path) -> None
             other.decode_stream(stream)
             texts.append(stream.result.text)
         heard.append(texts)
-    assert heard[0] == heard[1]
+    assert heard[0] == heard[1] == heard[2]
     assert any(heard[0])

@@ -1,4 +1,4 @@
-"""The vocabulary in two steps: a cheap pass over 4-bit codes of all rows picks candidates, exact scores of these decide.
+"""The vocabulary in two steps: a cheap pass over 4- or 2-bit codes of all rows picks candidates, exact scores of these decide.
 
 Most rows of the table are then not read at full width. Candidates have the scores that they had; all others −∞, so greedy
 search chooses the same token wherever the best one is among the candidates, in sherpa-onnx too. It was for all of 1769 tokens of
@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.network import MICROSOFT, import_onnx
 
+Floats = NDArray[np.float32]
+
 CANDIDATES = 32
 """Room for what may never be said too: a runtime takes those out afterwards."""
 KEY = "vocabulary_candidates"
 """Of the decoder's metadata: rows that are scored exactly."""
 LOGITS = "logits"
-_BLOCKS = 128, 64, 32, 16
-"""Values that share a scale: as many as divide a row."""
-BITS, MIDDLE = 4, 8
+BLOCKS: Mapping[int, tuple[int, ...]] = {4: (128, 64, 32, 16), 2: (32, 16)}
+"""By bits of the codes, values that share a scale: the most that divide a row. Of four levels, larger ones lose the best row."""
+BITS = 4
+_REACH = (1.0, 0.85, 0.75, 0.65, 0.55, 0.45)
+"""Of 2-bit codes: the lowest level as a part of the value furthest from zero, whichever errs least."""
 _INTEGERS = 4
 """accuracy_level of MatMulNBits: multiply in 8-bit integers."""
 
@@ -43,31 +47,33 @@ class _Found:
     """Of 8-bit products: hidden state as integers, its step and its zero point; the step of each row."""
 
 
-def two_step(model: Any, candidates: int = CANDIDATES) -> Any:
-    """Change the ModelProto of a decoder that `export` wrote; returns it.
+def two_step(model: Any, candidates: int = CANDIDATES, bits: int = BITS) -> Any:
+    """Change the ModelProto of a decoder that `export` wrote; returns it. `bits` of the codes: 4 or 2.
 
     Raises ModelError for a graph whose last product is another, InputError for a number of candidates that is none.
     """
+    if bits not in BLOCKS:
+        raise InputError(f"codes of {bits} bits pick no candidates", fix="Use 4 or 2")
     onnx = import_onnx()
     found = _find(model.graph)
     table = _array(model.graph, found.table)
     rows, width = table.shape
     if not 0 < candidates < rows:
         raise InputError(f"{candidates} candidates of {rows} rows", fix=f"Give 1 to {rows - 1}")
-    block = next((size for size in _BLOCKS if width % size == 0), None)
+    block = next((size for size in BLOCKS[bits] if width % size == 0), None)
     if block is None:
         raise ModelError(f"rows of {width} values have no blocks", fix="Leave the vocabulary whole")
     values = table.astype(np.float32)
     if found.eight is not None:
         values *= _array(model.graph, found.eight[3])[:, None]
-    codes, scales = codes_of(values, block)
+    codes, scales = codes_of(values, block, bits)
     graph = _Graph(model.graph, onnx)
     graph.drop_output()
     graph.weight("two_step.codes", codes)
     graph.weight("two_step.scales", scales)
     cheap = graph.op(
         "MatMulNBits", found.hidden, "two_step.codes", "two_step.scales", name="two_step.cheap",
-        domain=MICROSOFT, K=width, N=rows, bits=BITS, block_size=block, accuracy_level=_INTEGERS,
+        domain=MICROSOFT, K=width, N=rows, bits=bits, block_size=block, accuracy_level=_INTEGERS,
     )  # fmt: skip
     count = graph.weight("two_step.count", np.array([candidates], np.int64))
     graph.op("TopK", cheap, count, name="two_step.best", more=("two_step.candidates",), axis=-1)
@@ -122,14 +128,38 @@ def _array(graph: Any, name: str) -> NDArray[Any]:
     return np.asarray(numpy_helper.to_array(next(each for each in graph.initializer if each.name == name)))
 
 
-def codes_of(values: NDArray[np.float32], block: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Rows in four bits, a scale a block, as MatMulNBits takes them: the value furthest from zero has the code 0, −8 scales."""
+def codes_of(values: Floats, block: int, bits: int = BITS) -> tuple[NDArray[np.uint8], Floats]:
+    """Rows in so many bits, a scale a block, as MatMulNBits takes them: what is furthest from zero has the code 0, the lowest."""
     rows, width = values.shape
     blocks = values.reshape(rows, width // block, block)
     far = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2)[..., None], axis=2)
-    scales = np.where(far == 0, 1.0, far / -MIDDLE).astype(np.float32)
-    codes = np.clip(np.rint(blocks / scales) + MIDDLE, 0, 2**BITS - 1).astype(np.uint8)
-    return codes[..., ::2] | codes[..., 1::2] << BITS, scales[..., 0]
+    middle = 1 << (bits - 1)
+    scales = np.where(far == 0, 1.0, far / -middle).astype(np.float32)
+    codes = _levels(blocks, scales, middle)
+    if bits == 2:
+        least = _error(blocks, codes, scales)
+        for reach in _REACH[1:]:
+            less = np.where(far == 0, 1.0, reach * far / -middle).astype(np.float32)
+            other = _levels(blocks, less, middle)
+            error = _error(blocks, other, less)
+            better = error < least
+            codes, scales, least = (
+                np.where(better, *each) for each in ((other, codes), (less, scales), (error, least))
+            )
+    stored = (codes + middle).astype(np.uint8)
+    packed = np.zeros((*stored.shape[:2], block * bits // 8), np.uint8)
+    for place in range(8 // bits):
+        packed |= stored[..., place :: 8 // bits] << (bits * place)
+    return packed, scales[..., 0]
+
+
+def _levels(blocks: Floats, scales: Floats, middle: int) -> NDArray[np.int8]:
+    return np.clip(np.rint(blocks / scales), -middle, middle - 1).astype(np.int8)
+
+
+def _error(blocks: Floats, codes: NDArray[np.int8], scales: Floats) -> Floats:
+    """Of each block."""
+    return np.asarray(((codes * scales - blocks) ** 2).sum(axis=2, keepdims=True), np.float32)
 
 
 def _exact(graph: _Graph, found: _Found) -> str:

@@ -164,9 +164,9 @@ LEVERS: Mapping[str, Lever] = {
     ),
     "two-step-vocabulary": Lever(
         apply=_on_model(two_step.in_two_steps), lossless=True,
-        says="codes of 4 bits pick candidates for the next token, exact scores decide: most rows of the vocabulary are not read; "
+        says="codes of a few bits pick candidates for the next token, exact scores decide: most rows are not read; "
         "greedy search says the same as long as the best row is a candidate, a beam's probabilities are those of candidates",
-        takes={"candidates": int}, numbers=two_step.reads,
+        takes={"candidates": int, "bits": int}, numbers=two_step.reads,
     ),
     "window": Lever(
         apply=_on_model(short_window.shorter), lossless=False,

@@ -8,16 +8,18 @@ from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.recipe import Step, Value
 from wattscribe.errors import InputError, ModelError
-from wattscribe.seq2seq.two_step import CANDIDATES, two_step
+from wattscribe.seq2seq.two_step import BITS, CANDIDATES, two_step
+
+USUAL = {"candidates": CANDIDATES, "bits": BITS}
 
 
 def in_two_steps(asked: Asked) -> None:
-    """Option: candidates, the rows that are scored exactly. The table may be float or that of `table-int8`; other forms are
-    refused, and none of them can follow."""
+    """Options: candidates, the rows that are scored exactly; bits of the codes that pick them. The table may be float or that of
+    `table-int8`; other forms are refused, and none of them can follow."""
     if asked.component != "vocabulary":
         raise asked.nothing("is not what scores the vocabulary")
     try:
-        two_step(asked.model, int(asked.options.get("candidates", CANDIDATES)))
+        two_step(asked.model, *(int(asked.options.get(name, usual)) for name, usual in USUAL.items()))
     except ModelError as error:
         raise InputError(f"the vocabulary cannot be scored in two steps: {error.what}", fix=error.fix) from error
 

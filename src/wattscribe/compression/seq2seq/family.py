@@ -29,6 +29,7 @@ EXCERPT_S = 60.0
 BLOCKS_EVENLY = (32, 64, 128)
 EIGHT = Step(lever="table-int8", component="vocabulary")
 TWO_STEP = Step(lever="two-step-vocabulary", component="vocabulary")
+TWO_BITS = Step(lever="two-step-vocabulary", component="vocabulary", options={"bits": 2})
 
 
 class Whispers:
