@@ -24,26 +24,14 @@ if TYPE_CHECKING:
         report,
         train,
         transcribe,
-    )
+    )  # fmt: skip
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "attach",
-    "bench",
-    "calibrate",
-    "compare",
-    "compress",
-    "data",
-    "devices",
-    "export",
-    "measure",
-    "meters",
-    "profile",
-    "report",
-    "train",
-    "transcribe",
-]
+    "attach", "bench", "calibrate", "compare", "compress", "data", "devices", "export", "measure", "meters",
+    "profile", "report", "train", "transcribe",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -51,8 +39,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from wattscribe import verbs
 
-    globals()[name] = found = getattr(verbs, name)
-    return found
+    globals()[name] = value = getattr(verbs, name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -126,15 +126,6 @@ def _arc_scores(logits: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
     return logits[..., BLANK] - norm, logits.gather(-1, following[..., None])[..., 0] - norm
 
 
-def transducer_loss(
-    logits: Tensor, targets: Tensor, frames: Tensor, tokens: Tensor, *, one_per_frame: bool = False
-) -> Tensor:
-    """Negative log-likelihood (N) from the whole lattice's logits (N, T, U + 1, V) and targets (N, U)."""
-    following = F.pad(targets, (0, 1))[:, None].expand(-1, logits.shape[1], -1)
-    blank, emit = _arc_scores(logits, following)
-    return lattice_loss(blank, emit, frames, tokens, one_per_frame=one_per_frame)
-
-
 def banded_transducer_loss(
     joiner: Joiner,
     encoder_out: Tensor,
@@ -153,9 +144,9 @@ def banded_transducer_loss(
     """
     band = min(band, predictor_out.shape[1])
     places = starts.clamp(max=predictor_out.shape[1] - band)[..., None] + torch.arange(band, device=starts.device)
-    heard, said = joiner.from_encoder(encoder_out), joiner.from_predictor(predictor_out)
-    rows = torch.arange(len(said), device=said.device)[:, None, None]
-    logits = joiner.scores(heard[:, :, None], said[rows, places])
+    encoded, predicted = joiner.from_encoder(encoder_out), joiner.from_predictor(predictor_out)
+    rows = torch.arange(len(predicted), device=predicted.device)[:, None, None]
+    logits = joiner.scores(encoded[:, :, None], predicted[rows, places])
     blank, emit = _arc_scores(logits, F.pad(targets, (0, 1))[rows, places])
     shape = (*places.shape[:2], predictor_out.shape[1])
     blank_all = blank.new_full(shape, NEVER).scatter(2, places, blank)

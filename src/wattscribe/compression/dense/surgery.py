@@ -16,10 +16,6 @@ from wattscribe.errors import InputError
 from wattscribe.training.config import TransducerConfig
 from wattscribe.training.model import TransducerModel, build
 from wattscribe.training.predictor import StatelessPredictor
-from wattscribe.training.tokens import Vocabulary
-
-ALWAYS_KEPT = 3
-"""blank, start and unknown stand first in every vocabulary that training makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +37,8 @@ class Cut:
 
 def prune(model: TransducerModel, cut: Cut, scores: Scores) -> TransducerModel:
     """The smaller model; what stays is what scores highest. Raises InputError where nothing would be left."""
-    tensors = {name: each.detach().clone() for name, each in model.state_dict().items()}
-    scored = {name: each.detach() for name, each in scores.items()}
+    tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    scored = {name: score.detach() for name, score in scores.items()}
     config = model.config
     config = _drop_layers(config, tensors, scored, cut.drop_layers)
     layers = list(config.encoder.layers)
@@ -69,9 +65,9 @@ def prune(model: TransducerModel, cut: Cut, scores: Scores) -> TransducerModel:
 
 
 def _filled(config: TransducerConfig, tensors: Mapping[str, Tensor]) -> TransducerModel:
-    made = build(config)
-    made.load_state_dict(dict(tensors))
-    return made.eval()
+    model = build(config)
+    model.load_state_dict(dict(tensors))
+    return model.eval()
 
 
 def _best(scores: Tensor, keep: float) -> Tensor:
@@ -117,9 +113,9 @@ def _drop_layers(
 def _heads(tensors: dict[str, Tensor], scores: Scores, block: str, heads: int, width: int, keep: float) -> int:
     joined, out = f"{block}.attention.query_key_value", f"{block}.attention.out.weight"
     inner = heads * width
-    made = scores[f"{joined}.weight"].reshape(3, heads, width, -1).mean(dim=(0, 2, 3))
+    written = scores[f"{joined}.weight"].reshape(3, heads, width, -1).mean(dim=(0, 2, 3))
     read = scores[out].reshape(-1, heads, width).mean(dim=(0, 2))
-    kept = _best(made + read, keep)
+    kept = _best(written + read, keep)
     channels = (kept[:, None] * width + torch.arange(width)).flatten()
     _take(
         tensors, torch.cat([channels + part * inner for part in range(3)]), rows=(f"{joined}.weight", f"{joined}.bias")
@@ -140,8 +136,10 @@ def _convolution(tensors: dict[str, Tensor], scores: Scores, block: str, width: 
 
 def _joint(tensors: dict[str, Tensor], scores: Scores, width: int, keep: float) -> int:
     """The blank head's columns, which follow the joint width, stay."""
-    made = scores["joiner.from_encoder.weight"].mean(1)[:width] + scores["joiner.from_predictor.weight"].mean(1)[:width]
-    kept = _best(made + scores["joiner.out.weight"].mean(0), keep)
+    written = (
+        scores["joiner.from_encoder.weight"].mean(1)[:width] + scores["joiner.from_predictor.weight"].mean(1)[:width]
+    )
+    kept = _best(written + scores["joiner.out.weight"].mean(0), keep)
     rest = torch.arange(width, len(tensors["joiner.from_encoder.weight"]))
     rows = ("joiner.from_encoder.weight", "joiner.from_encoder.bias", "joiner.from_predictor.weight")
     _take(tensors, torch.cat([kept, rest]), rows=rows)
@@ -157,25 +155,6 @@ def _embedding(tensors: dict[str, Tensor], scores: Scores, keep: float) -> int:
 
 
 # --- other changes of shape --------------------------------------------------------------------------------------------
-def reduce_vocabulary(
-    model: TransducerModel, vocabulary: Vocabulary, used: Sequence[int]
-) -> tuple[TransducerModel, Vocabulary]:
-    """Leave out units that no text needs; `used` are the ids to keep. Characters only: a BPE model cannot lose units.
-
-    Raises InputError for a BPE vocabulary.
-    """
-    if vocabulary.bpe is not None:
-        raise InputError("a BPE vocabulary cannot lose units without being trained anew", fix="Train a smaller one")
-    kept = sorted(set(range(min(ALWAYS_KEPT, len(vocabulary)))) | set(used))
-    rows = torch.tensor(kept)
-    tensors = {name: each.detach().clone() for name, each in model.state_dict().items()}
-    _take(tensors, rows, rows=("predictor.embedding.weight", "ctc.weight", "ctc.bias"))
-    blank = bool(model.config.joiner.blank_width)
-    _take(tensors, rows[1:] - 1 if blank else rows, rows=("joiner.out.weight", "joiner.out.bias"))
-    units = tuple(vocabulary.units[number] for number in kept)
-    return _filled(replace(model.config, vocabulary=len(kept)), tensors), Vocabulary(units=units, bpe=None)
-
-
 def to_stateless(model: TransducerModel, *, context: int = 2) -> TransducerModel:
     """An LSTM predictor becomes a stateless one with its embedding; it must be fine-tuned or distilled afterwards.
 
@@ -185,18 +164,18 @@ def to_stateless(model: TransducerModel, *, context: int = 2) -> TransducerModel
     if config.predictor.kind != "lstm":
         raise InputError("the predictor is stateless already")
     predictor = replace(config.predictor, kind="stateless", context=context)
-    made = build(replace(config, predictor=predictor))
+    stateless = build(replace(config, predictor=predictor))
     old = model.state_dict()
     kept = {
-        name: old[name].clone() if name in old and old[name].shape == each.shape else each
-        for name, each in made.state_dict().items()
+        name: old[name].clone() if name in old and old[name].shape == tensor.shape else tensor
+        for name, tensor in stateless.state_dict().items()
     }
-    made.load_state_dict(kept)
-    if isinstance(made.predictor, StatelessPredictor):
+    stateless.load_state_dict(kept)
+    if isinstance(stateless.predictor, StatelessPredictor):
         with torch.no_grad():
-            made.predictor.taps.fill_(0.2)
-            made.predictor.taps[-1].fill_(1.0)
-    return made.eval()
+            stateless.predictor.taps.fill_(0.2)
+            stateless.predictor.taps[-1].fill_(1.0)
+    return stateless.eval()
 
 
 def factorise_blank(model: TransducerModel, width: int) -> TransducerModel:
@@ -208,19 +187,19 @@ def factorise_blank(model: TransducerModel, width: int) -> TransducerModel:
     config = model.config
     if config.joiner.blank_width:
         raise InputError("the blank has a head of its own already")
-    made = build(replace(config, joiner=replace(config.joiner, blank_width=width)))
-    old, new = model.state_dict(), made.state_dict()
-    for name, each in new.items():
+    factorised = build(replace(config, joiner=replace(config.joiner, blank_width=width)))
+    old, new = model.state_dict(), factorised.state_dict()
+    for name, tensor in new.items():
         if name in ("joiner.out.weight", "joiner.out.bias"):
             new[name] = old[name][1:].clone()
-        elif name in old and old[name].shape == each.shape:
+        elif name in old and old[name].shape == tensor.shape:
             new[name] = old[name].clone()
         elif name in old:
-            each[: len(old[name])] = old[name]
-    made.load_state_dict(new)
-    return made.eval()
+            tensor[: len(old[name])] = old[name]
+    factorised.load_state_dict(new)
+    return factorised.eval()
 
 
 def parameters(model: nn.Module) -> int:
     """Weights, counted."""
-    return sum(each.numel() for each in model.parameters())
+    return sum(weight.numel() for weight in model.parameters())

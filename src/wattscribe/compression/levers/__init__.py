@@ -14,8 +14,6 @@ from wattscribe.compression.levers import (
     depth,
     depthwise,
     factor,
-    half,
-    lookup,
     recurrent,
     segments,
     sharing,
@@ -65,12 +63,12 @@ def _joined(candidate: Candidate, step: Step, calibration: Calibration) -> Candi
 
 def _sparse_numbers(before: Candidate, after: Candidate, step: Step) -> Mapping[str, Value]:
     """Sums over the step's components."""
-    found: dict[str, Value] = {}
+    sums: dict[str, Value] = {}
     for component in before.COMPONENTS if step.component == "all" else (step.component,):
         models = before.model(component), after.model(component)
         for name, value in sparse.stores(*models, step.tensors, step.options).items():
-            found[name] = int(found.get(name, 0)) + value
-    return found
+            sums[name] = int(sums.get(name, 0)) + value
+    return sums
 
 
 def _asked(model: Any, step: Step, component: str, calibration: Calibration) -> Asked:
@@ -141,8 +139,10 @@ LEVERS: Mapping[str, Lever] = {
         says="weights in blocks of 4 or 8 bits with a scale each (onnxruntime, MatMulNBits), codes by GPTQ",
         takes={"bits": int, "block": int, "rounding": str, "accuracy": int},
     ),
-    "lookup-int8": Lever(apply=_on_model(lookup.int8), lossless=False, says="the embedding table in 8 bits (onnxruntime)"),
-    "fp16": Lever(apply=_on_model(half.fp16), lossless=False, says="what is still float32 is stored in 16 bits"),
+    "lookup-int8": Lever(
+        apply=_on_model(weights.lookup_int8), lossless=False, says="the embedding table in 8 bits (onnxruntime)"
+    ),
+    "fp16": Lever(apply=_on_model(weights.fp16), lossless=False, says="what is still float32 is stored in 16 bits"),
     "low-rank": Lever(
         apply=_on_model(factor.low_rank), lossless=False, says="a map becomes two thin ones: SVD on activations",
         takes={"keep": float},

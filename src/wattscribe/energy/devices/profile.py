@@ -15,18 +15,9 @@ from wattscribe.errors import InputError
 from wattscribe.text_files import read_toml
 
 _PREFIX = {
-    "": 1.0,
-    "f": 1e-15,
-    "p": 1e-12,
-    "n": 1e-9,
-    "u": 1e-6,
-    "µ": 1e-6,
-    "m": 1e-3,
-    "k": 1e3,
-    "M": 1e6,
-    "G": 1e9,
+    "": 1.0, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9,
     "T": 1e12,
-}
+}  # fmt: skip
 _BINARY = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _BASE = {
     "energy_per_byte": "J/B",
@@ -112,7 +103,7 @@ def _measures(*fields: tuple[str, Quantity]) -> Any:
 
 def _usable(si: tuple[float, float, float], quantity: Quantity) -> None:
     """Raises ValueError for what the model cannot divide by or add up."""
-    if not all(each <= LARGEST_SI for each in si):
+    if not all(value <= LARGEST_SI for value in si):
         raise ValueError(f"is out of range: at most {LARGEST_SI:g} {_BASE[quantity]}")
     if quantity in ("rate", "macs") and not si[1] > 0:
         raise ValueError("must be above 0 with its whole range: nothing is moved or computed at a rate of 0")
