@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_only_candidates_are_compared() -> None:
     assert lost.changed == 0.5
 
 
-def test_it_comes_before_other_forms_or_is_refused(parts) -> None:
+def test_it_comes_before_other_forms_or_is_refused(parts: Any) -> None:
     original, calibration = parts
     four = apply(original, FOUR, calibration)
     with pytest.raises(
@@ -73,7 +74,7 @@ def test_it_comes_before_other_forms_or_is_refused(parts) -> None:
 
 
 @pytest.mark.parametrize("before", [(), (EIGHT,)])
-def test_texts_stay_and_fewer_bytes_are_read(bench, before) -> None:
+def test_texts_stay_and_fewer_bytes_are_read(bench: Any, before: Any) -> None:
     """Of a float table as of one in 8 bits, in the order in which a recipe has them."""
     without, after = bench.build(before), bench.build([*before, TWO])
     assert bench.identical(without, after) == len(bench.whole)
@@ -90,7 +91,7 @@ def test_texts_stay_and_fewer_bytes_are_read(bench, before) -> None:
         assert old.call_bytes > 4 * new.call_bytes
 
 
-def test_rows_in_sixteen_bits_are_lifted_one_by_one(parts, bench) -> None:
+def test_rows_in_sixteen_bits_are_lifted_one_by_one(parts: Any, bench: Any) -> None:
     """A model given in 16 bits gets its table back in 16 bits; as a whole it would stand in memory in 32."""
     original, calibration = parts
     two = apply(original, TWO, calibration)
@@ -106,7 +107,7 @@ def test_rows_in_sixteen_bits_are_lifted_one_by_one(parts, bench) -> None:
     assert bench.measurer.decode(half, bench.dev).texts == bench.measurer.decode(two, bench.dev).texts
 
 
-def test_its_proof_is_counted_on_the_whole_set(bench, monkeypatch) -> None:
+def test_its_proof_is_counted_on_the_whole_set(bench: Any, monkeypatch: Any) -> None:
     steps = (EIGHT, TWO)
     made = Outcome(strategy="s", done=tuple(Done(step=each, kept=True, reason="saves") for each in steps))
     lossy, two = proof.with_proofs(bench, made).done
@@ -115,14 +116,14 @@ def test_its_proof_is_counted_on_the_whole_set(bench, monkeypatch) -> None:
     said = sum(each.total.tokens for each in bench.decoded(bench.build(steps)))
     assert (two.numbers["identical"], two.numbers["tokens"]) == (count, said)
     assert f"text of {count} of {count} utterances identical with and without it ({said} tokens)" in two.reason
-    assert two.numbers["cheap_bytes_per_token"] > two.numbers["rows_bytes_per_token"] > 0
+    assert float(two.numbers["cheap_bytes_per_token"]) > float(two.numbers["rows_bytes_per_token"]) > 0
     monkeypatch.setattr(Workbench, "identical", lambda *_: count - 1)
     found = proof.with_proofs(bench, made)
     assert found.done[1].reason.startswith(f"not lossless here: text of {count - 1} of {count}")
     assert found.notes[-1].startswith("two-step-vocabulary vocabulary: not lossless here")
 
 
-def test_targeted_chooses_it_and_a_recipe_repeats_it(world, options, tmp_path, monkeypatch) -> None:
+def test_targeted_chooses_it_and_a_recipe_repeats_it(world: Any, options: Any, tmp_path: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(Workbench, "_timed", lambda *_: 1.0)
     monkeypatch.setattr(acceptance, "_peak_memory", lambda *_, **__: None)
     every = Whispers.moves
@@ -151,7 +152,7 @@ def test_targeted_chooses_it_and_a_recipe_repeats_it(world, options, tmp_path, m
     assert repeated[0].numbers["identical"] == 4
 
 
-def test_sherpa_onnx_hears_what_it_heard_without(parts, clips, tmp_path) -> None:
+def test_sherpa_onnx_hears_what_it_heard_without(parts: Any, clips: Any, tmp_path: Any) -> None:
     sherpa_onnx = pytest.importorskip("sherpa_onnx")
     original, calibration = parts
     heard = []

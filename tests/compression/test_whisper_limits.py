@@ -7,6 +7,7 @@ import json
 import wave
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def of_the_table(self: Whispers, bench: Workbench, base: tuple[Step, ...]) -> li
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch) -> None:
+def quick(monkeypatch: Any) -> None:
     """A load on the machine must not decide what these tests see."""
     monkeypatch.setattr(Workbench, "_timed", lambda *_: 1.0)
     monkeypatch.setattr(acceptance, "_peak_memory", lambda *_, **__: None)
@@ -41,7 +42,7 @@ def quick(monkeypatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def unseen(exported, tmp_path_factory) -> tuple[Path, Path]:
+def unseen(exported: Any, tmp_path_factory: Any) -> tuple[Path, Path]:
     """Two corpora of their own, their references what the model hears."""
     root = tmp_path_factory.mktemp("speech")
     recognizer = open_recognizer(parse_model(f"onnx:{exported}"))
@@ -62,13 +63,13 @@ def unseen(exported, tmp_path_factory) -> tuple[Path, Path]:
 
 
 def test_limits_by_corpus_are_shown_and_test_speech_is_heard_once(
-    world, options, unseen, tmp_path, monkeypatch
+    world: Any, options: Any, unseen: Any, tmp_path: Any, monkeypatch: Any
 ) -> None:
     """On the page, in JSON and in the printed table; test speech of another corpus is held to the general limit."""
     asked = replace(options, test_data=tuple(map(str, unseen)))
     real, heard = Measurer.decode, []
 
-    def decode(self, candidate, speech, decoding=None):
+    def decode(self: Any, candidate: Any, speech: Any, decoding: Any = None) -> Any:
         heard.append(speech.name)
         return real(self, candidate, speech, decoding)
 
@@ -88,7 +89,7 @@ def test_limits_by_corpus_are_shown_and_test_speech_is_heard_once(
         assert name in page.split("Each corpus by itself")[-1].split("</table>")[0]
 
 
-def test_one_utterance_is_refused_before_the_work(world, options, tmp_path, monkeypatch) -> None:
+def test_one_utterance_is_refused_before_the_work(world: Any, options: Any, tmp_path: Any, monkeypatch: Any) -> None:
     """Of a corpus that is judged by itself, and of a whole set: what is paired needs two."""
     monkeypatch.setattr("wattscribe.compression.run.make_bench", lambda *_, **__: pytest.fail("the work began"))
     with pytest.raises(InputError, match=r"`data` .*quiet: has one utterance"):
@@ -98,12 +99,14 @@ def test_one_utterance_is_refused_before_the_work(world, options, tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
-def test_a_limit_that_nothing_meets_still_gives_the_best(world, options, tmp_path, monkeypatch) -> None:
+def test_a_limit_that_nothing_meets_still_gives_the_best(
+    world: Any, options: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
     """Every step breaks the noisy corpus' limit: what is written is the original, in its best placement, and says so."""
     real = Measurer.decode
     first: list[str] = []
 
-    def decode(self, candidate, speech, decoding=None):
+    def decode(self: Any, candidate: Any, speech: Any, decoding: Any = None) -> Any:
         made = real(self, candidate, speech, decoding)
         first.append(candidate.digest) if not first else None
         worse = tuple("nothing of it is right" for _ in made.texts)
@@ -123,13 +126,15 @@ def test_a_limit_that_nothing_meets_still_gives_the_best(world, options, tmp_pat
     assert texts[0] == texts[1]
 
 
-def test_a_limit_broken_by_a_recipe_is_said_everywhere(world, options, tmp_path, monkeypatch) -> None:
+def test_a_limit_broken_by_a_recipe_is_said_everywhere(
+    world: Any, options: Any, tmp_path: Any, monkeypatch: Any
+) -> None:
     """A recipe is carried out whatever it does: the corpus whose limit breaks is named in table, JSON and page."""
     folder = tmp_path / "given"
     compress_model(world[0], folder, options)
     real = acceptance._alternate
 
-    def alternate(ears, speech):
+    def alternate(ears: Any, speech: Any) -> Any:
         passes = real(ears, speech)
         passes[1].texts[:] = [
             "nothing of it is right" if Path(corpus).name == "noisy" else text
@@ -149,14 +154,16 @@ def test_a_limit_broken_by_a_recipe_is_said_everywhere(world, options, tmp_path,
 
 
 @pytest.fixture(scope="module")
-def half(exported, tmp_path_factory) -> Path:
+def half(exported: Any, tmp_path_factory: Any) -> Path:
     folder = tmp_path_factory.mktemp("half") / "model"
     export_whisper(str(exported.parent / "checkpoint"), folder, precisions=("fp16",))
     return folder
 
 
 @pytest.mark.parametrize("chosen", [(), (TWO_STEP,)])
-def test_a_16_bit_export_goes_back_to_16_bits(half, world, options, tmp_path, monkeypatch, chosen) -> None:
+def test_a_16_bit_export_goes_back_to_16_bits(
+    half: Any, world: Any, options: Any, tmp_path: Any, monkeypatch: Any, chosen: Any
+) -> None:
     """It is worked on in 32; what no step has changed, the vocabulary too, is stored as it was given."""
     monkeypatch.setattr(
         Whispers, "moves",

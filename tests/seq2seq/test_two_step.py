@@ -92,8 +92,8 @@ def test_onnxruntime_multiplies_what_the_codes_say(bits: int, block: int, most: 
     each = 8 // bits
     split = np.stack([codes >> (bits * place) & (1 << bits) - 1 for place in range(each)], axis=-1)
     meant = split.reshape(48, -1, block).astype(np.float32) - (1 << (bits - 1))
-    meant = (meant * scales[..., None]).reshape(48, 64)
-    assert np.linalg.norm(meant - table) < most * np.linalg.norm(table)
+    rows = (meant * scales[..., None]).reshape(48, 64)
+    assert np.linalg.norm(rows - table) < most * np.linalg.norm(table)
     make, kind = onnx.helper, onnx.TensorProto.FLOAT
     node = make.make_node("MatMulNBits", ["x", "codes", "scales"], ["y"], domain="com.microsoft",
                           K=64, N=48, bits=bits, block_size=block)  # fmt: skip
@@ -104,7 +104,7 @@ def test_onnxruntime_multiplies_what_the_codes_say(bits: int, block: int, most: 
     sets = [make.make_opsetid("", 17), make.make_opsetid("com.microsoft", 1)]
     model = make.make_model(graph, opset_imports=sets, ir_version=8)
     (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
-    np.testing.assert_allclose(found, x @ meant.T, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found, x @ rows.T, rtol=1e-3, atol=1e-3)
 
 
 def test_what_cannot_be_changed_is_refused(exported: Path) -> None:
