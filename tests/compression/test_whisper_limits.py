@@ -155,7 +155,7 @@ def test_a_limit_broken_by_a_recipe_is_said_everywhere(
 
 @pytest.fixture(scope="module")
 def half(exported: Any, tmp_path_factory: Any) -> Path:
-    folder = tmp_path_factory.mktemp("half") / "model"
+    folder: Path = tmp_path_factory.mktemp("half") / "model"
     export_whisper(str(exported.parent / "checkpoint"), folder, precisions=("fp16",))
     return folder
 
