@@ -13,7 +13,7 @@ from tests.seq2seq.test_runtime import heard, texts
 from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.recognizers import Audio, open_recognizer, parse_model
-from wattscribe.seq2seq.two_step import two_step
+from wattscribe.seq2seq.two_step import codes_of, two_step
 from wattscribe.seq2seq.whisper_net import WhisperNet
 
 onnx = pytest.importorskip("onnx")
@@ -81,8 +81,36 @@ def test_its_vocabulary_reads_less(exported: Path, changed: Path, precision: str
     assert table.row_bytes == pytest.approx((CANDIDATES + 1) * width * size + scales)
 
 
+@pytest.mark.parametrize(("bits", "block", "most"), [(4, 64, 0.12), (2, 32, 0.5)])
+def test_onnxruntime_multiplies_what_the_codes_say(bits: int, block: int, most: float) -> None:
+    """Codes and scales as MatMulNBits takes them, and near the values that they stand for."""
+    import onnxruntime
+
+    rng = np.random.default_rng(bits)
+    table, x = (rng.standard_normal(shape).astype(np.float32) for shape in ((48, 64), (1, 3, 64)))
+    codes, scales = codes_of(table, block, bits)
+    each = 8 // bits
+    split = np.stack([codes >> (bits * place) & (1 << bits) - 1 for place in range(each)], axis=-1)
+    meant = split.reshape(48, -1, block).astype(np.float32) - (1 << (bits - 1))
+    rows = (meant * scales[..., None]).reshape(48, 64)
+    assert np.linalg.norm(rows - table) < most * np.linalg.norm(table)
+    make, kind = onnx.helper, onnx.TensorProto.FLOAT
+    node = make.make_node("MatMulNBits", ["x", "codes", "scales"], ["y"], domain="com.microsoft",
+                          K=64, N=48, bits=bits, block_size=block)  # fmt: skip
+    graph = make.make_graph(
+        [node], "g", [make.make_tensor_value_info("x", kind, [1, 3, 64])], [make.make_tensor_value_info("y", kind, None)],
+        [onnx.numpy_helper.from_array(codes, "codes"), onnx.numpy_helper.from_array(scales, "scales")],
+    )  # fmt: skip
+    sets = [make.make_opsetid("", 17), make.make_opsetid("com.microsoft", 1)]
+    model = make.make_model(graph, opset_imports=sets, ir_version=8)
+    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(found, x @ rows.T, rtol=1e-3, atol=1e-3)
+
+
 def test_what_cannot_be_changed_is_refused(exported: Path) -> None:
     model = onnx.load(exported / "decoder.onnx")
+    with pytest.raises(InputError, match="codes of 3 bits"):
+        two_step(model, 4, 3)
     with pytest.raises(InputError, match="0 candidates of"):
         two_step(model, 0)
     changed = two_step(model, 4)

@@ -20,6 +20,7 @@ from wattscribe.compression.levers import (
     short_window,
     sparse,
     table,
+    two_step,
     weights,
     width,
 )
@@ -160,6 +161,12 @@ LEVERS: Mapping[str, Lever] = {
         says="the vocabulary's matrix in blocks of 4 bits with a scale each (onnxruntime, MatMulNBits), codes by GPTQ; embedding "
         "and scores share it",
         takes={"block": int, "rounding": str, "accuracy": int, "rows": int},
+    ),
+    "two-step-vocabulary": Lever(
+        apply=_on_model(two_step.in_two_steps), lossless=True,
+        says="codes of a few bits pick candidates for the next token, exact scores decide: most rows are not read; "
+        "greedy search says the same as long as the best row is a candidate, a beam's probabilities are those of candidates",
+        takes={"candidates": int, "bits": int}, numbers=two_step.reads,
     ),
     "window": Lever(
         apply=_on_model(short_window.shorter), lossless=False,

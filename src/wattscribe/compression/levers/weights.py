@@ -194,14 +194,18 @@ def _is_looked_up(index: Index, name: str) -> bool:
 
 # --- what is left --------------------------------------------------------------------------------------------------------
 def fp16(asked: Asked) -> None:
-    """Weight → Cast to float32 → its readers. A CPU unpacks once at load; a device with 16-bit units reads half the bytes."""
+    """Weight → Cast to float32 → its readers. A CPU unpacks once at load; a device with 16-bit units reads half the bytes.
+
+    A table of which rows alone are read is lifted row by row: as a whole it would stand in memory in 32 bits.
+    """
     from onnx import helper
 
     model = asked.model
     index = Index(model)
     candidates = [tensor.name for tensor in model.graph.initializer if _fits(index, tensor.name)]
     names = asked.chosen(candidates, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
-    casts = []
+    casts: list[Any] = []
+    looked_up: dict[str, str] = {}
     for name in names:
         values = index.constant(name)
         if values is None:
@@ -211,8 +215,24 @@ def fp16(asked: Asked) -> None:
             if tensor.name == name:
                 model.graph.initializer.remove(tensor)
         add_constant(model, half, values.astype(np.float16))
-        casts.append(helper.make_node("Cast", [half], [name], name=f"{name}/lift", to=1))
-    put(model.graph.node, [*casts, *model.graph.node])
+        if all(user.op_type == "Gather" and user.input[0] == name for user in index.users[name]):
+            looked_up[name] = half
+        else:
+            casts.append(helper.make_node("Cast", [half], [name], name=f"{name}/lift", to=1))
+    lifted = [made for node in model.graph.node for made in _lifted_rows(node, looked_up)]
+    put(model.graph.node, [*casts, *lifted])
+
+
+def _lifted_rows(node: Any, looked_up: Mapping[str, str]) -> list[Any]:
+    """The node; where it looks rows up in one of these tables, those of the 16-bit one, and what lifts them."""
+    from onnx import helper
+
+    half = looked_up.get(node.input[0]) if node.op_type == "Gather" else None
+    if half is None:
+        return [node]
+    rows = node.output[0]
+    node.input[0], node.output[0] = half, f"{rows}/half"
+    return [node, helper.make_node("Cast", [f"{rows}/half"], [rows], name=f"{rows}/lift", to=1)]
 
 
 def _fits(index: Index, name: str) -> bool:
