@@ -20,7 +20,8 @@ from wattscribe.energy.devices import Device
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.sensitivity import Step, merged, of_component, order, total_mw
-from wattscribe.energy.workload import Component, WeightTensor, Workload, of_directory
+from wattscribe.energy.files import of_directory
+from wattscribe.energy.workload import Component, WeightTensor, Workload
 from wattscribe.errors import InputError, WattscribeError
 
 DEVICES = ("phone", "wearable", "mcu-npu")

@@ -24,7 +24,7 @@ from benchmarks import _components_predicted as predicted
 from benchmarks import compress_reference as reference
 from benchmarks._components_models import Making
 from wattscribe.compression.speech import SpeechSet
-from wattscribe.energy.workload import of_directory
+from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.models import REFERENCE
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from wattscribe.energy import arch, devices, profile, rates
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Decoding, Options
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Rates
-from wattscribe.energy.workload import Workload, of_directory
+from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
 from wattscribe.recognizers.detect import stored_as

@@ -22,8 +22,6 @@ from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Index, Linear, linears
 from wattscribe.compression.recipe import Step
 
-LARGE_KERNEL = 9
-"""Weights per output and input channel product from which a convolution is worth its two extra operators."""
 KEEPS = (0.9, 0.75, 0.5)
 LEAST_WEIGHTS = 4096
 """Of a map: fewer are not worth operators of their own."""

@@ -23,6 +23,7 @@ from wattscribe.compression.measure import Measurer
 from wattscribe.compression.memo import Memo
 from wattscribe.compression.options import Options
 from wattscribe.compression.outcome import Compression, Page
+from wattscribe.compression.proof import with_proofs
 from wattscribe.compression.recipe import Done, Recipe, Step, Value
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.speech import SpeechSet, read_speech, read_unlabelled, read_unseen
@@ -63,7 +64,7 @@ def compress_model(
         family_of(stored).check(options)
     dev, test = _speech(options)
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
-    _refuse_small(dev, test, options)
+    _refuse_small(dev, test, options, each_corpus=stored is not None and family_of(stored).each_corpus)
     trained = ""
     if options.train_config is not None:
         bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
@@ -105,11 +106,13 @@ def _speech(options: Options) -> tuple[SpeechSet, SpeechSet | None]:
     return dev, read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
 
 
-def _refuse_small(dev: SpeechSet, test: SpeechSet | None, options: Options) -> None:
+def _refuse_small(dev: SpeechSet, test: SpeechSet | None, options: Options, *, each_corpus: bool) -> None:
     """Raises InputError where they cannot show the limit."""
+    limits = limits_of(options)
     for speech, option in ((dev, "`data`"), (test, "`test_data`")):
         if speech is not None:
-            limit = sets.mean_limit(speech, limits_of(options), options.max_wer_increase_points / 100)
+            sets.refuse_single(speech, option, by_corpus=each_corpus or bool(limits))
+            limit = sets.mean_limit(speech, limits, options.max_wer_increase_points / 100)
             sets.refuse(speech, option, limit, anyway=options.limit is not None)
 
 
@@ -201,7 +204,7 @@ def _search(bench: Workbench, options: Placed) -> Outcome:
 def _as_given(bench: Workbench, selected: Outcome) -> Outcome:
     """A model given in 16 bits is worked on in 32: what no step has changed goes back, or the result would read more than it."""
     done = list(selected.done)
-    for component in bench.original.FILES:
+    for component in bench.original.COMPONENTS:
         step = Step(lever="fp16", component=component)
         before = bench.build(kept(done))
         try:
@@ -224,6 +227,7 @@ def finish(
 ) -> Compression:
     """Acceptance on the whole development set, then once on the test speech; `trained` says what happened before."""
     selected, notes = _proven(bench, selected, options)
+    selected = with_proofs(bench, selected)
     result = bench.build(selected.steps)
     baseline = with_baseline_placement(bench.reference)
     calibration: dict[str, Value | list[str]] = {

@@ -72,6 +72,18 @@ def refuse(speech: SpeechSet, option: str, limit: float, *, wer: float | None = 
         )  # fmt: skip
 
 
+def refuse_single(speech: SpeechSet, option: str, *, by_corpus: bool) -> None:
+    """Raises InputError for a set of one utterance, or a corpus that is judged by itself: what is paired needs two. Said before
+    the work begins, which would be lost."""
+    rows = speech.by_corpus() if by_corpus else {}
+    for name, count in {speech.name: len(speech), **{name: len(each) for name, each in rows.items()}}.items():
+        if count < 2:
+            raise InputError(
+                "has one utterance: original and result are compared over two or more", where=f"{option} {name}",
+                fix="Give more of it, raise `limit` or leave it out",
+            )  # fmt: skip
+
+
 def words_of(speech: SpeechSet) -> int:
     """Reference words as the WER counts them."""
     rule = normaliser("whisper")
