@@ -17,10 +17,10 @@ from typing import get_args
 from wattscribe.energy import devices, rates
 from wattscribe.energy.breakdown import power_w
 from wattscribe.energy.devices import Device
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.sensitivity import Step, merged, of_component, order, total_mw
-from wattscribe.energy.files import of_directory
 from wattscribe.energy.workload import Component, WeightTensor, Workload
 from wattscribe.errors import InputError, WattscribeError
 
