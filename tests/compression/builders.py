@@ -16,8 +16,8 @@ from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate, read_candidate
 from wattscribe.compression.divergence import Probe
 from wattscribe.compression.levers import apply
-from wattscribe.compression.recipe import Step, Value
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step, Value
 from wattscribe.streaming import open_transducer
 
 Parts = tuple[Candidate, Calibration, Probe]

@@ -20,8 +20,8 @@ from wattscribe.compression.candidate import Candidate, read_candidate
 from wattscribe.compression.divergence import Divergence, Probe
 from wattscribe.compression.levers import apply
 from wattscribe.compression.linears import Linear, linears
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.rounding import best_scale, descended, gptq, output_error
+from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench
 
 

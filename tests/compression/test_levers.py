@@ -15,7 +15,7 @@ from wattscribe.compression.levers import LEVERS, apply
 from wattscribe.compression.levers.sparse import largest, n_of_m, stored_bytes
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Index, linears, make_float
-from wattscribe.compression.recipe import Step, Value
+from wattscribe.compression.step import Step, Value
 from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.streaming import open_transducer

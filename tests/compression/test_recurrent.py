@@ -21,9 +21,10 @@ from wattscribe.compression.levers.recurrent import lstms
 from wattscribe.compression.linears import Index, add_constant
 from wattscribe.compression.moves import moves
 from wattscribe.compression.options import Options
-from wattscribe.compression.recipe import Step, read_recipe
+from wattscribe.compression.recipe import read_recipe
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.run import make_bench
+from wattscribe.compression.step import Step
 from wattscribe.compression.targeted import sensitivities
 from wattscribe.energy.files import of_directory
 from wattscribe.energy.workload import Component

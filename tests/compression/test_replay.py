@@ -16,10 +16,11 @@ from wattscribe.compression import workbench
 from wattscribe.compression.candidate import Candidate, read_candidate
 from wattscribe.compression.measure import Decoded
 from wattscribe.compression.options import Options
-from wattscribe.compression.recipe import Step, read_recipe
+from wattscribe.compression.recipe import read_recipe
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.run import compress_model, make_bench
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step
 from wattscribe.compression.strategies import Outcome
 from wattscribe.compression.workbench import Workbench
 from wattscribe.energy.options import Decoding

@@ -20,8 +20,9 @@ from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.levels import GlobalMagnitude, Uniform
 from wattscribe.compression.levers import apply
 from wattscribe.compression.outcome import Compression
-from wattscribe.compression.recipe import Done, Recipe, Step, read_recipe, to_toml
+from wattscribe.compression.recipe import Done, Recipe, read_recipe, to_toml
 from wattscribe.compression.run import Options, compress_model, make_bench
+from wattscribe.compression.step import Step
 from wattscribe.compression.targeted import Targeted
 from wattscribe.errors import InputError, ModelError
 from wattscribe.pages.compress_page import html

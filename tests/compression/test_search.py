@@ -17,9 +17,9 @@ import pytest
 from tests.compression import builders
 from tests.known import known
 from wattscribe.compression.candidate import read_candidate
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import Options, make_bench
 from wattscribe.compression.search import Search, _question
+from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench, joined
 
 optuna = pytest.importorskip("optuna")

@@ -17,9 +17,9 @@ from wattscribe.compression.candidate import Candidate, read_candidate
 from wattscribe.compression.levers import apply
 from wattscribe.compression.lift import lifted
 from wattscribe.compression.opened import OpenedTransducer, transcribe_stream
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import Options, compress_model
 from wattscribe.compression.speech import read_speech
+from wattscribe.compression.step import Step
 from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE

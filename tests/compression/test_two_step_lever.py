@@ -24,9 +24,10 @@ from tests.compression.test_whisper import (  # noqa: F401
 from wattscribe.compression import acceptance, proof
 from wattscribe.compression.divergence import compare, log_softmax
 from wattscribe.compression.levers import apply
-from wattscribe.compression.recipe import Done, Step, read_recipe
+from wattscribe.compression.recipe import Done, read_recipe
 from wattscribe.compression.run import compress_model
 from wattscribe.compression.seq2seq.family import Whispers
+from wattscribe.compression.step import Step
 from wattscribe.compression.strategies import Outcome
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError

@@ -22,9 +22,10 @@ from wattscribe.compression.linears import unpack
 from wattscribe.compression.measure import Decoded, nothing_placed
 from wattscribe.compression.moves import steps_of
 from wattscribe.compression.outcome import Compression
-from wattscribe.compression.recipe import Step, read_recipe
+from wattscribe.compression.recipe import read_recipe
 from wattscribe.compression.run import Options, compress_model, make_bench
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench
 from wattscribe.energy.breakdown import analyse
 from wattscribe.energy.files import of_directory

@@ -17,9 +17,9 @@ from wattscribe.compression import acceptance
 from wattscribe.compression.measure import Measurer
 from wattscribe.compression.moves import Move
 from wattscribe.compression.outcome import lines, to_json
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import compress_model
 from wattscribe.compression.seq2seq.family import EIGHT, TWO_STEP, Whispers
+from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
 from wattscribe.pages.compress_page import html

@@ -19,7 +19,7 @@ from wattscribe.compression.levers.depthwise import in_planes
 from wattscribe.compression.levers.segments import joined
 from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.lift import lifted
-from wattscribe.compression.recipe import Step
+from wattscribe.compression.step import Step
 from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE
 

@@ -20,7 +20,7 @@ from wattscribe.compression.levers.depth import blocks
 from wattscribe.compression.levers.recurrent import lstms
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Index, Linear, linears
-from wattscribe.compression.recipe import Step
+from wattscribe.compression.step import Step
 
 KEEPS = (0.9, 0.75, 0.5)
 LEAST_WEIGHTS = 4096

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wattscribe.compression.levers import LEVERS
-from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.recipe import Done
+from wattscribe.compression.step import Step
 from wattscribe.compression.strategies import Outcome
 from wattscribe.compression.workbench import Workbench
 from wattscribe.records import Counts

@@ -9,7 +9,8 @@ from itertools import groupby
 from pathlib import Path
 
 from wattscribe.compression.levers import LEVERS
-from wattscribe.compression.recipe import Done, Recipe, Step, Value
+from wattscribe.compression.recipe import Done, Recipe
+from wattscribe.compression.step import Step, Value
 from wattscribe.compression.strategies import LEAST_SAVING, Outcome, kept
 from wattscribe.compression.workbench import SLOWER, Workbench
 from wattscribe.errors import InputError

@@ -15,6 +15,7 @@ from wattscribe.compression.budget import Budget
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.checked import Placed, checked, command, limits_of, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
+from wattscribe.compression.held import divided
 from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.leave import cut_note, leaving
 from wattscribe.compression.levels import GlobalMagnitude, Uniform
@@ -24,9 +25,10 @@ from wattscribe.compression.memo import Memo
 from wattscribe.compression.options import Options
 from wattscribe.compression.outcome import Compression, Page
 from wattscribe.compression.proof import with_proofs
-from wattscribe.compression.recipe import Done, Recipe, Step, Value
+from wattscribe.compression.recipe import Done, Recipe
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.speech import SpeechSet, read_speech, read_unlabelled, read_unseen
+from wattscribe.compression.step import Step, Value
 from wattscribe.compression.strategies import Outcome, Strategy, kept
 from wattscribe.compression.targeted import Targeted
 from wattscribe.compression.workbench import NOTHING, Workbench, with_baseline_placement
@@ -154,7 +156,7 @@ def make_bench(
     limit = options.max_wer_increase_points / 100
     family = family_of(original)
     limits = limits_of(options)
-    held = sets.hold_back(dev, sets.mean_limit(dev, limits, limit), seed=options.drawn) if hold_back else None
+    held = divided(dev, sets.mean_limit(dev, limits, limit), seed=options.drawn) if hold_back else None
     dev = dev if held is None else held.choose
     folders = options.unlabelled
     if folders:
@@ -197,7 +199,7 @@ def _search(bench: Workbench, options: Placed) -> Outcome:
     bench.say("lossless levers:")
     with leaving(options):
         lossless = bench.lossless()
-        strategy = bench.family.strategy(options) or strategy_of(options)
+        strategy = strategy_of(options)
         return confirmed(bench, strategy.run(bench, lossless))
 
 

@@ -12,13 +12,14 @@ from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Divergence, Probe
 from wattscribe.compression.family import Family
+from wattscribe.compression.held import Held
 from wattscribe.compression.levers import LEVERS, apply
 from wattscribe.compression.measure import Decoded, Measurement, Measurer, texts_equal
 from wattscribe.compression.memo import Memo
-from wattscribe.compression.recipe import Done, Step
-from wattscribe.compression.sets import Held
+from wattscribe.compression.recipe import Done
 from wattscribe.compression.shelf import Shelf
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -50,7 +51,7 @@ class Workbench:
     """The model as it is, the device, the speech, and what was found out so far."""
 
     original: Candidate
-    family: Family
+    family: Family[Workbench]
     measurer: Measurer
     dev: SpeechSet
     """What a strategy may choose on: the development set, or the part of it that is not held back."""

@@ -25,7 +25,7 @@ from wattscribe.compression.levers import (
     width,
 )
 from wattscribe.compression.levers.tools import Asked
-from wattscribe.compression.recipe import Step, Value
+from wattscribe.compression.step import Step, Value
 from wattscribe.errors import InputError
 
 Apply = Callable[[Candidate, Step, Calibration], Candidate]

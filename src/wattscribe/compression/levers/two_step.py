@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.levers.tools import Asked
-from wattscribe.compression.recipe import Step, Value
+from wattscribe.compression.step import Step, Value
 from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.two_step import BITS, CANDIDATES, two_step
 

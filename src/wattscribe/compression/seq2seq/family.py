@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from wattscribe.compression.bits import ladder
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Probe
-from wattscribe.compression.levels import as_far_as_it_goes
 from wattscribe.compression.moves import Move
 from wattscribe.compression.options import Options
-from wattscribe.compression.recipe import Done, Step
 from wattscribe.compression.seq2seq.speech import SpokenCalibration, SpokenProbe
 from wattscribe.compression.speech import SpeechSet
-from wattscribe.compression.strategies import Outcome, Strategy
+from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
 
@@ -33,6 +30,20 @@ TWO_BITS = Step(lever="two-step-vocabulary", component="vocabulary", options={"c
 """Codes of 2 bits err more: the chosen one of 318 tokens of tiny.en stood at place 34 of the cheap pass at worst; 4 bits: 4."""
 
 
+def four(block: int, rows: int) -> Step:
+    """The vocabulary in 4 bits, the rows of its embedding in 4 or 8."""
+    return Step(lever="table-blockwise", component="vocabulary", options={"block": block, "accuracy": 4, "rows": rows})
+
+
+def _even_levels() -> Iterator[tuple[str, list[Step]]]:
+    """8 bits, then 4 bits in blocks that grow."""
+    yield "uniform, 8 bits", [*(Step(lever="int8", component=component) for component in MAPS), EIGHT]
+    for block in BLOCKS_EVENLY:
+        options = {"bits": 4, "block": block, "accuracy": 4}
+        maps = [Step(lever="blockwise", component=component, options=options) for component in MAPS]
+        yield f"uniform, 4 bits in blocks of {block}", [*maps, four(block, rows=4)]
+
+
 class Whispers:
     """See `family.Family`."""
 
@@ -40,6 +51,7 @@ class Whispers:
         Step(lever="place", component="all"),
         Step(lever="place", component="all", options={"unit": "tensor"}),
     )
+    even_levels: Sequence[tuple[str, Sequence[Step]]] = tuple(_even_levels())
     each_corpus = True
     timed = (2, 2)
     most_kl = 0.5
@@ -83,9 +95,6 @@ class Whispers:
         ranked = sorted(spent, key=lambda component: -component.total_w.value)
         return (*(component.name for component in ranked), "all")
 
-    def strategy(self, options: Options) -> Strategy | None:
-        return Evenly() if options.strategy == "uniform" else None
-
 
 def _move(slot: str, component: str, *steps: Step) -> Move:
     return Move(slot=slot, component=component, steps=steps)
@@ -103,28 +112,3 @@ def forms(component: str) -> list[Step]:
         Step(lever="int8", component=component),
         *(Step(lever="blockwise", component=component, options=options) for options in four_bits),
     ]
-
-
-def four(block: int, rows: int) -> Step:
-    """The vocabulary in 4 bits, the rows of its embedding in 4 or 8."""
-    return Step(lever="table-blockwise", component="vocabulary", options={"block": block, "accuracy": 4, "rows": rows})
-
-
-@dataclass(slots=True)
-class Evenly:
-    """Every component alike: 8 bits, then 4 bits in blocks that grow."""
-
-    name: str = "uniform"
-
-    def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
-        return as_far_as_it_goes(self.name, bench, lossless, self.levels())
-
-    @staticmethod
-    def levels() -> Iterator[tuple[str, list[Step]]]:
-        """What they are called and their steps."""
-        eight = [Step(lever="int8", component=component) for component in MAPS]
-        yield "uniform, 8 bits", [*eight, EIGHT]
-        for block in BLOCKS_EVENLY:
-            options = {"bits": 4, "block": block, "accuracy": 4}
-            maps = [Step(lever="blockwise", component=component, options=options) for component in MAPS]
-            yield f"uniform, 4 bits in blocks of {block}", [*maps, four(block, rows=4)]
