@@ -45,6 +45,8 @@ class Options:
     """Decode this speech and count what really ran; without it the rates are stated by the options below."""
     limit: int | None = None
     """Decode at most this many utterances of it."""
+    observe: bool = False
+    """Also simulate the runtime's own calls on `data` in a cache of the local memory's size, and show what crosses it (valgrind)."""
     frames_per_s: float | None = None
     """Encoder output frames per second of audio, where rates are stated."""
     tokens_per_s: float = DEFAULT_TOKENS_PER_S

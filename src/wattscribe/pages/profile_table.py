@@ -9,6 +9,7 @@ from rich.table import Table
 from wattscribe import terminal
 from wattscribe.energy.breakdown import Breakdown, Figure
 from wattscribe.energy.profile import Profile
+from wattscribe.pages import observed_table
 
 WIDTH = 150
 
@@ -27,6 +28,11 @@ def print_profile(found: Profile, console: Console | None = None) -> None:
     console.print(_totals(found))
     console.print(escape(local_memory(shown, 4)))
     console.print(_sensitivities(found))
+    if found.observed is not None:
+        for line in observed_table.said(found.observed):
+            console.print(escape(line))
+        console.print(observed_table.table(found.observed))
+        console.print(escape(observed_table.second(found.observed)))
     console.print(f"compress in this order: {', '.join(found.order)}")
     for sentence in found.guidelines:
         console.print(f"- {escape(sentence)}")

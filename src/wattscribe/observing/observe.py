@@ -1,0 +1,107 @@
+"""`profile --observe`: a few segments of a real decode, simulated, and put beside the energy model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wattscribe.energy.breakdown import Breakdown
+from wattscribe.energy.observed import Observed, Seen, SeenCall, compared
+from wattscribe.observing.callgrind import Crossed, Dump
+from wattscribe.observing.memory import cache_of
+from wattscribe.observing.recorded import COMPONENTS, Call, segments
+from wattscribe.observing.simulate import simulate
+
+SEGMENTS = 4
+"""Simulated together: the calls that follow an encoder call vary with what is said."""
+_ENCODER_CALLS = 2
+"""Simulated alone: one for each of its sets of states. Of the other components all calls of the segments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The calls to be simulated, and in which groups; what a group is for."""
+
+    calls: tuple[Call, ...]
+    alone: Mapping[str, tuple[int, ...]]
+
+    @property
+    def groups(self) -> list[tuple[int, ...]]:
+        """Each component's calls twice, the second time counted; then all in their order, twice, the second time one by one."""
+        everything = tuple(range(len(self.calls)))
+        twice = [group for indices in self.alone.values() for group in (indices, indices)]
+        return [*twice, everything, *((index,) for index in everything)]
+
+
+def plan(calls: Sequence[Call]) -> Plan:
+    """The consecutive segments that are most like the whole decode, their start excepted."""
+    parts = list(segments(calls))
+    usual = parts[1:-1] if len(parts) >= SEGMENTS + 2 else parts
+    starts = range(max(1, len(usual) - SEGMENTS + 1))
+    wanted = SEGMENTS * sum(map(len, usual)) / len(usual)
+    start = min(starts, key=lambda each: abs(sum(map(len, usual[each : each + SEGMENTS])) - wanted))
+    chosen = [calls[index] for part in usual[start : start + SEGMENTS] for index in part]
+    alone = {name: _alone_of(chosen, name) for name in COMPONENTS}
+    return Plan(calls=tuple(chosen), alone={name: indices for name, indices in alone.items() if indices})
+
+
+def _alone_of(calls: Sequence[Call], name: str) -> tuple[int, ...]:
+    found = tuple(index for index, call in enumerate(calls) if call.component == name)
+    return found[:_ENCODER_CALLS] if name == "encoder" else found
+
+
+def observe(
+    breakdown: Breakdown,
+    calls: Sequence[Call],
+    model: str,
+    options: Mapping[str, Any],
+    utterance: str,
+    say: Callable[[str], None],
+) -> Observed:
+    """Simulate what is like the recorded `calls` of the model. Raises InputError and WattscribeError."""
+    capacity = breakdown.device.local.capacity_bytes
+    cache, planned = cache_of(capacity), plan(calls)
+    say(f"{len(planned.calls)} of {len(calls)} recorded calls go through a simulated cache of {cache.size_bytes} bytes")
+    dumps = simulate(model, options, planned.calls, planned.groups, cache, say)
+    alone, each_call = _seen_alone(planned, dumps), dumps[2 * len(planned.alone) + 1 :]
+    shared, rows = {}, {}
+    for name in planned.alone:
+        own = [index for index, call in enumerate(planned.calls) if call.component == name]
+        shared[name] = seen([each_call[index].runtime for index in own], len(own))
+        rows[name] = sum(planned.calls[index].rows for index in own) / len(own)
+    interpreter = seen([dump.interpreter for dump in each_call], len(each_call))
+    return Observed(
+        local_memory_bytes=capacity,
+        simulated_bytes=cache.size_bytes,
+        components=compared(
+            breakdown.workload,
+            breakdown.rates,
+            breakdown.device,
+            breakdown.placement,
+            breakdown.activations,
+            rows=rows,
+            alone=alone,
+            shared=shared,
+        ),
+        calls=tuple(
+            SeenCall(component=call.component, rows=call.rows, seen=seen([dump.runtime], 1))
+            for call, dump in zip(planned.calls, each_call, strict=True)
+        ),
+        interpreter_bytes=interpreter.total_bytes,
+        utterance=utterance,
+    )
+
+
+def _seen_alone(planned: Plan, dumps: Sequence[Dump]) -> dict[str, Seen]:
+    """The second of each component's two groups."""
+    return {
+        name: seen([dumps[2 * number + 1].runtime], len(indices))
+        for number, (name, indices) in enumerate(planned.alone.items())
+    }
+
+
+def seen(moved: Sequence[Crossed], calls: int) -> Seen:
+    """Per call."""
+    total = sum(moved, Crossed())
+    return Seen(read_bytes=total.read_bytes / calls, written_bytes=total.written_bytes / calls)

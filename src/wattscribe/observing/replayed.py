@@ -1,0 +1,74 @@
+"""The simulated process, `python -m wattscribe.observing.replayed FOLDER`: opens a transducer and makes recorded calls again.
+
+Between two groups of calls it calls `MARK`, before which callgrind writes a dump and counts from zero. It imports and opens before the
+simulator is switched on, which its parent does once `READY` lies in the folder, and says so by `GO`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+JOB, FEEDS, READY, GO = "job.json", "feeds.npz", "ready", "go"
+MARK = "l64a"
+"""A function of the C library that nothing else calls and that does next to nothing."""
+
+
+def main(folder: Path) -> None:
+    """Everything once without the simulator, for its first-time work; then group by group."""
+    import numpy as np
+
+    job = json.loads((folder / JOB).read_bytes())
+    with np.load(folder / FEEDS, allow_pickle=False) as feeds:
+        arrays = {name: np.ascontiguousarray(feeds[name]) for name in feeds.files}
+    calls = _calls(job, arrays)
+    for call in calls:
+        call()
+    mark = getattr(ctypes.CDLL(None), MARK)
+    mark.restype, mark.argtypes = ctypes.c_void_p, [ctypes.c_long]
+    groups = [[calls[index] for index in group] for group in job["groups"]]
+    (folder / READY).touch()
+    while not (folder / GO).exists():
+        time.sleep(0.01)
+    for group in groups:
+        mark(0)
+        for call in group:
+            call()
+    mark(0)
+    os._exit(0)  # what ends an interpreter would only be simulated
+
+
+def _calls(job: Any, arrays: dict[str, Any]) -> list[Callable[[], object]]:
+    """One function for each recorded call, which does what the runtime does."""
+    from wattscribe import first_run
+    from wattscribe.graph import session
+    from wattscribe.streaming import open_transducer
+
+    first_run.LONGEST_S = 1e6  # these graphs have run: here they take fifty times as long
+    transducer = open_transducer(job["model"], **job["options"])
+    slot = transducer.encoder.slot()
+    found: list[Callable[[], object]] = []
+    for index, each in enumerate(job["calls"]):
+        if each["component"] == "encoder":
+            found.append(partial(_encode, slot, arrays[f"{index}:features"], each["before"]))
+            continue
+        part = transducer.predictor if each["component"] == "predictor" else transducer.joiner
+        given = {name: arrays[f"{index}:{name}"] for name in each["inputs"]}
+        found.append(partial(session.run, part.net, part.path, each["outputs"], given))
+    return found
+
+
+def _encode(slot: Any, features: Any, before: int) -> None:
+    slot.features[...] = features
+    slot.run(before)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,54 @@
+"""Simulated memory traffic beside the modelled one, as a table for the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from wattscribe.energy.observed import ComponentTraffic, Observed
+
+COLUMNS = ("calls/s", "rows", "weights", "states", "act.", "modelled", "simulated", "modelled", "simulated")
+
+
+def said(found: Observed) -> list[str]:
+    """What was simulated, and how to read the table below it."""
+    return [
+        f"memory traffic, simulated by callgrind: {len(found.calls)} calls of {found.utterance} past a cache of "
+        f"{found.simulated_bytes:,} bytes for {found.local_memory_bytes:,} of local memory; kB per call",
+        "                      a call reads and writes      alone, past it        together: placed, cached",
+    ]
+
+
+def table(found: Observed) -> Table:
+    """By component: what a call moves in the model; past the local memory by itself; and among the others."""
+    shown = Table(box=None)
+    for column in ("component", *COLUMNS):
+        shown.add_column(column, justify="left" if column == "component" else "right", no_wrap=True)
+    for each in found.components:
+        shown.add_row(each.name, f"{each.calls_per_s:.2f}", f"{each.rows_per_call:.2f}", *map(_kb, _bytes(each)))
+    return shown
+
+
+def _bytes(each: ComponentTraffic) -> tuple[float, ...]:
+    return (
+        each.read.weight_bytes,
+        each.read.state_bytes,
+        each.read.activation_bytes,
+        each.alone.total_bytes,
+        each.alone_seen.total_bytes,
+        each.placed.total_bytes,
+        each.shared_seen.total_bytes,
+    )
+
+
+def _kb(count: float) -> str:
+    return f"{count / 1e3:,.1f}"
+
+
+def second(found: Observed) -> str:
+    """The same per second of audio."""
+    placed = sum(each.placed.total_bytes * each.calls_per_s for each in found.components)
+    shared = sum(each.shared_seen.total_bytes * each.calls_per_s for each in found.components)
+    return (
+        f"per second of audio {placed / 1e6:.3g} MB pass a placed memory (modelled) and {shared / 1e6:.3g} MB a cache "
+        f"(simulated); the calling program's {found.interpreter_bytes / 1e3:.3g} kB per call are left out"
+    )
