@@ -16,6 +16,7 @@ from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
+from wattscribe.observing.counters import of_file
 from wattscribe.observing.memory import cache_of
 from wattscribe.observing.observe import observe
 from wattscribe.observing.recorded import record
@@ -40,6 +41,8 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
     device = devices.load(options.device)
     if options.local_memory_bytes is not None:
         device = device.with_local_memory(options.local_memory_bytes)
+    if options.counters is not None and options.data is None:
+        raise InputError("counters say what decoding `data` moved", where=options.counters, fix="Give `data`")
     if options.observe:
         _observable(model, options, device)
     workload = workload_of(
@@ -63,6 +66,9 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
         battery_wh=options.battery_wh,
         seed=options.seed,
     )
+    audio_s = found.breakdown.rates.audio_s
+    if options.counters is not None and audio_s is not None:
+        found = replace(found, counted=of_file(options.counters, audio_s))
     return replace(found, observed=_observed(model, options, found, say)) if options.observe else found
 
 

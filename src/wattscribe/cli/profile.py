@@ -39,7 +39,7 @@ OUTPUT = Group("Output", sort_key=4)
 
 GROUPS = {
     MODEL: ("precision", "vocab", "chunk_ms", "calls_per_s", "inputs", "dims", "decoding", "beam"),
-    RATES: ("data", "limit", "observe", "frames_per_s", "tokens_per_s", "words_per_s"),
+    RATES: ("data", "limit", "observe", "counters", "frames_per_s", "tokens_per_s", "words_per_s"),
     DEVICE: ("device", "local_memory_bytes", "placement", "activations", "battery_wh"),
     OUTPUT: ("laws", "seed"),
 }

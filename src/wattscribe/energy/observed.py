@@ -86,6 +86,21 @@ class Observed:
         return next(each for each in self.components if each.name == name)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a machine's own counters say, per second of audio: of a process, or of the whole machine. Missing is None."""
+
+    audio_s: float
+    last_level_miss_bytes_per_s: float | None
+    memory_read_bytes_per_s: float | None
+    memory_written_bytes_per_s: float | None
+    dram_w: float | None
+    """Watts of real-time decoding, as everywhere: joules per second of audio."""
+    missing: tuple[str, ...]
+    """Events that the machine does not count."""
+    evidence: Literal["measured"] = "measured"
+
+
 def per_call(component: Component, rows: float, activations: Activations) -> Modelled:
     """What a call of so many rows reads and writes."""
     moved = component.activation_bytes if activations == "fused" else component.activation_bytes_unfused

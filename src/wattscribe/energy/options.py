@@ -46,7 +46,9 @@ class Options:
     limit: int | None = None
     """Decode at most this many utterances of it."""
     observe: bool = False
-    """Also simulate the runtime's own calls on `data` in a cache of the local memory's size, and show what crosses it (valgrind)."""
+    """Also simulate the runtime's calls on `data` with a cache of the local memory's size: what crosses it (needs valgrind)."""
+    counters: Path | None = None
+    """Output of `perf stat -x,` or `perf stat -j` of a process that decoded `data`: shown beside what the model says."""
     frames_per_s: float | None = None
     """Encoder output frames per second of audio, where rates are stated."""
     tokens_per_s: float = DEFAULT_TOKENS_PER_S

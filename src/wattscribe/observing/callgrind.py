@@ -100,7 +100,7 @@ def _own_costs(lines: Iterable[str], most: int, where: object) -> Iterator[tuple
 
 
 def _name(written: str, names: dict[str, str], where: object) -> str:
-    """`(3) name`, the first time, `(3)` from then on, or the name alone. Raises InputError where the first time was in another dump."""
+    """`(3) name`, the first time, `(3)` from then on, or the name alone. Raises InputError where another dump had the first."""
     found = _NAME.fullmatch(written)
     if found is None:
         return written

@@ -1,7 +1,7 @@
 """The simulated process, `python -m wattscribe.observing.replayed FOLDER`: opens a transducer and makes recorded calls again.
 
-Between two groups of calls it calls `MARK`, before which callgrind writes a dump and counts from zero. It imports and opens before the
-simulator is switched on, which its parent does once `READY` lies in the folder, and says so by `GO`.
+Between two groups of calls it calls `MARK`, before which callgrind writes a dump and counts from zero. It imports and opens
+before the simulator is switched on, which its parent does once `READY` lies in the folder, and says so by `GO`.
 """
 
 from __future__ import annotations

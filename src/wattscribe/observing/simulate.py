@@ -47,7 +47,7 @@ def simulate(
     cache: Cache,
     say: Callable[[str], None],
 ) -> list[Dump]:
-    """What each group of calls moved, in their order, after all calls were made before. Raises WattscribeError where it ends early."""
+    """What each group of calls moved, in order, once all calls were made. Raises WattscribeError where it ends early."""
     need_valgrind()
     with TemporaryDirectory(prefix="wattscribe-observed-") as name:
         folder = Path(name)

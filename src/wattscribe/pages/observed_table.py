@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from wattscribe.energy.observed import ComponentTraffic, Observed
+from wattscribe.energy.observed import ComponentTraffic, Counted, Observed
 
 COLUMNS = ("calls/s", "rows", "weights", "states", "act.", "modelled", "simulated", "modelled", "simulated")
 
@@ -52,3 +52,16 @@ def second(found: Observed) -> str:
         f"per second of audio {placed / 1e6:.3g} MB pass a placed memory (modelled) and {shared / 1e6:.3g} MB a cache "
         f"(simulated); the calling program's {found.interpreter_bytes / 1e3:.3g} kB per call are left out"
     )
+
+
+def counted(found: Counted) -> str:
+    """What the machine's own counters say."""
+    figures = (
+        ("last-level misses", found.last_level_miss_bytes_per_s, 1e6, "MB"),
+        ("memory read", found.memory_read_bytes_per_s, 1e6, "MB"),
+        ("memory written", found.memory_written_bytes_per_s, 1e6, "MB"),
+        ("DRAM", found.dram_w, 1e-3, "mJ"),
+    )
+    said = [f"{what} {value / scale:.3g} {unit}" for what, value, scale, unit in figures if value is not None]
+    absent = f"; not counted by this machine: {', '.join(found.missing)}" if found.missing else ""
+    return f"counted by this machine (measured), per second of audio: {', '.join(said)}{absent}"

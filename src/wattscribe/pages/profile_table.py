@@ -33,6 +33,8 @@ def print_profile(found: Profile, console: Console | None = None) -> None:
             console.print(escape(line))
         console.print(observed_table.table(found.observed))
         console.print(escape(observed_table.second(found.observed)))
+    if found.counted is not None:
+        console.print(escape(observed_table.counted(found.counted)))
     console.print(f"compress in this order: {', '.join(found.order)}")
     for sentence in found.guidelines:
         console.print(f"- {escape(sentence)}")
