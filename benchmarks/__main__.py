@@ -25,7 +25,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"there is no benchmark {unknown[0]!r}. One of: {', '.join(known)}", file=sys.stderr)
         return 2
-    kept = [run(name) for name in names or [each for each in known if each not in OWN_TARGET]]
+    kept = [run(name) for name in names or [benchmark for benchmark in known if benchmark not in OWN_TARGET]]
     return 0 if all(kept) else 1
 
 

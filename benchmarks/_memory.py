@@ -16,7 +16,7 @@ from wattscribe.streaming import open_transducer
 from wattscribe.streaming.sources import file_blocks
 def now():
     lines = [line.split() for line in open('/proc/self/status')]
-    return {each[0][:-1]: int(each[1]) * 1024 for each in lines if each[0] in ('VmRSS:', 'VmHWM:', 'RssAnon:')}
+    return {line[0][:-1]: int(line[1]) * 1024 for line in lines if line[0] in ('VmRSS:', 'VmHWM:', 'RssAnon:')}
 before = now()
 if sys.argv[1] == 'least':
     options = onnxruntime.SessionOptions()
@@ -43,11 +43,11 @@ def memory(model: Path, audio: Path) -> dict[str, Any]:
     from wattscribe.streaming.files import find_files
 
     path, files = str(audio), find_files(model)
-    models = [str(each) for _, each in files.components]
+    models = [str(file) for _, file in files.components]
     with tempfile.TemporaryDirectory() as cache:
         smallest = Path(cache) / "smallest.onnx"
         smallest.write_bytes(identity())
-        found = {
+        measurements = {
             "live, first start": measured(cache, "live", str(model), path),
             "live": measured(cache, "live", str(model), path),
             "file, first start": measured(cache, "file", str(model), path),
@@ -56,9 +56,9 @@ def memory(model: Path, audio: Path) -> dict[str, Any]:
             "onnxruntime with the same files": measured(cache, "least", *models),
         }
     size = files.model_bytes
-    kept = found["live"]
+    kept = measurements["live"]
     return {
-        "above_import": found, "model_bytes": size, "ratio": round(kept["peak_bytes"] / size, 2),
+        "above_import": measurements, "model_bytes": size, "ratio": round(kept["peak_bytes"] / size, 2),
         "ratio_without_code_pages": round(kept["without_file_pages_bytes"] / size, 2),
     }  # fmt: skip
 

@@ -26,15 +26,15 @@ def compare(export: Path, ct2: Path, clips: Sequence[np.ndarray]) -> dict[str, A
         name: open_recognizer(parse_model(model, precision="int8", options=options))
         for name, (model, options) in specs.items()
     }
-    for each in opened.values():
-        each.transcribe([clips[0]])
+    for recognizer in opened.values():
+        recognizer.transcribe([clips[0]])
     rows = []
     for clip in clips:
         best = dict.fromkeys(opened, float("inf"))
         for _ in range(ROUNDS):
-            for name, each in opened.items():
+            for name, recognizer in opened.items():
                 before = time.process_time()
-                each.transcribe([clip])
+                recognizer.transcribe([clip])
                 best[name] = min(best[name], time.process_time() - before)
         rows.append({"audio_s": round(len(clip) / 16000, 2), **{name: round(value, 3) for name, value in best.items()}})
     totals = {name: round(sum(row[name] for row in rows), 3) for name in opened}
@@ -55,7 +55,7 @@ else:
     import ctranslate2, faster_whisper
 from wattscribe.corpora import open_corpus
 from wattscribe.recognizers import open_recognizer, parse_model
-options = {each.split('=')[0]: each.split('=')[1] for each in sys.argv[3:]}
+options = {option.split('=')[0]: option.split('=')[1] for option in sys.argv[3:]}
 samples = numpy.load(sys.argv[2])
 def now(field):
     return next(int(line.split()[1]) * 1024 for line in open('/proc/self/status') if line.startswith(field))
@@ -70,8 +70,8 @@ print(now('VmHWM:') - before, loaded - before, now('VmRSS:') - before)
 
 
 def memory(specs: dict[str, Any], clip: np.ndarray) -> dict[str, Any]:
-    """Resident memory of a process that hears one recording, above what its imports take."""
-    found: dict[str, Any] = {}
+    """Resident memory of a process that transcribes one recording, above what its imports take."""
+    peaks: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "clip.npy", clip)
         for name, (model, options) in specs.items():
@@ -81,6 +81,6 @@ def memory(specs: dict[str, Any], clip: np.ndarray) -> dict[str, Any]:
                 capture_output=True, text=True, check=True, timeout=300,
             )  # fmt: skip
             peak, loading, end = map(int, done.stdout.split())
-            found[name] = {"peak_bytes": peak, "loading_peak_bytes": loading, "end_bytes": end}
-    found["ratio"] = round(found["ours"]["peak_bytes"] / found["faster-whisper"]["peak_bytes"], 3)
-    return found
+            peaks[name] = {"peak_bytes": peak, "loading_peak_bytes": loading, "end_bytes": end}
+    peaks["ratio"] = round(peaks["ours"]["peak_bytes"] / peaks["faster-whisper"]["peak_bytes"], 3)
+    return peaks

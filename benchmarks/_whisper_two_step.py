@@ -12,10 +12,10 @@ import numpy as np
 from wattscribe.graph.session import open_session
 from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.mel import log_mel
-from wattscribe.seq2seq.network_io import Heard
+from wattscribe.seq2seq.network_io import Encoded
 from wattscribe.seq2seq.search import Rules, Work, greedy
 from wattscribe.seq2seq.two_step import CANDIDATES, MIDDLE, codes_of, two_step
-from wattscribe.seq2seq.whisper_net import WhisperHeard, WhisperNet
+from wattscribe.seq2seq.whisper_net import WhisperEncoded, WhisperNet
 
 BLOCK = 128
 MARKS = {"fp32": "", "int8": ".int8"}
@@ -36,7 +36,7 @@ def compare(export: Path, work: Path, recordings: Iterable[Any]) -> dict[str, An
                 nets, encoder = _nets(export), open_session(export / "encoder.onnx")
                 _tables(export / "decoder.onnx")
             rules = _rules(nets["fp32"])
-            rows.append({"corpus": corpus, "at": at, **_heard(nets, encoder, audio, rules)})
+            rows.append({"corpus": corpus, "at": at, **_compared(nets, encoder, audio, rules)})
             file.write(json.dumps(rows[-1]) + "\n")
             file.flush()
     ranks = np.array([rank for row in rows for rank in row["ranks"]])
@@ -74,22 +74,22 @@ def _two_step(export: Path) -> Path:
     return folder
 
 
-def _heard(nets: dict[str, WhisperNet], encoder: Any, audio: np.ndarray, rules: Rules) -> dict[str, Any]:
-    """The encoder runs once, then every decoder says what it hears."""
+def _compared(nets: dict[str, WhisperNet], encoder: Any, audio: np.ndarray, rules: Rules) -> dict[str, Any]:
+    """The encoder runs once, then every decoder transcribes."""
     net = nets["fp32"]
     mel = log_mel(audio, net.window_frames, net.number("n_mels"))[None]
     given = encoder.run(list(CROSS), {"mel": mel})
     prompt = [net.number("sot"), net.number("no_timestamps")]
-    said = {}
-    for name, each in nets.items():
-        heard = WhisperHeard(each, *(values.copy() for values in given))
-        said[name] = greedy(heard, [prompt], rules, [Work()])[0]
-    ranks, provable = _errors(WhisperHeard(net, *given), prompt, said["fp32"], rules)
-    differs = {name: said[name] != said[f"{name} two-step"] for name in MARKS}
+    tokens = {}
+    for name, decoder in nets.items():
+        decoding = WhisperEncoded(decoder, *(values.copy() for values in given))
+        tokens[name] = greedy(decoding, [prompt], rules, [Work()])[0]
+    ranks, provable = _errors(WhisperEncoded(net, *given), prompt, tokens["fp32"], rules)
+    differs = {name: tokens[name] != tokens[f"{name} two-step"] for name in MARKS}
     return {"differs": differs, "ranks": ranks, "provable": provable}
 
 
-def _errors(heard: Heard, prompt: list[int], said: list[int], rules: Rules) -> tuple[list[int], int]:
+def _errors(decoding: Encoded, prompt: list[int], tokens: list[int], rules: Rules) -> tuple[list[int], int]:
     """The chosen token's rank in the cheap pass, and for how many tokens the codes' errors allow no other choice.
 
     The hidden state is what the scores say: there are more of them than it has values. A score errs by no more than the length
@@ -97,8 +97,8 @@ def _errors(heard: Heard, prompt: list[int], said: list[int], rules: Rules) -> t
     """
     table, cheap, inverse, errors = TABLES["all"]
     ranks, provable, fed = [], 0, prompt
-    for place, token in enumerate([*said, rules.end]):
-        scores = heard.step(np.array([fed]))[0]
+    for place, token in enumerate([*tokens, rules.end]):
+        scores = decoding.step(np.array([fed]))[0]
         hidden = inverse @ (table.T @ scores)
         approximate = cheap @ hidden
         ranks.append(1 + int((approximate > approximate[token]).sum()))
@@ -117,7 +117,7 @@ def _tables(path: Path) -> None:
     import onnx
 
     graph = onnx.load(path).graph
-    stored = next(each for each in graph.initializer if each.name == "decoder.embed_tokens.weight")
+    stored = next(tensor for tensor in graph.initializer if tensor.name == "decoder.embed_tokens.weight")
     table = onnx.numpy_helper.to_array(stored).astype(np.float32)
     codes, scales = codes_of(table, BLOCK)
     whole = np.stack([codes & 15, codes >> 4], axis=-1).reshape(*scales.shape, BLOCK).astype(np.float32) - MIDDLE

@@ -46,22 +46,22 @@ def attacks() -> dict[str, tuple[Callable[[Path], None], Attack]]:
     def of_text(reader: texts.Reader) -> Attack:
         return lambda folder, choices: texts.attack(reader, folder, texts.unsound(reader, choices, most=4))
 
-    found: dict[str, tuple[Callable[[Path], None], Attack]] = {
+    readers: dict[str, tuple[Callable[[Path], None], Attack]] = {
         kind: (texts.prepare, of_text(reader)) for kind, reader in texts.READERS.items()
     }
     for kind in models.USES:
-        found[f"model: {kind}"] = (models.prepare, models.attack_of(kind))
-    found["model: configuration"] = (models.prepare_configurations, models.configuration_attack)
-    found["model: ort"] = (models.prepare, models.ort_attack)
+        readers[f"model: {kind}"] = (models.prepare, models.attack_of(kind))
+    readers["model: configuration"] = (models.prepare_configurations, models.configuration_attack)
+    readers["model: ort"] = (models.prepare, models.ort_attack)
     for runtime in ("hf", "ct2"):
-        found[f"directory: {runtime}"] = (
+        readers[f"directory: {runtime}"] = (
             checkpoints.prepare(runtime),
             checkpoints.attack_of(checkpoints.use_of(runtime)),
         )
-    found["directory: export"] = (checkpoints.prepare("hf"), checkpoints.attack_of(checkpoints.export))
+    readers["directory: export"] = (checkpoints.prepare("hf"), checkpoints.attack_of(checkpoints.export))
     for kind in journals.USES:
-        found[f"journal: {kind}"] = (journals.prepare, journals.attack_of(kind))
-    return found
+        readers[f"journal: {kind}"] = (journals.prepare, journals.attack_of(kind))
+    return readers
 
 
 def measure(examples: int, minutes: float, only: list[str]) -> dict[str, object]:
@@ -71,21 +71,21 @@ def measure(examples: int, minutes: float, only: list[str]) -> dict[str, object]
     logging.disable(logging.CRITICAL)
     first_run.LONGEST_S = _RUNS_S
     end_s = time.monotonic() + 60 * minutes
-    readers = {kind: each for kind, each in attacks().items() if not only or kind in only}
+    readers = {kind: reader for kind, reader in attacks().items() if not only or kind in only}
     counts: dict[str, dict[str, int]] = {}
     faults: list[str] = []
     for number, (kind, (prepare, use)) in enumerate(readers.items()):
         until_s = time.monotonic() + (end_s - time.monotonic()) / (len(readers) - number)
         with tempfile.TemporaryDirectory() as name:
             prepare(Path(name))
-            found: Counter[str] = Counter()
-            for seed, said in _seeds(use, Path(name), examples, until_s):
-                found[said if said in ("taken", "refused") else "faults"] += 1
-                if said not in ("taken", "refused"):
-                    faults.append(f"{kind}, seed {seed}: {said}")
-        counts[kind] = dict(found)
+            outcomes: Counter[str] = Counter()
+            for seed, outcome in _seeds(use, Path(name), examples, until_s):
+                outcomes[outcome if outcome in ("taken", "refused") else "faults"] += 1
+                if outcome not in ("taken", "refused"):
+                    faults.append(f"{kind}, seed {seed}: {outcome}")
+        counts[kind] = dict(outcomes)
         print(kind, counts[kind], file=sys.stderr, flush=True)
-    left = {kind: examples - sum(each.values()) for kind, each in counts.items() if sum(each.values()) < examples}
+    left = {kind: examples - sum(tally.values()) for kind, tally in counts.items() if sum(tally.values()) < examples}
     return {"readers": counts, "left_out": left, "faults": faults[:100], "within": not faults}
 
 
@@ -121,18 +121,18 @@ def _child(use: Attack, folder: Path, seeds: range, until_s: float, answers: IO[
         if time.monotonic() >= until_s:
             break
         signal.alarm(int(SILENT_S))
-        said = _said(use, folder, random.Random(seed))
-        print(json.dumps([seed, said]), file=answers, flush=True)
+        outcome = _outcome(use, folder, random.Random(seed))
+        print(json.dumps([seed, outcome]), file=answers, flush=True)
     answers.close()
     os._exit(0)
 
 
-def _said(use: Attack, folder: Path, choices: random.Random) -> str:
+def _outcome(use: Attack, folder: Path, choices: random.Random) -> str:
     """taken, refused, or what went wrong and where."""
     signal.setitimer(signal.ITIMER_PROF, 4 * LONGEST_S)
     started_s = time.process_time()
     try:
-        said = use(folder, choices)
+        message = use(folder, choices)
     except BaseException as error:  # noqa: BLE001 - what is looked for
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if "wattscribe" in Path(frame.filename).parts] or frames
@@ -142,9 +142,9 @@ def _said(use: Attack, folder: Path, choices: random.Random) -> str:
     took_s = time.process_time() - started_s
     if took_s > LONGEST_S:
         return f"it took {took_s:.1f} s"
-    if said is not None and ("\n" in said or len(said) > 6000):
-        return f"more than a line: {said[:100]!r}"
-    return "taken" if said is None else "refused"
+    if message is not None and ("\n" in message or len(message) > 6000):
+        return f"more than a line: {message[:100]!r}"
+    return "taken" if message is None else "refused"
 
 
 def _stop(*_: object) -> None:

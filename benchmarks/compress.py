@@ -73,16 +73,18 @@ def on_reference(run: Run, device: str = "wearable", recipes: Mapping[str, Path]
     decoded: dict[str, list[Any]] = {name: [] for name in models}
     for test in run.tests:
         part = reference.whole([test], run.limit)
-        for name, each in reference.alternate(models, part, run.cache, print).items():
-            decoded[name].append(each)
+        for name, output in reference.alternate(models, part, run.cache, print).items():
+            decoded[name].append(output)
     speech = reference.whole(run.tests, run.limit)
-    joined = {name: reference.joined(each) for name, each in decoded.items()}
-    lines = reference.table(reference.heard(models, speech, joined, device), speech)
+    joined = {name: reference.joined(outputs) for name, outputs in decoded.items()}
+    lines = reference.table(reference.figures_of(models, speech, joined, device), speech)
     for test, number in zip(run.tests, range(len(run.tests)), strict=True):
         part = reference.whole([test], run.limit)
-        found = reference.heard(models, part, {name: each[number] for name, each in decoded.items()}, device)
+        figures = reference.figures_of(
+            models, part, {name: outputs[number] for name, outputs in decoded.items()}, device
+        )
         lines.append(
-            f"- {Path(test).name}: " + "; ".join(f"{name} {100 * each.wer:.2f} %" for name, each in found.items())
+            f"- {Path(test).name}: " + "; ".join(f"{name} {100 * row.wer:.2f} %" for name, row in figures.items())
         )
     return [*lines, ""]
 
@@ -109,9 +111,9 @@ def on_digits(run: Run) -> list[str]:
     cache = run.cache / "digits"
     speakers = leave_one_out(str(run.shared / "spoken-digits"), cache, print, strings=1)
     models = {**reference.dense(), **reference.results(run.recipes, run.dev, run.cache)}
-    speech = reference.whole([str(cache / each / "test") for each in speakers], 20 if run.reduced else None)
+    speech = reference.whole([str(cache / speaker / "test") for speaker in speakers], 20 if run.reduced else None)
     decoded = reference.alternate(models, speech, run.cache, print)
-    return reference.table(reference.heard(models, speech, decoded, "wearable", rule="basic"), speech)
+    return reference.table(reference.figures_of(models, speech, decoded, "wearable", rule="basic"), speech)
 
 
 def on_seeds(run: Run) -> list[str]:
@@ -122,11 +124,11 @@ def on_seeds(run: Run) -> list[str]:
     for seed in (0, 1, 2):
         bench = reference.workbench(run.dev, seed=seed, cache=run.cache, shuffled=True)
         models[f"seed {seed}"] = reference.result(bench, reference.RECIPES[1280])
-    found = reference.heard(models, speech, reference.alternate(models, speech, run.cache, print), "wearable")
+    figures = reference.figures_of(models, speech, reference.alternate(models, speech, run.cache, print), "wearable")
     for seed in (0, 1, 2):
-        each = found[f"seed {seed}"]
-        change = 100 * (each.wer - found["dense fp32"].wer)
-        lines.append(f"| {seed} | {each.energy_mj:.4f} | {100 * each.wer:.2f} | {change:+.2f} |")
+        row = figures[f"seed {seed}"]
+        change = 100 * (row.wer - figures["dense fp32"].wer)
+        lines.append(f"| {seed} | {row.energy_mj:.4f} | {100 * row.wer:.2f} | {change:+.2f} |")
     return [*lines, ""]
 
 
@@ -138,12 +140,12 @@ def on_strategies(run: Run) -> list[str]:
     ]
     fronts = {}
     for name in STRATEGIES:
-        found = strategy(run, name)
-        if found is None:
+        result = strategy(run, name)
+        if result is None:
             lines.append(f"| {name} | failed | | | | |")
             continue
-        dev, tried = found["dev"], found["tried"]
-        fronts[name] = [(each["energy_mj_per_audio_s"], each["wer"]) for each in tried if each["on"] == "full"]
+        dev, tried = result["dev"], result["tried"]
+        fronts[name] = [(recipe["energy_mj_per_audio_s"], recipe["wer"]) for recipe in tried if recipe["on"] == "full"]
         lines.append(
             f"| {name} | {dev['energy_after_mj_per_audio_s']:.3f} | −{100 * dev['energy_reduction']:.1f} % | "
             f"{100 * dev['wer_after']:.2f} | {100 * dev['wer_increase']:+.2f} | {len(tried)} |"
@@ -166,11 +168,11 @@ def strategy(run: Run, name: Strategy) -> dict[str, Any] | None:
         )  # fmt: skip
         with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
             try:
-                found = compress_model(REFERENCE, Path(folder) / "out", options)
+                compression = compress_model(REFERENCE, Path(folder) / "out", options)
             except WattscribeError as error:
                 print(f"{name}: {error}")
                 return None
-        kept.write_text(json.dumps(outcome.to_json(found)), encoding="utf-8")
+        kept.write_text(json.dumps(outcome.to_json(compression)), encoding="utf-8")
     loaded: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
     return loaded
 
@@ -185,8 +187,10 @@ def on_fronts(run: Run) -> list[str]:
     fronts = {name: fronts_of.front(bench, chain) for name, chain in fronts_of.chains(bench).items()}
     lines = ["| front | change of WER, points: energy with lossless levers / without, mJ/s |", "|---|---|"]
     for name, points in fronts.items():
-        said = "; ".join(f"{100 * each.change:+.2f}: {each.lossless_mj:.3f} / {each.plain_mj:.3f}" for each in points)
-        lines.append(f"| {name} | {said} |")
+        text = "; ".join(
+            f"{100 * point.change:+.2f}: {point.lossless_mj:.3f} / {point.plain_mj:.3f}" for point in points
+        )
+        lines.append(f"| {name} | {text} |")
     lines += [
         "",
         "| change of WER | targeted | uniform, same lossless levers | | uniform, none | |",
@@ -194,7 +198,7 @@ def on_fronts(run: Run) -> list[str]:
     ]
     for change in (0.003, 0.01, 0.02):
         mine = fronts_of.at(fronts["targeted"], change, lossless=True)
-        same, plain = (fronts_of.at(fronts["uniform"], change, lossless=each) for each in (True, False))
+        same, plain = (fronts_of.at(fronts["uniform"], change, lossless=lossless) for lossless in (True, False))
         lines.append(
             f"| {100 * change:+.1f} | {mine:.3f} | {same:.3f} | {reference.less(mine, same)} | {plain:.3f} | "
             f"{reference.less(mine, plain)} |"
@@ -206,7 +210,7 @@ def on_bits(run: Run) -> list[str]:
     """Mixed bits by sensitivity against the same bits for every map of the encoder, all else equal."""
     bench = reference.workbench(run.dev, cache=run.cache)
     maps = tuple(
-        name for name, each in linears(bench.original.model("encoder")).items() if each.weight.size >= LEAST_WEIGHTS
+        name for name, linear in linears(bench.original.model("encoder")).items() if linear.weight.size >= LEAST_WEIGHTS
     )
     tail = (Step(lever="int8", component="joiner"), Step(lever="int8", component="predictor"))
     recipes: dict[str, tuple[Step, ...]] = {
@@ -225,11 +229,11 @@ def on_bits(run: Run) -> list[str]:
     }
     speech = reference.whole(run.tests[:1], 40 if run.reduced else 400)
     decoded = reference.alternate(models, speech, run.cache, print)
-    first = reference.heard(models, speech, decoded, "wearable")
+    first = reference.figures_of(models, speech, decoded, "wearable")
     return [*reference.table(first, speech), *_mixed_tested(run, models, _mixed_pairs(first))]
 
 
-def _mixed_pairs(first: Mapping[str, reference.Heard]) -> list[tuple[str, str]]:
+def _mixed_pairs(first: Mapping[str, reference.Figures]) -> list[tuple[str, str]]:
     """To each even recipe the mixed one to test it against: of the size nearest to 4 bits; of 80 % of the energy to 8 bits."""
     mixed = [name for name in first if name.startswith("mixed")]
     pairs = []
@@ -248,7 +252,7 @@ def _mixed_tested(run: Run, models: Mapping[str, Candidate], pairs: Sequence[tup
     names = dict.fromkeys(name for pair in pairs for name in pair)
     speech = reference.whole(run.tests[1:], run.limit)
     decoded = reference.alternate({name: models[name] for name in names}, speech, run.cache, print)
-    tested = reference.heard({name: models[name] for name in names}, speech, decoded, "wearable")
+    tested = reference.figures_of({name: models[name] for name in names}, speech, decoded, "wearable")
     lines = [
         f"Pairs chosen by size and energy above, tested on the other sets: {len(speech)} utterances, "
         f"{int(next(iter(tested.values())).errors.words.sum())} words.",
@@ -276,7 +280,7 @@ def on_tuned(run: Run) -> list[str]:
     models = {**reference.dense(), **compress_tuned.tuned(run.checkpoint, run.dev, run.cache)}
     speech = reference.whole(run.tests, 20 if run.reduced else 400)
     decoded = reference.alternate(models, speech, run.cache, print)
-    return reference.table(reference.heard(models, speech, decoded, "wearable"), speech)
+    return reference.table(reference.figures_of(models, speech, decoded, "wearable"), speech)
 
 
 def on_zipformer(run: Run) -> list[str]:
@@ -291,8 +295,8 @@ def on_zipformer(run: Run) -> list[str]:
         probe_s=30.0 if run.reduced else 110.0,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
-        found = compress_model(data / ZIPFORMER, Path(folder) / "out", options)
-    return ["```", *outcome.lines(found), "```", ""]
+        compression = compress_model(data / ZIPFORMER, Path(folder) / "out", options)
+    return ["```", *outcome.lines(compression), "```", ""]
 
 
 PARTS: dict[str, Callable[[Run], list[str]]] = {
@@ -347,8 +351,8 @@ def write(run: Run, part: str, lines: Sequence[str]) -> None:
     sections = _sections(path)
     command = f"python -m benchmarks.compress{' --reduced' if run.reduced else ''} --part {part}"
     head = f"`{command}`, {datetime.date.today().isoformat()}, {platform.machine()}, one thread."
-    said = "\n".join(lines).replace(f"{run.shared}/", "").strip("\n").split("\n")
-    sections[part] = [head, "", *said, ""]
+    body = "\n".join(lines).replace(f"{run.shared}/", "").strip("\n").split("\n")
+    sections[part] = [head, "", *body, ""]
     text = ["# Compression: figures", "", "Written by the commands that each section names.", ""]
     for name in PARTS:
         if name in sections:
@@ -357,15 +361,15 @@ def write(run: Run, part: str, lines: Sequence[str]) -> None:
 
 
 def _sections(path: Path) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    sections: dict[str, list[str]] = {}
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     current: list[str] = []
     for line in lines:
         if line.startswith("## "):
-            current = found.setdefault(line[3:], [])
+            current = sections.setdefault(line[3:], [])
         elif current or line:
             current.append(line)
-    return {name: [*"\n".join(lines).strip("\n").split("\n"), ""] for name, lines in found.items()}
+    return {name: [*"\n".join(lines).strip("\n").split("\n"), ""] for name, lines in sections.items()}
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def chains(bench: Workbench) -> dict[str, list[tuple[Step, ...]]]:
         for keep in (0.95, 0.9, 0.8)
     ]
     return {
-        "targeted": [(whole, *TAIL), *((each, whole, *TAIL) for each in narrow)],
+        "targeted": [(whole, *TAIL), *((step, whole, *TAIL) for step in narrow)],
         "uniform": [tuple(Uniform.steps(bench, keep)) for keep in (1.0, 0.95, 0.9, 0.8)],
     }
 
@@ -47,21 +47,21 @@ def chains(bench: Workbench) -> dict[str, list[tuple[Step, ...]]]:
 def front(bench: Workbench, chain: Sequence[tuple[Step, ...]], count: int = 4) -> list[Point]:
     """Decoded with segments joined, which changes the text no more than a last bit of 8-bit inputs does."""
     base = bench.measure(bench.original).wer
-    found = []
+    points = []
     for steps in chain:
         together = bench.build([*LEVERS, joined(count), *steps])
         apart = replace(bench.build(steps), placement="component", decoding="frame-by-frame")
         wer = bench.measure(together).wer
-        found.append(Point(change=wer - base, lossless_mj=bench.energy_mj(together), plain_mj=bench.energy_mj(apart)))
-        bench.say(f"  {len(steps)} steps: {100 * (wer - base):+.2f} points, {found[-1].lossless_mj:.3f} mJ/s")
-    return found
+        points.append(Point(change=wer - base, lossless_mj=bench.energy_mj(together), plain_mj=bench.energy_mj(apart)))
+        bench.say(f"  {len(steps)} steps: {100 * (wer - base):+.2f} points, {points[-1].lossless_mj:.3f} mJ/s")
+    return points
 
 
 def at(points: Sequence[Point], change: float, *, lossless: bool) -> float:
     """Energy of the front at so much more WER: the least energy known at or below each WER, straight lines between."""
-    ordered = sorted(points, key=lambda each: each.change)
-    energies = np.minimum.accumulate([each.lossless_mj if lossless else each.plain_mj for each in ordered])
-    return float(np.interp(change, [each.change for each in ordered], energies))
+    ordered = sorted(points, key=lambda point: point.change)
+    energies = np.minimum.accumulate([point.lossless_mj if lossless else point.plain_mj for point in ordered])
+    return float(np.interp(change, [point.change for point in ordered], energies))
 
 
 __all__ = ["Point", "at", "chains", "front"]

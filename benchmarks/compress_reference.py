@@ -20,7 +20,7 @@ from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import COMPONENTS, Candidate, proto, read_candidate
 from wattscribe.compression.levers import segments
 from wattscribe.compression.lift import lifted
-from wattscribe.compression.measure import Decoded, Measurer, listen
+from wattscribe.compression.measure import Decoded, Measurer, transcribe_stream
 from wattscribe.compression.recipe import read_recipe
 from wattscribe.compression.run import Options, make_bench
 from wattscribe.compression.speech import SpeechSet, read_speech
@@ -45,7 +45,7 @@ LIMIT = 0.003
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Figures:
     """One model over a whole set."""
 
     candidate: Candidate
@@ -70,7 +70,7 @@ def speech_sets(cache: Path, text: Path, say: Callable[[str], None] = print) -> 
     sentences = read_sentences([text])
     for spoken in (DEV, *TEST_SETS):
         speak_set(cache, spoken, sentences, say)
-    return str(cache / DEV.name), [str(cache / each.name) for each in TEST_SETS]
+    return str(cache / DEV.name), [str(cache / test_set.name) for test_set in TEST_SETS]
 
 
 # --- models -------------------------------------------------------------------------------------------------------------
@@ -106,38 +106,38 @@ def result(bench: Workbench, recipe: Path) -> Candidate:
 
 def results(recipes: Mapping[str, Path], dev: str, cache: Path) -> dict[str, Candidate]:
     """Each recipe carried out on the shipped model; what was built for the same model, recipe and speech is read back."""
-    found: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     bench: Workbench | None = None
     for name, recipe in recipes.items():
         steps = read_recipe(recipe).steps
-        said = "\n".join([digest(), dev, _code(), *(step.key for step in steps)])
-        kept = cache / f"result-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        text = "\n".join([digest(), dev, _code(), *(step.key for step in steps)])
+        kept = cache / f"result-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         if not kept.is_dir():
             bench = bench or workbench(dev, cache=cache)
-            made = bench.build(steps)
+            candidate = bench.build(steps)
             part = kept.with_suffix(".part")
             part.mkdir(parents=True, exist_ok=True)
-            for component, network in made.networks.items():
+            for component, network in candidate.networks.items():
                 (part / component).write_bytes(network)
             part.rename(kept)
         unit: Unit = "tensor" if any(step.options.get("unit") == "tensor" for step in steps) else "component"
         batched = any(step.lever == "batched-joiner" for step in steps)
         encoder = proto((kept / "encoder").read_bytes())
-        found[name] = replace(
-            read_candidate(REFERENCE), networks={each: (kept / each).read_bytes() for each in COMPONENTS},
+        candidates[name] = replace(
+            read_candidate(REFERENCE), networks={component: (kept / component).read_bytes() for component in COMPONENTS},
             decoding="batched" if batched else "frame-by-frame", placement=unit, segments=segments.joined(encoder),
         )  # fmt: skip
-        if batched and found[name].segments == 1:
-            found[f"{name}, frame by frame"] = replace(found[name], decoding="frame-by-frame")
-    return found
+        if batched and candidates[name].segments == 1:
+            candidates[f"{name}, frame by frame"] = replace(candidates[name], decoding="frame-by-frame")
+    return candidates
 
 
 def _code() -> str:
     """Of the levers: what another version of them made is made again."""
-    found = hashlib.sha256()
+    code_digest = hashlib.sha256()
     for path in sorted(Path(levers.__file__).parent.glob("*.py")):
-        found.update(path.read_bytes())
-    return found.hexdigest()[:16]
+        code_digest.update(path.read_bytes())
+    return code_digest.hexdigest()[:16]
 
 
 # --- measuring ----------------------------------------------------------------------------------------------------------
@@ -150,28 +150,30 @@ def alternate(
         chunk = speech.of(range(start, min(start + CHUNK, len(speech))), speech.name)
         path = cache / f"{_key(models, chunk)}.json"
         if not path.is_file():
-            made = _in_turn(models, chunk)
+            decoded = _in_turn(models, chunk)
             cache.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(".part")
-            part.write_text(json.dumps({name: records.to_json(each) for name, each in made.items()}), encoding="utf-8")
+            part.write_text(
+                json.dumps({name: records.to_json(output) for name, output in decoded.items()}), encoding="utf-8"
+            )
             part.replace(path)
             say(f"{speech.name}: {start + len(chunk)} of {len(speech)}")
         for name, value in json.loads(path.read_text(encoding="utf-8")).items():
             parts[name].append(records.from_json(Decoded, value))
-    return {name: joined(each) for name, each in parts.items()}
+    return {name: joined(outputs) for name, outputs in parts.items()}
 
 
 def _key(models: Mapping[str, Candidate], chunk: SpeechSet) -> str:
-    said = [*(f"{name} {each.digest} {each.decoding}" for name, each in models.items()), chunk.digest]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:24]
+    lines = [*(f"{name} {model.digest} {model.decoding}" for name, model in models.items()), chunk.digest]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:24]
 
 
 def _in_turn(models: Mapping[str, Candidate], chunk: SpeechSet) -> dict[str, Decoded]:
     opened = {}
-    for name, each in models.items():
-        with each.directory() as folder:
-            opened[name] = open_transducer(folder, frame_by_frame=each.decoding == "frame-by-frame")
-        listen(opened[name], chunk.audio[0])
+    for name, model in models.items():
+        with model.directory() as folder:
+            opened[name] = open_transducer(folder, frame_by_frame=model.decoding == "frame-by-frame")
+        transcribe_stream(opened[name], chunk.audio[0])
     names = list(opened)
     answers: dict[str, list[records.Transcript]] = {name: [] for name in names}
     wall, cpu = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
@@ -179,13 +181,13 @@ def _in_turn(models: Mapping[str, Candidate], chunk: SpeechSet) -> dict[str, Dec
         turn = number % len(names)
         for name in [*names[turn:], *names[:turn]]:
             started, spent = time.perf_counter(), time.process_time()
-            answers[name].append(listen(opened[name], audio))
+            answers[name].append(transcribe_stream(opened[name], audio))
             wall[name] += time.perf_counter() - started
             cpu[name] += time.process_time() - spent
     return {
         name: Decoded(
-            texts=tuple(each.text for each in answers[name]),
-            counts=tuple(each.counts or records.Counts() for each in answers[name]),
+            texts=tuple(answer.text for answer in answers[name]),
+            counts=tuple(answer.counts or records.Counts() for answer in answers[name]),
             audio_s=sum(map(len, chunk.audio)) / SAMPLE_RATE_HZ, wall_s=wall[name], cpu_s=cpu[name],
         )
         for name in names
@@ -195,36 +197,36 @@ def _in_turn(models: Mapping[str, Candidate], chunk: SpeechSet) -> dict[str, Dec
 def joined(parts: Sequence[Decoded]) -> Decoded:
     """Several sets as one."""
     return Decoded(
-        texts=tuple(text for each in parts for text in each.texts),
-        counts=tuple(count for each in parts for count in each.counts),
-        audio_s=sum(each.audio_s for each in parts), wall_s=sum(each.wall_s for each in parts),
-        cpu_s=sum(each.cpu_s for each in parts),
+        texts=tuple(text for part in parts for text in part.texts),
+        counts=tuple(count for part in parts for count in part.counts),
+        audio_s=sum(part.audio_s for part in parts), wall_s=sum(part.wall_s for part in parts),
+        cpu_s=sum(part.cpu_s for part in parts),
     )  # fmt: skip
 
 
-def heard(
+def figures_of(
     models: Mapping[str, Candidate],
     speech: SpeechSet,
     decoded: Mapping[str, Decoded],
     device: str,
     rule: str = "whisper",
-) -> dict[str, Heard]:
+) -> dict[str, Figures]:
     """Energy at each model's own counts, and its word errors after normalising by `rule`."""
     measurer = Measurer(devices.load(device))
-    found = {}
+    figures = {}
     for name, candidate in models.items():
         power = measurer.energy(candidate, decoded[name].counts, decoded[name].audio_s, draws=200).total_w
-        found[name] = Heard(
+        figures[name] = Figures(
             candidate=candidate, decoded=decoded[name],
             errors=count_errors(speech.references, decoded[name].texts, rule=rule),
             energy_mj=1e3 * power.value, energy_ci95_mj=(1e3 * power.ci95[0], 1e3 * power.ci95[1]),
         )  # fmt: skip
-    return found
+    return figures
 
 
-def compared(found: Mapping[str, Heard], speech: SpeechSet, against: str, name: str) -> PairedResult:
+def compared(figures: Mapping[str, Figures], speech: SpeechSet, against: str, name: str) -> PairedResult:
     """WER of `name` less that of `against`: paired, speakers drawn whole where there are enough."""
-    return non_inferiority(found[against].errors, found[name].errors, speech, seed=0)
+    return non_inferiority(figures[against].errors, figures[name].errors, speech, seed=0)
 
 
 def whole(specs: Sequence[str], limit: int | None = None) -> SpeechSet:
@@ -233,27 +235,27 @@ def whole(specs: Sequence[str], limit: int | None = None) -> SpeechSet:
 
 
 # --- tables -------------------------------------------------------------------------------------------------------------
-def table(found: Mapping[str, Heard], speech: SpeechSet) -> list[str]:
+def table(figures: Mapping[str, Figures], speech: SpeechSet) -> list[str]:
     """Markdown: one line a model, each against dense float32 and dense int8."""
     lines = [
         f"{len(speech)} utterances, {len(set(speech.speakers))} speakers, {speech.audio_s / 3600:.2f} h, "
-        f"{int(found['dense fp32'].errors.words.sum())} words.",
+        f"{int(figures['dense fp32'].errors.words.sum())} words.",
         "",
         "| model | audio per call | energy, mJ/s (95 %) | of fp32 | of int8 | WER, % | change to fp32 (95 %) | bound | to int8 | "
         "RTF | of fp32 | of int8 | size, MB |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    first, second = found["dense fp32"], found["dense int8"]
-    for name, each in found.items():
-        paired = compared(found, speech, "dense fp32", name)
+    first, second = figures["dense fp32"], figures["dense int8"]
+    for name, row in figures.items():
+        paired = compared(figures, speech, "dense fp32", name)
         low, high = (100 * value for value in paired.ci95)
-        spread = f"{each.energy_ci95_mj[0]:.3f} to {each.energy_ci95_mj[1]:.3f}"
+        spread = f"{row.energy_ci95_mj[0]:.3f} to {row.energy_ci95_mj[1]:.3f}"
         cells = (
-            name, f"{320 * each.candidate.segments} ms", f"{each.energy_mj:.3f} ({spread})",
-            less(each.energy_mj, first.energy_mj), less(each.energy_mj, second.energy_mj), f"{100 * each.wer:.2f}",
+            name, f"{320 * row.candidate.segments} ms", f"{row.energy_mj:.3f} ({spread})",
+            less(row.energy_mj, first.energy_mj), less(row.energy_mj, second.energy_mj), f"{100 * row.wer:.2f}",
             f"{100 * paired.difference:+.2f} ({low:+.2f} to {high:+.2f})", f"{100 * paired.upper95:+.2f}",
-            f"{100 * (each.wer - second.wer):+.2f}", f"{each.rtf:.5f}",
-            less(each.rtf, first.rtf), less(each.rtf, second.rtf), f"{each.candidate.size_bytes / 1e6:.2f}",
+            f"{100 * (row.wer - second.wer):+.2f}", f"{row.rtf:.5f}",
+            less(row.rtf, first.rtf), less(row.rtf, second.rtf), f"{row.candidate.size_bytes / 1e6:.2f}",
         )  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, ""]

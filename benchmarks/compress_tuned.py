@@ -20,18 +20,20 @@ CHECKPOINT = Path.home() / ".cache" / "wattscribe" / "reference-voices"
 def tuned(checkpoint: Path, dev: str, cache: Path, say: Callable[[str], None] = print) -> dict[str, Candidate]:
     """Both pruned, fine-tuned, in 8 bits with the lossless levers (1280 ms); and uniform without those, frame by frame."""
     steps = read_recipe(reference.RECIPES[1280]).steps
-    stored = tuple(each for each in steps if each.lever in ("int8", "lookup-int8"))
-    found: dict[str, Candidate] = {}
+    stored = tuple(step for step in steps if step.lever in ("int8", "lookup-int8"))
+    candidates: dict[str, Candidate] = {}
     for name, config in CONFIGS.items():
         _, pruned = prune_and_tune(checkpoint, config, cache=cache, say=say)
         bench = make_bench(
             pruned, Options(data=(dev,), cache=cache, max_wer_increase_points=100 * reference.LIMIT), say
         )
-        found[f"{name}, fine-tuned, 1280 ms"] = bench.build(steps)
+        candidates[f"{name}, fine-tuned, 1280 ms"] = bench.build(steps)
         if name == "uniform":
             plain = bench.build(stored)
-            found["uniform, fine-tuned, no lever"] = replace(plain, placement="component", decoding="frame-by-frame")
-    return found
+            candidates["uniform, fine-tuned, no lever"] = replace(
+                plain, placement="component", decoding="frame-by-frame"
+            )
+    return candidates
 
 
 __all__ = ["CHECKPOINT", "CONFIGS", "tuned"]

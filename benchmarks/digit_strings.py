@@ -98,10 +98,10 @@ def leave_one_out(
         raise InputError("to leave one speaker out takes two speakers or more", where=corpus_name)
     for speaker, words in sorted(by_speaker.items()):
         rng = random.Random(f"{seed}:{speaker}")
-        for kind, made in (("test", once_each(words, rng)), ("train", at_random(words, strings, rng))):
+        for kind, recordings in (("test", once_each(words, rng)), ("train", at_random(words, strings, rng))):
             folder = cache / speaker / kind
             if not shard_path(folder, 0).exists():
-                named = [(f"{speaker}-{i:04d}", speaker, text, samples) for i, (text, samples) in enumerate(made)]
+                named = [(f"{speaker}-{i:04d}", speaker, text, samples) for i, (text, samples) in enumerate(recordings)]
                 write_utterances(folder, 0, named)
                 say(f"{speaker} {kind}: {len(named)} strings")
     return sorted(by_speaker)

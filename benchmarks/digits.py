@@ -3,7 +3,7 @@
     python -m benchmarks.digits [MODEL FOLDER] [--speaker NAME …]
 
 Follows `recipes/digits.toml`, whose `start_from` holds unless a trained model's folder is named. Every recording of the left-out
-speaker is heard once, in strings of 3 to 7 with pauses, by our runtime in float32: greedy and with a beam of 4. Four trainings of
+speaker is used once, in strings of 3 to 7 with pauses, by our runtime in float32: greedy and with a beam of 4. Four trainings of
 two to five minutes.
 """
 
@@ -49,41 +49,41 @@ def main() -> int:
 
     spoken_digits(cache, say)
     speakers = leave_one_out(str(SHARED / "spoken-digits"), cache, say)
-    synthetic = [each for each in recipe.sources if Path(each.folder).name != "train"]
-    found: dict[str, dict[str, Any]] = {}
+    synthetic = [source for source in recipe.sources if Path(source.folder).name != "train"]
+    results: dict[str, dict[str, Any]] = {}
     for left_out in chosen.speaker or speakers:
         model, vocabulary = load_model(chosen.start.expanduser())
         people = [Source(folder=str(cache / name / "train")) for name in speakers if name != left_out]
         data = SpeechData([*people, *synthetic], vocabulary)
         test = cache / left_out / "test"
-        before = heard(model, vocabulary, test)
+        before = error_rates(model, vocabulary, test)
         fitted = fit(model, vocabulary, data, replace(recipe.training, devices=1), say=say)
-        after = heard(fitted.model, vocabulary, test)
-        found[left_out] = {"before": before, "after": after}
+        after = error_rates(fitted.model, vocabulary, test)
+        results[left_out] = {"before": before, "after": after}
         say(f"{left_out}: {before['greedy']:.1%} before, {after['greedy']:.1%} after, {after['beam']:.1%} with a beam")
-    words = sum(each["after"]["words"] for each in found.values())
+    words = sum(result["after"]["words"] for result in results.values())
     mean = {
-        decoding: sum(each["after"][decoding] * each["after"]["words"] for each in found.values()) / words
+        decoding: sum(result["after"][decoding] * result["after"]["words"] for result in results.values()) / words
         for decoding in DECODINGS
     }
     within = {decoding: rate <= BAR for decoding, rate in mean.items()}
-    print(json.dumps({"left_out": found, "wer": mean, "bar": BAR, "within": within}, indent=1))
+    print(json.dumps({"left_out": results, "wer": mean, "bar": BAR, "within": within}, indent=1))
     return 0
 
 
-def heard(model: Any, vocabulary: Any, folder: Path) -> dict[str, float]:
+def error_rates(model: Any, vocabulary: Any, folder: Path) -> dict[str, float]:
     """WER of the model, exported, on the strings in `folder`; and their words."""
     from benchmarks.reference import BEAM, score, spoken
     from wattscribe.streaming import open_transducer
     from wattscribe.training.export import export
 
-    found: dict[str, float] = {}
+    rates: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as place:
         export(model, vocabulary, Path(place))
         for decoding in DECODINGS:
             counted = score(open_transducer(place, decoding=decoding, beam=BEAM), spoken(folder))
-            found |= {decoding: counted["wer"], "words": counted["words"]}
-    return found
+            rates |= {decoding: counted["wer"], "words": counted["words"]}
+    return rates
 
 
 if __name__ == "__main__":

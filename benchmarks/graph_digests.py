@@ -124,7 +124,7 @@ def _digests(name: str, candidate: Candidate) -> Iterator[tuple[str, str]]:
 
 
 def _numbered(name: str, seen: Sequence[str]) -> Iterator[tuple[str, str]]:
-    yield from ((f"{name}/{number}", each) for number, each in enumerate(seen))
+    yield from ((f"{name}/{number}", digest) for number, digest in enumerate(seen))
 
 
 @contextmanager

@@ -32,8 +32,8 @@ recognizer = open_recognizer(parse_model(model))
 audio = [soundfile.read(path, dtype="float32")[0] for path in sorted(Path(folder).glob("*.wav"))]
 recognizer.transcribe(audio[:1])
 start_s, cpu_s = time.monotonic(), time.process_time()
-for each in audio:
-    recognizer.transcribe([each])
+for samples in audio:
+    recognizer.transcribe([samples])
 print(json.dumps([time.monotonic() - start_s, time.process_time() - cpu_s]))
 """
 

@@ -60,23 +60,23 @@ def arch() -> dict[str, Any]:
     from wattscribe.energy.breakdown import analyse
     from wattscribe.energy.rates import stated
 
-    lines, found = [], {}
+    lines, figures = [], {}
     within = True
     for name in devices.names():
-        made, device = presets.of_arch(ARCH, vocab=4097), devices.load(name)
+        workload, device = presets.of_arch(ARCH, vocab=4097), devices.load(name)
         if len(device.tiers) == 1:
             continue
-        at = stated(made, decoding="frame-by-frame")
-        shown = analyse(made, at, device)
-        order = sensitivity.first_mentions(sensitivity.order(made, at, device), made)
+        at = stated(workload, decoding="frame-by-frame")
+        shown = analyse(workload, at, device)
+        order = sensitivity.first_mentions(sensitivity.order(workload, at, device), workload)
         joiner = shown.component("joiner")
-        size, power = joiner.size_bytes / made.size_bytes, joiner.total_w.value / shown.total_w.value
+        size, power = joiner.size_bytes / workload.size_bytes, joiner.total_w.value / shown.total_w.value
         low, high = shown.total_w.ci95
         lines.append(
             f"| {name} | {1e3 * shown.total_w.value:.1f} ({1e3 * low:.1f} to {1e3 * high:.1f}) | {100 * size:.1f} | "
             f"{100 * power:.1f} | {power / size:.1f} | {', '.join(order)} |"
         )
-        found[name] = {
+        figures[name] = {
             "total_mw": 1e3 * shown.total_w.value,
             "joiner_size_share": size,
             "joiner_power_share": power,
@@ -102,7 +102,7 @@ def arch() -> dict[str, Any]:
         ],
     )
     return {
-        "devices": found,
+        "devices": figures,
         "halvings_mw": halved["mw"],
         "within": within and halved["mw"][-1] < 0.5 * halved["mw"][-2],
     }
@@ -114,12 +114,12 @@ def halvings() -> dict[str, Any]:
     from wattscribe.energy.breakdown import analyse
     from wattscribe.energy.rates import stated
 
-    made, phone = presets.of_arch(ARCH, vocab=4097), devices.load("phone")
-    at = stated(made, decoding="frame-by-frame")
+    workload, phone = presets.of_arch(ARCH, vocab=4097), devices.load("phone")
+    at = stated(workload, decoding="frame-by-frame")
     lines: list[str] = []
     milliwatts: list[float] = []
     for factor in (1.0, 0.5, 0.25):
-        shown = analyse(made.replace(made.component("joiner").scaled(factor)), at, phone)
+        shown = analyse(workload.replace(workload.component("joiner").scaled(factor)), at, phone)
         joiner = shown.component("joiner")
         where = "local" if "joiner" in shown.placement.local else "DRAM"
         milliwatts.append(1e3 * joiner.total_w.value)
@@ -138,11 +138,11 @@ def decoded(model: Path, data: str, data_name: str, precisions: tuple[str, ...],
 
     rows: list[dict[str, Any]] = []
     for precision in precisions:
-        made = of_directory(model, precision=precision)
+        workload = of_directory(model, precision=precision)
         for decoding in ("frame-by-frame", "batched"):
-            at = decode(str(model), data, made, precision=precision, decoding=decoding)
+            at = decode(str(model), data, workload, precision=precision, decoding=decoding)
             for name, kept in (("phone", 8_000_000), ("phone", 1_500_000), ("wearable", 1_000_000)):
-                shown = analyse(made, at, devices.load(name).with_local_memory(kept))
+                shown = analyse(workload, at, devices.load(name).with_local_memory(kept))
                 rows.append(
                     {"precision": precision, "decoding": decoding, "device": name, "local": kept, **numbers(shown)}
                 )
@@ -181,11 +181,11 @@ def numbers(shown: Any) -> dict[str, Any]:
         "total_mw": 1e3 * total,
         "low": 1e3 * low,
         "high": 1e3 * high,
-        "power_share": [each.total_w.value / total for each in shown.components],
-        "size_share": [each.size_bytes / shown.workload.size_bytes for each in shown.components],
+        "power_share": [component.total_w.value / total for component in shown.components],
+        "size_share": [component.size_bytes / shown.workload.size_bytes for component in shown.components],
         "inside": shown.placement.local,
         "shares_local": shown.placement.local_shares(),
-        "joiner_reads_mw": 1e3 * sum(each.value for each in joiner.weight_reads_w.values()),
+        "joiner_reads_mw": 1e3 * sum(reads.value for reads in joiner.weight_reads_w.values()),
     }
 
 
@@ -210,7 +210,7 @@ def large() -> dict[str, Any]:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         wall_s = time.monotonic() - start
     peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    counted = sum(each["parameters"] for each in json.loads(done.stdout)["components"].values())
+    counted = sum(component["parameters"] for component in json.loads(done.stdout)["components"].values())
     within = wall_s < LIMIT_S and peak_bytes < LIMIT_BYTES
     write(
         "profile-large",
@@ -260,7 +260,7 @@ def _chain(path: Path, shapes: Sequence[tuple[int, ...]], rows: int, *, embeddin
             nodes.append(helper.make_node("Gather", ["w0", "y"], ["o0"], name="embedding"))
         else:
             width = f"x{shape[1]}"
-            if width not in {each.name for each in inputs}:
+            if width not in {value.name for value in inputs}:
                 size = [1, "T" if rows > 1 else 1, shape[1]]
                 inputs.append(helper.make_tensor_value_info(width, onnx.TensorProto.FLOAT, size))
             nodes.append(helper.make_node("Transpose", [f"w{index}"], [f"t{index}"], name=f"t{index}", perm=[1, 0]))

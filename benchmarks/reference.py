@@ -35,7 +35,7 @@ CORPORA = {
 BATCH = 8
 BEAM = 4
 
-Heard = tuple[str, str, Any]
+Example = tuple[str, str, Any]
 """Reference, speaker, samples."""
 
 
@@ -51,12 +51,12 @@ def held_out() -> Iterator[str]:
             yield spoken.name
 
 
-def synthetic(name: str) -> Iterator[Heard]:
+def synthetic(name: str) -> Iterator[Example]:
     """The utterances of a cached set."""
     return spoken(CACHE / name)
 
 
-def spoken(folder: Path) -> Iterator[Heard]:
+def spoken(folder: Path) -> Iterator[Example]:
     """The utterances of a folder of shards."""
     from wattscribe.training.speech_cache import shards
 
@@ -65,7 +65,7 @@ def spoken(folder: Path) -> Iterator[Heard]:
             yield item.text, item.speaker, shard.audio(item)
 
 
-def recorded(name: str) -> Iterator[Heard]:
+def recorded(name: str) -> Iterator[Example]:
     """The utterances of a corpus."""
     from wattscribe.corpora import open_corpus
     from wattscribe.records import Utterance
@@ -76,13 +76,13 @@ def recorded(name: str) -> Iterator[Heard]:
             yield utterance.reference, utterance.speaker, corpus.audio(utterance)
 
 
-def score(transducer: Any, heard: Iterator[Heard]) -> dict[str, Any]:
+def score(transducer: Any, examples: Iterator[Example]) -> dict[str, Any]:
     """Recognize everything and count."""
     from wattscribe.scoring import count_errors, wer_interval
     from wattscribe.training.texts import plain
 
     references, hypotheses, speakers, audio_s, spent = [], [], [], 0.0, 0.0
-    pending: list[Heard] = []
+    pending: list[Example] = []
 
     def recognize() -> None:
         nonlocal spent, audio_s
@@ -96,8 +96,8 @@ def score(transducer: Any, heard: Iterator[Heard]) -> dict[str, Any]:
             audio_s += len(samples) / 16000
         pending.clear()
 
-    for each in heard:
-        pending.append(each)
+    for example in examples:
+        pending.append(example)
         if len(pending) == BATCH:
             recognize()
     if pending:
@@ -138,28 +138,28 @@ def main() -> int:
     chosen = parser.parse_args()
     sets = dict.fromkeys(held_out(), synthetic)
     sets |= {name: recorded for name, place in CORPORA.items() if name == "bundled" or Path(place).is_dir()}
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for precision, decoding in product(chosen.precision, chosen.decoding):
         transducer = open_transducer(chosen.directory, precision=precision, decoding=decoding, beam=BEAM)
         for name, read in sets.items():
             which = f"{name} {precision} {decoding}"
-            found[which] = score(transducer, read(name))
-            print(which, found[which]["wer"], file=sys.stderr, flush=True)
-    print(json.dumps({"rates": found, **verdict(found)}, indent=1))
+            scores[which] = score(transducer, read(name))
+            print(which, scores[which]["wer"], file=sys.stderr, flush=True)
+    print(json.dumps({"rates": scores, **verdict(scores)}, indent=1))
     return 0
 
 
-def verdict(found: dict[str, Any]) -> dict[str, Any]:
+def verdict(scores: dict[str, Any]) -> dict[str, Any]:
     """How far each bar was missed, in points of WER; below 0 is within."""
     gaps = {}
-    for which, each in found.items():
+    for which, scored in scores.items():
         name, precision, decoding = which.split()
         if name not in BARS:
             continue
-        gaps[which] = 100 * (each["wer"] - BARS[name])
-        float_one = found.get(f"{name} fp16 {decoding}")
+        gaps[which] = 100 * (scored["wer"] - BARS[name])
+        float_one = scores.get(f"{name} fp16 {decoding}")
         if precision == "int8" and float_one is not None:
-            gaps[f"{which} against fp16"] = 100 * (each["wer"] - float_one["wer"] - INT8_MAY_COST)
+            gaps[f"{which} against fp16"] = 100 * (scored["wer"] - float_one["wer"] - INT8_MAY_COST)
     return {"points_over_the_bar": gaps, "within": bool(gaps) and all(gap <= 0 for gap in gaps.values())}
 
 

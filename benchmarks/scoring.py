@@ -67,9 +67,11 @@ def measure(folder: Path | None = None) -> dict[str, object]:
     texts = {name: [rule(system.get(key, "")) for key in keys] for name, system in systems.items()}
     wanted = [rule(reference[key]) for key in keys]
     normalised = time.process_time()
-    counts = {name: scoring.count_errors(wanted, heard, rule=str) for name, heard in texts.items()}
+    counts = {name: scoring.count_errors(wanted, hypotheses, rule=str) for name, hypotheses in texts.items()}
     aligned = time.process_time()
-    found = {name: scoring.wer_interval(each, speakers, resamples=RESAMPLES) for name, each in counts.items()}
+    wer_intervals = {
+        name: scoring.wer_interval(errors, speakers, resamples=RESAMPLES) for name, errors in counts.items()
+    }
     intervals = time.process_time()
     for one, other in combinations(counts.values(), 2):
         scoring.paired_bootstrap(one, other, speakers, resamples=RESAMPLES)
@@ -79,8 +81,8 @@ def measure(folder: Path | None = None) -> dict[str, object]:
         "utterances": len(keys),
         "systems": len(systems),
         "text": "real" if folder else "made up",
-        "wer": {name: each.rate for name, each in found.items()},
-        "wer_ci95": {name: each.ci95 for name, each in found.items()},
+        "wer": {name: interval.rate for name, interval in wer_intervals.items()},
+        "wer_ci95": {name: interval.ci95 for name, interval in wer_intervals.items()},
         "normalise_s": normalised - started,
         "align_s": aligned - normalised,
         "intervals_s": intervals - aligned,

@@ -253,17 +253,17 @@ def _value(result: str, key: str) -> Any:
     """A number, or a line of text. Raises DisagreementError where there is none."""
     text = _text(ROOT / result)
     if result.endswith(".json"):
-        found: Any = json.loads(text)
+        value: Any = json.loads(text)
         for part in key.split("/"):
             try:
-                found = found[int(part)] if isinstance(found, list) else found[part]
+                value = value[int(part)] if isinstance(value, list) else value[part]
             except (KeyError, IndexError, ValueError) as error:
                 raise DisagreementError(f"{result} holds no {key}") from error
-        return found
+        return value
     section, _, rest = key.partition("/")
     lines = _section(text, section)
     if rest.startswith("="):
-        line = next((each for each in lines if each.startswith(rest[1:])), None)
+        line = next((line for line in lines if line.startswith(rest[1:])), None)
         if line is None:
             raise DisagreementError(f"{result}, {section}: no line begins with {rest[1:]!r}")
         return line
@@ -281,7 +281,7 @@ def _cell(lines: list[str], row: str, column: str, where: str) -> str:
     """By the row's beginning and the column's title (`title 2`: the second of that title) or its number from 0."""
     header: list[str] | None = None
     for line in lines:
-        cells = [each.strip() for each in line.strip("|").split("|")] if line.startswith("|") else None
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else None
         if cells is None:
             header = None
             continue
@@ -298,52 +298,52 @@ def _place(header: list[str], column: str) -> int | None:
         return int(column)
     title, _, number = column.rpartition(" ")
     title, nth = (title, int(number)) if number.isdecimal() and column not in header else (column, 1)
-    places = [at for at, each in enumerate(header) if each == title]
+    places = [at for at, heading in enumerate(header) if heading == title]
     return places[nth - 1] if len(places) >= nth else None
 
 
 def _number(cell: str) -> float:
     """The first number of a cell; a minus may be the typographic one."""
-    found = re.search(r"[-+]?\d[\d,]*\.?\d*", cell.replace("−", "-"))
-    if found is None:
+    match = re.search(r"[-+]?\d[\d,]*\.?\d*", cell.replace("−", "-"))
+    if match is None:
         raise DisagreementError(f"there is no number in {cell!r}")
-    return float(found[0].replace(",", ""))
+    return float(match[0].replace(",", ""))
 
 
 # --- compare and write ------------------------------------------------------------------------------------------------
-def expected(each: Stated) -> str:
+def expected(statement: Stated) -> str:
     """What the file should say."""
-    value = _value(each.result, each.key)
+    value = _value(statement.result, statement.key)
     if isinstance(value, str):
         return value
-    value = value if each.factor == 1 else value * each.factor
-    return each.form.format(value).replace("-", "−")
+    value = value if statement.factor == 1 else value * statement.factor
+    return statement.form.format(value).replace("-", "−")
 
 
-def place(each: Stated, text: str) -> re.Match[str]:
+def place(statement: Stated, text: str) -> re.Match[str]:
     """Where the file says it."""
-    found = list(re.finditer(each.where, text))
-    if len(found) <= each.nth:
+    matches = list(re.finditer(statement.where, text))
+    if len(matches) <= statement.nth:
         raise DisagreementError(
-            f"{each.file}: what states {each.key} is not found ({each.where!r}): change benchmarks/stated.py"
+            f"{statement.file}: what states {statement.key} is not found ({statement.where!r}): change benchmarks/stated.py"
         )
-    return found[each.nth]
+    return matches[statement.nth]
 
 
 def differences(stated: list[Stated], texts: dict[str, str]) -> list[str]:
     """What is wrong, a line each; `texts` get the right figures."""
     wrong = []
-    for each in stated:
+    for statement in stated:
         try:
-            text = texts.setdefault(each.file, _text(ROOT / each.file))
-            found, right = place(each, text), expected(each)
+            text = texts.setdefault(statement.file, _text(ROOT / statement.file))
+            match, right = place(statement, text), expected(statement)
         except DisagreementError as error:
             wrong.append(str(error))
             continue
-        if found[1] != right:
-            line = text.count("\n", 0, found.start(1)) + 1
-            wrong.append(f"{each.file}:{line}: says {found[1]}, {each.result} ({each.key}) says {right}")
-            texts[each.file] = text[: found.start(1)] + right + text[found.end(1) :]
+        if match[1] != right:
+            line = text.count("\n", 0, match.start(1)) + 1
+            wrong.append(f"{statement.file}:{line}: says {match[1]}, {statement.result} ({statement.key}) says {right}")
+            texts[statement.file] = text[: match.start(1)] + right + text[match.end(1) :]
     return wrong
 
 

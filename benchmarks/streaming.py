@@ -62,7 +62,7 @@ def sherpa(
     )  # fmt: skip
 
 
-def heard_by_sherpa(recognizer: Any, audio: np.ndarray, live: bool = False) -> Any:
+def sherpa_result(recognizer: Any, audio: np.ndarray, live: bool = False) -> Any:
     stream = recognizer.create_stream()
     step = LIVE_SAMPLES if live else max(1, len(audio))
     for start in range(0, len(audio), step):
@@ -84,9 +84,9 @@ def transcript_live(transducer: Any, audio: np.ndarray) -> Any:
     stream = transducer.stream()
     for start in range(0, len(audio), LIVE_SAMPLES):
         stream.accept(audio[start : start + LIVE_SAMPLES])
-    heard = stream.finish()
+    answer = stream.finish()
     stream.release()
-    return heard
+    return answer
 
 
 PARITY = (
@@ -103,7 +103,7 @@ def text(quick: bool) -> dict[str, Any]:
     """Utterances whose text, and whose token times, equal sherpa-onnx's; joiner calls per second against frame by frame."""
     from wattscribe.streaming import open_transducer
 
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for decoding, joiner, penalty in PARITY:
         theirs = sherpa(decoding, joiner, blank_penalty=penalty)
         precision = "int8" if "int8" in joiner else None
@@ -111,18 +111,18 @@ def text(quick: bool) -> dict[str, Any]:
         ours.lookahead.get(10_000)  # as after some minutes of files: several segments per encoder call
         for name, files in corpora().items():
             label = f"{decoding} {joiner}{f' blank penalty {penalty}' if penalty else ''} {name}"
-            found[label] = parity(theirs, ours, files[::10] if quick else files, live=decoding == "greedy")
+            results[label] = parity(theirs, ours, files[::10] if quick else files, live=decoding == "greedy")
         if decoding == "greedy":
-            found[f"greedy {joiner} fewer joiner calls live, all recordings together"] = together(
-                [found[f"greedy {joiner} {name}"] for name in corpora()]
+            results[f"greedy {joiner} fewer joiner calls live, all recordings together"] = together(
+                [results[f"greedy {joiner} {name}"] for name in corpora()]
             )
-        found[f"{decoding} {joiner} {penalty} segments per encoder call refused"] = ours.lookahead.refused
-    return found | shipped_text(quick)
+        results[f"{decoding} {joiner} {penalty} segments per encoder call refused"] = ours.lookahead.refused
+    return results | shipped_text(quick)
 
 
 def together(parts: list[dict[str, Any]]) -> float:
     """Frames by calls over several corpora."""
-    frames, calls = (float(sum(each[name] for each in parts)) for name in ("frames", "joiner_calls_live"))
+    frames, calls = (float(sum(part[name] for part in parts)) for name in ("frames", "joiner_calls_live"))
     return round(frames / calls, 2)
 
 
@@ -130,7 +130,7 @@ def shipped_text(quick: bool) -> dict[str, Any]:
     """The same for the shipped model; sherpa-onnx brings another release of onnxruntime, whose last bits may differ."""
     from wattscribe.streaming import open_transducer
 
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for precision in ("fp16", "int8"):
         encoder, decoder, joiner = (f"{part}.{precision}.onnx" for part in ("encoder", "decoder", "joiner"))
         theirs = sherpa("greedy", joiner, model=REFERENCE, encoder=encoder, decoder=decoder)
@@ -139,10 +139,10 @@ def shipped_text(quick: bool) -> dict[str, Any]:
         ours.lookahead.get(10_000)
         for name, files in corpora().items():
             some = files[::10] if quick else files
-            found[f"shipped {precision} greedy {name}"] = parity(theirs, ours, some, live=True) | {
+            results[f"shipped {precision} greedy {name}"] = parity(theirs, ours, some, live=True) | {
                 "same_text_as_exported_graph": same_texts(ours, exported, some)
             }
-    return found
+    return results
 
 
 def same_texts(one: Any, other: Any, files: list[Path]) -> int:
@@ -161,40 +161,40 @@ def parity(theirs: Any, ours: Any, files: list[Path], live: bool) -> dict[str, A
     seconds = 0.0
     for path in files:
         audio = read_audio(path)
-        expected, got = heard_by_sherpa(theirs, audio), ours.transcribe([audio])[0]
-        same += got.text == expected.text.strip()
-        starts = [token.start_s for token in got.tokens]
+        expected, answer = sherpa_result(theirs, audio), ours.transcribe([audio])[0]
+        same += answer.text == expected.text.strip()
+        starts = [token.start_s for token in answer.tokens]
         timed += len(starts) == len(expected.timestamps) and np.allclose(starts, expected.timestamps)
-        calls, frames = calls + got.counts.joiner_calls, frames + got.counts.frames
+        calls, frames = calls + answer.counts.joiner_calls, frames + answer.counts.frames
         seconds += len(audio) / 16000
         if live:
-            heard = transcript_live(ours, audio)
-            same_live += heard.text == expected.text.strip()
-            live_calls += heard.counts.joiner_calls
-    found = {
+            live_answer = transcript_live(ours, audio)
+            same_live += live_answer.text == expected.text.strip()
+            live_calls += live_answer.counts.joiner_calls
+    result = {
         "utterances": len(files), "same_text": same, "same_times": int(timed), "frames": frames,
         "joiner_calls_per_s": round(calls / seconds, 2), "frames_per_s": round(frames / seconds, 2),
         "fewer_joiner_calls_than_frame_by_frame": round(frames / calls, 2),
     }  # fmt: skip
     if live:
-        found |= {"same_text_live": same_live, "joiner_calls_live": live_calls}
-        found |= {"fewer_joiner_calls_live": round(frames / live_calls, 2)}
-    return found
+        result |= {"same_text_live": same_live, "joiner_calls_live": live_calls}
+        result |= {"fewer_joiner_calls_live": round(frames / live_calls, 2)}
+    return result
 
 
 def speed(quick: bool) -> dict[str, Any]:
     """CPU time against sherpa-onnx, 1 thread, half of the clean chapter; what each measure adds; the shipped model too."""
     from wattscribe.streaming import open_transducer
 
-    found: dict[str, Any] = {}
-    found["zipformer"] = timed(MODEL, "encoder.int8.onnx", "decoder.onnx", "joiner.onnx", None, quick, measures=True)
+    results: dict[str, Any] = {}
+    results["zipformer"] = timed(MODEL, "encoder.int8.onnx", "decoder.onnx", "joiner.onnx", None, quick, measures=True)
     for precision in ("fp16", "int8"):
         encoder, decoder, joiner = (f"{part}.{precision}.onnx" for part in ("encoder", "decoder", "joiner"))
-        found[f"shipped {precision}"] = timed(REFERENCE, encoder, decoder, joiner, precision, quick)
+        results[f"shipped {precision}"] = timed(REFERENCE, encoder, decoder, joiner, precision, quick)
     started = time.process_time()
     open_transducer(MODEL)
-    found["opening_cpu_s_once_kept"] = round(time.process_time() - started, 3)
-    return found
+    results["opening_cpu_s_once_kept"] = round(time.process_time() - started, 3)
+    return results
 
 
 def timed(
@@ -213,11 +213,11 @@ def timed(
             ", joiner frame by frame": open_transducer(model, frame_by_frame=True),
         }
         ours[", one segment per call"].lookahead.refused = "for comparison"
-    for each in ours.values():
-        each.lookahead.get(10_000)
+    for opened in ours.values():
+        opened.lookahead.get(10_000)
     runs: dict[str, Callable[[np.ndarray], Any]] = {
-        "sherpa file": lambda audio: heard_by_sherpa(theirs, audio).text.strip(),
-        "sherpa live": lambda audio: heard_by_sherpa(theirs, audio, live=True).text.strip(),
+        "sherpa file": lambda audio: sherpa_result(theirs, audio).text.strip(),
+        "sherpa live": lambda audio: sherpa_result(theirs, audio, live=True).text.strip(),
         "live": lambda audio: transcript_live(ours[""], audio).text,
     }
     for name, transducer in ours.items():
@@ -242,12 +242,12 @@ def timed(
 def ratios(taken: dict[str, list[float]], seconds: float) -> dict[str, Any]:
     """The median over utterances of the ratio to sherpa-onnx in the same mode."""
     pairs = [(n, "sherpa live" if n == "live" else "sherpa file") for n in taken if not n.startswith("sherpa")]
-    found = {a: np.array(taken[a]) / np.array(taken[b]) for a, b in pairs}
+    quotients = {a: np.array(taken[a]) / np.array(taken[b]) for a, b in pairs}
     return {
         "utterances": len(taken["live"]),
         "rtf": {name: round(sum(values) / seconds, 5) for name, values in taken.items()},
-        "ratio_to_sherpa": {name: round(float(np.median(values)), 4) for name, values in found.items()},
-        "ratio_quartiles": {n: [round(float(q), 4) for q in np.percentile(v, (25, 75))] for n, v in found.items()},
+        "ratio_to_sherpa": {name: round(float(np.median(values)), 4) for name, values in quotients.items()},
+        "ratio_quartiles": {n: [round(float(q), 4) for q in np.percentile(v, (25, 75))] for n, v in quotients.items()},
         "load_average": os.getloadavg(),
     }
 
@@ -268,7 +268,7 @@ def vad(quick: bool) -> dict[str, Any]:
 
     transducer, clean = open_transducer(MODEL), normaliser("whisper")
     corpus = open_corpus(str(SHARED / "librispeech"))
-    utterances = [each for each in corpus if isinstance(each, Utterance)][:: 10 if quick else 1]
+    utterances = [entry for entry in corpus if isinstance(entry, Utterance)][:: 10 if quick else 1]
     noise = np.random.default_rng(0)
     pieces: list[np.ndarray] = []
     for turn, utterance in enumerate(utterances):
@@ -276,26 +276,28 @@ def vad(quick: bool) -> dict[str, Any]:
         pieces += [corpus.audio(utterance), (noise.standard_normal(pause) * 1e-4).astype(np.float32)]
     audio = np.concatenate(pieces)
     reference = clean(" ".join(utterance.reference for utterance in utterances))
-    found: dict[str, Any] = {"audio_s": round(len(audio) / 16000, 1)}
+    figures: dict[str, Any] = {"audio_s": round(len(audio) / 16000, 1)}
     for name, stream in (("without", transducer.stream()), ("with", GatedStream(transducer))):
         for start in range(0, len(audio), LIVE_SAMPLES):
             stream.accept(audio[start : start + LIVE_SAMPLES])
         last = stream.finish()
         text = (
-            " ".join([*(each.transcript.text for each in stream.ended), last.text])
+            " ".join([*(utterance.transcript.text for utterance in stream.ended), last.text])
             if isinstance(stream, GatedStream)
             else whole(stream).text
         )
         errors = count_errors([reference], [clean(text)])
-        wrong = sum(int(np.sum(each)) for each in (errors.substitutions, errors.deletions, errors.insertions))
-        found[name] = {
+        wrong = sum(int(np.sum(counts)) for counts in (errors.substitutions, errors.deletions, errors.insertions))
+        figures[name] = {
             "words": len(reference.split()), "word_errors": wrong, "wer": round(wrong / len(reference.split()), 4),
             "encoder_calls": stream.counts.encoder_calls,
         }  # fmt: skip
         if isinstance(stream, GatedStream):
-            found["skipped_s"] = round(stream.skipped_s, 1)
-    found["saved_encoder_calls"] = round(1 - found["with"]["encoder_calls"] / found["without"]["encoder_calls"], 3)
-    return found
+            figures["skipped_s"] = round(stream.skipped_s, 1)
+    figures["saved_encoder_calls"] = round(
+        1 - figures["with"]["encoder_calls"] / figures["without"]["encoder_calls"], 3
+    )
+    return figures
 
 
 def memory(quick: bool) -> dict[str, Any]:
@@ -332,25 +334,25 @@ def main(arguments: list[str]) -> int:
     if not MODEL.is_dir():
         print(json.dumps({"skipped": "../shared/data is missing"}))
         return 0
-    found = {}
+    results = {}
     for name in chosen.sections or SECTIONS:
-        found[name] = SECTIONS[name](chosen.quick)
+        results[name] = SECTIONS[name](chosen.quick)
         if chosen.keep:
-            keep(name, found[name], arguments)
-    print(json.dumps(found))
+            keep(name, results[name], arguments)
+    print(json.dumps(results))
     return 0
 
 
-def keep(section: str, found: dict[str, Any], arguments: list[str]) -> None:
+def keep(section: str, result: dict[str, Any], arguments: list[str]) -> None:
     """Put one section's result beside the others in `results/streaming.json`, with what it holds for."""
     from benchmarks.__main__ import RESULTS, machine
 
     path = RESULTS / "streaming.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    options = [each for each in arguments if each.startswith("--")]
+    options = [option for option in arguments if option.startswith("--")]
     command = " ".join(["python -m benchmarks.streaming", *options, section])
-    record["result"][section] = found
+    record["result"][section] = result
     record.setdefault("sections", {})[section] = {"date": now, "command": command}
     record |= {"date": now, "command": "sections run one by one, as `sections` says", "machine": machine()}
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -95,7 +95,7 @@ FIGURES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class ModelRows:
     """One of our recognizers on the clean and on the noisy corpus."""
 
     name: str
@@ -116,60 +116,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", action="store_true", help="also take the pictures with Chromium")
     chosen = parser.parse_args(arguments)
     facts = read_run(chosen.run) if chosen.run.exists() else None
-    heard = recognizers(view(facts).rows) if facts else []
+    models = recognizers(view(facts).rows) if facts else []
     if facts and chosen.pictures:
         take_pictures(facts, PICTURES)
-    DOCUMENT.write_text(document(facts, heard), encoding="utf-8")
-    print(json.dumps(judged(heard), indent=1))
+    DOCUMENT.write_text(document(facts, models), encoding="utf-8")
+    print(json.dumps(judged(models), indent=1))
     return 0
 
 
-def recognizers(rows: Iterable[Row]) -> list[Heard]:
+def recognizers(rows: Iterable[Row]) -> list[ModelRows]:
     """Rows of Whisper models, clean and noisy put together; a corpus with `noisy` in its name is the noisy one."""
-    found: dict[tuple[str, str], dict[str, Row]] = {}
+    by_model: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
         named = re.search(r"(tiny|base|small|medium)(\.en)?", row.model)
         if named is not None:
             kind = "noisy" if "noisy" in row.corpus or row.snr_db is not None else "clean"
-            found.setdefault((named.group(), row.precision), {})[kind] = row
+            by_model.setdefault((named.group(), row.precision), {})[kind] = row
     return [
-        Heard(name=name, precision=precision, clean=both.get("clean"), noisy=both.get("noisy"))
-        for (name, precision), both in found.items()
+        ModelRows(name=name, precision=precision, clean=both.get("clean"), noisy=both.get("noisy"))
+        for (name, precision), both in by_model.items()
     ]
 
 
-def judged(heard: Sequence[Heard]) -> dict[str, Any]:
-    """Each rate beside what it must be; `within` is None where too little was heard to say."""
-    found: dict[str, Any] = {}
+def judged(models: Sequence[ModelRows]) -> dict[str, Any]:
+    """Each rate beside what it must be; `within` is None where too little was measured to say."""
+    rates: dict[str, Any] = {}
     verdicts: list[bool | None] = []
-    for each in heard:
+    for model in models:
         for kind, row, limits in zip(
-            ("clean", "noisy"), (each.clean, each.noisy), EXPECTED_PERCENT.get(each.name, (None, None)), strict=True
+            ("clean", "noisy"), (model.clean, model.noisy), EXPECTED_PERCENT.get(model.name, (None, None)), strict=True
         ):
             if row is None or row.wer is None:
                 continue
             known = limits is not None and row.utterances == UTTERANCES
             within = limits[0] <= 100 * row.wer <= limits[1] if known and limits else None
             verdicts.append(within)
-            found[f"{each.name} {each.precision} {kind}"] = {
+            rates[f"{model.name} {model.precision} {kind}"] = {
                 "wer_percent": round(100 * row.wer, 2),
                 "utterances": row.utterances,
                 "expected_percent": limits,
                 "within": within,
             }
-    return {"within": None if not verdicts or None in verdicts else all(verdicts), "wer": found}
+    return {"within": None if not verdicts or None in verdicts else all(verdicts), "wer": rates}
 
 
 # --- the document ----------------------------------------------------------------------------------------------------
-def document(facts: RunFacts | None, heard: Sequence[Heard]) -> str:
+def document(facts: RunFacts | None, models: Sequence[ModelRows]) -> str:
     """The whole text; tables of ours hold `not measured yet` where there is no run."""
     parts = [INTRODUCTION, _machine(facts), f"{NOT_RUN}\n```console\n{HOW}\n```"]
-    tables = (_wer_table(heard), _cost_table(heard, "energy"), _cost_table(heard, "speed"), "")
+    tables = (_wer_table(models), _cost_table(models, "energy"), _cost_table(models, "speed"), "")
     for (name, _, caption), heading, table in zip(FIGURES, HEADINGS, tables, strict=True):
         picture = f"![{caption}](study/{name}.png)" if (PICTURES / f"{name}.png").exists() else ""
         parts += [f"## {heading}", table, picture]
     parts[parts.index("## Word errors, clean and noisy") + 1] += "\n\n" + GREEDY
-    parts += ["## What a lower precision saves", _ratio_table(heard), CLOSING]
+    parts += ["## What a lower precision saves", _ratio_table(models), CLOSING]
     phone = PICTURES / "page-390.png"
     if phone.exists():
         parts.append("![The same report on a phone of 390 px](study/page-390.png)")
@@ -211,17 +211,17 @@ fp16. CTranslate2 has no fp16 on this CPU and refuses it by name, so only int8 s
 def _machine(facts: RunFacts | None) -> str:
     if facts is None:
         return "**Ours are not measured yet**: every `–` under ours waits for the run below."
-    said = [str(facts.machine[key]) for key in ("machine", "cpu", "os") if facts.machine.get(key)]
+    machine = [str(facts.machine[key]) for key in ("machine", "cpu", "os") if facts.machine.get(key)]
     libraries = facts.machine.get("libraries") or {}
     versions = [f"{name} {libraries[name]}" for name in ("ctranslate2", "faster-whisper") if name in libraries]
     starved = " ".join(starved_sentences(view(facts).rows))
-    return f"Measured {facts.created[:10]} on {', '.join([*said, *versions])}. {starved}".strip()
+    return f"Measured {facts.created[:10]} on {', '.join([*machine, *versions])}. {starved}".strip()
 
 
-def _wer_table(heard: Sequence[Heard]) -> str:
+def _wer_table(models: Sequence[ModelRows]) -> str:
     header = ("model", "precision", "clean, WER %", "noisy, WER %", "the study: clean", "noisy")
     rows = []
-    for name, precision, ours, published in _lines(heard, by_precision=False):
+    for name, precision, ours, published in _lines(models, by_precision=False):
         shown = (f"{published.wer_clean}", f"{published.wer_noisy}") if published else (MISSING, MISSING)
         rows.append((name, precision, _rate(ours.clean if ours else None), _rate(ours.noisy if ours else None), *shown))
     return _table(header, rows)
@@ -231,12 +231,12 @@ def _rate(row: Row | None) -> str:
     return MISSING if row is None else f"{percent_text(row.wer)} {interval_text(row.wer_ci95, 100)}".strip()
 
 
-def _cost_table(heard: Sequence[Heard], what: str) -> str:
+def _cost_table(models: Sequence[ModelRows], what: str) -> str:
     speed = what == "speed"
     header: tuple[str, ...] = ("model", "precision", *(("RTF", "peak memory") if speed else ("J", "evidence")))
     header += ("the study: RTF", "max RAM, MB") if speed else ("the study: J",)
     rows = []
-    for name, precision, ours, published in _lines(heard, by_precision=True):
+    for name, precision, ours, published in _lines(models, by_precision=True):
         at = PRECISIONS.index(precision) if precision in PRECISIONS else None
         row = ours.clean if ours else None
         mine = (MISSING, MISSING)
@@ -253,29 +253,31 @@ def _cost_table(heard: Sequence[Heard], what: str) -> str:
     return _table(header, rows)
 
 
-def _lines(heard: Sequence[Heard], *, by_precision: bool) -> list[tuple[str, str, Heard | None, Published | None]]:
+def _lines(
+    models: Sequence[ModelRows], *, by_precision: bool
+) -> list[tuple[str, str, ModelRows | None, Published | None]]:
     """Ours with the study's beside them, then what only the study measured."""
-    lines: list[tuple[str, str, Heard | None, Published | None]] = [
-        (each.name, each.precision, each, each.published) for each in heard
+    lines: list[tuple[str, str, ModelRows | None, Published | None]] = [
+        (model.name, model.precision, model, model.published) for model in models
     ]
-    there = {(each.name.removesuffix(".en"), each.precision) for each in heard}
+    there = {(model.name.removesuffix(".en"), model.precision) for model in models}
     for name, published in STUDY.items():
         if by_precision:
-            lines += [(name, each, None, published) for each in PRECISIONS if (name, each) not in there]
-        elif name not in {each for each, _ in there}:
+            lines += [(name, precision, None, published) for precision in PRECISIONS if (name, precision) not in there]
+        elif name not in {known for known, _ in there}:
             lines.append((name, MISSING, None, published))
     order = list(STUDY)
     return sorted(lines, key=lambda line: order.index(line[0].removesuffix(".en")))
 
 
-def _ratio_table(heard: Sequence[Heard]) -> str:
+def _ratio_table(models: Sequence[ModelRows]) -> str:
     """int8 over fp32: what does not depend on the machine's scale."""
-    by_key = {(each.name, each.precision): each.clean for each in heard}
-    names = list(dict.fromkeys(each.name for each in heard)) or ["tiny", "base"]
+    by_key = {(model.name, model.precision): model.clean for model in models}
+    names = list(dict.fromkeys(model.name for model in models)) or ["tiny", "base"]
     rows = []
     for name in names:
         published = STUDY[name.removesuffix(".en")]
-        pairs = [(each[2], each[0]) for each in (published.energy_j, published.rtf, published.memory_mb)]
+        pairs = [(values[2], values[0]) for values in (published.energy_j, published.rtf, published.memory_mb)]
         theirs = [_ratio(low, high) for low, high in pairs]
         low, high = by_key.get((name, "int8")), by_key.get((name, "fp32"))
         mine = [MISSING] * 3

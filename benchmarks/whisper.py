@@ -83,12 +83,12 @@ def recordings(limit: int | None = None) -> Iterator[tuple[Any, str, str, np.nda
 
 # --- texts ------------------------------------------------------------------------------------------------------------
 def decode(system: str, model: str, export: Path, work: Path, limit: int | None) -> None:
-    """One line of JSON for each recording as it is heard."""
+    """One line of JSON for each recording as it is decoded."""
     from wattscribe.recognizers import open_recognizer, parse_model
 
     kept, done = work / f"{model}.{system}.jsonl", {}
     if kept.is_file():
-        done = {(each["corpus"], each["at"]): each for each in map(json.loads, kept.read_text().splitlines())}
+        done = {(row["corpus"], row["at"]): row for row in map(json.loads, kept.read_text().splitlines())}
     name = f"hf:{REAL / f'whisper-{model}-hf'}" if system == "transformers" else f"onnx:{export}"
     recognizer = None
     with kept.open("a", encoding="utf-8") as file:
@@ -111,23 +111,23 @@ def compared(model: str, export: Path, work: Path, systems: tuple[str, ...]) -> 
 
     rows = {
         system: {
-            (each["corpus"], each["at"]): each
-            for each in map(json.loads, (work / f"{model}.{system}.jsonl").read_text().splitlines())
+            (row["corpus"], row["at"]): row
+            for row in map(json.loads, (work / f"{model}.{system}.jsonl").read_text().splitlines())
         }
         for system in systems
     }
     wer: dict[str, dict[str, float]] = {}
-    for system, found in rows.items():
+    for system, by_key in rows.items():
         for corpus in CORPORA:
-            own = [each for each in found.values() if each["corpus"] == corpus]
+            own = [row for row in by_key.values() if row["corpus"] == corpus]
             if own:
                 counts = count_errors([e["reference"] for e in own], [e["text"] for e in own], rule="whisper")
                 wer.setdefault(corpus, {})[system] = round(100 * counts.errors.sum() / counts.words.sum(), 3)
     result: dict[str, Any] = {"model": model, "wer_percent": wer}
     source = rows.get("transformers", {})
     result["differing"] = {
-        system: sum(source[key]["text"] != each["text"] for key, each in found.items() if key in source)
-        for system, found in rows.items()
+        system: sum(source[key]["text"] != row["text"] for key, row in by_key.items() if key in source)
+        for system, by_key in rows.items()
         if system != "transformers"
     }
     both = rows.get("fp32", {}).keys() & source.keys()
@@ -138,7 +138,7 @@ def compared(model: str, export: Path, work: Path, systems: tuple[str, ...]) -> 
          **gap(model, export, key)}
         for key in sorted(other)
     ]  # fmt: skip
-    result["within"] = len(both) > 0 and all(each["tie"] for each in result["differences"])
+    result["within"] = len(both) > 0 and all(difference["tie"] for difference in result["differences"])
     return result
 
 
@@ -159,21 +159,21 @@ def gap(model: str, export: Path, key: tuple[str, str]) -> dict[str, Any]:
     net = WhisperNet(export / "encoder.onnx", export / "decoder.onnx", threads=1)
     with torch.inference_mode():
         mel = processor(audio, sampling_rate=16000, return_tensors="pt").input_features
-        said = theirs.generate(mel, num_beams=1, do_sample=False, return_dict_in_generate=True).sequences[0]
+        generated = theirs.generate(mel, num_beams=1, do_sample=False, return_dict_in_generate=True).sequences[0]
         prompt = theirs.generation_config.decoder_start_token_id, theirs.generation_config.no_timestamps_token_id
-        tokens = [*prompt, *(token for token in said.tolist() if token not in prompt)]
+        tokens = [*prompt, *(token for token in generated.tolist() if token not in prompt)]
         logits = theirs(mel, decoder_input_ids=torch.tensor([tokens])).logits[0].numpy()
-    heard = net.hear(log_mel(audio, net.window_frames, net.number("n_mels"))[None])
+    decoding = net.encode(log_mel(audio, net.window_frames, net.number("n_mels"))[None])
     never = list(theirs.generation_config.suppress_tokens)
     for place in range(len(prompt), len(tokens)):
         fed = tokens[: len(prompt)] if place == len(prompt) else tokens[place - 1 : place]
-        ours = heard.step(np.array([fed]))[0]
+        ours = decoding.step(np.array([fed]))[0]
         ours[never] = -np.inf
         mine, his = int(ours.argmax()), tokens[place]
         if mine != his:
             lead = logits[place - 1][his] - logits[place - 1][mine]
             behind = float(ours[mine] - ours[his])
-            words = [processor.tokenizer.decode([each]) for each in (his, mine)]
+            words = [processor.tokenizer.decode([token]) for token in (his, mine)]
             return {"place": place, "tokens": words, "their_gap": round(float(lead), 6), "our_gap": round(behind, 6),
                     "tie": bool(max(lead, behind) < TIE)}  # fmt: skip
     return {"tie": False, "reason": "the same tokens are chosen after Transformers' own"}

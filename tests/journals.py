@@ -76,7 +76,9 @@ def sample(home: Path, *, sealed: bool = True) -> Sample:
         journal.mark(facts.marks[0])
         journal.note("first_idle_w", {"VDD_IN": 2.0})
         journal.note("directory", "/somewhere")
-        journal.hear(Heard(corpus="bundled", condition="clean", digest="1", utterances=6, audio_s=30.0, scale_min=1))
+        journal.record_speech(
+            Heard(corpus="bundled", condition="clean", digest="1", utterances=6, audio_s=30.0, scale_min=1)
+        )
     path = home / "good" / FILE_NAME
     if not sealed:
         _without_checksums(path)

@@ -124,7 +124,7 @@ def test_a_caller_hears_what_a_bench_does(tmp_path: Path) -> None:
     experiment = {"models": ["fake:a?text=x"], "data": ["bundled"], "limit": 1, "idle_s": 0}
     facts = wattscribe.bench(experiment, tmp_path / "r", say=said.append)
     assert facts.trials[0].status == "done"
-    assert said[0].startswith("1 trials, ")
+    assert said[0].startswith("1 trial, ")
     assert said[1:] == ["fake:a fp32 · clean · repeat 1: started", "fake:a fp32 · clean · repeat 1: done"]
 
 

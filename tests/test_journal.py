@@ -252,10 +252,10 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 def test_changed_speech_is_refused(tmp_path: Path) -> None:
     heard = Heard(corpus="c", condition="clean", digest="1", utterances=2, audio_s=3.0)
     with create(tmp_path) as journal:
-        journal.hear(heard)
-        journal.hear(heard)
+        journal.record_speech(heard)
+        journal.record_speech(heard)
         with pytest.raises(InputError, match="changed since this run began"):
-            journal.hear(replace(heard, digest="2"))
+            journal.record_speech(replace(heard, digest="2"))
 
 
 def test_rejected_inputs_keep_their_condition_and_are_recorded_once(tmp_path: Path) -> None:

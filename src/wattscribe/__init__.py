@@ -51,8 +51,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from wattscribe import verbs
 
-    globals()[name] = found = getattr(verbs, name)
-    return found
+    globals()[name] = value = getattr(verbs, name)
+    return value
 
 
 def __dir__() -> list[str]:

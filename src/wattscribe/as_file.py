@@ -21,7 +21,7 @@ _KINDS = {
 
 
 def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
-    """To read. Raises OSError, also for what is no ordinary file."""
+    """To read. Raises OSError, also for what is not a regular file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind == stat.S_IFREG:
@@ -29,7 +29,7 @@ def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
     os.close(descriptor)
     if kind == stat.S_IFDIR:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    raise OSError(errno.EINVAL, _KINDS.get(kind, "it is no ordinary file"), os.fspath(path))
+    raise OSError(errno.EINVAL, _KINDS.get(kind, "it is not a regular file"), os.fspath(path))
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

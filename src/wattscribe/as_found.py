@@ -75,19 +75,19 @@ class _Shared:
 
     def _save(self) -> contextlib.ExitStack:
         """Save everything, then set what holds inside."""
-        found = contextlib.ExitStack()
-        found.callback(_put_back_mapping, os.environ, dict(os.environ))
+        stack = contextlib.ExitStack()
+        stack.callback(_put_back_mapping, os.environ, dict(os.environ))
         os.environ.update(TELEMETRY_OFF)
-        found.callback(sys.path.__setitem__, slice(None), list(sys.path))
-        found.enter_context(warnings.catch_warnings())
+        stack.callback(sys.path.__setitem__, slice(None), list(sys.path))
+        stack.enter_context(warnings.catch_warnings())
         if not sys.warnoptions:  # who asks for warnings with -W gets them
             warnings.simplefilter("ignore")
         root = logging.root
-        found.callback(_put_back_root, list(root.handlers), root.level, root.manager.disable)
+        stack.callback(_put_back_root, list(root.handlers), root.level, root.manager.disable)
         if not root.handlers:  # those that a program has set up go on as they are
             root.addHandler(_errors_only())
-        found.callback(self._speak)
-        return found
+        stack.callback(self._speak)
+        return stack
 
     def _hush(self) -> None:
         """Libraries' loggers, those too that have come since the last time, say errors only."""
@@ -133,16 +133,16 @@ def _put_back_root(handlers: list[logging.Handler], level: int, disabled: int) -
 
 def _states() -> dict[str, Any]:
     """States of the libraries that are here already, by the name of the function that sets each."""
-    found: dict[str, Any] = {}
+    states: dict[str, Any] = {}
     if (random := sys.modules.get("random")) is not None:
-        found["random.setstate"] = random.getstate()
+        states["random.setstate"] = random.getstate()
     if (drawn := sys.modules.get("numpy.random")) is not None:
-        found["numpy.random.set_state"] = drawn.get_state()
+        states["numpy.random.set_state"] = drawn.get_state()
     torch: Any = sys.modules.get("torch")
     if hasattr(torch, "get_rng_state"):  # else it is being imported
-        found["torch.set_rng_state"] = torch.get_rng_state()
-        found["torch.set_num_threads"] = torch.get_num_threads()
-    return found
+        states["torch.set_rng_state"] = torch.get_rng_state()
+        states["torch.set_num_threads"] = torch.get_num_threads()
+    return states
 
 
 def _put_back(states: Mapping[str, Any]) -> None:

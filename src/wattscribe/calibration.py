@@ -36,8 +36,8 @@ def calibrate_runs(runs: Sequence[Path | str], *, seed: int = 0) -> tuple[Calibr
     for run in runs:
         facts = read_run(Path(run))
         played[facts.machine.get("simulated_board") is not None] = run
-        found, left = observations_of(facts)
-        observations += found
+        usable, left = observations_of(facts)
+        observations += usable
         skipped += left
     if len(played) > 1:
         raise InputError(
@@ -47,7 +47,7 @@ def calibrate_runs(runs: Sequence[Path | str], *, seed: int = 0) -> tuple[Calibr
         fitted = calibrate(observations, seed=seed)
         return (replace(fitted, evidence="simulated") if True in played else fitted), skipped
     except InputError as error:
-        why = "; ".join(sorted({each.reason for each in skipped}))
+        why = "; ".join(sorted({skip.reason for skip in skipped}))
         raise InputError(
             error.what + (f" (left out: {why})" if why else ""), where=error.where, fix=error.fix
         ) from error
@@ -58,7 +58,7 @@ def observations_of(facts: RunFacts) -> tuple[list[Observation], list[Skipped]]:
     from wattscribe.results.cost import energy_of, energy_rule
 
     rule = energy_rule(facts)
-    found: list[Observation] = []
+    observations: list[Observation] = []
     skipped: list[Skipped] = []
     for trial in facts.trials:
         reason = _unusable(trial)
@@ -70,9 +70,9 @@ def observations_of(facts: RunFacts) -> tuple[list[Observation], list[Skipped]]:
                 Skipped(run=facts.name, recognizer=trial.trial.recognizer.name, reason=reason or "no energy")
             )
             continue
-        counts = sum((each.counts for each in trial.utterances if each.counts is not None), Counts())
+        counts = sum((utterance.counts for utterance in trial.utterances if utterance.counts is not None), Counts())
         low, high = energy.ci95_j or (energy.energy_j, energy.energy_j)
-        found.append(
+        observations.append(
             observe(
                 as_workload(trial.workload),
                 counts,
@@ -84,7 +84,7 @@ def observations_of(facts: RunFacts) -> tuple[list[Observation], list[Skipped]]:
                 setting=_setting(trial.trial.recognizer),
             )
         )
-    return found, skipped
+    return observations, skipped
 
 
 def _setting(spec: RecognizerSpec) -> str:
@@ -94,6 +94,6 @@ def _setting(spec: RecognizerSpec) -> str:
 def _unusable(trial: TrialFacts) -> str | None:
     if trial.status != "done":
         return "the trial did not finish"
-    if trial.workload is None or all(each.counts is None for each in trial.utterances):
+    if trial.workload is None or all(utterance.counts is None for utterance in trial.utterances):
         return "its invocations were not counted (only onnx: transducers are)"
     return None

@@ -135,12 +135,12 @@ class Journal:
     def earlier_failures(self, trial_id: str) -> list[Mapping[str, Any]]:
         """Attempts at a trial that had failed before it was tried again: number and reason."""
         query = "SELECT attempt, facts FROM attempt WHERE trial_id = ? AND status = 'interrupted' AND facts IS NOT NULL"
-        found: list[Mapping[str, Any]] = []
+        failures: list[Mapping[str, Any]] = []
         for attempt, text in self._db.execute(f"{query} ORDER BY attempt", (trial_id,)):
             facts = json.loads(text)
             if facts["status"] == "failed":
-                found.append({"attempt": attempt, "reason": facts["reason"]})
-        return found
+                failures.append({"attempt": attempt, "reason": facts["reason"]})
+        return failures
 
     def begin(self, trial_id: str) -> int:
         """Open the next attempt at a trial and return its number, from 1."""
@@ -160,7 +160,10 @@ class Journal:
         traces: Sequence[PowerTrace] = (),
     ) -> None:
         """Add utterances (numbered from `first_ordinal`) and power samples of a running attempt, in one transaction."""
-        rows = [(trial_id, attempt, first_ordinal + at, each.id, _dump(each)) for at, each in enumerate(utterances)]
+        rows = [
+            (trial_id, attempt, first_ordinal + at, utterance.id, _dump(utterance))
+            for at, utterance in enumerate(utterances)
+        ]
         with self._transaction():
             self._require_running(trial_id, attempt)
             self._insert("utterance", rows)
@@ -182,28 +185,28 @@ class Journal:
 
     def reject(self, corpus: str, condition: str, rejected: Sequence[Rejected]) -> None:
         """Record the inputs that a corpus lost under a condition; said twice, it counts once."""
-        rows = [(corpus, condition, ordinal, _dump(each)) for ordinal, each in enumerate(rejected)]
+        rows = [(corpus, condition, ordinal, _dump(entry)) for ordinal, entry in enumerate(rejected)]
         with self._transaction():
             self._delete("rejected", "corpus = ? AND condition = ?", (corpus, condition))
             self._insert("rejected", rows)
 
-    def hear(self, heard: Heard) -> None:
-        """Record what was prepared; InputError when an earlier part of the run heard something else."""
+    def record_speech(self, speech: Heard) -> None:
+        """Record what was prepared; InputError when an earlier part of the run had other speech."""
         query = "SELECT digest FROM heard WHERE corpus = ? AND condition = ?"
-        row = self._db.execute(query, (heard.corpus, heard.condition)).fetchone()
-        if row is not None and row[0] != heard.digest:
+        row = self._db.execute(query, (speech.corpus, speech.condition)).fetchone()
+        if row is not None and row[0] != speech.digest:
             raise InputError(
-                f"the audio or the texts of {heard.corpus!r} ({heard.condition}) changed since this run began",
+                f"the audio or the texts of {speech.corpus!r} ({speech.condition}) changed since this run began",
                 where=self.run_dir,
                 fix="Restore them, or start again with `overwrite`",
             )
         with self._transaction():
-            self._delete("heard", "corpus = ? AND condition = ?", (heard.corpus, heard.condition))
-            self._insert("heard", [tuple(to_json(heard).values())])
+            self._delete("heard", "corpus = ? AND condition = ?", (speech.corpus, speech.condition))
+            self._insert("heard", [tuple(to_json(speech).values())])
 
     def mark(self, marks: Marks) -> None:
         """Keep the load pulses of one stretch of the run; said again under the same id, they replace what was said before."""
-        others = [each for each in _get(self._db, "note:marks") or () if each["id"] != marks.id]
+        others = [other for other in _get(self._db, "note:marks") or () if other["id"] != marks.id]
         self.note("marks", [*others, to_json(marks)])
 
     def attach(self, recording: AttachedRecording, traces: Mapping[str, Sequence[PowerTrace]]) -> None:
@@ -214,12 +217,12 @@ class Journal:
         query = "SELECT attempt FROM attempt WHERE trial_id = ? AND status IN ('done', 'failed')"
         with self._transaction():
             kept = []
-            for each in _get(self._db, "note:recordings") or ():
-                if each["name"] == recording.name:
-                    for channel in each["channels"]:
+            for attached in _get(self._db, "note:recordings") or ():
+                if attached["name"] == recording.name:
+                    for channel in attached["channels"]:
                         self._delete("trace", "channel = ?", (channel,))
                 else:
-                    kept.append(each)
+                    kept.append(attached)
             for trial_id, pieces in traces.items():
                 verdict = self._db.execute(query, (trial_id,)).fetchone()
                 if verdict is None:
@@ -321,9 +324,9 @@ def _write_plan(run_dir: Path, facts: Mapping[str, Any], trials: Sequence[Trial]
 
 def _whole(db: sqlite3.Connection) -> None:
     """Pages and indexes too, before something is written. Raises sqlite3.DatabaseError."""
-    said = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    if said != "ok":
-        raise sqlite3.DatabaseError(said)
+    answer = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if answer != "ok":
+        raise sqlite3.DatabaseError(answer)
 
 
 def _renew(db: sqlite3.Connection, path: Path) -> None:

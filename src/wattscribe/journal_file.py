@@ -112,7 +112,9 @@ def existing_file(run_dir: Path) -> Path:
     """The journal in a run directory. Raises InputError when there is none."""
     path = run_dir / FILE_NAME
     if not path.is_file():
-        raise InputError(f"there is no run here (no {FILE_NAME})", where=run_dir, fix="Name a directory made by bench")
+        raise InputError(
+            f"there is no run here (no {FILE_NAME})", where=run_dir, fix="Name a directory that bench wrote"
+        )
     return path
 
 
@@ -159,15 +161,15 @@ def readable_errors(run_dir: Path) -> Iterator[None]:
     except sqlite3.IntegrityError:
         raise
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())  # SQLite names what lies in the file, ends of lines included
+        detail = " ".join(str(error).split())  # SQLite names what lies in the file, ends of lines included
         if _of_the_file(error):
             raise InputError(
-                f"the journal is damaged: {said}",
+                f"the journal is damaged: {detail}",
                 where=run_dir / FILE_NAME,
-                fix="Take it from a copy, or measure again with `overwrite`",
+                fix="Restore it from a copy, or measure again with `overwrite`",
             ) from error
         raise WattscribeError(
-            f"the journal cannot be read or written: {said}",
+            f"the journal cannot be read or written: {detail}",
             where=run_dir,
             fix="Check that the disk is not full and the directory is writable; continue the run with `resume`",
         ) from error

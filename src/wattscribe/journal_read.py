@@ -96,11 +96,11 @@ Attempts = Mapping[str, Mapping[int, _Attempt]]
 
 def _trial(trial: Trial, attempts: Attempts) -> TrialFacts:
     own = attempts.get(trial.id, {}).values()
-    for each in own:
-        if each.counts and each.facts is not None:
-            traces = tuple(_joined(parts) for parts in each.traces.values())
-            return replace(each.facts, utterances=tuple(each.utterances), traces=traces)
-    running = any(each.status == "running" for each in own)
+    for attempt in own:
+        if attempt.counts and attempt.facts is not None:
+            traces = tuple(_joined(parts) for parts in attempt.traces.values())
+            return replace(attempt.facts, utterances=tuple(attempt.utterances), traces=traces)
+    running = any(attempt.status == "running" for attempt in own)
     return TrialFacts(trial=trial, status="running" if running else "pending")
 
 
@@ -145,57 +145,57 @@ class _Reader:
         """
         try:
             plain = _decoded(row[column])
-            found = from_json(kind, plain if completed is None else completed(plain), strict=True)
+            fact = from_json(kind, plain if completed is None else completed(plain), strict=True)
         except (TypeError, ValueError, RecursionError) as error:
             raise self.damaged(table, row, f"{column}: {_short(error)}") from error
         for name, other in same.items():
-            if getattr(found, name) != row[other]:
+            if getattr(fact, name) != row[other]:
                 raise self.damaged(table, row, f"{column} has another {name}")
-        return found
+        return fact
 
     def damaged(self, table: str, row: Row, why: str) -> InputError:
         return journal_rows.damaged(self.path, table, row, why)
 
     def meta(self) -> dict[str, Any]:
         kinds = {**FACTS, **NOTES}
-        found = {}
+        values = {}
         for row in self.rows("meta"):
-            found[row["key"]] = self.record(kinds.get(row["key"], Any), "meta", row, "value")
+            values[row["key"]] = self.record(kinds.get(row["key"], Any), "meta", row, "value")
         for key in FACTS:
-            if key not in found:
+            if key not in values:
                 raise self.damaged("meta", {"key": key}, "it is missing")
-        return found
+        return values
 
     def attempts(self, plan: set[str]) -> Attempts:
-        found: dict[str, dict[int, _Attempt]] = {name: {} for name in plan}
+        attempts: dict[str, dict[int, _Attempt]] = {name: {} for name in plan}
         for row in self.rows("attempt"):
-            own = found.get(row["trial_id"])
+            own = attempts.get(row["trial_id"])
             if own is None:
-                raise self.damaged("attempt", row, "it is of no trial of the plan")
+                raise self.damaged("attempt", row, "it belongs to no trial of the plan")
             facts = None
             if row["facts"] is not None:
                 facts = self.record(TrialFacts, "attempt", row, "facts", completed=journal_old.trial_facts)
                 if facts.trial.id != row["trial_id"]:
-                    raise self.damaged("attempt", row, "its facts are of another trial")
+                    raise self.damaged("attempt", row, "its facts belong to another trial")
             attempt = _Attempt(row["status"], facts)
             if attempt.counts:
                 if facts is None or facts.status != attempt.status:
                     raise self.damaged("attempt", row, "its facts have another verdict")
-                if any(each.counts for each in own.values()):
+                if any(attempt.counts for attempt in own.values()):
                     raise self.damaged("attempt", row, "its trial has a verdict already")
             elif row["status"] not in ("running", "interrupted"):
-                raise self.damaged("attempt", row, "there is no such status")
+                raise self.damaged("attempt", row, "its status is unknown")
             own[row["attempt"]] = attempt
-        return found
+        return attempts
 
     def utterances(self, attempts: Attempts) -> None:
         for row in self.rows("utterance"):
             attempt = self._attempt_of(attempts, "utterance", row)
             if attempt.counts:
-                found = self.record(UtteranceResult, "utterance", row, "result", id="id")
-                if not (found.audio_s > 0 and found.end_s >= found.start_s and (found.cpu_s or 0) >= 0):
-                    raise self.damaged("utterance", row, "it takes no time")
-                attempt.utterances.append(found)
+                result = self.record(UtteranceResult, "utterance", row, "result", id="id")
+                if not (result.audio_s > 0 and result.end_s >= result.start_s and (result.cpu_s or 0) >= 0):
+                    raise self.damaged("utterance", row, "its duration is not positive")
+                attempt.utterances.append(result)
 
     def traces(self, attempts: Attempts) -> None:
         for row in self.rows("trace"):
@@ -211,13 +211,13 @@ class _Reader:
     def rejected(self) -> Iterator[Rejected]:
         """The column says under which condition, in journals of every version."""
         for row in self.rows("rejected"):
-            found: Rejected = self.record(Rejected, "rejected", row, "rejected", corpus="corpus")
-            yield replace(found, condition=row["condition"])
+            rejected: Rejected = self.record(Rejected, "rejected", row, "rejected", corpus="corpus")
+            yield replace(rejected, condition=row["condition"])
 
     def _attempt_of(self, attempts: Attempts, table: str, row: Row) -> _Attempt:
         attempt = attempts.get(row["trial_id"], {}).get(row["attempt"])
         if attempt is None:
-            raise self.damaged(table, row, "it is of no attempt")
+            raise self.damaged(table, row, "it belongs to no attempt")
         return attempt
 
 

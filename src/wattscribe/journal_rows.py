@@ -125,9 +125,9 @@ def verified(db: sqlite3.Connection, path: Path, table: str, *, sealed: bool) ->
         row = dict(zip(names, stored, strict=False))
         for name, value in row.items():
             if not isinstance(value, COLUMNS[table][name]):
-                raise damaged(path, table, row, f"{name} is of another kind: {type(value).__name__}")
+                raise damaged(path, table, row, f"{name} has the wrong type: {type(value).__name__}")
         if sealed and stored[-1] != checksum(table, *row.values()):
-            raise damaged(path, table, row, "it does not fit its checksum")
+            raise damaged(path, table, row, "its checksum does not match")
         key = tuple(row[name] for name in KEYS[table])
         if last is not None and key <= last:
             raise damaged(path, table, row, "its key is out of order")
@@ -144,7 +144,7 @@ def damaged(path: Path, table: str, row: Mapping[str, Any], why: str) -> InputEr
 
 
 def _broken(path: Path, what: str) -> InputError:
-    return InputError(what, where=path, fix="Take the journal from a copy, or measure again with `overwrite`")
+    return InputError(what, where=path, fix="Restore the journal from a copy, or measure again with `overwrite`")
 
 
 def _columns(db: sqlite3.Connection, table: str) -> set[str]:

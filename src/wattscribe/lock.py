@@ -58,12 +58,14 @@ def _opened(path: Path) -> int:
         raise link_in_the_way(path) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise InputError("this is no ordinary file", where=path, fix="Remove it, or choose another `out`")
+        raise InputError("this is not a regular file", where=path, fix="Remove it, or choose another `out`")
     return descriptor
 
 
 def link_in_the_way(path: Path) -> InputError:
     """What to say where a run would write through a symbolic link into a file that is not its own."""
     return InputError(
-        "this is a symbolic link, and a run writes through none", where=path, fix="Remove it, or choose another `out`"
+        "this is a symbolic link, and a run does not write through links",
+        where=path,
+        fix="Remove it, or choose another `out`",
     )

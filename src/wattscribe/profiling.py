@@ -148,9 +148,9 @@ def workload_of(
     dims: Mapping[str, int] | None = None,
 ) -> Workload:
     """The workload of a model as the user names it. Raises InputError for options that the model fixes itself."""
-    made = model.startswith((arch.PREFIX, "hf:"))
+    configured = model.startswith((arch.PREFIX, "hf:"))
     for option, asked in (("`calls_per_s`", calls_per_s), ("`inputs`", inputs), ("`dims`", dims)):
-        if made and asked not in (None, {}):
+        if configured and asked not in (None, {}):
             raise InputError(
                 f"{option} is for exported graphs; this model's calls follow from its configuration", where=model
             )
@@ -231,9 +231,9 @@ def decode(
         if say is not None and utterances % SAY_EVERY == 0:
             say(f"{utterances} utterances decoded, {audio_s:.0f} s")
     if not utterances:
-        raise InputError("no utterance could be decoded", where=data, fix="Look at `wattscribe bench` for the reasons")
-    found = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
-    return rates.with_beam(found, beam, f"counted: {utterances} utterances, {audio_s:.1f} s of {data}")
+        raise InputError("no utterance could be decoded", where=data, fix="Run `wattscribe bench` to see the reasons")
+    counted = rates.counted(workload, counts, audio_s, words=words, decoding=decoding)
+    return rates.with_beam(counted, beam, f"counted: {utterances} utterances, {audio_s:.1f} s of {data}")
 
 
 def _transcriber(

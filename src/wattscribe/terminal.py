@@ -66,8 +66,8 @@ def console(*, stderr: bool = False, columns: int | None = None) -> Console:
 
     class Guarded(Console):
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-            for each in super().render(renderable, options):
-                yield each if each.control else Segment(visible(each.text), each.style)
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
     height = min(shutil.get_terminal_size().lines, MAX_HEIGHT)
     return Guarded(stderr=stderr, width=width(columns), height=height)  # rich's own reading trusts COLUMNS and LINES

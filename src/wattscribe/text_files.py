@@ -69,7 +69,7 @@ def read_toml(path: Path, *, what: str, fix: str | None = None) -> dict[str, Any
     except RecursionError as error:
         raise InputError(f"{what} is nested too deeply", where=path, fix=fix) from error
     except ValueError as error:  # Python reads no integer of more than 4,300 digits
-        raise InputError(f"{what} holds a number of too many digits", where=path, fix=fix) from error
+        raise InputError(f"{what} holds a number with too many digits", where=path, fix=fix) from error
     if (strange := _strange(values)) is not None:
         raise InputError(f"{what}: {strange}", where=path, fix=fix)
     return values
@@ -103,7 +103,7 @@ def whole(text: str) -> int | None:
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no number in JSON")
+    raise ValueError(f"{word} is not a number in JSON")
 
 
 def _finite(text: str) -> float:
@@ -124,12 +124,12 @@ def _strange(value: Any, place: str = "", depth: int = 0) -> str | None:
     if depth > DEEPEST:
         return f"{place[:40]}… is nested too deeply"
     if isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
-        return f"{place} is a number of too many digits"
+        return f"{place} is a number with too many digits"
     if isinstance(value, str) and "\0" in value:
         return f"{place} holds the character NUL"
     inside = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inside:
+    for key, item in inside:
         at = f"{place}.{key}" if isinstance(value, Mapping) else f"{place}[{key}]"
-        if (found := _strange(each, at.removeprefix("."), depth + 1)) is not None:
-            return found
+        if (oddity := _strange(item, at.removeprefix("."), depth + 1)) is not None:
+            return oddity
     return None

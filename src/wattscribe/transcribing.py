@@ -31,7 +31,7 @@ class Heard:
 
 
 class Follower:
-    """Who follows a transcription as it goes on: override what you want to hear."""
+    """Who follows a transcription as it goes on: override what you want to know."""
 
     def noted(self, note: str) -> None:
         """What a user should know of how the model runs."""
@@ -49,7 +49,7 @@ class Follower:
         """A source has come to its end."""
 
     def failed(self, source: str, error: InputError) -> None:
-        """A source is at fault. Unless this returns, the others are not heard."""
+        """A source is at fault. Unless this returns, the others are not transcribed."""
         raise error
 
     def pieces(self, audio: Iterator[Audio]) -> Iterator[Audio]:
@@ -58,24 +58,24 @@ class Follower:
 
     @property
     def stopped(self) -> bool:
-        """Whether no further source is to be heard."""
+        """Whether no further source is to be transcribed."""
         return False
 
 
 def transcribe_files(
     spec: RecognizerSpec, audio: Sequence[Path | str], say: Callable[[str], None] = lambda _: None
 ) -> list[Transcript]:
-    """The transcript of each file; `batch_size` of them are given to the recognizer together. `say` hears how far it is."""
+    """The transcript of each file; `batch_size` of them are given to the recognizer together. `say` is told how far it is."""
     from wattscribe.corpora import read_audio
 
     recognizer = open_recognizer(spec)
     try:
-        found: list[Transcript] = []
+        transcripts: list[Transcript] = []
         for start in range(0, len(audio), spec.batch_size):
             batch = [read_audio(Path(path)) for path in audio[start : start + spec.batch_size]]
-            found += recognizer.transcribe(batch)
-            say(f"{len(found)} of {len(audio)} files transcribed")
-        return found
+            transcripts += recognizer.transcribe(batch)
+            say(f"{len(transcripts)} of {len(audio)} files transcribed")
+        return transcripts
     finally:
         recognizer.close()
 
@@ -88,7 +88,7 @@ def follow(
     vad: bool = False,
     endpoints: bool = False,
 ) -> list[Transcript]:
-    """The transcript of each source that could be heard, told as it comes; batch recognizers tell it at the end.
+    """The transcript of each source that could be read, given as it comes; batch recognizers give it at the end.
 
     Raises InputError for `vad` with a recognizer that our own runtime does not run.
     """
@@ -104,24 +104,24 @@ def follow(
                 from wattscribe.streaming import Endpointing
 
                 transducer.endpointing = Endpointing()
-        found = []
+        transcripts = []
         for source in map(str, sources):
             listener: Listener = (
                 GatedStream(transducer) if vad and transducer is not None else _listener(recognizer, transducer)
             )
             try:
-                found.append(_one(source, listener, follower))
+                transcripts.append(_one(source, listener, follower))
             except InputError as error:
                 follower.failed(source, error)
             if follower.stopped:
                 break
-        return found
+        return transcripts
     finally:
         recognizer.close()
 
 
 class Listener(Protocol):
-    """One source being heard: our runtime's Stream and GatedStream, or another recognizer as `Plain` shows it."""
+    """One source being transcribed: our runtime's Stream and GatedStream, or another recognizer as `Plain` shows it."""
 
     ended: list[Ended]
 
@@ -138,7 +138,7 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class Plain:
-    """A recognizer without endpoints: one that streams, or one that hears the whole source at its end."""
+    """A recognizer without endpoints: one that streams, or one that transcribes the whole source at its end."""
 
     recognizer: Recognizer
     ended: list[Ended] = field(default_factory=list)
@@ -168,8 +168,8 @@ class Plain:
     def partial(self) -> Transcript:
         if self.whole is not None:
             return self.whole
-        found: Transcript = Transcript(text="") if self.stream is None else self.stream.partial()
-        return found
+        transcript: Transcript = Transcript(text="") if self.stream is None else self.stream.partial()
+        return transcript
 
     @property
     def text(self) -> str:
@@ -195,10 +195,12 @@ def _one(source: str, listener: Listener, follower: Follower) -> Transcript:
 
     def tell() -> None:
         while listener.ended:
-            each = listener.ended.pop(0)
-            if each.transcript.text:
-                parts.append(each.transcript)
-                follower.utterance(source, each.transcript, end_within(each.end_s, each.transcript, listener.heard_s))
+            utterance = listener.ended.pop(0)
+            if utterance.transcript.text:
+                parts.append(utterance.transcript)
+                follower.utterance(
+                    source, utterance.transcript, end_within(utterance.end_s, utterance.transcript, listener.heard_s)
+                )
         follower.partial(source, listener.text)
 
     try:

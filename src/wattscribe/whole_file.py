@@ -20,7 +20,7 @@ def beside(path: Path) -> Iterator[Path]:
     Raises InputError where a link or a device stands there, through which nothing is written, and OSError as writing does.
     """
     if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
-        raise InputError("this is a link or a device, and nothing is written through it", where=path, fix="Name a file")
+        raise InputError("this is a link or a device, which is never written through", where=path, fix="Name a file")
     if path.is_dir():
         raise IsADirectoryError(path)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".new")

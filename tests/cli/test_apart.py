@@ -60,7 +60,7 @@ def lines(run: subprocess.Popen[str]) -> list[str]:
         (
             "raise MemoryError('Unable to allocate 8.00 TiB')",
             1,
-            "the memory is not enough (Unable to allocate 8.00 TiB)",
+            "out of memory (Unable to allocate 8.00 TiB)",
         ),
     ],
 )
@@ -156,12 +156,12 @@ def test_a_second_interrupt_does_not_break_into_clearing_up(verb: str, tmp_path:
 def test_what_hangs_while_it_clears_up_may_be_interrupted_again() -> None:
     ending = Ending()
     with pytest.raises(KeyboardInterrupt):
-        ending.hear(signal.SIGTERM)
-    ending.hear(signal.SIGINT)
+        ending.on_signal(signal.SIGTERM)
+    ending.on_signal(signal.SIGINT)
     assert ending.since_s is not None
     ending.since_s -= 60
     with pytest.raises(KeyboardInterrupt):
-        ending.hear(signal.SIGINT)
+        ending.on_signal(signal.SIGINT)
     assert ending.status == 128 + signal.SIGTERM
 
 

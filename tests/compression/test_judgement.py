@@ -21,7 +21,7 @@ def bench() -> Any:
 
 
 def test_steps_that_went_together_share_verdict_and_figures() -> None:
-    found = Judgement(kept=True, reason="reverted is but a word here", numbers={"wer": 0.1}).of(STEPS, said="said")
+    found = Judgement(kept=True, reason="reverted is but a word here", numbers={"wer": 0.1}).of(STEPS, reason="said")
     assert [(each.step, each.kept, each.reason, each.numbers) for each in found] == [
         (step, True, "said", {"wer": 0.1}) for step in STEPS
     ]

@@ -12,9 +12,9 @@ from tests.compression import builders
 from wattscribe.compression import outcome
 from wattscribe.compression.acceptance import latency
 from wattscribe.compression.candidate import Candidate, read_candidate
-from wattscribe.compression.ear import Live, listen
 from wattscribe.compression.levers import apply
 from wattscribe.compression.lift import lifted
+from wattscribe.compression.opened import OpenedTransducer, transcribe_stream
 from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import Options, compress_model
 from wattscribe.compression.speech import read_speech
@@ -44,7 +44,7 @@ def test_every_length_of_audio_gives_the_same_text(parts, count):
         said = 0
         for number in range(24):
             audio = builders.sound(number, 0.05 + 0.083 * number)
-            first, second = listen(before, audio), listen(after, audio)
+            first, second = transcribe_stream(before, audio), transcribe_stream(after, audio)
             assert (first.text, first.counts.frames) == (second.text, second.counts.frames)
             assert second.counts.encoder_calls == -(-first.counts.encoder_calls // count)
             said += len(first.text.split())
@@ -135,7 +135,7 @@ def test_a_token_waits_half_a_call_longer():
     for candidate in (stored, joined):
         with candidate.directory() as folder:
             models.append(open_transducer(folder))
-    own, longer = latency([Live(each) for each in models], speech)
+    own, longer = latency([OpenedTransducer(each) for each in models], speech)
     assert longer.token_delay_mean_s - own.token_delay_mean_s == pytest.approx((1.28 - 0.32) / 2, abs=0.2)
     assert longer.token_delay_p90_s > own.token_delay_p90_s + 0.4
     assert longer.first_partial_s > own.first_partial_s

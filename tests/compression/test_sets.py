@@ -138,12 +138,13 @@ def test_the_margin_shrinks_as_the_set_grows() -> None:
 def test_the_limit_is_said_as_it_was_asked_for_and_the_slack_beside_it() -> None:
     dev = speech(100, 3)
     found = sets.change(Bench(dev), candidate(dev, 2), small=True)  # type: ignore[arg-type]
-    assert found.told == "WER +2.00 points, the limit is 0.3 (slack 1 on 10 utterances)"
+    assert found.summary == "WER +2.00 points, the limit is 0.3 (slack 1 on 10 utterances)"
     assert not found.holds
     assert sets.change(Bench(dev), candidate(dev, 1), small=True).holds  # type: ignore[arg-type]
     whole = sets.change(Bench(dev), candidate(dev, 4))  # type: ignore[arg-type]
     assert (
-        whole.told == f"WER +0.40 points and a margin of {100 * whole.margin:.2f} for 100 utterances, the limit is 0.3"
+        whole.summary
+        == f"WER +0.40 points and a margin of {100 * whole.margin:.2f} for 100 utterances, the limit is 0.3"
     )
 
 

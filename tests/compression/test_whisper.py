@@ -185,7 +185,7 @@ def test_a_shorter_window_is_asked_for_by_the_directory(parts, clips, tmp_path) 
         for name, asked in (("short", {}), ("whole", {}), ("short", {"window": "whole"}))
     )
     assert (own, stated, whole) == (100, 300, 300), "1.2 s and 0.5 s, up to the next second; the user has the last word"
-    (counted_,) = short.heard([Counts(encoder_calls=1, encoder_rows=1, frames=300)], [len(clips[0])])
+    (counted_,) = short.own_counts([Counts(encoder_calls=1, encoder_rows=1, frames=300)], [len(clips[0])])
     assert (counted_.frames, counted_.padded_frames) == (100, 100 - -(-len(clips[0]) // 320))
 
 
@@ -237,7 +237,7 @@ def test_a_corpus_that_breaks_its_own_limit_takes_the_step_back(bench, monkeypat
     bench.limits = {noisy: 0.001}
     found = sets.change(bench, candidate)
     assert not found.holds
-    assert found.told.startswith("noisy: WER +")
+    assert found.summary.startswith("noisy: WER +")
     assert found.limit == pytest.approx(sets.mean_limit(bench.dev, bench.limits, bench.limit))
 
 

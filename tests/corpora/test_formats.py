@@ -260,7 +260,7 @@ def test_lhotse_supervisions_with_their_recordings(tmp_path: Path) -> None:
         assert list(samples) == ["s1"]
         np.testing.assert_array_equal(samples["s1"], part(both, 0.5, 1.5, 0))
         assert [(id_, reason.split(":")[0]) for id_, reason, _ in rejected(spec)] == [
-            ("s2", "its recording is not there"),
+            ("s2", "its recording is missing"),
             ("s3", "its audio is of type 'command', not a file"),
         ]
     with pytest.raises(InputError, match="recordings alone have no text"):
@@ -322,7 +322,7 @@ def test_channels_of_a_manifest(tmp_path: Path) -> None:
     corpus = open_corpus(str(tmp_path))
     good, bad = split(corpus)
     assert [item.id for item in good] == ["call#0", "call#1", "call", "call#2"]
-    assert [item.reason for item in bad] == ["channel is not a number from 0 on, or a list of such"]
+    assert [item.reason for item in bad] == ["channel is not a number of 0 or more, or a list of them"]
     np.testing.assert_array_equal(corpus.audio(good[0]), part(both, 0, 4, 0))
     np.testing.assert_array_equal(corpus.audio(good[1]), part(both, 0, 4, 1))
     mean = (part(both, 0, 4, 0).astype(np.float64) + part(both, 0, 4, 1)) / 2

@@ -160,7 +160,7 @@ BAD_LINES: dict[str, object] = {
     "duration is not": {"audio_filepath": "a/one.wav", "text": "x", "duration": "long"},
     "offset is not": {"audio_filepath": "a/one.wav", "text": "x", "offset": -1},
     "a number has too many digits": b'{"audio_filepath": "a/one.wav", "text": "x", "offset": 1' + b"0" * 400 + b"}",
-    "NaN is no number in JSON": b'{"audio_filepath": "a/one.wav", "text": "x", "duration": NaN}',
+    "NaN is not a number in JSON": b'{"audio_filepath": "a/one.wav", "text": "x", "duration": NaN}',
     "too many digits": b'{"audio_filepath": "a/one.wav", "text": "x", "duration": ' + b"1" * 5000 + b"}",
     "id holds half a character": rb'{"audio_filepath": "a/one.wav", "text": "x", "id": "\ud800"}',
     "text holds half a character": rb'{"audio_filepath": "a/one.wav", "text": "x \udfff"}',

@@ -1,4 +1,4 @@
-"""docs/architecture.md names rooms and files that are there, and none is left out."""
+"""docs/architecture.md names packages and files that are there, and none is left out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src/wattscribe"
 TEXT = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-WALKS = re.findall(r"(?ms)^## (The walk [^\n]*)\n(.*?)(?=^## |\Z)", TEXT)
+WAYS = re.findall(r"(?ms)^## (The path [^\n]*)\n(.*?)(?=^## |\Z)", TEXT)
 PATHS = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")}
 
 
@@ -28,15 +28,15 @@ def test_a_file_that_is_named_is_there(name: str) -> None:
     assert places(name), f"{name} is no file of the package"
 
 
-def test_every_room_is_named() -> None:
-    rooms = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
-    assert rooms - set(re.findall(r"`([a-z0-9_]+)/", TEXT)) == set()
+def test_every_package_is_named() -> None:
+    packages = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
+    assert packages - set(re.findall(r"`([a-z0-9_]+)/", TEXT)) == set()
 
 
-@pytest.mark.parametrize(("title", "walk"), WALKS, ids=[title for title, _ in WALKS])
-def test_a_walk_goes_forward(title: str, walk: str) -> None:
-    """No step returns to a file of an earlier one. A name alone (`model.py`) continues the room before it."""
-    steps = [set(named(step)) for step in re.split(r"(?m)^\d+\. ", walk)[1:]]
+@pytest.mark.parametrize(("title", "way"), WAYS, ids=[title for title, _ in WAYS])
+def test_a_path_goes_forward(title: str, way: str) -> None:
+    """No step returns to a file of an earlier one. A name alone (`model.py`) continues the package before it."""
+    steps = [set(named(step)) for step in re.split(r"(?m)^\d+\. ", way)[1:]]
     assert len(steps) > 4
     seen: set[str] = set()
     for number, step in enumerate(steps, start=1):
@@ -45,5 +45,5 @@ def test_a_walk_goes_forward(title: str, walk: str) -> None:
         seen |= step
 
 
-def test_there_are_three_walks() -> None:
-    assert len(WALKS) == 3
+def test_there_are_three_paths() -> None:
+    assert len(WAYS) == 3

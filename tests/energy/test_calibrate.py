@@ -234,7 +234,7 @@ def test_a_fit_without_memory_is_no_calibration() -> None:
     assert found.memory_j_per_byte.ci95[1] > found.memory_j_per_byte.value
     assert found.refusal is not None
     assert "do not show what moving bytes takes" in found.refusal
-    with pytest.raises(InputError, match="this is no calibration: memory comes out at"):
+    with pytest.raises(InputError, match="this is not a calibration: memory comes out at"):
         as_device(found, devices.load("phone"), name="mine", source="runs/x")
 
 
@@ -300,7 +300,7 @@ def test_the_command_refuses_what_it_cannot_vouch_for(tmp_path: Path, capsys: py
     assert main(["calibrate", str(run), "--out", str(out)]) == 2
     printed = capsys.readouterr()
     assert "not determined: at the bound of what is physical" in printed.out
-    assert "this is no calibration" in printed.err
+    assert "this is not a calibration" in printed.err
     assert not out.exists()
     assert main(["calibrate", str(run), "--json"]) == 2
     assert "do not show what moving bytes takes" in json.loads(capsys.readouterr().out)["refusal"]

@@ -81,7 +81,7 @@ def test_a_ledger_delivers_the_joules_of_the_work_however_wrong_the_first_guess_
         audio_s = float(draw.uniform(2, 6))
         cpu_s = audio_s * 0.05 * float(draw.uniform(0.9, 1.1))
         joules = sum(ledger.spend(cpu_s / 10) for _ in range(10))
-        ledger.heard(audio_s)
+        ledger.transcribed(audio_s)
         if index == 0:
             first = joules
         else:
@@ -186,16 +186,16 @@ def test_intervals_of_a_played_run_are_checked_against_the_true_joules(played_ru
     assert len(truth["trials"]) == 2
     assert {each.what.split(", ")[1] for each in found} >= {"external.simulated-recorder", "rapl.psys", "rapl.cpu"}
     for each in found:
-        assert each.found == pytest.approx(each.truth, rel=0.01 if "recorder" in each.what else 0.05), each
+        assert each.estimate == pytest.approx(each.truth, rel=0.01 if "recorder" in each.what else 0.05), each
     assert any(each.covered for each in found), table(found)
 
 
 def test_what_is_not_covered_is_said() -> None:
     said = table(
         [
-            Check(what="a", unit="J", found=2.0, ci95=(1.0, 3.0), truth=2.5),
-            Check(what="b", unit="J", found=2.0, ci95=(1.0, 2.2), truth=2.5),
-            Check(what="c", unit="J", found=None, ci95=None, truth=2.5, reason="too short"),
+            Check(what="a", unit="J", estimate=2.0, ci95=(1.0, 3.0), truth=2.5),
+            Check(what="b", unit="J", estimate=2.0, ci95=(1.0, 2.2), truth=2.5),
+            Check(what="c", unit="J", estimate=None, ci95=None, truth=2.5, reason="too short"),
         ]
     ).splitlines()
     assert [line.split()[-1] for line in said[1:4]] == ["yes", "no", "short"]

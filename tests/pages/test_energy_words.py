@@ -17,7 +17,7 @@ from wattscribe.pages import sections, sentences
 from wattscribe.pages.page import Table
 from wattscribe.records import RunFacts
 from wattscribe.results.basis import bases, energy_name
-from wattscribe.results.findings import correlations, hearings
+from wattscribe.results.findings import correlations, eval_sets
 from wattscribe.results.table import view
 
 
@@ -75,31 +75,31 @@ def test_no_column_of_the_page_sorts_different_things_together() -> None:
         for at, basis in enumerate(bases(seen.rows)):
             shown = [row[first + at].sort for row in table.rows]
             assert shown == [basis.per_audio_s(row)[0] for row in seen.rows]
-        kinds = [table.caption for table in sections.energy_tables(hearings(seen))]
+        kinds = [table.caption for table in sections.energy_tables(eval_sets(seen))]
         assert len(kinds) == len(set(kinds)) == len({row.energy_covers for row in seen.rows})
 
 
 def test_the_tile_ranks_only_what_all_have_in_common() -> None:
-    (tile,) = [each for each in sentences.tiles(hearings(view(beside_an_uncounted_one()))) if "energy" in each[1]]
+    (tile,) = [each for each in sentences.tiles(eval_sets(view(beside_an_uncounted_one()))) if "energy" in each[1]]
     assert tile[1] == "least energy per second of audio, modelled: CPU cores above idle"
     rows = results.rows(beside_an_uncounted_one())
     assert float(tile[0].removesuffix(" J")) == pytest.approx(min(row["j_per_audio_s"] for row in rows), rel=0.01)
-    assert not [each for each in sentences.tiles(hearings(view(two_meters()))) if "energy" in each[1]]
+    assert not [each for each in sentences.tiles(eval_sets(view(two_meters()))) if "energy" in each[1]]
 
 
 def test_one_sentence_never_names_two_winners() -> None:
-    said = sentences.summary(view(beside_an_uncounted_one()), hearings(view(beside_an_uncounted_one())))
+    said = sentences.summary(view(beside_an_uncounted_one()), eval_sets(view(beside_an_uncounted_one())))
     assert " ".join(said).count("the least energy") == 1
     assert "the least energy (modelled: CPU cores above idle)" in " ".join(said)
-    apart = sentences.summary(view(two_meters()), hearings(view(two_meters())))
+    apart = sentences.summary(view(two_meters()), eval_sets(view(two_meters())))
     assert all(line.count("the least energy") <= 1 for line in apart)
     assert [line for line in apart if "(measured: GPU board 0)" in line]
-    lone = sentences.summary(view(two_meters(2)), hearings(view(two_meters(2))))
+    lone = sentences.summary(view(two_meters(2)), eval_sets(view(two_meters(2))))
     assert "least energy" not in " ".join(lone), "one alone of its kind is no winner"
 
 
 def test_correlations_refuse_what_covers_different_things() -> None:
-    found = correlations(hearings(view(two_meters())))[0]
+    found = correlations(eval_sets(view(two_meters())))[0]
     assert found.result is None
     assert "cover different things" in str(found.reason)
 

@@ -17,7 +17,7 @@ from wattscribe.pages.names import LONGEST, broken, names_of, short_names, short
 from wattscribe.pages.page import Figure, Section, render
 from wattscribe.pages.run_page import run_page
 from wattscribe.records import Condition, RunFacts
-from wattscribe.results.findings import hearings
+from wattscribe.results.findings import eval_sets
 from wattscribe.results.table import view
 
 needs_browser = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
@@ -87,7 +87,7 @@ def test_long_names_lose_their_middle_unless_two_would_be_alike() -> None:
 def test_the_full_name_is_on_pointing_and_in_the_table() -> None:
     long = f"/models/{'zipformer-streaming-multilingual-' * 3}2026"
     facts = made_up_run(models=[replace(MODELS[0], name=long), MODELS[1]], precisions=("fp32",), conditions=(CLEAN,))
-    found = hearings(view(facts))
+    found = eval_sets(view(facts))
     (bubble,) = figures.bubbles(found[0], names_of(found))
     full = f"fake:{long.rpartition('/')[2]} fp32"
     assert any("…" in name for name in bubble.traces[0]["meta"]["names"])
@@ -121,7 +121,7 @@ def test_one_value_alone_has_an_axis_around_it(value: float) -> None:
 
 
 def test_bars_keep_their_zero() -> None:
-    found = hearings(view(chapter(MODELS)))
+    found = eval_sets(view(chapter(MODELS)))
     for figure in (figures.wer_bars(found), *figures.energy_bars(found[0]), figures.speed_and_memory_bars(found[0])):
         assert figure is not None
         axes = [axis for name, axis in figure.layout.items() if name.startswith("yaxis")]
@@ -131,7 +131,7 @@ def test_bars_keep_their_zero() -> None:
 
 def test_a_lone_bubble_has_no_scale_of_colours() -> None:
     def marker(models: Sequence[Model]) -> dict[str, Any]:
-        (figure,) = figures.bubbles(hearings(view(made_up_run(models=models, precisions=("fp32",))))[0])
+        (figure,) = figures.bubbles(eval_sets(view(made_up_run(models=models, precisions=("fp32",))))[0])
         found: dict[str, Any] = figure.traces[0]["marker"]
         assert ("Colour" in figure.description) == ("colorbar" in found)
         return found
@@ -143,7 +143,7 @@ def test_a_lone_bubble_has_no_scale_of_colours() -> None:
 
 
 def test_a_bubbles_area_is_its_memory() -> None:
-    found = hearings(view(made_up_run(precisions=("fp32",), conditions=(CLEAN,))))[0]
+    found = eval_sets(view(made_up_run(precisions=("fp32",), conditions=(CLEAN,))))[0]
     (figure,) = figures.bubbles(found)
     memory = {entry.group.label: entry.row.peak_memory_bytes or 0 for entry in found.entries}
     sizes = dict(zip(figure.traces[0]["meta"]["full"], figure.traces[0]["marker"]["size"], strict=True))
@@ -153,7 +153,7 @@ def test_a_bubbles_area_is_its_memory() -> None:
 
 # --- the study's four, from any run ----------------------------------------------------------------------------------
 def test_the_studys_four_figures_come_from_model_by_precision_by_quiet_and_noisy() -> None:
-    found = hearings(view(chapter(MODELS[:3])))
+    found = eval_sets(view(chapter(MODELS[:3])))
     names = names_of(found)
     wer = figures.wer_bars(found, names)
     assert wer is not None

@@ -19,7 +19,7 @@ from wattscribe.pages.run_page import run_page
 from wattscribe.pages.sections import energy_tables, streaming_table
 from wattscribe.pages.worst import aligned_words
 from wattscribe.records import Counts, Rejected, StreamingLatency
-from wattscribe.results.findings import hearings
+from wattscribe.results.findings import eval_sets
 from wattscribe.results.table import view
 from wattscribe.scoring import count_errors
 
@@ -147,7 +147,7 @@ def test_streaming_shows_what_was_asked_for_and_how_to_ask() -> None:
 
 def test_a_modelled_figure_is_no_warning() -> None:
     facts = made_up_run(models=MODELS[:1], conditions=(CLEAN,), shape=Shape(measured=False))
-    (table,) = energy_tables(hearings(view(facts)))
+    (table,) = energy_tables(eval_sets(view(facts)))
     assert table.rows
     for row in table.rows:
         assert re.fullmatch(r"[\d.]+ CPU s × [\d.]+ W per core", row[-1].text)

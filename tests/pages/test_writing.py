@@ -44,7 +44,7 @@ def test_a_measured_run_survives_what_is_in_the_page_s_way(
     )
     said = capsys.readouterr()
     assert "| fake:a" in said.out
-    assert "the run is measured and kept, its page is not written" in said.err
+    assert "the run is measured and kept, but its page was not written" in said.err
     assert said.err.count("\n") == 1
     assert [trial.status for trial in read_run(out).trials] == ["done"]
     if obstacle is link:

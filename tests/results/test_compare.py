@@ -197,7 +197,7 @@ def test_what_is_missing_in_the_new_run_is_named() -> None:
     no_base = replace(base, trials=tuple(t for t in base.trials if t.trial.recognizer.model != "base"))
     assert "the new run has no fake:base fp32 on bundled, clean" in compare(base, no_base).reasons[0]
     quiet = replace(base, trials=tuple(t for t in base.trials if t.trial.condition == CLEAN))
-    assert "did not hear bundled, rain@20dB" in compare(base, quiet).reasons[0]
+    assert "did not transcribe bundled, rain@20dB" in compare(base, quiet).reasons[0]
     assert "is new and not compared" in in_words(compare(no_base, base))
 
 

@@ -16,7 +16,7 @@ from wattscribe.pages import formats
 from wattscribe.pages.run_page import run_page
 from wattscribe.records import Counts, RunFacts
 from wattscribe.results.compare import compare
-from wattscribe.results.findings import Limits, hearings, on_device
+from wattscribe.results.findings import Limits, eval_sets, on_device
 from wattscribe.results.gates import Gates
 from wattscribe.results.recommend import by_kind, recommend
 from wattscribe.results.table import view
@@ -111,9 +111,9 @@ def test_every_recognizer_on_this_cpu_stands_on_one_basis() -> None:
         )
     assert counted["device_energy_j"] is not None
     assert (other["device_energy_j"], other["device_profile"]) == (None, None)
-    (hearing,) = hearings(view(facts))
-    assert len(by_kind(hearing.scored)) == 1
-    assert len(recommend(hearing, Limits(max_wer=1.0))) == 1
+    (eval_set,) = eval_sets(view(facts))
+    assert len(by_kind(eval_set.scored)) == 1
+    assert len(recommend(eval_set, Limits(max_wer=1.0))) == 1
 
 
 def test_a_measured_run_has_the_cpu_s_basis_beside_it() -> None:
@@ -168,7 +168,7 @@ def test_two_runs_compare_on_a_device() -> None:
 
 
 def test_a_limit_in_watts_on_a_device_is_that_of_keeping_up_with_speech() -> None:
-    (phone,) = on_device(hearings(view(transducer_run(140), device=devices.load("phone"))))
+    (phone,) = on_device(eval_sets(view(transducer_run(140), device=devices.load("phone"))))
     watts = phone.entries[0].row.j_per_audio_s or 0.0
     assert watts == phone.entries[0].row.device_j_per_audio_s
     assert phone.entries[0].row.mean_power_w is None, "the window was on this machine, the joules are not"

@@ -13,11 +13,11 @@ from wattscribe.pages.power_figures import power_traces, thinned
 from wattscribe.records import Condition, RunFacts
 from wattscribe.results.cost import NOTHING, Energy
 from wattscribe.results.findings import (
-    Hearing,
+    EvalSet,
     Limits,
-    base_hearings,
+    base_eval_sets,
     correlations,
-    hearings,
+    eval_sets,
     noise_pair,
     pair_tests,
     precision_steps,
@@ -31,11 +31,11 @@ from wattscribe.results.words import bytes_text, interval_text, number, p_text
 BIG = Shape(utterances=80, speakers=20)
 
 
-def heard(facts: RunFacts) -> list[Hearing]:
-    return hearings(view(facts))
+def heard(facts: RunFacts) -> list[EvalSet]:
+    return eval_sets(view(facts))
 
 
-def clean(facts: RunFacts) -> Hearing:
+def clean(facts: RunFacts) -> EvalSet:
     return heard(facts)[0]
 
 
@@ -92,7 +92,7 @@ def test_models_of_one_directory_name_are_two_recognizers() -> None:
         conditions=(CLEAN,),
     )
     found = heard(facts)
-    assert sentences.summary(view(facts), found)[0].startswith("2 recognizers heard")
+    assert sentences.summary(view(facts), found)[0].startswith("2 recognizers transcribed")
     assert set(figures.wer_bars(found).traces[0]["x"]) == {"fake:a/m fp32", "fake:b/m fp32"}  # type: ignore[union-attr]
 
 
@@ -170,10 +170,10 @@ def test_pareto_front_is_what_nothing_beats() -> None:
 
 
 def test_the_cheapest_within_the_limits_is_recommended() -> None:
-    hearing = clean(made_up_run(conditions=(CLEAN,), shape=BIG))
-    (advice,) = recommend(hearing, Limits(max_wer=0.06))
+    eval_set = clean(made_up_run(conditions=(CLEAN,), shape=BIG))
+    (advice,) = recommend(eval_set, Limits(max_wer=0.06))
     assert advice.entry is not None
-    cheaper = [e for e in hearing.scored if (e.row.j_per_audio_s or 0) < (advice.entry.row.j_per_audio_s or 0)]
+    cheaper = [e for e in eval_set.scored if (e.row.j_per_audio_s or 0) < (advice.entry.row.j_per_audio_s or 0)]
     assert cheaper
     assert all((e.row.wer or 0) > 0.06 for e in cheaper)
 
@@ -195,10 +195,10 @@ def test_when_none_qualifies_the_nearest_is_named(limits: Limits, broken: str) -
 
 def test_the_nearest_is_whose_figure_lies_least_over_its_limit() -> None:
     """The smallest model makes the most errors, and is the nearest to a limit of memory all the same."""
-    hearing = clean(made_up_run(precisions=("fp32",), conditions=(CLEAN,), shape=BIG))
-    (advice,) = recommend(hearing, Limits(max_memory_bytes=150e6))
+    eval_set = clean(made_up_run(precisions=("fp32",), conditions=(CLEAN,), shape=BIG))
+    (advice,) = recommend(eval_set, Limits(max_memory_bytes=150e6))
     assert "The nearest, fake:tiny fp32, breaks: memory 236 MB over 150 MB" in advice.text
-    (advice,) = recommend(hearing, Limits(max_memory_bytes=235e6, max_wer=0.001))
+    (advice,) = recommend(eval_set, Limits(max_memory_bytes=235e6, max_wer=0.001))
     assert "The nearest, fake:medium" in advice.text, "14 times the memory is less far off than 40 times the errors"
 
 
@@ -236,11 +236,13 @@ def test_figures_of_different_evidence_are_never_ranked_together() -> None:
         replace(t, traces=tuple(replace(trace, evidence="calibrated", covers="external meter") for trace in t.traces))
         for t in measured.trials[1:]
     )
-    hearing = clean(replace(measured, trials=measured.trials[:1] + strange))
-    advice = recommend(hearing, Limits(max_wer=1.0))
+    eval_set = clean(replace(measured, trials=measured.trials[:1] + strange))
+    advice = recommend(eval_set, Limits(max_wer=1.0))
     assert len(advice) == 2
     assert {each.entry.row.model for each in advice if each.entry} == {"fake:tiny", "fake:base"}
-    assert len(figures.bubbles(hearing)) == len(figures.energy_bars(hearing)) == len(figures.pareto_front(hearing)) == 2
+    assert (
+        len(figures.bubbles(eval_set)) == len(figures.energy_bars(eval_set)) == len(figures.pareto_front(eval_set)) == 2
+    )
 
 
 def test_without_energy_the_fastest_is_recommended_and_it_says_so() -> None:
@@ -254,9 +256,9 @@ def test_without_energy_the_fastest_is_recommended_and_it_says_so() -> None:
 
 def test_the_condition_of_the_limits_must_exist() -> None:
     found = heard(made_up_run(models=MODELS[:1], precisions=("fp32",), conditions=(CLEAN, NOISY[0])))
-    assert [each.condition.name for each in base_hearings(found, "rain@20dB")] == ["rain@20dB"]
+    assert [each.condition.name for each in base_eval_sets(found, "rain@20dB")] == ["rain@20dB"]
     with pytest.raises(InputError, match="clean, rain@20dB"):
-        base_hearings(found, "rain@7dB")
+        base_eval_sets(found, "rain@7dB")
 
 
 def test_noise_curves_run_from_quiet_to_loud() -> None:

@@ -390,7 +390,7 @@ def test_the_languages_that_were_heard_are_counted() -> None:
     utterances = tuple(replace(u, language=name) for u, name in zip(trial.utterances, said, strict=True))
     facts = one(utterances=utterances)
     assert only_row(facts)["languages"] == {"en": 4, "de": 2}
-    assert "heard as en (4 utterances), de (2 utterances)" in pages.to_markdown(facts)
+    assert "detected: en (4 utterances), de (2 utterances)" in pages.to_markdown(facts)
     stated = replace(trial.trial, recognizer=replace(trial.trial.recognizer, options={"language": "en"}))
-    assert "heard as" not in pages.to_markdown(one(utterances=utterances, trial=stated))
+    assert "detected:" not in pages.to_markdown(one(utterances=utterances, trial=stated))
     assert only_row(one())["languages"] is None

@@ -37,7 +37,7 @@ def piece(audio_s: float) -> Piece:
 )
 def test_a_limit_is_stated_for_half_a_minute_of_audio(audio_s: tuple[float, ...], limit_s: float) -> None:
     limits = Limits(load_s=600.0, utterance_s=120.0, memory_bytes=None, warmup=1)
-    assert limits.hearing_s(map(piece, audio_s)) == pytest.approx(limit_s)
+    assert limits.transcribing_s(map(piece, audio_s)) == pytest.approx(limit_s)
 
 
 def test_a_long_recording_gets_its_time(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_reason_names_the_option_that_set_the_limit(experiment: Make, tmp_path
         measure(experiment(**keys), tmp_path / "r").trials, key=lambda each: each.trial.recognizer.model
     )
     assert (
-        "no answer for 0.5 s while hearing u1 (0.35 s of audio): killed. Where it needs longer, raise --timeout"
+        "no answer for 0.5 s while transcribing u1 (0.35 s of audio): killed. Where it needs longer, raise --timeout"
         in str(hung.reason)
     )
     assert "while loading: killed. Where it needs longer, raise --load-timeout (load_timeout_s)" in str(slow.reason)

@@ -41,7 +41,7 @@ def test_models_that_cannot_be_loaded_replace_nothing(old: tuple[Path, RunFacts]
     out, before = old
     keys = {"models": ["fake:a?fail_load=true", "fake:b?raise_at=0"], "data": [str(corpus)]}
     with pytest.raises(
-        InputError, match=r"nothing was heard, so the run that was there stands.*told to fail while loading"
+        InputError, match=r"nothing was transcribed, so the run that was there is kept.*told to fail while loading"
     ):
         run(check(keys), out, overwrite=True, meters=[])
     assert stands(out, before)
@@ -61,7 +61,7 @@ def test_the_command_line_says_so(old: tuple[Path, RunFacts], corpus: Path, caps
     out, before = old
     bench = ["bench", "--model", "fake:a?fail_load=true", "--data", str(corpus), "--idle", "0", "--out", str(out)]
     assert main([*bench, "--overwrite"]) == 2
-    assert "the run that was there stands" in capsys.readouterr().err
+    assert "the run that was there is kept" in capsys.readouterr().err
     assert stands(out, before)
 
 
@@ -74,7 +74,7 @@ def test_an_interrupted_run_that_heard_nothing_replaces_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("wattscribe.runs.attempt.Attempt.run", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="the run that was there stands"):
+    with pytest.raises(KeyboardInterrupt, match="the run that was there is kept"):
         run(check({"models": ["fake:a?text=x"], "data": [str(corpus)]}), out, overwrite=True, meters=[])
     assert stands(out, before)
 
@@ -102,7 +102,7 @@ def test_a_killed_overwrite_leaves_the_old_run_to_be_put_back(
     (out / "journal.new").write_bytes(b"a journal of the killed run")
     (out / "journal.new").replace(out / FILE_NAME)
     keys = {"models": ["fake:a?fail_load=true"], "data": [str(corpus)]}
-    with pytest.raises(InputError, match="the run that was there stands"):
+    with pytest.raises(InputError, match="the run that was there is kept"):
         run(check(keys), out, overwrite=True, meters=[])
     assert stands(out, before)
 

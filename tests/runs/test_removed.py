@@ -49,9 +49,9 @@ def experiment() -> Experiment:
 @pytest.mark.parametrize(
     ("removed", "reason"),
     [
-        ("m", "m: the model was removed while the run was going on. Put it back"),
-        ("m/weights", "weights: this file was removed while the run was going on. Put it back"),
-        (f"r/{SPOOL_DIRECTORY}", "the prepared speech was removed while the run was going on. Go on with `resume`"),
+        ("m", "m: the model was removed during the run. Restore it"),
+        ("m/weights", "weights: this file was removed during the run. Restore it"),
+        (f"r/{SPOOL_DIRECTORY}", "the prepared speech was removed during the run. Continue with `resume`"),
     ],
 )
 def test_the_run_ends_and_goes_on(folders: Path, removed: str, reason: str) -> None:
@@ -67,7 +67,7 @@ def test_the_run_ends_and_goes_on(folders: Path, removed: str, reason: str) -> N
 
 def test_a_folder_that_is_gone_says_so(folders: Path) -> None:
     with pytest.raises(
-        WattscribeError, match=r"r: the run's folder was removed while it was being measured. Begin again"
+        WattscribeError, match=r"r: the run's folder was removed while it was being measured. Start again"
     ):
         run(experiment(), Path("r"), meters=[], watcher=Remover(folders / "r"))
 

@@ -80,11 +80,11 @@ def test_speech_is_not_charged_to_the_recognizer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "words", "answered"),
     [
-        ("fake:bad?raise_at=3&text=x", ["raised while hearing u2", "told to raise"], 2),
-        ("fake:bad?hang_at=2&text=x", ["no answer for 1 s while hearing u1", "killed"], 1),
-        ("fake:bad?exit_at=1&text=x", ["ended with exit status 3 while hearing u0"], 0),
+        ("fake:bad?raise_at=3&text=x", ["raised while transcribing u2", "told to raise"], 2),
+        ("fake:bad?hang_at=2&text=x", ["no answer for 1 s while transcribing u1", "killed"], 1),
+        ("fake:bad?exit_at=1&text=x", ["ended with exit status 3 while transcribing u0"], 0),
         ("fake:bad?fail_load=true", ["raised while loading", "fail while loading"], None),
-        ("fake:bad?miscount_at=2&text=x", ["raised while hearing u1", "0 answers to 1"], 1),
+        ("fake:bad?miscount_at=2&text=x", ["raised while transcribing u1", "0 answers to 1"], 1),
         ("fake:bad?exit_at=0&text=x", ["exit status 3 while warming up"], None),
         ("pocketsphinx:en-us?lm=/nowhere", ["raised while loading", "language model"], None),
     ],
@@ -111,14 +111,14 @@ def test_memory_limit(experiment: Make, tmp_path: Path) -> None:
     model = "fake:hungry?allocate_at=2&allocate_bytes=900000000&text=x"
     facts = measure(experiment(models=[model], memory_limit_bytes=600_000_000), tmp_path / "r")
     assert facts.trials[0].status == "failed"
-    assert "out of memory while hearing u1" in str(facts.trials[0].reason)
+    assert "out of memory while transcribing u1" in str(facts.trials[0].reason)
 
 
 def test_killed_again_and_again(experiment: Make, tmp_path: Path) -> None:
     """One SIGKILL may have come from anybody, so the trial is tried again; three mean that it will not go."""
     facts = measure(experiment(models=["fake:a?kill_at=3&text=x"]), tmp_path / "r").trials[0]
     assert facts.status == "failed"
-    assert "killed by SIGKILL while hearing u2" in str(facts.reason)
+    assert "killed by SIGKILL while transcribing u2" in str(facts.reason)
     assert facts.surroundings is not None
     assert (facts.surroundings["attempt"], facts.surroundings["kills"]) == (3, 2)
     assert [each.id for each in facts.utterances] == ["u0", "u1", "u2"]
@@ -325,7 +325,7 @@ def test_a_resume_from_elsewhere_says_where_the_run_began(
     capsys.readouterr()
     assert main(["bench", "--out", "../r", "--resume", "--retry-failed"]) == 2
     said = capsys.readouterr().err
-    assert f"speech: this path starts where the run began. Go on from there: cd {tmp_path}\n" in said
+    assert f"speech: this path is relative to where the run began. Continue from there: cd {tmp_path}\n" in said
     assert [trial.status for trial in read_run(tmp_path / "r").trials] == ["failed"]
     monkeypatch.chdir(tmp_path)
     assert main(["bench", "--out", "r", "--resume", "--retry-failed"]) == 1

@@ -57,7 +57,7 @@ def test_without_reference_words_there_is_no_rate() -> None:
 
 
 def test_unequal_numbers_of_texts_are_refused() -> None:
-    with pytest.raises(InputError, match="2 references stand against 1 hypotheses"):
+    with pytest.raises(InputError, match="2 references for 1 hypotheses"):
         count_errors(["a", "b"], ["a"])
 
 

@@ -38,8 +38,8 @@ def test_candidates_keep_their_scores(exported: Path, changed: Path, precision: 
     found = []
     for folder in (exported, changed):
         net = WhisperNet(folder / "encoder.onnx", folder / f"decoder{MARKS[precision]}.onnx", threads=1)
-        hearing = net.hear(mel)
-        found.append([hearing.step(np.array([[1, 2, 3], [4, 5, 6]])).copy(), hearing.step(np.array([[7], [8]])).copy()])
+        encoded = net.encode(mel)
+        found.append([encoded.step(np.array([[1, 2, 3], [4, 5, 6]])).copy(), encoded.step(np.array([[7], [8]])).copy()])
     for whole, chosen in zip(*found, strict=True):
         kept = np.isfinite(chosen)
         assert (kept.sum(axis=1) == CANDIDATES).all()

@@ -74,7 +74,7 @@ def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
         interruption = _interruption(error)
         if interruption is None:
             raise
-        hint = "".join(f". {each}" for each in interruption.args)
+        hint = "".join(f". {argument}" for argument in interruption.args)
         from wattscribe.cli.flags import spelled
 
         say(f"{_command(verb)}: {WORDS[ending.number]}{spelled(hint, verb)}")
@@ -83,14 +83,16 @@ def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
         mute(sys.stdout)
         return 141
     except MemoryError as error:
-        said = " ".join(str(error).split())
-        say(f"{_command(verb)}: the memory is not enough{said and f' ({said})'}. Free memory, or give it less at once")
+        detail = " ".join(str(error).split())
+        say(f"{_command(verb)}: out of memory{detail and f' ({detail})'}. Free memory, or give it less at once")
         return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             if error.filename is None:
                 raise
-            say(f"{_command(verb)}: {_path(error.filename)}: {error.strerror}. {_MENDED.get(error.errno or 0, _ELSE)}")
+            say(
+                f"{_command(verb)}: {_path(error.filename)}: {error.strerror}. {_REMEDIES.get(error.errno or 0, _ELSE)}"
+            )
             return 2
         if error.filename is None:
             mute(sys.stdout)
@@ -98,7 +100,7 @@ def _ended(arguments: list[str], ending: Ending, masked: Masked) -> int:
         return 1
 
 
-_MENDED = {
+_REMEDIES = {
     errno.EACCES: "Check the permissions of the file and of every folder above it",
     errno.EPERM: "Check the permissions of the file and of every folder above it",
     errno.ENAMETOOLONG: "A name may have 255 bytes, a path 4096: use shorter ones",

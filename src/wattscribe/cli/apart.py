@@ -17,7 +17,7 @@ from wattscribe.terminal import guarded, say
 
 VERBS = ("transcribe", "profile", "compress")
 """`bench` has a worker for each recognizer."""
-DEAF_AFTER = 3
+KILLED_AFTER = 3
 _ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Masked = Collection[signal.Signals]
 """Signals that wait until the child can say what they ended."""
@@ -50,7 +50,7 @@ def _waited(child: int) -> tuple[int, signal.Signals | None]:
     it was killed.
 
     What a terminal sends reaches the child by itself; what a process sent to the command alone is handed on. A child that
-    computes without end inside a library hears nothing: the third order kills it, once it has had its time to clear up.
+    computes without end inside a library sees no signal: the third order kills it, once it has had its time to clear up.
     """
     first_s, orders = 0.0, 0
     killed: signal.Signals | None = None
@@ -58,16 +58,16 @@ def _waited(child: int) -> tuple[int, signal.Signals | None]:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status), killed
-        heard = signal.sigwaitinfo({*_ORDERS, signal.SIGCHLD})
-        if heard.si_signo == signal.SIGCHLD:
+        received = signal.sigwaitinfo({*_ORDERS, signal.SIGCHLD})
+        if received.si_signo == signal.SIGCHLD:
             continue
         now_s = time.monotonic()
         first_s, orders = (first_s if orders else now_s), orders + 1
-        if orders >= DEAF_AFTER and now_s - first_s >= CLEARING_S:
-            killed = signal.Signals(heard.si_signo)
+        if orders >= KILLED_AFTER and now_s - first_s >= CLEARING_S:
+            killed = signal.Signals(received.si_signo)
             os.kill(child, signal.SIGKILL)
-        elif heard.si_code <= 0:
-            os.kill(child, heard.si_signo)
+        elif received.si_code <= 0:
+            os.kill(child, received.si_signo)
 
 
 def _died(verb: str, number: int, order: signal.Signals | None) -> int:

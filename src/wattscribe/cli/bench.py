@@ -96,13 +96,13 @@ def bench(
     resume
         Resume the run in --out; without an experiment, the one that it began with.
     retry_failed
-        With --resume: also measure trials again that failed; their earlier verdicts are kept and never count.
+        With --resume: also repeat failed trials; their earlier verdicts are kept and never count.
     overwrite
         Replace the run in --out, once the new one can begin.
     grid_gco2_per_kwh
         Grams of CO2 that the grid emits per kWh: table and page then show CO2 per hour of audio. Not part of the run.
     simulated_board
-        Measure nothing: the recognizers run, the watts are played (docs/simulated-board.md). A wrong name lists what there is.
+        Measure nothing: the recognizers run, power is simulated (docs/simulated-board.md). An unknown name lists the boards.
     """
     from wattscribe.results.energy_columns import check_grid
 
@@ -176,7 +176,7 @@ def _page(write: Callable[[], Path], out: Path) -> None:
         write()
     except InputError as error:
         raise WattscribeError(
-            f"the run is measured and kept, its page is not written: {error.what}",
+            f"the run is measured and kept, but its page was not written: {error.what}",
             where=error.where,
             fix=f"Make it elsewhere: wattscribe report {out} --out FILE",
         ) from error

@@ -46,47 +46,47 @@ def calibrate(
 
     device = wattscribe.devices(base)
     skipped: list[Skipped] = []
-    found = wattscribe.calibrate(runs, seed=seed, left_out=skipped.append)
-    if out is not None and found.refusal is None:
+    calibration = wattscribe.calibrate(runs, seed=seed, left_out=skipped.append)
+    if out is not None and calibration.refusal is None:
         source = ", ".join(run.name for run in runs)
         try:
-            out.write_text(to_toml(as_device(found, device, name=name, source=source)), encoding="utf-8")
+            out.write_text(to_toml(as_device(calibration, device, name=name, source=source)), encoding="utf-8")
         except OSError as error:
             raise InputError(f"the profile cannot be written: {error.strerror}", where=out) from error
     if json_output:
-        errors = {"left_out_median_error": found.left_out_error, "left_out_worst_error": found.worst_error}
-        print(json_text({"schema": 1, **to_json(found), **errors, "skipped": skipped}, indent=2))
+        errors = {"left_out_median_error": calibration.left_out_error, "left_out_worst_error": calibration.worst_error}
+        print(json_text({"schema": 1, **to_json(calibration), **errors, "skipped": skipped}, indent=2))
     else:
-        _print(found)
-        for each in skipped:
-            print(f"left out: {each.recognizer} of {each.run}: {each.reason}")
-    if found.refusal is not None:
+        _print(calibration)
+        for skip in skipped:
+            print(f"left out: {skip.recognizer} of {skip.run}: {skip.reason}")
+    if calibration.refusal is not None:
         unwritten = "" if out is None else f"; {out} is not written"
-        raise InputError(f"this is no calibration: {found.refusal}{unwritten}", fix=REMEDY)
+        raise InputError(f"this is not a calibration: {calibration.refusal}{unwritten}", fix=REMEDY)
     if out is not None and not json_output:
         print(f"profile: {out}")
     return 0
 
 
-def _print(found: Calibration) -> None:
+def _print(calibration: Calibration) -> None:
     print(
-        f"{found.observations} observations of {found.models} models, {found.freedom} more than constants, "
-        f"residual {100 * found.relative_residual:.1f} %"
+        f"{calibration.observations} observations of {calibration.models} models, {calibration.freedom} more than constants, "
+        f"residual {100 * calibration.relative_residual:.1f} %"
     )
-    if found.evidence == "simulated":
+    if calibration.evidence == "simulated":
         print("fitted to a simulated board: none of these constants is a device's")
-    print(f"memory      {_line(found.memory_j_per_byte, 1e12, 'pJ/B')}")
-    for dtype, fitted in found.mac_j.items():
+    print(f"memory      {_line(calibration.memory_j_per_byte, 1e12, 'pJ/B')}")
+    for dtype, fitted in calibration.mac_j.items():
         print(f"{dtype:<11} {_line(fitted, 1e12, 'pJ/MAC')}")
-    print(f"idle        {_line(found.idle_w, 1.0, 'W')}")
-    median, worst = 100 * found.left_out_error, 100 * found.worst_error
+    print(f"idle        {_line(calibration.idle_w, 1.0, 'W')}")
+    median, worst = 100 * calibration.left_out_error, 100 * calibration.worst_error
     print(f"a model left out is predicted within {median:.1f} % (median), {worst:.1f} % (worst)")
-    read = "simulated" if found.evidence == "simulated" else "measured"
-    for each in found.left_out:
-        print(f"  {each.model} {each.precision}: {each.measured_j:.4g} J {read}, {each.predicted_j:.4g} J predicted")
+    read = "simulated" if calibration.evidence == "simulated" else "measured"
+    for test in calibration.left_out:
+        print(f"  {test.model} {test.precision}: {test.measured_j:.4g} J {read}, {test.predicted_j:.4g} J predicted")
 
 
 def _line(fitted: Fitted, factor: float, unit: str) -> str:
     low, high = fitted.ci95
-    said = "; not determined: at the bound of what is physical" if fitted.at_bound else ""
-    return f"{fitted.value * factor:.4g} (95 %: {low * factor:.4g} to {high * factor:.4g}) {unit}{said}"
+    remark = "; not determined: at the bound of what is physical" if fitted.at_bound else ""
+    return f"{fitted.value * factor:.4g} (95 %: {low * factor:.4g} to {high * factor:.4g}) {unit}{remark}"

@@ -36,7 +36,7 @@ class Limits:
         from wattscribe.cli.flags import flag_name
         from wattscribe.results.quantities import percent_of
 
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        given = {limit.name: getattr(self, limit.name) for limit in fields(self)}
         return {
             name: None if text is None else percent_of(text, flag=f"--{flag_name(name)}")
             for name, text in given.items()
@@ -66,7 +66,7 @@ def compare(
     metric
         Judge word or character errors; the other is left out.
     across_machines
-        Compare energy, time and memory of other machines, power modes, library versions or thread counts all the same.
+        Compare energy, time and memory of other machines, power modes, library versions or thread counts nevertheless.
     device
         Compare what transducers would take on this device: a profile's name or file (see wattscribe devices).
     json

@@ -41,8 +41,8 @@ def compress(
     import wattscribe
     from wattscribe.compression import outcome
 
-    asked = {each.name: getattr(options, each.name) for each in fields(Options)}
-    found = wattscribe.compress(model, out, **asked, overwrite=overwrite, say=lambda text: print(text, flush=True))
-    print(spelled("\n".join(outcome.lines(found)), "compress"))
+    asked = {field.name: getattr(options, field.name) for field in fields(Options)}
+    result = wattscribe.compress(model, out, **asked, overwrite=overwrite, say=lambda text: print(text, flush=True))
+    print(spelled("\n".join(outcome.lines(result)), "compress"))
     print(f"written: {out}")
-    return 0 if found.met else 1
+    return 0 if result.met else 1

@@ -19,7 +19,7 @@ def demo(
 ) -> int:
     """Play meters, bench, attach, report and calibrate on a board whose joules are known, and say which intervals held them.
 
-    Real recognizers run on bundled speech; the watts are made up, and every figure of them says `simulated`. Each command is
+    Real recognizers run on bundled speech; the power is simulated, and every figure of it says `simulated`. Each command is
     printed before it is carried out, so that it can be given again. Takes a minute or two.
 
     Parameters

@@ -37,30 +37,30 @@ def devices(
     import wattscribe
 
     asked: list[Path | str] = [*wattscribe.devices()] if device is None else [Path(device) if "/" in device else device]
-    found = [wattscribe.devices(each) for each in asked]
+    profiles = [wattscribe.devices(name) for name in asked]
     if json_output:
-        print(json_text({"schema": 1, "devices": [each.model_dump(mode="json") for each in found]}, indent=2))
+        print(json_text({"schema": 1, "devices": [profile.model_dump(mode="json") for profile in profiles]}, indent=2))
     elif device is None:
-        _list(found)
+        _list(profiles)
     else:
-        _show(found[0])
+        _show(profiles[0])
     return 0
 
 
-def _list(found: list[Device]) -> None:
+def _list(profiles: list[Device]) -> None:
     from rich.table import Table
 
     table = Table("device", "local memory", "pJ/B near", "pJ/B far", "pJ per int8 MAC", "idle", "what", box=None)
-    for each in found:
-        int8 = each.operation("int8")[1].energy.si("energy_per_mac")[0]
+    for profile in profiles:
+        int8 = profile.operation("int8")[1].energy.si("energy_per_mac")[0]
         table.add_row(
-            each.name,
-            f"{each.local.capacity_bytes / 1e6:g} MB",
-            f"{1e12 * each.local.read_j_per_byte:.3g}",
-            f"{1e12 * each.main.read_j_per_byte:.3g}" if len(each.tiers) > 1 else "none",
+            profile.name,
+            f"{profile.local.capacity_bytes / 1e6:g} MB",
+            f"{1e12 * profile.local.read_j_per_byte:.3g}",
+            f"{1e12 * profile.main.read_j_per_byte:.3g}" if len(profile.tiers) > 1 else "none",
             f"{1e12 * int8:.3g}",
-            f"{1e3 * each.idle.si('power')[0]:.3g} mW",
-            each.title,
+            f"{1e3 * profile.idle.si('power')[0]:.3g} mW",
+            profile.title,
         )
     console(columns=WIDTH).print(table)
 
@@ -86,9 +86,9 @@ def _show(device: Device) -> None:
 
 
 def _constants(device: Device) -> list[tuple[str, Constant]]:
-    found = [("idle", device.idle), *([("limit", device.limit)] if device.limit else [])]
+    constants = [("idle", device.idle), *([("limit", device.limit)] if device.limit else [])]
     for tier in device.tiers:
-        found += [(f"{tier.name}.{key}", getattr(tier, key)) for key in ("capacity", "read", "bandwidth")]
+        constants += [(f"{tier.name}.{key}", getattr(tier, key)) for key in ("capacity", "read", "bandwidth")]
     for name, cost in device.operations.items():
-        found += [(f"{name}.energy", cost.energy), (f"{name}.peak", cost.peak)]
-    return found
+        constants += [(f"{name}.energy", cost.energy), (f"{name}.peak", cost.peak)]
+    return constants

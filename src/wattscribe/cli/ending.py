@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 CLEARING_S = 10.0
-"""For so long after a signal others are not heard. What takes longer hangs, and may be interrupted again."""
+"""For so long after a signal others are ignored. What takes longer hangs, and may be interrupted again."""
 WORDS = {
     signal.SIGINT: "interrupted",
     signal.SIGTERM: "ended by SIGTERM",
@@ -42,7 +42,7 @@ class Ending:
         """As shells count it."""
         return 128 + self.number
 
-    def hear(self, number: int) -> None:
+    def on_signal(self, number: int) -> None:
         """Raises KeyboardInterrupt, unless one was raised a moment ago."""
         now_s = time.monotonic()
         if self.since_s is not None and now_s - self.since_s < CLEARING_S:
@@ -60,7 +60,7 @@ def in_order() -> Iterator[Ending]:
 
     def end(number: int, frame: FrameType | None) -> None:
         if os.getpid() == owner:
-            ending.hear(number)
+            ending.on_signal(number)
         elif number == signal.SIGINT:  # a fork of a library: it ends as it would have without us
             signal.default_int_handler(number, frame)
         else:

@@ -26,12 +26,12 @@ def export(
     Parameters
     ----------
     checkpoint
-        The `model` folder that `wattscribe train` wrote (its parent will do), or hf:MODEL: a Whisper or Distil-Whisper of the hub
+        The `model` folder that `wattscribe train` wrote (or its parent), or hf:MODEL: a Whisper or Distil-Whisper of the hub
         or a directory.
     out
         The directory to write.
     precision
-        fp32, fp16, int8, or several of them; fp32 and int8 if not said.
+        fp32, fp16, int8, or several of them; if omitted, fp32 and int8.
     """
     import wattscribe
 

@@ -35,11 +35,11 @@ def spelled(text: str, verb: str) -> str:
         return text
     names = _names(verb)
 
-    def flag(found: re.Match[str]) -> str:
-        name, column = found.groups()
+    def flag(match: re.Match[str]) -> str:
+        name, column = match.groups()
         if column:
             return f"--{column}-column"
-        return f"--{flag_name(name)}" if name in names else found[0]
+        return f"--{flag_name(name)}" if name in names else match[0]
 
     return _QUOTED.sub(flag, text)
 
@@ -52,7 +52,7 @@ def _names(verb: str) -> set[str]:
     for function in _OF_VERBS.get(verb, (verb,)):
         if function in verbs.__all__:
             parameters = inspect.signature(getattr(verbs, function)).parameters.values()
-            names |= {each.name for each in parameters if each.default is not inspect.Parameter.empty}
+            names |= {parameter.name for parameter in parameters if parameter.default is not inspect.Parameter.empty}
     if verb == "bench":
         from wattscribe.runs.experiment import Experiment
 

@@ -24,14 +24,14 @@ class Interrupts:
         self._waiting = False
 
     def __enter__(self) -> Interrupts:
-        self._before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         if self._waiting:
             raise KeyboardInterrupt
@@ -98,11 +98,11 @@ class Printer(Follower):
     def ended(self, source: str, heard: Heard) -> None:
         if not self._json_lines:
             return
-        found: dict[str, Any] = {"type": "cost", "source": source, "audio_s": round(heard.audio_s, 3)}
-        found["counts"] = None if heard.counts is None else to_json(heard.counts)
+        event: dict[str, Any] = {"type": "cost", "source": source, "audio_s": round(heard.audio_s, 3)}
+        event["counts"] = None if heard.counts is None else to_json(heard.counts)
         if heard.skipped_s is not None:
-            found["skipped_s"] = round(heard.skipped_s, 3)
-        print(json_text(found), flush=True)
+            event["skipped_s"] = round(heard.skipped_s, 3)
+        print(json_text(event), flush=True)
 
     def failed(self, source: str, error: InputError) -> None:
         self.status = tell("transcribe", error)
@@ -115,7 +115,7 @@ class Printer(Follower):
     def _line(self, source: str, transcript: Transcript, end_s: float) -> None:
         """One utterance, from its first token, where the recognizer times its tokens."""
         start_s = transcript.tokens[0].start_s if transcript.tokens else None
-        found = {
+        event = {
             "type": "utterance",
             "source": source,
             "start_s": None if start_s is None else round(start_s, 3),
@@ -124,7 +124,7 @@ class Printer(Follower):
             **({} if transcript.language is None else {"language": transcript.language}),
             "tokens": [{**to_json(token), "start_s": _rounded(token.start_s)} for token in transcript.tokens],
         }
-        print(json_text(found), flush=True)
+        print(json_text(event), flush=True)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -33,13 +33,13 @@ class Reading:
     column: Pairs = None
     """QUANTITY=COLUMN where the header is unclear; quantities are time, power, voltage, current."""
     time_column: str | None = None
-    """The time's, by name or number."""
+    """The column of the time, by name or number."""
     power_column: Pairs = None
-    """The power's; given several times, they are added."""
+    """The column of the power; several are added up."""
     voltage_column: str | None = None
-    """The voltage's, where no power is recorded."""
+    """The column of the voltage, where no power is recorded."""
     current_column: str | None = None
-    """The current's, where no power is recorded."""
+    """The column of the current, where no power is recorded."""
     unit: Pairs = None
     """QUANTITY=UNIT where the header names none, for instance power=mW."""
     voltage: str | None = None
@@ -106,8 +106,8 @@ def meters(
     checked = [] if read is None or not recording else [_of_recording(recording[0], read)]
     checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
     if json_output:
-        found = {"recording": checked[0]} if read is not None else {}
-        print(json_text({"schema": SCHEMA, "meters": probes, **found, "recordings": checked}, indent=2))
+        of_file = {"recording": checked[0]} if read is not None else {}
+        print(json_text({"schema": SCHEMA, "meters": probes, **of_file, "recordings": checked}, indent=2))
         return 0
     _print_table(probes)
     for entry in checked:
@@ -179,14 +179,14 @@ def attach(
     """
     import wattscribe
 
-    said = reading or Reading()
+    how = reading or Reading()
     record = wattscribe.attach(
         run,
         recording or None,
         tegrastats_log=tegrastats_log,
         interval_s=_interval_s(interval_ms),
-        columns=said.columns(),
-        **said.rest(),
+        columns=how.columns(),
+        **how.rest(),
         **(fitting or Fitting()).asked(),
     )
     drift = "drift unknown" if record.drift_ppm is None else f"drift {record.drift_ppm:+.1f} ppm"
@@ -205,10 +205,10 @@ def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:
     from wattscribe.errors import InputError
 
     pairs = {}
-    for each in given or ():
-        quantity, equals, value = each.partition("=")
+    for assignment in given or ():
+        quantity, equals, value = assignment.partition("=")
         if not equals or not quantity or not value:
-            raise InputError(f"cannot read {flag} {each!r}", fix=f"Write {flag} power=…")
+            raise InputError(f"cannot read {flag} {assignment!r}", fix=f"Write {flag} power=…")
         pairs[quantity] = value
     return pairs
 

@@ -19,8 +19,8 @@ def usable(_: Any, value: Any) -> None:
             except ValueError as error:
                 raise ValueError(f"--{flag_name(field.name)}: {error}") from error
     elif isinstance(value, (list, tuple)):
-        for each in value:
-            usable(None, each)
+        for item in value:
+            usable(None, item)
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("give a finite number")
     elif isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:

@@ -23,7 +23,7 @@ class Flag:
 def defaults(options: type, **unknown: Any) -> dict[str, tuple[Any, Any]]:
     """A dataclass's options: name → type and default. `unknown`: what its annotations name and does not import."""
     types = get_type_hints(options, localns=unknown)
-    return {each.name: (types[each.name], each.default) for each in fields(options)}
+    return {option.name: (types[option.name], option.default) for option in fields(options)}
 
 
 def flags_of(
@@ -35,7 +35,7 @@ def flags_of(
     verb: str,
 ) -> type:
     """A dataclass of flags, in the order of `groups`. `options`: name → type and default; `owner`: where they are described."""
-    described = {each.arg_name: each.description or "" for each in parse_from_object(owner).params}
+    described = {parameter.arg_name: parameter.description or "" for parameter in parse_from_object(owner).params}
     members: list[tuple[str, Any, Any]] = []
     for group, names in groups.items():
         for name in names:

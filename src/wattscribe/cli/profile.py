@@ -102,32 +102,32 @@ def profile(
     return 0
 
 
-def _with_flags(found: Profile) -> Profile:
+def _with_flags(priced: Profile) -> Profile:
     """The notes of what was assumed name options: here as flags."""
-    workload = found.breakdown.workload
+    workload = priced.breakdown.workload
     notes = tuple(spelled(note, "profile") for note in workload.notes)
-    return replace(found, breakdown=replace(found.breakdown, workload=replace(workload, notes=notes)))
+    return replace(priced, breakdown=replace(priced.breakdown, workload=replace(workload, notes=notes)))
 
 
-def show(found: Profile, *, as_json: bool, page: Path | None) -> None:
+def show(priced: Profile, *, as_json: bool, page: Path | None) -> None:
     """Print and write what was asked for."""
     if page is not None:
         from wattscribe.pages.profile_page import write_page
 
-        write_page(found, page)
+        write_page(priced, page)
     if as_json:
-        print(json_text(found.to_json(), indent=2))
+        print(json_text(priced.to_json(), indent=2))
         return
     from wattscribe.pages.profile_table import print_profile
 
-    print_profile(found)
+    print_profile(priced)
     if page is not None:
         print(f"\npage: {page}")
 
 
 def _named(items: tuple[str, ...], option: str, parse: Callable[[str], Number]) -> dict[str, Number]:
     """NAME=VALUE items as a mapping. Raises InputError."""
-    found: dict[str, Number] = {}
+    numbers: dict[str, Number] = {}
     for item in items:
         name, equals, value = item.rpartition("=")
         try:
@@ -136,8 +136,8 @@ def _named(items: tuple[str, ...], option: str, parse: Callable[[str], Number]) 
             equals = ""
         if not equals or not name:
             raise InputError(f"{option} {item!r} is not NAME=NUMBER", fix=f"Write it as {option} sr=16000")
-        found[name] = number
-    return found
+        numbers[name] = number
+    return numbers
 
 
 def _count(text: str) -> int:
@@ -149,9 +149,9 @@ def _count(text: str) -> int:
 def size_bytes(text: str) -> int:
     """`4MB`, `512KiB`, `0` → bytes. Raises InputError for anything else."""
     lowered = text.strip().lower().replace(" ", "")
-    found = re.fullmatch(r"(\d{1,18}(?:\.\d{0,18})?)([kmg]?i?b)?", lowered, re.ASCII)
-    if found is not None and (found[2] is not None or "." not in found[1]) and (found[2] or "b") in UNITS:
-        return round(float(found[1]) * UNITS[found[2] or "b"])
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{0,18})?)([kmg]?i?b)?", lowered, re.ASCII)
+    if match is not None and (match[2] is not None or "." not in match[1]) and (match[2] or "b") in UNITS:
+        return round(float(match[1]) * UNITS[match[2] or "b"])
     raise InputError(f"{text!r} is not a size", fix="Write it as 4MB, 512KiB or a number of bytes")
 
 
@@ -161,7 +161,7 @@ def read_laws(path: Path) -> dict[str, AccuracyLaw]:
         data = parse_json(read_bytes(path))
         points = {name: [(float(size), float(wer)) for size, wer in pairs] for name, pairs in data.items()}
         if not all(0 <= size < math.inf and 0 <= wer < math.inf for pairs in points.values() for size, wer in pairs):
-            raise ValueError("sizes and word error rates are numbers from 0 on")
+            raise ValueError("sizes and word error rates must be 0 or more")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"not a JSON file of points: {error}", where=path, fix="Write {component: [[bytes, wer], …]}"

@@ -43,14 +43,14 @@ def report(
     condition
         The condition under which the limits hold: clean unless given.
     device
-        Show beside it what transducers would take on this device: a profile's name or file (see wattscribe devices).
+        Also show what transducers would take on this device: a profile's name or file (see wattscribe devices).
     grid_gco2_per_kwh
         Grams of CO2 that the grid emits per kWh, as its operator or a national office states; shows CO2 per hour of audio.
     """
     import wattscribe
     from wattscribe.results.quantities import bytes_of, percent_of, watts_of
 
-    made = wattscribe.report(
+    output = wattscribe.report(
         run,
         out,
         format=format,
@@ -61,4 +61,4 @@ def report(
         device=device,
         grid_gco2_per_kwh=grid_gco2_per_kwh,
     )
-    print(made, end="" if isinstance(made, str) and made.endswith("\n") else "\n")
+    print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")

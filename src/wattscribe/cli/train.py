@@ -32,13 +32,13 @@ def train(
     out
         Where state, log and model are kept.
     fresh
-        Begin anew instead of resuming.
+        Start again instead of resuming.
     prepare
-        Only make the speech (and the teacher's outputs), then stop.
+        Only prepare the speech (and the teacher's outputs), then stop.
     minutes
-        Another length than the file's, in minutes of training.
+        Minutes of training, instead of the file's length.
     steps
-        Another length than the file's, in steps.
+        Steps of training, instead of the file's length.
     """
     import wattscribe
 

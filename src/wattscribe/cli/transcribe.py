@@ -41,7 +41,7 @@ class Flags:
     phrase: Annotated[tuple[str, ...], Parameter(negative="", group=MODEL)] = ()
     """Words that beam search favours, `TEXT` or `TEXT :SCORE`; may be repeated."""
     phrases: Annotated[Path | None, Parameter(group=MODEL)] = None
-    """File with one such phrase a line."""
+    """A file with one such phrase per line."""
     tail_s: Annotated[float | None, Parameter(group=MODEL)] = None
     """Seconds of silence appended at the end, at most 60 (what the segments of the model need)."""
     options: Annotated[tuple[str, ...], Parameter("--option", negative="", group=MODEL)] = ()
@@ -83,7 +83,7 @@ def transcribe(
     Parameters
     ----------
     model
-        hf:openai/whisper-tiny.en, ct2:tiny.en, sherpa:DIR, onnx:DIR, reference, or a directory that is told by its files.
+        hf:openai/whisper-tiny.en, ct2:tiny.en, sherpa:DIR, onnx:DIR, reference, or a directory, recognised by its files.
     sources
         Audio files, or - for raw PCM on standard input.
     mic
@@ -91,7 +91,7 @@ def transcribe(
     json_lines
         One JSON line per utterance, with times, and one with what the source cost.
     vad
-        Hear only speech: no encoder call in silence (extra vad; streaming transducers).
+        Decode speech only: no encoder call in silence (extra vad; streaming transducers).
     endpoints
         Start a new line after a pause, or after 20 s (streaming transducers).
     """

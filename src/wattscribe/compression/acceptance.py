@@ -15,7 +15,7 @@ import numpy as np
 
 from wattscribe.compression import sets
 from wattscribe.compression.candidate import Candidate
-from wattscribe.compression.ear import Ear, Latency
+from wattscribe.compression.opened import Latency, OpenedModel
 from wattscribe.compression.sets import cannot_show
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.compression.workbench import Workbench
@@ -113,37 +113,37 @@ def accept(bench: Workbench, original: Candidate, result: Candidate, speech: Spe
     measurer, limit = bench.measurer, sets.limit_of(bench, speech)
     with original.directory() as one, result.directory() as other:
         both = tuple(zip((one, other), (original, result), strict=True))
-        ears = [each.open(folder, each.decoding) for folder, each in both]
-        passes = _alternate(ears, speech)
-        latencies = latency(ears, speech, seed=seed)
-        del ears
-        memory = [_peak_memory(folder, speech, each) for folder, each in both]
-    errors = [count_errors(speech.references, each.texts) for each in passes]
+        models = [candidate.open(folder, candidate.decoding) for folder, candidate in both]
+        passes = _alternate(models, speech)
+        latencies = latency(models, speech, seed=seed)
+        del models
+        memory = [_peak_memory(folder, speech, candidate) for folder, candidate in both]
+    errors = [count_errors(speech.references, run.texts) for run in passes]
     paired = non_inferiority(errors[0], errors[1], speech, seed=seed)
     parts = []
     for name, rows in sets.apart(bench, speech).items():
-        counts = [[each.counts[row] for row in rows] for each in passes]
+        counts = [[run.counts[row] for row in rows] for run in passes]
         own = bench.limits.get(name, bench.limit)
-        both_errors = [sets.part_of(each, rows) for each in errors]
+        both_errors = [sets.part_of(model_errors, rows) for model_errors in errors]
         spent = [
-            measurer.energy_mj(*each, speech.of(rows, name).audio_s)
-            for each in zip((original, result), counts, strict=True)
+            measurer.energy_mj(*pair, speech.of(rows, name).audio_s)
+            for pair in zip((original, result), counts, strict=True)
         ]
         parts.append(_part(name, speech.of(rows, name), both_errors, spent, own, seed))
     unable = cannot_show(float(errors[0].words.sum()), errors[0].wer, limit)
     sides = []
-    for candidate, made, wer, peak, waited in zip(
-        (original, result), passes, (each.wer or 0.0 for each in errors), memory, latencies, strict=True
+    for candidate, run, wer, peak, waited in zip(
+        (original, result), passes, (model_errors.wer or 0.0 for model_errors in errors), memory, latencies, strict=True
     ):
-        total = sum(made.counts, Counts())
-        power = measurer.energy(candidate, made.counts, speech.audio_s, draws=400).total_w
+        total = sum(run.counts, Counts())
+        power = measurer.energy(candidate, run.counts, speech.audio_s, draws=400).total_w
         sides.append(
             Side(
                 energy_mj_per_audio_s=1e3 * power.value,
                 energy_ci95_mj=(1e3 * power.ci95[0], 1e3 * power.ci95[1]),
                 wer=wer,
-                rtf=made.wall_s / speech.audio_s,
-                rtf_cpu=made.cpu_s / speech.audio_s,
+                rtf=run.wall_s / speech.audio_s,
+                rtf_cpu=run.cpu_s / speech.audio_s,
                 size_bytes=candidate.size_bytes,
                 peak_memory_bytes=peak,
                 latency=replace(waited, call_s=measurer.workload(candidate).segment_s),
@@ -182,16 +182,16 @@ def _part(
     )  # fmt: skip
 
 
-def _alternate(models: Sequence[Ear], speech: SpeechSet) -> list[_Pass]:
+def _alternate(models: Sequence[OpenedModel], speech: SpeechSet) -> list[_Pass]:
     """Each utterance by one model and at once by the other; who goes first changes with every utterance."""
     passes = [_Pass([], []) for _ in models]
     for model in models:
-        model.listen(speech.audio[0])
+        model.transcribe(speech.audio[0])
     for number, audio in enumerate(speech.audio):
         order = range(len(models)) if number % 2 == 0 else reversed(range(len(models)))
         for which in order:
             wall, cpu = time.perf_counter(), time.process_time()
-            answer = models[which].listen(audio)
+            answer = models[which].transcribe(audio)
             passes[which].wall_s += time.perf_counter() - wall
             passes[which].cpu_s += time.process_time() - cpu
             passes[which].texts.append(answer.text)
@@ -199,7 +199,7 @@ def _alternate(models: Sequence[Ear], speech: SpeechSet) -> list[_Pass]:
     return passes
 
 
-def latency(models: Sequence[Ear], speech: SpeechSet, *, seed: int = 0) -> list[Latency]:
+def latency(models: Sequence[OpenedModel], speech: SpeechSet, *, seed: int = 0) -> list[Latency]:
     """Of each model on the same draw of utterances."""
     return [model.waited(speech.part(LATENCY_UTTERANCES, seed=seed)) for model in models]
 
@@ -211,7 +211,7 @@ from wattscribe.metering.memory import peak_rss_bytes, reset_peak, rss_bytes
 folder, frame_by_frame, samples = sys.argv[1], sys.argv[2] == "1", np.load(sys.argv[3])
 reset_peak()
 before = rss_bytes()
-hear(folder, frame_by_frame, samples)
+transcribe(folder, frame_by_frame, samples)
 print(json.dumps({"before": before, "peak": peak_rss_bytes()}))
 """
 
@@ -219,14 +219,14 @@ print(json.dumps({"before": before, "peak": peak_rss_bytes()}))
 def _peak_memory(folder: Path, speech: SpeechSet, candidate: Candidate) -> int | None:
     """Peak resident bytes of loading and decoding in a process of its own, above that process before the model."""
     samples = np.concatenate(speech.audio[:MEMORY_UTTERANCES])
-    path = folder / "heard.npy"
+    path = folder / "samples.npy"
     np.save(path, samples[: 60 * SAMPLE_RATE_HZ])
     frame_by_frame = str(int(candidate.decoding == "frame-by-frame"))
-    command = [sys.executable, "-c", candidate.HEARS + _WORKER, str(folder), frame_by_frame, str(path)]
+    command = [sys.executable, "-c", candidate.MEMORY_RUN + _WORKER, str(folder), frame_by_frame, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         raise ModelError(f"the memory run failed: {done.stderr.strip().splitlines()[-1:]}", where=folder)
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    if found["peak"] is None or found["before"] is None:
+    resident: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    if resident["peak"] is None or resident["before"] is None:
         return None
-    return max(0, int(found["peak"]) - int(found["before"]))
+    return max(0, int(resident["peak"]) - int(resident["before"]))

@@ -19,7 +19,7 @@ def read_beside(folders: Sequence[Path], dev: SpeechSet, device: str, strategy: 
 
     Raises InputError where there is none, and where its WER or energy is of other speech or another device.
     """
-    found: list[Tried] = []
+    tried: list[Tried] = []
     for folder in folders:
         result = _read(folder)
         on = result["dev"]
@@ -31,14 +31,14 @@ def read_beside(folders: Sequence[Path], dev: SpeechSet, device: str, strategy: 
                 where=folder, fix=AGAIN,
             )  # fmt: skip
         name = f"{result['strategy']} ({folder.name})" if result["strategy"] == strategy else result["strategy"]
-        found += (
+        tried += (
             Tried(
-                strategy=name, steps=tuple(each["steps"]), energy_mj=each["energy_mj_per_audio_s"],
-                size_bytes=each["size_bytes"], kl=each["kl"], wer=each["wer"], on=each["on"],
+                strategy=name, steps=tuple(recipe["steps"]), energy_mj=recipe["energy_mj_per_audio_s"],
+                size_bytes=recipe["size_bytes"], kl=recipe["kl"], wer=recipe["wer"], on=recipe["on"],
             )
-            for each in result["tried"]
+            for recipe in result["tried"]
         )  # fmt: skip
-    return tuple(found)
+    return tuple(tried)
 
 
 def _read(folder: Path) -> dict[str, Any]:

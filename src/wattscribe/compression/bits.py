@@ -49,7 +49,7 @@ def ladders(bench: Workbench, base: Sequence[Step]) -> list[Move]:
     joiner = ladder(bench, base, "joiner")
     return [
         *ladder(bench, base, "encoder"),
-        *(each for each in joiner if any(step.lever == "blockwise" for step in each.steps)),
+        *(move for move in joiner if any(step.lever == "blockwise" for step in move.steps)),
     ]
 
 
@@ -58,7 +58,11 @@ def ladder(bench: Workbench, base: Sequence[Step], component: str, *, rest_float
 
     `rest_float`: each map is looked at while the others are left in float, which is quicker where the network is large.
     """
-    maps = {name: each for name, each in bench.original.linears(component).items() if each.weight.size >= LEAST_WEIGHTS}
+    maps = {
+        name: linear
+        for name, linear in bench.original.linears(component).items()
+        if linear.weight.size >= LEAST_WEIGHTS
+    }
     if not maps:
         return []
     eight = _eight(component, maps)
@@ -66,15 +70,15 @@ def ladder(bench: Workbench, base: Sequence[Step], component: str, *, rest_float
     rest = () if rest_float else eight
     before = bench.kl(bench.build((*base, *rest)), probe).kl
     forms = {}
-    for name, each in maps.items():
-        gram = known_gram(each, component, bench.calibration)
-        coarse = _fewest_bytes(each)
+    for name, linear in maps.items():
+        gram = known_gram(linear, component, bench.calibration)
+        coarse = _fewest_bytes(linear)
         alone = Step(lever="blockwise", component=component, tensors=(name,), options=_options(4, coarse))
         added = bench.kl(bench.build([*base, *_without(rest, {name}), alone]), probe).kl - before
-        forms[name] = _forms(each, gram, coarse, added)
+        forms[name] = _forms(linear, gram, coarse, added)
     rungs = _rungs(forms)
     bench.say(
-        f"  bits of {len(maps)} maps of the {component}: {len(rungs)} recipes from {_said(rungs[0])} to {_said(rungs[-1])}"
+        f"  bits of {len(maps)} maps of the {component}: {len(rungs)} recipes from {_text(rungs[0])} to {_text(rungs[-1])}"
     )
     slot = f"form:{component}"
     mild = [Move(slot=slot, component=component, steps=eight)] if eight else []
@@ -83,18 +87,18 @@ def ladder(bench: Workbench, base: Sequence[Step], component: str, *, rest_float
 
 def _eight(component: str, maps: Mapping[str, Linear]) -> tuple[Step, ...]:
     """The step that stores what is still float in 8 bits; none for a model that comes in 8 bits."""
-    names = tuple(name for name, each in maps.items() if each.form == "float")
+    names = tuple(name for name, linear in maps.items() if linear.form == "float")
     return (Step(lever="int8", component=component, tensors=names),) if names else ()
 
 
 def _without(eight: Sequence[Step], taken: set[str]) -> list[Step]:
     """The 8-bit step for the maps that are left."""
-    found = []
+    steps = []
     for step in eight:
         left = tuple(name for name in step.tensors if name not in taken)
         if left:
-            found.append(Step(lever=step.lever, component=step.component, tensors=left))
-    return found
+            steps.append(Step(lever=step.lever, component=step.component, tensors=left))
+    return steps
 
 
 def _options(bits: int, block: int) -> Mapping[str, Value]:
@@ -121,25 +125,25 @@ def _forms(linear: Linear, gram: object, coarse: int, added: float) -> list[Form
     for block in BLOCKS:
         codes, _, spread = block_codes(linear.weight, None if gram is None else weight, 4, block, "nearest")
         errors[block] = output_error(linear.weight, (codes * spread).astype(np.float32), weight)
-    found = [Form(bytes=inputs * outputs + 4 * outputs, kl=0.0)]
-    for block in sorted(BLOCKS, key=lambda each: -_stored(linear, 4, each)):
+    forms = [Form(bytes=inputs * outputs + 4 * outputs, kl=0.0)]
+    for block in sorted(BLOCKS, key=lambda block: -_stored(linear, 4, block)):
         harm = added * errors[block] / max(errors[coarse], 1e-30)
         size = _stored(linear, 4, block)
-        if size < found[-1].bytes:
-            found.append(Form(bytes=size, kl=harm, bits=4, block=block))
-    return _hull(found)
+        if size < forms[-1].bytes:
+            forms.append(Form(bytes=size, kl=harm, bits=4, block=block))
+    return _hull(forms)
 
 
 def _hull(forms: Sequence[Form]) -> list[Form]:
     """The lower convex hull of harm over bytes saved, so that each further form costs more per byte than the one before."""
-    found: list[Form] = []
+    hull: list[Form] = []
     for form in forms:
-        while len(found) > 1 and _slope(found[-2], form) <= _slope(found[-2], found[-1]):
-            found.pop()
-        if len(found) == 1 and form.kl <= found[0].kl and form.bytes <= found[0].bytes:
-            found.pop()
-        found.append(form)
-    return found
+        while len(hull) > 1 and _slope(hull[-2], form) <= _slope(hull[-2], hull[-1]):
+            hull.pop()
+        if len(hull) == 1 and form.kl <= hull[0].kl and form.bytes <= hull[0].bytes:
+            hull.pop()
+        hull.append(form)
+    return hull
 
 
 def _slope(milder: Form, form: Form) -> float:
@@ -151,39 +155,39 @@ def _rungs(forms: Mapping[str, Sequence[Form]]) -> list[dict[str, Form]]:
     """All maps' further forms in the order of divergence per byte, cut in even steps of bytes; the last has them all."""
     changes = sorted(
         (_slope(milder, form), name, place)
-        for name, each in forms.items()
-        for place, (milder, form) in enumerate(pairwise(each), start=1)
+        for name, choices in forms.items()
+        for place, (milder, form) in enumerate(pairwise(choices), start=1)
     )
-    now = {name: each[0] for name, each in forms.items()}
-    whole = sum(each[0].bytes - each[-1].bytes for each in forms.values())
-    found = [dict(now)] if any(each.bits for each in now.values()) else []
-    saved, first = 0, len(found)
+    now = {name: choices[0] for name, choices in forms.items()}
+    whole = sum(choices[0].bytes - choices[-1].bytes for choices in forms.values())
+    rungs = [dict(now)] if any(form.bits for form in now.values()) else []
+    saved, first = 0, len(rungs)
     for _, name, place in changes:
         saved += now[name].bytes - forms[name][place].bytes
         now[name] = forms[name][place]
-        if saved >= whole * (len(found) - first + 1) / RUNGS:
-            found.append(dict(now))
-    return found or [now]
+        if saved >= whole * (len(rungs) - first + 1) / RUNGS:
+            rungs.append(dict(now))
+    return rungs or [now]
 
 
-def _said(rung: Mapping[str, Form]) -> str:
-    four = sum(each.bits == 4 for each in rung.values())
-    size, kl = sum(each.bytes for each in rung.values()), sum(each.kl for each in rung.values())
+def _text(rung: Mapping[str, Form]) -> str:
+    four = sum(form.bits == 4 for form in rung.values())
+    size, kl = sum(form.bytes for form in rung.values()), sum(form.kl for form in rung.values())
     return f"{four} in 4 bits ({size / 1e6:.2f} MB, divergence {kl:.1e})"
 
 
 def _steps(component: str, rung: Mapping[str, Form], eight: Sequence[Step]) -> tuple[Step, ...]:
     """The 8 bits of what takes no fewer, then a step per kind of form: onnxruntime infers no types behind weights in blocks."""
-    kinds = sorted({(each.bits, each.block) for each in rung.values() if each.bits is not None})
-    found = [
+    kinds = sorted({(form.bits, form.block) for form in rung.values() if form.bits is not None})
+    steps = [
         Step(
             lever="blockwise", component=component, options=_options(bits, block),
-            tensors=tuple(name for name, each in rung.items() if (each.bits, each.block) == (bits, block)),
+            tensors=tuple(name for name, form in rung.items() if (form.bits, form.block) == (bits, block)),
         )
         for bits, block in kinds
     ]  # fmt: skip
-    taken = {name for step in found for name in step.tensors}
-    return (*_without(eight, taken), *found)
+    taken = {name for step in steps for name in step.tensors}
+    return (*_without(eight, taken), *steps)
 
 
 __all__ = ["ladder", "ladders"]

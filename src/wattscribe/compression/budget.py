@@ -42,7 +42,7 @@ class Budget:
     def searching(self, say: Callable[[str], None]) -> Iterator[None]:
         """What is inside may end early: the first Ctrl-C is held until `check`, the second one interrupts at once."""
         self._searching, self._asked, self.cut = True, False, None
-        self._before = self._listen()
+        self._before = self._take_interrupts()
         try:
             yield
         except CutShort:
@@ -52,13 +52,13 @@ class Budget:
             if self._before is not None:
                 signal.signal(signal.SIGINT, self._before)
 
-    def _listen(self) -> Any:
+    def _take_interrupts(self) -> Any:
         """The handler of SIGINT until now; None where another thread searches, or Python did not set it."""
         if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
             return None
-        return signal.signal(signal.SIGINT, self._heard)
+        return signal.signal(signal.SIGINT, self._interrupted)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if not self._asked and self._searching:
             self._asked = True
         elif callable(self._before):  # whoever clears up after an interrupt knows of this one

@@ -99,15 +99,15 @@ class Calibration:
         """What was rounded by this speech already: recipes share most of their maps."""
         if key not in self._kept:
             self._kept[key] = make()
-        found: T = self._kept[key]
-        return found
+        value: T = self._kept[key]
+        return value
 
     def moments(self, component: str, source: str) -> Moments:
         """Of the value `source`. Raises InputError for a value that is no linear map's input in the original."""
-        found = self.find(component, source)
-        if found is None:
+        moments = self.find(component, source)
+        if moments is None:
             raise InputError(f"{source!r} is not an input of a linear map of the original {component}")
-        return found
+        return moments
 
     def find(self, component: str, source: str) -> Moments | None:
         """`moments`, or None."""
@@ -154,7 +154,7 @@ class Calibration:
 
     def _sources(self, component: str) -> set[str]:
         """The inputs of the linear maps of a network."""
-        return {each.source for each in linears(self._original.model(component)).values()}
+        return {linear.source for linear in linears(self._original.model(component)).values()}
 
     def _gather(self, component: str) -> None:
         sources = self._sources(component)
@@ -164,7 +164,7 @@ class Calibration:
             for source, value in values.items():
                 sums[source].add(value)
             _keep(kept, feeds, number)
-        self._moments[component] = {source: each.moments() for source, each in sums.items()}
+        self._moments[component] = {source: total.moments() for source, total in sums.items()}
         self._feeds[component] = kept
 
     def _walk(self, component: str, sources: list[str]) -> Iterator[tuple[Feeds, Feeds]]:
@@ -176,7 +176,7 @@ class Calibration:
             if component == "encoder":
                 yield from _walk_encoder(session, path, transducer.encoder.layout, self.speech, sources)
                 return
-            given = set(sources) & {each.name for each in session.get_inputs()}
+            given = set(sources) & {value.name for value in session.get_inputs()}
             wanted = [source for source in sources if source not in given]
             for feeds in self._recorded(transducer)[component]:
                 values = dict(zip(wanted, run(session, path, wanted, feeds), strict=True)) if wanted else {}
@@ -215,7 +215,7 @@ class _Recorder:
 
 def _frames(model: Any) -> str | None:
     """Feature frames that a call of an encoder takes."""
-    return next((str(each.value) for each in model.metadata_props if each.key == "T"), None)
+    return next((str(entry.value) for entry in model.metadata_props if entry.key == "T"), None)
 
 
 def _keep(kept: list[Feeds], feeds: Feeds, number: int) -> None:
@@ -232,7 +232,7 @@ def with_outputs(model: Any, names: list[str]) -> bytes:
     """The model with inner values as outputs too."""
     from onnx import ValueInfoProto
 
-    known = {each.name for each in model.graph.output} | {each.name for each in model.graph.input}
+    known = {value.name for value in model.graph.output} | {value.name for value in model.graph.input}
     model.graph.output.extend(ValueInfoProto(name=name) for name in names if name not in known)
     return model.SerializeToString()  # type: ignore[no-any-return]
 
@@ -241,12 +241,12 @@ def _walk_encoder(
     session: Any, path: Path, layout: EncoderLayout, speech: SpeechSet, sources: list[str]
 ) -> Iterator[tuple[Feeds, Feeds]]:
     states = [spec.output for spec in layout.states]
-    inputs = {each.name for each in session.get_inputs()}
+    inputs = {value.name for value in session.get_inputs()}
     wanted = [source for source in sources if source not in inputs]
     for audio in speech.audio:
         for feeds, values in walk(session, path, layout, audio, [*states, *wanted]):
-            found = {name: values[name] for name in wanted}
-            yield feeds, {**found, **{name: feeds[name] for name in sources if name in inputs}}
+            inner = {name: values[name] for name in wanted}
+            yield feeds, {**inner, **{name: feeds[name] for name in sources if name in inputs}}
 
 
 def walk(

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from wattscribe.compression.ear import Ear, Live
 from wattscribe.compression.linears import Linear, linears
+from wattscribe.compression.opened import OpenedModel, OpenedTransducer
 from wattscribe.energy.options import Decoding, Unit
 from wattscribe.energy.workload import Workload, of_directory
 from wattscribe.errors import InputError, MissingExtraError, ModelError
@@ -48,30 +48,30 @@ class Candidate:
     """What a step may name."""
     FILES: ClassVar[Mapping[str, str]] = FILE_NAMES
     """Networks, and what their files are called."""
-    TOLD: ClassVar[str] = "The original is decoded frame by frame."
+    DECODED_HOW: ClassVar[str] = "The original is decoded frame by frame."
     """For a page."""
-    HEARS: ClassVar[str] = (
+    MEMORY_RUN: ClassVar[str] = (
         "from wattscribe.streaming import open_transducer\n"
         "import kaldi_native_fbank, onnxruntime\n"
-        "def hear(folder, frame_by_frame, samples):\n"
+        "def transcribe(folder, frame_by_frame, samples):\n"
         "    stream = open_transducer(folder, frame_by_frame=frame_by_frame).stream()\n"
         "    stream.buffer(samples)\n"
         "    stream.finish()\n"
     )
-    """A script that defines how a process of its own hears a directory: its memory is then looked at."""
+    """A script that defines how a process of its own transcribes with a directory: its memory is then measured."""
 
     @cached_property
     def digest(self) -> str:
         """Of everything that can change the text: networks and vocabulary."""
-        found = hashlib.sha256(self.tokens)
+        digest = hashlib.sha256(self.tokens)
         for name in self.FILES:
-            found.update(hashlib.sha256(self.networks[name]).digest())
-        return found.hexdigest()[:20]
+            digest.update(hashlib.sha256(self.networks[name]).digest())
+        return digest.hexdigest()[:20]
 
     @property
     def size_bytes(self) -> int:
         """Of the networks' files."""
-        return sum(len(each) for each in self.networks.values())
+        return sum(len(network) for network in self.networks.values())
 
     def network_of(self, component: str) -> str:
         """The network that a component is, or is a part of."""
@@ -89,19 +89,19 @@ class Candidate:
         """The component's linear maps, by name."""
         model = self.model(component)
         inside = self.inside(component, model)
-        return {name: each for name, each in linears(model).items() if inside(name)}
+        return {name: linear for name, linear in linears(model).items() if inside(name)}
 
-    def open(self, folder: Path, decoding: Decoding) -> Ear:
-        """What `write` wrote there, ready to hear. Raises ModelError."""
-        return Live.opened(folder, frame_by_frame=decoding == "frame-by-frame")
+    def open(self, folder: Path, decoding: Decoding) -> OpenedModel:
+        """What `write` wrote there, ready to transcribe. Raises ModelError."""
+        return OpenedTransducer.of_directory(folder, frame_by_frame=decoding == "frame-by-frame")
 
-    def heard(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
-        """The original's counts, utterance by utterance, as they are where this one hears as it does: of utterances of so many
+    def own_counts(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
+        """The original's counts, utterance by utterance, as they are where this one decodes as it does: of utterances of so many
         samples."""
         return tuple(counts)
 
     def workload(self, counts: Sequence[Counts]) -> Workload:
-        """What a call of each component costs, where it hears utterances of these counts."""
+        """What a call of each component costs, over utterances of these counts."""
         with self.directory() as folder:
             return of_directory(folder)
 
@@ -120,7 +120,7 @@ class Candidate:
 
     def names(self) -> dict[str, str]:
         """File names by component: the mark says what most of the weights are."""
-        return {each: f"{name}{_mark(self.networks[each])}.onnx" for each, name in self.FILES.items()}
+        return {component: f"{name}{_mark(self.networks[component])}.onnx" for component, name in self.FILES.items()}
 
     def write(self, folder: Path) -> None:
         """The directory in sherpa-onnx's layout. Raises InputError where the disk refuses."""
@@ -180,7 +180,7 @@ def network_of_file(path: Path) -> bytes:
 
 
 def _refuse_4_bit(model: Model) -> None:
-    stored = [BITS[each.dtype] for each in model.graph.initializers.values() if each.dtype != "string"]
+    stored = [BITS[tensor.dtype] for tensor in model.graph.initializers.values() if tensor.dtype != "string"]
     packed = [
         bits
         for node in model.graph.nodes
@@ -198,7 +198,7 @@ def _refuse_4_bit(model: Model) -> None:
 def _mark(data: bytes) -> str:
     """`.int8` where 8 bits or fewer make up most of the weights, else nothing (or `.fp16`)."""
     sizes = dict.fromkeys(_MARKS.values(), 0)
-    for each in parse_model(data, Path("model.onnx")).graph.initializers.values():
-        if each.dtype in _MARKS:
-            sizes[_MARKS[each.dtype]] += each.elements
+    for tensor in parse_model(data, Path("model.onnx")).graph.initializers.values():
+        if tensor.dtype in _MARKS:
+            sizes[_MARKS[tensor.dtype]] += tensor.elements
     return max(sizes, key=lambda mark: sizes[mark]) if any(sizes.values()) else ""

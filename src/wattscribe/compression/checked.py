@@ -34,7 +34,7 @@ def placed(options: Options) -> Placed:
     """The same options for the work; those that were placed already stay as they are."""
     if isinstance(options, Placed):
         return options
-    given = {each.name: getattr(options, each.name) for each in fields(Options)}
+    given = {field.name: getattr(options, field.name) for field in fields(Options)}
     for name in ("train_config", "recipe", "storage", "cache"):
         given[name] = None if given[name] is None else Path(given[name])
     for name in ("data", "test_data", "unlabelled", "corpus_limit"):
@@ -82,16 +82,16 @@ def with_journal(options: Placed, out: Path) -> Placed:
 
 def limits_of(options: Options) -> dict[str, float]:
     """The limit of each corpus of `data` and `test_data` that has one of its own, as fractions. Raises InputError."""
-    found: dict[str, float] = {}
-    for each in options.corpus_limit:
-        name, equals, points = each.rpartition("=")
+    limits: dict[str, float] = {}
+    for entry in options.corpus_limit:
+        name, equals, points = entry.rpartition("=")
         try:
             limit = float(points)
         except ValueError:
             limit = math.nan
         if not equals or not (math.isfinite(limit) and limit >= 0):
             raise InputError(
-                f"`corpus_limit` is {each!r}",
+                f"`corpus_limit` is {entry!r}",
                 fix="Write CORPUS=POINTS, as librispeech-noisy=1.0: points of WER, 0 or more",
             )
         meant = [spec for spec in (*options.data, *options.test_data) if name in (spec, Path(spec).name)]
@@ -100,8 +100,8 @@ def limits_of(options: Options) -> dict[str, float]:
                 f"`corpus_limit` names {name!r}, which is no corpus of `data`",
                 fix="One of: " + ", ".join((*options.data, *options.test_data)),
             )
-        found |= dict.fromkeys(meant, limit / 100)
-    return found
+        limits |= dict.fromkeys(meant, limit / 100)
+    return limits
 
 
 def _figures(options: Options) -> None:
@@ -135,7 +135,7 @@ def _folder(path: Path) -> None:
 
 def command(options: Placed, model: str, out: Path) -> tuple[str, ...]:
     """The command line that carries out the recipe in OUT again, on the same speech."""
-    found = ["wattscribe", "compress", model, "--recipe", str(out / "recipe.toml"), "-o", f"{out}-again"]
+    arguments = ["wattscribe", "compress", model, "--recipe", str(out / "recipe.toml"), "-o", f"{out}-again"]
     several = {
         "--data": options.data,
         "--test-data": options.test_data,
@@ -143,12 +143,12 @@ def command(options: Placed, model: str, out: Path) -> tuple[str, ...]:
         "--corpus-limit": options.corpus_limit,
     }
     for name, values in several.items():
-        found += [part for value in values for part in (name, value)]
+        arguments += [part for value in values for part in (name, value)]
     single = {
         "--device": options.device_name if Path(options.device_name).is_file() else None,
         "--max-wer-increase": f"{options.max_wer_increase_points:g}", "--limit": options.limit, "--cache": options.cache,
         "--train-config": options.train_config,
         "--max-latency-ms": None if options.max_latency_ms is None else f"{options.max_latency_ms:g}",
     }  # fmt: skip
-    found += [part for name, value in single.items() if value is not None for part in (name, str(value))]
-    return (*found, *(["--require-proof"] if options.require_proof else []))
+    arguments += [part for name, value in single.items() if value is not None for part in (name, str(value))]
+    return (*arguments, *(["--require-proof"] if options.require_proof else []))

@@ -50,47 +50,47 @@ def _points(fraction: float) -> str:
     return f"{100 * fraction:+.2f}"
 
 
-def confirmed(bench: Workbench, made: Outcome) -> Outcome:
+def confirmed(bench: Workbench, outcome: Outcome) -> Outcome:
     """The strongest of the recipes that held which holds on the held-back part too; the steps beyond it are taken back."""
     held = bench.held
     if held is None:
-        return made
+        return outcome
     whys: list[str] = []
-    stages = (tuple(each for each in made.done if each.kept), *made.fallbacks)
+    stages = (tuple(entry for entry in outcome.done if entry.kept), *outcome.fallbacks)
     for number, stage in enumerate(stages, start=1):
-        found = sets.confirmed(bench, bench.build(kept(stage)))
-        if found is None:
-            return made
-        bench.say(f"{held.confirm.name}: {found.told}")
-        if found.holds or number == len(stages):
+        change = sets.confirmed(bench, bench.build(kept(stage)))
+        if change is None:
+            return outcome
+        bench.say(f"{held.confirm.name}: {change.summary}")
+        if change.holds or number == len(stages):
             break
-        whys.append(found.told)
+        whys.append(change.summary)
     if not whys:
-        return made
-    back = _taken_back(made.done, stage, f"reverted: with it, on the held-back part, {whys[0]}")
+        return outcome
+    back = _taken_back(outcome.done, stage, f"reverted: with it, on the held-back part, {whys[0]}")
     note = f"Steps were taken back {len(whys)} times, until the limit held on the held-back part: there {whys[0]} at first."
-    return replace(made, done=back, notes=(*made.notes, note.replace("1 times", "once")), fallbacks=())
+    return replace(outcome, done=back, notes=(*outcome.notes, note.replace("1 times", "once")), fallbacks=())
 
 
 def _taken_back(done: Sequence[Done], stage: Sequence[Done], why: str) -> tuple[Done, ...]:
     """The steps of `stage`, then all the others with the reason why they went."""
-    mine = {each.step.key for each in stage}
+    mine = {entry.step.key for entry in stage}
     gone = [
-        replace(each, kept=False, reason=f"{why}; it went: {each.reason}") if each.kept else each
-        for each in done
-        if each.step.key not in mine
+        replace(entry, kept=False, reason=f"{why}; it went: {entry.reason}") if entry.kept else entry
+        for entry in done
+        if entry.step.key not in mine
     ]
     return (*stage, *gone)
 
 
 def selection(bench: Workbench, result: Candidate) -> Selection:
     """What to say of how the result was chosen: recipes that were decoded on all that may be chosen on, and held there."""
-    full = [each for each in bench.tried if each.on == "full"]
+    full = [recipe for recipe in bench.tried if recipe.on == "full"]
     chosen, there = sets.change(bench, result), sets.confirmed(bench, result)
     candidates = {result.digest: result}
     if there is not None:
-        for each in sorted(full, key=lambda each: each.energy_mj):
-            candidate = _built(bench, each.steps)
+        for recipe in sorted(full, key=lambda recipe: recipe.energy_mj):
+            candidate = _built(bench, recipe.steps)
             if candidate is not None and len(candidates) < MOST and sets.change(bench, candidate).holds:
                 candidates.setdefault(candidate.digest, candidate)
     spread = chosen.margin / sets.MARGIN
@@ -102,12 +102,12 @@ def selection(bench: Workbench, result: Candidate) -> Selection:
 
 
 def _optimism(bench: Workbench, candidates: Mapping[str, Candidate]) -> float | None:
-    found = []
-    for each in candidates.values():
-        there = sets.confirmed(bench, each)
+    differences = []
+    for candidate in candidates.values():
+        there = sets.confirmed(bench, candidate)
         if there is not None:
-            found.append(there.increase - sets.change(bench, each).increase)
-    return sum(found) / len(found) if found else None
+            differences.append(there.increase - sets.change(bench, candidate).increase)
+    return sum(differences) / len(differences) if differences else None
 
 
 def _built(bench: Workbench, steps: Sequence[Any]) -> Candidate | None:
@@ -117,26 +117,26 @@ def _built(bench: Workbench, steps: Sequence[Any]) -> Candidate | None:
         return None
 
 
-def to_json(found: Selection) -> dict[str, Any]:
+def to_json(choice: Selection) -> dict[str, Any]:
     """For result.json: WER as fractions, as everywhere in the file."""
     return {
-        "chosen_on": _side(found.chosen),
-        "confirmed_on": None if found.confirmed is None else _side(found.confirmed),
-        "held_back_by": found.by,
-        "margin": found.chosen.margin,
+        "chosen_on": _side(choice.chosen),
+        "confirmed_on": None if choice.confirmed is None else _side(choice.confirmed),
+        "held_back_by": choice.by,
+        "margin": choice.chosen.margin,
         "small_set_slack": sets.SMALL_SLACK,
-        "expected_optimism": found.optimism,
-        "expected_optimism_recipes": found.recipes,
-        "expected_optimism_bound": found.bound,
+        "expected_optimism": choice.optimism,
+        "expected_optimism_recipes": choice.recipes,
+        "expected_optimism_bound": choice.bound,
     }
 
 
-def _side(found: sets.Change) -> dict[str, Any]:
+def _side(change: sets.Change) -> dict[str, Any]:
     return {
-        "utterances": found.utterances,
-        "words": found.words,
-        "wer_before": found.before,
-        "wer_after": found.before + found.increase,
-        "wer_increase": found.increase,
-        "holds": found.increase <= found.limit,
+        "utterances": change.utterances,
+        "words": change.words,
+        "wer_before": change.before,
+        "wer_after": change.before + change.increase,
+        "wer_increase": change.increase,
+        "holds": change.increase <= change.limit,
     }

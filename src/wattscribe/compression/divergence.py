@@ -1,4 +1,4 @@
-"""How far a candidate hears otherwise than the original, without any text: the KL divergence of their token distributions.
+"""How far a candidate's answers are from the original's, without any text: the KL divergence of their token distributions.
 
 Word errors on a few hundred utterances move in steps of whole words; this moves smoothly, so a few minutes of unlabelled
 audio rank levers. Both models see the same features; the predictor follows the original's greedy path, so that frame by frame the
@@ -73,12 +73,12 @@ def _encode(transducer: Transducer, audio: NDArray[np.float32]) -> Scores:
     stream = transducer.stream()
     stream.buffer(audio)
     stream.close()
-    found = []
+    encoded = []
     while stream.ready():
         stream.fill()
-        found.append(stream.encode().copy())
+        encoded.append(stream.encode().copy())
     stream.release()
-    return np.concatenate(found) if found else np.zeros((0, transducer.encoder.dim), np.float32)
+    return np.concatenate(encoded) if encoded else np.zeros((0, transducer.encoder.dim), np.float32)
 
 
 def _greedy_path(transducer: Transducer, audio: NDArray[np.float32]) -> list[tuple[int, tuple[int, ...]]]:

@@ -20,9 +20,9 @@ class Judgement:
     """For people."""
     numbers: Mapping[str, Value] = field(default_factory=dict)
 
-    def of(self, steps: Sequence[Step], *, said: str | None = None) -> list[Done]:
-        """Steps that went together; `said` in place of the reason alone."""
-        reason = self.reason if said is None else said
+    def of(self, steps: Sequence[Step], *, reason: str | None = None) -> list[Done]:
+        """Steps that went together; `reason` in place of its own."""
+        reason = self.reason if reason is None else reason
         return [Done(step=step, kept=self.kept, reason=reason, numbers=self.numbers) for step in steps]
 
 
@@ -35,18 +35,18 @@ def judge(
     bench: Workbench, strategy: str, before: Candidate, after: Candidate, steps: Sequence[Step], *, small: bool = False
 ) -> Judgement:
     """Measure a recipe against the limit and against the one before it."""
-    found = bench.measure(after, small=small)
+    measurement = bench.measure(after, small=small)
     change = sets.change(bench, after, small=small)
     kl = bench.kl(after).kl
-    bench.note(strategy, steps, after, kl=kl, wer=found.wer, on="small" if small else "full")
+    bench.note(strategy, steps, after, kl=kl, wer=measurement.wer, on="small" if small else "full")
     energy, energy_before = bench.energy_mj(after), bench.energy_mj(before)
     numbers: dict[str, Value] = {
-        "energy_mj_per_audio_s": energy, "saved_mj": energy_before - energy, "wer": found.wer, "wer_increase": change.increase,
-        "wer_margin": change.margin,
+        "energy_mj_per_audio_s": energy, "saved_mj": energy_before - energy, "wer": measurement.wer,
+        "wer_increase": change.increase, "wer_margin": change.margin,
         "kl": kl, "size_bytes": after.size_bytes,
     }  # fmt: skip
     if not change.holds:
-        return reverted(change.told, numbers)
+        return reverted(change.summary, numbers)
     if energy > energy_before * (1 + 1e-9):
         return reverted(f"modelled energy rises by {energy - energy_before:.4f} mJ/s", numbers)
     slower = bench.slower_by(before, after)

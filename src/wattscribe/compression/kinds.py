@@ -17,9 +17,9 @@ def read_model(directory: str | Path) -> Candidate:
     """The directory as it is. Raises InputError and ModelError for what cannot be compressed or cannot be run."""
     if find_model(directory).layout in ("encoder-decoder", "moonshine"):
         return read_whisper(directory)
-    found = read_candidate(directory)
+    candidate = read_candidate(directory)
     open_transducer(directory)  # a graph that it cannot run is named by the path that was given, not by a copy's
-    return found
+    return candidate
 
 
 def family_of(candidate: Candidate) -> Family:

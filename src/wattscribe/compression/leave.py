@@ -16,17 +16,19 @@ def leaving(options: Placed, recipe: Recipe | None = None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        said = []
+        sentences = []
         if recipe is not None and options.leave is not None:
             path = _free(options.leave)
             try:
                 path.write_text(to_toml(recipe), encoding="utf-8")
-                said.append(f"The steps that were kept, not yet proven, are in {path}: carry them out with `recipe`")
+                sentences.append(
+                    f"The steps that were kept, not yet proven, are in {path}: carry them out with `recipe`"
+                )
             except OSError as refused:
-                said.append(f"The steps that were kept could not be written: {path}: {refused.strerror}")
+                sentences.append(f"The steps that were kept could not be written: {path}: {refused.strerror}")
         if options.journal is not None and options.journal.is_file():
-            said.append(f"The same command goes on from {options.journal}")
-        raise KeyboardInterrupt(". ".join(said) or "Nothing was measured yet") from error
+            sentences.append(f"The same command goes on from {options.journal}")
+        raise KeyboardInterrupt(". ".join(sentences) or "Nothing was measured yet") from error
 
 
 def cut_note(why: str, options: Placed) -> str:
@@ -42,8 +44,8 @@ def cut_note(why: str, options: Placed) -> str:
 def _free(path: Path) -> Path:
     """The path, or one like it that nothing lies at."""
     number = 1
-    found = path
-    while found.exists() or found.is_symlink():
+    free = path
+    while free.exists() or free.is_symlink():
         number += 1
-        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
-    return found
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free

@@ -28,21 +28,21 @@ def as_far_as_it_goes(
     gone: list[Done] = []
     weaker: list[tuple[Done, ...]] = []
     with bench.budget.searching(bench.say):
-        for level, made in levels:
-            steps = [*base, *made]
+        for level, added in levels:
+            steps = [*base, *added]
             try:
                 after = bench.build(steps)
             except InputError as error:
                 bench.say(f"{level}: {error.what}")
-                gone += Judgement(kept=False, reason=f"{level}: not applicable: {error.what}").of(made)
+                gone += Judgement(kept=False, reason=f"{level}: not applicable: {error.what}").of(added)
                 continue
-            found = judge(bench, name, bench.build(base), after, steps)
-            bench.say(f"{level}: {found.reason}")
-            if not found.kept:
-                gone += found.of(made, said=f"{level}: {found.reason}")
+            judgement = judge(bench, name, bench.build(base), after, steps)
+            bench.say(f"{level}: {judgement.reason}")
+            if not judgement.kept:
+                gone += judgement.of(added, reason=f"{level}: {judgement.reason}")
                 break
-            weaker.insert(0, (*(each for each in lossless if each.kept), *best))
-            best = found.of(made)
+            weaker.insert(0, (*(entry for entry in lossless if entry.kept), *best))
+            best = judgement.of(added)
     return Outcome(strategy=name, done=(*lossless, *best, *gone), fallbacks=tuple(weaker))
 
 
@@ -60,22 +60,22 @@ class Uniform:
     @staticmethod
     def steps(bench: Workbench, keep: float) -> list[Step]:
         """Thin every map to `keep` by SVD on activations, then 8 bits for all maps, tables and convolutions."""
-        found: list[Step] = []
+        steps: list[Step] = []
         offered = moves(bench.original)
-        convolution = [each for each in offered if each.slot == "convolution"]
-        found += [step for each in convolution[:1] for step in each.steps]
+        convolution = [move for move in offered if move.slot == "convolution"]
+        steps += [step for move in convolution[:1] for step in move.steps]
         for component in ("encoder", "predictor", "joiner"):
             maps = linears(bench.original.model(component))
             if not maps:
                 continue
             if keep < 1:
-                found.append(Step(lever="low-rank", component=component, options={"keep": keep}))
-            if keep < 1 or any(each.form == "float" for each in maps.values()):
+                steps.append(Step(lever="low-rank", component=component, options={"keep": keep}))
+            if keep < 1 or any(linear.form == "float" for linear in maps.values()):
                 options = {"rounding": "nearest"} if keep < 1 else {}
-                found.append(Step(lever="int8", component=component, options=options))
-        found += recurrent(offered)
-        found.append(Step(lever="lookup-int8", component="predictor"))
-        return found
+                steps.append(Step(lever="int8", component=component, options=options))
+        steps += recurrent(offered)
+        steps.append(Step(lever="lookup-int8", component="predictor"))
+        return steps
 
 
 @dataclass(slots=True)
@@ -92,17 +92,17 @@ class GlobalMagnitude:
     @staticmethod
     def steps(bench: Workbench, keep: float) -> list[Step]:
         """One prune-width step per pair of maps, each with the part that the common threshold leaves it; then 8 bits."""
-        found: list[Step] = []
+        steps: list[Step] = []
         for name, part in global_parts(bench, keep).items():
             component, _, tensor = name.partition(":")
             options = {"keep": part}
             tensors = () if component == "joiner" else (tensor,)
-            found.append(Step(lever="prune-width", component=component, tensors=tensors, options=options))
-        found.sort(key=lambda step: step.component != "joiner")
+            steps.append(Step(lever="prune-width", component=component, tensors=tensors, options=options))
+        steps.sort(key=lambda step: step.component != "joiner")
         for component in ("encoder", "predictor", "joiner"):
             if linears(bench.original.model(component)):
-                found.append(Step(lever="int8", component=component))
-        return [*found, *recurrent(moves(bench.original))]
+                steps.append(Step(lever="int8", component=component))
+        return [*steps, *recurrent(moves(bench.original))]
 
 
 def global_parts(bench: Workbench, keep: float) -> Mapping[str, float]:
@@ -126,6 +126,6 @@ def global_parts(bench: Workbench, keep: float) -> Mapping[str, float]:
 def _scores(bench: Workbench, component: str, linear: Linear) -> NDArray[np.float64]:
     """Energy of each channel relative to its map's mean, so that maps of other scales can be compared."""
     gram = bench.calibration.moments(component, linear.source).gram
-    found = np.sqrt(np.maximum(np.diag(gram), 0)) * np.linalg.norm(linear.weight.astype(np.float64), axis=1)
-    relative: NDArray[np.float64] = found / max(float(found.mean()), 1e-30)
+    energy = np.sqrt(np.maximum(np.diag(gram), 0)) * np.linalg.norm(linear.weight.astype(np.float64), axis=1)
+    relative: NDArray[np.float64] = energy / max(float(energy.mean()), 1e-30)
     return relative

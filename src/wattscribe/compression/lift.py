@@ -23,10 +23,10 @@ def lifted(candidate: Candidate) -> Candidate:
 def _lift(model: Any) -> bool:
     from onnx import TensorProto, numpy_helper
 
-    half = [each for each in model.graph.initializer if each.data_type == TensorProto.FLOAT16]
-    for each in half:
-        each.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(each).astype(np.float32), each.name))
-    found = bool(half)
+    half = [tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT16]
+    for tensor in half:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    changed = bool(half)
     for node in model.graph.node:
         for attribute in node.attribute:
             if attribute.t.data_type == TensorProto.FLOAT16:
@@ -34,9 +34,9 @@ def _lift(model: Any) -> bool:
                 attribute.t.CopyFrom(numpy_helper.from_array(values, attribute.t.name))
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT16:
                 attribute.i = TensorProto.FLOAT
-    if found:
+    if changed:
         _drop_casts(model)
-    return found
+    return changed
 
 
 def _drop_casts(model: Any) -> None:
@@ -45,9 +45,9 @@ def _drop_casts(model: Any) -> None:
 
     del model.graph.value_info[:]
     typed = shape_inference.infer_shapes(model).graph
-    kinds = {each.name: each.type.tensor_type.elem_type for each in (*typed.input, *typed.output, *typed.value_info)}
-    kinds |= {each.name: each.data_type for each in model.graph.initializer}
-    outputs = {each.name for each in model.graph.output}
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*typed.input, *typed.output, *typed.value_info)}
+    kinds |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    outputs = {value.name for value in model.graph.output}
     instead: dict[str, str] = {}
     kept = []
     for node in model.graph.node:

@@ -49,11 +49,13 @@ class Index(GraphIndex[Any, Any]):
     def __init__(self, model: Any) -> None:
         from onnx import numpy_helper
 
-        constants = {each.name: each for each in model.graph.initializer}
+        constants = {tensor.name: tensor for tensor in model.graph.initializer}
         for node in model.graph.node:
             if node.op_type == "Constant":
-                constants.update((node.output[0], each.t) for each in node.attribute if each.name == "value")
-        outputs = (each.name for each in model.graph.output)
+                constants.update(
+                    (node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value"
+                )
+        outputs = (output.name for output in model.graph.output)
         super().__init__(model.graph.node, constants, outputs, numpy_helper.to_array)
         self.model = model
 
@@ -62,19 +64,21 @@ def option(node: Any, name: str, default: Any) -> Any:
     """An attribute's value."""
     from onnx import helper
 
-    return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
+    return next(
+        (helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == name), default
+    )
 
 
 def linears(model: Any) -> dict[str, Linear]:
     """All linear maps with constant weights, by name, in the order of the graph."""
     index = Index(model)
-    found: dict[str, Linear] = {}
+    maps: dict[str, Linear] = {}
     for node in model.graph.node:
         reader = _READERS.get(node.op_type)
-        made = None if reader is None else reader(index, node)
-        if made is not None:
-            found[made.name] = made
-    return found
+        linear = None if reader is None else reader(index, node)
+        if linear is not None:
+            maps[linear.name] = linear
+    return maps
 
 
 def _bytes(index: Index, *names: str) -> int:
@@ -93,7 +97,7 @@ def _matmul(index: Index, node: Any) -> Linear | None:
 
 def _gemm(index: Index, node: Any) -> Linear | None:
     weight = index.constant(node.input[1])
-    options = {each.name: each for each in node.attribute}
+    options = {attribute.name: attribute for attribute in node.attribute}
     plain = all(name not in options or options[name].f == 1.0 for name in ("alpha", "beta"))
     if weight is None or not plain or ("transA" in options and options["transA"].i):
         return None
@@ -136,7 +140,7 @@ def _integer(index: Index, node: Any) -> Linear | None:
 
 
 def _nbits(index: Index, node: Any) -> Linear | None:
-    options = {each.name: each.i for each in node.attribute}
+    options = {attribute.name: attribute.i for attribute in node.attribute}
     packed, scales = index.constant(node.input[1]), index.constant(node.input[2])
     if packed is None or scales is None or (len(node.input) > 3 and node.input[3]):
         return None
@@ -179,18 +183,20 @@ def make_float(model: Any, chosen: Iterable[Linear]) -> dict[str, str]:
 
     names: dict[str, str] = {}
     groups = []
-    for each in chosen:
-        product = each.output if each.bias is None else each.output + PRODUCT
-        node = helper.make_node("MatMul", [each.source, f"{each.name}.weight"], [product], name=f"{each.name}/MatMul")
+    for linear in chosen:
+        product = linear.output if linear.bias is None else linear.output + PRODUCT
+        node = helper.make_node(
+            "MatMul", [linear.source, f"{linear.name}.weight"], [product], name=f"{linear.name}/MatMul"
+        )
         nodes = [node]
-        add_constant(model, f"{each.name}.weight", each.weight)
-        if each.bias is not None:
-            add_constant(model, f"{each.name}.bias", each.bias)
+        add_constant(model, f"{linear.name}.weight", linear.weight)
+        if linear.bias is not None:
+            add_constant(model, f"{linear.name}.bias", linear.bias)
             nodes.append(
-                helper.make_node("Add", [product, f"{each.name}.bias"], [each.output], name=f"{each.name}/Add")
+                helper.make_node("Add", [product, f"{linear.name}.bias"], [linear.output], name=f"{linear.name}/Add")
             )
-        groups.append((each.nodes, nodes))
-        names[each.name] = node.name
+        groups.append((linear.nodes, nodes))
+        names[linear.name] = node.name
     replace_nodes(model, groups)
     sweep(model)
     return names
@@ -200,21 +206,21 @@ def add_constant(model: Any, name: str, values: NDArray[Any]) -> None:
     """A new weight, or another value of one that is there."""
     from onnx import numpy_helper
 
-    made = numpy_helper.from_array(np.ascontiguousarray(values), name)
-    for each in model.graph.initializer:
-        if each.name == name:
-            each.CopyFrom(made)
+    tensor = numpy_helper.from_array(np.ascontiguousarray(values), name)
+    for existing in model.graph.initializer:
+        if existing.name == name:
+            existing.CopyFrom(tensor)
             return
-    model.graph.initializer.append(made)
+    model.graph.initializer.append(tensor)
 
 
 def replace_nodes(model: Any, groups: Iterable[tuple[Iterable[Any], Iterable[Any]]]) -> None:
     """For each (old nodes, new nodes): put the new ones where the last old one stands and take the old ones out."""
     new: list[list[Any]] = []
     group_of: dict[str, int] = {}
-    for old, made in groups:
+    for old, replacement in groups:
         group_of.update({name: len(new) for node in old for name in node.output})
-        new.append(list(made))
+        new.append(list(replacement))
     last: dict[int, int] = {}
     for place, node in enumerate(model.graph.node):
         for name in node.output:
@@ -233,29 +239,29 @@ def replace_nodes(model: Any, groups: Iterable[tuple[Iterable[Any], Iterable[Any
 def remove(model: Any, names: Iterable[str]) -> None:
     """Note maps that are no more: later steps of a recipe may name them still."""
     all_names = [*removed(model), *names]
-    for each in model.metadata_props:
-        if each.key == _REMOVED:
-            each.value = json.dumps(all_names)
+    for entry in model.metadata_props:
+        if entry.key == _REMOVED:
+            entry.value = json.dumps(all_names)
             return
-    made = model.metadata_props.add()
-    made.key, made.value = _REMOVED, json.dumps(all_names)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = _REMOVED, json.dumps(all_names)
 
 
 def removed(model: Any) -> list[str]:
     """What `remove` noted."""
-    found: list[str] = json.loads(next((each.value for each in model.metadata_props if each.key == _REMOVED), "[]"))
-    return found
+    names: list[str] = json.loads(next((entry.value for entry in model.metadata_props if entry.key == _REMOVED), "[]"))
+    return names
 
 
 def sweep(model: Any) -> None:
     """Drop nodes, weights and declared shapes that no output needs."""
     graph = model.graph
-    outputs = {each.name for each in graph.output}
+    outputs = {output.name for output in graph.output}
     kept = live_nodes(graph.node, outputs)
-    needed = outputs.union(inner_names(kept), *(each.input for each in kept))
+    needed = outputs.union(inner_names(kept), *(node.input for node in kept))
     put(graph.node, kept)
     for field in (graph.initializer, graph.value_info):
-        put(field, [each for each in field if each.name in needed])
+        put(field, [item for item in field if item.name in needed])
 
 
 def put(field: Any, values: Iterable[Any]) -> None:
@@ -268,7 +274,7 @@ def put(field: Any, values: Iterable[Any]) -> None:
 def copied(values: Iterable[Any]) -> list[Any]:
     """Messages of their own: those in a repeated field go with it."""
     copies = []
-    for each in values:
-        copies.append(type(each)())
-        copies[-1].CopyFrom(each)
+    for message in values:
+        copies.append(type(message)())
+        copies[-1].CopyFrom(message)
     return copies

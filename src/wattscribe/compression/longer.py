@@ -34,32 +34,37 @@ def allowed(bench: Workbench, options: Options) -> int:
 def shorter(recipe: Recipe, count: int, path: Path) -> Recipe:
     """The recipe without its longer calls. Raises InputError where it asks for more than `count` segments a call: nobody's
     latency is raised by a file."""
-    asked = max((int(each.step.options.get("count", 2)) for each in recipe.done if _lengthens(each)), default=1)
+    asked = max((int(entry.step.options.get("count", 2)) for entry in recipe.done if _lengthens(entry)), default=1)
     if asked > count:
         raise InputError(
             f"its step `segments` makes calls of {asked} segments, later than the model as it is", where=path,
             fix="Allow it with `max_latency_ms`, or take the step out",
         )  # fmt: skip
-    return replace(recipe, done=tuple(each for each in recipe.done if not _lengthens(each)))
+    return replace(recipe, done=tuple(entry for entry in recipe.done if not _lengthens(entry)))
 
 
-def _lengthens(each: Done) -> bool:
-    return each.step.lever == LEVER and each.kept
+def _lengthens(entry: Done) -> bool:
+    return entry.step.lever == LEVER and entry.kept
 
 
-def lengthened(bench: Workbench, made: Outcome, count: int, recipe: Recipe | None, path: Path | None) -> Outcome:
+def lengthened(bench: Workbench, outcome: Outcome, count: int, recipe: Recipe | None, path: Path | None) -> Outcome:
     """The kept steps once more with `count` segments a call (or with a recipe's own), each measured and proven anew."""
     if recipe is not None and path is not None and any(map(_lengthens, recipe.done)):
         return carry_out(bench, recipe, path)
-    steps = list(made.steps)
-    place = sum(1 for each in steps if each.lever in _FIRST)
+    steps = list(outcome.steps)
+    place = sum(1 for step in steps if step.lever in _FIRST)
     steps.insert(place, joined(count))
     done = tuple(Done(step=step, kept=True, reason="of the result at its own latency") for step in steps)
     whole = Recipe(
-        model="", device=bench.measurer.device.name, strategy=made.strategy, seed=bench.seed, calibration={}, done=done
+        model="",
+        device=bench.measurer.device.name,
+        strategy=outcome.strategy,
+        seed=bench.seed,
+        calibration={},
+        done=done,
     )
-    found = carry_out(bench, whole, Path("recipe.toml"))
-    return replace(found, strategy=f"{made.strategy}, longer calls")
+    longer = carry_out(bench, whole, Path("recipe.toml"))
+    return replace(longer, strategy=f"{outcome.strategy}, longer calls")
 
 
 def beside(out: Path, call_s: float) -> Path:

@@ -1,4 +1,4 @@
-"""What a candidate costs and how well it hears: real decode → text, counts, seconds; counts × workload → modelled energy."""
+"""What a candidate costs and how well it recognizes: real decode → text, counts, seconds; counts × workload → modelled energy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from wattscribe import records
 from wattscribe.compression.candidate import Candidate
-from wattscribe.compression.ear import Ear, listen
 from wattscribe.compression.memo import Memo
+from wattscribe.compression.opened import OpenedModel, transcribe_stream
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.energy.breakdown import Breakdown, analyse
 from wattscribe.energy.devices import Device
@@ -124,15 +124,15 @@ class Measurer:
     def measure(self, candidate: Candidate, speech: SpeechSet) -> Measurement:
         """Everything about a candidate on a labelled set."""
         decoded = self.decode(candidate, speech)
-        found = self.energy(candidate, decoded.counts, decoded.audio_s, draws=200)
-        low, high = found.total_w.ci95
+        breakdown = self.energy(candidate, decoded.counts, decoded.audio_s, draws=200)
+        low, high = breakdown.total_w.ci95
         return Measurement(
-            energy_mj_per_audio_s=1e3 * found.total_w.value,
+            energy_mj_per_audio_s=1e3 * breakdown.total_w.value,
             energy_ci95_mj=(1e3 * low, 1e3 * high),
             errors=count_errors(speech.references, decoded.texts),
             decoded=decoded,
             size_bytes=candidate.size_bytes,
-            breakdown=found,
+            breakdown=breakdown,
         )
 
     def _read(self, key: str) -> Decoded | None:
@@ -154,18 +154,18 @@ class Measurer:
         part.replace(self._cache / f"{key}.json")
 
 
-def decode(ear: Ear, speech: SpeechSet, *, check: Callable[[], None] = nothing) -> Decoded:
+def decode(model: OpenedModel, speech: SpeechSet, *, check: Callable[[], None] = nothing) -> Decoded:
     """One pass over a set, one thread, greedy, as it would come from a microphone: call after call. `check` may end it."""
-    ear.listen(speech.audio[0])  # warm up
+    model.transcribe(speech.audio[0])  # warm up
     wall, cpu = time.perf_counter(), time.process_time()
     answers = []
     for audio in speech.audio:
         check()
-        answers.append(ear.listen(audio))
+        answers.append(model.transcribe(audio))
     return Decoded(
-        texts=tuple(each.text for each in answers),
-        counts=tuple(each.counts or Counts() for each in answers),
-        audio_s=sum(len(each) for each in speech.audio) / SAMPLE_RATE_HZ,
+        texts=tuple(answer.text for answer in answers),
+        counts=tuple(answer.counts or Counts() for answer in answers),
+        audio_s=sum(len(samples) for samples in speech.audio) / SAMPLE_RATE_HZ,
         wall_s=time.perf_counter() - wall,
         cpu_s=time.process_time() - cpu,
     )
@@ -187,18 +187,18 @@ def nothing_placed(workload: Workload, device: Device) -> Placement | None:
     )
 
 
-def by_component_mj(found: Breakdown) -> Mapping[str, float]:
+def by_component_mj(breakdown: Breakdown) -> Mapping[str, float]:
     """Millijoules per second of audio of each component."""
-    return {each.name: 1e3 * each.total_w.value for each in found.components}
+    return {component.name: 1e3 * component.total_w.value for component in breakdown.components}
 
 
-def facts(found: Measurement) -> dict[str, Any]:
+def facts(measurement: Measurement) -> dict[str, Any]:
     """What a recipe or a result keeps of a measurement."""
     return {
-        "energy_mj_per_audio_s": found.energy_mj_per_audio_s,
-        "wer": found.wer,
-        "rtf": found.rtf,
-        "size_bytes": found.size_bytes,
+        "energy_mj_per_audio_s": measurement.energy_mj_per_audio_s,
+        "wer": measurement.wer,
+        "rtf": measurement.rtf,
+        "size_bytes": measurement.size_bytes,
     }
 
 
@@ -214,7 +214,7 @@ __all__ = [
     "by_component_mj",
     "decode",
     "facts",
-    "listen",
+    "transcribe_stream",
     "nothing_placed",
     "texts_equal",
 ]

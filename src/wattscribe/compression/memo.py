@@ -42,10 +42,10 @@ class Memo:
         """The answer that is known, or the one that `measure` gives; `to` and `of` make JSON of it and back."""
         known = (kind, f"{__version__}:{key}")
         if known not in self._rows:
-            found = measure()
-            self._rows[known] = to(found)
+            answer = measure()
+            self._rows[known] = to(answer)
             self._append(*known, self._rows[known])
-            return found
+            return answer
         try:
             return of(self._rows[known])
         except (KeyError, TypeError, ValueError, InputError) as error:

@@ -60,27 +60,27 @@ def steps_of(choices: Choices) -> tuple[Step, ...]:
 
 def moves(candidate: Candidate) -> list[Move]:
     """What this model offers but for the bits of single maps (`bits.ladders`); whether it pays is measured later."""
-    found: list[Move] = []
+    offered: list[Move] = []
     for component in COMPONENTS:
         model = candidate.model(component)
         maps = linears(model)
         index = Index(model)
         if component == "encoder":
-            found += _activation(component, index)
-            found += _convolutions(component, index)
-            found += _depth(component, model)
-            found += [each for keep in KEEPS for each in _width(component, model, keep)]
-            found += _rank(component, maps)
+            offered += _activation(component, index)
+            offered += _convolutions(component, index)
+            offered += _depth(component, model)
+            offered += [move for keep in KEEPS for move in _width(component, model, keep)]
+            offered += _rank(component, maps)
         else:
-            found += _forms(component, maps)
-        found += _recurrent(component, candidate.model(component))
+            offered += _forms(component, maps)
+        offered += _recurrent(component, candidate.model(component))
         if component == "predictor":
-            found.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
-    found += [
+            offered.append(_move("table:predictor", component, Step(lever="lookup-int8", component=component)))
+    offered += [
         _move("joint", "joiner", Step(lever="prune-width", component="joiner", options={"keep": keep}))
         for keep in KEEPS
     ]
-    return found
+    return offered
 
 
 def _move(slot: str, component: str, *steps: Step) -> Move:
@@ -99,10 +99,10 @@ def _convolutions(component: str, index: Index) -> list[Move]:
     planes = tuple(name for name in names if _rank_of(index, name) == 4)
     if not planes:
         return []
-    found = [_move("convolution", component, Step(lever="int8-conv", component=component, tensors=planes))]
+    offered = [_move("convolution", component, Step(lever="int8-conv", component=component, tensors=planes))]
     if len(planes) < len(names):
-        found.append(_move("convolution", component, Step(lever="int8-conv", component=component)))
-    return found
+        offered.append(_move("convolution", component, Step(lever="int8-conv", component=component)))
+    return offered
 
 
 def _rank_of(index: Index, output: str) -> int:
@@ -114,11 +114,11 @@ def _rank_of(index: Index, output: str) -> int:
 def _recurrent(component: str, model: Any) -> list[Move]:
     """All LSTMs of a network whose weights are worth an operator that quantises its inputs."""
     large = []
-    found = lstms(model)
+    nodes = lstms(model)
     index = Index(model)
-    for name, node in found.items():
-        weights = [index.constant(each) for each in node.input[1:3]]
-        if sum(each.size for each in weights if each is not None) >= LEAST_WEIGHTS:
+    for name, node in nodes.items():
+        weights = [index.constant(source) for source in node.input[1:3]]
+        if sum(weight.size for weight in weights if weight is not None) >= LEAST_WEIGHTS:
             large.append(name)
     if not large:
         return []
@@ -129,7 +129,7 @@ def _recurrent(component: str, model: Any) -> list[Move]:
 
 def recurrent(offered: Iterable[Move]) -> list[Step]:
     """Every LSTM in 8 bits, for strategies that do not choose."""
-    return [step for each in offered if each.slot.startswith("recurrent") for step in each.steps]
+    return [step for move in offered if move.slot.startswith("recurrent") for step in move.steps]
 
 
 def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
@@ -140,7 +140,7 @@ def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
     eight = Step(lever="blockwise", component=component, options={"bits": 8, "block": 64, "accuracy": 4})
     four = Step(lever="blockwise", component=component, options={"bits": 4, "block": 32, "accuracy": 4})
     steps = [four]
-    if any(each.form == "float" for each in maps.values()):
+    if any(linear.form == "float" for linear in maps.values()):
         steps = [Step(lever="int8", component=component), eight, four]
     return [_move(slot, component, step) for step in steps]
 
@@ -148,15 +148,15 @@ def _forms(component: str, maps: Mapping[str, Linear]) -> list[Move]:
 def _depth(component: str, model: object) -> list[Move]:
     """Each block by itself."""
     maps = linears(model)
-    found = []
+    offered = []
     for name, first in blocks(model).items():
         if maps[first].weight.size + maps[name].weight.size < LEAST_WEIGHTS:
             continue
         steps = [Step(lever="linearise", component=component, tensors=(name,))]
         if maps[name].form == "dynamic8":
             steps.append(Step(lever="int8", component=component, tensors=(name,)))
-        found.append(_move(f"depth:{name}", component, *steps))
-    return found
+        offered.append(_move(f"depth:{name}", component, *steps))
+    return offered
 
 
 def _width(component: str, model: object, keep: float) -> list[Move]:
@@ -173,17 +173,17 @@ def _width(component: str, model: object, keep: float) -> list[Move]:
 
 def _rank(component: str, maps: Mapping[str, Linear]) -> list[Move]:
     """Only maps that are large for their kind: two thin maps are two operators instead of one."""
-    sizes = [each.weight.size for each in maps.values()]
+    sizes = [linear.weight.size for linear in maps.values()]
     if not sizes:
         return []
-    large = [each for each in maps.values() if each.weight.size >= 4 * float(np.median(sizes))]
-    found = []
-    for each in large:
+    large = [linear for linear in maps.values() if linear.weight.size >= 4 * float(np.median(sizes))]
+    offered = []
+    for linear in large:
         for keep in KEEPS[1:]:
-            thin = Step(lever="low-rank", component=component, tensors=(each.name,), options={"keep": keep})
+            thin = Step(lever="low-rank", component=component, tensors=(linear.name,), options={"keep": keep})
             steps: Sequence[Step] = [thin]
-            if each.form == "dynamic8":
-                inner = (f"{each.name}/thin", each.name)
+            if linear.form == "dynamic8":
+                inner = (f"{linear.name}/thin", linear.name)
                 steps = [thin, Step(lever="int8", component=component, tensors=inner, options={"rounding": "nearest"})]
-            found.append(_move(f"rank:{each.name}", component, *steps))
-    return found
+            offered.append(_move(f"rank:{linear.name}", component, *steps))
+    return offered

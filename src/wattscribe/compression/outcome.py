@@ -65,11 +65,11 @@ class Compression:
         """Whether the limit holds on the development set, and on the test set where there is one; never on speech that cannot
         show it."""
         return all(
-            each.wer_increase <= each.limit
-            and each.cannot_show is None
-            and all(part.wer_increase <= part.limit for part in each.parts)
-            for each in (self.dev, self.test)
-            if each is not None
+            acceptance.wer_increase <= acceptance.limit
+            and acceptance.cannot_show is None
+            and all(part.wer_increase <= part.limit for part in acceptance.parts)
+            for acceptance in (self.dev, self.test)
+            if acceptance is not None
         )
 
 
@@ -77,60 +77,61 @@ Page = Callable[[Compression], str]
 """What draws a compression (`pages.compress_page.html`); a room above this one, so it is handed in."""
 
 
-def to_json(found: Compression) -> dict[str, Any]:
+def to_json(compression: Compression) -> dict[str, Any]:
     """result.json: the figures of the development set at the top, `test` beside them."""
     plain = {
         "schema": SCHEMA,
-        **_figures(found.dev),
-        "evidence": found.evidence,
-        "limit": found.limit,
-        "max_wer_increase_points": _as_asked(found.limit),
-        "met": found.met,
+        **_figures(compression.dev),
+        "evidence": compression.evidence,
+        "limit": compression.limit,
+        "max_wer_increase_points": _as_asked(compression.limit),
+        "met": compression.met,
     }
-    plain["dev"] = _figures(found.dev)
-    plain["test"] = None if found.test is None else _figures(found.test)
-    if found.longer is not None:
-        plain["longer_calls"] = {"strategy": found.longer.recipe.strategy, **_figures(found.longer.dev)}
-    plain["device"], plain["strategy"], plain["seed"] = found.recipe.device, found.recipe.strategy, found.recipe.seed
-    plain["baselines_mj_per_audio_s"] = dict(found.baselines_mj)
+    plain["dev"] = _figures(compression.dev)
+    plain["test"] = None if compression.test is None else _figures(compression.test)
+    if compression.longer is not None:
+        plain["longer_calls"] = {"strategy": compression.longer.recipe.strategy, **_figures(compression.longer.dev)}
+    recipe = compression.recipe
+    plain["device"], plain["strategy"], plain["seed"] = recipe.device, recipe.strategy, recipe.seed
+    plain["baselines_mj_per_audio_s"] = dict(compression.baselines_mj)
     plain["baseline"] = "the original, frame by frame, weights in their best placement by component"
-    plain["fidelity_unlabelled"] = dict(found.fidelity)
+    plain["fidelity_unlabelled"] = dict(compression.fidelity)
     plain["steps"] = [
-        {"step": str(each.step), "kept": each.kept, "reason": each.reason, **each.numbers} for each in found.recipe.done
+        {"step": str(entry.step), "kept": entry.kept, "reason": entry.reason, **entry.numbers} for entry in recipe.done
     ]
-    plain["course"] = [{"after": name, "energy_mj_per_audio_s": energy} for name, energy in found.course]
+    plain["course"] = [{"after": name, "energy_mj_per_audio_s": energy} for name, energy in compression.course]
     plain["tried"] = [
-        {"strategy": each.strategy, "energy_mj_per_audio_s": each.energy_mj, "size_bytes": each.size_bytes,
-         "kl": each.kl, "wer": each.wer, "on": each.on, "steps": [str(step) for step in each.steps]}
-        for each in found.tried
+        {"strategy": tried.strategy, "energy_mj_per_audio_s": tried.energy_mj, "size_bytes": tried.size_bytes,
+         "kl": tried.kl, "wer": tried.wer, "on": tried.on, "steps": [str(step) for step in tried.steps]}
+        for tried in compression.tried
     ]  # fmt: skip
-    plain["selection"] = None if found.selection is None else confirm.to_json(found.selection)
-    plain["cut_short"] = found.cut_short
-    plain["machine"], plain["notes"] = dict(found.machine), list(found.notes)
+    plain["selection"] = None if compression.selection is None else confirm.to_json(compression.selection)
+    plain["cut_short"] = compression.cut_short
+    plain["machine"], plain["notes"] = dict(compression.machine), list(compression.notes)
     return plain
 
 
-def _figures(found: Acceptance) -> dict[str, Any]:
-    before, after = found.before, found.after
+def _figures(acceptance: Acceptance) -> dict[str, Any]:
+    before, after = acceptance.before, acceptance.after
     return {
-        "on": found.on,
-        "utterances": found.utterances,
-        "audio_s": found.audio_s,
+        "on": acceptance.on,
+        "utterances": acceptance.utterances,
+        "audio_s": acceptance.audio_s,
         "energy_before_mj_per_audio_s": before.energy_mj_per_audio_s,
         "energy_before_ci95_mj": list(before.energy_ci95_mj),
         "energy_after_mj_per_audio_s": after.energy_mj_per_audio_s,
         "energy_after_ci95_mj": list(after.energy_ci95_mj),
-        "energy_reduction": found.energy_reduction,
+        "energy_reduction": acceptance.energy_reduction,
         "wer_before": before.wer,
         "wer_after": after.wer,
-        "wer_increase": found.wer_increase,
-        "wer_increase_ci95": list(found.wer_increase_ci95),
-        "wer_increase_upper95": found.wer_increase_upper95,
-        "wer_method": found.method,
-        "non_inferior": found.non_inferior,
-        "cannot_show": found.cannot_show,
-        "identical_texts": found.identical_texts,
-        **({"corpora": [records.to_json(each) for each in found.parts]} if found.parts else {}),
+        "wer_increase": acceptance.wer_increase,
+        "wer_increase_ci95": list(acceptance.wer_increase_ci95),
+        "wer_increase_upper95": acceptance.wer_increase_upper95,
+        "wer_method": acceptance.method,
+        "non_inferior": acceptance.non_inferior,
+        "cannot_show": acceptance.cannot_show,
+        "identical_texts": acceptance.identical_texts,
+        **({"corpora": [records.to_json(part) for part in acceptance.parts]} if acceptance.parts else {}),
         "rtf_before": before.rtf,
         "rtf_after": after.rtf,
         "rtf_cpu_before": before.rtf_cpu,
@@ -163,8 +164,8 @@ def check_target(out: Path, *, overwrite: bool = False) -> None:
 
 def _ours(out: Path) -> bool:
     """A directory that `write` made, or an empty one. It makes no folders: one with folders holds somebody's work."""
-    names = {each.name for each in out.iterdir()}
-    return not names or (names >= WRITTEN and not any(each.is_dir() for each in out.iterdir()))
+    names = {path.name for path in out.iterdir()}
+    return not names or (names >= WRITTEN and not any(path.is_dir() for path in out.iterdir()))
 
 
 def _beside(out: Path) -> Path:
@@ -178,7 +179,7 @@ def _beside(out: Path) -> Path:
         ) from error
 
 
-def write(found: Compression, out: Path, *, overwrite: bool = False, page: Page | None = None) -> Path:
+def write(compression: Compression, out: Path, *, overwrite: bool = False, page: Page | None = None) -> Path:
     """Write beside OUT, then rename: whoever looks finds all of it or nothing. Raises InputError, for a full disk too.
 
     `page`: what makes report.html of it; None: no page.
@@ -186,11 +187,11 @@ def write(found: Compression, out: Path, *, overwrite: bool = False, page: Page 
     check_target(out, overwrite=overwrite)
     part = _beside(out)
     try:
-        found.result.write(part)
+        compression.result.write(part)
         texts = {
-            "recipe.toml": to_toml(found.recipe),
-            "result.json": json_text(to_json(found), indent=2) + "\n",
-            **({} if page is None else {"report.html": page(found)}),
+            "recipe.toml": to_toml(compression.recipe),
+            "result.json": json_text(to_json(compression), indent=2) + "\n",
+            **({} if page is None else {"report.html": page(compression)}),
         }
         for name, text in texts.items():
             _write_text(part / name, text)
@@ -213,35 +214,37 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def lines(found: Compression) -> Sequence[str]:
+def lines(compression: Compression) -> Sequence[str]:
     """What the command prints: at the latency of the model as given, then what longer calls do beside it."""
-    columns = [("before", found.dev, "before"), ("after", found.dev, "after")]
-    if found.longer is not None:
-        columns.append(("longer calls", found.longer.dev, "after"))
-    made = [f"{'':24}" + "".join(f"{title:>14}" for title, _, _ in columns)]
+    columns = [("before", compression.dev, "before"), ("after", compression.dev, "after")]
+    if compression.longer is not None:
+        columns.append(("longer calls", compression.longer.dev, "after"))
+    printed = [f"{'':24}" + "".join(f"{title:>14}" for title, _, _ in columns)]
     for name, key, factor, unit in (
         ("energy, mJ/audio s", "energy_{}_mj_per_audio_s", 1.0, ".4f"), ("WER, %", "wer_{}", 100.0, ".2f"),
         ("RTF (processor time)", "rtf_cpu_{}", 1.0, ".4f"), ("size, MB", "size_{}_bytes", 1e-6, ".2f"),
         ("peak memory, MB", "peak_memory_{}_bytes", 1e-6, ".1f"),
         *((title, name.removesuffix("_s") + "_{}_s", 1.0, ".3f") for name, title in LATENCIES.items()),
     ):  # fmt: skip
-        values = [_figures(each)[key.format(when)] for _, each, when in columns]
-        made.append(f"{name:24}" + "".join(f"{'–' if v is None else format(v * factor, unit):>14}" for v in values))
-    for each in (found, *([found.longer] if found.longer is not None else [])):
-        for one in (each.dev, each.test):
-            made += [] if one is None else [judged(one, each.evidence), *map(on_corpus, one.parts)]
-        made += each.notes
-    return made
+        values = [_figures(acceptance)[key.format(when)] for _, acceptance, when in columns]
+        printed.append(f"{name:24}" + "".join(f"{'–' if v is None else format(v * factor, unit):>14}" for v in values))
+    for result in (compression, *([compression.longer] if compression.longer is not None else [])):
+        for acceptance in (result.dev, result.test):
+            printed += (
+                [] if acceptance is None else [judged(acceptance, result.evidence), *map(on_corpus, acceptance.parts)]
+            )
+        printed += result.notes
+    return printed
 
 
-def judged(each: Acceptance, evidence: str) -> str:
+def judged(acceptance: Acceptance, evidence: str) -> str:
     """One set's saving and verdict, with the method: a bound from no event seen is not one from many errors."""
-    low, high = each.wer_increase_ci95
+    low, high = acceptance.wer_increase_ci95
     return (
-        f"{each.on}: energy {-100 * each.energy_reduction:+.1f} % ({evidence}, {_latency(each)}), WER "
-        f"{100 * each.wer_increase:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f}; one-sided bound "
-        f"{100 * each.wer_increase_upper95:+.2f}), "
-        f"{_verdict(each)} ({each.method})"
+        f"{acceptance.on}: energy {-100 * acceptance.energy_reduction:+.1f} % ({evidence}, {_latency(acceptance)}), WER "
+        f"{100 * acceptance.wer_increase:+.2f} points (95 %: {100 * low:+.2f} to {100 * high:+.2f}; one-sided bound "
+        f"{100 * acceptance.wer_increase_upper95:+.2f}), "
+        f"{_verdict(acceptance)} ({acceptance.method})"
     )
 
 
@@ -256,11 +259,12 @@ def on_corpus(part: Part) -> str:
     )
 
 
-def _verdict(each: Acceptance) -> str:
+def _verdict(acceptance: Acceptance) -> str:
     """Of three: shown, not shown, and not to be shown on this speech."""
-    if each.non_inferior is None:
-        return f"cannot be judged: {each.cannot_show}"
-    return f"{'non-inferior' if each.non_inferior else 'non-inferiority not proven'} within {100 * each.limit:g} points"
+    if acceptance.non_inferior is None:
+        return f"cannot be judged: {acceptance.cannot_show}"
+    verdict = "non-inferior" if acceptance.non_inferior else "non-inferiority not proven"
+    return f"{verdict} within {100 * acceptance.limit:g} points"
 
 
 def _as_asked(limit: float) -> float:
@@ -268,9 +272,9 @@ def _as_asked(limit: float) -> float:
     return round(100 * limit, 9)
 
 
-def _latency(each: Acceptance) -> str:
+def _latency(acceptance: Acceptance) -> str:
     """At which latency: a saving that longer calls bought is told as such."""
-    before_s, after_s = each.before.latency.call_s, each.after.latency.call_s
+    before_s, after_s = acceptance.before.latency.call_s, acceptance.after.latency.call_s
     if before_s is None or after_s is None or abs(after_s - before_s) < 1e-6:
         return "at equal latency"
     return f"calls of {1000 * after_s:.0f} instead of {1000 * before_s:.0f} ms"

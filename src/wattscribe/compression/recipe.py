@@ -64,7 +64,7 @@ class Recipe:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        return tuple(each.step for each in self.done if each.kept)
+        return tuple(entry.step for entry in self.done if entry.kept)
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -74,7 +74,7 @@ def to_toml(recipe: Recipe) -> str:
     )
     lines = [
         "# Written by `wattscribe compress`. Run again: "
-        + "".join(each if each.isprintable() else "?" for each in again),
+        + "".join(character if character.isprintable() else "?" for character in again),
         f"schema = {SCHEMA}",
         f"model = {_value(recipe.model)}",
         f"device = {_value(recipe.device)}",
@@ -84,12 +84,12 @@ def to_toml(recipe: Recipe) -> str:
         "[calibration]",
         *(f"{key} = {_value(value)}" for key, value in recipe.calibration.items()),
     ]
-    for each in recipe.done:
-        lines += ["", "[[step]]", f"kept = {_value(each.kept)}", f"lever = {_value(each.step.lever)}",
-                  f"component = {_value(each.step.component)}", f"reason = {_value(each.reason)}"]  # fmt: skip
-        if each.step.tensors:
-            lines.append("tensors = [" + ", ".join(map(_value, each.step.tensors)) + "]")
-        for title, table in (("options", each.step.options), ("numbers", each.numbers)):
+    for entry in recipe.done:
+        lines += ["", "[[step]]", f"kept = {_value(entry.kept)}", f"lever = {_value(entry.step.lever)}",
+                  f"component = {_value(entry.step.component)}", f"reason = {_value(entry.reason)}"]  # fmt: skip
+        if entry.step.tensors:
+            lines.append("tensors = [" + ", ".join(map(_value, entry.step.tensors)) + "]")
+        for title, table in (("options", entry.step.options), ("numbers", entry.numbers)):
             if table:
                 lines.append(f"{title} = {{ " + ", ".join(f"{k} = {_value(v)}" for k, v in table.items()) + " }")
     return "\n".join(lines) + "\n"
@@ -114,7 +114,7 @@ def read_recipe(path: Path) -> Recipe:
     if data.get("schema") != SCHEMA:
         raise InputError(f"its schema is {data.get('schema')!r}, this version reads {SCHEMA}", where=path)
     steps = data.get("step", [])
-    if not isinstance(steps, list) or not all(isinstance(each, dict) for each in steps):
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise InputError("`step` is not a list of tables", where=path, fix="Write each step as [[step]]")
     seed = _typed(data, "seed", int, 0, "", path)
     if seed < 0:
@@ -123,7 +123,7 @@ def read_recipe(path: Path) -> Recipe:
         model=_typed(data, "model", str, "", "", path), device=_typed(data, "device", str, "wearable", "", path),
         strategy=_typed(data, "strategy", str, "recipe", "", path), seed=seed,
         calibration=_typed(data, "calibration", dict, {}, "", path),
-        done=tuple(_done(each, number, path) for number, each in enumerate(steps, start=1)),
+        done=tuple(_done(step, number, path) for number, step in enumerate(steps, start=1)),
     )  # fmt: skip
 
 
@@ -134,12 +134,12 @@ KINDS: Mapping[type, str] = {
 
 def _typed(table: Mapping[str, Any], key: str, kind: type[T], default: T, place: str, path: Path) -> T:
     """The value of a key. Raises InputError for one of another kind; `place` says where in the file it stands."""
-    found = table.get(key, default)
-    if kind is float and type(found) is int:
-        found = float(found)
-    if type(found) is not kind:
-        raise InputError(f"{place}{key} is {found!r}", where=path, fix=f"It must be {KINDS[kind]}")
-    return found
+    value = table.get(key, default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise InputError(f"{place}{key} is {value!r}", where=path, fix=f"It must be {KINDS[kind]}")
+    return value
 
 
 def _done(table: Mapping[str, Any], number: int, path: Path) -> Done:
@@ -154,7 +154,7 @@ def _done(table: Mapping[str, Any], number: int, path: Path) -> Done:
         fix = f"One of: {', '.join(sorted(LEVERS))}"
         raise InputError(f"{place}there is no lever {table['lever']!r}", where=path, fix=fix)
     tensors = _typed(table, "tensors", list, [], place, path)
-    if not all(isinstance(each, str) for each in tensors):
+    if not all(isinstance(tensor, str) for tensor in tensors):
         raise InputError(f"{place}tensors are not all text", where=path, fix='Write tensors = ["…", "…"]')
     options = _typed(table, "options", dict, {}, place, path)
     for key in options:

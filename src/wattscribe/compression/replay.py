@@ -27,36 +27,36 @@ def carry_out(bench: Workbench, recipe: Recipe, path: Path) -> Outcome:
 
 def _applicable(bench: Workbench, recipe: Recipe, path: Path) -> list[Step]:
     steps: list[Step] = []
-    for number, each in enumerate(recipe.done, start=1):
-        if not each.kept:
+    for number, entry in enumerate(recipe.done, start=1):
+        if not entry.kept:
             continue
-        steps.append(each.step)
+        steps.append(entry.step)
         try:
             bench.build(steps)
         except InputError as error:
-            raise InputError(f"step {number}, {each.step}: {error.what}", where=path, fix=error.fix) from error
+            raise InputError(f"step {number}, {entry.step}: {error.what}", where=path, fix=error.fix) from error
     return steps
 
 
 def _proven_chains(bench: Workbench, steps: Sequence[Step]) -> set[tuple[str, ...]]:
     """Beginnings of the recipe whose last step is lossless here: one decode proves the lossless steps that follow each other."""
-    found: set[tuple[str, ...]] = set()
+    chains: set[tuple[str, ...]] = set()
     start = 0
-    for lossless, group in groupby(steps, key=lambda each: LEVERS[each.lever].lossless):
+    for lossless, group in groupby(steps, key=lambda step: LEVERS[step.lever].lossless):
         end = start + len(list(group))
         if lossless and _identical(bench, bench.build(steps[:start]), bench.build(steps[:end])) == len(bench.dev):
-            found |= {_key(steps[:number]) for number in range(start + 1, end + 1)}
+            chains |= {_key(steps[:number]) for number in range(start + 1, end + 1)}
         start = end
-    return found
+    return chains
 
 
 def _identical(bench: Workbench, before: Candidate, after: Candidate) -> int:
     """Utterances of the development set whose text is the same."""
-    return texts_equal(*(bench.measurer.decode(each, bench.dev).texts for each in (before, after)))
+    return texts_equal(*(bench.measurer.decode(candidate, bench.dev).texts for candidate in (before, after)))
 
 
 def _key(steps: Sequence[Step]) -> tuple[str, ...]:
-    return tuple(each.key for each in steps)
+    return tuple(step.key for step in steps)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,8 +131,8 @@ class _Replay:
     def _slower(self, group: Sequence[Step]) -> float:
         """Time after the group over time before; what seems slower is measured again, and the better of both counts."""
         before, after = self.bench.build(self.base), self.bench.build([*self.base, *group])
-        found = self.bench.slower_by(before, after)
-        return found if found <= SLOWER else min(found, self.bench.slower_by(before, after, again=True))
+        ratio = self.bench.slower_by(before, after)
+        return ratio if ratio <= SLOWER else min(ratio, self.bench.slower_by(before, after, again=True))
 
     # --- records ----------------------------------------------------------------------------------------------------
     def _revert(self, place: int, reason: str) -> None:
@@ -181,11 +181,11 @@ class _Replay:
         bench = self.bench
         before, after = bench.build([*self.base, *between]), bench.build([*self.base, *between, step])
         energy = bench.energy_mj(after)
-        found: dict[str, Value] = {
+        numbers: dict[str, Value] = {
             "energy_mj_per_audio_s": energy, "saved_mj": bench.energy_mj(before) - energy, "size_bytes": after.size_bytes,
         }  # fmt: skip
         own = LEVERS[step.lever].numbers
-        return found if own is None else {**found, **own(before, after, step)}
+        return numbers if own is None else {**numbers, **own(before, after, step)}
 
 
 __all__ = ["carry_out"]

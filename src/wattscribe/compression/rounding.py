@@ -63,7 +63,7 @@ def descended(
     energy = np.diag(gram) * (1 + DAMPING / 10)
     wanted = weight.astype(np.float64)
     now = codes.astype(np.float64) * scale
-    found = codes.copy()
+    improved = codes.copy()
     for start in [start for _ in range(passes) for start in range(0, len(weight), _AT_ONCE)]:
         rows = slice(start, start + _AT_ONCE)
         left = gram[rows] @ (wanted - now)
@@ -74,8 +74,8 @@ def descended(
             change = better * scale[row] - now[row]
             left -= np.outer(gram[rows, row], change)
             now[row] += change
-            found[row] = better
-    return found
+            improved[row] = better
+    return improved
 
 
 def _inverse_factor(gram: Gram, damping: float) -> Gram:

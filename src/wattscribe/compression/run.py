@@ -77,26 +77,26 @@ def compress_model(
     wer = sets.errors(bench, bench.reference).wer
     sets.refuse(dev, "`data`", sets.limit_of(bench, bench.whole), wer=wer, anyway=options.limit is not None)
     if recipe is not None and options.recipe is not None:
-        made = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
+        selected = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
     else:
-        made = _search(bench, options)
+        selected = _search(bench, options)
     given16 = options.train_config is None and bench.against is not None
     if given16:
-        made = _as_given(bench, made)
-    found = finish(bench, made, options, test, model=str(model), trained=trained)
+        selected = _as_given(bench, selected)
+    compression = finish(bench, selected, options, test, model=str(model), trained=trained)
     if count > 1:
         say("the same with longer calls:")
-        more = longer.lengthened(bench, made, count, recipe, options.recipe)
+        more = longer.lengthened(bench, selected, count, recipe, options.recipe)
         more = _as_given(bench, more) if given16 else more
-        found = replace(found, longer=finish(bench, more, options, test, model=str(model), trained=trained))
-    for each, place in ((found.longer, aside), (found, Path(out))):
-        if each is not None:
+        compression = replace(compression, longer=finish(bench, more, options, test, model=str(model), trained=trained))
+    for result, place in ((compression.longer, aside), (compression, Path(out))):
+        if result is not None:
             again = command(options, str(model), place)
-            found = replace(each, beside=others, recipe=replace(each.recipe, again=again))
-            outcome.write(found, place, overwrite=overwrite, page=page)
+            compression = replace(result, beside=others, recipe=replace(result.recipe, again=again))
+            outcome.write(compression, place, overwrite=overwrite, page=page)
     if bench.budget.cut is None and options.storage is None:
         bench.memo.remove()
-    return found
+    return compression
 
 
 def _speech(options: Options) -> tuple[SpeechSet, SpeechSet | None]:
@@ -156,9 +156,9 @@ def make_bench(
     folders = options.unlabelled
     if folders:
         calibration = read_unlabelled(folders, seconds=options.calibration_s, seed=options.drawn + 1)
-        heard = set(calibration.ids)
+        calibrated = set(calibration.ids)
         drawn = read_unlabelled(folders, seconds=options.calibration_s + 2 * options.probe_s, seed=options.drawn + 2)
-        probe = drawn.of([i for i, each in enumerate(drawn.ids) if each not in heard], drawn.name)
+        probe = drawn.of([i for i, name in enumerate(drawn.ids) if name not in calibrated], drawn.name)
         probe = probe.beginning(options.probe_s)
     else:
         calibration = probe = family.excerpt(dev, options.calibration_s)
@@ -198,9 +198,9 @@ def _search(bench: Workbench, options: Placed) -> Outcome:
         return confirmed(bench, strategy.run(bench, lossless))
 
 
-def _as_given(bench: Workbench, made: Outcome) -> Outcome:
+def _as_given(bench: Workbench, selected: Outcome) -> Outcome:
     """A model given in 16 bits is worked on in 32: what no step has changed goes back, or the result would read more than it."""
-    done = list(made.done)
+    done = list(selected.done)
     for component in bench.original.FILES:
         step = Step(lever="fp16", component=component)
         before = bench.build(kept(done))
@@ -216,15 +216,15 @@ def _as_given(bench: Workbench, made: Outcome) -> Outcome:
         numbers: dict[str, Value] = {"energy_mj_per_audio_s": energy, "wer_increase": added}
         bench.say(f"{step}: {reason}, {energy:.4f} mJ/s")
         done.append(Done(step=step, kept=good, reason=reason, numbers=numbers))
-    return replace(made, done=tuple(done))
+    return replace(selected, done=tuple(done))
 
 
 def finish(
-    bench: Workbench, made: Outcome, options: Placed, speech: SpeechSet | None, *, model: str, trained: str = ""
+    bench: Workbench, selected: Outcome, options: Placed, speech: SpeechSet | None, *, model: str, trained: str = ""
 ) -> Compression:
     """Acceptance on the whole development set, then once on the test speech; `trained` says what happened before."""
-    made, notes = _proven(bench, made, options)
-    result = bench.build(made.steps)
+    selected, notes = _proven(bench, selected, options)
+    result = bench.build(selected.steps)
     baseline = with_baseline_placement(bench.reference)
     calibration: dict[str, Value | list[str]] = {
         "unlabelled": list(options.unlabelled),
@@ -235,8 +235,8 @@ def finish(
         calibration |= {"train_config": str(options.train_config), "trained": trained}
         notes.append(trained[:1].upper() + trained[1:] + ".")
     recipe = Recipe(
-        model=Path(model).name, device=bench.measurer.device.name, strategy=made.strategy, seed=options.drawn,
-        calibration=calibration, done=made.done,
+        model=Path(model).name, device=bench.measurer.device.name, strategy=selected.strategy, seed=options.drawn,
+        calibration=calibration, done=selected.done,
     )  # fmt: skip
     say = bench.say
     with leaving(options, recipe):
@@ -254,27 +254,27 @@ def finish(
         notes.append(cut_note(cut, options))
     return Compression(
         original=baseline, result=result, recipe=recipe, evidence=bench.measurer.device.evidence, dev=dev, test=test,
-        limit=bench.limit, baselines_mj=baselines(bench), tried=tuple(bench.tried), sensitivities=made.sensitivities,
-        fidelity=fidelity(bench, result), machine=_machine(), course=course(bench, made.steps), selection=chosen,
+        limit=bench.limit, baselines_mj=baselines(bench), tried=tuple(bench.tried), sensitivities=selected.sensitivities,
+        fidelity=fidelity(bench, result), machine=_machine(), course=course(bench, selected.steps), selection=chosen,
         cut_short=cut,
-        notes=(*made.notes, *notes, *_notes(dev, test, placed=result.placement is not None)),
+        notes=(*selected.notes, *notes, *_notes(dev, test, placed=result.placement is not None)),
     )  # fmt: skip
 
 
-def _proven(bench: Workbench, made: Outcome, options: Options) -> tuple[Outcome, list[str]]:
+def _proven(bench: Workbench, selected: Outcome, options: Options) -> tuple[Outcome, list[str]]:
     """With `require_proof`, take the last kept steps back until non-inferiority is proven."""
     if not options.require_proof:
-        return made, []
+        return selected, []
     base = sets.errors(bench, bench.reference)
-    done = list(made.done)
+    done = list(selected.done)
     notes: list[str] = []
     while True:
-        steps = tuple(each.step for each in done if each.kept)
+        steps = tuple(entry.step for entry in done if entry.kept)
         errors = sets.errors(bench, bench.build(steps))
         paired = non_inferiority(base, errors, bench.whole, seed=options.drawn)
         if paired.upper95 <= sets.limit_of(bench, bench.whole) or not steps:
-            return replace(made, done=tuple(done)), notes
-        last = max(i for i, each in enumerate(done) if each.kept)
+            return replace(selected, done=tuple(done)), notes
+        last = max(i for i, entry in enumerate(done) if entry.kept)
         reason = f"reverted: non-inferiority not proven with it (bound {100 * paired.upper95:+.2f} points)"
         done[last] = replace(done[last], kept=False, reason=reason)
         notes.append(f"{done[last].step}: {reason}")
@@ -289,16 +289,16 @@ def baselines(bench: Workbench) -> Mapping[str, float]:
 def course(bench: Workbench, steps: Sequence[Step]) -> tuple[tuple[str, float], ...]:
     """What each kept step does to the energy, at the original's counts: the bars of the waterfall."""
     reference = bench.reference
-    found = [("original, nothing placed", bench.energy_mj(replace(reference, placement=None)))]
+    bars = [("original, nothing placed", bench.energy_mj(replace(reference, placement=None)))]
     if bench.original.digest != reference.digest:
         larger = bench.original.size_bytes > reference.size_bytes
-        found.append(
+        bars.append(
             ("in float32, to be changed" if larger else "pruned and fine-tuned", bench.energy_mj(bench.original))
         )
     for number, step in enumerate(steps, start=1):
         energy = bench.energy_mj(bench.build(steps[:number]))
-        found.append((f"{number} {step.lever} {step.component}", energy))
-    return tuple(found)
+        bars.append((f"{number} {step.lever} {step.component}", energy))
+    return tuple(bars)
 
 
 def fidelity(bench: Workbench, result: Candidate) -> Mapping[str, float]:
@@ -307,49 +307,54 @@ def fidelity(bench: Workbench, result: Candidate) -> Mapping[str, float]:
     before = bench.measurer.decode(bench.original, speech, result.decoding)
     after = bench.measurer.decode(result, speech, result.decoding)
     errors = count_errors(before.texts, after.texts)
-    found = bench.kl(result)
+    divergence = bench.kl(result)
     return {
-        "kl": found.kl, "frames_changed": found.changed, "words_changed": float(errors.wer or 0.0),
+        "kl": divergence.kl, "frames_changed": divergence.changed, "words_changed": float(errors.wer or 0.0),
         "utterances": float(len(speech)), "words": float(errors.words.sum()), "speakers": float(len(set(speech.speakers))),
     }  # fmt: skip
 
 
 def _notes(dev: Acceptance, test: Acceptance | None, *, placed: bool) -> list[str]:
-    found = []
+    notes = []
     hint = (
         ""
         if placed
         else "; the original's weights are in their best placement, the result's are not placed: add `place`"
     )
-    for each in (dev, test):
-        if each is None:
+    for acceptance in (dev, test):
+        if acceptance is None:
             continue
-        if each.cannot_show:
-            found.append(f"The limit cannot be judged on {each.on}: {each.cannot_show}.")
-        elif each.wer_increase > each.limit:
-            found.append(
-                f"The limit is not met on {each.on}: WER rises by {100 * each.wer_increase:.2f} points; this is the best found."
+        if acceptance.cannot_show:
+            notes.append(f"The limit cannot be judged on {acceptance.on}: {acceptance.cannot_show}.")
+        elif acceptance.wer_increase > acceptance.limit:
+            notes.append(
+                f"The limit is not met on {acceptance.on}: WER rises by {100 * acceptance.wer_increase:.2f} points; "
+                "this is the best found."
             )
-        elif not each.non_inferior:
-            found.append(
-                f"{each.utterances} utterances of {each.on} cannot prove the limit: the one-sided 95 % bound is "
-                f"{100 * each.wer_increase_upper95:+.2f} points. More speech narrows it; `require_proof` takes steps back."
+        elif not acceptance.non_inferior:
+            notes.append(
+                f"{acceptance.utterances} utterances of {acceptance.on} cannot prove the limit: the one-sided 95 % bound is "
+                f"{100 * acceptance.wer_increase_upper95:+.2f} points. More speech narrows it; `require_proof` takes steps back."
             )
-        found += [
+        notes += [
             f"The limit is not met on {part.on}: WER rises by {100 * part.wer_increase:.2f} points, its limit is "
             f"{100 * part.limit:g}."
-            for part in each.parts
+            for part in acceptance.parts
             if part.wer_increase > part.limit
         ]
-        if each.after.rtf_cpu > each.before.rtf_cpu * 1.02:
-            found.append(f"Slower on {each.on}: RTF {each.before.rtf_cpu:.4f} → {each.after.rtf_cpu:.4f}.")
-        before, after = each.before.energy_mj_per_audio_s, each.after.energy_mj_per_audio_s
+        if acceptance.after.rtf_cpu > acceptance.before.rtf_cpu * 1.02:
+            notes.append(
+                f"Slower on {acceptance.on}: RTF {acceptance.before.rtf_cpu:.4f} → {acceptance.after.rtf_cpu:.4f}."
+            )
+        before, after = acceptance.before.energy_mj_per_audio_s, acceptance.after.energy_mj_per_audio_s
         if after > before * (1 + NOTHING):
-            found.append(f"It costs more energy on {each.on}: {before:.4f} → {after:.4f} mJ per second of audio{hint}.")
+            notes.append(
+                f"It costs more energy on {acceptance.on}: {before:.4f} → {after:.4f} mJ per second of audio{hint}."
+            )
     before, after = dev.before.size_bytes, dev.after.size_bytes
     if after > before * LARGER:
-        found.append(f"It is larger: {before / 1e6:.2f} → {after / 1e6:.2f} MB.")
-    return found
+        notes.append(f"It is larger: {before / 1e6:.2f} → {after / 1e6:.2f} MB.")
+    return notes
 
 
 def _machine() -> dict[str, Any]:

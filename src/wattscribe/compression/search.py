@@ -82,7 +82,7 @@ class Search:
         """(energy, divergence) of one recipe; pruned where it costs more than none or cannot be built."""
         import optuna
 
-        picked = {slot: trial.suggest_categorical(slot, [NONE, *(each.key for each in choices)])
+        picked = {slot: trial.suggest_categorical(slot, [NONE, *(move.key for move in choices)])
                   for slot, choices in slots.items()}  # fmt: skip
         steps = (*base, *steps_of(_chosen(slots, picked)))
         try:
@@ -116,8 +116,8 @@ class Search:
         """The recipe of the front with the least energy whose text holds, and those that did not."""
         before = bench.build(base)
         front = sorted(
-            (each for each in study.best_trials if each.values[1] <= bench.family.most_kl),
-            key=lambda each: each.values[0],
+            (trial for trial in study.best_trials if trial.values[1] <= bench.family.most_kl),
+            key=lambda trial: trial.values[0],
         )
         decodes = 0
         seen: set[str] = set()
@@ -131,20 +131,20 @@ class Search:
             seen.add(candidate.digest)
             small = bench.measure(candidate, small=True).wer
             bench.note(self.name, steps, candidate, kl=trial.values[1], wer=small, on="small")
-            found = sets.change(bench, candidate, small=True)
-            if not found.holds:
-                reason = f"recipe {trial.number}, reverted: {found.told}"
+            change = sets.change(bench, candidate, small=True)
+            if not change.holds:
+                reason = f"recipe {trial.number}, reverted: {change.summary}"
                 bench.say(f"  {reason}")
-                numbers: dict[str, Value] = {"wer": small, "wer_increase": found.increase}
+                numbers: dict[str, Value] = {"wer": small, "wer_increase": change.increase}
                 gone += Judgement(kept=False, reason=reason, numbers=numbers).of(steps_of(choices))
                 continue
             decodes += 1
             judged = judge(bench, self.name, before, candidate, steps)
             there = sets.confirmed(bench, candidate) if judged.kept else None
             if there is not None and not there.holds:
-                judged = reverted(f"on the held-back part {there.told}", judged.numbers)
+                judged = reverted(f"on the held-back part {there.summary}", judged.numbers)
             bench.say(f"  recipe {trial.number}: {judged.reason}")
-            now = judged.of(steps_of(choices), said=f"recipe {trial.number}, {judged.reason}")
+            now = judged.of(steps_of(choices), reason=f"recipe {trial.number}, {judged.reason}")
             if judged.kept:
                 return [*now, *gone]
             gone += now
@@ -193,17 +193,17 @@ def _question(bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequen
     chooses among the answers."""
     asked = (
         repr(bench.measurer.device), bench.dev.digest, bench.probe.speech.digest, bench.calibration.speech.digest,
-        *(step.key for step in base), *(each.key for choices in slots.values() for each in choices),
+        *(step.key for step in base), *(move.key for choices in slots.values() for move in choices),
     )  # fmt: skip
     digest = hashlib.sha256("\n".join(asked).encode()).hexdigest()[:12]
     return f"{bench.original.digest}-{bench.measurer.device.name}-{bench.seed}-{digest}"
 
 
 def by_slot(offered: Sequence[Move]) -> dict[str, list[Move]]:
-    found: dict[str, list[Move]] = {}
-    for each in offered:
-        found.setdefault(each.slot, []).append(each)
-    return found
+    slots: dict[str, list[Move]] = {}
+    for move in offered:
+        slots.setdefault(move.slot, []).append(move)
+    return slots
 
 
 def _chosen(slots: Mapping[str, Sequence[Move]], picked: Mapping[str, str]) -> dict[str, Move]:

@@ -99,18 +99,18 @@ def hold_back(dev: SpeechSet, limit: float, *, seed: int = 0) -> Held | None:
     """
     words = np.array([max(1, len(text.split())) for text in dev.references], dtype=np.int64)
     named = len(set(dev.speakers))
-    found = _whole_speakers(dev.speakers, words, seed) if named >= SPEAKERS else None
-    by = "utterance" if found is None else "speaker"
-    if found is None:
+    held = _whole_speakers(dev.speakers, words, seed) if named >= SPEAKERS else None
+    by = "utterance" if held is None else "speaker"
+    if held is None:
         drawn = np.random.default_rng(seed).permutation(len(dev))
         before = np.concatenate([[0], np.cumsum(words[drawn])[:-1]])
-        found = drawn[before < HELD_BACK * words.sum()].tolist()
-    inside = set(found)
-    heard, told = sorted(inside), [i for i in range(len(dev)) if i not in inside]
-    if len(heard) < FEWEST_HELD or not told or limit * float(words[heard].sum()) < 1:
+        held = drawn[before < HELD_BACK * words.sum()].tolist()
+    inside = set(held)
+    confirming, choosing = sorted(inside), [i for i in range(len(dev)) if i not in inside]
+    if len(confirming) < FEWEST_HELD or not choosing or limit * float(words[confirming].sum()) < 1:
         return None
-    parts = [dev.of(at, f"{dev.name}, {name} part") for at, name in ((told, "choosing"), (heard, "held-back"))]
-    stands = {at: place for place, at in enumerate((*told, *heard))}
+    parts = [dev.of(at, f"{dev.name}, {name} part") for at, name in ((choosing, "choosing"), (confirming, "held-back"))]
+    stands = {at: place for place, at in enumerate((*choosing, *confirming))}
     order = tuple(stands[at] for at in range(len(dev)))
     return Held(whole=dev, choose=parts[0], confirm=parts[1], by=by, order=order)
 
@@ -118,15 +118,15 @@ def hold_back(dev: SpeechSet, limit: float, *, seed: int = 0) -> Held | None:
 def _whole_speakers(speakers: Sequence[str], words: np.typing.NDArray[np.int64], seed: int) -> list[int] | None:
     """The utterances of speakers drawn as long as that brings them nearer to HELD_BACK; None where they stay far from it."""
     names = sorted(set(speakers))
-    goal, taken, found = HELD_BACK * float(words.sum()), 0.0, set()
+    goal, taken, drawn = HELD_BACK * float(words.sum()), 0.0, set()
     for at in np.random.default_rng(seed).permutation(len(names)).tolist():
-        said = float(sum(n for n, name in zip(words.tolist(), speakers, strict=True) if name == names[at]))
-        if abs(taken + said - goal) < abs(taken - goal) and taken + said <= UNEVEN * goal:
-            taken += said
-            found.add(names[at])
+        speaker_words = float(sum(n for n, name in zip(words.tolist(), speakers, strict=True) if name == names[at]))
+        if abs(taken + speaker_words - goal) < abs(taken - goal) and taken + speaker_words <= UNEVEN * goal:
+            taken += speaker_words
+            drawn.add(names[at])
     if taken < goal / UNEVEN:
         return None
-    return [i for i, name in enumerate(speakers) if name in found]
+    return [i for i, name in enumerate(speakers) if name in drawn]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,27 +151,27 @@ class Change:
     @property
     def holds(self) -> bool:
         whole = self.increase + self.margin <= self.limit + self.slack + EXACT
-        return whole and all(each.holds for each in self.parts)
+        return whole and all(part.holds for part in self.parts)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """In points, the limit as it was asked for; of a corpus that breaks its own, that one."""
-        broken = [each for each in self.parts if not each.holds]
-        return f"{broken[0].on}: {broken[0]._told}" if broken else self._told
+        broken = [part for part in self.parts if not part.holds]
+        return f"{broken[0].on}: {broken[0]._summary}" if broken else self._summary
 
     @property
-    def _told(self) -> str:
-        said = f"WER {100 * self.increase:+.2f} points"
+    def _summary(self) -> str:
+        text = f"WER {100 * self.increase:+.2f} points"
         if self.margin:
-            said += f" and a margin of {100 * self.margin:.2f} for {self.utterances} utterances"
-        said += f", the limit is {100 * self.limit:g}"
-        return said + (f" (slack {100 * self.slack:g} on {self.utterances} utterances)" if self.slack else "")
+            text += f" and a margin of {100 * self.margin:.2f} for {self.utterances} utterances"
+        text += f", the limit is {100 * self.limit:g}"
+        return text + (f" (slack {100 * self.slack:g} on {self.utterances} utterances)" if self.slack else "")
 
 
 def change(bench: Workbench, candidate: Candidate, *, small: bool = False) -> Change:
     """On the choosing part, or on the small set that only sorts out."""
     speech = bench.small if small else bench.dev
-    before, after = (bench.measure(each, small=small) for each in (bench.reference, candidate))
+    before, after = (bench.measure(model, small=small) for model in (bench.reference, candidate))
     spread = (
         None if small else standard_error(before.errors, after.errors, speech.speakers, fewest_speakers=FEWEST_SPEAKERS)
     )
@@ -186,16 +186,16 @@ def _parts(
     bench: Workbench, speech: SpeechSet, before: ErrorCounts, after: ErrorCounts, slack: float = 0.0
 ) -> tuple[Change, ...]:
     """Each corpus by itself, where it is held to the limit so."""
-    found = []
+    parts = []
     for name, rows in apart(bench, speech).items():
         old, new = part_of(before, rows), part_of(after, rows)
-        found.append(
+        parts.append(
             Change(
                 utterances=len(rows), words=round(old.words.sum()), before=old.wer or 0.0, on=Path(name).name,
                 increase=(new.wer or 0.0) - (old.wer or 0.0), limit=bench.limits.get(name, bench.limit), slack=slack,
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(parts)
 
 
 def apart(bench: Workbench, speech: SpeechSet) -> dict[str, list[int]]:
@@ -213,13 +213,13 @@ def mean_limit(speech: SpeechSet, limits: Mapping[str, float], otherwise: float)
     if not limits:
         return otherwise
     words = np.array([max(1, len(text.split())) for text in speech.references], np.float64)
-    each = np.array([limits.get(name, otherwise) for name in speech.corpora], np.float64)
-    return float(words @ each / words.sum())
+    utterance_limits = np.array([limits.get(name, otherwise) for name in speech.corpora], np.float64)
+    return float(words @ utterance_limits / words.sum())
 
 
 def part_of(errors: ErrorCounts, rows: Sequence[int]) -> ErrorCounts:
     """The counts of some utterances."""
-    names = [each.name for each in fields(ErrorCounts) if each.name != "alignments"]
+    names = [field.name for field in fields(ErrorCounts) if field.name != "alignments"]
     chosen = {name: getattr(errors, name)[list(rows)] for name in names}
     spans = tuple(errors.alignments[row] for row in rows) if errors.alignments else ()
     return ErrorCounts(**chosen, alignments=spans)
@@ -229,7 +229,7 @@ def confirmed(bench: Workbench, candidate: Candidate) -> Change | None:
     """On the held-back part; None where there is none."""
     if bench.held is None:
         return None
-    before, after = (bench.measurer.measure(each, bench.held.confirm) for each in (bench.reference, candidate))
+    before, after = (bench.measurer.measure(model, bench.held.confirm) for model in (bench.reference, candidate))
     return Change(
         utterances=len(bench.held.confirm), words=round(before.errors.words.sum()), before=before.wer,
         increase=after.wer - before.wer, limit=limit_of(bench, bench.held.confirm),
@@ -244,10 +244,10 @@ def errors(bench: Workbench, candidate: Candidate) -> ErrorCounts:
         return chosen
     both = (chosen, bench.measurer.measure(candidate, bench.held.confirm).errors)
     rows = np.array(bench.held.order)
-    names = [each.name for each in fields(ErrorCounts) if each.name != "alignments"]
-    spans = [span for each in both for span in each.alignments]
+    names = [field.name for field in fields(ErrorCounts) if field.name != "alignments"]
+    spans = [span for counts in both for span in counts.alignments]
     return ErrorCounts(
-        **{name: np.concatenate([getattr(each, name) for each in both])[rows] for name in names},
+        **{name: np.concatenate([getattr(counts, name) for counts in both])[rows] for name in names},
         alignments=tuple(spans[row] for row in rows.tolist()),
     )
 

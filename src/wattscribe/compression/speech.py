@@ -39,12 +39,12 @@ class SpeechSet:
 
     @property
     def audio_s(self) -> float:
-        return sum(len(each) for each in self.audio) / SAMPLE_RATE_HZ
+        return sum(len(samples) for samples in self.audio) / SAMPLE_RATE_HZ
 
     @cached_property
     def sounds(self) -> tuple[str, ...]:
         """A digest of each utterance's samples: what a decode depends on, whatever the file is called."""
-        return tuple(hashlib.sha256(each.tobytes()).hexdigest() for each in self.audio)
+        return tuple(hashlib.sha256(samples.tobytes()).hexdigest() for samples in self.audio)
 
     @cached_property
     def digest(self) -> str:
@@ -59,12 +59,12 @@ class SpeechSet:
         return self.of(chosen, f"{self.name}[{count} of {len(self)}, seed {seed}]")
 
     def beginning(self, seconds: float) -> SpeechSet:
-        """Whole utterances from the first on, until so much has been heard."""
-        ends = np.cumsum([len(each) for each in self.audio]) / SAMPLE_RATE_HZ
+        """Whole utterances from the first on, until they are so long."""
+        ends = np.cumsum([len(samples) for samples in self.audio]) / SAMPLE_RATE_HZ
         return self.of(range(min(len(self), int(np.searchsorted(ends, seconds)) + 1)), self.name)
 
     def spread(self, seconds: float) -> SpeechSet:
-        """Whole utterances at even distances, until so much has been heard: some of every corpus of the set."""
+        """Whole utterances at even distances, so long together: some of every corpus of the set."""
         share = min(1.0, seconds / max(self.audio_s, 1e-9))
         chosen = [at for at in range(len(self)) if int((at + 1) * share) > int(at * share)] or [0]
         return self.of(chosen, self.name)
@@ -82,10 +82,10 @@ class SpeechSet:
 
     def by_corpus(self) -> dict[str, list[int]]:
         """The places of each corpus's utterances; empty where there is one corpus alone."""
-        found: dict[str, list[int]] = {}
+        places: dict[str, list[int]] = {}
         for at, name in enumerate(self.corpora):
-            found.setdefault(name, []).append(at)
-        return found if len(found) > 1 else {}
+            places.setdefault(name, []).append(at)
+        return places if len(places) > 1 else {}
 
 
 def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
@@ -105,17 +105,17 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
                 audio.append(samples)
             continue
         corpus = open_corpus(spec)
-        heard = 0
+        count = 0
         for entry in corpus:
             if isinstance(entry, Rejected) or not entry.reference.strip():
                 continue
-            if limit is not None and heard >= limit:
+            if limit is not None and count >= limit:
                 break
             ids.append(f"{spec}:{entry.id}")
             speakers.append(f"{spec}:{entry.speaker}")
             references.append(entry.reference)
             audio.append(corpus.audio(entry))
-            heard += 1
+            count += 1
     name = " + ".join(Path(spec).name if Path(spec).expanduser().exists() else spec for spec in specs)
     if not any(reference.split() for reference in references):
         raise InputError(
@@ -131,15 +131,15 @@ def read_speech(specs: Sequence[str], *, limit: int | None = None) -> SpeechSet:
 
 def read_unseen(specs: Sequence[str], dev: SpeechSet, *, limit: int | None = None) -> SpeechSet:
     """The test set. Raises InputError as `read_speech` does, and where some of it is development speech too."""
-    found = read_speech(specs, limit=limit)
+    speech = read_speech(specs, limit=limit)
     known = set(dev.sounds)
-    seen = sum(each in known for each in found.sounds)
+    seen = sum(sound in known for sound in speech.sounds)
     if seen:
         raise InputError(
-            f"{seen} of its {len(found)} utterances are development speech too, so it is not unseen", where=found.name,
+            f"{seen} of its {len(speech)} utterances are development speech too, so it is not unseen", where=speech.name,
             fix="Give `test_data` other speech than `data`",
         )  # fmt: skip
-    return found
+    return speech
 
 
 def _is_cache(spec: str) -> bool:
@@ -161,28 +161,28 @@ def read_unlabelled(folders: Sequence[str], *, seconds: float, seed: int = 0) ->
     ids: list[str] = []
     speakers: list[str] = []
     audio: list[Audio] = []
-    heard_s = 0.0
+    total_s = 0.0
     for path in _shuffled(folders, seed):
-        if heard_s >= seconds:
+        if total_s >= seconds:
             break
         samples = read_audio(path)
         ids.append(str(path))
         speakers.append(path.stem.split("-")[0])
         audio.append(samples)
-        heard_s += len(samples) / SAMPLE_RATE_HZ
+        total_s += len(samples) / SAMPLE_RATE_HZ
     return SpeechSet(
         name=" + ".join(folders), ids=tuple(ids), speakers=tuple(speakers), references=(), audio=tuple(audio)
     )
 
 
 def _shuffled(folders: Sequence[str], seed: int) -> list[Path]:
-    found: list[Path] = []
+    paths: list[Path] = []
     for folder in folders:
         path = Path(folder).expanduser()
         if not path.is_dir():
             raise InputError("there is no such folder of audio", where=folder, fix="Give `unlabelled` a folder")
-        found += sorted(each for each in path.rglob("*") if each.suffix.lower() in _SUFFIXES and each.is_file())
-    if not found:
+        paths += sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+    if not paths:
         raise InputError("holds no audio files", where=" + ".join(folders), fix="Give `unlabelled` a folder of audio")
-    order = np.random.default_rng(seed).permutation(len(found))
-    return [found[i] for i in order.tolist()]
+    order = np.random.default_rng(seed).permutation(len(paths))
+    return [paths[i] for i in order.tolist()]

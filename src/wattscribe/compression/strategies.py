@@ -46,7 +46,7 @@ class Outcome:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        return tuple(each.step for each in self.done if each.kept)
+        return tuple(entry.step for entry in self.done if entry.kept)
 
 
 class Strategy(Protocol):
@@ -60,12 +60,12 @@ class Strategy(Protocol):
 
 
 def kept(done: Sequence[Done]) -> tuple[Step, ...]:
-    return tuple(each.step for each in done if each.kept)
+    return tuple(entry.step for entry in done if entry.kept)
 
 
 def stage(done: Sequence[Done], steps: Sequence[Step]) -> tuple[Done, ...]:
     """These steps, each as it went when it was kept last."""
-    return tuple(next(each for each in reversed(done) if each.kept and each.step == step) for step in steps)
+    return tuple(next(entry for entry in reversed(done) if entry.kept and entry.step == step) for step in steps)
 
 
 def arranged(done: Sequence[Done], steps: Sequence[Step]) -> tuple[Done, ...]:
@@ -73,10 +73,12 @@ def arranged(done: Sequence[Done], steps: Sequence[Step]) -> tuple[Done, ...]:
     left = list(done)
     kept_steps: list[Done] = []
     for step in steps:
-        place = max(i for i, each in enumerate(left) if each.kept and each.step == step)
+        place = max(i for i, entry in enumerate(left) if entry.kept and entry.step == step)
         kept_steps.append(left.pop(place))
     gone = [
-        replace(each, kept=False, reason=f"replaced by a further choice; it went: {each.reason}") if each.kept else each
-        for each in left
+        replace(entry, kept=False, reason=f"replaced by a further choice; it went: {entry.reason}")
+        if entry.kept
+        else entry
+        for entry in left
     ]
     return (*kept_steps, *gone)

@@ -27,7 +27,7 @@ def sensitivities(bench: Workbench, base: Sequence[Step], offered: Sequence[Move
     """Energy and divergence of each move by itself; moves that the model has nothing for, or that save nothing, are left out."""
     before = bench.build(base)
     whole = bench.energy_mj(before)
-    found = []
+    measured = []
     for move in offered:
         try:
             after = bench.build([*base, *move.steps])
@@ -41,8 +41,8 @@ def sensitivities(bench: Workbench, base: Sequence[Step], offered: Sequence[Move
         kl = bench.kl(after).kl
         bench.note("sensitivity", [*base, *move.steps], after, kl=kl)
         bench.say(f"  {move.name}: saves {saved:.4f} mJ/s, divergence {kl:.2e}")
-        found.append(Sensitivity(move=move, saved_mj=saved, kl=kl))
-    return found
+        measured.append(Sensitivity(move=move, saved_mj=saved, kl=kl))
+    return measured
 
 
 def _only_faster(move: Move) -> bool:
@@ -70,13 +70,13 @@ class Targeted:
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
-        found: list[Sensitivity] = []
+        offered: list[Sensitivity] = []
         done = list(lossless)
         with bench.budget.searching(bench.say):
             bench.say("sensitivity of each lever by itself:")
-            found += sensitivities(bench, base, bench.family.moves(bench, base))
-            self._alone = {each.move.key: each for each in found}
-            left = list(found)
+            offered += sensitivities(bench, base, bench.family.moves(bench, base))
+            self._alone = {sensitivity.move.key: sensitivity for sensitivity in offered}
+            left = list(offered)
             for phase in bench.family.phases(bench):
                 before = len(self._history)
                 self._phase(bench, base, left, phase, done)
@@ -86,7 +86,7 @@ class Targeted:
             self._hold(bench, base, done)
         weaker = tuple(stage(done, (*base, *steps_of(choices))) for _, choices in reversed(self._history))
         ordered = arranged(done, (*base, *steps_of(self._choices)))
-        return Outcome(strategy=self.name, done=ordered, sensitivities=tuple(found), fallbacks=weaker)
+        return Outcome(strategy=self.name, done=ordered, sensitivities=tuple(offered), fallbacks=weaker)
 
     def _phase(
         self, bench: Workbench, base: Sequence[Step], left: list[Sensitivity], phase: str, done: list[Done]
@@ -94,38 +94,44 @@ class Targeted:
         """Adds to `done` move by move, so that a search that is cut short has what it did."""
         reverts = 0
         while reverts < self.patience:
-            best = self._best(bench, base, [each for each in left if self._may(bench, base, each, phase)])
+            best = self._best(
+                bench, base, [sensitivity for sensitivity in left if self._may(bench, base, sensitivity, phase)]
+            )
             if best is None:
                 break
             left.remove(best)
-            made = self._try(bench, base, best.move)
-            done += made
-            reverts = 0 if made[-1].kept else reverts + 1
+            tried = self._try(bench, base, best.move)
+            done += tried
+            reverts = 0 if tried[-1].kept else reverts + 1
 
     def _hold(self, bench: Workbench, base: Sequence[Step], done: list[Done]) -> None:
         """All that may be chosen on, after a turn: moves are taken back, the last first, until the limit holds."""
         while True:
             steps = (*base, *steps_of(self._choices))
             candidate = bench.build(steps)
-            found = sets.change(bench, candidate)
+            change = sets.change(bench, candidate)
             wer = bench.measure(candidate).wer
             bench.note(self.name, steps, candidate, kl=bench.kl(candidate).kl, wer=wer, on="full")
-            bench.say(f"{bench.dev.name}: {found.told}")
-            if found.holds or not self._history:
+            bench.say(f"{bench.dev.name}: {change.summary}")
+            if change.holds or not self._history:
                 return
             move, self._choices = self._history.pop()
-            why = f"reverted: with it {found.told}"
+            why = f"reverted: with it {change.summary}"
             bench.say(f"{move.name}: {why}")
-            mine = [i for i, each in enumerate(done) if each.kept and each.step in move.steps][-len(move.steps) :]
-            done[:] = [replace(each, kept=False, reason=why) if i in mine else each for i, each in enumerate(done)]
+            mine = [i for i, entry in enumerate(done) if entry.kept and entry.step in move.steps][-len(move.steps) :]
+            done[:] = [replace(entry, kept=False, reason=why) if i in mine else entry for i, entry in enumerate(done)]
 
-    def _may(self, bench: Workbench, base: Sequence[Step], each: Sensitivity, phase: str) -> bool:
+    def _may(self, bench: Workbench, base: Sequence[Step], sensitivity: Sensitivity, phase: str) -> bool:
         """A component's turn takes each slot once, mildest choice first; what goes further waits for the last phase."""
-        if each.kl > bench.family.most_kl:
+        if sensitivity.kl > bench.family.most_kl:
             return False
         if phase == "all":
             return True
-        if each.move.component != phase or each.move.slot in self._choices or each.move.slot == "joint":
+        if (
+            sensitivity.move.component != phase
+            or sensitivity.move.slot in self._choices
+            or sensitivity.move.slot == "joint"
+        ):
             return False
         return not (phase == "joiner" and self._fits(bench, base, "joiner"))
 
@@ -133,45 +139,47 @@ class Targeted:
         candidate = bench.build([*base, *steps_of(self._choices)])
         placed = bench.measurer.energy(candidate, *bench.counts(candidate)).placement
         weights = bench.measurer.workload(candidate).component(component).weights
-        return all(placed.is_local(component, each.name) for each in weights if each.call_bytes)
+        return all(placed.is_local(component, weight.name) for weight in weights if weight.call_bytes)
 
     def _best(self, bench: Workbench, base: Sequence[Step], offered: Sequence[Sensitivity]) -> Sensitivity | None:
         """The move of most worth now. What each was worth by itself is the guess by which they are asked: a recipe is built only
         while a guess promises more than the best that was found."""
         best: Sensitivity | None = None
         most = 0.0
-        for each in sorted(offered, key=self._guess, reverse=True):
-            if best is not None and self._guess(each) <= most:
+        for sensitivity in sorted(offered, key=self._guess, reverse=True):
+            if best is not None and self._guess(sensitivity) <= most:
                 break
-            worth = self._worth(bench, base, each)
+            worth = self._worth(bench, base, sensitivity)
             if worth > most:
-                best, most = each, worth
+                best, most = sensitivity, worth
         return best
 
-    def _guess(self, each: Sensitivity) -> float:
-        present = self._present(each)
-        return (each.saved_mj - (present.saved_mj if present else 0.0)) / self._added(each)
+    def _guess(self, sensitivity: Sensitivity) -> float:
+        present = self._present(sensitivity)
+        return (sensitivity.saved_mj - (present.saved_mj if present else 0.0)) / self._added(sensitivity)
 
-    def _added(self, each: Sensitivity) -> float:
+    def _added(self, sensitivity: Sensitivity) -> float:
         """Divergence beyond what the slot's present choice costs."""
-        present = self._present(each)
-        return max(each.kl - (present.kl if present else 0.0), LEAST_KL)
+        present = self._present(sensitivity)
+        return max(sensitivity.kl - (present.kl if present else 0.0), LEAST_KL)
 
-    def _present(self, each: Sensitivity) -> Sensitivity | None:
-        chosen = self._choices.get(each.move.slot)
+    def _present(self, sensitivity: Sensitivity) -> Sensitivity | None:
+        chosen = self._choices.get(sensitivity.move.slot)
         return None if chosen is None else self._alone[chosen.key]
 
-    def _worth(self, bench: Workbench, base: Sequence[Step], each: Sensitivity) -> float:
+    def _worth(self, bench: Workbench, base: Sequence[Step], sensitivity: Sensitivity) -> float:
         """Millijoules saved now, beyond what is chosen, per nat that is added to what the slot's present choice costs."""
         try:
             now = bench.energy_mj(bench.build([*base, *steps_of(self._choices)]))
-            after = bench.energy_mj(bench.build([*base, *steps_of({**self._choices, each.move.slot: each.move})]))
+            after = bench.energy_mj(
+                bench.build([*base, *steps_of({**self._choices, sensitivity.move.slot: sensitivity.move})])
+            )
         except InputError:
             return 0.0
         saved = now - after
-        if _only_faster(each.move) and each.move.slot not in self._choices:
+        if _only_faster(sensitivity.move) and sensitivity.move.slot not in self._choices:
             saved = max(saved, LEAST_SAVING * now)
-        return saved / self._added(each) if saved >= LEAST_SAVING * now else 0.0
+        return saved / self._added(sensitivity) if saved >= LEAST_SAVING * now else 0.0
 
     def _try(self, bench: Workbench, base: Sequence[Step], move: Move) -> list[Done]:
         before_choices = self._choices
@@ -179,10 +187,10 @@ class Targeted:
         before = bench.build([*base, *steps_of(before_choices)])
         steps = (*base, *steps_of(choices))
         after = bench.build(steps)
-        found = judge(bench, self.name, before, after, steps, small=True)
-        if found.kept:
+        judgement = judge(bench, self.name, before, after, steps, small=True)
+        if judgement.kept:
             self._history.append((move, before_choices))
             self._choices = choices
-        bench.say(f"{move.name}: {found.reason}")
+        bench.say(f"{move.name}: {judgement.reason}")
         says = "; ".join(LEVERS[step.lever].says for step in move.steps)
-        return found.of(move.steps, said=f"{found.reason} ({says})")
+        return judgement.of(move.steps, reason=f"{judgement.reason} ({says})")

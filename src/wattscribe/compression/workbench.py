@@ -69,7 +69,9 @@ class Workbench:
     memo: Memo = field(default_factory=Memo)
     say: Callable[[str], None] = lambda _: None
     tried: list[Tried] = field(default_factory=list)
-    _built: Shelf[tuple[str, ...], Candidate] = field(default_factory=lambda: Shelf(lambda each: each.size_bytes))
+    _built: Shelf[tuple[str, ...], Candidate] = field(
+        default_factory=lambda: Shelf(lambda candidate: candidate.size_bytes)
+    )
     _pieces: Shelf[tuple[str, tuple[str, ...]], bytes] = field(default_factory=lambda: Shelf(len))
     _counts: dict[tuple[str, int], tuple[tuple[Counts, ...], float]] = field(default_factory=dict)
 
@@ -97,9 +99,11 @@ class Workbench:
         if last.component not in before.COMPONENTS or last.lever in ("prune-width", "segments"):
             return apply(before, last, self.calibration)
         network = before.network_of(last.component)
-        chain = tuple(each.key for each in steps if _touches(each, network, before))
-        made = self._pieces.get((network, chain), lambda: apply(before, last, self.calibration).networks[network])
-        return before.with_bytes(last.component, made)
+        chain = tuple(step.key for step in steps if _touches(step, network, before))
+        network_bytes = self._pieces.get(
+            (network, chain), lambda: apply(before, last, self.calibration).networks[network]
+        )
+        return before.with_bytes(last.component, network_bytes)
 
     # --- measuring --------------------------------------------------------------------------------------------------
     def energy_mj(self, candidate: Candidate) -> float:
@@ -117,10 +121,10 @@ class Workbench:
             decoded = self.measurer.decode(like, self.dev, candidate.decoding)
             self._counts[key] = (decoded.counts, decoded.audio_s)
         counts, audio_s = self._counts[key]
-        return candidate.heard(counts, [len(each) for each in self.dev.audio]), audio_s
+        return candidate.own_counts(counts, [len(samples) for samples in self.dev.audio]), audio_s
 
     def kl(self, candidate: Candidate, probe: Probe | None = None) -> Divergence:
-        """Distance from the original on unlabelled audio, or on what another probe has heard."""
+        """Distance from the original on unlabelled audio, or on that of another probe."""
         self.budget.check()
         asked = probe or self.probe
         key = f"{self.original.digest}-{candidate.digest}-{asked.speech.digest}"
@@ -132,14 +136,14 @@ class Workbench:
         """A real decode of the development set, or of the small part of it."""
         return self.measurer.measure(candidate, self.small if small else self.dev)
 
-    def note(self, strategy: str, steps: Sequence[Step], candidate: Candidate, **found: Any) -> Tried:
+    def note(self, strategy: str, steps: Sequence[Step], candidate: Candidate, **figures: Any) -> Tried:
         """Record a recipe."""
-        made = Tried(
+        tried = Tried(
             strategy=strategy, steps=tuple(steps), energy_mj=self.energy_mj(candidate), size_bytes=candidate.size_bytes,
-            **found,
+            **figures,
         )  # fmt: skip
-        self.tried.append(made)
-        return made
+        self.tried.append(tried)
+        return tried
 
     # --- lossless ---------------------------------------------------------------------------------------------------
     def lossless(self) -> list[Done]:
@@ -153,9 +157,9 @@ class Workbench:
         done: list[Done] = []
         good: list[Step] = []
         for step in offered:
-            made = self._proven([*good, step])
-            done.append(made)
-            if made.kept:
+            proven = self._proven([*good, step])
+            done.append(proven)
+            if proven.kept:
                 good.append(step)
         return [*done, *left_out]
 
@@ -183,10 +187,10 @@ class Workbench:
         parts = (self.dev,) if self.held is None else (self.held.choose, self.held.confirm)
         return sum(
             texts_equal(
-                self.measurer.decode(self.original, each).texts,
-                self.measurer.decode(candidate, each).texts,
+                self.measurer.decode(self.original, part).texts,
+                self.measurer.decode(candidate, part).texts,
             )
-            for each in parts
+            for part in parts
         )
 
     def _proven(self, steps: Sequence[Step]) -> Done:
@@ -217,7 +221,9 @@ class Workbench:
         rounds, utterances = self.family.timed
         rounds *= 2 if again else 1
         self.budget.check()
-        sides = "-".join(f"{each.digest}-{each.decoding}-{each.segments}" for each in (before, after))
+        sides = "-".join(
+            f"{candidate.digest}-{candidate.decoding}-{candidate.segments}" for candidate in (before, after)
+        )
         key = f"{sides}-{self.small.digest}-{rounds}-{utterances}"
         return self.memo.recall(
             "time_ratio", key, lambda: self._timed(before, after, rounds, utterances), of=float, to=float
@@ -227,19 +233,21 @@ class Workbench:
         speech = self.small.audio[:utterances]
         best: list[dict[int, float]] = [{}, {}]
         with before.directory() as one, after.directory() as other:
-            models = [each.open(folder, each.decoding) for folder, each in ((one, before), (other, after))]
+            models = [
+                candidate.open(folder, candidate.decoding) for folder, candidate in ((one, before), (other, after))
+            ]
             for model in models:
-                model.listen(speech[0])
+                model.transcribe(speech[0])
             for _ in range(rounds):
                 for number, audio in enumerate(speech):
                     for times, model in zip(best, models, strict=True):
                         start = time.process_time()
-                        model.listen(audio)
+                        model.transcribe(audio)
                         spent = time.process_time() - start
                         times[number] = min(spent, times.get(number, spent))
-        first, second = (sum(each.values()) for each in best)
-        heard_s = sum(len(audio) for audio in speech) / SAMPLE_RATE_HZ
-        return 1.0 if abs(second - first) < SEEN * heard_s else second / max(first, 1e-9)
+        first, second = (sum(times.values()) for times in best)
+        audio_s = sum(len(audio) for audio in speech) / SAMPLE_RATE_HZ
+        return 1.0 if abs(second - first) < SEEN * audio_s else second / max(first, 1e-9)
 
 
 def joined(count: int) -> Step:

@@ -61,10 +61,10 @@ def fetch(
         except (OSError, http.client.HTTPException) as error:
             reason = _refusal(error, url)
         except ValueError as error:  # an address, here or in a redirection, that is none
-            raise InputError(f"cannot be asked for ({error})", where=url, fix="Name another `mirror`") from error
+            raise InputError(f"cannot be requested ({error})", where=url, fix="Name another `mirror`") from error
         idle = 0 if _size(part) > before else idle + 1
         if idle >= ATTEMPTS:
-            raise InputError(f"the download broke off after {_size(part)} bytes ({reason})", where=url, fix=AGAIN)
+            raise InputError(f"the download stopped after {_size(part)} bytes ({reason})", where=url, fix=AGAIN)
         pause(min(2.0**idle, 30.0))
     if (actual := digest_of(part, like=checksum)) != checksum:
         part.unlink()
@@ -112,25 +112,23 @@ def _placed(response: http.client.HTTPResponse, held: int, url: str) -> tuple[in
         return 0, None if length is None else whole(length)
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None or match[1] is None or int(match[1]) != held:
-        raise InputError(
-            "the server answered with another range than was asked for", where=url, fix="Name another `mirror`"
-        )
+        raise InputError("the server sent another range than the one requested", where=url, fix="Name another `mirror`")
     return held, None if match[2] == "*" else int(match[2])
 
 
 def _limited(progress: Progress, url: str, part: Path, largest_bytes: int) -> Progress:
-    def told(held: int, total: int | None) -> None:
+    def checked(held: int, total: int | None) -> None:
         if held > largest_bytes:
             raise _too_large(url, part, largest_bytes)
         progress(held, total)
 
-    return told
+    return checked
 
 
 def _too_large(url: str, part: Path, largest_bytes: int) -> InputError:
     part.unlink(missing_ok=True)
     return InputError(
-        f"the server sends more than the {largest_bytes} bytes that a set can have",
+        f"the server sends more than the {largest_bytes} bytes that this set may have",
         where=url,
         fix="Name another `mirror`",
     )

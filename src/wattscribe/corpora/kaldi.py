@@ -124,7 +124,7 @@ def _table(path: Path) -> Table:
             continue
         key, *value = line.split(None, 1)
         if not value:
-            table.bad.append((place, BadEntryError(f"nothing behind the id in {path.name}", key)))
+            table.bad.append((place, BadEntryError(f"nothing after the id in {path.name}", key)))
         elif key in table.rows:
             table.bad.append((place, BadEntryError(f"duplicate id, first in line {table.rows[key][1].line}", key)))
         else:

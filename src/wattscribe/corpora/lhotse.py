@@ -85,7 +85,7 @@ def _entry(part: Object, supervision: Object, recording: Object | None, folder: 
     if part.get("type") in ("MixedCut", "PaddingCut"):
         raise BadEntryError(f"a {part['type']} is not a part of one recording: save its audio first", id_)
     if recording is None:
-        raise BadEntryError("its recording is not there", id_)
+        raise BadEntryError("its recording is missing", id_)
     if recording.get("transforms"):
         raise BadEntryError("its recording is transformed by lhotse: save its audio first", id_)
     offset_s, cut_s = seconds_of(part, "start", id_), seconds_of(part, "duration", id_)
@@ -130,7 +130,7 @@ def _recordings(path: Path) -> dict[str, Object]:
         lists = [beside]
     if len(lists) != 1:
         raise InputError(
-            f"supervisions need their recordings, and {len(lists)} lists of such are beside them",
+            f"supervisions need their recordings, and {len(lists)} lists of recordings are beside them",
             where=path,
             fix=f"Put the recordings there as {beside.name}",
         )

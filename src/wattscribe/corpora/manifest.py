@@ -100,7 +100,7 @@ def channel_of(value: dict[str, Any], id_: str) -> Channel:
     if not channels or not all(
         isinstance(channel, int) and not isinstance(channel, bool) and channel >= 0 for channel in channels
     ):
-        raise BadEntryError("channel is not a number from 0 on, or a list of such", id_)
+        raise BadEntryError("channel is not a number of 0 or more, or a list of them", id_)
     return tuple(channels) if isinstance(item, list) else int(channels[0])
 
 

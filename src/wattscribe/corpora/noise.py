@@ -119,7 +119,9 @@ class Recordings:
                 break
         if best is None:
             raise InputError(
-                "the noise is silent wherever it was tried", where=self.folder, fix="Remove silent recordings"
+                "the noise is silent at every position that was tried",
+                where=self.folder,
+                fix="Remove silent recordings",
             )
         path = self.files[best[1]]
         samples = _load(path)[0]

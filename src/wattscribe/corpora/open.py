@@ -56,7 +56,7 @@ def _of_file(path: Path, spec: str) -> Corpus:
     if suffix == stm.SUFFIX:
         return ListedCorpus(lambda: stm.stm_lines([path]), name=spec)
     if not path.name.lower().endswith(lhotse.SUFFIXES):
-        raise InputError("this file is no list of speech", where=path, fix=LOOKED_FOR)
+        raise InputError("this file is not a list of speech", where=path, fix=LOOKED_FOR)
     if not any(line for line in text_lines(path)):
         raise InputError("the manifest is empty", where=path, fix="Write one JSON object per line")
     if lhotse.lhotse_kind(path) is not None:

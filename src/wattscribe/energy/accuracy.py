@@ -92,11 +92,11 @@ def _golden(sizes: Array, wers: Array, low: float, high: float) -> float:
     ratio = (math.sqrt(5) - 1) / 2
     left, right = math.log(low), math.log(high)
     for _ in range(80):
-        one, other = right - ratio * (right - left), left + ratio * (right - left)
-        if _linear(math.exp(one), sizes, wers)[2] <= _linear(math.exp(other), sizes, wers)[2]:
+        lower, other = right - ratio * (right - left), left + ratio * (right - left)
+        if _linear(math.exp(lower), sizes, wers)[2] <= _linear(math.exp(other), sizes, wers)[2]:
             right = other
         else:
-            left = one
+            left = lower
     return math.exp((left + right) / 2)
 
 
@@ -108,7 +108,7 @@ def _law(a: float, b: float, c: float, sizes: Array, wers: Array) -> AccuracyLaw
     variance = float(residual @ residual) / freedom
     deviation = np.sqrt(np.maximum(0.0, np.diag(np.linalg.pinv(slopes.T @ slopes)) * variance))
     quantile = student_t(freedom, 0.975)
-    a_half, b_half, c_half = (float(each) * quantile for each in deviation)
+    a_half, b_half, c_half = (float(sd) * quantile for sd in deviation)
     spread = float(((wers - wers.mean()) ** 2).sum())
     return AccuracyLaw(
         a_per_mb=a,

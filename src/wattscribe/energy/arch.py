@@ -47,11 +47,11 @@ class Emformer:
     def encoder(self) -> list[Layer]:
         frames_in = self.segment + self.right
         steps = ceil(frames_in / self.stride)
-        found = [linear("input", self.features, self.reduced, frames=frames_in, bias=False)]
+        layers = [linear("input", self.features, self.reduced, frames=frames_in, bias=False)]
         for index in range(self.layers):
-            found += self._block(f"layers.{index}", steps)
+            layers += self._block(f"layers.{index}", steps)
         return [
-            *found,
+            *layers,
             linear("output", self.dim, self.joiner_dim, frames=steps),
             norm("norm", self.joiner_dim, frames=steps),
         ]
@@ -73,12 +73,12 @@ class Emformer:
         ]
 
     def predictor(self) -> list[Layer]:
-        found = [embedding("embedding", self.vocab, self.symbol_dim), norm("norm_in", self.symbol_dim)]
+        layers = [embedding("embedding", self.vocab, self.symbol_dim), norm("norm_in", self.symbol_dim)]
         width = self.symbol_dim
         for index in range(self.predictor_layers):
-            found += lstm(f"lstm.{index}", width, self.predictor_dim, normed=True)
+            layers += lstm(f"lstm.{index}", width, self.predictor_dim, normed=True)
             width = self.predictor_dim
-        return [*found, linear("output", width, self.joiner_dim), norm("norm_out", self.joiner_dim)]
+        return [*layers, linear("output", width, self.joiner_dim), norm("norm_out", self.joiner_dim)]
 
     def joiner(self) -> list[Layer]:
         return [linear("linear", self.joiner_dim, self.vocab)]
@@ -111,20 +111,20 @@ class LstmTransducer:
 
     def encoder(self) -> list[Layer]:
         steps, width = max(1, self.segment // 3), self.features
-        found: list[Layer] = []
+        layers: list[Layer] = []
         for index in range(self.layers):
-            found += lstm(f"layers.{index}", width, self.hidden, steps=steps, projection=self.projection)
+            layers += lstm(f"layers.{index}", width, self.hidden, steps=steps, projection=self.projection)
             width = self.projection
             if index + 1 == self.reduction_after:
                 width, steps = 2 * self.projection, max(1, steps // 2)
-        return found
+        return layers
 
     def predictor(self) -> list[Layer]:
-        found, width = [embedding("embedding", self.vocab, self.symbol_dim)], self.symbol_dim
+        layers, width = [embedding("embedding", self.vocab, self.symbol_dim)], self.symbol_dim
         for index in range(self.predictor_layers):
-            found += lstm(f"lstm.{index}", width, self.hidden, projection=self.projection)
+            layers += lstm(f"lstm.{index}", width, self.hidden, projection=self.projection)
             width = self.projection
-        return found
+        return layers
 
     def joiner(self) -> list[Layer]:
         return [
@@ -164,29 +164,29 @@ class Conformer:
 
     def encoder(self) -> list[Layer]:
         steps, narrow = self.segment // 4, ceil(ceil(self.features / 2) / 2)
-        found = [
+        layers = [
             conv2d("subsample.0", 1, self.dim, 3, (self.segment // 2, ceil(self.features / 2)), stride=2),
             conv2d("subsample.1", self.dim, self.dim, 3, (steps, narrow), stride=2),
             linear("subsample.out", self.dim * narrow, self.dim, frames=steps),
         ]
         for index in range(self.layers):
-            found += self._block(f"layers.{index}", steps)
-        return found
+            layers += self._block(f"layers.{index}", steps)
+        return layers
 
     def _block(self, name: str, steps: int) -> list[Layer]:
         keys = steps + self.left // 4
-        found: list[Layer] = []
+        layers: list[Layer] = []
         for part in ("ffn_first", "ffn_second"):
-            found += [
+            layers += [
                 norm(f"{name}.{part}.norm", self.dim, frames=steps),
                 linear(f"{name}.{part}.in", self.dim, self.expansion * self.dim, frames=steps),
                 linear(f"{name}.{part}.out", self.expansion * self.dim, self.dim, frames=steps),
             ]
-        found += [norm(f"{name}.attention.norm", self.dim, frames=steps)]
-        found += [
+        layers += [norm(f"{name}.attention.norm", self.dim, frames=steps)]
+        layers += [
             linear(f"{name}.attention.{part}", self.dim, self.dim, frames=steps) for part in ("q", "k", "v", "out")
         ]
-        found += [
+        layers += [
             linear(f"{name}.attention.position", self.dim, self.dim, frames=keys, bias=False),
             attention_mix(heads_width=self.dim, queries=steps, keys=keys, heads=self.heads),
             Layer(weights={}, state=2 * (self.left // 4) * self.dim),
@@ -197,14 +197,14 @@ class Conformer:
             linear(f"{name}.conv.out", self.dim, self.dim, frames=steps),
             norm(f"{name}.norm", self.dim, frames=steps),
         ]
-        return found
+        return layers
 
     def predictor(self) -> list[Layer]:
-        found, width = [embedding("embedding", self.vocab, self.symbol_dim)], self.symbol_dim
+        layers, width = [embedding("embedding", self.vocab, self.symbol_dim)], self.symbol_dim
         for index in range(self.predictor_layers):
-            found += lstm(f"lstm.{index}", width, self.predictor_dim)
+            layers += lstm(f"lstm.{index}", width, self.predictor_dim)
             width = self.predictor_dim
-        return found
+        return layers
 
     def joiner(self) -> list[Layer]:
         return [
@@ -284,7 +284,7 @@ def _dtype(precision: str | Mapping[str, str], part: str) -> str:
 
 def _settings(name: str, rest: str) -> dict[str, int]:
     known = {field.name for field in dataclasses.fields(PRESETS[name])}  # type: ignore[arg-type]
-    found: dict[str, int] = {}
+    settings: dict[str, int] = {}
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
         number = whole(value)
@@ -292,5 +292,5 @@ def _settings(name: str, rest: str) -> dict[str, int]:
             raise InputError(
                 f"{item!r} is no setting of {name}", fix=f"Use key=number with one of: {', '.join(sorted(known))}"
             )
-        found[key] = number
-    return found
+        settings[key] = number
+    return settings

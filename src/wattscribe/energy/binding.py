@@ -133,38 +133,38 @@ def free_sizes(
     model: Model,
     length: int | None,
     *,
-    heard_frames: int | None = None,
+    encoder_frames: int | None = None,
     past_tokens: int = 1,
     given: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """Free dimensions → sizes: one stream, the segment's length, metadata by name, `given` before all.
 
-    `heard_frames`: encoder frames that cross-attention looks at; `past_tokens`: tokens in a decoder's own cache. An unnamed
+    `encoder_frames`: encoder frames that cross-attention looks at; `past_tokens`: tokens in a decoder's own cache. An unnamed
     dimension is one by itself.
     """
     given = given or {}
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     inputs = model.graph.inputs
     axis = time_axis(inputs[0]) if inputs else None
     if inputs and axis is not None and length is not None and not isinstance((inputs[0].shape or ())[axis], int):
-        found[dimension(inputs[0], axis)] = length
+        sizes[dimension(inputs[0], axis)] = length
     for value in inputs:
         for index, dim in enumerate(value.shape or ()):
             name = dimension(value, index)
-            if not isinstance(dim, int) and name not in found:
-                found[name] = _size(model, value, index, heard_frames, past_tokens)
-    return {**found, **given}
+            if not isinstance(dim, int) and name not in sizes:
+                sizes[name] = _size(model, value, index, encoder_frames, past_tokens)
+    return {**sizes, **given}
 
 
-def _size(model: Model, value: Value, axis: int, heard_frames: int | None, past_tokens: int) -> int:
+def _size(model: Model, value: Value, axis: int, encoder_frames: int | None, past_tokens: int) -> int:
     name = dimension(value, axis)
     lowered = name.lower()
     if lowered in _BATCH or "batch" in lowered:
         return 1
     where = f"{value.name.lower()} {lowered}"
-    if heard_frames is not None and ("encoder" in where or "cross" in where):
-        return heard_frames
-    if heard_frames is not None and "past" in where:
+    if encoder_frames is not None and ("encoder" in where or "cross" in where):
+        return encoder_frames
+    if encoder_frames is not None and "past" in where:
         return past_tokens
     of_cache = f"{value.name}_dim{axis}"  # NeMo's caches, whose own names of dimensions say nothing
     return _number(model.metadata, of_cache) or _number(model.metadata, name) or 1
@@ -176,7 +176,7 @@ def states(model: Model, sizes: Mapping[str, int]) -> list[tuple[Value, tuple[in
     By name where names say it, else by order, type and shape; an output whose dimensions are free contradicts nothing.
     """
     inputs, outputs = list(model.graph.inputs[1:]), list(model.graph.outputs[1:])
-    found: list[tuple[Value, tuple[int, ...]]] = []
+    bound: list[tuple[Value, tuple[int, ...]]] = []
     by_name = {value.name: value for value in outputs}
     pairs: list[tuple[Value, Value]] = []
     for value in inputs:
@@ -192,15 +192,15 @@ def states(model: Model, sizes: Mapping[str, int]) -> list[tuple[Value, tuple[in
     for value in inputs:
         if value.name in paired:
             continue
-        other = next((each for each in rest if _alike(value, each, sizes)), None)
+        other = next((candidate for candidate in rest if _alike(value, candidate, sizes)), None)
         if other is not None:
             rest.remove(other)
             pairs.append((value, other))
     for value, _ in pairs:
         shape = _bound(value, sizes)
         if None not in shape:
-            found.append((value, tuple(size for size in shape if size is not None)))
-    return found
+            bound.append((value, tuple(size for size in shape if size is not None)))
+    return bound
 
 
 def _alike(one: Value, other: Value, sizes: Mapping[str, int]) -> bool:

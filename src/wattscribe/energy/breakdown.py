@@ -103,7 +103,9 @@ def analyse(
     """The power of each component on `device`. `placement` None: the best one. Raises InputError when nothing fits."""
     placement = place(workload, rates, device, unit=unit) if placement is None else placement
     constants = draw(device, draws, seed)
-    parts = [_component(each, rates, device, placement, activations, constants) for each in workload.components]
+    parts = [
+        _component(component, rates, device, placement, activations, constants) for component in workload.components
+    ]
     total = np.sum([watts for _, watts in parts], axis=0)
     return Breakdown(
         workload=workload,
@@ -120,8 +122,8 @@ def analyse(
 
 def power_w(workload: Workload, rates: Rates, device: Device, *, unit: Unit = "component") -> dict[str, float]:
     """Watts by component at the stated constants, without intervals: for sweeps and searches."""
-    found = analyse(workload, rates, device, unit=unit, draws=0)
-    return {component.name: component.total_w.value for component in found.components}
+    breakdown = analyse(workload, rates, device, unit=unit, draws=0)
+    return {component.name: component.total_w.value for component in breakdown.components}
 
 
 def figure(values: Array) -> Figure:
@@ -181,11 +183,11 @@ def _bytes_by_tier(
     component: Component, calls_per_s: float, rows_per_s: float, device: Device, placement: Placement
 ) -> dict[str, float]:
     """Weight bytes read per second from each tier."""
-    found = {tier.name: 0.0 for tier in device.tiers}
+    bytes_by_tier = {tier.name: 0.0 for tier in device.tiers}
     for weight in component.weights:
         tier = device.local if placement.is_local(component.name, weight.name) else device.main
-        found[tier.name] += weight.call_bytes * calls_per_s + weight.row_bytes * rows_per_s
-    return found
+        bytes_by_tier[tier.name] += weight.call_bytes * calls_per_s + weight.row_bytes * rows_per_s
+    return bytes_by_tier
 
 
 def _spill(activations: float, states: float, device: Device, placement: Placement) -> dict[str, float]:

@@ -101,11 +101,11 @@ class Calibration:
     @property
     def left_out_error(self) -> float:
         """Median absolute relative error on models left out."""
-        return float(np.median([abs(each.error) for each in self.left_out]))
+        return float(np.median([abs(held_out.error) for held_out in self.left_out]))
 
     @property
     def worst_error(self) -> float:
-        return max(abs(each.error) for each in self.left_out)
+        return max(abs(held_out.error) for held_out in self.left_out)
 
 
 def observe(
@@ -153,7 +153,7 @@ def calibrate(observations: Sequence[Observation], *, seed: int = 0) -> Calibrat
     """
     _check(observations)
     seen = pooled(observations)
-    dtypes = sorted({dtype for each in seen for dtype in each.macs})
+    dtypes = sorted({dtype for observation in seen for dtype in observation.macs})
     matrix, target, weight = _system(seen, dtypes)
     freedom = _freedom(seen, matrix, dtypes)
     low, high = _bounds(len(dtypes))
@@ -162,30 +162,32 @@ def calibrate(observations: Sequence[Observation], *, seed: int = 0) -> Calibrat
     scale = _scale((target - matrix @ solution) * weight, freedom, left_out, weight)
     spread = _resampled(matrix, solution, weight, low, scale=scale, freedom=freedom, seed=seed)
     fitted = [_fitted(value, draws, least) for value, draws, least in zip(solution, spread.T, low, strict=True)]
-    found = Calibration(
+    calibration = Calibration(
         memory_j_per_byte=fitted[0],
         mac_j=dict(zip(dtypes, fitted[1:-1], strict=True)),
         idle_w=fitted[-1],
         observations=len(seen),
-        models=len({each.model for each in seen}),
+        models=len({observation.model for observation in seen}),
         freedom=freedom,
         relative_residual=float(np.sqrt(np.mean(((target - matrix @ solution) / target) ** 2))),
         left_out=left_out,
         seed=seed,
     )
-    return replace(found, refusal=_refusal(found, high))
+    return replace(calibration, refusal=_refusal(calibration, high))
 
 
 def _check(observations: Sequence[Observation]) -> None:
-    models = {each.model for each in observations}
+    models = {observation.model for observation in observations}
     if len(models) < LEAST_MODELS:
         raise InputError(
             f"calibration needs {LEAST_MODELS} models with measured energy, {len(models)} were found",
             fix="Bench more models, at several precisions, on a machine with a sensor (wattscribe meters)",
         )
-    for each in observations:
-        if not (each.energy_j > 0 and each.window_s > 0 and each.memory_bytes > 0):
-            raise InputError(f"{each.model} at {each.precision} has no energy, time or work", fix="Leave it out")
+    for observation in observations:
+        if not (observation.energy_j > 0 and observation.window_s > 0 and observation.memory_bytes > 0):
+            raise InputError(
+                f"{observation.model} at {observation.precision} has no energy, time or work", fix="Leave it out"
+            )
 
 
 def pooled(observations: Sequence[Observation]) -> list[Observation]:
@@ -195,32 +197,35 @@ def pooled(observations: Sequence[Observation]) -> list[Observation]:
     Deviations add up, not their squares: a sensor's gain is the same in each.
     """
 
-    def key(each: Observation) -> tuple[str, str, str]:
-        return each.model, each.precision, each.setting
+    def key(observation: Observation) -> tuple[str, str, str]:
+        return observation.model, observation.precision, observation.setting
 
-    found = []
+    merged = []
     for _, group in itertools.groupby(sorted(observations, key=key), key):
         same = list(group)
-        dtypes = sorted({dtype for each in same for dtype in each.macs})
-        found.append(
+        dtypes = sorted({dtype for observation in same for dtype in observation.macs})
+        merged.append(
             replace(
                 same[0],
-                window_s=sum(each.window_s for each in same),
-                energy_j=sum(each.energy_j for each in same),
-                sd_j=sum(each.sd_j for each in same),
-                memory_bytes=sum(each.memory_bytes for each in same),
-                macs={dtype: sum(each.macs.get(dtype, 0.0) for each in same) for dtype in dtypes},
+                window_s=sum(observation.window_s for observation in same),
+                energy_j=sum(observation.energy_j for observation in same),
+                sd_j=sum(observation.sd_j for observation in same),
+                memory_bytes=sum(observation.memory_bytes for observation in same),
+                macs={dtype: sum(observation.macs.get(dtype, 0.0) for observation in same) for dtype in dtypes},
             )
         )
-    return found
+    return merged
 
 
 def _system(observations: Sequence[Observation], dtypes: Sequence[str]) -> tuple[Array, Array, Array]:
     rows = [
-        [each.memory_bytes, *(each.macs.get(dtype, 0.0) for dtype in dtypes), each.window_s] for each in observations
+        [observation.memory_bytes, *(observation.macs.get(dtype, 0.0) for dtype in dtypes), observation.window_s]
+        for observation in observations
     ]
-    target = np.array([each.energy_j for each in observations])
-    deviation = np.array([max(each.sd_j, LEAST_RELATIVE_SD * each.energy_j) for each in observations])
+    target = np.array([observation.energy_j for observation in observations])
+    deviation = np.array(
+        [max(observation.sd_j, LEAST_RELATIVE_SD * observation.energy_j) for observation in observations]
+    )
     return np.array(rows, dtype=np.float64), target, 1 / deviation
 
 
@@ -241,8 +246,8 @@ def _freedom(observations: Sequence[Observation], matrix: Array, dtypes: Sequenc
             f"leave {freedom} degrees of freedom: the fit would be exact whatever the truth is",
             fix=f"Bench {LEAST_FREEDOM - freedom} more models or precisions at least, or fewer kinds of precision",
         )
-    for model in sorted({each.model for each in observations}):
-        if not _identifiable(matrix[[each.model != model for each in observations]]):
+    for model in sorted({observation.model for observation in observations}):
+        if not _identifiable(matrix[[observation.model != model for observation in observations]]):
             raise InputError(
                 f"without {model} the others do not tell {constants} apart, so that its error cannot be known",
                 fix="Bench every precision with two models or more",
@@ -266,27 +271,27 @@ def _bounds(dtypes: int) -> tuple[Array, Array]:
     macs = [cost.energy.si("energy_per_mac") for device in shipped for cost in device.operations.values()]
     idle = [device.idle.si("power") for device in shipped]
     kinds = [reads, *[macs] * dtypes, idle]
-    low = [min(each[1] for each in kind) / BEYOND_SHIPPED for kind in kinds]
-    return np.array(low), np.array([max(each[2] for each in kind) * BEYOND_SHIPPED for kind in kinds])
+    low = [min(value[1] for value in kind) / BEYOND_SHIPPED for kind in kinds]
+    return np.array(low), np.array([max(value[2] for value in kind) * BEYOND_SHIPPED for kind in kinds])
 
 
-def _refusal(found: Calibration, high: Array) -> str | None:
+def _refusal(fit: Calibration, high: Array) -> str | None:
     for name, fitted, most in zip(
-        ("memory", *found.mac_j, "idle"),
-        (found.memory_j_per_byte, *found.mac_j.values(), found.idle_w),
+        ("memory", *fit.mac_j, "idle"),
+        (fit.memory_j_per_byte, *fit.mac_j.values(), fit.idle_w),
         high,
         strict=True,
     ):
         if fitted.value > most:
             return f"the fit puts {name} at {fitted.value:.3g} in SI, above anything physical ({most:.3g})"
-    if found.memory_j_per_byte.at_bound:
+    if fit.memory_j_per_byte.at_bound:
         return (
-            f"memory comes out at {1e12 * found.memory_j_per_byte.value:.3g} pJ/B, with an interval down to the least that is "
+            f"memory comes out at {1e12 * fit.memory_j_per_byte.value:.3g} pJ/B, with an interval down to the least that is "
             "physical: these runs do not show what moving bytes takes"
         )
-    if found.left_out_error > LARGEST_ERROR:
+    if fit.left_out_error > LARGEST_ERROR:
         return (
-            f"a model left out is missed by {100 * found.left_out_error:.0f} % (median; at most {100 * LARGEST_ERROR:.0f} % "
+            f"a model left out is missed by {100 * fit.left_out_error:.0f} % (median; at most {100 * LARGEST_ERROR:.0f} % "
             "may be)"
         )
     return None
@@ -301,7 +306,7 @@ def _bounded(matrix: Array, target: Array, weight: Array, low: Array) -> Array:
 def _scale(residual: Array, freedom: int, left_out: Sequence[Prediction], weight: Array) -> float:
     """By how much the sensors' own deviations are too small: from the residuals, from the models left out (in both cases
     the root mean square in deviations), and never below 1: a fit is not better than what it was fitted to."""
-    missed = np.array([each.measured_j - each.predicted_j for each in left_out])
+    missed = np.array([model.measured_j - model.predicted_j for model in left_out])
     return max(1.0, math.sqrt(float(residual @ residual) / freedom), float(np.sqrt(np.mean((missed * weight) ** 2))))
 
 
@@ -317,10 +322,10 @@ def _resampled(
     drawn = matrix @ solution + wider * generator.standard_normal((RESAMPLES, len(matrix))) / weight
     lengths = np.linalg.norm(matrix * weight[:, None], axis=0)
     inverse = np.linalg.pinv(matrix * weight[:, None] / lengths)
-    found = np.asarray(((drawn - matrix @ low) * weight) @ inverse.T / lengths + low)
-    for index in np.flatnonzero((found < low).any(axis=1)):  # the others need no search for the active bounds
-        found[index] = _bounded(matrix, drawn[index], weight, low)
-    return found
+    solutions = np.asarray(((drawn - matrix @ low) * weight) @ inverse.T / lengths + low)
+    for index in np.flatnonzero((solutions < low).any(axis=1)):  # the others need no search for the active bounds
+        solutions[index] = _bounded(matrix, drawn[index], weight, low)
+    return solutions
 
 
 def _fitted(value: float, draws: Array, least: float) -> Fitted:
@@ -332,19 +337,19 @@ def _fitted(value: float, draws: Array, least: float) -> Fitted:
 def _left_out(observations: Sequence[Observation], dtypes: Sequence[str], low: Array) -> list[Prediction]:
     """Each observation, in its order, predicted by the fit to the other models."""
     rows, target, weight = _system(observations, dtypes)
-    found = []
-    for each, row in zip(observations, rows, strict=True):
-        kept = np.array([other.model != each.model for other in observations])
+    predictions = []
+    for observation, row in zip(observations, rows, strict=True):
+        kept = np.array([other.model != observation.model for other in observations])
         solution = _bounded(rows[kept], target[kept], weight[kept], low)
-        found.append(
+        predictions.append(
             Prediction(
-                model=each.model,
-                precision=each.precision,
-                measured_j=each.energy_j,
+                model=observation.model,
+                precision=observation.precision,
+                measured_j=observation.energy_j,
                 predicted_j=float(row @ solution),
             )
         )
-    return found
+    return predictions
 
 
 # --- as a device profile --------------------------------------------------------------------------------------------

@@ -10,30 +10,30 @@ from wattscribe.energy.devices import Constant, Device, OperationCost
 from wattscribe.errors import InputError
 
 
-def as_device(found: Calibration, base: Device, *, name: str, source: str) -> Device:
+def as_device(calibration: Calibration, base: Device, *, name: str, source: str) -> Device:
     """`base` with the fitted constants in place of its own; what was not fitted (capacities, bandwidths, peaks, dtypes that
     did not run) keeps the base's figures and sources. Raises InputError for a fit that is not to be trusted."""
-    if found.refusal is not None:
-        raise InputError(f"this is no calibration: {found.refusal}", fix=REMEDY)
-    source = f"{found.evidence}: {source}; {found.observations} observations of {found.models} models"
-    read = _constant(found.memory_j_per_byte, 1e12, "pJ/B", source)
+    if calibration.refusal is not None:
+        raise InputError(f"this is not a calibration: {calibration.refusal}", fix=REMEDY)
+    source = f"{calibration.evidence}: {source}; {calibration.observations} observations of {calibration.models} models"
+    read = _constant(calibration.memory_j_per_byte, 1e12, "pJ/B", source)
     tiers = list(base.tiers)
     tiers[-1] = tiers[-1].model_copy(update={"read": read})
     if len(tiers) == 2 and tiers[0].read_j_per_byte > tiers[1].read_j_per_byte:
         tiers[0] = tiers[0].model_copy(update={"read": read})
     operations = dict(base.operations)
-    for dtype, fitted in found.mac_j.items():
+    for dtype, fitted in calibration.mac_j.items():
         peak = base.operation(dtype)[1].peak
         operations[dtype] = OperationCost(energy=_constant(fitted, 1e12, "pJ/MAC", source), peak=peak)
     return base.model_copy(
         update={
             "name": name,
-            "title": f"{base.title}, {found.evidence}",
-            "evidence": found.evidence,
+            "title": f"{base.title}, {calibration.evidence}",
+            "evidence": calibration.evidence,
             "limit": None,  # what the device draws at its busiest is in the fit
             "tiers": tuple(tiers),
             "operations": operations,
-            "idle": _constant(found.idle_w, 1.0, "W", source),
+            "idle": _constant(calibration.idle_w, 1.0, "W", source),
         }
     )
 
@@ -62,6 +62,6 @@ def _text(value: Any) -> str:
 
 def _inline(constant: Constant) -> str:
     numbers = ", ".join(f"{key} = {float(getattr(constant, key))!r}" for key in ("value", "low", "high"))
-    said = "" if constant.year is None else f", year = {constant.year}"
-    said += "" if constant.on_silicon is None else f", on_silicon = {str(constant.on_silicon).lower()}"
-    return f"{{ {numbers}, unit = {_text(constant.unit)}, source = {_text(constant.source)}{said} }}"
+    more = "" if constant.year is None else f", year = {constant.year}"
+    more += "" if constant.on_silicon is None else f", on_silicon = {str(constant.on_silicon).lower()}"
+    return f"{{ {numbers}, unit = {_text(constant.unit)}, source = {_text(constant.source)}{more} }}"

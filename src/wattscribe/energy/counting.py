@@ -78,11 +78,11 @@ def parted(
         node = run.nodes.get(event.node)
         return node is not None and any(name in last for name in node.outputs)
 
-    found = _component(run, names[1], [event for event in executed if is_last(event)], read_only=True)
-    theirs = {weight.name for weight in found.weights}
+    parted_off = _component(run, names[1], [event for event in executed if is_last(event)], read_only=True)
+    theirs = {weight.name for weight in parted_off.weights}
     rest = _component(run, names[0], [event for event in executed if not is_last(event)])
-    rest = replace(rest, weights=tuple(each for each in rest.weights if each.name not in theirs))
-    return (rest, replace(found, state_bytes=0)), _outputs(model, executed, run.nodes)
+    rest = replace(rest, weights=tuple(weight for weight in rest.weights if weight.name not in theirs))
+    return (rest, replace(parted_off, state_bytes=0)), _outputs(model, executed, run.nodes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +131,12 @@ def _component(run: _Run, name: str, executed: list[Executed], *, read_only: boo
 
 def _outputs(model: Model, executed: list[Executed], nodes: Mapping[str, Node]) -> dict[str, Shape]:
     wanted = {value.name for value in model.graph.outputs}
-    found: dict[str, Shape] = {}
+    shapes: dict[str, Shape] = {}
     for event in executed:
         node = nodes.get(event.node)
         names = [] if node is None else [name for name in node.outputs if name]
-        found.update((name, shape) for name, (_, shape) in zip(names, event.outputs, strict=False) if name in wanted)
-    return found
+        shapes.update((name, shape) for name, (_, shape) in zip(names, event.outputs, strict=False) if name in wanted)
+    return shapes
 
 
 class _Constants:

@@ -70,7 +70,7 @@ def utterance_length(workload: Workload, rates: Rates, device: Device, lengths: 
     window_s = workload.segment_s
     return [
         Point(x=length, power_w=power_w(workload, _often(rates, _PER_TOKEN, 1 / length, others=True), device))
-        for length in (*(each for each in lengths if each < window_s), window_s)
+        for length in (*(length for length in lengths if length < window_s), window_s)
     ]
 
 
@@ -79,8 +79,8 @@ def talkativeness(workload: Workload, rates: Rates, device: Device, tokens_per_s
     if workload.kind != "encoder-decoder":
         return []
     return [
-        Point(x=each, power_w=power_w(workload, _often(rates, _PER_TOKEN, each, others=False), device))
-        for each in tokens_per_s
+        Point(x=per_s, power_w=power_w(workload, _often(rates, _PER_TOKEN, per_s, others=False), device))
+        for per_s in tokens_per_s
     ]
 
 
@@ -89,11 +89,11 @@ _PER_TOKEN = frozenset(("decoder", "vocabulary"))
 
 def _often(rates: Rates, parts: frozenset[str], per_s: float, *, others: bool) -> Rates:
     """These parts, or all others, run `per_s` times a second, with as many rows a call as before."""
-    found = {}
+    by_component = {}
     for name, was in rates.components.items():
         rows = was.rows_per_s / was.calls_per_s if was.calls_per_s else 1.0
-        found[name] = was if (name in parts) == others else Rate(calls_per_s=per_s, rows_per_s=per_s * rows)
-    return dataclasses.replace(rates, components=found)
+        by_component[name] = was if (name in parts) == others else Rate(calls_per_s=per_s, rows_per_s=per_s * rows)
+    return dataclasses.replace(rates, components=by_component)
 
 
 def beam(workload: Workload, device: Device, make_rates: Callable[[int], Rates], beams: Sequence[int]) -> list[Point]:

@@ -80,8 +80,8 @@ def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] |
             session = onnxruntime.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
-            with first_run.limited(one := onnxruntime.RunOptions()):
-                session.run(None, feeds, one)
+            with first_run.limited(run_options := onnxruntime.RunOptions()):
+                session.run(None, feeds, run_options)
         except Exception as error:
             reason = str(error).replace("\n", " ")[:300]
             if first_run.ENDED in reason:
@@ -149,8 +149,8 @@ def _executed(event: Mapping[str, Any]) -> Executed:
 
 
 def _shapes(items: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    found = []
+    shapes = []
     for item in items:
         for dtype, shape in item.items():
-            found.append((_FROM_CPP.get(dtype, dtype), tuple(int(size) for size in shape)))
-    return tuple(found)
+            shapes.append((_FROM_CPP.get(dtype, dtype), tuple(int(size) for size in shape)))
+    return tuple(shapes)

@@ -89,14 +89,14 @@ def _workload_of(path: Path, precision: str | None, ask: Asked) -> Workload:
     parts = {MODEL: path} if files is None else files.parts
     with ort_format.as_onnx(parts) as graphs:
         if files is None or files.layout == "single":
-            found = _single(graphs[MODEL], ask)
+            workload = _single(graphs[MODEL], ask)
         elif files.layout == "moonshine":
-            found = _of_moonshine(path.name, tuple(graphs[part] for part in MOONSHINE), ask)
+            workload = _of_moonshine(path.name, tuple(graphs[part] for part in MOONSHINE), ask)
         else:
             first = graphs.get(FIRST_DECODER)
-            found = of_files(path.name, graphs["encoder"], graphs["decoder"], graphs.get("joiner"), first, ask=ask)
-    notes = (*(files.notes if files else ()), *found.notes)
-    return replace(found, notes=notes if graphs is parts else (*notes, ort_format.NOTE))
+            workload = of_files(path.name, graphs["encoder"], graphs["decoder"], graphs.get("joiner"), first, ask=ask)
+    notes = (*(files.notes if files else ()), *workload.notes)
+    return replace(workload, notes=notes if graphs is parts else (*notes, ort_format.NOTE))
 
 
 def of_files(
@@ -113,7 +113,7 @@ def of_files(
     ask = ask or Asked(segment_s=segment_s)
     networks = [read_model(path) for path in (encoder, decoder, joiner) if path is not None]
     ask.given.check(networks)
-    if joiner is None and [each.name for each in networks[0].graph.outputs] == list(CROSS):
+    if joiner is None and [output.name for output in networks[0].graph.outputs] == list(CROSS):
         return _of_whisper(name, networks[0], networks[1], ask)
     segment, first, frames = _encoder(networks[0], ask)
     assumed = (
@@ -126,7 +126,7 @@ def of_files(
             parts.append(_counted(network, role, binding.free_sizes(network, None, given=ask.given.dims), ask))
         notes += (f"the encoder {assumed}",) if assumed else ()
     else:
-        parts += _said(networks, first_decoder, segment, round(frames or 1), ask)
+        parts += _decoder(networks, first_decoder, segment, round(frames or 1), ask)
         notes += (
             (f"a token of the decoder looks back at {frames:g} encoder frames and {PAST_TOKENS} tokens",)
             if frames
@@ -146,12 +146,12 @@ def of_files(
 
 def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked) -> Workload:
     """Encoder, keys and values of cross-attention (once per window), decoder layers and vocabulary (once per token)."""
-    segment, heard, frames = whisper_heard(encoder, ask)
-    said = whisper_said(decoder, frames, places=int(encoder.metadata.get("n_text_ctx", "0")), ask=ask)
+    segment, encoded, frames = whisper_encoder(encoder, ask)
+    decoded = whisper_decoder(decoder, frames, places=int(encoder.metadata.get("n_text_ctx", "0")), ask=ask)
     return Workload(
         name=name,
         kind="encoder-decoder",
-        components=(*heard, *said),
+        components=(*encoded, *decoded),
         segment_s=segment.hop_s,
         windows=True,
         frames_per_segment=float(frames),
@@ -160,29 +160,31 @@ def _of_whisper(name: str, encoder: Model, decoder: Model, ask: Asked) -> Worklo
     )
 
 
-def whisper_heard(encoder: Model, ask: Asked) -> tuple[Segment, tuple[Component, Component], int]:
+def whisper_encoder(encoder: Model, ask: Asked) -> tuple[Segment, tuple[Component, Component], int]:
     """How often the encoder runs, the encoder and the keys and values of cross-attention, and the frames of a call."""
     window_s = 2 * int(encoder.metadata.get("n_audio_ctx", "1500")) / FRAMES_PER_S
     segment = binding.segment_of(encoder, length_s=ask.segment_s or window_s, calls_per_s=ask.calls_per_s)
     length = segment.length if segment.length is not None else _fixed_length(encoder)
     sizes = {**binding.free_sizes(encoder, segment.length, given=ask.given.dims), LENGTH: length}
-    heard, shapes = counting.parted(
+    components, shapes = counting.parted(
         encoder, ("encoder", "cross_attention"), last_product(encoder.graph, CROSS),
         dims=sizes, inputs=ask.given.values_of(encoder),
     )  # fmt: skip
-    return segment, heard, shapes[CROSS[0]][2]
+    return segment, components, shapes[CROSS[0]][2]
 
 
-def whisper_said(decoder: Model, frames: int, *, places: int, ask: Asked) -> tuple[Component, Component]:
+def whisper_decoder(decoder: Model, frames: int, *, places: int, ask: Asked) -> tuple[Component, Component]:
     """The decoder's layers and its vocabulary, a token at a time, behind so many encoder frames; `places` of its caches."""
-    sizes = binding.free_sizes(decoder, None, heard_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
-    said, _ = counting.parted(
+    sizes = binding.free_sizes(decoder, None, encoder_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
+    components, _ = counting.parted(
         decoder, ("decoder", "vocabulary"), last_product(decoder.graph, ["logits"]),
         dims=sizes, inputs={"offset": PAST_TOKENS, **ask.given.values_of(decoder)},
     )  # fmt: skip
     if places and _in_place(decoder.graph):  # the rows of past tokens, not the whole cache
-        return replace(said[0], state_bytes=said[0].state_bytes * (PAST_TOKENS + 1) // places), said[1]
-    return said
+        return replace(components[0], state_bytes=components[0].state_bytes * (PAST_TOKENS + 1) // places), components[
+            1
+        ]
+    return components
 
 
 def _in_place(graph: Graph) -> bool:
@@ -196,13 +198,13 @@ def _of_moonshine(name: str, files: tuple[Path, ...], ask: Asked) -> Workload:
     """Moonshine in sherpa-onnx's layout: what processes the audio once per call, and the two decoders."""
     first, second, once, later = (read_model(path) for path in files)
     segment, front, features = _encoder(first, ask)
-    heard, frames = moonshine.encoder(second, round(features or 1))
-    said = moonshine.decoders(once, later, frames, PAST_TOKENS)
+    encoder, frames = moonshine.encoder(second, round(features or 1))
+    decoders = moonshine.decoders(once, later, frames, PAST_TOKENS)
     notes = (f"the model {segment.note}",) if segment.note else ()
     return Workload(
         name=name,
         kind="encoder-decoder",
-        components=(replace(front, name="preprocessor"), heard, *said),
+        components=(replace(front, name="preprocessor"), encoder, *decoders),
         segment_s=segment.hop_s,
         frames_per_segment=float(frames),
         vocabulary=_width(later.graph),
@@ -241,7 +243,7 @@ def _encoder(model: Model, ask: Asked) -> tuple[Segment, Component, float | None
     return segment, component, None if shape is None else _frames(output, shape)
 
 
-def _said(
+def _decoder(
     networks: Sequence[Model], first_decoder: Path | None, segment: Segment, frames: int, ask: Asked
 ) -> list[Component]:
     """The decoder of an encoder–decoder: in parts where its caches tell them, else as one."""
@@ -249,12 +251,12 @@ def _said(
     first = None if first_decoder is None else read_model(first_decoder)
 
     def sizes(model: Model) -> dict[str, int]:
-        found = binding.free_sizes(model, None, heard_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
-        return found | _masks(encoder, model, segment)
+        free = binding.free_sizes(model, None, encoder_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
+        return free | _masks(encoder, model, segment)
 
-    found = optimum.parts(decoder, first, sizes(decoder), sizes(first or decoder), ask.given.values)
-    if found is not None:
-        return list(found)
+    components = optimum.parts(decoder, first, sizes(decoder), sizes(first or decoder), ask.given.values)
+    if components is not None:
+        return list(components)
     return [_counted(decoder, "decoder", sizes(decoder), ask, offset=PAST_TOKENS)]
 
 
@@ -298,4 +300,4 @@ def _width(graph: Graph) -> int | None:
     return last if isinstance(last, int) else None
 
 
-__all__ = ["Asked", "Component", "Given", "of_files", "whisper_heard", "whisper_said", "workload_of"]
+__all__ = ["Asked", "Component", "Given", "of_files", "whisper_encoder", "whisper_decoder", "workload_of"]

@@ -18,30 +18,38 @@ ALIKE = 0.1
 
 
 def sentences(
-    found: Breakdown,
+    breakdown: Breakdown,
     sensitivities: Mapping[str, PowerSensitivity],
     steps: Sequence[Step],
     laws: Mapping[str, AccuracyLaw] | None = None,
 ) -> list[str]:
     """What the figures say, the most significant first. Nothing is claimed that the figures do not hold."""
-    said = [*_disproportion(found), *_fitting(found, sensitivities), *_steps(steps, laws), *_rates(found), *_law(laws)]
-    if found.busy > 1:
-        said.append(f"The device is busy {found.busy:.2f} s for each second of audio: it cannot keep up in real time.")
-    return said
+    advice = [
+        *_disproportion(breakdown),
+        *_fitting(breakdown, sensitivities),
+        *_steps(steps, laws),
+        *_rates(breakdown),
+        *_law(laws),
+    ]
+    if breakdown.busy > 1:
+        advice.append(
+            f"The device is busy {breakdown.busy:.2f} s for each second of audio: it cannot keep up in real time."
+        )
+    return advice
 
 
 def _share(part: float, whole: float) -> float:
     return 100 * part / whole if whole else 0.0
 
 
-def _disproportion(found: Breakdown) -> list[str]:
-    total_w, size = found.total_w.value, found.workload.size_bytes
+def _disproportion(breakdown: Breakdown) -> list[str]:
+    total_w, size = breakdown.total_w.value, breakdown.workload.size_bytes
 
-    def lift(each: ComponentPower) -> float:
-        return _share(each.total_w.value, total_w) / max(_share(each.size_bytes, size), 1e-9)
+    def lift(component: ComponentPower) -> float:
+        return _share(component.total_w.value, total_w) / max(_share(component.size_bytes, size), 1e-9)
 
-    top = max(found.components, key=lift)
-    if len(found.components) < 2 or lift(top) < 1.2:
+    top = max(breakdown.components, key=lift)
+    if len(breakdown.components) < 2 or lift(top) < 1.2:
         return []
     return [
         f"The {top.name} is {_share(top.size_bytes, size):.0f} % of the size and "
@@ -50,21 +58,26 @@ def _disproportion(found: Breakdown) -> list[str]:
     ]
 
 
-def _fitting(found: Breakdown, sensitivities: Mapping[str, PowerSensitivity]) -> list[str]:
-    said = []
-    least_mw = 1e3 * LEAST_JUMP * found.total_w.value
-    for each in sensitivities.values():
-        fits_at = each.fits_at_bytes or 0
-        if each.jump_mw is not None and each.jump_mw > least_mw and fits_at >= WORTH_SAYING * each.size_bytes:
-            said.append(
-                f"The {each.component} comes to fit local memory at {fits_at / MB:.2f} MB "
-                f"(now {each.size_bytes / MB:.2f} MB); that move alone saves {each.jump_mw:.3g} mW."
+def _fitting(breakdown: Breakdown, sensitivities: Mapping[str, PowerSensitivity]) -> list[str]:
+    advice = []
+    least_mw = 1e3 * LEAST_JUMP * breakdown.total_w.value
+    for sensitivity in sensitivities.values():
+        fits_at = sensitivity.fits_at_bytes or 0
+        if (
+            sensitivity.jump_mw is not None
+            and sensitivity.jump_mw > least_mw
+            and fits_at >= WORTH_SAYING * sensitivity.size_bytes
+        ):
+            advice.append(
+                f"The {sensitivity.component} comes to fit local memory at {fits_at / MB:.2f} MB "
+                f"(now {sensitivity.size_bytes / MB:.2f} MB); that move alone saves {sensitivity.jump_mw:.3g} mW."
             )
-        elif each.is_local:
-            said.append(
-                f"The {each.component} is in local memory already; each megabyte less of it saves {each.mw_per_mb:.3g} mW."
+        elif sensitivity.is_local:
+            advice.append(
+                f"The {sensitivity.component} is in local memory already; "
+                f"each megabyte less of it saves {sensitivity.mw_per_mb:.3g} mW."
             )
-    return said
+    return advice
 
 
 def _steps(steps: Sequence[Step], laws: Mapping[str, AccuracyLaw] | None) -> list[str]:
@@ -93,16 +106,16 @@ def _alike(one: Step, other: Step) -> bool:
     return one.component == other.component and abs(one.ratio - other.ratio) <= ALIKE * abs(one.ratio)
 
 
-def _rates(found: Breakdown) -> list[str]:
-    joiner = next((each for each in found.components if each.name == "joiner"), None)
-    rates = found.rates
+def _rates(breakdown: Breakdown) -> list[str]:
+    joiner = next((component for component in breakdown.components if component.name == "joiner"), None)
+    rates = breakdown.rates
     if joiner is None or rates.decoding != "frame-by-frame" or not rates.frames_per_s:
         return []
-    encoder = found.component("encoder")
+    encoder = breakdown.component("encoder")
     batched = encoder.calls_per_s + (rates.tokens_per_s or 0.0)
     if batched >= joiner.calls_per_s:
         return []
-    saved = 1e3 * sum(each.value for each in joiner.weight_reads_w.values()) * (1 - batched / joiner.calls_per_s)
+    saved = 1e3 * sum(read_w.value for read_w in joiner.weight_reads_w.values()) * (1 - batched / joiner.calls_per_s)
     return [
         f"Decoding all frames of a segment in one joiner call would read its weights about {batched:.1f} times per second "
         f"instead of {joiner.calls_per_s:.1f} and save about {saved:.3g} mW of weight reads."

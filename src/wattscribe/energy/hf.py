@@ -107,14 +107,14 @@ def _whisper(transformers: Any, torch: Any, config: Any, name: str, dtype: str) 
     model = transformers.WhisperForConditionalGeneration(config).eval()
     encoder, decoder = model.model.encoder, model.model.decoder
     frames = 2 * config.max_source_positions
-    counted, heard = torchcount.count(encoder, lambda: encoder(torch.zeros(1, config.num_mel_bins, frames)))
-    hidden = heard.last_hidden_state
+    counted, encoded = torchcount.count(encoder, lambda: encoder(torch.zeros(1, config.num_mel_bins, frames)))
+    hidden = encoded.last_hidden_state
     token = torch.zeros(1, 1, dtype=torch.long)
 
     def step(past: Any) -> Any:
-        found = decoder(token, encoder_hidden_states=hidden, past_key_values=past, use_cache=True)
-        model.proj_out(found.last_hidden_state)
-        return found
+        decoded = decoder(token, encoder_hidden_states=hidden, past_key_values=past, use_cache=True)
+        model.proj_out(decoded.last_hidden_state)
+        return decoded
 
     first, state = torchcount.count(decoder, lambda: step(None))
     later, _ = torchcount.count(decoder, lambda: step(state.past_key_values))
@@ -127,12 +127,12 @@ def _whisper(transformers: Any, torch: Any, config: Any, name: str, dtype: str) 
         layers=len(once),
     )
     _output(decoder, later, config)
-    made = f"{name}: configuration run on the meta device"
+    source = f"{name}: configuration run on the meta device"
     parts: tuple[Component, ...] = (
-        torchcount.component(encoder, counted, "encoder", dtype=dtype, source=made),
-        torchcount.component(decoder, cross, "cross_attention", dtype=dtype, only=once.__contains__, source=made),
+        torchcount.component(encoder, counted, "encoder", dtype=dtype, source=source),
+        torchcount.component(decoder, cross, "cross_attention", dtype=dtype, only=once.__contains__, source=source),
         torchcount.component(
-            decoder, later, "decoder", dtype=dtype, only=lambda key: key not in once, source=f"{made}, one token"
+            decoder, later, "decoder", dtype=dtype, only=lambda key: key not in once, source=f"{source}, one token"
         ),
     )
     return Workload(

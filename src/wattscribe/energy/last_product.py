@@ -24,43 +24,43 @@ def last_product(graph: Graph, outputs: Iterable[str], outside: Iterable[str] = 
         if node.op_type == "Constant" or (node.inputs and all(name in fixed for name in node.inputs if name)):
             fixed.update(node.outputs)
     rows = _rows(graph, fixed)
-    found: set[str] = set()
+    values: set[str] = set()
     tables: set[str] = set()
     waiting = list(outputs)
     while waiting:
         name = waiting.pop()
-        if name not in makers or name in found or name in fixed or makers[name].op_type == "DynamicQuantizeLinear":
+        if name not in makers or name in values or name in fixed or makers[name].op_type == "DynamicQuantizeLinear":
             continue  # the step of the product's input leads behind the product
         node = makers[name]
-        found.update(node.outputs)
+        values.update(node.outputs)
         if node.op_type in _SHAPES:
             continue  # which asks for no values
-        if operators.is_matrix(node.op_type) and any(each in fixed for each in node.inputs):
-            tables.update(each for each in node.inputs if each in fixed)
-        elif operators.is_matrix(node.op_type) and any(each in rows for each in node.inputs):
-            waiting += (each for each in node.inputs if each in rows)
+        if operators.is_matrix(node.op_type) and any(source in fixed for source in node.inputs):
+            tables.update(source for source in node.inputs if source in fixed)
+        elif operators.is_matrix(node.op_type) and any(source in rows for source in node.inputs):
+            waiting += (source for source in node.inputs if source in rows)
         elif name in rows and node.op_type in operators.ROW_LOOKUPS:
             tables.add(node.inputs[0])
             waiting.append(node.inputs[1])
         else:
             waiting += node.inputs
     tables |= {
-        each for name in tables if name in makers for each in makers[name].inputs
+        source for name in tables if name in makers for source in makers[name].inputs
     }  # behind a folded transposition
     for node in graph.nodes:
         if node.op_type in operators.ROW_LOOKUPS and node.inputs[0] in tables:
-            found.update(node.outputs)
-    return found
+            values.update(node.outputs)
+    return values
 
 
 def _rows(graph: Graph, fixed: set[str]) -> set[str]:
     """Rows of constant tables that were looked up, in whatever order and type."""
-    found: set[str] = set()
+    rows: set[str] = set()
     for node in graph.nodes:
         looked_up = node.op_type in operators.ROW_LOOKUPS and node.inputs[0] in fixed
-        if looked_up or (node.op_type in _SAME_VALUES and node.inputs[0] in found):
-            found.update(node.outputs)
-    return found - fixed
+        if looked_up or (node.op_type in _SAME_VALUES and node.inputs[0] in rows):
+            rows.update(node.outputs)
+    return rows - fixed
 
 
 _SHAPES = frozenset(("Shape", "Size"))

@@ -51,9 +51,9 @@ def modelled_reading(
     placement: Placement | None = None,
 ) -> Reading:
     """The same as a Reading with its interval; net, since idle power is charged only while a component is busy."""
-    found = of_counts(workload, counts, audio_s, device, placement=placement)
-    low, high = found.total_w.ci95
-    energy_j = found.total_w.value * audio_s
+    breakdown = of_counts(workload, counts, audio_s, device, placement=placement)
+    low, high = breakdown.total_w.ci95
+    energy_j = breakdown.total_w.value * audio_s
     return Reading(
         energy_j=energy_j,
         energy_ci95_j=(low * audio_s, high * audio_s),

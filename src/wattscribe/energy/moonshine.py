@@ -30,17 +30,17 @@ def decoders(first: Model, later: Model, frames: int, past_tokens: int) -> tuple
     _, shapes = counting.counted(first, "first_decoder", dims=sizes, inputs={})
     caches = {output.name: shapes.get(output.name) for output in first.graph.outputs[1:]}
     own = dict(enumerate(caches.values(), start=_CACHES_FROM))
-    heard = [name for name, shape in caches.items() if shape is not None and frames in shape[1:]]
+    cross = [name for name, shape in caches.items() if shape is not None and frames in shape[1:]]
     after = optimum.per_token(later, dims=_sizes(later, frames, own, past_tokens), inputs={})
-    return optimum.cross_attention(first, heard, dims=sizes, inputs={}), *after
+    return optimum.cross_attention(first, cross, dims=sizes, inputs={}), *after
 
 
 def encoder(model: Model, frames: int) -> tuple[Component, int]:
     """The encoder counted on so many feature frames, and the frames that it emits."""
     sizes = binding.free_sizes(model, frames)
-    found, shapes = counting.counted(model, "encoder", dims={**sizes, LENGTH: frames}, inputs={})
+    component, shapes = counting.counted(model, "encoder", dims={**sizes, LENGTH: frames}, inputs={})
     shape = shapes.get(model.graph.outputs[0].name)
-    return found, shape[1] if shape is not None and len(shape) == 3 else frames
+    return component, shape[1] if shape is not None and len(shape) == 3 else frames
 
 
 def _sizes(
@@ -50,7 +50,7 @@ def _sizes(
 
     Its own cache holds one token then: it is counted with `past_tokens`.
     """
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for place, value in enumerate(model.graph.inputs):
         cache = caches.get(place)
         for axis, size in enumerate(value.shape or ()):
@@ -58,7 +58,7 @@ def _sizes(
                 continue
             name = binding.dimension(value, axis)
             if cache is not None and axis < len(cache):
-                found[name] = past_tokens if cache[axis] == 1 and axis > 0 else cache[axis]
+                sizes[name] = past_tokens if cache[axis] == 1 and axis > 0 else cache[axis]
             else:
-                found.setdefault(name, frames if place == _FRAMES_INPUT and axis == 1 else 1)
-    return found
+                sizes.setdefault(name, frames if place == _FRAMES_INPUT and axis == 1 else 1)
+    return sizes

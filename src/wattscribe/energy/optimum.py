@@ -28,20 +28,20 @@ def parts(
 ) -> tuple[Component, ...] | None:
     """Of the decoder with caches, `later`, and the one that fills them (None: the same, merged); None where it is neither."""
     once = first or later
-    made = [each.name for each in once.graph.outputs if ".encoder." in each.name]
-    merged = any(each.name == _BRANCH for each in later.graph.inputs)
-    if not made or not (first or merged):
+    caches = [output.name for output in once.graph.outputs if ".encoder." in output.name]
+    merged = any(value.name == _BRANCH for value in later.graph.inputs)
+    if not caches or not (first or merged):
         return None
-    heard = cross_attention(once, made, dims=first_sizes, inputs={_BRANCH: 0, **inputs})
-    said = per_token(later, dims=sizes, inputs={_BRANCH: 1, **inputs})
-    return heard, *without(said, heard)
+    cross = cross_attention(once, caches, dims=first_sizes, inputs={_BRANCH: 0, **inputs})
+    layers = per_token(later, dims=sizes, inputs={_BRANCH: 1, **inputs})
+    return cross, *without(layers, cross)
 
 
 def cross_attention(
-    first: Model, made: Iterable[str], *, dims: Mapping[str, int], inputs: Mapping[str, float]
+    first: Model, caches: Iterable[str], *, dims: Mapping[str, int], inputs: Mapping[str, float]
 ) -> Component:
     """Of the run that fills the caches, what makes these outputs."""
-    last = _last(first, made, cached=False)
+    last = _last(first, caches, cached=False)
     return counting.parted(first, ("decoder", CROSS_ATTENTION), last, dims=dims, inputs=inputs)[0][1]
 
 
@@ -51,10 +51,10 @@ def per_token(later: Model, *, dims: Mapping[str, int], inputs: Mapping[str, flo
     return counting.parted(later, NAMES, last, dims=dims, inputs=inputs)[0]
 
 
-def without(said: Iterable[Component], heard: Component) -> tuple[Component, ...]:
+def without(parts: Iterable[Component], other: Component) -> tuple[Component, ...]:
     """The parts without the weights of another, which lie in the same file."""
-    theirs = {each.name for each in heard.weights}
-    return tuple(replace(part, weights=tuple(w for w in part.weights if w.name not in theirs)) for part in said)
+    theirs = {weight.name for weight in other.weights}
+    return tuple(replace(part, weights=tuple(w for w in part.weights if w.name not in theirs)) for part in parts)
 
 
 def _last(model: Model, outputs: Iterable[str], *, cached: bool) -> set[str]:
@@ -71,4 +71,4 @@ def _branch(model: Model, cached: bool) -> tuple[Graph, dict[str, str]]:
     if choice is None:
         return model.graph, {}
     graph = dict(choice.subgraphs())["then_branch" if cached else "else_branch"]
-    return graph, dict(zip(choice.outputs, (each.name for each in graph.outputs), strict=True))
+    return graph, dict(zip(choice.outputs, (output.name for output in graph.outputs), strict=True))

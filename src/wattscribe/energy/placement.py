@@ -68,37 +68,37 @@ def activation_room_bytes(workload: Workload) -> int:
 def rooms(workload: Workload, rates: Rates, device: Device) -> list[Item]:
     """Activations, then the states of each component, as divisible items. What needs no room is no item."""
     gain = device.main.read_j_per_byte - device.local.read_j_per_byte
-    rows = {each.name: rates.components[each.name].rows_per_s for each in workload.components}
-    moved = sum(each.activation_bytes * rows[each.name] for each in workload.components)
-    found = [Item(name=_ACTIVATIONS, size=activation_room_bytes(workload), value=moved * gain, divisible=True)]
-    found += [
+    rows = {component.name: rates.components[component.name].rows_per_s for component in workload.components}
+    moved = sum(component.activation_bytes * rows[component.name] for component in workload.components)
+    candidates = [Item(name=_ACTIVATIONS, size=activation_room_bytes(workload), value=moved * gain, divisible=True)]
+    candidates += [
         Item(
-            name=f"{_STATES}{each.name}",
-            size=each.state_bytes,
-            value=2 * each.state_bytes * rows[each.name] * gain,
+            name=f"{_STATES}{component.name}",
+            size=component.state_bytes,
+            value=2 * component.state_bytes * rows[component.name] * gain,
             divisible=True,
         )
-        for each in workload.components
+        for component in workload.components
     ]
-    return [item for item in found if item.size > 0]
+    return [item for item in candidates if item.size > 0]
 
 
 def items(workload: Workload, rates: Rates, device: Device, unit: Unit) -> list[Item]:
     """One item per component or tensor: its bytes, and the watts that local memory saves for it."""
     gain = device.main.read_j_per_byte - device.local.read_j_per_byte
-    found: list[Item] = []
+    choices: list[Item] = []
     for component in workload.components:
         rate = rates.components[component.name]
         read = [
             weight.call_bytes * rate.calls_per_s + weight.row_bytes * rate.rows_per_s for weight in component.weights
         ]
         if unit == "component":
-            found.append(Item(name=component.name, size=component.size_bytes, value=sum(read) * gain))
+            choices.append(Item(name=component.name, size=component.size_bytes, value=sum(read) * gain))
         else:
             for weight, bytes_per_s in zip(component.weights, read, strict=True):
                 name = f"{component.name}/{weight.name}"
-                found.append(Item(name=name, size=weight.size_bytes, value=bytes_per_s * gain))
-    return found
+                choices.append(Item(name=name, size=weight.size_bytes, value=bytes_per_s * gain))
+    return choices
 
 
 def place(workload: Workload, rates: Rates, device: Device, *, unit: Unit = "component") -> Placement:
@@ -184,12 +184,12 @@ def moves(
     workload: Workload, rates: Rates, device: Device, capacities: Sequence[int], *, unit: Unit = "component"
 ) -> list[Move]:
     """What enters and leaves local memory as its capacity grows; an optimum may put a small weight out for a large one."""
-    found: list[Move] = []
+    changes: list[Move] = []
     before: set[str] = set()
     for capacity in sorted(capacities):
         best = place(workload, rates, device.with_local_memory(capacity), unit=unit)
         now = set(best.local)
-        found.append(
+        changes.append(
             Move(
                 capacity_bytes=capacity,
                 moved_in=tuple(sorted(now - before)),
@@ -199,4 +199,4 @@ def moves(
             )
         )
         before = now
-    return found
+    return changes

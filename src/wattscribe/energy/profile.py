@@ -56,39 +56,39 @@ class Profile:
 
     def to_json(self) -> dict[str, Any]:
         """The contract of `profile --json`, schema 1 (docs/energy-model.md)."""
-        found = self.breakdown
+        breakdown = self.breakdown
         return {
             "schema": SCHEMA,
-            "model": found.workload.name,
-            "kind": found.workload.kind,
-            "device": found.device.name,
-            "evidence": found.evidence,
-            "components": {each.name: self._component(each) for each in found.components},
-            "total_mw": 1e3 * found.total_w.value,
-            "total_ci95_mw": _mw_interval(found.total_w),
-            "mj_per_audio_s": 1e3 * found.total_w.value,
-            "mj_per_word": None if found.per_word_j is None else 1e3 * found.per_word_j,
-            "busy_s_per_audio_s": found.busy,
+            "model": breakdown.workload.name,
+            "kind": breakdown.workload.kind,
+            "device": breakdown.device.name,
+            "evidence": breakdown.evidence,
+            "components": {power.name: self._component(power) for power in breakdown.components},
+            "total_mw": 1e3 * breakdown.total_w.value,
+            "total_ci95_mw": _mw_interval(breakdown.total_w),
+            "mj_per_audio_s": 1e3 * breakdown.total_w.value,
+            "mj_per_word": None if breakdown.per_word_j is None else 1e3 * breakdown.per_word_j,
+            "busy_s_per_audio_s": breakdown.busy,
             "battery_hours": self.battery_hours,
             "order": list(self.order),
             "steps": [to_json(step) for step in self.steps],
-            "placement": {**to_json(found.placement), "moves": [to_json(move) for move in self.moves]},
-            "rates": to_json(found.rates),
-            "sensitivity": {name: to_json(each) for name, each in self.sensitivities.items()},
+            "placement": {**to_json(breakdown.placement), "moves": [to_json(move) for move in self.moves]},
+            "rates": to_json(breakdown.rates),
+            "sensitivity": {name: to_json(slope) for name, slope in self.sensitivities.items()},
             "accuracy": None if self.laws is None else {name: to_json(law) for name, law in self.laws.items()},
             "guidelines": list(self.guidelines),
             "curves": {name: [to_json(point) for point in points] for name, points in self.curves.items()},
             "observed": None if self.observed is None else to_json(self.observed),
             "counted": None if self.counted is None else to_json(self.counted),
-            "activations": found.activations,
-            "seed": found.seed,
-            "notes": list(found.workload.notes),
+            "activations": breakdown.activations,
+            "seed": breakdown.seed,
+            "notes": list(breakdown.workload.notes),
         }
 
     def _component(self, power: ComponentPower) -> dict[str, Any]:
-        found = self.breakdown
-        counted = found.workload.component(power.name)
-        total_w, size = found.total_w.value, found.workload.size_bytes
+        breakdown = self.breakdown
+        counted = breakdown.workload.component(power.name)
+        total_w, size = breakdown.total_w.value, breakdown.workload.size_bytes
         return {
             "size_bytes": power.size_bytes,
             "size_share": power.size_bytes / size if size else 0.0,
@@ -139,20 +139,21 @@ def build(
         raise InputError(
             f"a battery cannot hold {battery_wh:g} Wh", fix=f"Give `battery_wh` above 0, at most {LARGEST_BATTERY_WH:g}"
         )
-    found = analyse(workload, at, device, unit=unit, activations=activations, seed=seed)
+    breakdown = analyse(workload, at, device, unit=unit, activations=activations, seed=seed)
     capacities = sweep(workload, device)
     sensitivities = {
-        each.name: sensitivity.of_component(workload, each.name, at, device) for each in workload.components
+        component.name: sensitivity.of_component(workload, component.name, at, device)
+        for component in workload.components
     }
     steps = tuple(sensitivity.order(workload, at, device, laws=laws))
     return Profile(
-        breakdown=found,
+        breakdown=breakdown,
         moves=_moves(workload, at, device, capacities, unit),
         sensitivities=sensitivities,
         steps=steps,
         order=tuple(sensitivity.first_mentions(list(steps), workload)),
         laws=laws,
-        guidelines=tuple(guidelines.sentences(found, sensitivities, steps, laws)),
+        guidelines=tuple(guidelines.sentences(breakdown, sensitivities, steps, laws)),
         curves=_curves(workload, at, device, capacities),
         battery_wh=battery_wh,
     )
@@ -163,37 +164,37 @@ def sweep(workload: Workload, device: Device) -> list[int]:
     if len(device.tiers) == 1:
         return []
     everything = workload.size_bytes + placement.reserved_bytes(workload)
-    found = {0, device.local.capacity_bytes, everything}
+    capacities = {0, device.local.capacity_bytes, everything}
     capacity = 1 << 16
     while capacity < everything:
-        found.update((capacity, capacity * 3 // 2))
+        capacities.update((capacity, capacity * 3 // 2))
         capacity *= 2
-    return sorted(each for each in found if each <= max(everything, device.local.capacity_bytes))
+    return sorted(capacity for capacity in capacities if capacity <= max(everything, device.local.capacity_bytes))
 
 
 def _moves(workload: Workload, at: Rates, device: Device, capacities: Sequence[int], unit: Unit) -> tuple[Move, ...]:
     """Only the capacities at which something moves."""
     if not capacities:
         return ()
-    found = placement.moves(workload, at, device, capacities, unit=unit)
-    return tuple(move for move in found if move.moved_in or move.moved_out)
+    changes = placement.moves(workload, at, device, capacities, unit=unit)
+    return tuple(move for move in changes if move.moved_in or move.moved_out)
 
 
 def _curves(workload: Workload, at: Rates, device: Device, capacities: Sequence[int]) -> dict[str, list[Point]]:
     whole = sensitivity.merged(workload)
-    found = {
+    points = {
         "local_memory_bytes": curves.local_memory(whole, at, device, capacities),
         "segment_s": _possible(lambda: curves.segment_length(whole, at, device, _FACTORS)),
         "vocabulary": _possible(lambda: curves.vocabulary(workload, at, device, _VOCABULARIES)),
     }
     if workload.kind == "encoder-decoder":
-        found["utterance_s"] = curves.utterance_length(workload, at, device, _UTTERANCES_S)
-        found["tokens_per_s"] = curves.talkativeness(workload, at, device, _TOKENS_PER_S)
+        points["utterance_s"] = curves.utterance_length(workload, at, device, _UTTERANCES_S)
+        points["tokens_per_s"] = curves.talkativeness(workload, at, device, _TOKENS_PER_S)
     if workload.kind == "transducer" and at.tokens_per_s is not None and at.frames_per_s and workload.segment_s:
-        found["beam"] = _possible(
+        points["beam"] = _possible(
             lambda: curves.beam(whole, device, lambda width: _stated(workload, at, width), _BEAMS)
         )
-    return found
+    return points
 
 
 def _possible(make: Any) -> list[Point]:

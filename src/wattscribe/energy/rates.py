@@ -55,12 +55,12 @@ def counted(
         "vocabulary": (counts.predictor_calls, counts.predictor_rows),
         "joiner": (counts.joiner_calls, counts.joiner_rows),
     }
-    found = {}
+    by_component = {}
     for component in workload.components:
         calls, rows = pairs.get(component.name, (counts.encoder_calls, counts.encoder_calls))
-        found[component.name] = Rate(calls_per_s=calls / audio_s, rows_per_s=max(rows, calls) / audio_s)
+        by_component[component.name] = Rate(calls_per_s=calls / audio_s, rows_per_s=max(rows, calls) / audio_s)
     return Rates(
-        components=found,
+        components=by_component,
         source="counted",
         decoding=decoding,
         frames_per_s=counts.frames / audio_s,
@@ -109,7 +109,7 @@ def stated(
         )
     rate["decoder"] = rate["vocabulary"] = Rate(calls_per_s=tokens_per_s, rows_per_s=tokens_per_s * beam)
     return Rates(
-        components={each.name: rate.get(each.name, rate["encoder"]) for each in workload.components},
+        components={component.name: rate.get(component.name, rate["encoder"]) for component in workload.components},
         source="stated",
         decoding=decoding,
         frames_per_s=per_s,
@@ -148,10 +148,10 @@ def _growth(beam: int) -> _Growth:
     low = max(width for width in known if width <= beam)
     high = min(width for width in known if width > beam)
     part = (beam - low) / (high - low)
-    one, other = _BEAM[low], _BEAM[high]
+    lower, other = _BEAM[low], _BEAM[high]
     return _Growth(
         *(
-            getattr(one, name) + part * (getattr(other, name) - getattr(one, name))
+            getattr(lower, name) + part * (getattr(other, name) - getattr(lower, name))
             for name in ("predictor_calls", "predictor_rows", "live")
         )
     )
@@ -182,6 +182,6 @@ def _joiner(frames: float, tokens: float, segment_s: float, beam: int, decoding:
     return Rate(calls_per_s=calls, rows_per_s=max(calls, frames + rewound))
 
 
-def with_beam(found: Rates, beam: int, note: str) -> Rates:
+def with_beam(rates: Rates, beam: int, note: str) -> Rates:
     """Counted rates with the beam under which they were counted, and where."""
-    return dataclasses.replace(found, beam=beam, note=note)
+    return dataclasses.replace(rates, beam=beam, note=note)

@@ -58,7 +58,7 @@ class Step:
 
 def merged(workload: Workload) -> Workload:
     """The same workload with one tensor per component: what placement by component sees, and quick to scale."""
-    return dataclasses.replace(workload, components=tuple(_one_tensor(each) for each in workload.components))
+    return dataclasses.replace(workload, components=tuple(_one_tensor(component) for component in workload.components))
 
 
 def _one_tensor(component: Component) -> Component:
@@ -116,18 +116,18 @@ def fitting_bytes(workload: Workload, component: Component, rates: Rates, device
     With a given set of other components inside, what the component adds is concave in its size (states and activations
     give way by value per byte, the least worth first), so one search per set finds where it stops to pay.
     """
-    others = [each for each in items(workload, rates, device, "component") if each.name != component.name]
+    others = [item for item in items(workload, rates, device, "component") if item.name != component.name]
     rest = rooms(workload, rates, device)
-    own = next(each for each in items(workload, rates, device, "component") if each.name == component.name)
+    own = next(item for item in items(workload, rates, device, "component") if item.name == component.name)
     capacity = device.local.capacity_bytes
     without = solve([*others, *rest], capacity).value
     sizes = []
     for count in range(len(others) + 1):
         for beside in itertools.combinations(others, count):
-            room = capacity - sum(each.size for each in beside)
+            room = capacity - sum(item.size for item in beside)
             most = min(room, own.size - 1)
             if own.value > 0 and most > 0:
-                floor = without - sum(each.value for each in beside)
+                floor = without - sum(item.value for item in beside)
                 sizes.append(_largest_that_pays(own.value / own.size, rest, room, most, floor))
     return max(sizes, default=0) or None
 
@@ -141,7 +141,7 @@ def _largest_that_pays(density: float, rest: Sequence[Item], room: int, most: in
 
     if pays(most):
         return most
-    ends = itertools.accumulate(each.size for each in sorted(rest, key=lambda each: -each.value / each.size))
+    ends = itertools.accumulate(item.size for item in sorted(rest, key=lambda item: -item.value / item.size))
     low = max((size for end in ends if 0 < (size := room - end) < most and pays(size)), default=0)
     high = most
     while low and high - low > 1:
@@ -167,21 +167,23 @@ def order(
     unit of cost; a component stops at `floor` of its original size. Raises InputError when a component has no law.
     """
     workload = merged(workload)
-    if laws is not None and (missing := [each.name for each in workload.components if each.name not in laws]):
+    if laws is not None and (
+        missing := [component.name for component in workload.components if component.name not in laws]
+    ):
         raise InputError(f"there is no accuracy law for {', '.join(missing)}", fix="Give one for every component")
     original = {component.name: component.size_bytes for component in workload.components}
     taken: list[Step] = []
     now = workload
     while len(taken) < most_steps:
         choices = [
-            made
+            candidate
             for component in now.components
             for target in _targets(now, component, original[component.name], rates, device, step, floor)
-            if (made := _step(now, component, target, rates, device, laws)) is not None
+            if (candidate := _step(now, component, target, rates, device, laws)) is not None
         ]
         if not choices:
             break
-        best = max(choices, key=lambda each: each.ratio)
+        best = max(choices, key=lambda step: step.ratio)
         taken.append(best)
         shrunk = now.component(best.component)
         now = now.replace(shrunk.scaled(best.to_bytes / shrunk.size_bytes))
@@ -190,8 +192,8 @@ def order(
 
 def first_mentions(steps: list[Step], workload: Workload) -> list[str]:
     """Components in the order in which they first come up; those that never do, at the end."""
-    found = list(dict.fromkeys(step.component for step in steps))
-    return found + [each.name for each in workload.components if each.name not in found]
+    mentioned = list(dict.fromkeys(step.component for step in steps))
+    return mentioned + [component.name for component in workload.components if component.name not in mentioned]
 
 
 def _targets(

@@ -34,23 +34,23 @@ def count(module: Any, run: Callable[[], Any]) -> tuple[Counted, Any]:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    found = Counted()
+    counted = Counted()
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     called: set[int] = set()
 
     def hook(layer: Any, inputs: Any, output: Any) -> None:
         called.add(id(layer))
-        found.layers += 1
-        moved = sum(each.numel() for each in _tensors(torch, (inputs, output)))
-        found.activations += moved
-        found.largest = max(found.largest, moved)
+        counted.layers += 1
+        moved = sum(tensor.numel() for tensor in _tensors(torch, (inputs, output)))
+        counted.activations += moved
+        counted.largest = max(counted.largest, moved)
         for key, parameter in layer.named_parameters(recurse=False):
             name = names[id(parameter)]
             if isinstance(layer, torch.nn.Embedding):
-                found.row_elements[name] = found.row_elements.get(name, 0.0) + output.numel()
+                counted.row_elements[name] = counted.row_elements.get(name, 0.0) + output.numel()
                 continue
             steps = inputs[0].shape[1 if layer.batch_first else 0] if key.startswith("weight_hh") else 1
-            found.call_elements[name] = found.call_elements.get(name, 0.0) + parameter.numel() * steps
+            counted.call_elements[name] = counted.call_elements.get(name, 0.0) + parameter.numel() * steps
 
     layers = [layer for layer in module.modules() if next(layer.named_parameters(recurse=False), None) is not None]
     handles = [layer.register_forward_hook(hook) for layer in layers]
@@ -62,9 +62,9 @@ def count(module: Any, run: Callable[[], Any]) -> tuple[Counted, Any]:
             handle.remove()
     for layer in layers:
         if id(layer) not in called and isinstance(layer, torch.nn.Embedding):
-            found.call_elements[names[id(layer.weight)]] = float(layer.weight.numel())
-    found.macs = flops.get_total_flops() / 2
-    return found, result
+            counted.call_elements[names[id(layer.weight)]] = float(layer.weight.numel())
+    counted.macs = flops.get_total_flops() / 2
+    return counted, result
 
 
 def component(
@@ -116,7 +116,7 @@ def _tensors(torch: Any, value: Any) -> list[Any]:
     if isinstance(value, torch.Tensor):
         return [value]
     if isinstance(value, (list, tuple)):
-        return [each for item in value for each in _tensors(torch, item)]
+        return [tensor for item in value for tensor in _tensors(torch, item)]
     return []
 
 

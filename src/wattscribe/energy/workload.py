@@ -82,10 +82,10 @@ class Component:
 
     @property
     def bytes_by_dtype(self) -> dict[str, int]:
-        found: Counter[str] = Counter()
+        size_by_dtype: Counter[str] = Counter()
         for weight in self.weights:
-            found[weight.dtype] += weight.size_bytes
-        return dict(found)
+            size_by_dtype[weight.dtype] += weight.size_bytes
+        return dict(size_by_dtype)
 
     def scaled(self, factor: float) -> Component:
         """The same component with `factor` × the weights and arithmetic: what pruning evenly would leave."""
@@ -133,7 +133,7 @@ class Workload:
         """This workload with the component of the same name exchanged."""
         self.component(component.name)
         return dataclasses.replace(
-            self, components=tuple(component if each.name == component.name else each for each in self.components)
+            self, components=tuple(component if own.name == component.name else own for own in self.components)
         )
 
     @property
@@ -179,15 +179,15 @@ def as_workload(value: Workload | Mapping[str, Any]) -> Workload:
     if isinstance(value, Workload):
         return value
     try:
-        found = Workload.from_json(value)
+        workload = Workload.from_json(value)
     except (TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ModelError(f"this is not a workload: {error}", fix="Write it with Workload.to_json()") from error
-    wrong = next((name for name, each in _amounts(found) if not 0 <= each < MOST), None)
-    if wrong is not None or found.segment_s == 0:
+    wrong = next((name for name, amount in _amounts(workload) if not 0 <= amount < MOST), None)
+    if wrong is not None or workload.segment_s == 0:
         raise ModelError(
             f"this is not a workload: {wrong or 'segment_s'} is not an amount", fix="Write it with Workload.to_json()"
         )
-    return found
+    return workload
 
 
 def _amounts(workload: Workload) -> Iterator[tuple[str, float]]:

@@ -49,7 +49,7 @@ def _files(model: Path) -> tuple[Path, ...]:
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data.find(b"location") < 0:  # the key of TensorProto.external_data
             return (model,)
-    outside = {each.external.path for each in read_model(model).graph.tensors() if each.external is not None}
+    outside = {tensor.external.path for tensor in read_model(model).graph.tensors() if tensor.external is not None}
     return (model, *sorted(outside))
 
 
@@ -97,21 +97,21 @@ def _checksum(target: Path) -> Path:
 
 def _hash(path: Path) -> hashlib._Hash:
     """Of a file's bytes, read piece by piece."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
-            found.update(chunk)
-    return found
+            digest.update(chunk)
+    return digest
 
 
 def _digest(files: Sequence[Path], what: str) -> str:
     """Of the model's bytes, and of the software and the processor for which its graph is prepared."""
-    found = _hash(files[0])
+    digest = _hash(files[0])
     for path in files[1:]:
-        found.update(_hash(path).digest())
+        digest.update(_hash(path).digest())
     for part in (_VERSION, what.encode(), _machine().encode()):
-        found.update(len(part).to_bytes(8, "little") + part)
-    return found.hexdigest()[:40]
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:40]
 
 
 @cache
@@ -151,9 +151,9 @@ def writing(target: Path | None) -> Iterator[Path | None]:
 
 def _prune(folder: Path) -> None:
     """Drop what was not used for the longest time, beyond what is kept."""
-    found = [(path.stat(), path) for path in folder.glob("*.ort")]
+    graphs = [(path.stat(), path) for path in folder.glob("*.ort")]
     total_bytes = 0
-    for number, (about, path) in enumerate(sorted(found, key=lambda each: each[0].st_mtime, reverse=True)):
+    for number, (about, path) in enumerate(sorted(graphs, key=lambda graph: graph[0].st_mtime, reverse=True)):
         total_bytes += about.st_size
         if number >= _KEPT and total_bytes > _KEPT_BYTES:
             drop(path)

@@ -17,7 +17,7 @@ class Editor(Index[Node, Tensor]):
         self.model = model
         self._places: list[list[Node]] = [[node] for node in model.graph.nodes]
         self._added: dict[str, Tensor] = {}
-        outputs = (each.name for each in model.graph.outputs)
+        outputs = (port.name for port in model.graph.outputs)
         super().__init__(model.graph.nodes, constants_of(model.graph), outputs, Tensor.array)
 
     def current(self) -> list[Node]:
@@ -26,9 +26,9 @@ class Editor(Index[Node, Tensor]):
 
     def input_shape(self, name: str) -> tuple[int, ...] | None:
         """The shape of an input of the graph, where all of it is fixed."""
-        found = next((port.shape for port in self.model.graph.inputs if port.name == name), None)
-        sizes = tuple(size for size in found or () if isinstance(size, int))
-        return sizes if found is not None and len(sizes) == len(found) else None
+        shape = next((port.shape for port in self.model.graph.inputs if port.name == name), None)
+        sizes = tuple(size for size in shape or () if isinstance(size, int))
+        return sizes if shape is not None and len(sizes) == len(shape) else None
 
     def add_constant(self, base: str, values: Values) -> str:
         """A new weight; returns its name."""
@@ -64,7 +64,7 @@ class Editor(Index[Node, Tensor]):
         return to_bytes(
             self.model,
             kept,
-            [each for name, each in self._added.items() if name in used],
+            [weight for name, weight in self._added.items() if name in used],
             self.model.graph.initializers.keys() - used,
             ports,
         )
@@ -72,5 +72,7 @@ class Editor(Index[Node, Tensor]):
 
 def node(op_type: str, inputs: Sequence[str], output: str, domain: str = "", **attributes: Attribute) -> Node:
     """A new operator with one output, named after it."""
-    made: Mapping[str, Attribute] = attributes
-    return Node(op_type=op_type, inputs=tuple(inputs), outputs=(output,), name=output, domain=domain, attributes=made)
+    settings: Mapping[str, Attribute] = attributes
+    return Node(
+        op_type=op_type, inputs=tuple(inputs), outputs=(output,), name=output, domain=domain, attributes=settings
+    )

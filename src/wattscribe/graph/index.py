@@ -43,8 +43,8 @@ class Index(Generic[N, C]):
 
     def maker(self, name: str, *kinds: str) -> N | None:
         """The node that makes the value; where `kinds` are given, only one of ONNX's own operators of these types."""
-        _, found = self._maker.get(name, (0, None))
-        return found if found is None or not kinds or (found.op_type in kinds and not found.domain) else None
+        _, maker = self._maker.get(name, (0, None))
+        return maker if maker is None or not kinds or (maker.op_type in kinds and not maker.domain) else None
 
     def places(self) -> dict[str, int]:
         """Value → where the node stands that makes it."""
@@ -59,8 +59,8 @@ class Index(Generic[N, C]):
 
     def constant(self, name: str) -> Values | None:
         """The value of a weight or of a Constant, None for what is computed."""
-        found = self.constants.get(name)
-        return None if found is None else self._read(found)
+        stored = self.constants.get(name)
+        return None if stored is None else self._read(stored)
 
     def scalar(self, name: str) -> float | None:
         """The value of a constant with one element."""
@@ -69,12 +69,12 @@ class Index(Generic[N, C]):
 
     def after(self, name: str) -> set[int]:
         """Where every node stands that the value reaches."""
-        return self._followed(name, lambda each: self.users.get(each, ()), lambda node: node.output)
+        return self._followed(name, lambda value: self.users.get(value, ()), lambda node: node.output)
 
     def before(self, name: str) -> set[int]:
         """Where every node stands on which the value depends."""
         return self._followed(
-            name, lambda each: [self._maker[each][1]] if each in self._maker else (), lambda node: node.input
+            name, lambda value: [self._maker[value][1]] if value in self._maker else (), lambda node: node.input
         )
 
     def between(self, start: str, end: str) -> set[int]:
@@ -82,30 +82,30 @@ class Index(Generic[N, C]):
         return self.after(start) & self.before(end)
 
     def _followed(self, name: str, step: Callable[[str], Iterable[N]], ends: Callable[[N], Iterable[str]]) -> set[int]:
-        found: set[int] = set()
+        reached: set[int] = set()
         waiting = [name]
         while waiting:
             for node in step(waiting.pop()):
                 place = self._maker[node.output[0]][0]
-                if place not in found:
-                    found.add(place)
+                if place not in reached:
+                    reached.add(place)
                     waiting += ends(node)
-        return found
+        return reached
 
 
 def index_of(graph: Graph) -> Index[Node, Tensor]:
     """The index of a graph that stays as it is."""
-    return Index(graph.nodes, constants_of(graph), (each.name for each in graph.outputs), Tensor.array)
+    return Index(graph.nodes, constants_of(graph), (port.name for port in graph.outputs), Tensor.array)
 
 
 def constants_of(graph: Graph) -> dict[str, Tensor]:
     """Weights, and what Constant nodes hold, by the value that they are."""
-    found = dict(graph.initializers)
+    constants = dict(graph.initializers)
     for node in graph.nodes:
         value = node.attributes.get("value") if node.op_type == "Constant" and not node.domain else None
         if isinstance(value, Tensor):
-            found[node.outputs[0]] = value
-    return found
+            constants[node.outputs[0]] = value
+    return constants
 
 
 def live_nodes(nodes: Iterable[N], outputs: Collection[str]) -> list[N]:
@@ -121,11 +121,11 @@ def live_nodes(nodes: Iterable[N], outputs: Collection[str]) -> list[N]:
 
 def in_order(nodes: Sequence[N]) -> list[N] | None:
     """Each after those that it reads, else in the order given; None where values are made out of themselves."""
-    made = {name for node in nodes for name in node.output}
+    produced = {name for node in nodes for name in node.output}
     readers: dict[str, list[int]] = defaultdict(list)
     waiting: list[int] = []
     for number, node in enumerate(nodes):
-        needed = {name for name in node.input if name in made}
+        needed = {name for name in node.input if name in produced}
         waiting.append(len(needed))
         for name in needed:
             readers[name].append(number)
@@ -149,10 +149,10 @@ def _inside(node: Any) -> Iterator[Any]:
     if isinstance(node, Node):
         bodies = [graph.nodes for _, graph in node.subgraphs()]
     else:
-        bodies = [each.g.node for each in node.attribute] + [
-            graph.node for each in node.attribute for graph in each.graphs
+        bodies = [attribute.g.node for attribute in node.attribute] + [
+            graph.node for attribute in node.attribute for graph in attribute.graphs
         ]
     for body in bodies:
-        for each in body:
-            yield each
-            yield from _inside(each)
+        for inner in body:
+            yield inner
+            yield from _inside(inner)

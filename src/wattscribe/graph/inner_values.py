@@ -30,15 +30,15 @@ class InnerValues:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every inner value for other inputs."""
-        found = session.run(self._net, self._model.path, self._names, feeds)
-        return dict(zip(self._names, found, strict=True))
+        arrays = session.run(self._net, self._model.path, self._names, feeds)
+        return dict(zip(self._names, arrays, strict=True))
 
     def shape(self, name: str) -> tuple[int, ...]:
-        found: tuple[int, ...] = self.values[name].shape
-        return found
+        shape: tuple[int, ...] = self.values[name].shape
+        return shape
 
     def _constants(self) -> dict[str, Array]:
-        fixed: dict[str, Array] = {name: each.array() for name, each in self._model.graph.initializers.items()}
+        fixed: dict[str, Array] = {name: weight.array() for name, weight in self._model.graph.initializers.items()}
         for node in self._model.graph.nodes:
             reached = [name for name in node.inputs if name and name not in fixed]
             free = reached or node.op_type in _RANDOM or next(node.subgraphs(), None) is not None

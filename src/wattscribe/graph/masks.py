@@ -22,8 +22,8 @@ _LARGEST = 1 << 20
 
 def never(editor: Editor, name: str) -> bool:
     """Whether the boolean value is False everywhere, whatever the inputs are."""
-    found = known(editor, name)
-    return found is not None and found[0].dtype == bool and bool(found[1].all()) and not found[0].any()
+    value = known(editor, name)
+    return value is not None and value[0].dtype == bool and bool(value[1].all()) and not value[0].any()
 
 
 def known(editor: Editor, name: str, depth: int = 12) -> Known | None:
@@ -34,34 +34,34 @@ def known(editor: Editor, name: str, depth: int = 12) -> Known | None:
     shape = editor.input_shape(name)
     if shape is not None:
         return np.zeros(shape, np.int64), np.zeros(shape, bool)
-    made = editor.maker(name)
-    if made is None or made.domain or depth == 0:
+    maker = editor.maker(name)
+    if maker is None or maker.domain or depth == 0:
         return None
-    return _apply(editor, made, depth - 1)
+    return _apply(editor, maker, depth - 1)
 
 
-def _apply(editor: Editor, made: Node, depth: int) -> Known | None:
-    if made.op_type in _COMPARISONS:
-        sides = [known(editor, each, depth) for each in made.inputs]
+def _apply(editor: Editor, node: Node, depth: int) -> Known | None:
+    if node.op_type in _COMPARISONS:
+        sides = [known(editor, name, depth) for name in node.inputs]
         if any(side is None for side in sides):
             return None
         shape = np.broadcast_shapes(*(side[0].shape for side in sides if side is not None))
         return np.zeros(shape, bool), np.zeros(shape, bool)
-    if made.op_type == "Concat":
-        parts = [known(editor, each, depth) for each in made.inputs]
-        axis = made.attributes.get("axis")
+    if node.op_type == "Concat":
+        parts = [known(editor, name, depth) for name in node.inputs]
+        axis = node.attributes.get("axis")
         if any(part is None for part in parts) or not isinstance(axis, int):
             return None
         whole = cast("list[Known]", parts)
         return np.concatenate([p[0] for p in whole], axis), np.concatenate([p[1] for p in whole], axis)
-    if made.op_type not in ("Slice", "Unsqueeze", "Expand"):
+    if node.op_type not in ("Slice", "Unsqueeze", "Expand"):
         return None
-    data = known(editor, made.inputs[0], depth)
-    settings = [editor.constant(each) for each in made.inputs[1:]]
-    if data is None or any(each is None for each in settings):
+    data = known(editor, node.inputs[0], depth)
+    settings = [editor.constant(name) for name in node.inputs[1:]]
+    if data is None or any(setting is None for setting in settings):
         return None
-    numbers = [[int(value) for value in np.asarray(each).reshape(-1)] for each in settings]
-    return _moved(made.op_type, data[0], numbers), _moved(made.op_type, data[1], numbers)
+    numbers = [[int(value) for value in np.asarray(setting).reshape(-1)] for setting in settings]
+    return _moved(node.op_type, data[0], numbers), _moved(node.op_type, data[1], numbers)
 
 
 def _moved(kind: str, values: NDArray[Any], numbers: list[list[int]]) -> NDArray[Any]:

@@ -30,17 +30,17 @@ def give_back() -> None:
 @cache
 def _library() -> Any:
     """glibc; None where the C library is another one."""
-    found = ctypes.CDLL(None)
-    return found if hasattr(found, "malloc_trim") and hasattr(found, "madvise") else None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") and hasattr(library, "madvise") else None
 
 
 def _code(name: str) -> list[tuple[int, int]]:
     """Where the code of libraries of this name lies: private, executable, not writable."""
-    found = []
+    places = []
     with contextlib.suppress(OSError):
         for line in _MAPS.read_text(encoding="utf-8", errors="replace").splitlines():
             place, rights, *rest = line.split(maxsplit=5)
             if rights == "r-xp" and len(rest) == 4 and name in rest[3]:
                 start, end = place.split("-")
-                found.append((int(start, 16), int(end, 16)))
-    return found
+                places.append((int(start, 16), int(end, 16)))
+    return places

@@ -132,7 +132,7 @@ class Node:
     def integers(self, name: str) -> tuple[int, ...] | None:
         """An attribute that lists whole numbers; None where there is none."""
         value = self.attributes.get(name)
-        return tuple(each for each in value if isinstance(each, int)) if isinstance(value, tuple) else None
+        return tuple(number for number in value if isinstance(number, int)) if isinstance(value, tuple) else None
 
     def subgraphs(self) -> Iterator[tuple[str, Graph]]:
         """The graphs that this node (If, Loop, Scan) holds, with their attribute names."""
@@ -195,10 +195,10 @@ class Model:
 
     def weight_bytes(self) -> dict[str, int]:
         """Bytes of weights by dtype; constants of up to 64 elements that only shape the graph are counted too."""
-        found: Counter[str] = Counter()
+        bytes_by_dtype: Counter[str] = Counter()
         for tensor in self.graph.tensors():
-            found[tensor.dtype] += tensor.nbytes
-        return dict(found)
+            bytes_by_dtype[tensor.dtype] += tensor.nbytes
+        return dict(bytes_by_dtype)
 
 
 def _numpy(dtype: str) -> np.dtype[np.generic] | None:
@@ -206,7 +206,7 @@ def _numpy(dtype: str) -> np.dtype[np.generic] | None:
 
 
 def _typed_data(typed: Sequence[tuple[int, wire.Value]], dtype: str) -> memoryview | None:
-    number, parts = typed[0][0], [value for each, value in typed if each == typed[0][0]]
+    number, parts = typed[0][0], [value for field_number, value in typed if field_number == typed[0][0]]
     if number in (4, 10):  # float_data, double_data: little-endian already, one element or a packed run each
         return memoryview(b"".join(bytes(wire.view(part)) for part in parts))
     kind = _numpy(dtype)

@@ -27,18 +27,18 @@ def shortened(model: Model) -> bytes | None:
     if inner_names(graph.nodes):
         return None
     fixed = {named(raw) for number, raw in graph.rest if number in (INPUT, OUTPUT)} | {""}
-    inner = [*graph.initializers, *(name for each in graph.nodes for name in each.outputs)]
+    inner = [*graph.initializers, *(name for node in graph.nodes for name in node.outputs)]
     free = (name for name in map("{:x}".format, count()) if name not in fixed)
     names = {name: name for name in fixed} | {name: next(free) for name in dict.fromkeys(inner) if name not in fixed}
-    if any(name not in names for each in graph.nodes for name in each.inputs):
+    if any(name not in names for node in graph.nodes for name in node.inputs):
         return None  # a broken graph: onnxruntime says by its own names what is missing
     return model_bytes(model, _fields(graph, names))
 
 
 def _fields(graph: Graph, names: dict[str, str]) -> Iterator[bytes]:
     """The encoded fields of the graph; nodes lose names of their own."""
-    for each in graph.nodes:
-        message = memoryview(encoded(each))
+    for node in graph.nodes:
+        message = memoryview(encoded(node))
         yield wire.field(NODE, _renamed(message, (_INPUT, _OUTPUT), names, without=_NODE_NAME))
     for weight in graph.initializers.values():
         yield wire.field(INITIALIZER, encode_tensor(replace(weight, name=names[weight.name])))

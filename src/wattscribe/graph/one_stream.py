@@ -29,10 +29,10 @@ def for_one_stream(model: Model, feeds: Mapping[str, Array], states: Sequence[St
     if model.opset < OPSET or inner_names(model.graph.nodes):
         return None
     trial = InnerValues(model, feeds)
-    found = cells(index_of(model.graph), trial, states, feeds)
-    if found is None or all(cell.start == cell.state.name for cell in found):
+    state_cells = cells(index_of(model.graph), trial, states, feeds)
+    if state_cells is None or all(cell.start == cell.state.name for cell in state_cells):
         return None
-    return _Single(model, trial, states).written(found)
+    return _Single(model, trial, states).written(state_cells)
 
 
 class _Single:
@@ -42,9 +42,9 @@ class _Single:
         self._states: list[tuple[str, str, str]] = []
         """Name going in, name coming out, and the value that has its type and shape."""
 
-    def written(self, found: Sequence[Cell]) -> bytes:
-        for name in dict.fromkeys(cell.state.name for cell in found):
-            own = [cell for cell in found if cell.state.name == name]
+    def written(self, state_cells: Sequence[Cell]) -> bytes:
+        for name in dict.fromkeys(cell.state.name for cell in state_cells):
+            own = [cell for cell in state_cells if cell.state.name == name]
             for index, cell in enumerate(own):
                 self._cell(cell, index if len(own) > 1 or cell.start != name else None)
         self._editor.outputs -= {spec.output for spec in self._specs}
@@ -78,11 +78,11 @@ class _Single:
     def _ports(self) -> list[tuple[int, bytes]]:
         """Inputs and outputs; what is no state keeps a batch without a size: a known one invites fusions that change bits."""
         joined = {spec.name for spec in self._specs} | {spec.output for spec in self._specs}
-        made = {name for each in self._editor.current() for name in each.outputs}
+        produced = {name for op in self._editor.current() for name in op.outputs}
         ports = []
         for number, raw in self._model.graph.rest:
             name = named(raw) if number in (INPUT, OUTPUT, SHAPE) else None
-            if name is not None and name not in joined and (number != SHAPE or name in made):
+            if name is not None and name not in joined and (number != SHAPE or name in produced):
                 ports.append((number, bytes(raw)))
         ports += [(INPUT, self._port(name, like)) for name, _, like in self._states]
         return ports + [(OUTPUT, self._port(name, like)) for _, name, like in self._states]

@@ -27,7 +27,7 @@ def whole(path: Path) -> bytes:
         return path.read_bytes()
     if sum(tensor.nbytes for tensor in model.graph.tensors()) > _LARGEST_BYTES:
         raise ModelError("its weights are more than one ONNX file can hold (2 GiB)", where=path)
-    moved = {name: each for name, each in model.graph.initializers.items() if each.external is not None}
+    moved = {name: weight for name, weight in model.graph.initializers.items() if weight.external is not None}
     if len(moved) < len(outside):
         raise ModelError(
             "keeps constants of single operators in a second file",
@@ -45,7 +45,9 @@ def portable(model: Any) -> bool:
     """
     from onnx import checker, shape_inference
 
-    newer = next((each for each in model.opset_import if each.domain in ("", "ai.onnx") and each.version > OPSET), None)
+    newer = next(
+        (opset for opset in model.opset_import if opset.domain in ("", "ai.onnx") and opset.version > OPSET), None
+    )
     if model.ir_version <= IR_VERSION and newer is None:
         return False
     before = model.ir_version, newer and newer.version

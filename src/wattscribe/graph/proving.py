@@ -38,14 +38,14 @@ def dies(path: Path, model: Model, data: bytes | None) -> bool:
         return False
     known = cache.note_place(path, "optimising")
     with contextlib.suppress(OSError):
-        if known is not None and (said := known.read_text(encoding="ascii")) in (_LIVES, _DIES):
-            return said == _DIES
-    found = _dies(path, data)
+        if known is not None and (answer := known.read_text(encoding="ascii")) in (_LIVES, _DIES):
+            return answer == _DIES
+    dead = _dies(path, data)
     with contextlib.suppress(OSError):
         if known is not None:
             known.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            known.write_text(_DIES if found else _LIVES, encoding="ascii")
-    return found
+            known.write_text(_DIES if dead else _LIVES, encoding="ascii")
+    return dead
 
 
 def note(path: Path) -> str:
@@ -57,7 +57,7 @@ def _is_risky(model: Model) -> bool:
     nodes = list(model.graph.all_nodes())
     casts = any(node.op_type == "Cast" and node.attributes.get("to") == _FLOAT16 for node in nodes)
     return any(node.op_type in _RECURRENT for node in nodes) and (
-        casts or any(each.dtype == "float16" for each in model.graph.tensors())
+        casts or any(tensor.dtype == "float16" for tensor in model.graph.tensors())
     )
 
 

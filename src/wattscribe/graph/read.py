@@ -80,8 +80,8 @@ def parse_node(message: bytes) -> Node:
 def shapes(graph: Graph) -> dict[str, tuple[Dimension, ...]]:
     """The shapes that the file states, of inputs, outputs, weights and inner values; () where it states a value without one."""
     inner = (_value(raw) for number, raw in graph.rest if number == SHAPE)
-    stated = {each.name: each.shape or () for each in (*inner, *graph.inputs, *graph.outputs)}
-    return stated | {name: each.shape for name, each in graph.initializers.items()}
+    stated = {port.name: port.shape or () for port in (*inner, *graph.inputs, *graph.outputs)}
+    return stated | {name: weight.shape for name, weight in graph.initializers.items()}
 
 
 def not_onnx_but_ort(path: Path) -> ModelError:
@@ -117,8 +117,8 @@ def _check_order(nodes: Sequence[Node]) -> None:
 
 # --- messages -------------------------------------------------------------------------------------------------------
 def _pair(message: memoryview) -> tuple[wire.Value | None, wire.Value | None]:
-    found: dict[int, wire.Value] = {number: value for number, _, value in wire.fields(message)}
-    return found.get(1), found.get(2)
+    values: dict[int, wire.Value] = {number: value for number, _, value in wire.fields(message)}
+    return values.get(1), values.get(2)
 
 
 def _entry(message: memoryview) -> tuple[str, str]:
@@ -236,7 +236,7 @@ def _attribute(message: memoryview, path: Path) -> tuple[str, Attribute]:
             many[11].append(_graph(wire.view(value), path))
         elif number == 20:
             kind = wire.integer(value)
-    listed = next((tuple(each) for each in many.values() if each), None)
+    listed = next((tuple(values) for values in many.values() if values), None)
     if listed is not None:
         return name, listed  # type: ignore[return-value]
     return name, _NO_ATTRIBUTE.get(kind, ()) if single is None else single
@@ -315,7 +315,7 @@ def _tensor_type(message: memoryview) -> tuple[str | None, tuple[Dimension, ...]
         if number == 1:
             dtype = DTYPES.get(wire.integer(value), (None, 0))[0]
         elif number == 2:
-            shape = tuple(_dimension(wire.view(each)) for _, _, each in wire.fields(wire.view(value)))
+            shape = tuple(_dimension(wire.view(dimension)) for _, _, dimension in wire.fields(wire.view(value)))
     return dtype, shape
 
 

@@ -19,11 +19,11 @@ _AXES_ARE_INPUT = 18
 
 def by_row(model: Model) -> bytes | None:
     """The model with every dynamic quantisation per row; None where there is none, or one that cannot be taken apart."""
-    quantised = [each for each in model.graph.nodes if each.op_type == "DynamicQuantizeLinear"]
+    quantised = [op for op in model.graph.nodes if op.op_type == "DynamicQuantizeLinear"]
     if not quantised or model.opset < OPSET:
         return None
     editor = Editor(model)
-    if not all(_split(editor, each) for each in quantised):
+    if not all(_split(editor, op) for op in quantised):
         return None
     return editor.to_bytes()
 

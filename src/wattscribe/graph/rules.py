@@ -38,7 +38,7 @@ Rule = Callable[[Node, Sequence[Operand], Shape], int | None]
 
 def elementwise(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     """Broadcasting operators: all stacked inputs agree, counted from the right."""
-    places = {each.from_right() for each in operands if each.axis is not None}
+    places = {operand.from_right() for operand in operands if operand.axis is not None}
     if len(places) != 1:
         return None
     place = places.pop()
@@ -64,7 +64,7 @@ def reshape(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
 def along(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     """Operators that work along one axis, which may not be the stacked one: Softmax, LayerNormalization, Split."""
     axis, own = operands[0].axis, _integer(node, "axis", 0 if node.op_type == "Split" else -1)
-    if axis is None or any(each.axis is not None for each in operands[1:]):
+    if axis is None or any(operand.axis is not None for operand in operands[1:]):
         return None
     rank = len(operands[0].shape)
     own %= rank
@@ -73,46 +73,46 @@ def along(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
 
 
 def concat(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
-    axes = {each.axis for each in operands}
+    axes = {operand.axis for operand in operands}
     axis = axes.pop() if len(axes) == 1 else None
     return None if axis is None or axis == _integer(node, "axis", 0) % len(out) else axis
 
 
 def cut(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     """Slice with constant bounds along other axes."""
-    settings = [each.constant.reshape(-1) for each in operands[1:] if each.constant is not None]
+    settings = [operand.constant.reshape(-1) for operand in operands[1:] if operand.constant is not None]
     axis = operands[0].axis
     if len(settings) != len(operands) - 1 or axis is None or len(settings) < 2:
         return None
     axes = settings[2] if len(settings) > 2 else np.arange(len(settings[0]))
-    return None if axis in {int(each) % len(out) for each in axes} else axis
+    return None if axis in {int(place) % len(out) for place in axes} else axis
 
 
 def reduce(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     axis, rank = operands[0].axis, len(operands[0].shape)
-    found = _axes(node, operands)
-    if axis is None or not found:
+    axes = _axes(node, operands)
+    if axis is None or not axes:
         return None
-    taken = {each % rank for each in found}
+    taken = {place % rank for place in axes}
     if axis in taken:
         return None
-    return axis if _integer(node, "keepdims", 1) else axis - sum(each < axis for each in taken)
+    return axis if _integer(node, "keepdims", 1) else axis - sum(place < axis for place in taken)
 
 
 def unsqueeze(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
-    axis, found = operands[0].axis, _axes(node, operands)
-    if axis is None or found is None:
+    axis, axes = operands[0].axis, _axes(node, operands)
+    if axis is None or axes is None:
         return None
-    added = {each % len(out) for each in found}
+    added = {place % len(out) for place in axes}
     return [place for place in range(len(out)) if place not in added][axis]
 
 
 def squeeze(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
-    axis, found = operands[0].axis, _axes(node, operands)
-    if axis is None or found is None:
+    axis, axes = operands[0].axis, _axes(node, operands)
+    if axis is None or axes is None:
         return None
-    gone = {each % len(operands[0].shape) for each in found}
-    return None if axis in gone else axis - sum(each < axis for each in gone)
+    gone = {place % len(operands[0].shape) for place in axes}
+    return None if axis in gone else axis - sum(place < axis for place in gone)
 
 
 def matmul(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
@@ -150,32 +150,32 @@ def _integer(node: Node, name: str, default: int) -> int:
 
 def _axes(node: Node, operands: Sequence[Operand]) -> list[int] | None:
     """The axes of Reduce, Squeeze and Unsqueeze: an attribute, or a constant input from opset 13 or 18 on."""
-    found = node.integers("axes")
-    if found is not None:
-        return list(found)
+    axes = node.integers("axes")
+    if axes is not None:
+        return list(axes)
     if len(operands) > 1 and (constant := operands[1].constant) is not None:
-        return [int(each) for each in constant.reshape(-1)]
+        return [int(axis) for axis in constant.reshape(-1)]
     return None
 
 
 def alone(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     """Operators whose one input that matters is stacked along the first axis."""
-    return 0 if operands[0].axis == 0 and all(each.axis is None for each in operands[1:]) else None
+    return 0 if operands[0].axis == 0 and all(operand.axis is None for operand in operands[1:]) else None
 
 
 def one_scale(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     """(De)quantisation, where one scale holds for all."""
-    return alone(node, operands, out) if all(prod(each.shape) == 1 for each in operands[1:]) else None
+    return alone(node, operands, out) if all(prod(operand.shape) == 1 for operand in operands[1:]) else None
 
 
 def gemm(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
-    plain = not node.attributes.get("transA") and all(len(each.shape) < 2 for each in operands[2:])
+    plain = not node.attributes.get("transA") and all(len(operand.shape) < 2 for operand in operands[2:])
     return alone(node, operands, out) if plain else None
 
 
 def integer_matmul(node: Node, operands: Sequence[Operand], out: Shape) -> int | None:
     """Zero points are the same for all."""
-    return None if any(each.axis is not None for each in operands[2:]) else matmul(node, operands[:2], out)
+    return None if any(operand.axis is not None for operand in operands[2:]) else matmul(node, operands[:2], out)
 
 
 _ELEMENTWISE = (

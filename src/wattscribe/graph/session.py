@@ -114,10 +114,10 @@ def _newer(message: str) -> str | None:
     import onnxruntime
 
     ours = f"onnxruntime {onnxruntime.__version__}"
-    if found := re.search(r"IR version: (\d+), max supported IR version: (\d+)", message):
-        return f"is of ONNX IR version {found[1]}; {ours} takes {found[2]} at most"
-    if found := re.search(r"Opset (\d+) is under development .* for domain (\S+) is till opset (\d+)", message):
-        return f"is of opset {found[1]} of {found[2]}; {ours} takes {found[3]} at most"
+    if match := re.search(r"IR version: (\d+), max supported IR version: (\d+)", message):
+        return f"is of ONNX IR version {match[1]}; {ours} takes {match[2]} at most"
+    if match := re.search(r"Opset (\d+) is under development .* for domain (\S+) is till opset (\d+)", message):
+        return f"is of opset {match[1]} of {match[2]}; {ours} takes {match[3]} at most"
     return None
 
 
@@ -198,7 +198,7 @@ def require_numbers(values: Any, path: Path, *, infinite: bool = False) -> None:
     """
     if np.isnan(values).any() if infinite else not np.isfinite(values).all():
         raise ModelError(
-            "computes values that are no numbers (NaN): its weights are damaged, or its precision overflows",
+            "computes values that are not numbers (NaN): its weights are damaged, or its precision overflows",
             where=path,
             fix="Copy or export it again; an fp16 export may need fp32",
         )

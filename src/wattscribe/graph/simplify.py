@@ -33,7 +33,7 @@ def simplified(
     if model.opset >= OPSET:
         for name, rule in (RULES | (FOR_ONE if alone else {})).items():
             if rules is None or name in rules:
-                applied[name] = sum(rule(editor, each) for each in editor.current())
+                applied[name] = sum(rule(editor, op) for op in editor.current())
     return editor.to_bytes(), applied
 
 
@@ -51,65 +51,65 @@ def quantised(model: Model) -> bool:
             name = maker.inputs[0]
         return name in index.constants
 
-    products = (each for each in model.graph.nodes if each.op_type in ("MatMul", "Gemm"))
-    return not any(is_weight(name) for each in products for name in each.inputs[1:2])
+    products = (op for op in model.graph.nodes if op.op_type in ("MatMul", "Gemm"))
+    return not any(is_weight(name) for product in products for name in product.inputs[1:2])
 
 
-def absolute(editor: Editor, found: Node) -> bool:
+def absolute(editor: Editor, op: Node) -> bool:
     """|0 − d| is |d|: one operator less in the spelled-out logaddexp of Swoosh, on its largest tensors."""
-    difference = editor.maker(found.inputs[0], "Sub") if found.op_type == "Abs" else None
+    difference = editor.maker(op.inputs[0], "Sub") if op.op_type == "Abs" else None
     if difference is None or editor.scalar(difference.inputs[0]) != 0.0:
         return False
-    editor.replace(found, replace(found, inputs=(difference.inputs[1],), raw=None))
+    editor.replace(op, replace(op, inputs=(difference.inputs[1],), raw=None))
     return True
 
 
-def positive(editor: Editor, found: Node) -> bool:
+def positive(editor: Editor, op: Node) -> bool:
     """max(0, d) is Relu(d), which has a faster kernel."""
-    if found.op_type != "Max" or len(found.inputs) != 2:
+    if op.op_type != "Max" or len(op.inputs) != 2:
         return False
-    for zero, value in (found.inputs, found.inputs[::-1]):
+    for zero, value in (op.inputs, op.inputs[::-1]):
         constant = editor.constant(zero)
         if constant is not None and constant.ndim == 0 and constant.dtype == "float32" and float(constant) == 0.0:
-            editor.replace(found, node("Relu", [value], found.outputs[0]))
+            editor.replace(op, node("Relu", [value], op.outputs[0]))
             return True
     return False
 
 
-def transposed_keys(editor: Editor, found: Node) -> bool:
+def transposed_keys(editor: Editor, op: Node) -> bool:
     """Attention scores: the matrix product takes keys as rows, so that their transposition moves rows, not single values."""
-    if found.op_type != "MatMul" or found.domain:
+    if op.op_type != "MatMul" or op.domain:
         return False
-    keys = editor.maker(found.inputs[1], "Transpose")
+    keys = editor.maker(op.inputs[1], "Transpose")
     order = None if keys is None else keys.integers("perm")
     if keys is None or order is None or len(order) < 3 or editor.only_user(keys.outputs[0]) is None:
         return False
     if order[-1] == len(order) - 1 or order[-2] != len(order) - 1:
         return False
-    rows = f"{found.outputs[0]}/rows"
+    rows = f"{op.outputs[0]}/rows"
     turned = (*order[:-2], order[-1], order[-2])
     editor.replace(
-        found,
+        op,
         node("Transpose", [keys.inputs[0]], rows, perm=turned),
-        node("FusedMatMul", [found.inputs[0], rows], found.outputs[0], MICROSOFT, transB=1),
+        node("FusedMatMul", [op.inputs[0], rows], op.outputs[0], MICROSOFT, transB=1),
     )
     return True
 
 
-def masks(editor: Editor, found: Node) -> bool:
+def masks(editor: Editor, op: Node) -> bool:
     """where(never, a, b) is b: the padding mask of a segment that has no padding."""
-    if found.op_type != "Where" or found.outputs[0] in editor.outputs or not never(editor, found.inputs[0]):
+    if op.op_type != "Where" or op.outputs[0] in editor.outputs or not never(editor, op.inputs[0]):
         return False
-    if editor.scalar(found.inputs[1]) is None:
+    if editor.scalar(op.inputs[1]) is None:
         return False
-    editor.use_instead(found.outputs[0], found.inputs[2])
+    editor.use_instead(op.outputs[0], op.inputs[2])
     return True
 
 
-def shifted(editor: Editor, found: Node) -> bool:
+def shifted(editor: Editor, op: Node) -> bool:
     """Relative positions: gathering along the last axis needs no matrix, so the shape need not change and change back."""
-    sizes = _asked_shape(editor, found)
-    gather = None if sizes is None else editor.maker(found.inputs[0], "GatherElements")
+    sizes = _asked_shape(editor, op)
+    gather = None if sizes is None else editor.maker(op.inputs[0], "GatherElements")
     if sizes is None or gather is None or gather.attributes.get("axis") != 1:
         return False
     places, before = editor.constant(gather.inputs[1]), editor.maker(gather.inputs[0], "Reshape")
@@ -118,12 +118,12 @@ def shifted(editor: Editor, found: Node) -> bool:
         return False
     if editor.only_user(gather.outputs[0]) is None:
         return False
-    data, shape = f"{found.outputs[0]}/data", editor.add_constant(before.inputs[1], np.array([*sizes[:-1], flat[1]]))
+    data, shape = f"{op.outputs[0]}/data", editor.add_constant(before.inputs[1], np.array([*sizes[:-1], flat[1]]))
     moved = editor.add_constant(gather.inputs[1], places.reshape(sizes))
     editor.replace(
-        found,
+        op,
         node("Reshape", [before.inputs[0], shape], data),
-        node("GatherElements", [data, moved], found.outputs[0], axis=len(sizes) - 1),
+        node("GatherElements", [data, moved], op.outputs[0], axis=len(sizes) - 1),
     )
     return True
 
@@ -134,30 +134,30 @@ def _are_rows(sizes: list[int], flat: list[int], places: Values) -> bool:
     return known and places.shape == (prod(sizes[:-1]), sizes[-1]) and flat[0] in (-1, places.shape[0])
 
 
-def _asked_shape(editor: Editor, found: Node) -> list[int] | None:
+def _asked_shape(editor: Editor, op: Node) -> list[int] | None:
     """What a Reshape asks for, where that is constant."""
-    if found.op_type != "Reshape" or found.domain or len(found.inputs) != 2:
+    if op.op_type != "Reshape" or op.domain or len(op.inputs) != 2:
         return None
-    sizes = editor.constant(found.inputs[1])
+    sizes = editor.constant(op.inputs[1])
     return None if sizes is None else [int(size) for size in sizes.reshape(-1)]
 
 
-def heads(editor: Editor, found: Node) -> bool:
+def heads(editor: Editor, op: Node) -> bool:
     """Attention without moving its heads: the product reads keys, values and queries where their projections wrote them.
 
     Products of [1, heads, rows, size] made of [1, rows, heads, size]: onnxruntime's FusedMatMul takes [rows, heads, size].
     Only for one stream. It makes shapes known that were not, after which products with a bias are fused, unless they are
     quantised: only for quantised encoders too.
     """
-    if found.op_type not in ("MatMul", "FusedMatMul") or len(found.inputs) != 2:
+    if op.op_type not in ("MatMul", "FusedMatMul") or len(op.inputs) != 2:
         return False
-    left, right = (_by_rows(editor, name) for name in found.inputs)
-    if right is None or found.attributes.get("transA"):
+    left, right = (_by_rows(editor, name) for name in op.inputs)
+    if right is None or op.attributes.get("transA"):
         return False
-    (source, (rows, count, size)), base = right, found.outputs[0]
-    turned = bool(found.attributes.get("transB"))
+    (source, (rows, count, size)), base = right, op.outputs[0]
+    turned = bool(op.attributes.get("transB"))
     settings: dict[str, Attribute] = {"transBatchB": 1, "transB": int(turned)}
-    first, shape = (found.inputs[0], (count, -1, size if turned else rows)) if left is None else left
+    first, shape = (op.inputs[0], (count, -1, size if turned else rows)) if left is None else left
     if left is not None:
         settings["transBatchA"] = 1
         if shape[1] != count:
@@ -166,7 +166,7 @@ def heads(editor: Editor, found: Node) -> bool:
     scale = None if end is None else next((s for s in map(editor.scalar, end.inputs) if s is not None), None)
     if end is not None and scale is not None:
         settings["alpha"] = scale
-    last = end if end is not None and scale is not None else found
+    last = end if end is not None and scale is not None else op
 
     def sizes(*values: int) -> str:
         return editor.add_constant(base, np.array(values, np.int64))
@@ -190,7 +190,7 @@ def _by_rows(editor: Editor, name: str) -> tuple[str, tuple[int, ...]] | None:
     sizes = None if before is None else editor.constant(before.inputs[1])
     if before is None or sizes is None or sizes.size != 4:
         return None
-    first, *rest = (int(each) for each in sizes)
+    first, *rest = (int(size) for size in sizes)
     return (before.inputs[0], tuple(rest)) if first in (-1, 1) and min(rest) >= 1 else None
 
 

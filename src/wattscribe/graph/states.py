@@ -51,18 +51,18 @@ def cells(
     wires: Wires, trial: InnerValues, states: Sequence[StateSpec], feeds: Mapping[str, Array]
 ) -> list[Cell] | None:
     """The cells of all states; None where a state cannot be taken apart."""
-    found: list[Cell] = []
+    taken_apart: list[Cell] = []
     for spec in states:
         starts = _starts(wires, trial, spec.name)
         ends = _ends(wires, spec.output, len(starts))
         if len(starts) == 1 or ends is None:
-            found.append(Cell(state=spec, start=spec.name, end=spec.output))
+            taken_apart.append(Cell(state=spec, start=spec.name, end=spec.output))
             continue
         pairs = _paired(trial, spec, starts, ends, feeds)
         if pairs is None:
             return None
-        found += pairs
-    return found
+        taken_apart += pairs
+    return taken_apart
 
 
 def parts(wires: Wires, name: str) -> int:
@@ -77,7 +77,9 @@ def _starts(wires: Wires, trial: InnerValues, name: str) -> list[str]:
     """Where the moving ends and the computing begins."""
     users = wires.users.get(name, [])
     moves = all(
-        node.op_type in _MOVES and node.inputs[0] == name and all(each in trial.constants for each in node.inputs[1:])
+        node.op_type in _MOVES
+        and node.inputs[0] == name
+        and all(setting in trial.constants for setting in node.inputs[1:])
         for node in users
     )
     if not users or not moves or trial.values[name].dtype.kind != "f":
@@ -111,10 +113,10 @@ def _paired(
     after = trial.values[spec.output].ravel()
     if sorted(np.concatenate(list(places.values())).tolist()) != list(range(size)):
         return None
-    found = []
+    pairs = []
     for start, where in places.items():
-        end = next((each for each in ends if np.array_equal(after[where], trial.values[each].ravel())), None)
+        end = next((name for name in ends if np.array_equal(after[where], trial.values[name].ravel())), None)
         if end is None or trial.values[end].dtype != trial.values[start].dtype:
             return None
-        found.append(Cell(state=spec, start=start, end=end))
-    return found
+        pairs.append(Cell(state=spec, start=start, end=end))
+    return pairs

@@ -71,22 +71,24 @@ def unroll(
         raise CannotUnroll("it holds If, Loop or Scan")
     trial = InnerValues(model, feeds)
     wires = index_of(model.graph)
-    found = cells(wires, trial, states, feeds)
-    if found is None:
+    state_cells = cells(wires, trial, states, feeds)
+    if state_cells is None:
         raise CannotUnroll("a state cannot be taken apart into what each layer keeps")
-    made = _Unroller(model, trial, wires, found, segments)
-    if len(set[int]().union(*made.groups)) > at_most * len(wires.nodes):
+    unroller = _Unroller(model, trial, wires, state_cells, segments)
+    if len(set[int]().union(*unroller.groups)) > at_most * len(wires.nodes):
         raise CannotUnroll("most of its operators take one segment after the other")
-    return made.written({each.name for each in states}, states, output)
+    return unroller.written({state.name for state in states}, states, output)
 
 
 class _Unroller:
     """Builds the new graph in order; `_values` says what each value of the old one has become."""
 
-    def __init__(self, model: Model, trial: InnerValues, wires: Wires, found: Sequence[Cell], segments: int) -> None:
+    def __init__(
+        self, model: Model, trial: InnerValues, wires: Wires, state_cells: Sequence[Cell], segments: int
+    ) -> None:
         self._model, self._trial, self._wires, self._segments = model, trial, wires, segments
-        self._cells = found
-        self._made_at = wires.places()
+        self._cells = state_cells
+        self._makers = wires.places()
         self._nodes: list[Node] = []
         self._added: dict[str, Tensor] = {}
         self._values: dict[str, Copies] = {}
@@ -121,14 +123,14 @@ class _Unroller:
             dict.fromkeys(of.get(i, frozenset([i])) for i in range(len(self._wires.nodes)))
         )
         number = {index: place for place, unit in enumerate(units) for index in unit}
-        maker = self._made_at | {cell.start: self._made_at[cell.end] for cell in self._cells}
+        maker = self._makers | {cell.start: self._makers[cell.end] for cell in self._cells}
         needs = [
             {number[maker[name]] for i in unit for name in self._wires.nodes[i].inputs if name in maker} - {place}
             for place, unit in enumerate(units)
         ]
         for cell in self._cells:
-            if cell.start in self._made_at:
-                needs[number[self._made_at[cell.end]]].add(number[self._made_at[cell.start]])
+            if cell.start in self._makers:
+                needs[number[self._makers[cell.end]]].add(number[self._makers[cell.start]])
         order, done, waiting = [], set[int](), list(range(len(units)))
         while waiting:
             ready = [place for place in waiting if needs[place] <= done]
@@ -145,19 +147,19 @@ class _Unroller:
         nodes = tuple(self._wires.nodes[i] for i in sorted(unit))
         if not group:
             return nodes[0]
-        made = {name for each in nodes for name in each.outputs}
-        return Group(nodes, tuple(cell for cell in self._cells if cell.end in made))
+        outputs = {name for op in nodes for name in op.outputs}
+        return Group(nodes, tuple(cell for cell in self._cells if cell.end in outputs))
 
     def _groups(self) -> set[frozenset[int]]:
         """For each cell the nodes between its ends; those that share a node are one group."""
         groups: list[set[int]] = []
         for cell in self._cells:
-            new = self._wires.between(cell.start, cell.end) | {self._made_at[cell.end]}
-            for old in [each for each in groups if each & new]:
+            new = self._wires.between(cell.start, cell.end) | {self._makers[cell.end]}
+            for old in [group for group in groups if group & new]:
                 groups.remove(old)
                 new |= old
             groups.append(new)
-        return {frozenset(each) for each in groups}
+        return {frozenset(group) for group in groups}
 
     # --- values -----------------------------------------------------------------------------------------------------
     def _value(self, name: str) -> Copies:
@@ -171,7 +173,7 @@ class _Unroller:
 
     def _constant(self, name: str) -> str:
         """A value that never changes, as a weight."""
-        if name in self._made_at and name not in self._added:
+        if name in self._makers and name not in self._added:
             self._added[name] = tensor(name, self._trial.constants[name])
         return name
 
@@ -204,88 +206,88 @@ class _Unroller:
         return True
 
     # --- operators --------------------------------------------------------------------------------------------------
-    def _run(self, found: Node) -> None:
-        if all(name in self._trial.constants for name in found.outputs if name):
+    def _run(self, op: Node) -> None:
+        if all(name in self._trial.constants for name in op.outputs if name):
             return
-        values = [self._value(name) for name in found.inputs]
-        if all(each.shared is not None for each in values):
-            self._nodes.append(found)
-            for name in found.outputs:
+        values = [self._value(name) for name in op.inputs]
+        if all(value.shared is not None for value in values):
+            self._nodes.append(op)
+            for name in op.outputs:
                 self._values[name] = Copies(self._trial.shape(name), shared=name)
-        elif self._stays_apart(found, values) or not self._together(found, values):
-            self._apart(found, values)
+        elif self._stays_apart(op, values) or not self._together(op, values):
+            self._apart(op, values)
 
-    def _stays_apart(self, found: Node, values: Sequence[Copies]) -> bool:
+    def _stays_apart(self, op: Node, values: Sequence[Copies]) -> bool:
         """Is it part of a dynamically quantised product? Its scale is one segment's."""
-        fed = [name in self._scaled for name in found.inputs]
-        constant = [name in self._trial.constants or not name for name in found.inputs]
+        fed = [name in self._scaled for name in op.inputs]
+        constant = [name in self._trial.constants or not name for name in op.inputs]
         product = all(a or b for a, b in zip(fed, constant, strict=True)) and any(fed)
-        if found.op_type in _SCALED or (product and found.op_type in _SCALING):
-            self._scaled.update(found.outputs)
+        if op.op_type in _SCALED or (product and op.op_type in _SCALING):
+            self._scaled.update(op.outputs)
             return True
-        return product and found.op_type == "Add"
+        return product and op.op_type == "Add"
 
-    def _together(self, found: Node, values: Sequence[Copies]) -> bool:
+    def _together(self, op: Node, values: Sequence[Copies]) -> bool:
         """One operator for all segments, where a rule allows it."""
-        rule = RULES.get(found.op_type) if found.domain in _DOMAINS else None
-        made = [name for name in found.outputs if name]
-        shapes = [self._trial.shape(name) for name in made]
+        rule = RULES.get(op.op_type) if op.domain in _DOMAINS else None
+        outputs = [name for name in op.outputs if name]
+        shapes = [self._trial.shape(name) for name in outputs]
         near = next((v.axis - len(v.shape) for v in values if v.axis is not None and v.whole is not None), None)
-        if rule is None or not all(self.stacked(each, near) for each in values):
+        if rule is None or not all(self.stacked(value, near) for value in values):
             return False
         operands = [
             Operand(v.shape, None if v.shared is not None else v.axis, self._trial.constants.get(name))
-            for name, v in zip(found.inputs, values, strict=True)
+            for name, v in zip(op.inputs, values, strict=True)
         ]
-        axis = rule(found, operands, shapes[0])
+        axis = rule(op, operands, shapes[0])
         if axis is None or any(shape[axis] != 1 for shape in shapes):
             return False
         names = [v.whole if v.shared is None else v.shared for v in values]
         inputs = tuple("" if name is None else name for name in names)
-        if found.op_type == "Reshape":
+        if op.op_type == "Reshape":
             size = (*shapes[0][:axis], self._segments, *shapes[0][axis + 1 :])
-            inputs = (inputs[0], self._number(size, f"{found.outputs[0]}/shape"))
-        self._nodes.append(replace(found, inputs=inputs, raw=None))
-        for name, shape in zip(made, shapes, strict=True):
+            inputs = (inputs[0], self._number(size, f"{op.outputs[0]}/shape"))
+        self._nodes.append(replace(op, inputs=inputs, raw=None))
+        for name, shape in zip(outputs, shapes, strict=True):
             self._values[name] = Copies(shape, whole=name, axis=axis)
         return True
 
-    def _apart(self, found: Node, values: Sequence[Copies]) -> None:
+    def _apart(self, op: Node, values: Sequence[Copies]) -> None:
         """The operator once for each segment."""
-        inputs = [self.parts(each) for each in values]
+        inputs = [self.parts(value) for value in values]
         for k in range(self._segments):
-            self._copy(found, k, [each[k] for each in inputs])
-        for name in found.outputs:
+            self._copy(op, k, [of_segments[k] for of_segments in inputs])
+        for name in op.outputs:
             if name:
                 parts = tuple(f"{name}/{k}" for k in range(self._segments))
                 self._values[name] = Copies(self._trial.shape(name), parts=parts)
 
-    def _copy(self, found: Node, k: int, inputs: Sequence[str]) -> None:
-        outputs = tuple(f"{name}/{k}" if name else "" for name in found.outputs)
-        self._nodes.append(replace(found, inputs=tuple(inputs), outputs=outputs, name=outputs[0], raw=None))
+    def _copy(self, op: Node, k: int, inputs: Sequence[str]) -> None:
+        outputs = tuple(f"{name}/{k}" if name else "" for name in op.outputs)
+        self._nodes.append(replace(op, inputs=tuple(inputs), outputs=outputs, name=outputs[0], raw=None))
 
     # --- states -----------------------------------------------------------------------------------------------------
     def _carry(self, group: Group) -> None:
         """One segment after the other: each finds what the one before has left."""
-        made = {name for each in group.nodes for name in each.outputs}
+        inner = {name for op in group.nodes for name in op.outputs}
         starts = {cell.start: cell for cell in group.cells}
         before: dict[str, list[str]] = {name: [self._shared(name)] for name in starts}
         given = {
             name: self.parts(self._value(name))
-            for each in group.nodes
-            for name in each.inputs
-            if name not in made | set(starts)
+            for op in group.nodes
+            for name in op.inputs
+            if name not in inner | set(starts)
         }
         for k in range(self._segments):
-            for each in group.nodes:
+            for op in group.nodes:
                 inputs = [
-                    f"{name}/{k}" if name in made else before[name][k] if name in starts else given[name][k]
-                    for name in each.inputs
+                    f"{name}/{k}" if name in inner else before[name][k] if name in starts else given[name][k]
+                    for name in op.inputs
                 ]
-                self._copy(each, k, inputs)
+                self._copy(op, k, inputs)
             for name, cell in starts.items():
                 before[name].append(self._turned(cell, f"{cell.end}/{k}"))
-        for name in made:
+        for name in inner:
             parts = tuple(f"{name}/{k}" for k in range(self._segments))
             self._values[name] = Copies(self._trial.shape(name), parts=parts)
         for name, cell in starts.items():
@@ -318,25 +320,25 @@ class _Unroller:
                 self._nodes.append(node("Identity", [self._last[spec.output]], f"{spec.output}/out"))
                 continue
             tail = [self._wires.nodes[i] for i in sorted(self._wires.before(spec.output))]
-            self._joined(live_nodes([each for each in tail if not set(each.outputs) & whole], {spec.output}))
+            self._joined(live_nodes([op for op in tail if not set(op.outputs) & whole], {spec.output}))
 
     def _joined(self, tail: Sequence[Node]) -> None:
         """The operators that join the cells of a state, after the last segment."""
-        for each in tail:
+        for op in tail:
             inputs = [
                 self._last.get(name, self._constant(name) if name in self._trial.constants else f"{name}/out")
-                for name in each.inputs
+                for name in op.inputs
             ]
-            outputs = tuple(f"{name}/out" for name in each.outputs)
-            self._nodes.append(replace(each, inputs=tuple(inputs), outputs=outputs, name=outputs[0], raw=None))
+            outputs = tuple(f"{name}/out" for name in op.outputs)
+            self._nodes.append(replace(op, inputs=tuple(inputs), outputs=outputs, name=outputs[0], raw=None))
 
     def _bytes(self, states: set[str], specs: Sequence[StateSpec], output: str) -> bytes:
         """Outputs are `…/out`; inputs that are no states lose their sizes, which were those of one segment."""
         outputs = [f"{name}/out" for name in (output, *(spec.output for spec in specs))]
         kept = live_nodes(self._nodes, set(outputs))
-        used = {name for each in kept for name in each.inputs}
+        used = {name for op in kept for name in op.inputs}
         dropped = self._model.graph.initializers.keys() - used
-        added = [each for name, each in self._added.items() if name in used]
+        added = [weight for name, weight in self._added.items() if name in used]
         sizes = {name: self._trial.values[name] for name in (port.name for port in self._model.graph.inputs)}
         ports = [
             (INPUT, encode_port(name, str(v.dtype), v.shape if name in states else (self._segments, *v.shape[1:])))

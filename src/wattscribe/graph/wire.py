@@ -86,11 +86,11 @@ def integers(value: Value) -> list[int]:
     """One element, or all elements, of a repeated int64 field, packed or not."""
     if isinstance(value, int):
         return [signed(value)]
-    position, found = 0, []
+    position, numbers = 0, []
     while position < len(value):
         number, position = _varint(value, position)
-        found.append(signed(number))
-    return found
+        numbers.append(signed(number))
+    return numbers
 
 
 def floats(value: Value) -> list[float]:

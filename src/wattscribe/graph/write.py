@@ -52,15 +52,15 @@ def to_bytes(
     """
     kept = list(nodes)
     parts = [wire.field(NODE, encoded(node)) for node in kept]
-    made = {name for node in kept for name in node.outputs}
+    produced = {name for node in kept for name in node.outputs}
     for number, raw in model.graph.rest:
         if number == INITIALIZER and dropped and named(raw, _TENSOR_NAME) in dropped:
             continue
-        stale = number in (INPUT, OUTPUT, SHAPE) if ports else number == SHAPE and named(raw) not in made
+        stale = number in (INPUT, OUTPUT, SHAPE) if ports else number == SHAPE and named(raw) not in produced
         if not stale:
             parts.append(wire.field(number, raw))
-    parts += [wire.field(INITIALIZER, encode_tensor(each)) for each in added]
-    parts += [wire.field(number, each) for number, each in ports]
+    parts += [wire.field(INITIALIZER, encode_tensor(weight)) for weight in added]
+    parts += [wire.field(number, message) for number, message in ports]
     return model_bytes(model, parts)
 
 

@@ -115,12 +115,12 @@ def core_name(implementer: str, part: str) -> str:
 def cores_name(processors: Sequence[Mapping[str, str]]) -> str | None:
     """All cores of a machine by the fields of /proc/cpuinfo: `Cortex-A72`, or `4 × Cortex-A55 + 4 × Cortex-A76` where they
     differ, in the order of the file; None where no processor has both numbers."""
-    found = [
-        core_name(each["cpu implementer"], each["cpu part"])
-        for each in processors
-        if each.get("cpu implementer") and each.get("cpu part")
+    names = [
+        core_name(processor["cpu implementer"], processor["cpu part"])
+        for processor in processors
+        if processor.get("cpu implementer") and processor.get("cpu part")
     ]
-    counts = Counter(found)
+    counts = Counter(names)
     if len(counts) < 2:
-        return found[0] if found else None
+        return names[0] if names else None
     return " + ".join(f"{count} × {name}" for name, count in counts.items())

@@ -229,11 +229,11 @@ def profile_for(cpu_name: str | None, machine: str | None = None) -> CoreProfile
         return known[0] if len(known) == 1 else _spanning(known)
     if known:
         return None  # a kind of core that is not in the table may be the one that worked
-    return next((each for each in PROFILES if _matches(each.machines, machine or "")), None)
+    return next((profile for profile in PROFILES if _matches(profile.machines, machine or "")), None)
 
 
 def _by_name(name: str) -> CoreProfile | None:
-    return next((each for each in PROFILES if _matches(each.matches, name)), None)
+    return next((profile for profile in PROFILES if _matches(profile.matches, name)), None)
 
 
 def _matches(patterns: tuple[str, ...], name: str) -> bool:

@@ -125,15 +125,15 @@ def _kinds(host: Host) -> list[Kind]:
 def probe(root: Path = Path("/"), *, host: Host | None = None) -> list[Probe]:
     """One row per kind of sensor, also for those that are not here."""
     host = host if host is not None else Host.of_root(root)
-    found = [limits.with_instants(kind.probe(host)) for kind in _kinds(host)]
-    return found if host.simulated is None else [_played(each) for each in found]
+    probes = [limits.with_instants(kind.probe(host)) for kind in _kinds(host)]
+    return probes if host.simulated is None else [_played(row) for row in probes]
 
 
-def _played(found: Probe) -> Probe:
+def _played(row: Probe) -> Probe:
     """The row of a board that is played: whatever it shows is no measurement."""
-    channels = tuple(replace(each, evidence="simulated") for each in found.channels)
-    reason = f"simulated: {found.reason}" if found.available else found.reason
-    return replace(found, channels=channels, reason=reason)
+    channels = tuple(replace(channel, evidence="simulated") for channel in row.channels)
+    reason = f"simulated: {row.reason}" if row.available else row.reason
+    return replace(row, channels=channels, reason=reason)
 
 
 def open_meters(root: Path = Path("/"), *, host: Host | None = None) -> list[Meter]:

@@ -105,7 +105,7 @@ class ValueFile:
             self._fd = -1
 
 
-class FoundFile:
+class MovingFile:
     """A ValueFile whose path may change while we read: when it is gone, `find` is asked for the new one."""
 
     __slots__ = ("_files", "_find", "file")

@@ -82,11 +82,11 @@ def cpu_name(files: SensorFiles | None = None) -> str | None:
     """The CPU's own name; on Arm, where /proc/cpuinfo gives numbers only, the names of its cores by these numbers."""
     files = files if files is not None else SensorFiles()
     processors = _processors(files.text(files.path("proc/cpuinfo")) or "")
-    model = next((each["model name"] for each in processors if each.get("model name")), None)
+    model = next((processor["model name"] for processor in processors if processor.get("model name")), None)
     cores = cores_name(processors)
     if model and not (cores and GENERIC_ARM.match(model)):
         return model
-    hardware = next((each["hardware"] for each in processors if each.get("hardware")), None)
+    hardware = next((processor["hardware"] for processor in processors if processor.get("hardware")), None)
     return cores or model or hardware or _own(files, _brand() or platform.processor() or None)
 
 
@@ -96,15 +96,15 @@ GENERIC_ARM = re.compile(r"armv\d|aarch64", re.IGNORECASE)
 
 def _processors(text: str) -> list[dict[str, str]]:
     """The fields of each processor, keys in lower case; lines before the first and after the last one belong to these."""
-    found: list[dict[str, str]] = [{}]
+    processors: list[dict[str, str]] = [{}]
     for line in text.splitlines():
         key, _, value = line.partition(":")
         key = key.strip().lower()
-        if key == "processor" and "processor" in found[-1]:
-            found.append({})
+        if key == "processor" and "processor" in processors[-1]:
+            processors.append({})
         if key:
-            found[-1].setdefault(key, value.strip())
-    return found
+            processors[-1].setdefault(key, value.strip())
+    return processors
 
 
 def _brand() -> str | None:

@@ -80,7 +80,9 @@ class _MeterLog:
     def __init__(self, meter: Meter, period_s: float, evidence: Evidence | None = None) -> None:
         self.meter = meter
         self.period_s = max(period_s, meter.min_period_s) if isinstance(meter, PacedMeter) else period_s
-        channels = [each if evidence is None else replace(each, evidence=evidence) for each in meter.channels()]
+        channels = [
+            channel if evidence is None else replace(channel, evidence=evidence) for channel in meter.channels()
+        ]
         self.logs = [_ChannelLog(channel) for channel in channels]
         self.due_s = -math.inf
         """The start of the period in which the next read lies."""
@@ -192,14 +194,14 @@ class Sampler:
         """The last error of each meter that could not be read at all, what a meter says against its own values, and the
         channels that showed what cannot be; one that broke is read no more."""
         with self._lock:
-            found = {meter.meter.name: meter.error for meter in self._meters if meter.error is not None}
+            errors = {meter.meter.name: meter.error for meter in self._meters if meter.error is not None}
             for meter, names in zip(self._meters, self._names, strict=True):
                 for name, log in zip(names, meter.logs, strict=True):
                     if log.impossible:
-                        found[name] = _in_words(log)
+                        errors[name] = _in_words(log)
                 if isinstance(meter.meter, DoubtfulMeter):
-                    found.update(meter.meter.doubts())
-            return found
+                    errors.update(meter.meter.doubts())
+            return errors
 
     def read_once(self) -> None:
         """Read now every meter whose next period has begun."""

@@ -68,18 +68,18 @@ class ModelFiles:
 
     def tokens(self) -> Path:
         """tokens.txt, or the only file *tokens.txt. Raises ModelError where there is none, or several."""
-        found = self._tokens()
-        plain = [path for path in found if path.name == "tokens.txt"]
-        found = sorted(plain or found)
-        if len(found) == 1:
-            return found[0]
-        if not found:
+        paths = self._tokens()
+        plain = [path for path in paths if path.name == "tokens.txt"]
+        paths = sorted(plain or paths)
+        if len(paths) == 1:
+            return paths[0]
+        if not paths:
             raise ModelError(
                 "tokens.txt is missing",
                 where=self.directory,
                 fix=f"{_COPY}; `wattscribe profile` counts the model without it",
             )
-        raise _several(self.directory, "tokens.txt", found)
+        raise _several(self.directory, "tokens.txt", paths)
 
 
 def find_model(
@@ -99,7 +99,7 @@ def find_model(
     require_directory(folder, directory)
     files = [read_name(path) for path in graphs_of(folder)]
     given = {part: _given(folder, part, name) for part, name in (named or {}).items()}
-    layout, wanted = _layout(folder, {each.role for each in files} | set(given), files)
+    layout, wanted = _layout(folder, {file.role for file in files} | set(given), files)
     notes: list[str] = []
     parts = {}
     for part in wanted:
@@ -117,9 +117,9 @@ def graphs_of(directory: Path) -> list[Path]:
     """The ONNX files of a directory, or of the folder `onnx` in which transformers.js keeps them; else its .ort files."""
     for folder in (directory, directory / "onnx"):
         for suffix in ("onnx", "ort"):
-            found = [path for path in sorted(folder.glob(f"*.{suffix}")) if not path.name.startswith(".")]
-            if any(read_name(path).role != AUX for path in found):
-                return found
+            paths = [path for path in sorted(folder.glob(f"*.{suffix}")) if not path.name.startswith(".")]
+            if any(read_name(path).role != AUX for path in paths):
+                return paths
     return sorted(directory.glob("*.onnx")) or sorted(directory.glob("*.ort"))
 
 
@@ -169,34 +169,34 @@ def _layout(folder: Path, roles: set[str], files: Sequence[Named]) -> tuple[Layo
 def _of_part(files: Sequence[Named], part: str, layout: Layout) -> list[Named]:
     """The files that could be the part: of a single graph any, those that are something else by their names last."""
     if layout != "single":
-        return [each for each in files if each.role == part]
+        return [file for file in files if file.role == part]
     for roles in ((MODEL,), ("encoder",)):
-        found = [each for each in files if each.role in roles]
-        if found:
-            return found
+        candidates = [file for file in files if file.role in roles]
+        if candidates:
+            return candidates
     return list(files)
 
 
 def _choose(folder: Path, part: str, files: Sequence[Named], precision: str, notes: list[str]) -> Path:
     """The part's file of that precision, else of the nearest one with a note. Raises ModelError where it is not clear."""
     for stored in order_of(precision):
-        found = _running_decoder([each for each in files if each.precision == stored])
-        if not found:
+        candidates = _running_decoder([file for file in files if file.precision == stored])
+        if not candidates:
             continue
-        plainest = min(each.rank for each in found)
-        found = [each for each in found if each.rank == plainest]
-        if len(found) > 1:
-            raise _several(folder, part, [each.path for each in found])
+        plainest = min(file.rank for file in candidates)
+        candidates = [file for file in candidates if file.rank == plainest]
+        if len(candidates) > 1:
+            raise _several(folder, part, [file.path for file in candidates])
         if precision not in (STORED, stored):
-            notes.append(f"there is no {precision} {part}: {found[0].path.name} ({stored}) runs")
-        return found[0].path
+            notes.append(f"there is no {precision} {part}: {candidates[0].path.name} ({stored}) runs")
+        return candidates[0].path
     raise _missing(folder, part)
 
 
 def _running_decoder(files: Sequence[Named]) -> Sequence[Named]:
     """Of optimum's decoders, the one that runs for every token: with a cache, else the merged one."""
     for mark in ("with_past", "merged"):
-        marked = [each for each in files if mark in each.path.name]
+        marked = [file for file in files if mark in file.path.name]
         if marked:
             return marked
     return files
@@ -205,7 +205,7 @@ def _running_decoder(files: Sequence[Named]) -> Sequence[Named]:
 def _first_decoder(files: Sequence[Named], later: Path) -> dict[str, Path]:
     """optimum's decoder without a cache that stands beside the one with a cache."""
     first = later.with_name(later.name.replace("with_past_", ""))
-    return {FIRST_DECODER: first} if any(each.path == first for each in files) else {}
+    return {FIRST_DECODER: first} if any(file.path == first for file in files) else {}
 
 
 def _given(folder: Path, part: str, name: str) -> Path:
@@ -222,12 +222,12 @@ def _refuse_transducer(folder: Path, encoder: Path, decoder: Path) -> None:
     """
     if encoder.suffix == ".ort":
         return
-    heard = read_model(encoder)
-    kind = heard.metadata.get("model_type", "")
+    model = read_model(encoder)
+    kind = model.metadata.get("model_type", "")
     if (
         "context_size" in read_model(decoder).metadata
         or (kind.startswith("EncDec") and ("RNNT" in kind or "Transducer" in kind or "TDT" in kind))
-        or len(heard.graph.inputs) > 2
+        or len(model.graph.inputs) > 2
     ):
         raise _missing(folder, "joiner")
 

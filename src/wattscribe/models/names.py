@@ -52,10 +52,10 @@ def read_name(path: Path) -> Named:
     """Part and precision by the name alone; without a word for it, fp32."""
     stem = path.stem.lower()
     words = re.split(r"[^a-z0-9]+", stem)
-    found = [
+    matches = [
         (precision, rank) for precision, marks in _WORDS.items() for rank, mark in enumerate(marks) if mark in words
     ]
-    precision, rank = found[0] if found else ("fp32", 0)
+    precision, rank = matches[0] if matches else ("fp32", 0)
     return Named(path=path, role=_role(stem, set(words)), precision=precision, rank=rank)
 
 

@@ -47,10 +47,10 @@ class Vocabulary:
     def text(self, ids: Sequence[int]) -> str:
         """The tokens' text, as sherpa-onnx joins it."""
         if self.byte_level:
-            found = _byte_level_text("".join(self.symbols[i] for i in ids))
+            encoded = _byte_level_text("".join(self.symbols[i] for i in ids))
         else:
-            found = b"".join([self.pieces[i] for i in ids])
-        return found.decode(errors="ignore").strip()
+            encoded = b"".join([self.pieces[i] for i in ids])
+        return encoded.decode(errors="ignore").strip()
 
     def piece(self, token: int) -> str:
         """One token's own text, with its leading space; a part of a character is shown as `�`."""
@@ -113,14 +113,14 @@ def byte_characters(text: str) -> str:
 
 def _byte_level_text(symbols: str) -> bytes:
     """Bytes of joined byte-level symbols; `▁` is a space only behind printable ASCII, as sherpa-onnx writes Chinese."""
-    found = bytearray()
+    encoded = bytearray()
     for character in symbols:
         if character == WORD_START:
-            if found and 32 < found[-1] < 127:
-                found += b" "
+            if encoded and 32 < encoded[-1] < 127:
+                encoded += b" "
         else:
-            found += _BYTE_OF.get(character, b"")
-    return bytes(found)
+            encoded += _BYTE_OF.get(character, b"")
+    return bytes(encoded)
 
 
 def _piece(symbol: str) -> bytes:

@@ -20,7 +20,7 @@ NARROWEST = 0.1
 def energy_axis(energies: Sequence[float]) -> dict[str, Any]:
     """Joules per second of audio."""
     title = {"title": {"text": "J per second of audio"}}
-    positive = [each for each in energies if each > 0]
+    positive = [energy for energy in energies if energy > 0]
     if len(positive) < len(energies) or not positive or max(positive) / min(positive) <= LOG_FROM:
         return {**title, **linear_range(energies)}
     low, high = math.log10(min(positive)), math.log10(max(positive))
@@ -49,9 +49,9 @@ def linear_range(values: Sequence[float], *, narrowest: float = 0.0) -> dict[str
 
 def _ticks_from_zero(high: float) -> dict[str, Any]:
     step = next(
-        each
-        for each in (m * 10.0**e for e in range(math.floor(math.log10(high)) - 2, 99) for m in (1, 2, 5))
-        if high / each <= 7
+        step
+        for step in (m * 10.0**e for e in range(math.floor(math.log10(high)) - 2, 99) for m in (1, 2, 5))
+        if high / step <= 7
     )
     values = [step * n for n in range(int(high / step) + 1)]
     return {"tickmode": "array", "tickvals": values, "ticktext": [f"{value:.6g}" for value in values]}

@@ -10,17 +10,20 @@ from wattscribe.results.words import bytes_text, number
 
 def in_words(result: Comparison) -> str:
     """One line per recognizer, then notes, then the reasons, then the verdict."""
-    lines = [f"{'refused ' if each.reasons else 'accepted'}  {each.name}: {_figures(each)}" for each in result.verdicts]
+    lines = [
+        f"{'refused ' if verdict.reasons else 'accepted'}  {verdict.name}: {_figures(verdict)}"
+        for verdict in result.verdicts
+    ]
     lines += [f"note: {note}" for note in result.notes]
-    lines += [f"note: {each.name}: {note}" for each in result.verdicts for note in each.notes]
+    lines += [f"note: {verdict.name}: {note}" for verdict in result.verdicts for note in verdict.notes]
     lines += [f"reason: {reason}" for reason in result.reasons]
     verdict = "accepted" if result.accepted else "refused"
     return "\n".join([*lines, f"{result.new} is {verdict} against {result.base}"])
 
 
-def _figures(each: Verdict) -> str:
-    parts = [_error(each.error)] if each.error else []
-    parts += [_cost(cost) for cost in each.costs if cost.base is not None or cost.new is not None]
+def _figures(verdict: Verdict) -> str:
+    parts = [_error(verdict.error)] if verdict.error else []
+    parts += [_cost(cost) for cost in verdict.costs if cost.base is not None or cost.new is not None]
     return ", ".join(parts) or "not judged"
 
 
@@ -33,14 +36,14 @@ def _error(change: ErrorChange) -> str:
 
 def _cost(change: CostChange) -> str:
     """`energy 30.1 → 30.2 J (+0.3 %, 95 % below +1.9 %; measured, module total)`; without a limit it says so."""
-    said = []
+    remarks = []
     if change.increase_percent is not None:
-        said.append(f"{change.increase_percent:+.1f} %")
+        remarks.append(f"{change.increase_percent:+.1f} %")
     if change.increase_upper95_percent is not None:
-        said[-1] += f", 95 % below {change.increase_upper95_percent:+.1f} %"
-    said += [change.covers] if change.covers else []
-    said += ["not judged"] if change.limit_percent is None else []
-    return f"{change.quantity} {_amount(change, change.base)} → {_amount(change, change.new)} ({'; '.join(said)})"
+        remarks[-1] += f", 95 % below {change.increase_upper95_percent:+.1f} %"
+    remarks += [change.covers] if change.covers else []
+    remarks += ["not judged"] if change.limit_percent is None else []
+    return f"{change.quantity} {_amount(change, change.base)} → {_amount(change, change.new)} ({'; '.join(remarks)})"
 
 
 def _amount(change: CostChange, value: float | None) -> str:

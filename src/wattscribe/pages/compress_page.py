@@ -23,25 +23,25 @@ UNSEEN = 1e-4
 """Of the original's energy: a bar that nobody would see."""
 
 
-def html(found: Compression) -> str:
+def html(compression: Compression) -> str:
     """The page as HTML."""
     sections = [
-        Section(id="result", title="What it saves and what it costs", blocks=_result(found)),
-        Section(id="recipes", title="Energy against word errors", blocks=_recipes(found)),
-        Section(id="steps", title="Step by step", blocks=[_waterfall(found), _steps(found)]),
-        Section(id="sensitivity", title="What each lever does by itself", blocks=_sensitivity(found)),
-        Section(id="method", title="How it was measured", blocks=[_method(found)]),
+        Section(id="result", title="What it saves and what it costs", blocks=_result(compression)),
+        Section(id="recipes", title="Energy against word errors", blocks=_recipes(compression)),
+        Section(id="steps", title="Step by step", blocks=[_waterfall(compression), _steps(compression)]),
+        Section(id="sensitivity", title="What each lever does by itself", blocks=_sensitivity(compression)),
+        Section(id="method", title="How it was measured", blocks=[_method(compression)]),
     ]
     return render(
-        f"Compression of {found.recipe.model}",
+        f"Compression of {compression.recipe.model}",
         sections,
-        subtitle=f"for {found.recipe.device}, strategy {found.recipe.strategy}; energy is {found.evidence}",
-        tiles=_tiles(found),
+        subtitle=f"for {compression.recipe.device}, strategy {compression.recipe.strategy}; energy is {compression.evidence}",
+        tiles=_tiles(compression),
     )
 
 
-def _tiles(found: Compression) -> list[tuple[str, str, str]]:
-    dev = found.dev
+def _tiles(compression: Compression) -> list[tuple[str, str, str]]:
+    dev = compression.dev
     low, high = dev.wer_increase_ci95
     saved = 100 * (1 - dev.after.rtf_cpu / dev.before.rtf_cpu) if dev.before.rtf_cpu else 0.0
     return [
@@ -53,12 +53,12 @@ def _tiles(found: Compression) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def _result(found: Compression) -> list[Block]:
-    sets = [each for each in (found.dev, found.test) if each is not None]
-    columns = [(f"{each.on}: {when}", side) for each in sets
-               for when, side in (("before", each.before), ("after", each.after))]  # fmt: skip
-    if found.longer is not None:
-        columns.insert(2, (f"{found.dev.on}: after, longer calls", found.longer.dev.after))
+def _result(compression: Compression) -> list[Block]:
+    sets = [gate for gate in (compression.dev, compression.test) if gate is not None]
+    columns = [(f"{gate.on}: {when}", side) for gate in sets
+               for when, side in (("before", gate.before), ("after", gate.after))]  # fmt: skip
+    if compression.longer is not None:
+        columns.insert(2, (f"{compression.dev.on}: after, longer calls", compression.longer.dev.after))
     header = ["measure", *(title for title, _ in columns)]
     sides = [side for _, side in columns]
     rows = [
@@ -72,11 +72,11 @@ def _result(found: Compression) -> list[Block]:
     ]
     table = Table(caption="Original and result, in turn in one run", header=header, rows=rows,
                   numeric=frozenset(range(1, len(header))))  # fmt: skip
-    said = [_verdict(each) for each in sets]
-    if found.longer is not None:
-        said.append("With longer calls: " + judged(found.longer.dev, found.evidence) + ".")
-    words = Words(lines=said, as_list=True, tone="good" if all(each.non_inferior for each in sets) else "warn")
-    notes: list[Block] = [Words(lines=list(found.notes), as_list=True, tone="warn")] if found.notes else []
+    verdicts = [_verdict(gate) for gate in sets]
+    if compression.longer is not None:
+        verdicts.append("With longer calls: " + judged(compression.longer.dev, compression.evidence) + ".")
+    words = Words(lines=verdicts, as_list=True, tone="good" if all(gate.non_inferior for gate in sets) else "warn")
+    notes: list[Block] = [Words(lines=list(compression.notes), as_list=True, tone="warn")] if compression.notes else []
     return [words, table, *notes]
 
 
@@ -88,47 +88,51 @@ def _row(title: str, sides: Sequence[Side], key: str, factor: float, form: str) 
     ]
 
 
-def _verdict(each: Acceptance) -> str:
-    low, high = each.wer_increase_ci95
-    proven = "is non-inferior" if each.non_inferior else "is not proven to be non-inferior"
-    if each.non_inferior is None:
-        return f"{each.on}: cannot be judged: {each.cannot_show}. WER {100 * each.wer_increase:+.2f} points."
+def _verdict(gate: Acceptance) -> str:
+    low, high = gate.wer_increase_ci95
+    proven = "is non-inferior" if gate.non_inferior else "is not proven to be non-inferior"
+    if gate.non_inferior is None:
+        return f"{gate.on}: cannot be judged: {gate.cannot_show}. WER {100 * gate.wer_increase:+.2f} points."
     return (
-        f"{each.on}: the result {proven} within {100 * each.limit:g} points: WER {100 * each.wer_increase:+.2f} points, "
-        f"95 % from {100 * low:+.2f} to {100 * high:+.2f}, one-sided bound {100 * each.wer_increase_upper95:+.2f} "
-        f"({each.method}); {each.identical_texts} of {each.utterances} texts are identical."
+        f"{gate.on}: the result {proven} within {100 * gate.limit:g} points: WER {100 * gate.wer_increase:+.2f} points, "
+        f"95 % from {100 * low:+.2f} to {100 * high:+.2f}, one-sided bound {100 * gate.wer_increase_upper95:+.2f} "
+        f"({gate.method}); {gate.identical_texts} of {gate.utterances} texts are identical."
     )
 
 
 # --- recipes -----------------------------------------------------------------------------------------------------------
 def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The points that no other beats in both, by energy."""
-    found: list[tuple[float, float]] = []
+    frontier: list[tuple[float, float]] = []
     for energy, wer in sorted(points):
-        if not found or wer < found[-1][1]:
-            found.append((energy, wer))
-    return found
+        if not frontier or wer < frontier[-1][1]:
+            frontier.append((energy, wer))
+    return frontier
 
 
-def _recipes(found: Compression) -> list[Block]:
-    everything = [*found.tried, *found.beside]
-    measured = [each for each in everything if each.wer is not None]
+def _recipes(compression: Compression) -> list[Block]:
+    everything = [*compression.tried, *compression.beside]
+    measured = [candidate for candidate in everything if candidate.wer is not None]
     blocks: list[Block] = []
     if measured:
-        blocks.append(_against(found, measured, "wer", 100.0, "WER, %", "energy-wer"))
-    near = [each for each in everything if each.kl is not None]
+        blocks.append(_against(compression, measured, "wer", 100.0, "WER, %", "energy-wer"))
+    near = [candidate for candidate in everything if candidate.kl is not None]
     if near:
-        blocks.append(_against(found, near, "kl", 1.0, "divergence from the original, nat per frame", "energy-kl"))
+        blocks.append(
+            _against(compression, near, "kl", 1.0, "divergence from the original, nat per frame", "energy-kl")
+        )
     return blocks
 
 
-def _against(found: Compression, tried: Sequence[Tried], key: str, factor: float, axis: str, identity: str) -> Figure:
+def _against(
+    compression: Compression, tried: Sequence[Tried], key: str, factor: float, axis: str, identity: str
+) -> Figure:
     traces: list[dict[str, Any]] = []
-    for strategy, colour in zip(dict.fromkeys(each.strategy for each in tried), cycle(COLOURS), strict=False):
-        mine = [each for each in tried if each.strategy == strategy]
-        x = [each.energy_mj for each in mine]
-        y = [factor * float(getattr(each, key)) for each in mine]
-        names = ["<br>".join(str(step) for step in each.steps[-3:]) for each in mine]
+    for strategy, colour in zip(dict.fromkeys(candidate.strategy for candidate in tried), cycle(COLOURS), strict=False):
+        mine = [candidate for candidate in tried if candidate.strategy == strategy]
+        x = [candidate.energy_mj for candidate in mine]
+        y = [factor * float(getattr(candidate, key)) for candidate in mine]
+        names = ["<br>".join(str(step) for step in candidate.steps[-3:]) for candidate in mine]
         traces.append({"type": "scatter", "mode": "markers", "name": strategy, "x": x, "y": y, "text": names,
                        "marker": {"color": colour}})  # fmt: skip
         edge = front(list(zip(x, y, strict=True)))
@@ -137,7 +141,7 @@ def _against(found: Compression, tried: Sequence[Tried], key: str, factor: float
                 {"type": "scatter", "mode": "lines", "name": f"{strategy}: Pareto front", "x": [e for e, _ in edge],
                  "y": [w for _, w in edge], "line": {"dash": "dot", "color": colour}}
             )  # fmt: skip
-    marks = [("original", found.dev.before, 0.0), ("result", found.dev.after, _divergence(found))]
+    marks = [("original", compression.dev.before, 0.0), ("result", compression.dev.after, _divergence(compression))]
     traces += [
         {"type": "scatter", "mode": "markers+text", "name": name, "x": [side.energy_mj_per_audio_s],
          "y": [100 * side.wer if key == "wer" else kl], "text": [name], "textposition": "top center",
@@ -155,20 +159,20 @@ def _against(found: Compression, tried: Sequence[Tried], key: str, factor: float
     )
 
 
-def _divergence(found: Compression) -> float | None:
+def _divergence(compression: Compression) -> float | None:
     """Of the result from the original, as its last kept step was measured; None where no lossy step was kept."""
-    values = [done.numbers.get("kl") for done in found.recipe.done if done.kept]
+    values = [done.numbers.get("kl") for done in compression.recipe.done if done.kept]
     measured = [value for value in values if isinstance(value, float)]
     return measured[-1] if measured else None
 
 
 # --- steps -------------------------------------------------------------------------------------------------------------
-def _waterfall(found: Compression) -> Figure:
+def _waterfall(compression: Compression) -> Figure:
     """Energy from the original to the result, modelled at the original's counts; steps that change nothing are left out."""
-    (start, before), *course = found.course
+    (start, before), *course = compression.course
     x, y, kinds = [start], [before], ["absolute"]
     for name, energy in course:
-        if abs(energy - before) > UNSEEN * found.course[0][1]:
+        if abs(energy - before) > UNSEEN * compression.course[0][1]:
             x.append(name)
             y.append(energy - before)
             kinds.append("relative")
@@ -198,20 +202,20 @@ def _waterfall(found: Compression) -> Figure:
     )
 
 
-def _steps(found: Compression) -> Table:
+def _steps(compression: Compression) -> Table:
     rows = []
-    for number, each in enumerate(found.recipe.done, start=1):
-        numbers = each.numbers
+    for number, entry in enumerate(compression.recipe.done, start=1):
+        numbers = entry.numbers
         rows.append(
             [
                 Cell(text=str(number), sort=number),
-                Cell(text=str(each.step)),
-                Cell(text="kept" if each.kept else "not kept", warn=not each.kept),
+                Cell(text=str(entry.step)),
+                Cell(text="kept" if entry.kept else "not kept", warn=not entry.kept),
                 _number(numbers.get("energy_mj_per_audio_s"), 1.0, ".4f"),
                 _number(numbers.get("wer_increase"), 100.0, "+.2f"),
                 _number(numbers.get("kl"), 1.0, ".1e"),
                 _number(numbers.get("time_ratio"), 1.0, ".2f"),
-                Cell(text=each.reason),
+                Cell(text=entry.reason),
             ]
         )
     header = ["no.", "step", "outcome", "mJ/s after it", "WER, points", "divergence", "time ratio", "why"]
@@ -224,18 +228,18 @@ def _number(value: Any, factor: float, form: str) -> Cell:
     return Cell(text=format(value * factor, form), sort=value * factor)
 
 
-def _sensitivity(found: Compression) -> list[Block]:
-    if not found.sensitivities:
+def _sensitivity(compression: Compression) -> list[Block]:
+    if not compression.sensitivities:
         return []
     rows = [
         [
-            Cell(text=each.move.component),
-            Cell(text=each.move.name),
-            Cell(text=f"{each.saved_mj:.4f}", sort=each.saved_mj),
-            Cell(text=f"{each.kl:.2e}", sort=each.kl),
-            Cell(text=f"{each.ratio:.3g}", sort=each.ratio),
+            Cell(text=sensitivity.move.component),
+            Cell(text=sensitivity.move.name),
+            Cell(text=f"{sensitivity.saved_mj:.4f}", sort=sensitivity.saved_mj),
+            Cell(text=f"{sensitivity.kl:.2e}", sort=sensitivity.kl),
+            Cell(text=f"{sensitivity.ratio:.3g}", sort=sensitivity.ratio),
         ]
-        for each in sorted(found.sensitivities, key=lambda each: -each.ratio)
+        for sensitivity in sorted(compression.sensitivities, key=lambda item: -item.ratio)
     ]
     header = ["component", "lever", "saves, mJ/s", "divergence, nat/frame", "mJ/s per nat"]
     return [
@@ -245,16 +249,16 @@ def _sensitivity(found: Compression) -> list[Block]:
     ]
 
 
-def _method(found: Compression) -> Words:
-    heard = found.fidelity
-    places = ", ".join(f"{name} {value:.4f}" for name, value in found.baselines_mj.items())
-    told = [
-        f"{found.original.TOLD} By placement of its weights it takes (mJ per second of audio): {places}. "
+def _method(compression: Compression) -> Words:
+    fidelity = compression.fidelity
+    places = ", ".join(f"{name} {value:.4f}" for name, value in compression.baselines_mj.items())
+    lines = [
+        f"{compression.original.DECODED_HOW} By placement of its weights it takes (mJ per second of audio): {places}. "
         "The comparison takes it with its best placement by component.",
         "Energy is the workload's bytes and operations times the device's constants, at the counts of the real decode.",
-        f"On unlabelled speech of {heard['speakers']:.0f} speakers {100 * heard['words_changed']:.2f} % of the original's "
-        f"{heard['words']:.0f} words come out otherwise, and {100 * heard['frames_changed']:.2f} % of the frames have "
+        f"On unlabelled speech of {fidelity['speakers']:.0f} speakers {100 * fidelity['words_changed']:.2f} % of the original's "
+        f"{fidelity['words']:.0f} words come out otherwise, and {100 * fidelity['frames_changed']:.2f} % of the frames have "
         "another best token.",
         "A step that made modelled energy or measured time worse was taken back; the table says so.",
     ]
-    return Words(lines=told, as_list=True)
+    return Words(lines=lines, as_list=True)

@@ -21,7 +21,7 @@ from wattscribe.pages.traces import (
     with_intervals,
 )
 from wattscribe.records import Interval
-from wattscribe.results.findings import Entry, Hearing, base_hearings, noise_pair
+from wattscribe.results.findings import Entry, EvalSet, base_eval_sets, noise_pair
 from wattscribe.results.groups import short_corpus
 from wattscribe.results.recommend import by_kind, pareto
 from wattscribe.results.words import sentence
@@ -35,36 +35,38 @@ MANY_POINTS = 6
 """More points than this take the page's whole width, so that their names find room."""
 
 
-def wer_bars(all_hearings: Sequence[Hearing], names: Names = AS_LABELLED) -> Figure | None:
+def wer_bars(all_eval_sets: Sequence[EvalSet], names: Names = AS_LABELLED) -> Figure | None:
     """The study's figure 4: WER of every recognizer, quiet and noisy side by side."""
-    pair = noise_pair(all_hearings)
-    chosen = list(pair) if pair else base_hearings(all_hearings)
-    one_corpus = len({each.corpus for each in chosen}) == 1
-    labels = [each.condition.name if one_corpus and pair else each.name for each in chosen]
-    traces = [wer_trace(each, name, names) for each, name in zip(chosen, labels, strict=True) if each.scored]
+    pair = noise_pair(all_eval_sets)
+    chosen = list(pair) if pair else base_eval_sets(all_eval_sets)
+    one_corpus = len({eval_set.corpus for eval_set in chosen}) == 1
+    labels = [eval_set.condition.name if one_corpus and pair else eval_set.name for eval_set in chosen]
+    traces = [
+        wer_trace(eval_set, name, names) for eval_set, name in zip(chosen, labels, strict=True) if eval_set.scored
+    ]
     if not traces:
         return None
-    heard = " and ".join(labels) + (f", {short_corpus(chosen[0].corpus)}" if one_corpus and pair else "")
+    places = " and ".join(labels) + (f", {short_corpus(chosen[0].corpus)}" if one_corpus and pair else "")
     return Figure(
         id="wer-bars",
         title="WER, quiet and noisy" if pair else "WER",
-        description=f"Word error rate of every recognizer: {heard}. Lines are 95 % intervals.",
+        description=f"Word error rate of every recognizer: {places}. Lines are 95 % intervals.",
         traces=traces,
         layout={"barmode": "group", "yaxis": {"title": {"text": "WER, %"}, "rangemode": "tozero"}},
-        wide=sum(len(each.scored) for each in chosen) > MANY_BARS,
+        wide=sum(len(eval_set.scored) for eval_set in chosen) > MANY_BARS,
     )
 
 
-def energy_bars(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
+def energy_bars(eval_set: EvalSet, names: Names = AS_LABELLED) -> list[Figure]:
     """The study's figure 5: joules per model and precision; one figure per kind of evidence, never mixed."""
-    made = []
-    for number_, ((evidence, covers), entries) in enumerate(by_kind(hearing.entries).items()):
-        made.append(
+    bars = []
+    for number_, ((evidence, covers), entries) in enumerate(by_kind(eval_set.entries).items()):
+        bars.append(
             Figure(
                 id=f"energy-bars-{number_}",
                 title=f"Energy per second of audio, {evidence}",
                 apart=covers,
-                description=f"{evidence.capitalize()}: {covers}. {hearing.name}. Lines are 95 % intervals"
+                description=f"{evidence.capitalize()}: {covers}. {eval_set.name}. Lines are 95 % intervals"
                 + (" of the model's stated range." if evidence == "modelled" else "."),
                 traces=by_precision(entries, names, lambda e: e.row.j_per_audio_s, lambda e: e.row.j_per_audio_s_ci95),
                 layout={
@@ -74,12 +76,12 @@ def energy_bars(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
                 wide=len(entries) > MANY_BARS,
             )
         )
-    return made
+    return bars
 
 
-def speed_and_memory_bars(hearing: Hearing, names: Names = AS_LABELLED) -> Figure | None:
+def speed_and_memory_bars(eval_set: EvalSet, names: Names = AS_LABELLED) -> Figure | None:
     """The study's figure 7: real-time factor above, peak memory below, per model and precision."""
-    entries = [entry for entry in hearing.entries if entry.row.rtf is not None]
+    entries = [entry for entry in eval_set.entries if entry.row.rtf is not None]
     if not entries:
         return None
     above = by_precision(entries, names, lambda e: e.row.rtf, lambda e: e.row.rtf_ci95)
@@ -90,7 +92,7 @@ def speed_and_memory_bars(hearing: Hearing, names: Names = AS_LABELLED) -> Figur
         id="speed-memory",
         title="Real-time factor and peak memory",
         description=f"Above: seconds of work per second of audio; below 1 keeps up with speech. Below: peak memory of "
-        f"the worker above its empty self. {hearing.name}.",
+        f"the worker above its empty self. {eval_set.name}.",
         traces=[*above, *below],
         layout={
             "barmode": "group",
@@ -105,18 +107,18 @@ def speed_and_memory_bars(hearing: Hearing, names: Names = AS_LABELLED) -> Figur
     )
 
 
-def bubbles(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
+def bubbles(eval_set: EvalSet, names: Names = AS_LABELLED) -> list[Figure]:
     """The study's figure 8: WER against energy, one bubble per recognizer; colour is RTF, size is memory."""
-    made = []
-    for index, ((evidence, covers), entries) in enumerate(by_kind(hearing.scored).items()):
-        told = _told_by_colour(entries)
-        made.append(
+    plots = []
+    for index, ((evidence, covers), entries) in enumerate(by_kind(eval_set.scored).items()):
+        legend = _colour_legend(entries)
+        plots.append(
             Figure(
                 id=f"bubbles-{index}",
                 title=f"WER against energy, {evidence}",
                 apart=covers,
-                description=f"Lower left is better. {told}Area is the peak memory. {sentence(covers)}; {hearing.name}.",
-                traces=[bubble_trace(entries, names, named=_named(entries), coloured=bool(told))],
+                description=f"Lower left is better. {legend}Area is the peak memory. {sentence(covers)}; {eval_set.name}.",
+                traces=[bubble_trace(entries, names, named=_named(entries), coloured=bool(legend))],
                 layout={
                     "xaxis": energy_axis([entry.row.j_per_audio_s or 0.0 for entry in entries]),
                     "yaxis": wer_axis([wer(entry) or 0.0 for entry in entries]),
@@ -127,33 +129,33 @@ def bubbles(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
                 wide=len(entries) > MANY_POINTS,
             )
         )
-    return made
+    return plots
 
 
-def _told_by_colour(entries: Sequence[Entry]) -> str:
+def _colour_legend(entries: Sequence[Entry]) -> str:
     """Empty where a scale of colours would tell nothing: fewer than two different factors."""
     factors = {entry.row.rtf for entry in entries if entry.row.rtf is not None}
     return "Colour is the real-time factor. " if len(factors) > 1 else ""
 
 
-def pareto_front(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
+def pareto_front(eval_set: EvalSet, names: Names = AS_LABELLED) -> list[Figure]:
     """WER against energy with intervals and the line of those that nothing beats in both."""
-    made = []
-    for index, ((evidence, covers), entries) in enumerate(by_kind(hearing.scored).items()):
+    plots = []
+    for index, ((evidence, covers), entries) in enumerate(by_kind(eval_set.scored).items()):
         front = pareto(entries)
         behind = [entry for entry in entries if entry not in front]
         named = _named(entries)
         line = {**with_intervals(front, "On the front", COLOURS[0], names, named), "mode": "lines+markers"}
         line["line"] = {"shape": "hv", "width": 2, "color": COLOURS[0]}
         traces = [with_intervals(behind, "Beaten in both", "#8b9499", names, named), line] if behind else [line]
-        made.append(
+        plots.append(
             Figure(
                 id=f"pareto-{index}",
                 title=f"The best trade-offs (Pareto front), {evidence}",
                 apart=covers,
                 description="No recognizer is better in both WER and energy than one on the line: "
                 + ", ".join(names.of(entry) for entry in front)
-                + f". Lines are 95 % intervals. {sentence(covers)}; {hearing.name}.",
+                + f". Lines are 95 % intervals. {sentence(covers)}; {eval_set.name}.",
                 traces=traces,
                 layout={
                     "xaxis": energy_axis(_ends([(e.row.j_per_audio_s, e.row.j_per_audio_s_ci95) for e in entries])),
@@ -165,26 +167,26 @@ def pareto_front(hearing: Hearing, names: Names = AS_LABELLED) -> list[Figure]:
                 wide=len(entries) > MANY_POINTS,
             )
         )
-    return made
+    return plots
 
 
 def _ends(values: Sequence[tuple[float | None, Interval | None]]) -> list[float]:
     """Every value with both ends of its interval: what an axis must show."""
-    return [each for value, interval in values for each in (value, *(interval or ())) if each is not None]
+    return [end for value, interval in values for end in (value, *(interval or ())) if end is not None]
 
 
 def _named(entries: Sequence[Entry]) -> list[Entry]:
     return list(entries) if len(entries) <= MOST_NAMES else pareto(entries)
 
 
-def against_snr(all_hearings: Sequence[Hearing], names: Names = AS_LABELLED) -> list[Figure]:
+def against_snr(all_eval_sets: Sequence[EvalSet], names: Names = AS_LABELLED) -> list[Figure]:
     """WER and energy as the noise grows, with intervals; one pair of figures per corpus and noise."""
-    made: list[Figure] = []
-    for index, (levels, clean) in enumerate(_snr_series(all_hearings)):
+    plots: list[Figure] = []
+    for index, (levels, clean) in enumerate(_snr_series(all_eval_sets)):
         first = levels[0]
         name = f"{str(first.condition.noise).rsplit('/', 1)[-1]}, {short_corpus(first.corpus)}"
-        apart = ", ".join(each for each in (first.condition.noise, first.condition.rir, first.corpus) if each)
-        made.append(
+        apart = ", ".join(part for part in (first.condition.noise, first.condition.rir, first.corpus) if part)
+        plots.append(
             Figure(
                 id=f"snr-wer-{index}",
                 title=f"WER against SNR: {name}",
@@ -202,7 +204,7 @@ def against_snr(all_hearings: Sequence[Hearing], names: Names = AS_LABELLED) -> 
             def joules(entry: Entry, kind: tuple[str, str] = kind) -> float | None:
                 return entry.row.j_per_audio_s if entry.energy.kind == kind else None
 
-            made.append(
+            plots.append(
                 Figure(
                     id=f"snr-energy-{index}-{part}",
                     title=f"Energy against SNR: {name}",
@@ -213,28 +215,30 @@ def against_snr(all_hearings: Sequence[Hearing], names: Names = AS_LABELLED) -> 
                     wide=len(first.entries) > MANY_CURVES,
                 )
             )
-    return made
+    return plots
 
 
-def _snr_series(all_hearings: Sequence[Hearing]) -> list[tuple[list[Hearing], Hearing | None]]:
-    """(hearings from quiet to loud, the clean one) where a noise has two levels or more."""
-    found: dict[tuple[str, str, str | None], list[Hearing]] = {}
-    for each in all_hearings:
-        if each.condition.noise is not None and each.condition.snr_db is not None:
-            found.setdefault((each.corpus, each.condition.noise, each.condition.rir), []).append(each)
+def _snr_series(all_eval_sets: Sequence[EvalSet]) -> list[tuple[list[EvalSet], EvalSet | None]]:
+    """(eval sets from quiet to loud, the clean one) where a noise has two levels or more."""
+    by_noise: dict[tuple[str, str, str | None], list[EvalSet]] = {}
+    for eval_set in all_eval_sets:
+        if eval_set.condition.noise is not None and eval_set.condition.snr_db is not None:
+            by_noise.setdefault((eval_set.corpus, eval_set.condition.noise, eval_set.condition.rir), []).append(
+                eval_set
+            )
     series = []
-    for (corpus, _, rir), levels in found.items():
+    for (corpus, _, rir), levels in by_noise.items():
         clean = next(
-            (h for h in all_hearings if h.corpus == corpus and h.condition.noise is None and h.condition.rir == rir),
+            (h for h in all_eval_sets if h.corpus == corpus and h.condition.noise is None and h.condition.rir == rir),
             None,
         )
         if len(levels) + (clean is not None) > 1:
-            series.append((sorted(levels, key=lambda each: -(each.condition.snr_db or 0.0)), clean))
+            series.append((sorted(levels, key=lambda eval_set: -(eval_set.condition.snr_db or 0.0)), clean))
     return series
 
 
-def _snr_layout(levels: Sequence[Hearing], clean: Hearing | None, title: str) -> dict[str, Any]:
-    order = (["clean"] if clean else []) + [level(each) for each in levels]
+def _snr_layout(levels: Sequence[EvalSet], clean: EvalSet | None, title: str) -> dict[str, Any]:
+    order = (["clean"] if clean else []) + [level(eval_set) for eval_set in levels]
     return {
         "xaxis": {"title": {"text": "SNR"}, "type": "category", "categoryorder": "array", "categoryarray": order},
         "yaxis": {"title": {"text": title}, "rangemode": "tozero"},

@@ -41,8 +41,8 @@ REJECTED_SHOWN = 20
 
 def to_json(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
     """`{"schema": 1, "rows": [...]}`; strict JSON: a value that is not finite becomes null."""
-    found = finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))
-    return json.dumps({"schema": SCHEMA, "rows": found}, indent=1, ensure_ascii=False, allow_nan=False)
+    finite_rows = finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))
+    return json.dumps({"schema": SCHEMA, "rows": finite_rows}, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def to_csv(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
@@ -72,17 +72,17 @@ def to_parquet(
 
 def column_types() -> dict[str, type]:
     """The flat columns of schema 1 with what they hold: str, bool, int or float; any of them may be missing."""
-    found: dict[str, type] = {}
+    types: dict[str, type] = {}
     hints = get_type_hints(Row)
     for name in COLUMNS:
         hint = hints[name]
         parts = get_args(hint)
-        kind = next(each for each in parts if each is not NoneType) if NoneType in parts else hint
+        kind = next(part for part in parts if part is not NoneType) if NoneType in parts else hint
         if kind == Interval:
-            found |= {f"{name}_low": float, f"{name}_high": float}
+            types |= {f"{name}_low": float, f"{name}_high": float}
         else:
-            found[name] = kind if kind in (bool, int, float) else str
-    return found
+            types[name] = kind if kind in (bool, int, float) else str
+    return types
 
 
 def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
@@ -94,14 +94,14 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
     table += [(*_cells(row), *(column[at] for column in columns.values())) for at, row in enumerate(seen.rows)]
     lines = _aligned(table)
     notes = [
-        *(f"- ! {_inline(each)}" for each in board_sentences(facts)),
+        *(f"- ! {_inline(sentence)}" for sentence in board_sentences(facts)),
         *markdown_notes(seen.rows),
-        *(f"- {_inline(each)}" for each in basis_sentences(seen)),
+        *(f"- {_inline(sentence)}" for sentence in basis_sentences(seen)),
         *_rejected_notes(seen),
     ]
-    said = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
-    said += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
-    notes += [f"- {_inline(each)}" for each in said]
+    sentences = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
+    sentences += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
+    notes += [f"- {_inline(sentence)}" for sentence in sentences]
     return "\n".join([*lines, *_streaming(seen), *(["", *notes] if notes else []), ""])
 
 
@@ -110,7 +110,7 @@ def _streaming(seen: View) -> list[str]:
     table = streaming_table(seen)
     if table is None or all(row.finalisation_p50_s is None for row in seen.rows):
         return []
-    texts = [[_cell(f"{each.text} ({each.note})" if each.note else each.text) for each in row] for row in table.rows]
+    texts = [[_cell(f"{cell.text} ({cell.note})" if cell.note else cell.text) for cell in row] for row in table.rows]
     return ["", _inline(table.caption), "", *_aligned([table.header, *texts])]
 
 
@@ -147,7 +147,7 @@ def markdown_notes(rows: Sequence[Row]) -> list[str]:
         elif row.failed:
             notes.append(f"- {name}: {row.failed} of {row.utterances} utterances got no answer: all words deleted")
     unavailable = sorted({row.energy_reason or "" for row in rows if row.energy_j is None and row.repeats})
-    notes += [f"- energy unavailable: {_cell(each)}" for each in unavailable if each]
+    notes += [f"- energy unavailable: {_cell(reason)}" for reason in unavailable if reason]
     return notes
 
 
@@ -161,9 +161,9 @@ def _rejected_notes(seen: View) -> list[str]:
     if any(count != len(left_out) for count in counts.values()):
         total += ": " + "; ".join(f"{n} of {short_corpus(corpus)}, {name}" for (corpus, name), n in counts.items())
     lines = [f"- {_cell(total)}:"]
-    for each, conditions in left_out[:REJECTED_SHOWN]:
+    for entry, conditions in left_out[:REJECTED_SHOWN]:
         where = f" (under {conditions})" if conditions else ""
-        lines.append(f"  - {_cell(each.id)}: {_cell(each.reason + where)}")
+        lines.append(f"  - {_cell(entry.id)}: {_cell(entry.reason + where)}")
     more = len(left_out) - REJECTED_SHOWN
     return [*lines, f"  - and {more} more"] if more > 0 else lines
 
@@ -181,7 +181,7 @@ def write(
 
     Raises InputError where the file cannot be written.
     """
-    said: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh}
+    options: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh}
     makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
     if kind not in FORMATS:
         raise InputError(f"there is no format {kind!r}", fix=f"Choose one of: {', '.join(FORMATS)}")
@@ -193,17 +193,17 @@ def write(
     if path is None:
         if kind not in makers:
             raise InputError(f"{kind} is not printed", fix=f"Give a file: `out` report.{kind}")
-        return makers[kind](facts, **said)
+        return makers[kind](facts, **options)
     try:
         if kind == "html":
             from wattscribe.pages.run_page import run_page
 
-            whole_file.write_text(path, run_page(facts, limits=limits, **said))
+            whole_file.write_text(path, run_page(facts, limits=limits, **options))
         elif kind == "parquet":
             with whole_file.beside(path) as draft:
-                to_parquet(facts, draft, **said)
+                to_parquet(facts, draft, **options)
         else:
-            whole_file.write_text(path, makers[kind](facts, **said))
+            whole_file.write_text(path, makers[kind](facts, **options))
     except OSError as error:
         raise InputError(f"the report cannot be written: {_obstacle(path, error)}", where=path) from error
     return None

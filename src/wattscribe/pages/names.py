@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wattscribe.models.names import STORED
-from wattscribe.results.findings import Entry, Hearing
+from wattscribe.results.findings import Entry, EvalSet
 
 LONGEST = 36
 """Characters of a name in a figure: as many as a phone of 390 px shows in a legend."""
@@ -46,27 +46,27 @@ class Names:
     def sentence(self) -> str:
         """What a reader of the figures must know; empty where nothing was cut."""
         ends = [f"begin with {self.start}" if self.start else "", f"end in {self.end}" if self.end else ""]
-        said = " and ".join(each for each in ends if each)
-        return f"All names {said}; the figures leave that out." if said else ""
+        shared = " and ".join(end for end in ends if end)
+        return f"All names {shared}; the figures leave that out." if shared else ""
 
 
 AS_LABELLED = Names()
 """Every recognizer by its full label."""
 
 
-def names_of(all_hearings: Sequence[Hearing]) -> Names:
+def names_of(all_eval_sets: Sequence[EvalSet]) -> Names:
     """One set of names for all figures of a page."""
-    return short_names([entry.row.model_label for each in all_hearings for entry in each.entries])
+    return short_names([entry.row.model_label for eval_set in all_eval_sets for entry in eval_set.entries])
 
 
 def short_names(labels: Sequence[str]) -> Names:
     """Cut where words end; each rest keeps a letter and differs from every other."""
     distinct = list(dict.fromkeys(labels))
-    start = _common([re.split(rf"(?<=[{_BREAKS}])", each) for each in distinct])
-    rests = [each[len(start) :] for each in distinct]
-    end = _common([re.split(rf"(?=[{_BREAKS}])", each)[::-1] for each in rests], backwards=True)
-    rests = [each[: len(each) - len(end)] for each in rests]
-    shown = [shortened(each) for each in rests]
+    start = _common([re.split(rf"(?<=[{_BREAKS}])", name) for name in distinct])
+    rests = [name[len(start) :] for name in distinct]
+    end = _common([re.split(rf"(?=[{_BREAKS}])", rest)[::-1] for rest in rests], backwards=True)
+    rests = [rest[: len(rest) - len(end)] for rest in rests]
+    shown = [shortened(rest) for rest in rests]
     kept = shown if len(set(shown)) == len(distinct) else rests
     return Names(short=dict(zip(distinct, kept, strict=True)), start=start, end=end)
 
@@ -77,8 +77,8 @@ def _common(all_parts: Sequence[Sequence[str]], *, backwards: bool = False) -> s
         return ""
     count = 0
     for parts in zip(*all_parts, strict=False):
-        rests = ["".join(each[count + 1 :]) for each in all_parts]
-        if len(set(parts)) > 1 or not all(_LETTER.search(each) for each in rests):
+        rests = ["".join(pieces[count + 1 :]) for pieces in all_parts]
+        if len(set(parts)) > 1 or not all(_LETTER.search(rest) for rest in rests):
             break
         count += 1
     shared = all_parts[0][:count]

@@ -109,7 +109,7 @@ def render(
         sections=shown,
         runs=_runs,
         titles=_titles(figures),
-        data=embedded({each.id: harmless({"data": each.traces, "layout": each.layout}) for each in figures}),
+        data=embedded({figure.id: harmless({"data": figure.traces, "layout": figure.layout}) for figure in figures}),
         style=_inline("page.css"),
         script=_inline("page.js"),
         plotly=_plotly() if figures else "",
@@ -125,14 +125,14 @@ def embedded(value: Any) -> Markup:
 
 def _runs(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:
     """Blocks with their kind; figures that follow one another come together, to be laid out side by side."""
-    found: list[tuple[str, list[Block]]] = []
+    runs: list[tuple[str, list[Block]]] = []
     for block in blocks:
         kind = "markup" if isinstance(block, Markup) else type(block).__name__.lower()
-        if kind == "figure" and found and found[-1][0] == "figure":
-            found[-1][1].append(block)
+        if kind == "figure" and runs and runs[-1][0] == "figure":
+            runs[-1][1].append(block)
         else:
-            found.append((kind, [block]))
-    return found
+            runs.append((kind, [block]))
+    return runs
 
 
 def harmless(value: Any) -> Any:
@@ -148,40 +148,41 @@ def harmless(value: Any) -> Any:
 
 
 def _figures(section: Section) -> list[Figure]:
-    found: list[Figure] = []
+    figures: list[Figure] = []
     for block in section.blocks:
         if isinstance(block, Figure):
-            found.append(block)
+            figures.append(block)
         elif isinstance(block, Choice):
-            found.extend(block.figures)
-    return found
+            figures.extend(block.figures)
+    return figures
 
 
 def _titles(figures: Sequence[Figure]) -> dict[str, str]:
     """Title by id, no two alike: with what tells them apart where two are, with a number where nothing does."""
     plain = Counter(figure.title for figure in figures)
     longer = [
-        f"{each.title} ({each.apart})" if plain[each.title] > 1 and each.apart else each.title for each in figures
+        f"{figure.title} ({figure.apart})" if plain[figure.title] > 1 and figure.apart else figure.title
+        for figure in figures
     ]
     seen: Counter[str] = Counter()
-    found: dict[str, str] = {}
+    titles: dict[str, str] = {}
     for figure, title in zip(figures, longer, strict=True):
         seen[title] += 1
-        found[figure.id] = f"{title}, no. {seen[title]}" if longer.count(title) > 1 else title
-    return found
+        titles[figure.id] = f"{title}, no. {seen[title]}" if longer.count(title) > 1 else title
+    return titles
 
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("wattscribe.pages", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.tests["rtl"] = right_to_left
-    return made
+    environment.tests["rtl"] = right_to_left
+    return environment
 
 
 def _inline(name: str) -> Markup:

@@ -9,7 +9,7 @@ import numpy as np
 
 from wattscribe.pages.page import Choice, Figure
 from wattscribe.records import PowerTrace, TrialFacts, Window
-from wattscribe.results.findings import Hearing
+from wattscribe.results.findings import EvalSet
 from wattscribe.results.words import number
 
 POINTS_IN_PAGE = 120_000
@@ -19,12 +19,12 @@ WINDOW_COLOUR = "rgba(224,122,31,0.16)"
 IDLE_COLOUR = "rgba(75,107,184,0.13)"
 
 
-def power_traces(all_hearings: Sequence[Hearing]) -> Choice | None:
+def power_traces(all_eval_sets: Sequence[EvalSet]) -> Choice | None:
     """One figure per trial that has samples, chosen from a list; None where nothing was sampled."""
     trials = [
-        (hearing, entry.group.label, trial, entry.energy.readings)
-        for hearing in all_hearings
-        for entry in hearing.entries
+        (eval_set, entry.group.label, trial, entry.energy.readings)
+        for eval_set in all_eval_sets
+        for entry in eval_set.entries
         for trial in entry.group.trials
         if any(trace.t_s for trace in trial.traces)
     ]
@@ -32,8 +32,8 @@ def power_traces(all_hearings: Sequence[Hearing]) -> Choice | None:
         return None
     budget = max(FEWEST_POINTS, POINTS_IN_PAGE // sum(len(trial.traces) for _, _, trial, _ in trials))
     figures = [
-        _figure(index, f"{label}, {hearing.name}", trial, budget)
-        for index, (hearing, label, trial, _) in enumerate(trials)
+        _figure(index, f"{label}, {eval_set.name}", trial, budget)
+        for index, (eval_set, label, trial, _) in enumerate(trials)
     ]
     return Choice(id="choose-trial", label="Trial", figures=figures)
 
@@ -81,8 +81,8 @@ def _line(trace: PowerTrace, zero_s: float, budget: int) -> dict[str, Any]:
         "type": "scatter",
         "mode": "lines",
         "name": f"{trace.channel} ({trace.covers})",
-        "x": [round(float(each), 4) for each in times],
-        "y": [None if np.isnan(each) else round(float(each), 5) for each in powers],
+        "x": [round(float(time_s), 4) for time_s in times],
+        "y": [None if np.isnan(power) else round(float(power), 5) for power in powers],
         "line": {"width": 1.4},
     }
 

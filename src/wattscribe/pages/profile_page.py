@@ -28,37 +28,37 @@ _AXES = {
 }
 
 
-def write_page(found: Profile, path: Path) -> None:
+def write_page(profile: Profile, path: Path) -> None:
     """Write the page to `path`. Raises InputError when it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html(found), encoding="utf-8")
+        path.write_text(html(profile), encoding="utf-8")
     except OSError as error:
         raise InputError(f"the page cannot be written: {error.strerror}", where=path) from error
 
 
-def html(found: Profile) -> str:
+def html(profile: Profile) -> str:
     """The page as HTML."""
-    shown = found.breakdown
+    shown = profile.breakdown
     sections = [
-        Section(id="summary", title="What it says", blocks=[Words(lines=found.guidelines, as_list=True)]),
+        Section(id="summary", title="What it says", blocks=[Words(lines=profile.guidelines, as_list=True)]),
         Section(id="components", title="Components", blocks=[_shares(shown), _parts(shown), _components(shown)]),
-        Section(id="placement", title="Local memory", blocks=_placement(found), lead=f"{local_memory(shown, 6)}."),
+        Section(id="placement", title="Local memory", blocks=_placement(profile), lead=f"{local_memory(shown, 6)}."),
         Section(id="tensors", title="Tensors", blocks=[_heat(shown)]),
-        Section(id="choices", title="What a designer can choose", blocks=_curves(found)),
-        Section(id="order", title="Order of compression", blocks=[_sensitivity(found), _order(found)]),
+        Section(id="choices", title="What a designer can choose", blocks=_curves(profile)),
+        Section(id="order", title="Order of compression", blocks=[_sensitivity(profile), _order(profile)]),
         Section(id="inputs", title="Rates and constants", blocks=[_rates(shown), _constants(shown)]),
     ]
     return render(
         f"Energy profile of {shown.workload.name}",
         sections,
         subtitle=f"on {shown.device.title}; every figure is {shown.evidence}; 95 % intervals from the constants' ranges",
-        tiles=_tiles(found),
+        tiles=_tiles(profile),
     )
 
 
-def _tiles(found: Profile) -> list[tuple[str, str, str]]:
-    shown = found.breakdown
+def _tiles(profile: Profile) -> list[tuple[str, str, str]]:
+    shown = profile.breakdown
     total = 1e3 * shown.total_w.value
     tiles = [
         (f"{total:.3g}", "mW", _range(shown.total_w)),
@@ -67,8 +67,8 @@ def _tiles(found: Profile) -> list[tuple[str, str, str]]:
     ]
     if shown.per_word_j is not None:
         tiles.insert(2, (f"{1e3 * shown.per_word_j:.3g}", "mJ per word", ""))
-    if found.battery_hours is not None:
-        tiles.append((f"{found.battery_hours:.4g}", "hours", f"on {found.battery_wh:g} Wh, the recognizer alone"))
+    if profile.battery_hours is not None:
+        tiles.append((f"{profile.battery_hours:.4g}", "hours", f"on {profile.battery_wh:g} Wh, the recognizer alone"))
     return tiles
 
 
@@ -77,10 +77,10 @@ def _range(figure: Modelled) -> str:
 
 
 def _shares(shown: Breakdown) -> Figure:
-    names = [each.name for each in shown.components]
+    names = [component.name for component in shown.components]
     size, total_w = max(1, shown.workload.size_bytes), shown.total_w.value or 1.0
-    size_share = [100 * each.size_bytes / size for each in shown.components]
-    power_share = [100 * each.total_w.value / total_w for each in shown.components]
+    size_share = [100 * component.size_bytes / size for component in shown.components]
+    power_share = [100 * component.total_w.value / total_w for component in shown.components]
     return Figure(
         id="shares",
         title="Share of size beside share of power",
@@ -99,15 +99,17 @@ def _shares(shown: Breakdown) -> Figure:
 
 def _parts(shown: Breakdown) -> Figure:
     """Stacked milliwatts: where each component's power goes."""
-    names = [each.name for each in shown.components]
+    names = [component.name for component in shown.components]
     tiers = [tier.name for tier in shown.device.tiers]
     traces: list[dict[str, Any]] = [
-        _bar(f"weights from {tier}", names, [each.weight_reads_w[tier].value for each in shown.components])
+        _bar(f"weights from {tier}", names, [component.weight_reads_w[tier].value for component in shown.components])
         for tier in tiers
     ]
-    traces.append(_bar("activations and states", names, [each.activations_w.value for each in shown.components]))
-    traces.append(_bar("arithmetic", names, [each.arithmetic_w.value for each in shown.components]))
-    traces.append(_bar("idle while busy", names, [each.idle_w.value for each in shown.components]))
+    traces.append(
+        _bar("activations and states", names, [component.activations_w.value for component in shown.components])
+    )
+    traces.append(_bar("arithmetic", names, [component.arithmetic_w.value for component in shown.components]))
+    traces.append(_bar("idle while busy", names, [component.idle_w.value for component in shown.components]))
     return Figure(
         id="parts",
         title="What each component's power is spent on",
@@ -123,20 +125,20 @@ def _bar(name: str, x: Sequence[str], watts: Iterable[float]) -> dict[str, Any]:
 
 
 def _components(shown: Breakdown) -> Table:
-    stored = {each.name: shown.workload.component(each.name).bytes_by_dtype for each in shown.components}
+    stored = {component.name: shown.workload.component(component.name).bytes_by_dtype for component in shown.components}
     dtypes = list(dict.fromkeys(dtype for sizes in stored.values() for dtype in sizes))
     rows = []
-    for each in shown.components:
-        counted = shown.workload.component(each.name)
+    for component in shown.components:
+        counted = shown.workload.component(component.name)
         rows.append(
             [
-                Cell(text=each.name),
-                _number(each.size_bytes / 1e6),
-                *(_number(stored[each.name].get(dtype, 0) / 1e6) for dtype in dtypes),
-                _number(each.calls_per_s),
-                _number(each.rows_per_s),
-                *(_number(1e3 * watts) for watts in (each.total_w.value, *each.total_w.ci95)),
-                _number(1e6 * each.per_call_j),
+                Cell(text=component.name),
+                _number(component.size_bytes / 1e6),
+                *(_number(stored[component.name].get(dtype, 0) / 1e6) for dtype in dtypes),
+                _number(component.calls_per_s),
+                _number(component.rows_per_s),
+                *(_number(1e3 * watts) for watts in (component.total_w.value, *component.total_w.ci95)),
+                _number(1e6 * component.per_call_j),
                 _number(counted.total_macs / 1e6),
                 _number(counted.activation_bytes / 1e3),
                 _number(counted.state_bytes / 1e3),
@@ -168,7 +170,7 @@ def _number(value: float) -> Cell:
     return Cell(text=f"{value:.4g}", sort=value)
 
 
-def _placement(found: Profile) -> list[Block]:
+def _placement(profile: Profile) -> list[Block]:
     rows = [
         [
             _number(move.capacity_bytes / 1e6),
@@ -177,7 +179,7 @@ def _placement(found: Profile) -> list[Block]:
             _number(move.local_bytes / 1e6),
             _number(1e3 * move.saved_w),
         ]
-        for move in found.moves
+        for move in profile.moves
     ]
     return [
         Table(
@@ -196,23 +198,23 @@ def _names(names: Sequence[str]) -> str:
 def _heat(shown: Breakdown) -> Figure:
     """Tensor × tier, milliwatts of weight reads at the stated constants; the largest first."""
     tiers = list(shown.device.tiers)
-    found = []
+    reads_mw = []
     for component in shown.workload.components:
         rate = shown.rates.components[component.name]
         for weight in component.weights:
             read = weight.call_bytes * rate.calls_per_s + weight.row_bytes * rate.rows_per_s
             local = shown.placement.is_local(component.name, weight.name)
             tier = tiers[0] if local else tiers[-1]
-            found.append((1e3 * read * tier.read_j_per_byte, f"{component.name}/{weight.name}", tier.name))
-    found.sort(reverse=True)
-    top = found[:TENSORS_SHOWN][::-1]
+            reads_mw.append((1e3 * read * tier.read_j_per_byte, f"{component.name}/{weight.name}", tier.name))
+    reads_mw.sort(reverse=True)
+    top = reads_mw[:TENSORS_SHOWN][::-1]
     grid = [[milliwatts if tier.name == where else None for tier in tiers] for milliwatts, _, where in top]
     names = [_wrapped(name) for _, name, _ in top]
     lines = max((name.count("<br>") for name in names), default=0) + 1
-    covered = sum(each[0] for each in top) / (sum(each[0] for each in found) or 1.0)
+    covered = sum(row[0] for row in top) / (sum(row[0] for row in reads_mw) or 1.0)
     return Figure(
         id="tensors-heat",
-        title=f"Weight reads by tensor and tier ({len(top)} of {len(found)} tensors, {100 * covered:.0f} % of their power)",
+        title=f"Weight reads by tensor and tier ({len(top)} of {len(reads_mw)} tensors, {100 * covered:.0f} % of their power)",
         description="A heat map: one row per weight tensor, one column per memory tier, colour is milliwatts of reads.",
         traces=[
             {
@@ -242,8 +244,8 @@ def _wrapped(name: str) -> str:
     return "<br>".join([*lines, rest])
 
 
-def _curves(found: Profile) -> list[Block]:
-    shown, blocks = found.breakdown, list[Block]()
+def _curves(profile: Profile) -> list[Block]:
+    shown, blocks = profile.breakdown, list[Block]()
     current = {
         "local_memory_bytes": shown.device.local.capacity_bytes if len(shown.device.tiers) > 1 else None,
         "segment_s": shown.workload.segment_s,
@@ -252,7 +254,7 @@ def _curves(found: Profile) -> list[Block]:
         "utterance_s": None,
         "tokens_per_s": shown.rates.tokens_per_s,
     }
-    for key, points in found.curves.items():
+    for key, points in profile.curves.items():
         if points:
             blocks.append(_curve(key, points, current[key]))
     return blocks
@@ -307,14 +309,18 @@ def _curve(key: str, points: Sequence[Point], current: float | None) -> Figure:
     )
 
 
-def _sensitivity(found: Profile) -> Table:
+def _sensitivity(profile: Profile) -> Table:
     rows = []
-    for each in found.sensitivities.values():
+    for sensitivity in profile.sensitivities.values():
         fits = (
-            "now" if each.is_local else "never" if each.fits_at_bytes is None else f"{each.fits_at_bytes / 1e6:.2f} MB"
+            "now"
+            if sensitivity.is_local
+            else "never"
+            if sensitivity.fits_at_bytes is None
+            else f"{sensitivity.fits_at_bytes / 1e6:.2f} MB"
         )
-        jump = Cell(text="–") if each.jump_mw is None else _number(each.jump_mw)
-        rows.append([Cell(text=each.component), _number(each.mw_per_mb), Cell(text=fits), jump])
+        jump = Cell(text="–") if sensitivity.jump_mw is None else _number(sensitivity.jump_mw)
+        rows.append([Cell(text=sensitivity.component), _number(sensitivity.mw_per_mb), Cell(text=fits), jump])
     return Table(
         caption="Power sensitivity",
         header=["component", "saves, mW per MB removed", "fits local memory at", "jump there, mW"],
@@ -323,7 +329,7 @@ def _sensitivity(found: Profile) -> Table:
     )
 
 
-def _order(found: Profile) -> Table:
+def _order(profile: Profile) -> Table:
     rows = [
         [
             _number(index),
@@ -334,9 +340,9 @@ def _order(found: Profile) -> Table:
             Cell(text="–") if step.wer_increase is None else _number(100 * step.wer_increase),
             _number(step.ratio),
         ]
-        for index, step in enumerate(found.steps, start=1)
+        for index, step in enumerate(profile.steps, start=1)
     ]
-    per = "mW per MB" if found.laws is None else "mW per point of WER"
+    per = "mW per MB" if profile.laws is None else "mW per point of WER"
     return Table(
         caption="Each step is the best one after those before it",
         header=["step", "component", "from, MB", "to, MB", "saves, mW", "WER added, points", per],
@@ -350,7 +356,7 @@ def _rates(shown: Breakdown) -> Words:
         lines=[
             f"Rates {shown.rates.note}.",
             *shown.workload.notes,
-            *(each.source for each in shown.workload.components),
+            *(part.source for part in shown.workload.components),
         ]
     )
 

@@ -15,11 +15,11 @@ from wattscribe.pages.power_figures import power_traces
 from wattscribe.pages.worst import worst_utterances
 from wattscribe.records import RunFacts
 from wattscribe.results.findings import (
-    Hearing,
+    EvalSet,
     Limits,
-    base_hearings,
+    base_eval_sets,
     correlations,
-    hearings,
+    eval_sets,
     noise_pair,
     on_device,
     pair_tests,
@@ -42,24 +42,24 @@ def run_page(
 ) -> str:
     """The page as HTML. A `device` that was asked for gets a section of its own, with figures and advice."""
     seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
-    found = hearings(seen)
-    names = names_of(found)
+    all_eval_sets = eval_sets(seen)
+    names = names_of(all_eval_sets)
     return render(
         facts.name,
         [
-            _summary(seen, found, limits or Limits()),
+            _summary(seen, all_eval_sets, limits or Limits()),
             sections.table_section(seen),
-            _study_figures(found, names),
-            *([_on_device(found, names, device, limits or Limits(), facts.seed)] if device else []),
-            _noise(found, names),
-            _findings(seen, found),
-            _power(seen, found),
-            _worst(seen, found),
+            _study_figures(all_eval_sets, names),
+            *([_on_device(all_eval_sets, names, device, limits or Limits(), facts.seed)] if device else []),
+            _noise(all_eval_sets, names),
+            _findings(seen, all_eval_sets),
+            _power(seen, all_eval_sets),
+            _worst(seen, all_eval_sets),
             _left_out(seen),
             _record(facts),
         ],
         subtitle=f"{_taken(facts)} {facts.created[:16].replace('T', ' ')} UTC. {_machine(facts)}",
-        tiles=sentences.tiles(found),
+        tiles=sentences.tiles(all_eval_sets),
     )
 
 
@@ -72,26 +72,28 @@ def _machine(facts: RunFacts) -> str:
     return ", ".join(str(part) for part in parts if part)
 
 
-def _summary(seen: View, found: Sequence[Hearing], limits: Limits) -> Section:
+def _summary(seen: View, all_eval_sets: Sequence[EvalSet], limits: Limits) -> Section:
     flags = [*sentences.flag_sentences(seen), *rule_sentences(seen)]
-    blocks: list[Block] = [Words(lines=sentences.summary(seen, found))]
+    blocks: list[Block] = [Words(lines=sentences.summary(seen, all_eval_sets))]
     if flags:
         blocks.append(Words(lines=flags, tone="warn", as_list=True))
-    advice = [each for hearing in base_hearings(found, limits.condition) for each in recommend(hearing, limits)]
+    advice = [
+        item for eval_set in base_eval_sets(all_eval_sets, limits.condition) for item in recommend(eval_set, limits)
+    ]
     if advice:
         blocks.append(Markup("<h3>Recommendation</h3>"))
-    blocks += [Words(lines=[each.text], tone="good" if each.entry else "warn") for each in advice]
+    blocks += [Words(lines=[line.text], tone="good" if line.entry else "warn") for line in advice]
     lead = (
         "WER is the word error rate: the share of words that are wrong. Square brackets hold 95 % intervals."
-        if found
+        if all_eval_sets
         else ""
     )
     return Section(id="summary", title="In short", blocks=blocks, lead=lead)
 
 
-def _study_figures(found: Sequence[Hearing], names: Names) -> Section:
-    drawn: list[Figure | None] = [figures.wer_bars(found, names)]
-    bases = base_hearings(found)
+def _study_figures(all_eval_sets: Sequence[EvalSet], names: Names) -> Section:
+    drawn: list[Figure | None] = [figures.wer_bars(all_eval_sets, names)]
+    bases = base_eval_sets(all_eval_sets)
     if bases:
         first = bases[0]
         drawn += figures.energy_bars(first, names)
@@ -101,27 +103,27 @@ def _study_figures(found: Sequence[Hearing], names: Names) -> Section:
         "Word errors, energy, speed and memory of every recognizer. Press a name in a legend to hide it, point at a mark for "
         f"its figures. {names.sentence}"
     )
-    return Section(id="figures", title="Figures", lead=lead, blocks=[each for each in drawn if each is not None])
+    return Section(id="figures", title="Figures", lead=lead, blocks=[figure for figure in drawn if figure is not None])
 
 
-def _on_device(found: Sequence[Hearing], names: Names, device: Device, limits: Limits, seed: int) -> Section:
+def _on_device(all_eval_sets: Sequence[EvalSet], names: Names, device: Device, limits: Limits, seed: int) -> Section:
     """What transducers would take on the device that was asked for, and which to take there."""
-    there = on_device(found)
+    there = on_device(all_eval_sets)
     blocks: list[Block] = []
-    for hearing in base_hearings(there, limits.condition):
-        if any(entry.row.j_per_audio_s is not None for entry in hearing.entries):
+    for eval_set in base_eval_sets(there, limits.condition):
+        if any(entry.row.j_per_audio_s is not None for entry in eval_set.entries):
             blocks += [
-                Words(lines=[each.text], tone="good" if each.entry else "warn") for each in recommend(hearing, limits)
+                Words(lines=[line.text], tone="good" if line.entry else "warn") for line in recommend(eval_set, limits)
             ]
     steps = sentences.precision_sentences(precision_steps(there, seed=seed))
     blocks += [Words(lines=steps, as_list=True)] if steps else []
     drawn = [
-        each
-        for hearing in base_hearings(there)[:1]
-        for each in (*figures.energy_bars(hearing, names), *figures.bubbles(hearing, names))
+        figure
+        for eval_set in base_eval_sets(there)[:1]
+        for figure in (*figures.energy_bars(eval_set, names), *figures.bubbles(eval_set, names))
     ]
-    drawn += [each for each in figures.against_snr(there, names) if each.id.startswith("snr-energy")]
-    blocks += [replace(each, id=f"device-{each.id}", title=f"{each.title}, on {device.name}") for each in drawn]
+    drawn += [figure for figure in figures.against_snr(there, names) if figure.id.startswith("snr-energy")]
+    blocks += [replace(figure, id=f"device-{figure.id}", title=f"{figure.title}, on {device.name}") for figure in drawn]
     if not drawn:
         blocks.append(
             Words(lines=[f"Nothing can be modelled on {device.name}: only transducers with counted invocations."])
@@ -133,24 +135,24 @@ def _on_device(found: Sequence[Hearing], names: Names, device: Device, limits: L
     return Section(id="device", title=f"On {device.name}", lead=lead, blocks=blocks)
 
 
-def _noise(found: Sequence[Hearing], names: Names) -> Section:
-    return Section(id="noise", title="Against noise", blocks=figures.against_snr(found, names))
+def _noise(all_eval_sets: Sequence[EvalSet], names: Names) -> Section:
+    return Section(id="noise", title="Against noise", blocks=figures.against_snr(all_eval_sets, names))
 
 
-def _findings(seen: View, found: Sequence[Hearing]) -> Section:
+def _findings(seen: View, all_eval_sets: Sequence[EvalSet]) -> Section:
     seed = seen.facts.seed
     blocks: list[Block] = []
-    steps = sentences.precision_sentences(precision_steps(found, seed=seed))
+    steps = sentences.precision_sentences(precision_steps(all_eval_sets, seed=seed))
     if steps:
         blocks += [Markup("<h3>What a lower precision saves</h3>"), Words(lines=steps, as_list=True)]
-    pair = noise_pair(found)
+    pair = noise_pair(all_eval_sets)
     if pair is not None:
         blocks.append(Markup("<h3>What {} adds to the WER</h3>").format(sentences.noise_name(*pair)))
         blocks.append(Words(lines=sentences.noise_sentences(*pair), as_list=True))
-    ranks = sentences.correlation_sentences(correlations(found, seed=seed))
+    ranks = sentences.correlation_sentences(correlations(all_eval_sets, seed=seed))
     if ranks:
         blocks += [Markup("<h3>Does size tell?</h3>"), Words(lines=ranks, as_list=True)]
-    tests = pair_tests(found, seed=seed)
+    tests = pair_tests(all_eval_sets, seed=seed)
     if tests:
         blocks += [Markup("<h3>Which recognizers differ</h3>"), Words(lines=[sentences.pair_sentence(tests)])]
         blocks.append(sections.pair_table(tests))
@@ -161,12 +163,12 @@ def _findings(seen: View, found: Sequence[Hearing]) -> Section:
     return Section(id="findings", title="Findings", lead=lead, blocks=blocks)
 
 
-def _power(seen: View, found: Sequence[Hearing]) -> Section:
+def _power(seen: View, all_eval_sets: Sequence[EvalSet]) -> Section:
     blocks: list[Block] = [Words(lines=sentences.evidence_sentences(seen))]
-    blocks += sections.energy_tables(found)
-    there = on_device(found)
+    blocks += sections.energy_tables(all_eval_sets)
+    there = on_device(all_eval_sets)
     blocks += [table for table in sections.energy_tables(there) if table.numeric]
-    traces = power_traces(found)
+    traces = power_traces(all_eval_sets)
     if traces is not None:
         blocks.append(traces)
     else:
@@ -175,14 +177,14 @@ def _power(seen: View, found: Sequence[Hearing]) -> Section:
     return Section(id="power", title="Where the joules come from", blocks=blocks)
 
 
-def _worst(seen: View, found: Sequence[Hearing]) -> Section:
-    return Section(id="worst", title="Worst utterances", blocks=worst_utterances(found, seen.normaliser))
+def _worst(seen: View, all_eval_sets: Sequence[EvalSet]) -> Section:
+    return Section(id="worst", title="Worst utterances", blocks=worst_utterances(all_eval_sets, seen.normaliser))
 
 
 def _left_out(seen: View) -> Section:
     tables = (sections.failed_table(seen), sections.rejected_table(seen))
     return Section(
-        id="left-out", title="What failed or was left out", blocks=[each for each in tables if each is not None]
+        id="left-out", title="What failed or was left out", blocks=[table for table in tables if table is not None]
     )
 
 

@@ -12,7 +12,7 @@ from wattscribe.pages.sentences import scaling_sentences
 from wattscribe.records import Interval
 from wattscribe.results.basis import Basis, bases, short_covers
 from wattscribe.results.cost import STARVED_SHARE
-from wattscribe.results.findings import Hearing, PairTest
+from wattscribe.results.findings import EvalSet, PairTest
 from wattscribe.results.groups import rejected_under, settings_text, short_corpus
 from wattscribe.results.notes import once_sentences
 from wattscribe.results.recommend import by_kind
@@ -22,11 +22,11 @@ from wattscribe.results.words import MISSING, bytes_text, interval_text, number,
 
 UNANSWERED_SHOWN = 20
 
-HEADER = ("Recognizer", "Heard", "Utt.", "WER %", "CER %", "RTF", "Latency s", "Memory")
+HEADER = ("Recognizer", "Speech", "Utt.", "WER %", "CER %", "RTF", "Latency s", "Memory")
 TITLES = {
     0: "Model, and below it its precision and settings",
     1: "Condition and corpus",
-    2: "Utterances with an answer, of all that were heard",
+    2: "Utterances with an answer, of all that were transcribed",
     3: "Word error rate with its 95 % interval",
     5: "Real-time factor: seconds of work per second of audio",
     6: "Time for one utterance: median, and below it the 99th percentile",
@@ -36,27 +36,27 @@ TITLES = {
 
 def table_section(seen: View) -> Section:
     """Every row, sortable; joules in one column per thing that they cover, so that no sorting ranks what does not compare."""
-    found = bases(seen.rows)
+    columns = bases(seen.rows)
     titles = {
         len(HEADER)
         + at: f"Joules per second of audio, which are Wh per hour of audio, with their 95 % interval. {basis.name}"
-        for at, basis in enumerate(found)
+        for at, basis in enumerate(columns)
     }
     table = Table(
         caption="WER and CER: words and characters that are wrong. RTF: seconds of work per second of audio, below 1 keeps up "
         "with speech. Latency: the median, and the 99th percentile below it. Energy is gross, idle included where it was "
         "measured; each of its columns covers one thing, and columns must not be compared. Press a heading to sort.",
-        header=(*HEADER, *(basis.header for basis in found), "Energy of"),
-        rows=[_row(row, found) for row in seen.rows],
-        numeric=frozenset(range(2, len(HEADER) + len(found))),
+        header=(*HEADER, *(basis.header for basis in columns), "Energy of"),
+        rows=[_row(row, columns) for row in seen.rows],
+        numeric=frozenset(range(2, len(HEADER) + len(columns))),
         titles={**TITLES, **titles},
     )
-    said = [*scaling_sentences(seen.rows), *once_sentences(seen.rows)]
-    notes = [Words(lines=said, as_list=True)] if said else []
+    lines = [*scaling_sentences(seen.rows), *once_sentences(seen.rows)]
+    notes = [Words(lines=lines, as_list=True)] if lines else []
     return Section(id="table", title="All results", blocks=[table, *notes])
 
 
-def _row(row: Row, found: Sequence[Basis]) -> list[Cell]:
+def _row(row: Row, columns: Sequence[Basis]) -> list[Cell]:
     asked = row.precision_ok is not False
     return [
         Cell(
@@ -64,7 +64,7 @@ def _row(row: Row, found: Sequence[Basis]) -> list[Cell]:
             sort=f"{row.model} {row.precision}",
             title=f"{row.model} {row.precision}" + (f": {row.precision_reason}" if row.precision_reason else ""),
             note=", ".join(
-                each for each in (row.precision, "" if asked else "not as requested", _settings(row)) if each
+                part for part in (row.precision, "" if asked else "not as requested", _settings(row)) if part
             ),
             warn=not asked,
         ),
@@ -89,12 +89,12 @@ def _row(row: Row, found: Sequence[Basis]) -> list[Cell]:
             sort=row.peak_memory_bytes,
             note="" if row.gpu_memory_bytes is None else f"GPU {bytes_text(row.gpu_memory_bytes)}",
         ),
-        *(_on_basis(row, basis) for basis in found),
+        *(_on_basis(row, basis) for basis in columns),
         Cell(
             text=short_covers(row.energy_covers) or MISSING,
             sort=f"{row.energy_evidence} {row.energy_covers}",
             note=row.energy_evidence,
-            title="; ".join(each for each in (row.energy_covers, row.energy_reason) if each),
+            title="; ".join(part for part in (row.energy_covers, row.energy_reason) if part),
         ),
     ]
 
@@ -121,21 +121,21 @@ def _figure(
     return Cell(text=text, sort=value, note=interval_text(interval, scale), title=title)
 
 
-def energy_tables(all_hearings: Sequence[Hearing]) -> list[Table]:
+def energy_tables(all_eval_sets: Sequence[EvalSet]) -> list[Table]:
     """Gross, idle and net, Wh and CO2 of every row: one table per thing that the joules cover, and one of what has none."""
-    found = by_kind([entry for hearing in all_hearings for entry in hearing.entries])
-    tables = [_energy_table(name, [entry.row for entry in entries]) for name, entries in found.items()]
+    entries_by_kind = by_kind([entry for eval_set in all_eval_sets for entry in eval_set.entries])
+    tables = [_energy_table(name, [entry.row for entry in entries]) for name, entries in entries_by_kind.items()]
     missing = [
         entry.row
-        for hearing in all_hearings
-        for entry in hearing.entries
+        for eval_set in all_eval_sets
+        for entry in eval_set.entries
         if entry.row.energy_j is None and entry.row.energy_reason and entry.row.repeats
     ]
     if not missing:
         return tables
     nothing = Table(
         caption="Without a figure of energy.",
-        header=("Recognizer", "Heard", "Why"),
+        header=("Recognizer", "Speech", "Why"),
         rows=[[*_who(row), _text(row.energy_reason or MISSING)] for row in missing],
     )
     return [*tables, nothing]
@@ -158,7 +158,7 @@ def _energy_table(kind: tuple[str, str], rows: Sequence[Row]) -> Table:
     }
     return Table(
         caption=caption,
-        header=("Recognizer", "Heard", *columns, "To know"),
+        header=("Recognizer", "Speech", *columns, "To know"),
         rows=[[*_who(row), *(cell(row) for cell in columns.values()), _to_know(row)] for row in rows],
         numeric=frozenset(range(2, 2 + len(columns))),
         titles={
@@ -223,8 +223,8 @@ def _pair_row(test: PairTest) -> list[Cell]:
     return [
         Cell(text=test.first.group.label, sort=test.first.group.label),
         Cell(text=test.second.group.label, sort=test.second.group.label),
-        Cell(text=short_corpus(test.hearing.corpus), sort=test.hearing.corpus),
-        Cell(text=test.hearing.condition.name, sort=test.hearing.condition.name),
+        Cell(text=short_corpus(test.eval_set.corpus), sort=test.eval_set.corpus),
+        Cell(text=test.eval_set.condition.name, sort=test.eval_set.condition.name),
         Cell(
             text=f"{100 * change.difference:+.2f}",
             sort=change.difference,
@@ -251,50 +251,50 @@ def rejected_table(seen: View) -> Table | None:
         header=("Input", "Reason", "Where", "Corpus", "Under"),
         rows=[
             [
-                Cell(text=each.id, sort=each.id),
-                Cell(text=each.reason, sort=each.reason),
-                Cell(text=each.where or MISSING, sort=each.where),
-                Cell(text=short_corpus(each.corpus), sort=each.corpus),
+                Cell(text=entry.id, sort=entry.id),
+                Cell(text=entry.reason, sort=entry.reason),
+                Cell(text=entry.where or MISSING, sort=entry.where),
+                Cell(text=short_corpus(entry.corpus), sort=entry.corpus),
                 _text(conditions or "every condition"),
             ]
-            for each, conditions in rejected_under(seen.groups, seen.facts.rejected)
+            for entry, conditions in rejected_under(seen.groups, seen.facts.rejected)
         ],
     )
 
 
 def failed_table(seen: View) -> Table | None:
     """Trials that did not finish, and utterances that got no answer, each with its reason."""
-    found: list[list[Cell]] = []
+    rows: list[list[Cell]] = []
     for group in seen.groups:
         for trial in group.trials:
             where = f"{short_corpus(group.corpus)}, {group.condition.name}, repeat {trial.trial.repeat + 1}"
             if trial.status != "done":
                 why = trial.reason or "not run yet"
-                found.append([_text(group.label), _text(where), _text("whole trial"), _text(f"{trial.status}: {why}")])
-            found += [
+                rows.append([_text(group.label), _text(where), _text("whole trial"), _text(f"{trial.status}: {why}")])
+            rows += [
                 [
                     _text(group.label),
                     _text(where),
                     _text("whole trial"),
-                    _text(f"attempt {each['attempt']}: {each['reason']}"),
+                    _text(f"attempt {failure['attempt']}: {failure['reason']}"),
                 ]
-                for each in (trial.surroundings or {}).get("earlier_failures", ())
+                for failure in (trial.surroundings or {}).get("earlier_failures", ())
             ]
             unanswered = [result for result in trial.utterances if result.hypothesis is None]
-            found += [
+            rows += [
                 [_text(group.label), _text(where), _text(result.id), _text(result.error or "no answer")]
                 for result in unanswered[:UNANSWERED_SHOWN]
             ]
             if len(unanswered) > UNANSWERED_SHOWN:
                 more = f"{len(unanswered) - UNANSWERED_SHOWN} more"
-                found.append([_text(group.label), _text(where), _text(more), _text("no answer")])
-    if not found:
+                rows.append([_text(group.label), _text(where), _text(more), _text("no answer")])
+    if not rows:
         return None
     caption = (
         "A trial that did not finish is not scored, nor is an attempt that was made again; "
         "an utterance without an answer counts as all words deleted."
     )
-    return Table(caption=caption, header=("Recognizer", "Trial", "Utterance", "Reason"), rows=found)
+    return Table(caption=caption, header=("Recognizer", "Trial", "Utterance", "Reason"), rows=rows)
 
 
 def _text(text: str) -> Cell:

@@ -11,10 +11,10 @@ from wattscribe.results.cost import STARVED_SHARE, energy_rule
 from wattscribe.results.findings import (
     Correlation,
     Entry,
-    Hearing,
+    EvalSet,
     PairTest,
     PrecisionStep,
-    base_hearings,
+    base_eval_sets,
     counterpart,
     noise_pair,
     paired,
@@ -35,14 +35,14 @@ LONG_S = 120.0
 """From here on a length is given in minutes."""
 
 
-def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
+def summary(seen: View, all_eval_sets: Sequence[EvalSet]) -> list[str]:
     """What was measured and who came out best in what, in a few sentences."""
-    recognizers = {entry.group.label for each in all_hearings for entry in each.entries}
-    heard = f"{plural(len(recognizers), 'recognizer')} heard {_heard(all_hearings)}."
-    lines = [heard]
-    for hearing in base_hearings(all_hearings):
-        lines += _bests(hearing)
-    noise = noise_pair(all_hearings)
+    recognizers = {entry.group.label for eval_set in all_eval_sets for entry in eval_set.entries}
+    opening = f"{plural(len(recognizers), 'recognizer')} transcribed {_speech(all_eval_sets)}."
+    lines = [opening]
+    for eval_set in base_eval_sets(all_eval_sets):
+        lines += _bests(eval_set)
+    noise = noise_pair(all_eval_sets)
     if noise is not None:
         lines += _noise_sentence(*noise)
     if left_out := rejected_under(seen.groups, seen.facts.rejected):
@@ -55,11 +55,11 @@ def summary(seen: View, all_hearings: Sequence[Hearing]) -> list[str]:
     return lines
 
 
-def _heard(all_hearings: Sequence[Hearing]) -> str:
-    corpora = list(dict.fromkeys(short_corpus(each.corpus) for each in all_hearings))
-    conditions = list(dict.fromkeys(each.condition.name for each in all_hearings))
-    most = max((entry.row.utterances for each in all_hearings for entry in each.entries), default=0)
-    seconds = max((entry.row.audio_s or 0.0 for each in all_hearings for entry in each.entries), default=0.0)
+def _speech(all_eval_sets: Sequence[EvalSet]) -> str:
+    corpora = list(dict.fromkeys(short_corpus(eval_set.corpus) for eval_set in all_eval_sets))
+    conditions = list(dict.fromkeys(eval_set.condition.name for eval_set in all_eval_sets))
+    most = max((entry.row.utterances for eval_set in all_eval_sets for entry in eval_set.entries), default=0)
+    seconds = max((entry.row.audio_s or 0.0 for eval_set in all_eval_sets for entry in eval_set.entries), default=0.0)
     length = f"{number(seconds)} s" if seconds < LONG_S else f"{number(seconds / 60)} min"
     what = f"up to {plural(most, 'utterance')} ({length}) of {_and(corpora)}"
     return what + (f" under {plural(len(conditions), 'condition')}: {_and(conditions)}" if len(conditions) > 1 else "")
@@ -69,24 +69,24 @@ def _and(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "nothing"
 
 
-def _bests(hearing: Hearing) -> list[str]:
+def _bests(eval_set: EvalSet) -> list[str]:
     """Who has the lowest WER, takes the least energy and is the fastest; one clause each, or one for all."""
-    scored = hearing.scored
+    scored = eval_set.scored
     if not scored:
         return []
     best = min(scored, key=lambda entry: entry.row.wer or 0.0)
     lowest = f"the lowest WER, {percent_text(best.row.wer)} % {interval_text(best.row.wer_ci95, 100)}"
-    found = [(best, lowest.strip())]
+    bests = [(best, lowest.strip())]
     kinds = by_kind(scored)
     if len(kinds) == 1:
-        found += [(entry, clause) for entry, clause in map(_least, kinds.values()) if entry]
+        bests += [(entry, clause) for entry, clause in map(_least, kinds.values()) if entry]
     quick = [entry for entry in scored if entry.row.rtf is not None]
     if quick:
         fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
-        found.append((fastest, f"the lowest real-time factor, {number(fastest.row.rtf)}"))
-    names = list(dict.fromkeys(entry.group.label for entry, _ in found))
-    clauses = [f"{name} has {_and([what for entry, what in found if entry.group.label == name])}" for name in names]
-    return [f"On {hearing.name} {'; '.join(clauses)}.", *(_apart(kinds) if len(kinds) > 1 else [])]
+        bests.append((fastest, f"the lowest real-time factor, {number(fastest.row.rtf)}"))
+    names = list(dict.fromkeys(entry.group.label for entry, _ in bests))
+    clauses = [f"{name} has {_and([what for entry, what in bests if entry.group.label == name])}" for name in names]
+    return [f"On {eval_set.name} {'; '.join(clauses)}.", *(_apart(kinds) if len(kinds) > 1 else [])]
 
 
 def _least(entries: Sequence[Entry]) -> tuple[Entry, str]:
@@ -99,20 +99,22 @@ def _least(entries: Sequence[Entry]) -> tuple[Entry, str]:
 
 def _apart(kinds: Mapping[tuple[str, str], Sequence[Entry]]) -> list[str]:
     """One sentence per kind in which there is a choice: what covers different things has no common winner."""
-    said = []
+    lines = []
     for entries in kinds.values():
         if len(entries) > 1:
             least, clause = _least(entries)
-            said.append(f"Of the {len(entries)} whose joules cover the same, {least.group.label} has {clause}.")
-    return said
+            lines.append(f"Of the {len(entries)} whose joules cover the same, {least.group.label} has {clause}.")
+    return lines
 
 
-def _noise_sentence(quiet: Hearing, loud: Hearing) -> list[str]:
+def _noise_sentence(quiet: EvalSet, loud: EvalSet) -> list[str]:
     """One sentence, or none where no change could be tested."""
     changes = [(entry, change) for entry in quiet.scored if (change := _noise_change(entry, loud))]
     if not changes:
         return []
-    (least, low), (most, high) = (chosen(changes, key=lambda each: each[1].difference) for chosen in (min, max))
+    (least, low), (most, high) = (
+        chosen(changes, key=lambda named_change: named_change[1].difference) for chosen in (min, max)
+    )
     one = f"{100 * low.difference:+.1f} points {interval_text(low.ci95, 100)} for {least.group.label}"
     where = (
         f"On {short_corpus(quiet.corpus)}, {loud.condition.name}"
@@ -126,12 +128,12 @@ def _noise_sentence(quiet: Hearing, loud: Hearing) -> list[str]:
     return [f"{what} {one}, and by {other}." if len(changes) == 2 else f"{what} {one} at least, to {other} at most."]
 
 
-def noise_name(quiet: Hearing, loud: Hearing) -> str:
+def noise_name(quiet: EvalSet, loud: EvalSet) -> str:
     """What came on top of the quiet speech: `white@10dB on librispeech/dev-clean`, or the noisy corpus by its name."""
     return f"{loud.condition.name} on {short_corpus(loud.corpus)}" if quiet.corpus == loud.corpus else loud.name
 
 
-def noise_sentences(quiet: Hearing, loud: Hearing) -> list[str]:
+def noise_sentences(quiet: EvalSet, loud: EvalSet) -> list[str]:
     """What noise adds to each recognizer's WER."""
     lines = []
     for entry in quiet.scored:
@@ -142,7 +144,7 @@ def noise_sentences(quiet: Hearing, loud: Hearing) -> list[str]:
     return lines
 
 
-def _noise_change(entry: Entry, loud: Hearing) -> PairedResult | None:
+def _noise_change(entry: Entry, loud: EvalSet) -> PairedResult | None:
     there = counterpart(entry, loud)
     result = paired(entry, there) if there else None
     return None if result is None else result[0]
@@ -163,23 +165,23 @@ def _precision_sentence(step: PrecisionStep) -> str:
     if step.wer_change is not None:
         change = step.wer_change
         text += f"; WER {100 * change.difference:+.2f} points {interval_text(change.ci95, 100)}, {p_text(change.p)}"
-    bad = [precision_name(each) for each in (step.base, step.cheaper) if each.row.precision_ok is False]
-    text += f". {step.hearing.name}."
+    bad = [precision_name(entry) for entry in (step.base, step.cheaper) if entry.row.precision_ok is False]
+    text += f". {step.eval_set.name}."
     return text + (f" Precision not as requested: {_and(bad)}." if bad else "")
 
 
-def correlation_sentences(found: Sequence[Correlation]) -> list[str]:
+def correlation_sentences(correlations: Sequence[Correlation]) -> list[str]:
     """Rank correlations, or why there is none."""
     lines = []
-    for each in found:
-        if each.result is None:
-            lines.append(f"Parameters against {each.about}: not computed, {each.reason}.")
+    for correlation in correlations:
+        if correlation.result is None:
+            lines.append(f"Parameters against {correlation.about}: not computed, {correlation.reason}.")
             continue
-        result = each.result
+        result = correlation.result
         sure = "go together" if result.p < 0.05 else "are not shown to go together"
         lines.append(
-            f"Parameters and {each.about} {sure}: rank correlation {result.rho:+.2f} {interval_text(result.ci95)}, "
-            f"{p_text(result.p)} ({result.method}; at {each.precision})."
+            f"Parameters and {correlation.about} {sure}: rank correlation {result.rho:+.2f} {interval_text(result.ci95)}, "
+            f"{p_text(result.p)} ({result.method}; at {correlation.precision})."
         )
     return lines
 
@@ -208,12 +210,12 @@ def board_sentences(facts: RunFacts) -> list[str]:
 
 def flag_sentences(seen: View) -> list[str]:
     """Rows whose precision was not the one asked for, and rows whose times are only upper bounds."""
-    found: dict[str, str] = {}
+    flags: dict[str, str] = {}
     for row in seen.rows:
         if row.precision_ok is False:
             name = f"{row.model_label} {row.precision}"
-            found[name] = f"{name}: precision not as requested: {row.precision_reason or 'no reason recorded'}"
-    return [*board_sentences(seen.facts), *found.values(), *starved_sentences(seen.rows)]
+            flags[name] = f"{name}: precision not as requested: {row.precision_reason or 'no reason recorded'}"
+    return [*board_sentences(seen.facts), *flags.values(), *starved_sentences(seen.rows)]
 
 
 def starved_sentences(rows: Sequence[Row]) -> list[str]:
@@ -235,26 +237,29 @@ def starved_sentences(rows: Sequence[Row]) -> list[str]:
 
 def scaling_sentences(rows: Sequence[Row]) -> list[str]:
     """What was made quieter as a whole so that no sample clips; once per corpus and condition."""
-    found = {
+    lines = {
         (row.corpus, row.condition): f"{short_corpus(row.corpus)}, {row.condition}: "
         f"{row.scaled_utterances} of {plural(row.utterances, 'utterance')} exceeded full scale once mixed and were scaled down "
         f"as a whole, speech and noise alike (the smallest factor is {number(row.scale_min)}), so nothing clips."
         for row in rows
         if row.scaled_utterances
     }
-    return list(found.values())
+    return list(lines.values())
 
 
 def recording_sentences(facts: RunFacts) -> list[str]:
     """Recordings that were attached, and how well their clocks fit."""
     lines = []
-    for each in facts.recordings:
-        drift = "its drift is unknown" if each.drift_ppm is None else f"it drifts by {each.drift_ppm:+.1f} ppm"
-        outside = f"; {plural(each.trials_outside, 'trial')} lie outside of it" if each.trials_outside else ""
+    for recording in facts.recordings:
+        drift = (
+            "its drift is unknown" if recording.drift_ppm is None else f"it drifts by {recording.drift_ppm:+.1f} ppm"
+        )
+        outside = f"; {plural(recording.trials_outside, 'trial')} lie outside of it" if recording.trials_outside else ""
         lines.append(
-            f"Recording {each.name} ({each.covers}): {each.samples:,} samples, one every {number(each.spacing_s)} s. Its clock "
-            f"was aligned by {each.method}: {drift}, residual {number(1e3 * each.residual_s)} ms. It covers "
-            f"{plural(each.trials, 'trial')}{outside}."
+            f"Recording {recording.name} ({recording.covers}): {recording.samples:,} samples, "
+            f"one every {number(recording.spacing_s)} s. Its clock was aligned by {recording.method}: "
+            f"{drift}, residual {number(1e3 * recording.residual_s)} ms. It covers "
+            f"{plural(recording.trials, 'trial')}{outside}."
         )
     return lines
 
@@ -263,7 +268,7 @@ def sensor_sentences(seen: View) -> list[str]:
     """What the intervals of measured joules cannot hold: a wrong scale, and what a sensor does not look at."""
     measured = _measured(seen)
     used = {name: measured[name] for name in energy_rule(seen.facts).channel_of_device.values() if name in measured}
-    stated = {name: each.gain_error for each in seen.facts.recordings for name in each.channels}
+    stated = {name: recording.gain_error for recording in seen.facts.recordings for name in recording.channels}
     lines = []
     for name in sorted(used):
         error = gain_error(used[name].meter) if name not in stated else _stated(stated[name])
@@ -271,13 +276,13 @@ def sensor_sentences(seen: View) -> list[str]:
             f"Not in the intervals: the gain error of {name}, {error}. It is the same in every trial on one board, so ratios "
             "between its trials are free of it."
         )
-    for each in seen.facts.meters.get("probes") or ():
-        blind = [name for name in each.get("instants") or () if f"{each['meter']}.{name}" in used]
+    for meter_probe in seen.facts.meters.get("probes") or ():
+        blind = [name for name in meter_probe.get("instants") or () if f"{meter_probe['meter']}.{name}" in used]
         if blind:
-            remedy = f" To fix it before the next run: {each['fix']}" if each.get("fix") else ""
+            remedy = f" To fix it before the next run: {meter_probe['fix']}" if meter_probe.get("fix") else ""
             lines.append(
-                f"{each['meter']}.{blind[0]} showed instants: a change of load between two reads was unseen, and the intervals "
-                f"are wider for it.{remedy}"
+                f"{meter_probe['meter']}.{blind[0]} showed instants: a change of load between two reads was unseen, "
+                f"and the intervals are wider for it.{remedy}"
             )
     return lines
 
@@ -297,16 +302,16 @@ def _stated(error: float | None) -> str:
 
 def evidence_sentences(seen: View) -> list[str]:
     """What the joules rest on, and why some are missing."""
-    found = bases(seen.rows)
+    columns = bases(seen.rows)
     lines = basis_sentences(seen)
-    for basis in found:
+    for basis in columns:
         first = next(row for row in seen.rows if basis.per_audio_s(row)[0] is not None)
         reason = {"cpu_": first.cpu_energy_reason, "device_": first.device_energy_reason}.get(
             basis.prefix, first.energy_reason
         )
         if reason is not None:
             lines.append(f"{basis.header}, first row: {reason.removeprefix(f'{basis.evidence}: ')}.")
-    if any(basis.evidence == "modelled" for basis in found):
+    if any(basis.evidence == "modelled" for basis in columns):
         lines.append(
             "A modelled interval is the stated range of the model's constants, not the spread of a measurement."
         )
@@ -319,13 +324,13 @@ def evidence_sentences(seen: View) -> list[str]:
 
 def basis_sentences(seen: View) -> list[str]:
     """What each column of joules covers, which of them must not be compared, and what they come to in Wh and CO2."""
-    found = bases(seen.rows)
-    lines = [f"{each.header} is {each.evidence}: {each.covers}." for each in found]
+    columns = bases(seen.rows)
+    lines = [f"{basis.header} is {basis.evidence}: {basis.covers}." for basis in columns]
     lines = [
-        f"{line[:-1]}; another machine than this run's." if each.prefix == "device_" else line
-        for line, each in zip(lines, found, strict=True)
+        f"{line[:-1]}; another machine than this run's." if basis.prefix == "device_" else line
+        for line, basis in zip(lines, columns, strict=True)
     ]
-    if len(found) > 1:
+    if len(columns) > 1:
         lines.append("Columns of joules cover different things and must not be compared with each other.")
     lines += dict.fromkeys(
         f"No figure on {row.device_profile}: {row.device_energy_reason}."
@@ -333,12 +338,12 @@ def basis_sentences(seen: View) -> list[str]:
         if row.device_energy_j is None and row.device_energy_reason and row.repeats
     )
     uncounted = dict.fromkeys(row.model_label for row in seen.rows if row.repeats and row.device_profile is None)
-    if uncounted and any(each.prefix == "device_" for each in found):
+    if uncounted and any(basis.prefix == "device_" for basis in columns):
         lines.append(
             f"No counted work is available for {', '.join(uncounted)}, whose runtime does not count its invocations: on a device "
             "nothing stands for it, and its joules here are this machine's."
         )
-    if found:
+    if columns:
         lines.append(f"J per second of audio are Wh per hour of audio{_grid_text(seen.rows)}.")
     return lines
 
@@ -350,25 +355,25 @@ def _grid_text(rows: Sequence[Row]) -> str:
     return f"; CO2 at {number(grid)} g per kWh, as stated, for what the joules in front cover and no more"
 
 
-def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
+def tiles(all_eval_sets: Sequence[EvalSet]) -> list[tuple[str, str, str]]:
     """The figures at the top of the page: (figure, name, note)."""
-    bases = base_hearings(all_hearings)
+    bases = base_eval_sets(all_eval_sets)
     scored = bases[0].scored if bases else ()
     if not scored:
         return []
     best = min(scored, key=lambda entry: entry.row.wer or 0.0)
-    found = [
+    cards = [
         (
             f"{percent_text(best.row.wer)} %",
             f"lowest word error rate (WER), {bases[0].name}",
             f"{best.group.label} {interval_text(best.row.wer_ci95, 100)}",
         )
     ]
-    found += _energy_tile(scored)
+    cards += _energy_tile(scored)
     quick = [entry for entry in scored if entry.row.rtf]
     if quick:
         fastest = min(quick, key=lambda entry: entry.row.rtf or 0.0)
-        found.append(
+        cards.append(
             (
                 f"{number(fastest.row.rtf)}",
                 "lowest real-time factor: seconds of work per second of audio",
@@ -378,8 +383,8 @@ def tiles(all_hearings: Sequence[Hearing]) -> list[tuple[str, str, str]]:
     small = [entry for entry in scored if entry.row.peak_memory_bytes]
     if small:
         least = min(small, key=lambda entry: entry.row.peak_memory_bytes or 0)
-        found.append((bytes_text(least.row.peak_memory_bytes), "least peak memory", least.group.label))
-    return found
+        cards.append((bytes_text(least.row.peak_memory_bytes), "least peak memory", least.group.label))
+    return cards
 
 
 def _energy_tile(scored: Sequence[Entry]) -> list[tuple[str, str, str]]:
@@ -388,6 +393,6 @@ def _energy_tile(scored: Sequence[Entry]) -> list[tuple[str, str, str]]:
     for basis in bases([row for _, row in rows]):
         figures = [(value, entry) for entry, row in rows if (value := basis.per_audio_s(row)[0]) is not None]
         if basis.prefix != "device_" and len(figures) == len(rows):
-            value, entry = min(figures, key=lambda each: each[0])
+            value, entry = min(figures, key=lambda figure: figure[0])
             return [(f"{number(value)} J", f"least energy per second of audio, {basis.name}", entry.group.label)]
     return []

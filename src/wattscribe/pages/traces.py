@@ -12,7 +12,7 @@ from typing import Any
 
 from wattscribe.pages.names import Names, shortened
 from wattscribe.records import Interval
-from wattscribe.results.findings import Entry, Hearing, counterpart
+from wattscribe.results.findings import Entry, EvalSet, counterpart
 from wattscribe.results.words import bytes_text, interval_text, number
 
 COLOURS = ("#0f8b8d", "#e07a1f", "#4b6bb8", "#b23a6f", "#6a8e3a", "#8a63b5", "#b08a2e", "#5d737e")
@@ -34,7 +34,7 @@ def error_bars(values: Sequence[float | None], intervals: Sequence[Interval | No
         "arrayminus": [max(0.0, v - low) for v, (low, _) in pairs],
         "thickness": 1.2,
         "width": 3,
-        "visible": any(each is not None for each in intervals),
+        "visible": any(interval is not None for interval in intervals),
     }
 
 
@@ -66,8 +66,8 @@ def hover(entry: Entry) -> str:
     return "<br>".join(lines)
 
 
-def wer_trace(hearing: Hearing, name: str, names: Names) -> dict[str, Any]:
-    entries = hearing.scored
+def wer_trace(eval_set: EvalSet, name: str, names: Names) -> dict[str, Any]:
+    entries = eval_set.scored
     values = [wer(entry) for entry in entries]
     return {
         "type": "bar",
@@ -106,8 +106,8 @@ def by_precision(
 
 
 def curves(
-    levels: Sequence[Hearing],
-    clean: Hearing | None,
+    levels: Sequence[EvalSet],
+    clean: EvalSet | None,
     names: Names,
     value: Callable[[Entry], float | None],
     interval: Callable[[Entry], Interval | None],
@@ -117,11 +117,13 @@ def curves(
     models = list(dict.fromkeys(entry.row.model_label for entry in first.entries))
     precisions = list(dict.fromkeys(entry.row.precision for entry in first.entries))
     for entry in first.entries:
-        path = [(level(each), counterpart(entry, each)) for each in ([clean] if clean else []) + list(levels)]
-        there = [(label, each) for label, each in path if each is not None and value(each) is not None]
+        path = [
+            (level(eval_set), counterpart(entry, eval_set)) for eval_set in ([clean] if clean else []) + list(levels)
+        ]
+        there = [(label, point) for label, point in path if point is not None and value(point) is not None]
         if not there:
             continue
-        values = [value(each) or 0.0 for _, each in there]
+        values = [value(point) or 0.0 for _, point in there]
         traces.append(
             {
                 "type": "scatter",
@@ -129,9 +131,9 @@ def curves(
                 "name": names.of(entry),
                 "x": [label for label, _ in there],
                 "y": values,
-                "hovertext": [f"{hover(each)}<br>{label}" for label, each in there],
+                "hovertext": [f"{hover(point)}<br>{label}" for label, point in there],
                 "hoverinfo": "text",
-                "error_y": error_bars(values, [interval(each) for _, each in there]),
+                "error_y": error_bars(values, [interval(point) for _, point in there]),
                 "line": {
                     "color": COLOURS[models.index(entry.row.model_label) % len(COLOURS)],
                     "dash": DASHES[precisions.index(entry.row.precision) % len(DASHES)],
@@ -141,8 +143,8 @@ def curves(
     return traces
 
 
-def level(hearing: Hearing) -> str:
-    snr = hearing.condition.snr_db
+def level(eval_set: EvalSet) -> str:
+    snr = eval_set.condition.snr_db
     return "clean" if snr is None else f"{snr:g} dB"
 
 
@@ -161,7 +163,7 @@ def bubble_trace(entries: Sequence[Entry], names: Names, *, named: Sequence[Entr
         marker |= {
             "color": factors,
             "cmin": 0,
-            "cmax": max(each for each in factors if each is not None),
+            "cmax": max(factor for factor in factors if factor is not None),
             "colorscale": RTF_SCALE,
             "showscale": True,
             "colorbar": {"title": {"text": "RTF"}, "thickness": 10, "outlinewidth": 0},
@@ -188,11 +190,11 @@ def points(entries: Sequence[Entry], names: Names, *, named: Sequence[Entry]) ->
 def with_intervals(
     entries: Sequence[Entry], name: str, colour: str, names: Names, named: Sequence[Entry]
 ) -> dict[str, Any]:
-    found = points(entries, names, named=named)
+    trace = points(entries, names, named=named)
     return {
-        **found,
+        **trace,
         "name": name,
-        "error_x": error_bars(found["x"], [entry.row.j_per_audio_s_ci95 for entry in entries]),
-        "error_y": error_bars(found["y"], [wer_interval(entry) for entry in entries]),
+        "error_x": error_bars(trace["x"], [entry.row.j_per_audio_s_ci95 for entry in entries]),
+        "error_y": error_bars(trace["y"], [wer_interval(entry) for entry in entries]),
         "marker": {"size": 9, "color": colour},
     }

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from wattscribe.pages.page import Words
-from wattscribe.results.findings import Entry, Hearing
+from wattscribe.results.findings import Entry, EvalSet
 from wattscribe.results.groups import Scored
 from wattscribe.results.words import plural, right_to_left
 from wattscribe.scoring import Span, normaliser
@@ -22,12 +22,12 @@ KEY = Markup(
 )
 
 
-def worst_utterances(all_hearings: Sequence[Hearing], rule: str) -> list[Markup | Words]:
-    """For every recognizer and hearing its utterances with the most errors; the first few lists are in the page."""
-    lists = [(hearing, entry) for hearing in all_hearings for entry in hearing.scored if _any_error(entry)]
+def worst_utterances(all_eval_sets: Sequence[EvalSet], rule: str) -> list[Markup | Words]:
+    """For every recognizer and eval set its utterances with the most errors; the first few lists are in the page."""
+    lists = [(eval_set, entry) for eval_set in all_eval_sets for entry in eval_set.scored if _any_error(entry)]
     if not lists:
         return []
-    shown: list[Markup | Words] = [KEY, *(_details(hearing, entry, rule) for hearing, entry in lists[:RECOGNIZERS])]
+    shown: list[Markup | Words] = [KEY, *(_details(eval_set, entry, rule) for eval_set, entry in lists[:RECOGNIZERS])]
     if len(lists) > RECOGNIZERS:
         shown.append(Words(lines=[f"{plural(len(lists) - RECOGNIZERS, 'further list')} not shown."]))
     return shown
@@ -37,7 +37,7 @@ def _any_error(entry: Entry) -> bool:
     return entry.group.scored is not None and bool(entry.group.scored.counts.errors.sum())
 
 
-def _details(hearing: Hearing, entry: Entry, rule: str) -> Markup:
+def _details(eval_set: EvalSet, entry: Entry, rule: str) -> Markup:
     scored = entry.group.scored
     if scored is None:
         return Markup("")
@@ -46,7 +46,7 @@ def _details(hearing: Hearing, entry: Entry, rule: str) -> Markup:
     body = Markup("").join(_utterance(scored, index, rule) for index in order)
     total = plural(int(np.count_nonzero(errors)), "utterance")
     return Markup('<details><summary>{} <span class="why">{}: {} with errors</span></summary>{}</details>').format(
-        entry.group.label, hearing.name, total, body
+        entry.group.label, eval_set.name, total, body
     )
 
 
@@ -56,8 +56,10 @@ def _utterance(scored: Scored, index: int, rule: str) -> Markup:
     apply = normaliser(rule)
     runs = "rtl" if right_to_left(scored.references[index].strip() or scored.hypotheses[index]) else "ltr"
     cells = Markup("").join(
-        Markup('<li class="{}"><span class="r">{}</span><span class="h">{}</span></li>').format(kind, said, heard)
-        for kind, said, heard in aligned_words(
+        Markup('<li class="{}"><span class="r">{}</span><span class="h">{}</span></li>').format(
+            kind, reference_word, hypothesis_word
+        )
+        for kind, reference_word, hypothesis_word in aligned_words(
             apply(scored.references[index]).split(), apply(scored.hypotheses[index]).split(), counts.alignments[index]
         )
     )
@@ -74,13 +76,13 @@ def aligned_words(
     """(class, reference word, hypothesis word) per column; the class is empty where both agree, else s, d or i."""
     columns: list[tuple[str, str, str]] = []
     for span in spans:
-        said = list(reference[span.reference_start : span.reference_end])
-        heard = list(hypothesis[span.hypothesis_start : span.hypothesis_end])
+        reference_words = list(reference[span.reference_start : span.reference_end])
+        hypothesis_words = list(hypothesis[span.hypothesis_start : span.hypothesis_end])
         kind = "" if span.kind == "equal" else span.kind[0]
-        length = max(len(said), len(heard))
-        said += [GAP] * (length - len(said))
-        heard += [GAP] * (length - len(heard))
-        columns += [(kind, one, other) for one, other in zip(said, heard, strict=True)]
+        length = max(len(reference_words), len(hypothesis_words))
+        reference_words += [GAP] * (length - len(reference_words))
+        hypothesis_words += [GAP] * (length - len(hypothesis_words))
+        columns += [(kind, one, other) for one, other in zip(reference_words, hypothesis_words, strict=True)]
     return columns
 
 

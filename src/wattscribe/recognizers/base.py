@@ -17,8 +17,8 @@ Audio = NDArray[np.float32]
 class Recognizer(Protocol):
     """A loaded model at a precision on a device. Constructing one loads it.
 
-    An attribute `together` (int) may say how many utterances it hears at once, where `batch_size` is not the answer; a method
-    `alone` (samples → bool) which audio it hears by itself.
+    An attribute `together` (int) may say how many utterances it transcribes at once, where `batch_size` is not the answer; a
+    method `alone` (samples → bool) which audio it transcribes by itself.
     """
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
@@ -50,17 +50,17 @@ class Stream(Protocol):
         ...
 
 
-def hears_together(recognizer: Recognizer, spec: RecognizerSpec) -> int:
+def runs_together(recognizer: Recognizer, spec: RecognizerSpec) -> int:
     """How many utterances share a call and its time: those of a batch, unless the adapter's `together` says fewer.
 
-    One for an adapter that hears them one after the other, so that each is timed by itself.
+    One for an adapter that transcribes them one after the other, so that each is timed by itself.
     """
     most: int | None = getattr(recognizer, "together", None)
     return spec.batch_size if most is None else max(1, min(spec.batch_size, most))
 
 
-def hears_alone(recognizer: Recognizer, samples: int) -> bool:
-    """Whether audio of this length is heard by itself whatever stands beside it, as an adapter's `alone` may say."""
+def runs_alone(recognizer: Recognizer, samples: int) -> bool:
+    """Whether audio of this length is transcribed by itself whatever stands beside it, as an adapter's `alone` may say."""
     alone: Callable[[int], bool] | None = getattr(recognizer, "alone", None)
     return alone is not None and alone(samples)
 
@@ -70,7 +70,7 @@ class SettlingRecognizer(Recognizer, Protocol):
     """A recognizer that chooses by the amount of audio what it opens."""
 
     def settle(self, audio_s: float) -> None:
-        """Open now what files of so many seconds in all will use, so that hearing them opens nothing; 0: no files."""
+        """Open now what files of so many seconds in all will use, so that transcribing them opens nothing; 0: no files."""
         ...
 
 

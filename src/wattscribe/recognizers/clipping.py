@@ -37,11 +37,11 @@ def clipping_note(files: Sequence[Path]) -> str | None:
     """What is to be said of these files on this processor; None where no sum can clip."""
     if not clips_here():
         return None
-    found = sum(_is_wide(tensor) for path in files if path.suffix == ".onnx" for tensor in _weights(path))
-    if not found:
+    count = sum(_is_wide(tensor) for path in files if path.suffix == ".onnx" for tensor in _weights(path))
+    if not count:
         return None
     return (
-        f"8 bits on this CPU clip sums: {found} weights of more than 7 bits are multiplied without VNNI (u8 × s8 in AVX2), "
+        f"8 bits on this CPU clip sums: {count} weights of more than 7 bits are multiplied without VNNI (u8 × s8 in AVX2), "
         "so scores may differ from those of other processors"
     )
 
@@ -51,7 +51,7 @@ def _weights(path: Path) -> Iterator[Tensor]:
     with contextlib.suppress(ModelError):
         graph = read_model(path).graph
         stored = graph.initializers
-        names = {name for each in graph.nodes if each.op_type in _PRODUCTS for name in each.inputs if name in stored}
+        names = {name for node in graph.nodes if node.op_type in _PRODUCTS for name in node.inputs if name in stored}
         yield from (stored[name] for name in names)
 
 

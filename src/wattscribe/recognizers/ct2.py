@@ -72,9 +72,9 @@ class Ct2Recognizer:
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; audio under 25 ms is answered with an empty text."""
         require_open(self._model, self._spec)
-        return [self._hear(audio) for audio in checked(batch, self._spec)]
+        return [self._transcript(audio) for audio in checked(batch, self._spec)]
 
-    def _hear(self, audio: Audio) -> Transcript:
+    def _transcript(self, audio: Audio) -> Transcript:
         if len(audio) < SHORTEST_SAMPLES:
             return Transcript(text="")
         try:

@@ -71,31 +71,31 @@ def read_variables(path: Path) -> list[Variable]:
                     f"is of version {version}, which stores no types", where=path, fix="Convert the model again"
                 )
             _number(file, "<I")
-            found = [_variable(file) for _ in range(_number(file, "<I"))]
+            variables = [_variable(file) for _ in range(_number(file, "<I"))]
             if file.tell() > path.stat().st_size:
                 raise EOFError("it ends too early")
-            return found
+            return variables
     except (OSError, EOFError, struct.error, UnicodeDecodeError, IndexError) as error:
         raise ModelError(
-            f"is no readable CTranslate2 model ({error})", where=path, fix="Convert the model again"
+            f"is not a readable CTranslate2 model ({error})", where=path, fix="Convert the model again"
         ) from error
 
 
 def require_numbers(path: Path, variables: Iterable[Variable]) -> None:
-    """Raises ModelError where a weight is no number: what is heard with it would be empty or nonsense."""
+    """Raises ModelError where a weight is no number: what is transcribed with it would be empty or nonsense."""
     with as_file.open_bytes(path) as file:
-        for each in variables:
-            if each.dtype not in _EXPONENT:
+        for variable in variables:
+            if variable.dtype not in _EXPONENT:
                 continue
-            word, mask = _EXPONENT[each.dtype]
-            file.seek(each.offset_bytes)
-            left = each.nbytes
+            word, mask = _EXPONENT[variable.dtype]
+            file.seek(variable.offset_bytes)
+            left = variable.nbytes
             while left > 0 and (data := file.read(min(left, _BLOCK_BYTES))):
                 left -= len(data)
                 bits = np.frombuffer(data, dtype=word, count=len(data) // np.dtype(word).itemsize)
                 if ((bits & mask) == mask).any():
                     raise ModelError(
-                        f"its weights {each.name} are no numbers (NaN)", where=path, fix="Convert the model again"
+                        f"its weights {variable.name} are not numbers (NaN)", where=path, fix="Convert the model again"
                     )
 
 
@@ -125,23 +125,23 @@ def whisper_sizes(path: Path) -> tuple[dict[str, int], str]:
 
     Raises ModelError where it holds another model.
     """
-    found = {variable.name: variable for variable in read_variables(path)}
+    by_name = {variable.name: variable for variable in read_variables(path)}
     try:
-        convolution, embedding = found["encoder/conv1/weight"], found["decoder/embeddings/weight"]
-        frames = found["encoder/position_encodings/encodings"].shape[0]
-        feed_forward = found["encoder/layer_0/ffn/linear_0/weight"].shape[0]
+        convolution, embedding = by_name["encoder/conv1/weight"], by_name["decoder/embeddings/weight"]
+        frames = by_name["encoder/position_encodings/encodings"].shape[0]
+        feed_forward = by_name["encoder/layer_0/ffn/linear_0/weight"].shape[0]
         if len(convolution.shape) < 2 or not embedding.shape:
             raise KeyError("encoder/conv1/weight of three dimensions")
     except (KeyError, IndexError) as error:
         raise ModelError(
-            f"holds no {error}: it is no Whisper", where=path, fix="Whisper models can be counted"
+            f"holds no {error}: it is not a Whisper model", where=path, fix="Whisper models can be counted"
         ) from None
     sizes = {
         "width": convolution.shape[0],
         "mel_bands": convolution.shape[1],
         "frames": frames,
-        "encoder_layers": _layers(found, "encoder"),
-        "decoder_layers": _layers(found, "decoder"),
+        "encoder_layers": _layers(by_name, "encoder"),
+        "decoder_layers": _layers(by_name, "decoder"),
         "feed_forward": feed_forward,
         "vocabulary": embedding.shape[0],
     }

@@ -55,7 +55,7 @@ def _is_whisper(files: ModelFiles) -> bool:
     return (
         files.is_ort
         or kind_of(files) == "optimum"
-        or tuple(each.name for each in read_header(files.main).graph.outputs) == CROSS
+        or tuple(output.name for output in read_header(files.main).graph.outputs) == CROSS
     )
 
 

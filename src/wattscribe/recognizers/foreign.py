@@ -21,7 +21,7 @@ def open_class(spec: RecognizerSpec) -> Recognizer:
     """Make one of the class that the spec names. Raises InputError where there is none, RecognizerError where it fails."""
     make = _named(spec.model) if spec.runtime == "python" else registered_as(spec.runtime)
     if not callable(make):
-        raise InputError(f"{spec.name} is no class", fix="Name a class that takes a RecognizerSpec")
+        raise InputError(f"{spec.name} is not a class", fix="Name a class that takes a RecognizerSpec")
     try:
         return cast(Callable[[RecognizerSpec], Recognizer], make)(spec)
     except (WattscribeError, MemoryError):

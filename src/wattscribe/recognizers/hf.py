@@ -27,8 +27,8 @@ CHUNK_S = 40.0
 MAX_NEW_TOKENS = 256
 """Transformers' own default for speech pipelines."""
 
-Heard = tuple[str, str | None]
-"""A text, and the language in which a multilingual model heard it."""
+Decoded = tuple[str, str | None]
+"""A text, and the language in which a multilingual model transcribed it."""
 
 PROMPT_TOKENS = 8
 """Room for the tokens that start a transcript, within the positions that a decoder has."""
@@ -99,7 +99,7 @@ class HfRecognizer:
         """Whisper's long form goes one by one."""
         return self._loaded.family == "whisper" and samples > int(self._loaded.features.n_samples)
 
-    def _run(self, pieces: list[Audio]) -> list[Heard]:
+    def _run(self, pieces: list[Audio]) -> list[Decoded]:
         """Texts and languages of one batch; the device has finished when it returns, as its tokens are read on the CPU."""
         import torch
 
@@ -116,14 +116,14 @@ class HfRecognizer:
                 reason = f"torch has no {self._spec.precision} kernel for one of its operators on {self._spec.device}: {reason}"
             raise RecognizerError(reason, where=self._spec.name) from error
 
-    def _decode(self, pieces: list[Audio]) -> list[Heard]:
+    def _decode(self, pieces: list[Audio]) -> list[Decoded]:
         family = self._loaded.family
         inputs = self._inputs(pieces)
         if family == "ctc":
             return [(text, None) for text in self._ctc(inputs)]
         languages = self._languages(inputs, len(pieces))
-        told = {} if languages is None else {"language": languages, "task": "transcribe"}
-        generated = self._loaded.model.generate(**inputs, **self._generation(pieces), **told)
+        task = {} if languages is None else {"language": languages, "task": "transcribe"}
+        generated = self._loaded.model.generate(**inputs, **self._generation(pieces), **task)
         sequences = getattr(generated, "sequences", generated)
         if isinstance(sequences, dict):
             sequences = sequences["sequences"]
@@ -133,8 +133,8 @@ class HfRecognizer:
             str(self._loaded.tokenizer.decode(row, skip_special_tokens=True, **extra))
             for row in sequences.cpu().tolist()
         ]
-        said: Sequence[str | None] = languages or [None] * len(texts)
-        return list(zip(texts, said, strict=True))
+        stated: Sequence[str | None] = languages or [None] * len(texts)
+        return list(zip(texts, stated, strict=True))
 
     def _languages(self, inputs: dict[str, Any], count: int) -> list[str] | None:
         """Of each piece: as stated, or as a multilingual Whisper detects it in the first 30 s; None: the model has no choice."""
@@ -144,8 +144,8 @@ class HfRecognizer:
             return [self._language] * count
         model = self._loaded.model
         names = {number: name.strip("<|>") for name, number in model.generation_config.lang_to_id.items()}
-        found = model.detect_language(inputs[model.main_input_name], generation_config=model.generation_config)
-        return [names[number] for number in found.cpu().tolist()]
+        tokens = model.detect_language(inputs[model.main_input_name], generation_config=model.generation_config)
+        return [names[number] for number in tokens.cpu().tolist()]
 
     @property
     def _multilingual(self) -> bool:
@@ -166,7 +166,7 @@ class HfRecognizer:
         if self._loaded.family == "whisper":
             long = self.alone(len(pieces[0]))
             how = {"padding": "longest", "truncation": False} if long else {}
-        found = self._loaded.features(
+        inputs = self._loaded.features(
             padded if len(padded) > 1 else padded[0],
             sampling_rate=SAMPLE_RATE_HZ,
             return_tensors="pt",
@@ -175,7 +175,7 @@ class HfRecognizer:
         )
         model = self._loaded.model
         names = (model.main_input_name, "attention_mask")
-        moved = {name: found[name].to(self._spec.device) for name in names if name in found}
+        moved = {name: inputs[name].to(self._spec.device) for name in names if name in inputs}
         return {name: value.to(model.dtype) if value.is_floating_point() else value for name, value in moved.items()}
 
     def _ctc(self, inputs: dict[str, Any]) -> list[str]:
@@ -193,13 +193,13 @@ class HfRecognizer:
         family = self._loaded.family
         if family == "transducer":
             return {}
-        found: dict[str, Any] = {"num_beams": 1, "do_sample": False}
+        arguments: dict[str, Any] = {"num_beams": 1, "do_sample": False}
         limit = self._token_limit(max(map(len, pieces)) / SAMPLE_RATE_HZ)
         if limit is not None:
-            found["max_new_tokens"] = limit
+            arguments["max_new_tokens"] = limit
         if family == "whisper":
-            found["return_timestamps"] = self.alone(len(pieces[0]))
-        return found
+            arguments["return_timestamps"] = self.alone(len(pieces[0]))
+        return arguments
 
     def _token_limit(self, longest_s: float) -> int | None:
         """The option, or Moonshine's rule, or the checkpoint's own limit (None), or the library's default."""

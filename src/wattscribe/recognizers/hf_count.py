@@ -19,16 +19,16 @@ def transcribe_counted(recognizer: HfRecognizer, audio: Audio) -> Transcript:
         raise InputError(
             "only encoder–decoder models can be counted", where=type(model).__name__, fix="State the rates"
         )
-    found = {"windows": 0, "frames": 0, "steps": 0, "fed": 0}
+    totals = {"windows": 0, "frames": 0, "steps": 0, "fed": 0}
 
     def encoded(_module: Any, _given: Any, output: Any) -> None:
-        found["windows"] += 1
-        found["frames"] += int(output[0].shape[1])
+        totals["windows"] += 1
+        totals["frames"] += int(output[0].shape[1])
 
     def stepped(_module: Any, given: Any, named: Any, _output: Any) -> None:
         tokens = named.get("input_ids", given[0] if given else None)
-        found["steps"] += 1
-        found["fed"] += 1 if tokens is None else int(tokens.numel())
+        totals["steps"] += 1
+        totals["fed"] += 1 if tokens is None else int(tokens.numel())
 
     hooks = [
         model.get_encoder().register_forward_hook(encoded),
@@ -40,11 +40,11 @@ def transcribe_counted(recognizer: HfRecognizer, audio: Audio) -> Transcript:
         for hook in hooks:
             hook.remove()
     counts = Counts(
-        encoder_calls=found["windows"],
-        encoder_rows=found["windows"],
-        predictor_calls=found["steps"],
-        predictor_rows=found["fed"],
-        frames=found["frames"],
-        tokens=found["steps"],
+        encoder_calls=totals["windows"],
+        encoder_rows=totals["windows"],
+        predictor_calls=totals["steps"],
+        predictor_rows=totals["fed"],
+        frames=totals["frames"],
+        tokens=totals["steps"],
     )
     return replace(transcript, counts=counts)

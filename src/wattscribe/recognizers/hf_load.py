@@ -116,8 +116,8 @@ def _family(config: Any) -> tuple[Family, Any]:
         return "ctc", transformers.AutoModelForCTC
     if MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES.get(kind) in architectures:
         return "seq2seq", transformers.AutoModelForSpeechSeq2Seq
-    made = ", ".join(architectures) or kind
-    raise ModelError(f"is a {made}, which has no speech-to-text head", fix=f"Use a recognizer, for instance {_STUDY}")
+    family = ", ".join(architectures) or kind
+    raise ModelError(f"is a {family}, which has no speech-to-text head", fix=f"Use a recognizer, for instance {_STUDY}")
 
 
 def _require_safetensors(path: Path) -> None:
@@ -153,8 +153,8 @@ def _dtype(spec: RecognizerSpec) -> Any:
 
 def _attention(config: Any, auto: Any) -> str:
     """Said to the library in so many words: a config can name an implementation that would be fetched from the hub and run."""
-    made = auto._model_mapping[type(config)]
-    kinds = made if isinstance(made, (list, tuple)) else [made]
+    classes = auto._model_mapping[type(config)]
+    kinds = classes if isinstance(classes, (list, tuple)) else [classes]
     chosen = "sdpa" if all(getattr(kind, "_supports_sdpa", False) for kind in kinds) else "eager"
     config._attn_implementation = chosen  # and of the configs inside it
     return chosen
@@ -166,7 +166,7 @@ def _require_weights(model: Any, about: dict[str, Any], spec: RecognizerSpec) ->
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ModelError(
-            f"its weights lack {missing[0]}{more}, in whose place the library would put random numbers",
+            f"its weights lack {missing[0]}{more}, which the library would fill with random numbers",
             where=spec.name,
             fix="Use a checkpoint that was trained for speech recognition",
         )
@@ -174,7 +174,7 @@ def _require_weights(model: Any, about: dict[str, Any], spec: RecognizerSpec) ->
 
     for name, weight in model.named_parameters():
         if weight.is_floating_point() and not torch.isfinite(weight.sum(dtype=torch.float32)):
-            raise ModelError(f"its weights {name} are no numbers (NaN)", where=spec.name, fix="Copy the model again")
+            raise ModelError(f"its weights {name} are not numbers (NaN)", where=spec.name, fix="Copy the model again")
 
 
 def _advice(error: Exception) -> str | None:

@@ -91,8 +91,8 @@ class OnnxRecognizer:
 
 
 def _phrases(spec: RecognizerSpec) -> tuple[Phrase, ...]:
-    told = tuple(Phrase.parse(line) for line in spec.options.get("phrase", "").splitlines() if line.strip())
-    return (*told, *(read_phrases(spec.options["phrases"]) if "phrases" in spec.options else ()))
+    phrases = tuple(Phrase.parse(line) for line in spec.options.get("phrase", "").splitlines() if line.strip())
+    return (*phrases, *(read_phrases(spec.options["phrases"]) if "phrases" in spec.options else ()))
 
 
 def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:

@@ -97,7 +97,7 @@ def _require_numbers(graph: Graph, path: Path) -> None:
             values = np.frombuffer(tensor.data, dtype=tensor.dtype)
             if any(np.isnan(values[at : at + _AT_ONCE]).any() for at in range(0, len(values), _AT_ONCE)):
                 raise ModelError(
-                    f"its weights {tensor.name} are no numbers (NaN)", where=path, fix="Copy or export the model again"
+                    f"its weights {tensor.name} are not numbers (NaN)", where=path, fix="Copy or export the model again"
                 )
 
 
@@ -136,8 +136,8 @@ class _Weight:
 
 def _weights(node: Node, scope: _Scope) -> Iterator[_Weight]:
     """The matrices that the operator reads (vectors are biases, scales and zero points), the largest first."""
-    found = [weight for name in node.inputs if (weight := _trace(name, scope)) and len(weight.tensor.shape) >= 2]
-    yield from sorted(found, key=lambda weight: -weight.tensor.nbytes)
+    weights = [weight for name in node.inputs if (weight := _trace(name, scope)) and len(weight.tensor.shape) >= 2]
+    yield from sorted(weights, key=lambda weight: -weight.tensor.nbytes)
 
 
 def _trace(name: str, scope: _Scope) -> _Weight | None:

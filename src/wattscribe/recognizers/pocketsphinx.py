@@ -45,9 +45,9 @@ class PocketSphinxRecognizer:
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input, one after the other: the library has no batches and computes on one thread."""
         require_open(self._decoder, self._spec)
-        return [self._hear(audio) for audio in checked(batch, self._spec)]
+        return [self._transcript(audio) for audio in checked(batch, self._spec)]
 
-    def _hear(self, audio: Audio) -> Transcript:
+    def _transcript(self, audio: Audio) -> Transcript:
         if len(audio) < SHORTEST_SAMPLES:
             return Transcript(text="")
         pcm = (np.clip(audio, -1.0, 1.0) * _PCM_PEAK).round().astype("<i2").tobytes()

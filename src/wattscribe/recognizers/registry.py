@@ -21,7 +21,7 @@ _DECODING = {
     "blank_penalty": "subtracted from the blank's score (default 0)",
 }
 _LANGUAGE = (
-    "spoken language that a multilingual Whisper is to hear, as en or de (default auto: it detects one per utterance)"
+    "spoken language that a multilingual Whisper transcribes, as en or de (default auto: it detects one per utterance)"
 )
 _PARTS = {
     part: f"file name of the {part}, where a directory holds several" for part in ("encoder", "decoder", "joiner")
@@ -107,7 +107,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
             "phrases": "file of such phrases, `TEXT` or `TEXT :SCORE` a line",
             "frame_by_frame": "true runs the joiner one frame at a time (default false)",
             "language": _LANGUAGE,
-            "window": "whole (default: a Whisper hears 30 s) or short (its audio, 5 s of silence, up to the next 5 s)",
+            "window": "whole (default: a Whisper takes 30 s) or short (its audio, 5 s of silence, up to the next 5 s)",
             "max_new_tokens": "limit of tokens per window of an encoder–decoder",
         },
         directory=True,
@@ -133,7 +133,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
             "load_s": "seconds that loading takes",
             "latency": "seconds of waiting per second of audio",
             "cpu": "seconds of computing per second of audio",
-            "raise_at": "raise at the k-th utterance heard, from 0",
+            "raise_at": "raise at the k-th utterance, from 0",
             "hang_at": "never answer the k-th utterance",
             "exit_at": "end the process at the k-th utterance, exit status 3",
             "kill_at": "kill the process (SIGKILL) at the k-th utterance, as the kernel does when memory runs out",
@@ -152,7 +152,7 @@ GROUP = "wattscribe.recognizers"
 
 def runtimes() -> list[str]:
     """The names of all that there are here."""
-    return [*RUNTIMES, *sorted({each.name for each in metadata.entry_points(group=GROUP)} - set(RUNTIMES))]
+    return [*RUNTIMES, *sorted({entry.name for entry in metadata.entry_points(group=GROUP)} - set(RUNTIMES))]
 
 
 def entry_of(runtime: str) -> RuntimeEntry | None:

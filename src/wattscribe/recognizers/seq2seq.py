@@ -63,12 +63,14 @@ class EncoderDecoderRecognizer:
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; audio under 25 ms holds no frame and is answered with an empty text."""
-        found = [Transcript(text="")] * len(batch)
-        heard = [(at, audio) for at, audio in enumerate(checked(batch, self._spec)) if len(audio) >= SHORTEST_SAMPLES]
-        answers = self._model.transcribe([audio for _, audio in heard], self.together)
-        for (at, _), answer in zip(heard, answers, strict=True):
-            found[at] = answer
-        return found
+        transcripts = [Transcript(text="")] * len(batch)
+        long_enough = [
+            (at, audio) for at, audio in enumerate(checked(batch, self._spec)) if len(audio) >= SHORTEST_SAMPLES
+        ]
+        answers = self._model.transcribe([audio for _, audio in long_enough], self.together)
+        for (at, _), answer in zip(long_enough, answers, strict=True):
+            transcripts[at] = answer
+        return transcripts
 
     def audit(self) -> PrecisionAudit:
         from wattscribe.recognizers.onnx_facts import audit_onnx

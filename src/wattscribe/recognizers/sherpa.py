@@ -18,7 +18,7 @@ from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Token, 
 from wattscribe.units import SAMPLE_RATE_HZ
 
 _ONE_BY_ONE = ("whisper", "moonshine", "moonshine v2", "offline wenet ctc")
-"""Kinds whose batch sherpa-onnx hears one after the other (its csrc/offline-recognizer-*-impl.h)."""
+"""Kinds whose batch sherpa-onnx decodes one after the other (its csrc/offline-recognizer-*-impl.h)."""
 
 
 def SherpaRecognizer(spec: RecognizerSpec) -> Recognizer:
@@ -124,11 +124,11 @@ class SherpaStream:
 
 
 class OfflineSherpa(_Sherpa):
-    """A model that hears whole utterances. `tail_s` is appended only when it is asked for."""
+    """A model that transcribes whole utterances. `tail_s` is appended only when it is asked for."""
 
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         super().__init__(spec, layout)
-        self._told = _language(spec, layout)
+        self._language = _language(spec, layout)
         self._tail = np.zeros(
             round(options.number(spec, "tail_s", 0.0, maximum=options.MAX_TAIL_S) * SAMPLE_RATE_HZ), np.float32
         )
@@ -136,22 +136,26 @@ class OfflineSherpa(_Sherpa):
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         """One Transcript per input; audio under 25 ms holds no frame and is answered with an empty text."""
         require_open(self._model, self._spec)
-        found = [Transcript(text="")] * len(batch)
+        transcripts = [Transcript(text="")] * len(batch)
         long_enough = [(i, a) for i, a in enumerate(checked(batch, self._spec)) if len(a) >= SHORTEST_SAMPLES]
         size = min(self._spec.batch_size, self._layout.fixed_batch or self._spec.batch_size)
         for start in range(0, len(long_enough), size):
             group = long_enough[start : start + size]
-            streams = [self._hear(audio) for _, audio in group]
+            streams = [self._stream_of(audio) for _, audio in group]
             self._model.decode_streams(streams)
             for (index, _), stream in zip(group, streams, strict=True):
-                found[index] = self._transcript(stream.result)
-        return found
+                transcripts[index] = self._transcript(stream.result)
+        return transcripts
 
     def _transcript(self, result: Any) -> Transcript:
-        found = _offline_transcript(result)
-        return replace(found, language=self._told or result.lang or None) if _multilingual(self._layout) else found
+        transcript = _offline_transcript(result)
+        return (
+            replace(transcript, language=self._language or result.lang or None)
+            if _multilingual(self._layout)
+            else transcript
+        )
 
-    def _hear(self, audio: Audio) -> Any:
+    def _stream_of(self, audio: Audio) -> Any:
         stream = self._model.create_stream()
         stream.accept_waveform(SAMPLE_RATE_HZ, np.concatenate([audio, self._tail]))
         return stream
@@ -212,11 +216,11 @@ def _decoding(spec: RecognizerSpec) -> dict[str, Any]:
 
 def _language(spec: RecognizerSpec, layout: Layout) -> str:
     """What Whisper is told; empty: it detects the language, or knows English alone. Raises InputError for one it lacks."""
-    told = options.language(spec, multilingual=_multilingual(layout)) or ""
+    language = options.language(spec, multilingual=_multilingual(layout)) or ""
     known = layout.metadata.get("all_language_codes", "").split(",")
-    if told and told not in known:  # the library would end the process
-        raise InputError(f"option language={told} is unknown", where=spec.name, fix="One of: " + ", ".join(known))
-    return told
+    if language and language not in known:  # the library would end the process
+        raise InputError(f"option language={language} is unknown", where=spec.name, fix="One of: " + ", ".join(known))
+    return language
 
 
 def _multilingual(layout: Layout) -> bool:

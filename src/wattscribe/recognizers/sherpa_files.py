@@ -34,7 +34,7 @@ _NEEDED = "A streaming or offline transducer (encoder, decoder, joiner), a CTC m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """A model directory as sherpa-onnx wants it told: kind, one file per part, and the tokens."""
+    """A model directory as sherpa-onnx needs it described: kind, one file per part, and the tokens."""
 
     kind: Kind
     parts: Mapping[str, Path]
@@ -106,7 +106,7 @@ def _ort_kind(files: ModelFiles) -> Kind:
         return "moonshine v2"
     fix = "Run it with onnx:DIRECTORY" if files.layout == "transducer" else "Give the .onnx files that it was made of"
     raise ModelError(
-        "is in onnxruntime's own format (.ort), in which sherpa: runs Moonshine alone", where=files.main, fix=fix
+        "is in onnxruntime's own format (.ort), in which sherpa: runs only Moonshine", where=files.main, fix=fix
     )
 
 

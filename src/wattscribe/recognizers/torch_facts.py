@@ -45,7 +45,7 @@ def _cpu() -> Any:
 
 def _weights(model: Any) -> tuple[dict[str, int], int]:
     """Bytes by dtype, shared tensors once; and the bytes of int8 weights of layers that multiply in float."""
-    found: Counter[str] = Counter()
+    bytes_by_dtype: Counter[str] = Counter()
     # Kept alive: a packed layer unpacks its weight into a new tensor, whose address is used again once it is gone.
     tensors = list(_tensors(model))
     seen: dict[int, Any] = {}
@@ -57,10 +57,10 @@ def _weights(model: Any) -> tuple[dict[str, int], int]:
                 continue  # 64-bit integers and masks are positions, not weights
             seen[key] = part
             name = str(part.dtype).removeprefix("torch.")
-            found[_NAMES.get(name, name)] += part.numel() * part.element_size()
+            bytes_by_dtype[_NAMES.get(name, name)] += part.numel() * part.element_size()
         if _weight_only(tensor):
             dequantised += sum(part.numel() for part in _inner(tensor) if part.element_size() == 1)
-    return dict(found), dequantised
+    return dict(bytes_by_dtype), dequantised
 
 
 def _tensors(model: Any) -> Iterator[Any]:

@@ -66,22 +66,22 @@ def _restore(kind: Any, value: Any, strict: bool) -> Any:
         return _restore(options[0], value, strict)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, Mapping):
-            raise TypeError(f"a table is wanted, not {_shown(value)}")
+            raise TypeError(f"a table is expected, not {_shown(value)}")
         hints = _hints(kind)
         if strange := [str(key) for key in value if key not in hints]:
             raise TypeError(f"there is no {strange[0]} among {', '.join(hints)}")
-        required = (each.name for each in dataclasses.fields(kind) if each.init and not _has_default(each))
+        required = (field.name for field in dataclasses.fields(kind) if field.init and not _has_default(field))
         if absent := [name for name in required if name not in value]:
             raise TypeError(f"{', '.join(absent)} is missing")
         return kind(**{key: _restore_field(key, hints.get(key, Any), item, strict) for key, item in value.items()})
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise TypeError(f"a list is wanted, not {_shown(value)}")
+            raise TypeError(f"a list is expected, not {_shown(value)}")
         items = typing.get_args(kind)
         if len(items) == 2 and items[1] is Ellipsis:
             return tuple(_restore(items[0], item, strict) for item in value)
         if len(value) != len(items):
-            raise TypeError(f"a list of {len(items)} is wanted, not {_shown(value)}")
+            raise TypeError(f"a list of {len(items)} is expected, not {_shown(value)}")
         return tuple(_restore(item_kind, item, strict) for item_kind, item in zip(items, value, strict=True))
     if kind is float and isinstance(value, int) and not (strict and isinstance(value, bool)):
         return _as_float(value)
@@ -91,12 +91,12 @@ def _restore(kind: Any, value: Any, strict: bool) -> Any:
 def _checked(kind: Any, origin: Any, value: Any) -> Any:
     """A scalar, a choice or a table as it is. Raises TypeError where its kind is another."""
     if kind in _SCALARS and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-        raise TypeError(f"{_SCALARS[kind]} is wanted, not {_shown(value)}")
+        raise TypeError(f"{_SCALARS[kind]} is expected, not {_shown(value)}")
     if origin is Literal and value not in typing.get_args(kind):
-        raise TypeError(f"one of {', '.join(map(str, typing.get_args(kind)))} is wanted, not {_shown(value)}")
+        raise TypeError(f"one of {', '.join(map(str, typing.get_args(kind)))} is expected, not {_shown(value)}")
     if origin is Mapping:
         if not isinstance(value, Mapping):
-            raise TypeError(f"a table is wanted, not {_shown(value)}")
+            raise TypeError(f"a table is expected, not {_shown(value)}")
         item_kind = typing.get_args(kind)[1]
         return {key: _restore_field(str(key), item_kind, item, True) for key, item in value.items()}
     return value

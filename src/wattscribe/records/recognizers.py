@@ -90,7 +90,7 @@ class Transcript:
     tokens: tuple[Token, ...] = ()
     counts: Counts | None = None
     language: str | None = None
-    """In which a multilingual model heard the audio, stated or detected. None: it has no choice."""
+    """In which a multilingual model transcribed the audio, stated or detected. None: it has no choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,7 @@ class TrialFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """What a corpus under a condition sounded like when it was prepared; a resumed run must hear the same."""
+    """What a corpus under a condition sounded like when it was prepared; a resumed run must transcribe the same."""
 
     corpus: str
     condition: str

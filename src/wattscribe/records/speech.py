@@ -1,4 +1,4 @@
-"""What is heard: utterances, inputs that are left out, conditions."""
+"""What is transcribed: utterances, inputs that are left out, conditions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """What is done to clean speech before it is heard. All fields None: clean.
+    """What is done to clean speech before it is transcribed. All fields None: clean.
 
     `noise` is a folder of audio files, or `white` / `pink`; `snr_db` is over speech-active samples; `rir` is one impulse
     response file or a folder of them; `longform_s` joins utterances with pauses up to that length.

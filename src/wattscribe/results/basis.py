@@ -47,17 +47,17 @@ def bases(rows: Sequence[Row]) -> list[Basis]:
     """Every basis on which some row has joules: the machine's own first, its CPU's where that is another, the device's."""
     own = dict.fromkeys((row.energy_evidence, row.energy_covers or "") for row in rows if row.j_per_audio_s is not None)
     names = [energy_name(*kind) for kind in own]
-    found = []
+    columns = []
     for (evidence, covers), name in zip(own, names, strict=True):
         full = name if names.count(name) == 1 else f"{evidence}: {covers}"
         header = "J/s = Wh/h audio" if len(own) == 1 else f"J/s = Wh/h audio, {full}"
-        found.append(Basis(evidence=evidence, covers=covers, header=header))
+        columns.append(Basis(evidence=evidence, covers=covers, header=header))
     cpu = next((row.cpu_energy_covers for row in rows if row.cpu_j_per_audio_s is not None), None)
     if cpu is not None and ("modelled", cpu) not in own:
-        found.append(Basis(evidence="modelled", covers=cpu, header="J/s = Wh/h audio, CPU modelled", prefix="cpu_"))
+        columns.append(Basis(evidence="modelled", covers=cpu, header="J/s = Wh/h audio, CPU modelled", prefix="cpu_"))
     on_device = next((row for row in rows if row.device_j_per_audio_s is not None), None)
     if on_device is not None:
-        found.append(
+        columns.append(
             Basis(
                 evidence=on_device.device_energy_evidence or "modelled",
                 covers=on_device.device_energy_covers or "",
@@ -65,4 +65,4 @@ def bases(rows: Sequence[Row]) -> list[Basis]:
                 prefix="device_",
             )
         )
-    return found
+    return columns

@@ -14,7 +14,7 @@ from wattscribe.errors import InputError
 from wattscribe.records import RunFacts
 from wattscribe.results.cost_change import CostChange, cost_changes
 from wattscribe.results.error_change import ErrorChange, error_change
-from wattscribe.results.findings import Entry, hearings, on_device
+from wattscribe.results.findings import Entry, eval_sets, on_device
 from wattscribe.results.gates import Gates
 from wattscribe.results.groups import short_corpus
 from wattscribe.results.pairing import pair_up
@@ -76,10 +76,10 @@ def compare(base: RunFacts, new: RunFacts, gates: Gates | None = None, *, device
     """
     wanted = gates or Gates()
     old, fresh = view(base, device=device), view(new, device=device)
-    found = [hearings(each) for each in (old, fresh)]
-    pairs, reasons, notes = pair_up(*(map(on_device, found) if device else found))
-    verdicts = tuple(_judge(each, old, fresh, wanted, counted=device is not None) for each in pairs)
-    reasons += [f"{each.name}: {reason}" for each in verdicts for reason in each.reasons]
+    sides = [eval_sets(side) for side in (old, fresh)]
+    pairs, reasons, notes = pair_up(*(map(on_device, sides) if device else sides))
+    verdicts = tuple(_judge(pair, old, fresh, wanted, counted=device is not None) for pair in pairs)
+    reasons += [f"{verdict.name}: {reason}" for verdict in verdicts for reason in verdict.reasons]
     return Comparison(
         accepted=not reasons and bool(verdicts),
         base=base.name,
@@ -112,9 +112,9 @@ def _judge(pair: tuple[Entry, Entry], base_view: View, new_view: View, gates: Ga
             reasons.append(f"{gates.metric.upper()} is not judged: {problem}")
         if counted or not apart:  # what is counted and modelled is the same on every machine
             costs = cost_changes(base, new, gates, counted=counted, measured=not apart, seed=seed)
-        for found in (*((error,) if error else ()), *costs):
-            reasons += found.reasons
-            notes += found.notes
+        for change in (*((error,) if error else ()), *costs):
+            reasons += change.reasons
+            notes += change.notes
         if others:
             refused = apart and not (counted and gates.energy_alone)
             (reasons if refused else notes).append(_apart(others, apart=apart, counted=counted))
@@ -151,7 +151,7 @@ def _unscored(name: str, entry: Entry) -> list[str]:
 
 
 def _other_words(base: Entry, new: Entry, base_view: View, new_view: View) -> list[str]:
-    """Whether both heard and were scored on the same; all that differs, by name."""
+    """Whether both transcribed and were scored on the same; all that differs, by name."""
     if base.group.scored is None or new.group.scored is None:  # _unscored has refused these already
         raise ValueError("both runs must be scored")
     if base_view.normaliser != new_view.normaliser:
@@ -161,7 +161,7 @@ def _other_words(base: Entry, new: Entry, base_view: View, new_view: View) -> li
         ]
     old = dict(zip(base.group.scored.ids, base.group.scored.references, strict=True))
     fresh = dict(zip(new.group.scored.ids, new.group.scored.references, strict=True))
-    found = [
+    reasons = [
         f"the utterances differ: {text} {_named(ids)}"
         for text, ids in (
             ("only the base run has", [key for key in old if key not in fresh]),
@@ -170,13 +170,13 @@ def _other_words(base: Entry, new: Entry, base_view: View, new_view: View) -> li
         )
         if ids
     ]
-    return found or _other_audio(base, new, base_view.facts.seed, new_view.facts.seed)
+    return reasons or _other_audio(base, new, base_view.facts.seed, new_view.facts.seed)
 
 
 def _other_audio(base: Entry, new: Entry, base_seed: int, new_seed: int) -> list[str]:
     """Utterances of the same names and words whose samples differ; where a run did not record them, nothing is said."""
-    heard = (base.group.heard, new.group.heard)
-    if heard[0] is None or heard[1] is None or heard[0].digest == heard[1].digest:
+    speech = (base.group.speech, new.group.speech)
+    if speech[0] is None or speech[1] is None or speech[0].digest == speech[1].digest:
         return []
     seeds = "" if base_seed == new_seed else f" (seed {base_seed} in the base run, {new_seed} in the new one)"
     return [

@@ -112,8 +112,8 @@ def cpu_energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
     """CPU seconds × watts per core: the basis that all recognizers on one CPU share, whatever was measured besides."""
     if not trials:
         return NOTHING
-    found = _combined([cpu_reading(trial, cpu_name=rule.cpu_name, machine=rule.machine) for trial in trials])
-    return replace(found, per_utterance=_mean_of([_cpu_seconds(trial) for trial in trials]))
+    energy = _combined([cpu_reading(trial, cpu_name=rule.cpu_name, machine=rule.machine) for trial in trials])
+    return replace(energy, per_utterance=_mean_of([_cpu_seconds(trial) for trial in trials]))
 
 
 def device_energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy | None:
@@ -121,11 +121,11 @@ def device_energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy |
     if not trials or (rule.device is None and not all(counted(trial) for trial in trials)):
         return None if rule.device is None else NOTHING
     try:
-        found = [device_reading(trial, rule.device or default_device()) for trial in trials]
+        readings = [device_reading(trial, rule.device or default_device()) for trial in trials]
     except InputError as error:  # the model does not fit the device
-        found = [(unavailable(trial, str(error)), {}) for trial in trials]
-    modelled = _combined([reading for reading, _ in found])  # the window is this machine's, not the device's
-    return replace(modelled, mean_power_w=None, per_utterance=_mean_of([each for _, each in found]))
+        readings = [(unavailable(trial, str(error)), {}) for trial in trials]
+    modelled = _combined([reading for reading, _ in readings])  # the window is this machine's, not the device's
+    return replace(modelled, mean_power_w=None, per_utterance=_mean_of([seconds for _, seconds in readings]))
 
 
 def _cpu_seconds(trial: TrialFacts) -> dict[str, float]:
@@ -134,16 +134,16 @@ def _cpu_seconds(trial: TrialFacts) -> dict[str, float]:
 
 def _mean_of(repeats: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Per utterance the mean over the repeats that have it."""
-    found: dict[str, list[float]] = {}
-    for each in repeats:
-        for key, value in each.items():
-            found.setdefault(key, []).append(value)
-    return {key: sum(values) / len(values) for key, values in found.items()}
+    by_utterance: dict[str, list[float]] = {}
+    for repeat in repeats:
+        for key, value in repeat.items():
+            by_utterance.setdefault(key, []).append(value)
+    return {key: sum(values) / len(values) for key, values in by_utterance.items()}
 
 
 def measured_reading(trial: TrialFacts, channel: str) -> Reading:
     """Joules of one trial on one channel; `unavailable` with the reason where the samples do not answer."""
-    trace = next((each for each in trial.traces if each.channel == channel), None)
+    trace = next((candidate for candidate in trial.traces if candidate.channel == channel), None)
     if trace is None or trial.window is None:
         missing = f"no samples of {channel}" if trace is None else "the trial has no window"
         return unavailable(trial, missing, covers=channel if trace is None else trace.covers)
@@ -151,25 +151,25 @@ def measured_reading(trial: TrialFacts, channel: str) -> Reading:
 
 
 def _combined(readings: Sequence[Reading]) -> Energy:
-    there = [each for each in readings if each.energy_j is not None]
-    reasons = list(dict.fromkeys(each.reason for each in readings if each.reason))
+    there = [reading for reading in readings if reading.energy_j is not None]
+    reasons = list(dict.fromkeys(reading.reason for reading in readings if reading.reason))
     if there and len(there) < len(readings):
         reasons.insert(0, f"{len(readings) - len(there)} of {len(readings)} repeats have no figure")
     if not there:
         return replace(
             NOTHING, covers=readings[0].covers, reason="; ".join(reasons) or "no figure", readings=tuple(readings)
         )
-    energies = [each.energy_j for each in there if each.energy_j is not None]
-    idle = [each.idle_j for each in there if each.idle_j is not None]
-    net = [(each.net_j, each.net_ci95_j) for each in there if each.net_j is not None]
-    window_s = sum(each.window_s for each in there) / len(there)
+    energies = [reading.energy_j for reading in there if reading.energy_j is not None]
+    idle = [reading.idle_j for reading in there if reading.idle_j is not None]
+    net = [(reading.net_j, reading.net_ci95_j) for reading in there if reading.net_j is not None]
+    window_s = sum(reading.window_s for reading in there) / len(there)
     mean_j = sum(energies) / len(energies)
     return Energy(
         energy_j=mean_j,
-        ci95_j=_not_negative(within_and_between(energies, [each.energy_ci95_j for each in there])),
+        ci95_j=_not_negative(within_and_between(energies, [reading.energy_ci95_j for reading in there])),
         idle_j=sum(idle) / len(idle) if idle else None,
         net_j=sum(value for value, _ in net) / len(net) if net else None,
-        net_ci95_j=within_and_between([value for value, _ in net], [each for _, each in net]) if net else None,
+        net_ci95_j=within_and_between([value for value, _ in net], [interval for _, interval in net]) if net else None,
         mean_power_w=mean_j / window_s if window_s > 0 else None,
         evidence=there[0].evidence,
         covers=there[0].covers,
@@ -190,7 +190,11 @@ def within_and_between(values: Sequence[float], intervals: Sequence[Interval | N
     them. Between: Student's t over the repeats. Both are added as squares. None: one value without an interval.
     """
     mean = sum(values) / len(values)
-    known = [(value - each[0], each[1] - value) for value, each in zip(values, intervals, strict=True) if each]
+    known = [
+        (value - interval[0], interval[1] - value)
+        for value, interval in zip(values, intervals, strict=True)
+        if interval
+    ]
     if not known and len(values) < 2:
         return None
     below, above = (math.sqrt(sum(side[i] ** 2 for side in known) / len(known)) if known else 0.0 for i in (0, 1))
@@ -218,12 +222,17 @@ class Speed:
 
 def speed_of(trials: Sequence[TrialFacts]) -> Speed:
     """Time spent in the recognizer against the audio it answered; utterances of one batch share their time."""
-    heard = [trial for trial in trials if trial.utterances]
-    if not heard:
+    answered = [trial for trial in trials if trial.utterances]
+    if not answered:
         return Speed()
-    audio = [sum(each.audio_s for each in trial.utterances) for trial in heard]
-    factors = [busy_s(trial) / seconds for trial, seconds in zip(heard, audio, strict=True) if seconds > 0]
-    latencies = [each.end_s - each.start_s for trial in heard for each in trial.utterances if each.error is None]
+    audio = [sum(utterance.audio_s for utterance in trial.utterances) for trial in answered]
+    factors = [busy_s(trial) / seconds for trial, seconds in zip(answered, audio, strict=True) if seconds > 0]
+    latencies = [
+        utterance.end_s - utterance.start_s
+        for trial in answered
+        for utterance in trial.utterances
+        if utterance.error is None
+    ]
     p50, p90, p99 = percentiles(latencies, 50, 90, 99)
     return Speed(
         audio_s=sum(audio) / len(audio),
@@ -259,7 +268,7 @@ def starved_share(trials: Sequence[TrialFacts]) -> float | None:
 def busy_s(trial: TrialFacts) -> float:
     """Seconds in which at least one utterance was being transcribed."""
     total, reached = 0.0, -math.inf
-    for start_s, end_s in sorted((each.start_s, each.end_s) for each in trial.utterances):
+    for start_s, end_s in sorted((utterance.start_s, utterance.end_s) for utterance in trial.utterances):
         total += max(0.0, end_s - max(start_s, reached))
         reached = max(reached, end_s)
     return total
@@ -275,4 +284,4 @@ def percentiles(values: Sequence[float], *points: float) -> tuple[float | None, 
     """Linear percentiles, or None for each point when there is no value."""
     if not values:
         return (None,) * len(points)
-    return tuple(float(each) for each in np.percentile(np.asarray(values, dtype=np.float64), points))
+    return tuple(float(value) for value in np.percentile(np.asarray(values, dtype=np.float64), points))

@@ -84,16 +84,16 @@ def cost_changes(
     needed then. `measured` False: leave out what was measured, time and memory.
     """
     limits = limits_percent(gates)
-    found = [_counted_energy(base, new, seed) if counted else _energy(base, new)]
-    found += [
+    changes = [_counted_energy(base, new, seed) if counted else _energy(base, new)]
+    changes += [
         change_of(CostChange(quantity=quantity, unit=unit), _per_trial(base, read), _per_trial(new, read))
         for quantity, unit, read in _TRIAL_COSTS
         if measured
     ]
-    if found[-1].quantity == "GPU memory" and found[-1].base is None and found[-1].new is None:
-        found.pop()  # a machine without a GPU has no such cost
+    if changes[-1].quantity == "GPU memory" and changes[-1].base is None and changes[-1].new is None:
+        changes.pop()  # a machine without a GPU has no such cost
     busy = _busy(base, new)
-    return tuple(_judged(each, limits[each.quantity], busy) for each in found)
+    return tuple(_judged(change, limits[change.quantity], busy) for change in changes)
 
 
 def limits_percent(gates: Gates) -> dict[Quantity, float | None]:
@@ -116,11 +116,11 @@ def _energy(base: Entry, new: Entry) -> CostChange:
         why = other.reason or one.reason or "no figure"
         return replace(empty, method=f"energy cannot be compared: {why}")
     if one.kind != other.kind:
-        kinds = " against ".join(f"{each.evidence} ({each.covers or 'nothing'})" for each in (one, other))
+        kinds = " against ".join(f"{energy.evidence} ({energy.covers or 'nothing'})" for energy in (one, other))
         return replace(empty, method=f"energy figures of different evidence or coverage are not compared: {kinds}")
     figures = [
         Figures(
-            values=tuple(each.energy_j for each in energy.readings if each.energy_j is not None),
+            values=tuple(reading.energy_j for reading in energy.readings if reading.energy_j is not None),
             sensor_error=0.0 if energy.evidence == "modelled" else _sensor_error(energy.readings),
         )
         for energy in (one, other)
@@ -131,8 +131,8 @@ def _energy(base: Entry, new: Entry) -> CostChange:
 def _sensor_error(readings: Sequence[Reading]) -> float:
     """Root mean square of the readings' own standard errors, as fractions; a common gain error would cancel: careful."""
     parts = []
-    for each in readings:
-        value, interval = each.energy_j, each.energy_ci95_j
+    for reading in readings:
+        value, interval = reading.energy_j, reading.energy_ci95_j
         if value and interval:
             parts.append(max(value - interval[0], interval[1] - value) / Z95 / value)
     return math.sqrt(sum(part**2 for part in parts) / len(parts)) if parts else 0.0
@@ -140,12 +140,12 @@ def _sensor_error(readings: Sequence[Reading]) -> float:
 
 def _counted_energy(base: Entry, new: Entry, seed: int) -> CostChange:
     """Modelled from counted work: only other speech would change the ratio, so utterances are resampled in pairs."""
-    found = _energy(base, new)
+    change = _energy(base, new)
     ratio = energy_ratio(base.energy, new.energy, seed=seed)
     if ratio is None or ratio.ci95 is None:
-        return found
+        return change
     error = math.log(ratio.ci95[1] / ratio.value) / Z95
-    return _with_error(found, ratio.value, Z95 * error, Z95_ONE_SIDED * error, ratio.method)
+    return _with_error(change, ratio.value, Z95 * error, Z95_ONE_SIDED * error, ratio.method)
 
 
 def _rtf(trial: TrialFacts) -> float | None:
@@ -154,13 +154,13 @@ def _rtf(trial: TrialFacts) -> float | None:
     On a busy machine this takes the spread between runs of one model from 30 % to 1 % (docs/scoring.md). The waiting of several
     threads is taken as shared evenly.
     """
-    audio_s = sum(each.audio_s for each in trial.utterances)
+    audio_s = sum(utterance.audio_s for utterance in trial.utterances)
     waited_s = (trial.starved_s or 0.0) / trial.trial.recognizer.threads
     return max(0.0, busy_s(trial) - waited_s) / audio_s if audio_s > 0 else None
 
 
 def _latency_s(trial: TrialFacts) -> float | None:
-    answered = [each.end_s - each.start_s for each in trial.utterances if each.error is None]
+    answered = [utterance.end_s - utterance.start_s for utterance in trial.utterances if utterance.error is None]
     return percentiles(answered, LATENCY_PERCENTILE)[0]
 
 
@@ -211,7 +211,7 @@ def repeat_spread(base: Sequence[float], new: Sequence[float]) -> tuple[float | 
     squares = 0.0
     for values in (base, new):
         logs = [math.log(value) for value in values]
-        squares += sum((each - sum(logs) / len(logs)) ** 2 for each in logs)
+        squares += sum((log - sum(logs) / len(logs)) ** 2 for log in logs)
     return math.sqrt(squares / degrees), degrees
 
 
@@ -276,9 +276,9 @@ def _advice(change: CostChange, limit: float) -> str:
 def _busy(base: Entry, new: Entry) -> str:
     """Said beside a refusal when other programs took the cores: what one utterance waited is not known apart."""
     shares = {name: entry.row.starved_share or 0.0 for name, entry in (("base", base), ("new", new))}
-    found = [
+    causes = [
         f"the {name} run waited for a core {share:.0%} of its time"
         for name, share in shares.items()
         if share > STARVED_SHARE
     ]
-    return f" ({', '.join(found)}: measure on an idle machine)" if found else ""
+    return f" ({', '.join(causes)}: measure on an idle machine)" if causes else ""

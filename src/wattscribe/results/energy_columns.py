@@ -42,7 +42,7 @@ def planning_columns(energy: Energy, done: Sequence[TrialFacts], grid_gco2_per_k
     def grams(value_wh: float | None) -> float | None:
         return None if grid_gco2_per_kwh is None or value_wh is None else value_wh * grid_gco2_per_kwh / WH_PER_KWH
 
-    low, high = (grams(each) for each in interval or (None, None))
+    low, high = (grams(bound_wh) for bound_wh in interval or (None, None))
     return Planning(
         energy_wh=wh,
         wh_per_audio_h=per_hour,

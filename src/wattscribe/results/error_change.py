@@ -59,7 +59,7 @@ def error_change(base: Entry, new: Entry, gates: Gates, *, seed: int) -> ErrorCh
     old, fresh = base.group.scored, new.group.scored
     place = {key: index for index, key in enumerate(fresh.ids)}
     aligned = take(fresh.counts, [place[key] for key in old.ids])
-    found = paired_bootstrap(
+    result = paired_bootstrap(
         old.counts,
         aligned,
         old.speakers,
@@ -68,53 +68,53 @@ def error_change(base: Entry, new: Entry, gates: Gates, *, seed: int) -> ErrorCh
         seed=seed,
         metric=gates.metric,
     )
-    limit, words, speakers = _limit_points(gates, found), round(old.counts.words.sum()), len(set(old.speakers))
-    needed = _words_needed(found, words, limit)
-    reason = _reason(gates.metric, found, limit, words, needed)
-    unseen = not found.differing_utterances
+    limit, words, speakers = _limit_points(gates, result), round(old.counts.words.sum()), len(set(old.speakers))
+    needed = _words_needed(result, words, limit)
+    reason = _reason(gates.metric, result, limit, words, needed)
+    unseen = not result.differing_utterances
     return ErrorChange(
         metric=gates.metric,
         base_percent=100 * (_rate(old.counts, gates.metric) or 0.0),
         new_percent=100 * (_rate(aligned, gates.metric) or 0.0),
-        increase_points=100 * found.difference,
-        increase_ci95_points=(100 * found.ci95[0], 100 * found.ci95[1]),
-        increase_upper95_points=100 * found.upper95,
-        p=found.p,
-        method=found.method,
+        increase_points=100 * result.difference,
+        increase_ci95_points=(100 * result.ci95[0], 100 * result.ci95[1]),
+        increase_upper95_points=100 * result.upper95,
+        p=result.p,
+        method=result.method,
         limit_points=limit,
         words=words,
         words_needed=needed,
         speakers=speakers,
         unseen_speakers_upper95_percent=100 * unseen_rate(speakers) if unseen else None,
         reasons=(reason,) if reason else (),
-        notes=(_unseen_note(found, words, speakers),) if unseen and not reason else (),
+        notes=(_unseen_note(result, words, speakers),) if unseen and not reason else (),
     )
 
 
-def _words_needed(found: PairedResult, words: float, limit_points: float) -> int | None:
+def _words_needed(result: PairedResult, words: float, limit_points: float) -> int | None:
     """From the paired variance that was seen, and never fewer than the exact bound for no event takes."""
-    if found.differing_utterances:
-        needed = units_to_show(limit_points / 100, found.standard_error, found.places)
+    if result.differing_utterances:
+        needed = units_to_show(limit_points / 100, result.standard_error, result.places)
     else:
         needed = units_to_bound(limit_points / 100)
-    return None if math.isinf(needed) else math.ceil(needed * words / found.places)
+    return None if math.isinf(needed) else math.ceil(needed * words / result.places)
 
 
 def _rate(counts: ErrorCounts, metric: Metric) -> float | None:
     return counts.wer if metric == "wer" else counts.cer
 
 
-def _limit_points(gates: Gates, found: PairedResult) -> float:
+def _limit_points(gates: Gates, result: PairedResult) -> float:
     """The limit asked for. Unasked, what was not seen at all may be bounded less closely than what was."""
     if gates.max_error_increase_points is not None:
         return gates.max_error_increase_points
-    return ERROR_INCREASE_POINTS if found.differing_utterances else UNSEEN_INCREASE_POINTS
+    return ERROR_INCREASE_POINTS if result.differing_utterances else UNSEEN_INCREASE_POINTS
 
 
-def _reason(metric: Metric, found: PairedResult, limit: float, words: int, needed: int | None) -> str | None:
+def _reason(metric: Metric, result: PairedResult, limit: float, words: int, needed: int | None) -> str | None:
     """Why the increase is not shown to be within the limit; None: it is."""
-    name, rise, upper = metric.upper(), 100 * found.difference, 100 * found.upper95
-    able = can_show(limit / 100, found.places)
+    name, rise, upper = metric.upper(), 100 * result.difference, 100 * result.upper95
+    able = can_show(limit / 100, result.places)
     if upper <= limit + 1e-9 and able:
         return None
     if not able:
@@ -126,9 +126,9 @@ def _reason(metric: Metric, found: PairedResult, limit: float, words: int, neede
     return f"{name} is not shown to rise by less than {limit:+.2f} points: {figures}; {few}, {it_takes(needed)}"
 
 
-def _unseen_note(found: PairedResult, words: int, speakers: int) -> str:
+def _unseen_note(result: PairedResult, words: int, speakers: int) -> str:
     people = f"; for up to {100 * unseen_rate(speakers):.0f} % of speakers something may differ" if speakers > 1 else ""
     return (
         f"nothing differs in {plural(words, 'word')} of {plural(speakers, 'speaker')}: with 95 % confidence the rate rises by "
-        f"less than {100 * found.upper95:.2f} points on speech like this{people}"
+        f"less than {100 * result.upper95:.2f} points on speech like this{people}"
     )

@@ -44,7 +44,7 @@ class Limits:
 
     @property
     def any(self) -> bool:
-        return any(each is not None for each in (self.max_wer, self.max_watts, self.max_memory_bytes))
+        return any(limit is not None for limit in (self.max_wer, self.max_watts, self.max_memory_bytes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,8 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hearing:
-    """One corpus under one condition, and everyone who heard it."""
+class EvalSet:
+    """One corpus under one condition, and every recognizer that transcribed it."""
 
     corpus: str
     condition: Condition
@@ -68,7 +68,7 @@ class Hearing:
 
     @property
     def name(self) -> str:
-        """`corpus` where it was heard clean, else `corpus, condition`."""
+        """`corpus` where it is clean, else `corpus, condition`."""
         corpus, condition = short_corpus(self.corpus), self.condition.name
         return corpus if condition == "clean" else f"{corpus}, {condition}"
 
@@ -81,7 +81,7 @@ class Hearing:
 class PrecisionStep:
     """What a lower precision did to a model's energy."""
 
-    hearing: Hearing
+    eval_set: EvalSet
     base: Entry
     cheaper: Entry
     ratio: Ratio
@@ -92,7 +92,7 @@ class PrecisionStep:
 class PairTest:
     """Two recognizers on the same utterances; `adjusted_p` is Holm's over all pairs of the run."""
 
-    hearing: Hearing
+    eval_set: EvalSet
     first: Entry
     second: Entry
     bootstrap: PairedResult
@@ -114,61 +114,63 @@ class Correlation:
     precision: str | None
 
 
-def hearings(seen: View) -> list[Hearing]:
+def eval_sets(seen: View) -> list[EvalSet]:
     """In the order of the experiment."""
-    found: dict[tuple[str, Condition], list[Entry]] = {}
+    by_speech: dict[tuple[str, Condition], list[Entry]] = {}
     for group, energy, on_device, row in zip(seen.groups, seen.energies, seen.device_energies, seen.rows, strict=True):
         entry = Entry(group=group, energy=energy, row=row, device_energy=on_device)
-        found.setdefault((group.corpus, group.condition), []).append(entry)
+        by_speech.setdefault((group.corpus, group.condition), []).append(entry)
     return [
-        Hearing(corpus=corpus, condition=condition, entries=tuple(entries))
-        for (corpus, condition), entries in found.items()
+        EvalSet(corpus=corpus, condition=condition, entries=tuple(entries))
+        for (corpus, condition), entries in by_speech.items()
     ]
 
 
-def on_device(all_hearings: Sequence[Hearing]) -> list[Hearing]:
+def on_device(all_eval_sets: Sequence[EvalSet]) -> list[EvalSet]:
     """The same with what the counted invocations take on the device profile in front, in place of this machine's joules."""
     return [
         replace(
-            each,
+            eval_set,
             entries=tuple(
                 replace(
                     entry, energy=entry.device_energy, row=on_basis(entry.row, entry.device_energy, entry.group.done)
                 )
-                for entry in each.entries
+                for entry in eval_set.entries
                 if entry.device_energy is not None
             ),
         )
-        for each in all_hearings
+        for eval_set in all_eval_sets
     ]
 
 
-def base_hearings(all_hearings: Sequence[Hearing], condition: str | None = None) -> list[Hearing]:
+def base_eval_sets(all_eval_sets: Sequence[EvalSet], condition: str | None = None) -> list[EvalSet]:
     """Per corpus the named condition, or clean, or the first. Raises InputError when the named one was not measured."""
-    names = list(dict.fromkeys(each.condition.name for each in all_hearings))
+    names = list(dict.fromkeys(eval_set.condition.name for eval_set in all_eval_sets))
     if condition is not None and condition not in names:
         raise InputError(f"the run has no condition {condition!r}", fix=f"Choose one of: {', '.join(names)}")
     wanted = condition or "clean"
-    chosen: dict[str, Hearing] = {}
-    for each in all_hearings:
-        if each.corpus not in chosen or (each.condition.name == wanted != chosen[each.corpus].condition.name):
-            chosen[each.corpus] = each
-    return [each for each in chosen.values() if condition is None or each.condition.name == condition]
+    chosen: dict[str, EvalSet] = {}
+    for eval_set in all_eval_sets:
+        if eval_set.corpus not in chosen or (
+            eval_set.condition.name == wanted != chosen[eval_set.corpus].condition.name
+        ):
+            chosen[eval_set.corpus] = eval_set
+    return [eval_set for eval_set in chosen.values() if condition is None or eval_set.condition.name == condition]
 
 
-def precision_steps(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[PrecisionStep]:
+def precision_steps(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[PrecisionStep]:
     """Energy ratios between the precisions of one model on the same speech, under each corpus's base condition."""
-    found = []
-    for hearing in base_hearings(all_hearings):
-        for entries in _by_model(hearing.entries):
+    steps = []
+    for eval_set in base_eval_sets(all_eval_sets):
+        for entries in _by_model(eval_set.entries):
             by_precision = {precision_name(entry): entry for entry in entries}
             for base, cheaper in PRECISION_STEPS:
                 if base not in by_precision or cheaper not in by_precision:
                     continue
-                step = _step(hearing, by_precision[base], by_precision[cheaper], seed)
+                step = _step(eval_set, by_precision[base], by_precision[cheaper], seed)
                 if step is not None:
-                    found.append(step)
-    return found
+                    steps.append(step)
+    return steps
 
 
 def precision_name(entry: Entry) -> str:
@@ -178,28 +180,28 @@ def precision_name(entry: Entry) -> str:
 
 def _by_model(entries: Sequence[Entry]) -> list[list[Entry]]:
     """Entries that differ in nothing but precision."""
-    found: dict[tuple[str, ...], list[Entry]] = {}
+    by_model: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
         row = entry.row
         key = (row.model, row.device, str(row.threads), str(row.batch_size), str(sorted(row.options.items())))
-        found.setdefault(key, []).append(entry)
-    return list(found.values())
+        by_model.setdefault(key, []).append(entry)
+    return list(by_model.values())
 
 
-def _step(hearing: Hearing, base: Entry, cheaper: Entry, seed: int) -> PrecisionStep | None:
+def _step(eval_set: EvalSet, base: Entry, cheaper: Entry, seed: int) -> PrecisionStep | None:
     ratio = energy_ratio(base.energy, cheaper.energy, seed=seed)
     if ratio is None:
         return None
     change = paired(base, cheaper, seed=seed)
     return PrecisionStep(
-        hearing=hearing, base=base, cheaper=cheaper, ratio=ratio, wer_change=change[0] if change else None
+        eval_set=eval_set, base=base, cheaper=cheaper, ratio=ratio, wer_change=change[0] if change else None
     )
 
 
 def paired(
     first: Entry, second: Entry, *, seed: int = 0, resamples: int = 1000
 ) -> tuple[PairedResult, MatchedPairs | None] | None:
-    """Both tests on the utterances that both heard; None where they are too few to test or hold no words."""
+    """Both tests on the utterances that both transcribed; None where they are too few to test or hold no words."""
     if first.group.scored is None or second.group.scored is None:
         return None
     common = on_common_utterances(first.group.scored, second.group.scored)
@@ -216,18 +218,18 @@ def paired(
     return bootstrap, mapsswe(*pieces) if len(pieces[0]) > 1 else None
 
 
-def pair_tests(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[PairTest]:
+def pair_tests(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[PairTest]:
     """Every pair of recognizers under every corpus and condition, or each against the best where there are many."""
-    found: list[tuple[Hearing, Entry, Entry, PairedResult, MatchedPairs | None]] = []
-    for hearing in all_hearings:
-        for first, second in _pairs(hearing.scored):
+    results: list[tuple[EvalSet, Entry, Entry, PairedResult, MatchedPairs | None]] = []
+    for eval_set in all_eval_sets:
+        for first, second in _pairs(eval_set.scored):
             result = paired(first, second, seed=seed)
             if result is not None:
-                found.append((hearing, first, second, *result))
-    adjusted = holm([bootstrap.p for *_, bootstrap, _ in found])
+                results.append((eval_set, first, second, *result))
+    adjusted = holm([bootstrap.p for *_, bootstrap, _ in results])
     return [
-        PairTest(hearing=hearing, first=first, second=second, bootstrap=bootstrap, matched=matched, adjusted_p=p)
-        for (hearing, first, second, bootstrap, matched), p in zip(found, adjusted, strict=True)
+        PairTest(eval_set=eval_set, first=first, second=second, bootstrap=bootstrap, matched=matched, adjusted_p=p)
+        for (eval_set, first, second, bootstrap, matched), p in zip(results, adjusted, strict=True)
     ]
 
 
@@ -238,25 +240,25 @@ def _pairs(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
     return [(best, entry) for entry in entries if entry is not best]
 
 
-def noise_pair(all_hearings: Sequence[Hearing]) -> tuple[Hearing, Hearing] | None:
-    """The quiet and the hardest hearing of the same utterances; None where everything was heard one way only."""
-    bases = base_hearings(all_hearings)
-    best: tuple[float, Hearing, Hearing] | None = None
-    for quiet, other in itertools.permutations(all_hearings, 2):
+def noise_pair(all_eval_sets: Sequence[EvalSet]) -> tuple[EvalSet, EvalSet] | None:
+    """The quiet and the hardest eval set of the same utterances; None where all speech has one condition only."""
+    bases = base_eval_sets(all_eval_sets)
+    best: tuple[float, EvalSet, EvalSet] | None = None
+    for quiet, other in itertools.permutations(all_eval_sets, 2):
         if quiet not in bases or other.condition.longform_s is not None:
             continue
-        added = [one for one in (_added(entry, other) for entry in quiet.scored) if one is not None]
+        added = [change for change in (_added(entry, other) for entry in quiet.scored) if change is not None]
         if added and (best is None or sum(added) / len(added) > best[0]):
             best = (sum(added) / len(added), quiet, other)
     return None if best is None or best[0] <= 0 else (best[1], best[2])
 
 
-def counterpart(entry: Entry, other: Hearing) -> Entry | None:
-    """The same recognizer in another hearing."""
-    return next((each for each in other.scored if each.group.recognizer == entry.group.recognizer), None)
+def counterpart(entry: Entry, other: EvalSet) -> Entry | None:
+    """The same recognizer in another eval set."""
+    return next((candidate for candidate in other.scored if candidate.group.recognizer == entry.group.recognizer), None)
 
 
-def _added(entry: Entry, other: Hearing) -> float | None:
+def _added(entry: Entry, other: EvalSet) -> float | None:
     there = counterpart(entry, other)
     if there is None or there.row.wer is None or entry.row.wer is None:
         return None
@@ -266,9 +268,9 @@ def _added(entry: Entry, other: Hearing) -> float | None:
     return there.row.wer - entry.row.wer if shares else None
 
 
-def correlations(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[Correlation]:
+def correlations(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[Correlation]:
     """Do larger models take more energy, and do they lose less to noise? One point per model, at one precision."""
-    bases = base_hearings(all_hearings)
+    bases = base_eval_sets(all_eval_sets)
     if not bases:
         return []
     quiet = bases[0]
@@ -278,14 +280,14 @@ def correlations(all_hearings: Sequence[Hearing], *, seed: int = 0) -> list[Corr
     of_energy = [(e.row.parameters or 0, e.row.j_per_audio_s) for e in entries if e.row.j_per_audio_s is not None]
     about = "energy per second of audio"
     apart = Correlation(about=about, result=None, reason="their joules cover different things", precision=precision)
-    found = [_correlate(about, of_energy, precision, seed) if len(kinds) < 2 else apart]
-    noise = noise_pair(all_hearings)
+    results = [_correlate(about, of_energy, precision, seed) if len(kinds) < 2 else apart]
+    noise = noise_pair(all_eval_sets)
     if noise is not None:
         quiet, loud = noise
         pool = [e for e in quiet.scored if precision_name(e) == precision and e.row.parameters]
         added = [(e.row.parameters or 0, a) for e in pool if (a := _added(e, loud)) is not None]
-        found.append(_correlate("the WER that noise adds", added, precision, seed))
-    return found
+        results.append(_correlate("the WER that noise adds", added, precision, seed))
+    return results
 
 
 def _correlate(about: str, points: Sequence[tuple[int, float]], precision: str | None, seed: int) -> Correlation:

@@ -26,7 +26,7 @@ PRECISIONS = ("float32", "fp32", "bfloat16", "bf16", "float16", "fp16", "int8_fl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """What one group heard, utterance by utterance; parallel sequences in the order of the corpus."""
+    """What one group transcribed, utterance by utterance; parallel sequences in the order of the corpus."""
 
     ids: tuple[str, ...]
     speakers: tuple[str, ...]
@@ -50,7 +50,7 @@ class Group:
     condition: Condition
     trials: tuple[TrialFacts, ...]
     scored: Scored | None
-    heard: Heard | None
+    speech: Heard | None
     """The prepared speech; None: not recorded."""
     rejected: tuple[Rejected, ...]
     """Inputs of the corpus that were left out under this condition."""
@@ -88,10 +88,12 @@ def _model_labels(specs: Sequence[RecognizerSpec]) -> list[str]:
     shown = [(label, spec.precision) for label, spec in zip(short, specs, strict=True)]
     settings = [settings_text(spec.device, spec.threads, spec.batch_size, spec.options) for spec in specs]
     apart = {
-        one: len({said for other, said in zip(shown, settings, strict=True) if other == one}) > 1 for one in set(shown)
+        label: len({setting for other, setting in zip(shown, settings, strict=True) if other == label}) > 1
+        for label in set(shown)
     }
     return [
-        f"{each[0]} ({said})" if apart[each] and said else each[0] for each, said in zip(shown, settings, strict=True)
+        f"{label[0]} ({setting})" if apart[label] and setting else label[0]
+        for label, setting in zip(shown, settings, strict=True)
     ]
 
 
@@ -122,40 +124,44 @@ def _corpus_tail(name: str, parts: int) -> str:
 
 def _corpus_names(names: Iterable[str]) -> dict[str, CorpusName]:
     """Each corpus with the shortest tail of its path that no other corpus of the run has."""
-    found: dict[str, CorpusName] = {}
+    by_name: dict[str, CorpusName] = {}
     all_names = set(names)
     for name in all_names:
         tails = (_corpus_tail(name, parts) for parts in range(2, name.count("/") + 2))
         others = all_names - {name}
-        found[name] = CorpusName(name)
-        found[name].label = next(
-            (tail for parts, tail in enumerate(tails, 2) if all(_corpus_tail(each, parts) != tail for each in others)),
+        by_name[name] = CorpusName(name)
+        by_name[name].label = next(
+            (
+                tail
+                for parts, tail in enumerate(tails, 2)
+                if all(_corpus_tail(other, parts) != tail for other in others)
+            ),
             name,
         )
-    return found
+    return by_name
 
 
 def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000) -> tuple[Group, ...]:
     """All groups of a run, as the experiment lists them; the plan itself is shuffled."""
-    found: dict[str, list[TrialFacts]] = {}
-    for each in facts.trials:
-        trial = each.trial
+    by_key: dict[str, list[TrialFacts]] = {}
+    for trial_facts in facts.trials:
+        trial = trial_facts.trial
         key = json.dumps([to_json(trial.recognizer), trial.corpus, to_json(trial.condition)], sort_keys=True)
-        found.setdefault(key, []).append(each)
-    labels = _model_labels([trials[0].trial.recognizer for trials in found.values()])
-    corpora = _corpus_names(trials[0].trial.corpus for trials in found.values())
-    made = [
+        by_key.setdefault(key, []).append(trial_facts)
+    labels = _model_labels([trials[0].trial.recognizer for trials in by_key.values()])
+    corpora = _corpus_names(trials[0].trial.corpus for trials in by_key.values())
+    groups = [
         _group(trials, label, corpora[trials[0].trial.corpus], facts, normaliser, resamples)
-        for trials, label in zip(found.values(), labels, strict=True)
+        for trials, label in zip(by_key.values(), labels, strict=True)
     ]
-    return tuple(sorted(made, key=lambda each: _order(each, facts)))
+    return tuple(sorted(groups, key=lambda row_group: _order(row_group, facts)))
 
 
-def _order(each: Group, facts: RunFacts) -> tuple[object, ...]:
+def _order(row_group: Group, facts: RunFacts) -> tuple[object, ...]:
     """Corpora and models as the experiment lists them, precisions from wide to narrow, clean first, then growing noise."""
     models = [entry.get("model", "") if isinstance(entry, dict) else entry for entry in _listed(facts, "models")]
     corpora = _listed(facts, "data")
-    spec, condition = each.recognizer, each.condition
+    spec, condition = row_group.recognizer, row_group.condition
     return (
         _place([str(name).partition("?")[0] for name in models], spec.name),
         spec.name,
@@ -165,8 +171,8 @@ def _order(each: Group, facts: RunFacts) -> tuple[object, ...]:
         spec.threads,
         spec.batch_size,
         sorted(spec.options.items()),
-        _place(corpora, each.corpus),
-        each.corpus,
+        _place(corpora, row_group.corpus),
+        row_group.corpus,
         (condition.longform_s or 0.0, condition.rir or "", condition.noise or ""),
         -(condition.snr_db if condition.snr_db is not None else 0.0),
     )
@@ -199,8 +205,8 @@ def _group(
         condition=first.condition,
         trials=tuple(trials),
         scored=score([trial.utterances for trial in done], normaliser, resamples, facts.seed) if done else None,
-        heard=next((each for each in facts.heard if (each.corpus, each.condition) == where), None),
-        rejected=tuple(each for each in facts.rejected if _left_out(each, *where)),
+        speech=next((heard for heard in facts.heard if (heard.corpus, heard.condition) == where), None),
+        rejected=tuple(entry for entry in facts.rejected if _left_out(entry, *where)),
     )
 
 
@@ -211,35 +217,35 @@ def _left_out(entry: Rejected, corpus: str, condition: str) -> bool:
 def rejected_under(groups: Sequence[Group], rejected: Sequence[Rejected]) -> list[tuple[Rejected, str]]:
     """Each input that was left out, and under which conditions; empty: under every one."""
     conditions: dict[str, dict[str, None]] = {}
-    for each in groups:
-        conditions.setdefault(each.corpus, {})[each.condition.name] = None
+    for row_group in groups:
+        conditions.setdefault(row_group.corpus, {})[row_group.condition.name] = None
     under: dict[Rejected, set[str | None]] = {}
     for lost in rejected:
         under.setdefault(replace(lost, condition=None), set()).add(lost.condition)
-    found = []
+    entries = []
     for entry, those in under.items():
         there = conditions.get(entry.corpus, {})
         names = [name for name in there if those & {None, name}]
-        found.append((entry, "" if len(names) == len(there) else ", ".join(names)))
-    return found
+        entries.append((entry, "" if len(names) == len(there) else ", ".join(names)))
+    return entries
 
 
 def score(
     repeats: Sequence[Sequence[UtteranceResult]], normaliser: str = "whisper", resamples: int = 1000, seed: int = 0
 ) -> Scored:
-    """Score every distinct utterance once; where repeats differ in what they heard, their errors are averaged."""
+    """Score every distinct utterance once; where repeats differ in their transcripts, their errors are averaged."""
     known = {result.id: result for result in _reversed_chain(repeats)}
     ids = tuple(dict.fromkeys(result.id for results in repeats for result in results))
-    references = tuple(known[each].reference for each in ids)
-    heard = [_hypotheses(results, ids, known) for results in repeats]
-    distinct = {texts: count_errors(references, texts, rule=normaliser) for texts in dict.fromkeys(heard)}
-    counts = mean_counts([distinct[texts] for texts in heard])
-    speakers = tuple(known[each].speaker for each in ids)
+    references = tuple(known[utterance_id].reference for utterance_id in ids)
+    answers = [_hypotheses(results, ids, known) for results in repeats]
+    distinct = {texts: count_errors(references, texts, rule=normaliser) for texts in dict.fromkeys(answers)}
+    counts = mean_counts([distinct[texts] for texts in answers])
+    speakers = tuple(known[utterance_id].speaker for utterance_id in ids)
     return Scored(
         ids=ids,
         speakers=speakers,
         references=references,
-        hypotheses=heard[0] if heard else (),
+        hypotheses=answers[0] if answers else (),
         failed=len({result.id for results in repeats for result in results if result.hypothesis is None}),
         counts=counts,
         interval=wer_interval(counts, speakers, resamples=resamples, seed=seed),
@@ -255,18 +261,18 @@ def _hypotheses(
     results: Sequence[UtteranceResult], ids: Sequence[str], known: dict[str, UtteranceResult]
 ) -> tuple[str, ...]:
     here = {result.id: result for result in results}
-    return tuple(here.get(each, known[each]).hypothesis or "" for each in ids)
+    return tuple(here.get(utterance_id, known[utterance_id]).hypothesis or "" for utterance_id in ids)
 
 
 def on_common_utterances(one: Scored, other: Scored) -> tuple[ErrorCounts, ErrorCounts, tuple[str, ...]] | None:
-    """Both counts restricted to the utterances that both heard with one reference, and their speakers; None: no such."""
+    """Both counts restricted to the utterances that both transcribed with one reference, and their speakers; None: no such."""
     if one.ids == other.ids and one.references == other.references:
         return one.counts, other.counts, one.speakers
     where = {key: index for index, key in enumerate(zip(other.ids, other.references, strict=True))}
     pairs = [(index, where[key]) for index, key in enumerate(zip(one.ids, one.references, strict=True)) if key in where]
     if not pairs:
         return None
-    mine, theirs = [list(each) for each in zip(*pairs, strict=True)]
+    mine, theirs = [list(side) for side in zip(*pairs, strict=True)]
     return take(one.counts, mine), take(other.counts, theirs), tuple(one.speakers[index] for index in mine)
 
 

@@ -61,7 +61,7 @@ def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str
         if result.counts is not None and result.audio_s > 0
     }
     if not done:
-        return unavailable(trial, "no audio was heard"), {}
+        return unavailable(trial, "no audio was transcribed"), {}
     workload = as_workload(trial.workload)
     total = sum((counts for counts, _ in done.values()), Counts())
     audio_s = sum(seconds for _, seconds in done.values())

@@ -1,4 +1,4 @@
-"""Notes below the table: what a first start took, which languages were heard, and whether the text rule suits them."""
+"""Notes below the table: what a first start took, which languages were detected, and whether the text rule suits them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def languages_of(trials: Sequence[TrialFacts]) -> dict[str, int] | None:
-    """Utterances by the language in which they were heard, the most frequent first; None: the model has no choice."""
-    heard = {(each.id, each.language) for trial in trials for each in trial.utterances if each.language is not None}
-    return dict(Counter(language for _, language in sorted(heard)).most_common()) or None
+    """Utterances by the language in which they were transcribed, the most frequent first; None: the model has no choice."""
+    detected = {
+        (utterance.id, utterance.language)
+        for trial in trials
+        for utterance in trial.utterances
+        if utterance.language is not None
+    }
+    return dict(Counter(language for _, language in sorted(detected)).most_common()) or None
 
 
 def once_sentences(rows: Sequence[Row]) -> list[str]:
@@ -36,9 +41,9 @@ def once_sentences(rows: Sequence[Row]) -> list[str]:
     ]
     for row in rows:
         if row.languages and row.options.get("language", "auto") == "auto":
-            found = ", ".join(f"{name} ({plural(count, 'utterance')})" for name, count in row.languages.items())
+            names = ", ".join(f"{name} ({plural(count, 'utterance')})" for name, count in row.languages.items())
             lines.append(
-                f"{row.model_label} {row.precision}, {row.condition}: no language was stated; heard as {found}. "
+                f"{row.model_label} {row.precision}, {row.condition}: no language was stated; detected: {names}. "
                 "State one with the option language."
             )
     return list(dict.fromkeys(lines))
@@ -47,5 +52,5 @@ def once_sentences(rows: Sequence[Row]) -> list[str]:
 def rule_sentences(seen: View) -> list[str]:
     """One sentence per corpus whose references the run's text rule does not suit, with the rule that does."""
     references = {group.corpus: group.scored.references for group in seen.groups if group.scored is not None}
-    found = {corpus: unsuited(seen.normaliser, texts) for corpus, texts in references.items()}
-    return [f"{short_corpus(corpus)}: {reason}." for corpus, reason in found.items() if reason is not None]
+    reasons = {corpus: unsuited(seen.normaliser, texts) for corpus, texts in references.items()}
+    return [f"{short_corpus(corpus)}: {reason}." for corpus, reason in reasons.items() if reason is not None]

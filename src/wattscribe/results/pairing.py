@@ -6,29 +6,29 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
-from wattscribe.results.findings import Entry, Hearing
+from wattscribe.results.findings import Entry, EvalSet
 from wattscribe.results.groups import short_corpus, short_model
 
 T = TypeVar("T")
 
 
-def pair_up(base: Sequence[Hearing], new: Sequence[Hearing]) -> tuple[list[tuple[Entry, Entry]], list[str], list[str]]:
+def pair_up(base: Sequence[EvalSet], new: Sequence[EvalSet]) -> tuple[list[tuple[Entry, Entry]], list[str], list[str]]:
     """By whole names, or by short ones where the runs were made in different places."""
     pairs: list[tuple[Entry, Entry]] = []
     reasons, notes = [], []
-    there = dict(_matched(base, new, lambda each: (each.corpus, each.condition), _place))
-    for at, hearing in enumerate(base):
+    there = dict(_matched(base, new, lambda place: (place.corpus, place.condition), _place))
+    for at, eval_set in enumerate(base):
         if at not in there:
-            heard = ", ".join(sorted({_place_name(each) for each in new})) or "nothing"
-            reasons.append(f"the new run did not hear {_place_name(hearing)}; it heard {heard}")
+            places = ", ".join(sorted({_place_name(other) for other in new})) or "nothing"
+            reasons.append(f"the new run did not transcribe {_place_name(eval_set)}, only {places}")
             continue
-        old, fresh = hearing.entries, new[there[at]].entries
-        found = dict(_same_recognizers(old, fresh))
-        pairs += [(old[one], fresh[other]) for one, other in found.items()]
-        missing = [entry for index, entry in enumerate(old) if index not in found]
-        reasons += [f"the new run has no {_recognizer(entry)} on {_place_name(hearing)}" for entry in missing]
-        extra = [entry for index, entry in enumerate(fresh) if index not in found.values()]
-        notes += [f"{_recognizer(entry)} on {_place_name(hearing)} is new and not compared" for entry in extra]
+        old, fresh = eval_set.entries, new[there[at]].entries
+        matches = dict(_same_recognizers(old, fresh))
+        pairs += [(old[one], fresh[other]) for one, other in matches.items()]
+        missing = [entry for index, entry in enumerate(old) if index not in matches]
+        reasons += [f"the new run has no {_recognizer(entry)} on {_place_name(eval_set)}" for entry in missing]
+        extra = [entry for index, entry in enumerate(fresh) if index not in matches.values()]
+        notes += [f"{_recognizer(entry)} on {_place_name(eval_set)} is new and not compared" for entry in extra]
     return pairs, reasons, notes
 
 
@@ -46,9 +46,9 @@ def _same_recognizers(base: Sequence[Entry], new: Sequence[Entry]) -> list[tuple
     return _matched(
         base,
         new,
-        lambda each: (*named(each, each.row.model), *placed(each)),
-        lambda each: (*named(each, short_model(each.row.model)), *placed(each)),
-        lambda each: named(each, short_model(each.row.model)),
+        lambda entry: (*named(entry, entry.row.model), *placed(entry)),
+        lambda entry: (*named(entry, short_model(entry.row.model)), *placed(entry)),
+        lambda entry: named(entry, short_model(entry.row.model)),
     )
 
 
@@ -57,22 +57,22 @@ def _matched(base: Sequence[T], new: Sequence[T], *names: Callable[[T], Hashable
 
     A coarser name counts only where it is the only such name in both.
     """
-    found: dict[int, int] = {}
+    matches: dict[int, int] = {}
     for name in names:
-        here, there = (Counter(map(name, each)) for each in (base, new))
-        place = {name(each): at for at, each in enumerate(new)}
-        for at, each in enumerate(base):
-            if at not in found and here[name(each)] == there[name(each)] == 1:
-                found[at] = place[name(each)]
-    return sorted(found.items())
+        here, there = (Counter(map(name, entries)) for entries in (base, new))
+        place = {name(entry): at for at, entry in enumerate(new)}
+        for at, entry in enumerate(base):
+            if at not in matches and here[name(entry)] == there[name(entry)] == 1:
+                matches[at] = place[name(entry)]
+    return sorted(matches.items())
 
 
-def _place(hearing: Hearing) -> tuple[str, str]:
-    return short_corpus(hearing.corpus), hearing.condition.name
+def _place(eval_set: EvalSet) -> tuple[str, str]:
+    return short_corpus(eval_set.corpus), eval_set.condition.name
 
 
-def _place_name(hearing: Hearing) -> str:
-    return ", ".join(_place(hearing))
+def _place_name(eval_set: EvalSet) -> str:
+    return ", ".join(_place(eval_set))
 
 
 def _recognizer(entry: Entry) -> str:

@@ -39,5 +39,5 @@ def _number(digits: str, flag: str, text: str, *, example: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0:
-        raise InputError(f"{flag} {text!r} is not a number from 0 up", fix=f"Write for instance {flag} {example}")
+        raise InputError(f"{flag} {text!r} is not a number of 0 or more", fix=f"Write for instance {flag} {example}")
     return value

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wattscribe.results.basis import energy_name
-from wattscribe.results.findings import Entry, Hearing, Limits, paired
+from wattscribe.results.findings import Entry, EvalSet, Limits, paired
 from wattscribe.results.words import bytes_text, interval_text, number, percent_text
 
 USELESS_WER = 1.0
@@ -27,7 +27,7 @@ class Miss:
 class Advice:
     """One recommendation in words; `entry` is None when none qualifies."""
 
-    hearing: Hearing
+    eval_set: EvalSet
     entry: Entry | None
     text: str
 
@@ -36,7 +36,7 @@ def pareto(entries: Sequence[Entry]) -> list[Entry]:
     """Entries that no other beats in both WER and energy; entries of one energy kind only, cheapest first."""
     known = [entry for entry in entries if entry.row.wer is not None and entry.row.j_per_audio_s is not None]
     front: list[Entry] = []
-    for entry in sorted(known, key=lambda each: (each.row.j_per_audio_s or 0.0, each.row.wer or 0.0)):
+    for entry in sorted(known, key=lambda candidate: (candidate.row.j_per_audio_s or 0.0, candidate.row.wer or 0.0)):
         if not front or (entry.row.wer or 0.0) < (front[-1].row.wer or 0.0):
             front.append(entry)
     return front
@@ -44,41 +44,41 @@ def pareto(entries: Sequence[Entry]) -> list[Entry]:
 
 def by_kind(entries: Sequence[Entry]) -> dict[tuple[str, str], list[Entry]]:
     """Entries that have joules, apart by evidence and by what the joules cover."""
-    found: dict[tuple[str, str], list[Entry]] = {}
+    entries_by_kind: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         if entry.row.j_per_audio_s is not None:
-            found.setdefault(entry.energy.kind, []).append(entry)
-    return found
+            entries_by_kind.setdefault(entry.energy.kind, []).append(entry)
+    return entries_by_kind
 
 
-def recommend(hearing: Hearing, limits: Limits) -> list[Advice]:
+def recommend(eval_set: EvalSet, limits: Limits) -> list[Advice]:
     """One piece of advice per kind of energy figure; without any energy, the fastest that keeps the limits."""
-    scored = hearing.scored
+    scored = eval_set.scored
     if not scored:
         return [
-            Advice(hearing=hearing, entry=None, text=f"{hearing.name}: nothing was scored, nothing is recommended.")
+            Advice(eval_set=eval_set, entry=None, text=f"{eval_set.name}: nothing was scored, nothing is recommended.")
         ]
     useful = [entry for entry in scored if (entry.row.wer or 0.0) < USELESS_WER]
     if not useful:
         text = (
-            f"{hearing.name}: every recognizer makes as many errors as there are words, or more; none is recommended."
+            f"{eval_set.name}: every recognizer makes as many errors as there are words, or more; none is recommended."
         )
-        return [Advice(hearing=hearing, entry=None, text=text)]
+        return [Advice(eval_set=eval_set, entry=None, text=text)]
     broken = _misses(useful, limits)
     kept = [entry for entry, misses in zip(useful, broken, strict=True) if not misses]
     if not kept:
-        return [Advice(hearing=hearing, entry=None, text=_none_qualifies(hearing, useful, broken))]
+        return [Advice(eval_set=eval_set, entry=None, text=_none_qualifies(eval_set, useful, broken))]
     kinds = by_kind(kept)
     if not kinds:
         fastest = min(kept, key=lambda entry: entry.row.rtf or float("inf"))
         why = "No energy figure is available, so this is the fastest"
-        return [Advice(hearing=hearing, entry=fastest, text=_advice(hearing, fastest, why, limits))]
+        return [Advice(eval_set=eval_set, entry=fastest, text=_advice(eval_set, fastest, why, limits))]
     advice = []
     for (evidence, covers), entries in kinds.items():
         chosen, why = _cheapest(entries, limits)
         apart = f" Among figures {evidence} for {covers}:" if len(kinds) > 1 else ""
-        text = _advice(hearing, chosen, why, limits)
-        advice.append(Advice(hearing=hearing, entry=chosen, text=f"{apart} {text}".strip()))
+        text = _advice(eval_set, chosen, why, limits)
+        advice.append(Advice(eval_set=eval_set, entry=chosen, text=f"{apart} {text}".strip()))
     return advice
 
 
@@ -91,12 +91,12 @@ def _misses(entries: Sequence[Entry], limits: Limits) -> list[list[Miss]]:
     streaming = all(entry.row.mean_power_w is None for entry in entries)
     return [
         [
-            *_over("WER", entry.row.wer, limits.max_wer, lambda each: f"{percent_text(each)} %"),
+            *_over("WER", entry.row.wer, limits.max_wer, lambda value: f"{percent_text(value)} %"),
             *_over(
                 "power",
                 entry.row.j_per_audio_s if streaming else entry.row.mean_power_w,
                 limits.max_watts,
-                lambda each: f"{number(each)} W",
+                lambda value: f"{number(value)} W",
             ),
             *_over("memory", entry.row.peak_memory_bytes, limits.max_memory_bytes, bytes_text),
         ]
@@ -128,7 +128,10 @@ def _cheapest(entries: Sequence[Entry], limits: Limits) -> tuple[Entry, str]:
     if chosen is best:
         if all(paired(best, entry) for entry in entries if cost(entry) < cost(best)):
             return best, "It has the lowest WER, and every cheaper one is worse in the paired test"
-        return best, "It has the lowest WER, and too few utterances were heard to tell whether a cheaper one is as good"
+        return (
+            best,
+            "It has the lowest WER, and too few utterances were transcribed to tell whether a cheaper one is as good",
+        )
     result = paired(best, chosen)
     gap = "" if result is None else f": {100 * result[0].difference:+.2f} points {interval_text(result[0].ci95, 100)}"
     alike_to = f"those whose WER cannot be told from the best, {best.group.label} (paired test{gap})"
@@ -140,7 +143,7 @@ def _not_worse(best: Entry, entry: Entry) -> bool:
     return result is not None and result[0].ci95[0] <= 0
 
 
-def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
+def _advice(eval_set: EvalSet, entry: Entry, why: str, limits: Limits) -> str:
     row = entry.row
     parts = [f"WER {percent_text(row.wer)} % {interval_text(row.wer_ci95, 100)}".strip()]
     if row.j_per_audio_s is not None:
@@ -149,7 +152,7 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
         )
     parts.append(f"real-time factor {number(row.rtf)}")
     parts.append(f"{bytes_text(row.peak_memory_bytes)} of memory")
-    text = f"{hearing.name}: take {entry.group.label}. {why}. It has {', '.join(parts)}."
+    text = f"{eval_set.name}: take {entry.group.label}. {why}. It has {', '.join(parts)}."
     if limits.max_wer is not None and row.wer_ci95 is not None and row.wer_ci95[1] > limits.max_wer:
         text += f" Its interval reaches over the limit of {percent_text(limits.max_wer)} %: not certain, measure more."
     if row.precision_ok is False:
@@ -157,12 +160,12 @@ def _advice(hearing: Hearing, entry: Entry, why: str, limits: Limits) -> str:
     return text
 
 
-def _none_qualifies(hearing: Hearing, entries: Sequence[Entry], broken: Sequence[Sequence[Miss]]) -> str:
+def _none_qualifies(eval_set: EvalSet, entries: Sequence[Entry], broken: Sequence[Sequence[Miss]]) -> str:
     """Nearest is whose worst figure lies least over its limit, as a ratio; of equals, with the fewest and smallest others."""
 
-    def distance(each: tuple[Entry, Sequence[Miss]]) -> tuple[list[float], float]:
-        return sorted((miss.overshoot for miss in each[1]), reverse=True), each[0].row.wer or 0.0
+    def distance(candidate: tuple[Entry, Sequence[Miss]]) -> tuple[list[float], float]:
+        return sorted((miss.overshoot for miss in candidate[1]), reverse=True), candidate[0].row.wer or 0.0
 
     nearest, misses = min(zip(entries, broken, strict=True), key=distance)
     what = "; ".join(miss.text for miss in misses)
-    return f"{hearing.name}: no recognizer keeps the limits. The nearest, {nearest.group.label}, breaks: {what}."
+    return f"{eval_set.name}: no recognizer keeps the limits. The nearest, {nearest.group.label}, breaks: {what}."

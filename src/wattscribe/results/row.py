@@ -24,7 +24,7 @@ class RailEnergy:
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Who heard what."""
+    """Which recognizer, on which speech."""
 
     model: str
     precision: str

@@ -25,7 +25,7 @@ FACTS: tuple[tuple[str, Callable[[Mapping[str, Any]], Any]], ...] = (
     ("CPU", lambda facts: facts.get("cpu")),
     ("architecture", lambda facts: facts.get("architecture")),
     ("usable cores", lambda facts: facts.get("cpu_usable")),
-    ("GPUs", lambda facts: _listed(_gpu(each) for each in facts.get("gpus") or ())),
+    ("GPUs", lambda facts: _listed(_gpu(gpu) for gpu in facts.get("gpus") or ())),
     ("power mode", lambda facts: facts.get("power_mode")),
     ("clock governors", lambda facts: _listed(facts.get("governors") or ())),
     ("highest allowed clocks", lambda facts: _highest_clocks(facts.get("clocks") or ())),
@@ -65,7 +65,7 @@ def _gpu(facts: Mapping[str, Any]) -> str:
 
 
 def _highest_clocks(clocks: Iterable[Mapping[str, Any]]) -> str | None:
-    return _listed(f"{each['max_hz'] / 1e6:.0f} MHz" for each in clocks if each.get("max_hz"))
+    return _listed(f"{clock['max_hz'] / 1e6:.0f} MHz" for clock in clocks if clock.get("max_hz"))
 
 
 def _listed(words: Iterable[str]) -> str | None:

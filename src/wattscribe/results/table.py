@@ -76,21 +76,21 @@ def view(
     rule = energy_rule(facts, device)
     text_rule = normaliser or _recorded_normaliser(facts)
     groups = group(facts, normaliser=text_rule, resamples=resamples)
-    energies = tuple(energy_of(each.done, rule) for each in groups)
-    on_device = tuple(device_energy_of(each.done, rule) for each in groups)
+    energies = tuple(energy_of(row_group.done, rule) for row_group in groups)
+    on_device = tuple(device_energy_of(row_group.done, rule) for row_group in groups)
     profile = device.name if device else DEFAULT_DEVICE
-    made = tuple(
+    table_rows = tuple(
         _row(
-            each,
+            row_group,
             energy,
-            cpu_energy_of(each.done, rule),
-            device_columns(modelled, each.done, profile),
+            cpu_energy_of(row_group.done, rule),
+            device_columns(modelled, row_group.done, profile),
             grid_gco2_per_kwh,
         )
-        for each, energy, modelled in zip(groups, energies, on_device, strict=True)
+        for row_group, energy, modelled in zip(groups, energies, on_device, strict=True)
     )
     return View(
-        facts=facts, normaliser=text_rule, groups=groups, energies=energies, device_energies=on_device, rows=made
+        facts=facts, normaliser=text_rule, groups=groups, energies=energies, device_energies=on_device, rows=table_rows
     )
 
 
@@ -118,63 +118,63 @@ def _recorded_normaliser(facts: RunFacts) -> str:
     return name if isinstance(name, str) else "whisper"
 
 
-def _row(each: Group, energy: Energy, cpu: Energy, device: DeviceEnergy, grid_gco2_per_kwh: float | None) -> Row:
+def _row(row_group: Group, energy: Energy, cpu: Energy, device: DeviceEnergy, grid_gco2_per_kwh: float | None) -> Row:
     return row_of(
-        identity=_identity(each),
-        audit=_audit(each),
-        state=_state(each),
-        errors=_errors(each),
-        times=_times(each.done),
-        memory=_memory(each.done),
-        energy=energy_columns(energy, each.done),
-        planning=planning_columns(energy, each.done, grid_gco2_per_kwh),
-        cpu=cpu_columns(cpu, each.done),
+        identity=_identity(row_group),
+        audit=_audit(row_group),
+        state=_state(row_group),
+        errors=_errors(row_group),
+        times=_times(row_group.done),
+        memory=_memory(row_group.done),
+        energy=energy_columns(energy, row_group.done),
+        planning=planning_columns(energy, row_group.done, grid_gco2_per_kwh),
+        cpu=cpu_columns(cpu, row_group.done),
         device=device,
-        delays=_delays(each.done),
-        invocations=_invocations(each.done),
+        delays=_delays(row_group.done),
+        invocations=_invocations(row_group.done),
     )
 
 
-def _identity(each: Group) -> Identity:
-    spec = each.recognizer
+def _identity(row_group: Group) -> Identity:
+    spec = row_group.recognizer
     return Identity(
         model=spec.name,
-        model_label=each.model_label,
+        model_label=row_group.model_label,
         precision=spec.precision,
         device=spec.device,
         threads=spec.threads,
         batch_size=spec.batch_size,
         options=dict(spec.options),
-        corpus=each.corpus,
-        condition=each.condition.name,
-        snr_db=each.condition.snr_db,
+        corpus=row_group.corpus,
+        condition=row_group.condition.name,
+        snr_db=row_group.condition.snr_db,
     )
 
 
-def _state(each: Group) -> State:
-    statuses = {trial.status for trial in each.trials}
+def _state(row_group: Group) -> State:
+    statuses = {trial.status for trial in row_group.trials}
     status = next(iter(statuses)) if len(statuses) == 1 else "partial" if statuses & {"done", "failed"} else "running"
-    reasons = dict.fromkeys(trial.reason for trial in each.trials if trial.reason)
-    heard = {result.id: result for trial in each.trials for result in trial.utterances}
-    unanswered = {r.id for trial in each.trials for r in trial.utterances if r.hypothesis is None}
+    reasons = dict.fromkeys(trial.reason for trial in row_group.trials if trial.reason)
+    answers = {result.id: result for trial in row_group.trials for result in trial.utterances}
+    unanswered = {r.id for trial in row_group.trials for r in trial.utterances if r.hypothesis is None}
     return State(
         status=status,
         reason="; ".join(reasons) or None,
-        repeats=len(each.done),
-        utterances=len(each.scored.ids) if each.scored else len(heard),
-        failed=each.scored.failed if each.scored else len(unanswered),
-        rejected=len(each.rejected),
-        speakers=len({result.speaker for result in heard.values()}),
-        scaled_utterances=each.heard.scaled_utterances if each.heard else None,
-        scale_min=each.heard.scale_min if each.heard else None,
-        languages=languages_of(each.trials),
+        repeats=len(row_group.done),
+        utterances=len(row_group.scored.ids) if row_group.scored else len(answers),
+        failed=row_group.scored.failed if row_group.scored else len(unanswered),
+        rejected=len(row_group.rejected),
+        speakers=len({result.speaker for result in answers.values()}),
+        scaled_utterances=row_group.speech.scaled_utterances if row_group.speech else None,
+        scale_min=row_group.speech.scale_min if row_group.speech else None,
+        languages=languages_of(row_group.trials),
     )
 
 
-def _errors(each: Group) -> Errors:
-    if each.scored is None:
+def _errors(row_group: Group) -> Errors:
+    if row_group.scored is None:
         return Errors()
-    counts, interval = each.scored.counts, each.scored.interval
+    counts, interval = row_group.scored.counts, row_group.scored.interval
     return Errors(
         wer=interval.rate,
         wer_ci95=interval.ci95,
@@ -212,8 +212,8 @@ def _memory(done: Sequence[TrialFacts]) -> Memory:
     return Memory(peak_memory_bytes=max(peaks, default=None), gpu_memory_bytes=max(on_gpu, default=None))
 
 
-def _audit(each: Group) -> Audit:
-    audits = [trial.audit for trial in each.trials if trial.audit is not None]
+def _audit(row_group: Group) -> Audit:
+    audits = [trial.audit for trial in row_group.trials if trial.audit is not None]
     if not audits:
         return Audit()
     bad = next((audit for audit in audits if not audit.ok), None)
@@ -227,21 +227,21 @@ def _audit(each: Group) -> Audit:
 
 
 def _delays(done: Sequence[TrialFacts]) -> Delays:
-    found = [result.latency for trial in done for result in trial.utterances if result.latency is not None]
+    latencies = [result.latency for trial in done for result in trial.utterances if result.latency is not None]
 
     def spread(value: Callable[[StreamingLatency], float | None], point: float) -> float | None:
-        return percentiles([v for each in found if (v := value(each)) is not None], point)[0]
+        return percentiles([v for latency in latencies if (v := value(latency)) is not None], point)[0]
 
     return Delays(
-        first_partial_p50_s=spread(lambda each: each.first_partial_s, 50),
-        emission_delay_p50_s=spread(lambda each: each.emission_delay_p50_s, 50),
-        emission_delay_p99_s=spread(lambda each: each.emission_delay_p99_s, 99),
-        segment_compute_p50_s=spread(lambda each: each.segment_compute_p50_s, 50),
-        segment_compute_p99_s=spread(lambda each: each.segment_compute_p99_s, 99),
-        finalisation_p50_s=spread(lambda each: each.finalisation_s, 50),
-        finalisation_p99_s=spread(lambda each: each.finalisation_s, 99),
-        partials=sum(each.partials for each in found) if found else None,
-        partials_revised=sum(each.partials_revised for each in found) if found else None,
+        first_partial_p50_s=spread(lambda latency: latency.first_partial_s, 50),
+        emission_delay_p50_s=spread(lambda latency: latency.emission_delay_p50_s, 50),
+        emission_delay_p99_s=spread(lambda latency: latency.emission_delay_p99_s, 99),
+        segment_compute_p50_s=spread(lambda latency: latency.segment_compute_p50_s, 50),
+        segment_compute_p99_s=spread(lambda latency: latency.segment_compute_p99_s, 99),
+        finalisation_p50_s=spread(lambda latency: latency.finalisation_s, 50),
+        finalisation_p99_s=spread(lambda latency: latency.finalisation_s, 99),
+        partials=sum(latency.partials for latency in latencies) if latencies else None,
+        partials_revised=sum(latency.partials_revised for latency in latencies) if latencies else None,
     )
 
 

@@ -44,7 +44,7 @@ class Limits:
     memory_bytes: int | None
     warmup: int
 
-    def hearing_s(self, pieces: Iterable[Piece]) -> float:
+    def transcribing_s(self, pieces: Iterable[Piece]) -> float:
         """For these utterances together."""
         return self.utterance_s * sum(max(1.0, piece.audio_s / STATED_FOR_S) for piece in pieces)
 
@@ -60,7 +60,7 @@ class Attempt:
     power: Power
     limits: Limits
     log: Path
-    heard: Callable[[float], None] = lambda _seconds: None
+    transcribed: Callable[[float], None] = lambda _seconds: None
     """Told the seconds of audio of each utterance that is through."""
     answered: int = 0
     """Utterances that got an answer."""
@@ -150,7 +150,7 @@ class Attempt:
             around = {**(self.facts.surroundings or {}), "batch_size": message.batch_size}
             self.facts = replace(self.facts, load_s=message.load_s, surroundings=around)
             first = self.spool.pieces[: self.limits.warmup * message.batch_size]
-            self._enter("warming up", self.limits.load_s + self.limits.hearing_s(first))
+            self._enter("warming up", self.limits.load_s + self.limits.transcribing_s(first))
         elif isinstance(message, Warm):
             self.facts = replace(self.facts, warmup_s=message.warmup_s)
             self.power.settle()
@@ -158,8 +158,8 @@ class Attempt:
             self._enter("starting", self.limits.load_s)
         elif isinstance(message, Begin):
             self._batch = message
-            batch_s = self.limits.hearing_s(self._pieces[each] for each in message.ids)
-            self._enter("hearing", batch_s, UTTERANCE_OPTION)
+            batch_s = self.limits.transcribing_s(self._pieces[utterance_id] for utterance_id in message.ids)
+            self._enter("transcribing", batch_s, UTTERANCE_OPTION)
         elif isinstance(message, Answered):
             self._answered(message)
             self._enter("finishing", self.limits.load_s)
@@ -172,12 +172,16 @@ class Attempt:
 
     def _where(self) -> str:
         """What the worker was at, for a reason."""
-        return f"hearing {', '.join(self._batch.ids)}" if self._batch is not None else self._phase
+        return f"transcribing {', '.join(self._batch.ids)}" if self._batch is not None else self._phase
 
     def _how_much(self) -> str:
         """The audio in hand, which its limit depends on."""
-        heard_s = sum(self._pieces[each].audio_s for each in self._batch.ids) if self._batch is not None else 0.0
-        return f" ({heard_s:.3g} s of audio)" if heard_s else ""
+        batch_s = (
+            sum(self._pieces[utterance_id].audio_s for utterance_id in self._batch.ids)
+            if self._batch is not None
+            else 0.0
+        )
+        return f" ({batch_s:.3g} s of audio)" if batch_s else ""
 
     def _answered(self, message: Answered) -> None:
         self._batch = None
@@ -203,7 +207,7 @@ class Attempt:
         self._pending.append(result)
         self._first_start_s = result.start_s if self._first_start_s is None else self._first_start_s
         self._last_end_s = result.end_s
-        self.heard(result.audio_s)
+        self.transcribed(result.audio_s)
 
     def _finish(self, done: Done) -> None:
         self._done = done
@@ -248,9 +252,9 @@ class Attempt:
             why = "memory ran out, or somebody killed it" if status == SIGKILL_STATUS else "somebody ended it"
             self._fail(f"killed by {signal.Signals(-status).name} while {self._where()}: {why}")
             return "killed"
-        said = last_line(self.log, log_start)
+        last = last_line(self.log, log_start)
         why = "killed for memory" if status == SIGKILL_STATUS else f"ended with {exit_in_words(status)}"
-        return self._fail(f"{why} while {self._where()}" + (f": {said}" if said else ""))
+        return self._fail(f"{why} while {self._where()}" + (f": {last}" if last else ""))
 
     def _write(self, *, at_most_every_s: float = 0.0) -> None:
         """Put what has gathered into the journal."""

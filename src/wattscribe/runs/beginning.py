@@ -81,7 +81,7 @@ def _previous(out_dir: Path) -> Previous:
 
 @contextlib.contextmanager
 def or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previous]:
-    """Where the new run ends without having heard anything, the old one stands. Raises InputError that says why."""
+    """Where the new run ends without a transcript, the old one stands. Raises InputError that says why."""
     previous = _previous(out_dir)
     try:
         yield previous
@@ -92,14 +92,14 @@ def or_put_back(out_dir: Path, spools: Mapping[Key, Spool]) -> Iterator[Previous
             raise
         _put_back(out_dir, previous)
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt("Nothing was measured yet: the run that was there stands") from None
+            raise KeyboardInterrupt("Nothing was measured yet: the run that was there is kept") from None
         raise
     if previous.kept:
-        failed = [each.reason for each in read_run(out_dir).trials if each.status == "failed" and each.reason]
-        lost = [f"{each.id}: {each.reason}" for spool in spools.values() for each in spool.rejected]
+        failed = [trial.reason for trial in read_run(out_dir).trials if trial.status == "failed" and trial.reason]
+        lost = [f"{entry.id}: {entry.reason}" for spool in spools.values() for entry in spool.rejected]
         _put_back(out_dir, previous)
         raise InputError(
-            f"nothing was heard, so the run that was there stands: {'; '.join(dict.fromkeys([*failed, *lost[:3]]))}",
+            f"nothing was transcribed, so the run that was there is kept: {'; '.join(dict.fromkeys([*failed, *lost[:3]]))}",
             where=out_dir,
             fix="Fix that, or choose another `out` to keep the record of it",
         )
@@ -135,12 +135,12 @@ def go_on(
             raise InputError(
                 f"the experiment is not the one that this run began with: {'; '.join(changed)}",
                 where=out_dir,
-                fix="Go on with `resume` alone, or start anew with `overwrite`",
+                fix="Continue with `resume` alone, or start again with `overwrite`",
             )
         _check_board(read_run(out_dir).machine.get("simulated_board"), host, out_dir)
         trials = journal.unfinished()
         if retry_failed:
-            trials += [each.trial for each in read_run(out_dir).trials if each.status == "failed"]
+            trials += [facts.trial for facts in read_run(out_dir).trials if facts.status == "failed"]
         _check_place(trials, journal.noted(DIRECTORY_NOTE))
         plan(experiment)
         return journal, _prepare(trials, experiment, out_dir, watcher)
@@ -157,7 +157,7 @@ def _check_board(began: Any, host: Host, out_dir: Path) -> None:
     if began != host.simulated:
         words = {True: "this run began on no simulated board", False: f"this run began on a simulated board, {began}"}
         raise InputError(
-            words[began is None], where=out_dir, fix="Start anew with `overwrite`, or choose another `out`"
+            words[began is None], where=out_dir, fix="Start again with `overwrite`, or choose another `out`"
         )
 
 
@@ -170,18 +170,18 @@ def _check_place(trials: Sequence[Trial], began: str | None) -> None:
         for path in (trial.recognizer.model, trial.corpus, trial.condition.noise, trial.condition.rir):
             if path not in built_in and not Path(path).exists() and Path(began, path).exists():
                 raise InputError(
-                    "this path starts where the run began", where=path, fix=f"Go on from there: cd {began}"
+                    "this path is relative to where the run began", where=path, fix=f"Continue from there: cd {began}"
                 )
 
 
 def _prepare(trials: Sequence[Trial], experiment: Experiment, out_dir: Path, watcher: Watcher) -> Mapping[Key, Spool]:
-    """Read and mix all speech that these trials will hear."""
-    return spool_all(trials, out_dir / SPOOL_DIRECTORY, strict=experiment.strict, heard=watcher.prepared)
+    """Read and mix all speech that these trials will transcribe."""
+    return spool_all(trials, out_dir / SPOOL_DIRECTORY, strict=experiment.strict, prepared=watcher.prepared)
 
 
 def record(journal: Journal, spool: Spool) -> None:
     name = spool.condition.name
-    journal.hear(
+    journal.record_speech(
         Heard(
             corpus=spool.corpus,
             condition=name,

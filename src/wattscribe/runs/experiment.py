@@ -144,17 +144,17 @@ class Experiment(_Strict):
 
     def all_conditions(self) -> list[Condition]:
         """Clean, each noise at each SNR, each room, long-form, then the explicit ones, in this order."""
-        found = [Condition(seed=self.seed)] if self.clean else []
-        found += [Condition(noise=each, snr_db=snr, seed=self.seed) for each in self.noise for snr in self.snr]
-        found += [Condition(rir=each, seed=self.seed) for each in self.rir]
+        conditions = [Condition(seed=self.seed)] if self.clean else []
+        conditions += [Condition(noise=noise, snr_db=snr, seed=self.seed) for noise in self.noise for snr in self.snr]
+        conditions += [Condition(rir=rir, seed=self.seed) for rir in self.rir]
         if self.longform_minutes is not None:
-            found.append(Condition(longform_s=self.longform_minutes * 60, seed=self.seed))
+            conditions.append(Condition(longform_s=self.longform_minutes * 60, seed=self.seed))
         for entry in self.conditions:
             longform_s = None if entry.longform_minutes is None else entry.longform_minutes * 60
-            found.append(
+            conditions.append(
                 Condition(noise=entry.noise, snr_db=entry.snr, rir=entry.rir, longform_s=longform_s, seed=self.seed)
             )
-        return found
+        return conditions
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
@@ -182,7 +182,7 @@ def _not_unicode(value: Any) -> str | None:
     if isinstance(value, str):
         return value if spelt_out(value) != value else None
     inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
-    return next((name for each in inside if (name := _not_unicode(each)) is not None), None)
+    return next((name for item in inside if (name := _not_unicode(item)) is not None), None)
 
 
 def differences(recorded: Mapping[str, Any], now: Experiment) -> list[str]:
@@ -198,9 +198,9 @@ def differences(recorded: Mapping[str, Any], now: Experiment) -> list[str]:
 
 
 def _explain(error: ValidationError) -> str:
-    found = error.errors()
+    errors = error.errors()
     first = next(
-        (each for each in found if each["type"] == "extra_forbidden"), found[0]
+        (detail for detail in errors if detail["type"] == "extra_forbidden"), errors[0]
     )  # a mistyped key is missing too
     place = [part for part in first["loc"] if part not in ("ModelEntry", "str")]
     key = ".".join(str(part) for part in place)
@@ -221,8 +221,8 @@ def _override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, 
     if "models" not in flags and isinstance(merged.get("models"), list):
         overridden = {key for key in ("precision", "device", "threads", "batch_size") if key in flags}
         merged["models"] = [
-            {key: value for key, value in each.items() if key not in overridden} if isinstance(each, dict) else each
-            for each in merged["models"]
+            {key: value for key, value in model.items() if key not in overridden} if isinstance(model, dict) else model
+            for model in merged["models"]
         ]
     return merged
 
@@ -232,15 +232,15 @@ def _relocate(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     moved = dict(values)
     for key, built_in in (("data", BUILT_IN_CORPORA), ("noise", BUILT_IN_NOISE), ("rir", ())):
         if isinstance(moved.get(key), list):
-            moved[key] = [_moved(each, base, built_in) for each in moved[key]]
+            moved[key] = [_moved(path, base, built_in) for path in moved[key]]
     if isinstance(moved.get("models"), list):
-        moved["models"] = [_moved_model(each, base) for each in moved["models"]]
+        moved["models"] = [_moved_model(model, base) for model in moved["models"]]
     if isinstance(moved.get("conditions"), list):
         moved["conditions"] = [
-            {key: _moved(each[key], base, BUILT_IN_NOISE if key == "noise" else ()) for key in each}
-            if isinstance(each, dict)
-            else each
-            for each in moved["conditions"]
+            {key: _moved(condition[key], base, BUILT_IN_NOISE if key == "noise" else ()) for key in condition}
+            if isinstance(condition, dict)
+            else condition
+            for condition in moved["conditions"]
         ]
     return moved
 

@@ -16,7 +16,7 @@ from wattscribe.records import Trial
 from wattscribe.runs.spool import Spool
 from wattscribe.units import SAMPLE_BYTES
 
-PUT_BACK = "Put it back, then continue with `resume`"
+PUT_BACK = "Restore it, then continue with `resume`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class Ground:
         """Raises WattscribeError where the run's own folder or journal is not there any more."""
         if _identity(self.out_dir / FILE_NAME) != self.journal:
             raise WattscribeError(
-                "the run's folder was removed while it was being measured", where=self.out_dir, fix="Begin again"
+                "the run's folder was removed while it was being measured", where=self.out_dir, fix="Start again"
             )
 
     def check(self, spool: Spool, model: str) -> None:
@@ -48,32 +48,32 @@ class Ground:
         wanted_bytes = sum(piece.samples for piece in spool.pieces) * SAMPLE_BYTES
         if not spool.path.is_file() or spool.path.stat().st_size < wanted_bytes:
             raise WattscribeError(
-                "the prepared speech was removed while the run was going on",
+                "the prepared speech was removed during the run",
                 where=spool.path,
-                fix="Go on with `resume`, which prepares it again",
+                fix="Continue with `resume`, which prepares it again",
             )
         path = Path(model).expanduser()
         lost = self.models.get(path, frozenset()) - (_names(path) or frozenset())
         if path in self.models and _names(path) is None:
-            raise WattscribeError("the model was removed while the run was going on", where=path, fix=PUT_BACK)
+            raise WattscribeError("the model was removed during the run", where=path, fix=PUT_BACK)
         if lost:
             gone = path / min(lost)
-            raise WattscribeError("this file was removed while the run was going on", where=gone, fix=PUT_BACK)
+            raise WattscribeError("this file was removed during the run", where=gone, fix=PUT_BACK)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _names(path: Path) -> frozenset[str] | None:
     """What lies in a folder, nothing for a file; None where there is neither, as for a model that is a name."""
     try:
         return (
-            frozenset(each.name for each in path.iterdir())
+            frozenset(entry.name for entry in path.iterdir())
             if path.is_dir()
             else frozenset()
             if path.is_file()

@@ -75,7 +75,7 @@ class Measurement:
 
     def __enter__(self) -> Measurement:
         if self._power is not None:
-            raise InputError("this measurement was entered before", fix="Make a new one for each block")
+            raise InputError("this measurement was already used", fix="Make a new one for each block")
         meters = self._meters
         if meters is None:
             meters = open_meters(host=self._host)
@@ -103,7 +103,7 @@ class Measurement:
         with self._open:
             power.settle()
             power.stop()
-            traces = tuple(each for each in power.drain() if each.t_s or each.failed_t_s)
+            traces = tuple(trace for trace in power.drain() if trace.t_s or trace.failed_t_s)
         self._block = self._of(window, cpu_s, traces)
 
     def _of(self, window: Window, cpu_s: float, traces: tuple[PowerTrace, ...]) -> Block:
@@ -123,15 +123,15 @@ class Measurement:
             traces=traces,
             chosen=chosen,
             channels=tuple(
-                ChannelReading(channel=each.channel, total=each.total, reading=readings[each.channel])
-                for each in traces
+                ChannelReading(channel=trace.channel, total=trace.total, reading=readings[trace.channel])
+                for trace in traces
             ),
             modelled=cpu_reading(cpu_s, window.duration_s, cpu_name=name, machine=product),
         )
 
     def _unavailable(self, window: Window) -> Reading:
         """Why there is no figure: what each kind of sensor says."""
-        lacking = [f"{each.meter}: {each.reason}" for each in probe(host=self._host) if not each.available]
+        lacking = [f"{meter.meter}: {meter.reason}" for meter in probe(host=self._host) if not meter.available]
         failed = [f"{name}: {error}" for name, error in (self._power.errors() if self._power else {}).items()]
         return Reading.unavailable(window_s=window.duration_s, reason="; ".join(failed or lacking))
 
@@ -209,4 +209,4 @@ class Measurement:
 
 def _cpu_s() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)

@@ -45,8 +45,8 @@ def plan(experiment: Experiment) -> list[Trial]:
 def recognizers(experiment: Experiment) -> list[RecognizerSpec]:
     """Every model at every precision asked of it; said twice, it is an error."""
     specs: list[RecognizerSpec] = []
-    for each in experiment.models:
-        entry = each if isinstance(each, ModelEntry) else ModelEntry(model=each)
+    for model in experiment.models:
+        entry = model if isinstance(model, ModelEntry) else ModelEntry(model=model)
         asked = experiment.precision if entry.precision is None else entry.precision
         precisions: list[str | None] = [*asked] or [None]
         for precision in precisions:

@@ -84,7 +84,7 @@ class Power:
     @property
     def memory_s(self) -> float:
         """How long the slowest sensor still shows what is over."""
-        memories_s = [_memory_s(each) for each in self._total_channels()] if self.sampler is not None else []
+        memories_s = [_memory_s(channel) for channel in self._total_channels()] if self.sampler is not None else []
         if self.recorded_elsewhere:
             memories_s.append(EXTERNAL_SETTLE_S)
         return min(MAX_SETTLE_S, max(memories_s, default=0.0))

@@ -27,7 +27,7 @@ Prepared = Mapping[str, float | None]
 def prepare_all(
     trials: Iterable[Trial], spools: Mapping[Key, Spool], *, log: Path, limit_s: float, watcher: Watcher
 ) -> Prepared:
-    """Prepare each recognizer of the trials for the most audio that one of them hears.
+    """Prepare each recognizer of the trials for the most audio that one of them transcribes.
 
     One that fails here is left to its trials, which tell why.
     """
@@ -39,11 +39,11 @@ def prepare_all(
         files_s = 0.0 if trial.streaming_latency else spools[key_of(trial)].audio_s
         _, most_s = wanted.get(name_of(spec), (spec, 0.0))
         wanted[name_of(spec)] = (spec, max(most_s, files_s))
-    made: dict[str, float | None] = {}
+    taken_s: dict[str, float | None] = {}
     for name, (spec, audio_s) in wanted.items():
         watcher.prepared(f"{spec.name} {spec.precision}", 0.0)
-        made[name] = _in_a_process(spec, audio_s, log, limit_s)
-    return made
+        taken_s[name] = _in_a_process(spec, audio_s, log, limit_s)
+    return taken_s
 
 
 def name_of(spec: RecognizerSpec) -> str:

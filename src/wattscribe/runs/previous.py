@@ -1,4 +1,4 @@
-"""The run that `--overwrite` replaces, kept aside until the new one has heard something: a model that cannot be loaded, or
+"""The run that `--overwrite` replaces, kept aside until the new one has transcribed something: a model that cannot be loaded, or
 files of which none can be used, cost no old results.
 """
 
@@ -30,7 +30,7 @@ class Previous:
 
     def keep(self) -> None:
         """Set the run aside that lies here; its journal stays in place too, until a new one takes it."""
-        if self.kept:  # what lies here has heard nothing: it replaces nothing
+        if self.kept:  # what lies here has transcribed nothing: it replaces nothing
             return
         with readable_errors(self._run_dir):
             self._folder.mkdir(exist_ok=True)

@@ -171,9 +171,9 @@ def last_line(log: Path, start_bytes: int) -> str | None:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(start_bytes, end - LOG_TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    crash = next((at for at, line in enumerate(said) if line.startswith(FAULT_HANDLER)), len(said))
-    own = said[:crash] or said[crash : crash + 1]  # what stands below is Python's account of it
+    written = [line.strip() for line in lines if line.strip()]
+    crash = next((at for at, line in enumerate(written) if line.startswith(FAULT_HANDLER)), len(written))
+    own = written[:crash] or written[crash : crash + 1]  # what stands below is Python's account of it
     return own[-1][:300] if own else None
 
 

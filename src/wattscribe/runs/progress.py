@@ -18,17 +18,17 @@ class Watcher(Protocol):
         ...
 
     def planned(self, audio_s: float, trials: int) -> None:
-        """So many seconds of audio in so many trials are still to be heard."""
+        """So many seconds of audio in so many trials are still to be transcribed."""
         ...
 
     def started(self, trial: Trial) -> None: ...
 
-    def heard(self, audio_s: float) -> None:
+    def transcribed(self, audio_s: float) -> None:
         """An utterance of the current trial is through."""
         ...
 
-    def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
-        """A trial is through; `unheard_s` of audio it left out."""
+    def ended(self, trial: Trial, status: str, reason: str | None, left_out_s: float) -> None:
+        """A trial is through; `left_out_s` of its audio were not transcribed."""
         ...
 
 
@@ -44,28 +44,28 @@ class Silent:
     def started(self, trial: Trial) -> None:
         pass
 
-    def heard(self, audio_s: float) -> None:
+    def transcribed(self, audio_s: float) -> None:
         pass
 
-    def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
+    def ended(self, trial: Trial, status: str, reason: str | None, left_out_s: float) -> None:
         if status != "done":
             say(f"{title(trial)}: {status}: {reason}")
 
 
-class Told(Silent):
+class Lines(Silent):
     """One line for what is prepared, begun and ended, to a function of the caller's."""
 
-    def __init__(self, hears: Callable[[str], None]) -> None:
-        self._hears = hears
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
 
     def planned(self, audio_s: float, trials: int) -> None:
-        self._hears(f"{trials} trials, {audio_s:.0f} s of speech to be heard")
+        self._say(f"{trials} trial{'' if trials == 1 else 's'}, {audio_s:.0f} s of speech to transcribe")
 
     def started(self, trial: Trial) -> None:
-        self._hears(f"{title(trial)}: started")
+        self._say(f"{title(trial)}: started")
 
-    def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
-        self._hears(f"{title(trial)}: {status}" + ("" if reason is None else f": {reason}"))
+    def ended(self, trial: Trial, status: str, reason: str | None, left_out_s: float) -> None:
+        self._say(f"{title(trial)}: {status}" + ("" if reason is None else f": {reason}"))
 
 
 class Bars(Silent):
@@ -112,12 +112,12 @@ class Bars(Silent):
         state = f"trial {self._through + 1}/{self._trials}"
         self._progress.update(self._task, description=title(trial), state=state)
 
-    def heard(self, audio_s: float) -> None:
+    def transcribed(self, audio_s: float) -> None:
         self._progress.advance(self._task, audio_s)
 
-    def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
+    def ended(self, trial: Trial, status: str, reason: str | None, left_out_s: float) -> None:
         self._through += 1
-        self._progress.advance(self._task, unheard_s)
+        self._progress.advance(self._task, left_out_s)
         if status != "done":
             self._progress.console.print(f"{title(trial)}: {status}: {reason}", markup=False, highlight=False)
 

@@ -53,7 +53,7 @@ class Loaded:
     load_s: float
     streaming: bool
     batch_size: int
-    """Utterances that are given to it at once: at most as many as it hears together."""
+    """Utterances that are given to it at once: at most as many as it transcribes together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Warm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
-    """A batch is about to be heard: from here on the runner watches the time."""
+    """A batch is about to be transcribed: from here on the runner watches the time."""
 
     ids: tuple[str, ...]
     start_s: float

@@ -154,8 +154,8 @@ class _Run:
         for trial in unfinished:
             self.watcher.started(trial)
             facts = self._one_trial(trial)
-            heard_s = 0.0 if facts.status == "done" else self.spools[key_of(trial)].audio_s
-            self.watcher.ended(trial, facts.status, facts.reason, heard_s)
+            left_out_s = 0.0 if facts.status == "done" else self.spools[key_of(trial)].audio_s
+            self.watcher.ended(trial, facts.status, facts.reason, left_out_s)
 
     def _one_trial(self, trial: Trial) -> TrialFacts:
         """Attempts until there is a verdict."""
@@ -200,7 +200,7 @@ class _Run:
                 warmup=self.experiment.warmup,
             ),
             log=self.out_dir / LOG_NAME,
-            heard=self.watcher.heard,
+            transcribed=self.watcher.transcribed,
         )
         workload, note = _workload(trial)
         around: dict[str, Any] = {"before": _state(self.host)}
@@ -258,8 +258,8 @@ def _keep_ready(
     watcher: Watcher,
 ) -> Prepared:
     """What recognizers keep on disk for later starts is made now, so that no trial pays for it."""
-    heard = [trial for trial in trials if spools[key_of(trial)].pieces]
-    return prepare_all(heard, spools, log=out_dir / LOG_NAME, limit_s=experiment.load_timeout_s, watcher=watcher)
+    with_speech = [trial for trial in trials if spools[key_of(trial)].pieces]
+    return prepare_all(with_speech, spools, log=out_dir / LOG_NAME, limit_s=experiment.load_timeout_s, watcher=watcher)
 
 
 def _state(host: Host) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spool:
-    """A corpus under a condition, ready to be heard."""
+    """A corpus under a condition, ready to be transcribed."""
 
     corpus: str
     condition: Condition
@@ -63,7 +63,7 @@ Key = tuple[str, Condition, int | None]
 
 
 def key_of(trial: Trial) -> Key:
-    """Trials with the same key hear the same samples."""
+    """Trials with the same key transcribe the same samples."""
     return (trial.corpus, trial.condition, trial.limit)
 
 
@@ -72,9 +72,9 @@ def spool_all(
     directory: Path,
     *,
     strict: bool = False,
-    heard: Callable[[str, float], None] | None = None,
+    prepared: Callable[[str, float], None] | None = None,
 ) -> dict[Key, Spool]:
-    """Prepare what the trials will hear; `heard` is told the corpus × condition and the seconds of each utterance.
+    """Prepare what the trials will transcribe; `prepared` is told the corpus × condition and the seconds of each utterance.
 
     Raises InputError for a corpus or a noise that cannot be opened and, when `strict`, for the first bad input.
     """
@@ -88,7 +88,7 @@ def spool_all(
         if trial.corpus not in corpora:
             corpora[trial.corpus] = open_corpus(trial.corpus)
         path = directory / f"{len(spools):04d}.f32"
-        spools[key] = _spool(corpora[trial.corpus], trial, path, strict, heard or (lambda _label, _seconds: None))
+        spools[key] = _spool(corpora[trial.corpus], trial, path, strict, prepared or (lambda _label, _seconds: None))
     return spools
 
 
@@ -97,7 +97,7 @@ def discard(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callable[[str, float], None]) -> Spool:
+def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Callable[[str, float], None]) -> Spool:
     label = f"{corpus.name} · {trial.condition.name}"
     corpus = conditioned(corpus, trial.condition)
     pieces: list[Piece] = []
@@ -117,7 +117,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
                 rejected.append(piece)
             else:
                 pieces.append(piece)
-                heard(label, piece.audio_s)
+                prepared(label, piece.audio_s)
     if rejected and trial.corpus != BUNDLED and not trial.corpus.startswith("hub:"):
         _check_there(trial.corpus)
     return Spool(
@@ -133,7 +133,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, heard: Callab
 def _check_there(corpus: str) -> None:
     """Raises InputError where the corpus itself is gone: that its files are missing says nothing about each of them."""
     if not Path(corpus).expanduser().exists():
-        raise InputError("it was removed while its speech was being prepared", where=corpus, fix="Put it back")
+        raise InputError("it was removed while its speech was being prepared", where=corpus, fix="Restore it")
 
 
 def _prepare(
@@ -146,7 +146,7 @@ def _prepare(
         return Rejected(corpus=corpus.name, id=entry.id, reason="duplicate id", where=entry.source)
     offset = file.tell()
     try:
-        blocks, scale = _hear(corpus, entry)
+        blocks, scale = _samples_of(corpus, entry)
         for block in blocks:
             _write(file, block)
     except UNUSABLE as error:
@@ -173,11 +173,11 @@ def _write(file: FileIO, samples: Audio) -> None:
             rest = rest[file.write(rest) :]
 
 
-def _hear(corpus: Corpus, utterance: Utterance) -> tuple[Iterable[Audio], float]:
+def _samples_of(corpus: Corpus, utterance: Utterance) -> tuple[Iterable[Audio], float]:
     """The samples, and by which factor the condition scaled them so that nothing clips."""
     if isinstance(corpus, ConditionedCorpus):
-        heard = corpus.apply(utterance)
-        return (heard.samples,), heard.scale
+        mixed = corpus.apply(utterance)
+        return (mixed.samples,), mixed.scale
     return blocks_of(corpus, utterance), 1.0
 
 

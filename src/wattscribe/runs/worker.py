@@ -1,4 +1,4 @@
-"""One trial in a process of its own: load, warm up, hear every utterance, say what it took, end.
+"""One trial in a process of its own: load, warm up, transcribe every utterance, say what it took, end.
 
 `python -m wattscribe.runs.worker IN OUT PARENT` with two inherited file descriptors and the runner's process id. The process
 holds nothing but its recognizer: speech comes from the spool file, one batch at a time; references, scores, meters and
@@ -32,8 +32,8 @@ from wattscribe.recognizers.base import (
     Recognizer,
     SettlingRecognizer,
     StreamingRecognizer,
-    hears_alone,
-    hears_together,
+    runs_alone,
+    runs_together,
 )
 from wattscribe.recognizers.latency import hear
 from wattscribe.records import StreamingLatency, Transcript
@@ -82,13 +82,13 @@ class Worker:
         streaming = job.trial.streaming_latency and isinstance(recognizer, StreamingRecognizer)
         if isinstance(recognizer, SettlingRecognizer):
             recognizer.settle(0.0 if streaming else sum(place.samples for place in job.pieces) / SAMPLE_RATE_HZ)
-        together = 1 if streaming else hears_together(recognizer, job.trial.recognizer)
+        together = 1 if streaming else runs_together(recognizer, job.trial.recognizer)
         batches = _batches(job.pieces, together, recognizer)
         self._send(Loaded(load_s=time.monotonic() - before_s, streaming=streaming, batch_size=together))
         with contextlib.closing(recognizer), Path(job.spool).open("rb", buffering=0) as spool:
             self._warm_up(batches[: job.warmup], recognizer, spool, streaming)
             self._receive(Go)
-            self._hear_all(batches, recognizer, spool, streaming, footprint, job.quiet_s)
+            self._transcribe_all(batches, recognizer, spool, streaming, footprint, job.quiet_s)
 
     def report(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """`sys.excepthook`: tell the runner why, leave the traceback in the log, end."""
@@ -109,7 +109,7 @@ class Worker:
         gc.collect()
         self._send(Warm(warmup_s=time.monotonic() - before_s))
 
-    def _hear_all(
+    def _transcribe_all(
         self,
         batches: Sequence[Sequence[Place]],
         recognizer: Recognizer,
@@ -193,11 +193,11 @@ class _Footprint:
 
 
 def _batches(pieces: Sequence[Place], together: int, recognizer: Recognizer) -> list[list[Place]]:
-    """At most `together` in order; what is heard alone shares its time with none."""
+    """At most `together` in order; what runs alone shares its time with none."""
     batches: list[list[Place]] = []
     closed = True
     for place in pieces:
-        alone = hears_alone(recognizer, place.samples)
+        alone = runs_alone(recognizer, place.samples)
         if closed or alone or len(batches[-1]) == together:
             batches.append([])
         batches[-1].append(place)
@@ -213,9 +213,9 @@ def _read(spool: FileIO, batch: Sequence[Place]) -> list[Audio]:
         spool.seek(place.offset_bytes)
         rest = memoryview(buffer)
         while rest:  # the kernel gives at most 2 GiB at once, 9.3 h of speech
-            if not (got := spool.readinto(rest)):
+            if not (count := spool.readinto(rest)):
                 raise RuntimeError(f"the spool file ends inside {place.id}")
-            rest = rest[got:]
+            rest = rest[count:]
         audio.append(np.frombuffer(buffer, dtype="<f4").astype(np.float32, copy=False))
     return audio
 
@@ -225,7 +225,7 @@ def _transcribe(
 ) -> list[tuple[Transcript, StreamingLatency | None]]:
     """One answer per piece of audio, whichever way it is fed."""
     if streaming and isinstance(recognizer, StreamingRecognizer):
-        return [hear(recognizer, each, time.monotonic) for each in audio]
+        return [hear(recognizer, piece, time.monotonic) for piece in audio]
     answers = recognizer.transcribe(audio)
     if len(answers) != len(audio):
         raise RecognizerError(f"the recognizer gave {len(answers)} answers to {len(audio)} utterances")
@@ -252,7 +252,7 @@ def _listen(source: BinaryIO, inbox: queue.SimpleQueue[Message], ending: threadi
 
 
 def main(arguments: Sequence[str]) -> None:
-    source, sink, parent = (int(each) for each in arguments)
+    source, sink, parent = (int(number) for number in arguments)
     die_with(parent)
     ended_by_interrupts()
     faulthandler.enable()

@@ -83,7 +83,7 @@ def count_errors(
 ) -> ErrorCounts:
     """Align every pair after normalising both sides. Raises InputError when the numbers of texts differ."""
     if len(references) != len(hypotheses):
-        raise InputError(f"{len(references)} references stand against {len(hypotheses)} hypotheses")
+        raise InputError(f"{len(references)} references for {len(hypotheses)} hypotheses")
     apply = normaliser(rule) if isinstance(rule, str) else rule
     wanted, answered = [apply(text) for text in references], [apply(text) for text in hypotheses]
     if not wanted:

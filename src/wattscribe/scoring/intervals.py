@@ -49,7 +49,7 @@ class Clusters:
 def clusters(speakers: Sequence[str] | None, utterances: int, *, fewest: int = 2) -> Clusters:
     """Group utterances by speaker; below `fewest` speakers or none given: each utterance stands for itself, and `by` says so."""
     if speakers is not None and len(speakers) != utterances:
-        raise InputError(f"{len(speakers)} speakers stand against {utterances} utterances")
+        raise InputError(f"{len(speakers)} speakers for {utterances} utterances")
     names, of = np.unique(np.asarray(speakers if speakers is not None else [], dtype=str), return_inverse=True)
     if len(names) >= fewest:
         few = " (few, so it is wide)" if len(names) < FEW_SPEAKERS else ""

@@ -177,7 +177,7 @@ def mapsswe(first: Floats, second: Floats) -> MatchedPairs:
     2^(1 − n), the chance that all signs agree. Raises InputError below two segments or on unequal lengths.
     """
     if len(first) != len(second):
-        raise InputError(f"{len(first)} segments stand against {len(second)}")
+        raise InputError(f"{len(first)} segments for {len(second)}")
     count = len(first)
     if count < 2:
         raise InputError(f"a matched-pairs test needs two segments or more, there is {count}")

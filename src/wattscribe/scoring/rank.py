@@ -37,7 +37,7 @@ def spearman(
     """Rank correlation of two properties of the same models. Raises InputError below four models or where all are equal."""
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if len(x) != len(y):
-        raise InputError(f"{len(x)} values stand against {len(y)}")
+        raise InputError(f"{len(x)} values for {len(y)}")
     if len(x) < FEWEST_MODELS:
         there = "there is 1" if len(x) == 1 else f"there are {len(x)}"
         raise InputError(f"a rank correlation needs {FEWEST_MODELS} models or more, {there}")

@@ -94,12 +94,12 @@ def read_json(path: Path, *, needed: bool = True) -> dict[str, Any]:
     if not path.is_file() and not needed:
         return {}
     try:
-        found = parse_json(read_bytes(path))
+        table = parse_json(read_bytes(path))
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot be read ({error})", where=path, fix=_AGAIN) from None
-    if not isinstance(found, dict):
+    if not isinstance(table, dict):
         raise ModelError("holds no table", where=path, fix=_AGAIN)
-    return found
+    return table
 
 
 def _sizes(config: Mapping[str, Any], directory: Path) -> Sizes:
@@ -111,7 +111,7 @@ def _sizes(config: Mapping[str, Any], directory: Path) -> Sizes:
 
     if config.get("activation_function", "gelu") != "gelu":
         raise ModelError(f"its activation is {config['activation_function']}", where=directory, fix=_KINDS)
-    found = Sizes(
+    sizes = Sizes(
         mel_bands=size("num_mel_bins", 80),
         width=size("d_model"),
         encoder_layers=size("encoder_layers"),
@@ -125,9 +125,9 @@ def _sizes(config: Mapping[str, Any], directory: Path) -> Sizes:
         text_positions=size("max_target_positions", 448),
         scale_embedding=bool(config.get("scale_embedding", False)),
     )
-    if found.width % found.encoder_heads or found.width % found.decoder_heads:
+    if sizes.width % sizes.encoder_heads or sizes.width % sizes.decoder_heads:
         raise ModelError("its heads do not divide its width", where=directory, fix="Copy its configuration again")
-    return found
+    return sizes
 
 
 def read_vocabulary(directory: Path) -> tuple[dict[str, int], dict[str, int]]:
@@ -137,9 +137,9 @@ def read_vocabulary(directory: Path) -> tuple[dict[str, int], dict[str, int]]:
         whole = read_json(path)
         model, listed = whole.get("model"), whole.get("added_tokens") or []
         pieces = model.get("vocab") if isinstance(model, dict) else None
-        if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
             raise ModelError("its added_tokens are no list of tables", where=path, fix=_AGAIN)
-        added = _numbers({str(each.get("content")): each.get("id") for each in listed}, path)
+        added = _numbers({str(entry.get("content")): entry.get("id") for entry in listed}, path)
     elif (directory / "vocab.json").is_file():
         path = directory / "vocab.json"
         pieces, extra = read_json(path), directory / "added_tokens.json"
@@ -167,14 +167,14 @@ def read_special(directory: Path, config: Mapping[str, Any], added: Mapping[str,
     stated = {**config, **read_json(directory / "generation_config.json", needed=False)}
 
     def number(*names: str) -> int:
-        found = next((added[name] for name in names if name in added), None)
-        if found is None:
+        value = next((added[name] for name in names if name in added), None)
+        if value is None:
             raise ModelError(f"its tokenizer has no {names[0]}", where=directory, fix=_KINDS)
-        return found
+        return value
 
     def listed(key: str) -> tuple[int, ...]:
         values = stated.get(key) or []
-        if not isinstance(values, list) or not all(type(each) is int for each in values):
+        if not isinstance(values, list) or not all(type(value) is int for value in values):
             raise ModelError(f"its {key} are no list of tokens: {values!r:.60}", where=directory, fix=_AGAIN)
         return tuple(values)
 
@@ -195,7 +195,7 @@ def read_special(directory: Path, config: Mapping[str, Any], added: Mapping[str,
         language_model=number("<|startoflm|>"),
         no_speech=number("<|nospeech|>", "<|nocaptions|>"),
         no_timestamps=number("<|notimestamps|>"),
-        languages={name.strip("<|>"): each for name, each in sorted(languages.items(), key=lambda item: item[1])}
+        languages={name.strip("<|>"): token for name, token in sorted(languages.items(), key=lambda item: item[1])}
         if multilingual
         else {},
         suppressed=listed("suppress_tokens"),

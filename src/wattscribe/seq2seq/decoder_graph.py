@@ -1,4 +1,4 @@
-"""decoder.onnx: tokens and what was said and heard before → scores of the next token, and the cache with these tokens added.
+"""decoder.onnx: tokens, those before and the audio's keys and values → scores of the next token, and the longer cache.
 
 sherpa-onnx's interface (scripts/whisper/export-onnx.py): tokens (N, t), in_n_layer_self_{k,v}_cache (layers, N, places, width),
 n_layer_cross_{k,v} (layers, N, T, width), offset (1) → logits (N, t, vocabulary), out_n_layer_self_{k,v}_cache. The new keys and
@@ -41,9 +41,9 @@ def decoder(sizes: Sizes, weights: Weights, precision: Precision) -> tuple[Netwo
         return helper.make_tensor_value_info(name, kind, shape)
 
     layers, width = sizes.decoder_layers, sizes.width
-    cache, heard = [layers, "N", sizes.text_positions, width], [layers, "N", "T", width]
+    cache, cross = [layers, "N", sizes.text_positions, width], [layers, "N", "T", width]
     inputs = [port("tokens", ["N", "n_tokens"], TensorProto.INT64)]
-    inputs += [port(name, cache) for name in CACHES] + [port(name, heard) for name in CROSS]
+    inputs += [port(name, cache) for name in CACHES] + [port(name, cross) for name in CROSS]
     inputs.append(port("offset", [1], TensorProto.INT64))
     outputs = [port("logits", ["N", "n_tokens", sizes.vocabulary])] + [port(name, cache) for name in UPDATED]
     return net, inputs, outputs
@@ -117,7 +117,7 @@ class DecoderGraph(Blocks):
         x = self.net.op("Add", x, self.attended(q, k, v, at, self._mask), name=f"{name}.attended")
         at = f"{name}.encoder_attn"
         q = self.heads(self.query(self.norm(x, f"{at}_layer_norm"), f"{at}.q_proj", count), count, f"{at}.q.heads")
-        k, v = (self._heard(source, number) for source in CROSS)
+        k, v = (self._cross(source, number) for source in CROSS)
         k = self.heads(k, count, CROSS_KEYS.format(layer=number), keys=True)
         v = self.heads(v, count, CROSS_VALUES.format(layer=number))
         x = self.net.op("Add", x, self.attended(q, k, v, at), name=f"{name}.heard")
@@ -131,9 +131,9 @@ class DecoderGraph(Blocks):
         part = net.op("Slice", cache, low, high, net.constant("layer_and_place", [0, 2]))
         return net.op("Squeeze", part, net.constant("axis_0", [0]), name=f"{cache}.{layer}")
 
-    def _heard(self, source: str, layer: int) -> str:
+    def _cross(self, source: str, layer: int) -> str:
         net, axis = self.net, self.net.constant("axis_0", [0])
-        low, high = (net.constant(f"layer_{each}", [each]) for each in (layer, layer + 1))
+        low, high = (net.constant(f"layer_{index}", [index]) for index in (layer, layer + 1))
         return net.op("Squeeze", net.op("Slice", source, low, high, axis), axis, name=f"{source}.{layer}")
 
     def scores(self, x: str) -> None:
@@ -164,8 +164,8 @@ class DecoderGraph(Blocks):
         by_stream = net.op("Range", zero, net.op("Squeeze", streams, first), step)
         by_stream = net.op("Reshape", by_stream, net.constant("as_stream", [1, -1, 1, 1]))
         by_place = net.op("Reshape", self._own, net.constant("as_place", [1, 1, -1, 1]))
-        grids = [net.op("Expand", each, shape) for each in (by_layer, by_stream, by_place)]
+        grids = [net.op("Expand", index, shape) for index in (by_layer, by_stream, by_place)]
         where = net.op("Concat", *grids, name="rows_to_write", axis=-1)
         for cache, updated, new in zip(CACHES, UPDATED, self._new.values(), strict=True):
-            rows = net.op("Concat", *(net.op("Unsqueeze", each, first) for each in new), axis=0)
+            rows = net.op("Concat", *(net.op("Unsqueeze", part, first) for part in new), axis=0)
             net.op("ScatterND", cache, where, rows, name=updated)

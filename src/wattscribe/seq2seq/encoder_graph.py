@@ -70,16 +70,16 @@ class Blocks:
         width, scale = self.sizes.width, self.scale(heads)
 
         def weight() -> NDArray[np.float32]:
-            q, k, v = (self.get(f"{name}.{each}_proj.weight") for each in "qkv")
+            q, k, v = (self.get(f"{name}.{which}_proj.weight") for which in "qkv")
             return np.concatenate([q * scale, k, v]).T
 
         def bias() -> NDArray[np.float32]:
             q, v = self.get(f"{name}.q_proj.bias"), self.get(f"{name}.v_proj.bias")
             return np.concatenate([q * scale, np.zeros_like(q), v])
 
-        found = self.net.linear(x, f"{name}.qkv", (width, 3 * width), weight, bias)
-        names = [f"{name}.{each}" for each in "qkv"]
-        q, k, v = self.net.ops("Split", [found], names, axis=-1)
+        qkv = self.net.linear(x, f"{name}.qkv", (width, 3 * width), weight, bias)
+        names = [f"{name}.{which}" for which in "qkv"]
+        q, k, v = self.net.ops("Split", [qkv], names, axis=-1)
         return q, k, v
 
     def heads(self, x: str, heads: int, name: str, *, keys: bool = False) -> str:
@@ -144,8 +144,8 @@ class EncoderGraph(Blocks):
         net, width, first = self.net, self.sizes.width, self.net.constant("axis_0", [0])
         stacked: dict[str, list[str]] = {"k": [], "v": []}
         for layer in range(self.sizes.decoder_layers):
-            for which, found in stacked.items():
+            for which, parts in stacked.items():
                 name = f"decoder.layers.{layer}.encoder_attn.{which}_proj"
-                found.append(net.op("Unsqueeze", self.linear(x, name, width, width, bias=which == "v"), first))
-        for name, found in zip(CROSS, stacked.values(), strict=True):
-            net.op("Concat", *found, name=name, axis=0)
+                parts.append(net.op("Unsqueeze", self.linear(x, name, width, width, bias=which == "v"), first))
+        for name, parts in zip(CROSS, stacked.values(), strict=True):
+            net.op("Concat", *parts, name=name, axis=0)

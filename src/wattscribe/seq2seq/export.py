@@ -24,7 +24,7 @@ def export_whisper(
     model: str, out: Path | str, *, precisions: Sequence[str] = ("fp32",), revision: str | None = None
 ) -> list[Path]:
     """Write the directory; returns its files. Raises InputError, ModelError, MissingExtraError."""
-    chosen = [each for each in PRECISIONS if each in precisions]
+    chosen = [precision for precision in PRECISIONS if precision in precisions]
     unknown = set(precisions) - set(PRECISIONS)
     if unknown or not chosen:
         raise InputError(
@@ -55,11 +55,11 @@ def export_whisper(
 
 def _write(checkpoint: Checkpoint, directory: Path, precision: Precision) -> list[Path]:
     mark = "" if precision == "fp32" else f".{precision}"
-    found = []
+    files = []
     for name, build, metadata in (("encoder", encoder, metadata_of(checkpoint)), ("decoder", decoder, {})):
         net, inputs, outputs = build(checkpoint.sizes, checkpoint.weights, precision)
-        found += net.write(directory / f"{name}{mark}.onnx", inputs, outputs, metadata)
-    return found
+        files += net.write(directory / f"{name}{mark}.onnx", inputs, outputs, metadata)
+    return files
 
 
 def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
@@ -100,7 +100,7 @@ def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
         "sot_sequence": _listed(start),
         "all_language_tokens": _listed(languages.values()),
         "all_language_codes": ",".join(languages),
-        "non_speech_tokens": _listed(each for each in special.suppressed if each < special.end),
+        "non_speech_tokens": _listed(token for token in special.suppressed if token < special.end),
         "suppress_tokens": _listed(special.suppressed),
         "begin_suppress_tokens": _listed(special.suppressed_first),
         "max_new_tokens": str(special.most or ""),

@@ -38,22 +38,22 @@ def is_encoder_decoder(directory: Path) -> bool:
     return not roles & {"joiner", "decoder_joint"} and ({"encoder", "decoder"} <= roles or "cached_decoder" in roles)
 
 
-def kind_of(found: ModelFiles) -> Kind:
+def kind_of(model: ModelFiles) -> Kind:
     """The layout of a directory that is an encoder–decoder's."""
-    if found.layout == "moonshine":
+    if model.layout == "moonshine":
         return "sherpa-onnx Moonshine"
-    return "optimum" if "encoder_model" in found.main.name else "sherpa-onnx Whisper"
+    return "optimum" if "encoder_model" in model.main.name else "sherpa-onnx Whisper"
 
 
 def find(directory: Path | str, precision: str | None = None) -> Files:
     """Raises InputError for no directory or an unknown precision, ModelError for what is missing or ambiguous."""
-    found = find_model(directory, precision)
-    if found.layout not in ("moonshine", "encoder-decoder"):
+    model = find_model(directory, precision)
+    if model.layout not in ("moonshine", "encoder-decoder"):
         raise ModelError(
             "is no encoder with its decoder", where=directory, fix="Give the directory of a Whisper or Moonshine"
         )
-    kind = kind_of(found)
-    parts = {_OURS.get(part, part): path for part, path in found.parts.items()}
+    kind = kind_of(model)
+    parts = {_OURS.get(part, part): path for part, path in model.parts.items()}
     if kind == "optimum" and "merged" not in parts["decoder"].name:
         for part, name, why in (
             ("decoder", "decoder_with_past_model", "it runs with caches"),
@@ -61,20 +61,20 @@ def find(directory: Path | str, precision: str | None = None) -> Files:
         ):  # fmt: skip
             if part not in parts or name not in parts[part].name:
                 raise ModelError(
-                    f"holds no {name}*.onnx: {why}", where=found.directory,
+                    f"holds no {name}*.onnx: {why}", where=model.directory,
                     fix="Export it with decoder and decoder-with-past, or a merged one (optimum-cli does so)",
                 )  # fmt: skip
-    return Files(directory=found.directory, kind=kind, parts=parts, tokens=_tokens(found, kind), notes=found.notes)
+    return Files(directory=model.directory, kind=kind, parts=parts, tokens=_tokens(model, kind), notes=model.notes)
 
 
-def _tokens(found: ModelFiles, kind: Kind) -> Path:
+def _tokens(model: ModelFiles, kind: Kind) -> Path:
     """tokens.txt of sherpa-onnx, or what a tokenizer leaves."""
-    if kind != "optimum" or found.has_tokens:
-        return found.tokens()
+    if kind != "optimum" or model.has_tokens:
+        return model.tokens()
     for name in _TOKENIZERS:
-        if (found.directory / name).is_file():
-            return found.directory / name
+        if (model.directory / name).is_file():
+            return model.directory / name
     raise ModelError(
-        f"holds no tokens.txt and no tokenizer ({', '.join(_TOKENIZERS)})", where=found.directory,
+        f"holds no tokens.txt and no tokenizer ({', '.join(_TOKENIZERS)})", where=model.directory,
         fix="Copy it from where the model was exported",
     )  # fmt: skip

@@ -28,38 +28,38 @@ _AT_ONCE = 100
 def log_mel(samples: Samples, frames: int, bands: int = 80) -> NDArray[np.float32]:
     """Samples, padded with silence or cut to `frames` × 10 ms → (bands, frames), float32."""
     length = frames * HOP
-    heard = samples[:length].astype(np.float32, copy=False)
+    audio = samples[:length].astype(np.float32, copy=False)
     edge = WINDOW // 2
     last = np.zeros(edge + 1, np.float32)  # of the padded window, whose end is mirrored as its start is
-    inside = heard[max(0, length - edge - 1) :]
+    inside = audio[max(0, length - edge - 1) :]
     last[: len(inside)] = inside
-    before, after = _reflected(heard, edge), _reflected(last[::-1], edge)[::-1]
-    gap = np.zeros(min(length - len(heard), edge), np.float32)
-    found = np.full((bands, frames), np.log10(FLOOR), np.float32)
-    alive = min(frames, -(-(len(heard) + edge) // HOP) + 1)  # the frames behind it hold silence alone
+    before, after = _reflected(audio, edge), _reflected(last[::-1], edge)[::-1]
+    gap = np.zeros(min(length - len(audio), edge), np.float32)
+    mel = np.full((bands, frames), np.log10(FLOOR), np.float32)
+    alive = min(frames, -(-(len(audio) + edge) // HOP) + 1)  # the frames behind it hold silence alone
     padded = np.zeros((alive - 1) * HOP + WINDOW, np.float32) if alive else np.zeros(0, np.float32)
-    whole = np.concatenate([before, heard, gap, after])[: len(padded)]
+    whole = np.concatenate([before, audio, gap, after])[: len(padded)]
     padded[: len(whole)] = whole
     views = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] if alive else np.zeros((0, WINDOW))
     for start in range(0, alive, _AT_ONCE):
         spectrum = np.fft.rfft(views[start : start + _AT_ONCE].astype(np.float64) * _hann(), axis=1)
         power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
         for band, (low, weights) in enumerate(_triangles(bands)):
-            found[band, start : start + len(power)] = power[:, low : low + len(weights)] @ weights
-    spoken = found[:, :alive]
+            mel[band, start : start + len(power)] = power[:, low : low + len(weights)] @ weights
+    spoken = mel[:, :alive]
     np.log10(np.maximum(spoken, np.float32(FLOOR), out=spoken), out=spoken)
-    np.maximum(found, found.max() - np.float32(RANGE), out=found)
-    found += np.float32(4)
-    found /= np.float32(4)
-    return found
+    np.maximum(mel, mel.max() - np.float32(RANGE), out=mel)
+    mel += np.float32(4)
+    mel /= np.float32(4)
+    return mel
 
 
 def _reflected(samples: Samples, count: int) -> Samples:
     """What stands before the first sample when it is mirrored there, silence where the samples are too few."""
-    found = np.zeros(count, np.float32)
+    edge = np.zeros(count, np.float32)
     mirrored = samples[1 : count + 1][::-1]
-    found[count - len(mirrored) :] = mirrored
-    return found
+    edge[count - len(mirrored) :] = mirrored
+    return edge
 
 
 @cache
@@ -74,12 +74,12 @@ def _triangles(bands: int) -> tuple[tuple[int, NDArray[np.float32]], ...]:
 
     One large product would be spread over all cores by numpy's library, whatever number of threads was asked for.
     """
-    found = []
+    filters = []
     for row in mel_filters(bands):
         (inside,) = np.nonzero(row)
         low, high = (int(inside[0]), int(inside[-1]) + 1) if len(inside) else (0, 0)
-        found.append((low, row[low:high]))
-    return tuple(found)
+        filters.append((low, row[low:high]))
+    return tuple(filters)
 
 
 @cache

@@ -30,16 +30,16 @@ class MoonshineNet:
     def any_length(self) -> bool:
         return True
 
-    def hear(self, features: NDArray[Any]) -> MoonshineHeard:
+    def encode(self, features: NDArray[Any]) -> MoonshineEncoded:
         """(rows, samples) of one length."""
-        (found,) = self.run("preprocessor", [features])[:1]
-        (frames,) = self.run("encoder", [found, np.array([found.shape[1]])])[:1]
-        return MoonshineHeard(self, frames)
+        (preprocessed,) = self.run("preprocessor", [features])[:1]
+        (frames,) = self.run("encoder", [preprocessed, np.array([preprocessed.shape[1]])])[:1]
+        return MoonshineEncoded(self, frames)
 
     def run(self, part: str, values: Sequence[NDArray[Any]]) -> list[Any]:
         session = self._nets[part]
         inputs = session.get_inputs()
-        feeds = {each.name: value.astype(_DTYPES[each.type]) for each, value in zip(inputs, values, strict=False)}
+        feeds = {port.name: value.astype(_DTYPES[port.type]) for port, value in zip(inputs, values, strict=False)}
         with Running(self._paths[part], "failed while running"):
             return session.run(None, feeds)  # type: ignore[no-any-return]
 
@@ -47,26 +47,26 @@ class MoonshineNet:
 _DTYPES: Mapping[str, Any] = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(float)": np.float32}
 
 
-class MoonshineHeard:
+class MoonshineEncoded:
     """Rows of one call of the encoder."""
 
     def __init__(self, net: MoonshineNet, encoded: NDArray[np.float32]) -> None:
         self._net, self._encoded, self.frames = net, encoded, encoded.shape[1]
         self._caches: list[NDArray[np.float32]] = []
-        self._said = 0
+        self._fed = 0
 
     def restart(self) -> None:
-        self._caches, self._said = [], 0
+        self._caches, self._fed = [], 0
 
     def keep(self, rows: Sequence[int]) -> None:
         if list(rows) != list(range(len(self._encoded))):
             self._encoded = self._encoded[list(rows)]
-            self._caches = [each[list(rows)] for each in self._caches]
+            self._caches = [cache[list(rows)] for cache in self._caches]
 
     def step(self, tokens: Tokens) -> Scores:
         for at in range(tokens.shape[1]):
-            self._said += 1
+            self._fed += 1
             part = "decoder" if self._caches else "first_decoder"
-            given: list[NDArray[Any]] = [tokens[:, at : at + 1], self._encoded, np.array([self._said]), *self._caches]
+            given: list[NDArray[Any]] = [tokens[:, at : at + 1], self._encoded, np.array([self._fed]), *self._caches]
             logits, *self._caches = self._net.run(part, given)
         return np.ascontiguousarray(logits[:, -1], np.float32)

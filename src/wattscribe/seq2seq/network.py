@@ -82,7 +82,7 @@ class Network:
         """One operator of several outputs."""
         from onnx import helper
 
-        named = [each or self._fresh(kind) for each in outputs]
+        named = [output or self._fresh(kind) for output in outputs]
         self._nodes.append(helper.make_node(kind, list(inputs), named, name=named[0], domain=domain, **attributes))
         return named
 
@@ -93,10 +93,10 @@ class Network:
     # --- layers ---------------------------------------------------------------------------------------------------
     def linear(self, x: str, name: str, shape: tuple[int, int], make: Make, bias: Make | None = None) -> str:
         """x @ W + b, W of `shape` (in, out)."""
-        found = self._product(x, name, shape, make)
+        product = self._product(x, name, shape, make)
         if bias is None:
-            return found
-        return self.op("Add", found, self.weight(f"{name}.bias", (shape[1],), bias), name=f"{name}.biased")
+            return product
+        return self.op("Add", product, self.weight(f"{name}.bias", (shape[1],), bias), name=f"{name}.biased")
 
     def _product(self, x: str, name: str, shape: tuple[int, int], make: Make) -> str:
         if self.precision != "int8":
@@ -144,9 +144,9 @@ class Network:
         graph.input.extend(inputs)
         graph.output.extend(outputs)
         beside = path.with_suffix(".weights")
-        if sum(each.size_bytes for each in self._constants.values()) <= LARGEST_INLINE_BYTES:
-            for each in self._constants.values():
-                _inside(each, graph.initializer.add())
+        if sum(constant.size_bytes for constant in self._constants.values()) <= LARGEST_INLINE_BYTES:
+            for constant in self._constants.values():
+                _inside(constant, graph.initializer.add())
             onnx.save(model, path)
             return [path]
         self._outside(graph, beside)
@@ -156,31 +156,31 @@ class Network:
     def _outside(self, graph: Any, path: Path) -> None:
         """The weights one after the other into a file of their own; never two of them in memory."""
         with path.open("wb") as file:
-            for each in self._constants.values():
+            for constant in self._constants.values():
                 tensor = graph.initializer.add()
-                if each.size_bytes < _SMALL_BYTES:
-                    _inside(each, tensor)
+                if constant.size_bytes < _SMALL_BYTES:
+                    _inside(constant, tensor)
                     continue
                 file.write(b"\0" * (-file.tell() % mmap.PAGESIZE))  # onnxruntime maps pages
-                place = {"location": path.name, "offset": file.tell(), "length": each.size_bytes}
-                file.write(_made(each).data)
-                _describe(each, tensor)
+                place = {"location": path.name, "offset": file.tell(), "length": constant.size_bytes}
+                file.write(_array(constant).data)
+                _describe(constant, tensor)
                 tensor.data_location = tensor.EXTERNAL
                 for key, value in place.items():
                     tensor.external_data.add(key=key, value=str(value))
 
 
-def _inside(each: _Constant, tensor: Any) -> None:
-    _describe(each, tensor)
-    tensor.raw_data = _made(each).tobytes()
+def _inside(constant: _Constant, tensor: Any) -> None:
+    _describe(constant, tensor)
+    tensor.raw_data = _array(constant).tobytes()
 
 
-def _describe(each: _Constant, tensor: Any) -> None:
+def _describe(constant: _Constant, tensor: Any) -> None:
     from onnx import helper
 
-    tensor.name = each.name
-    tensor.data_type = helper.np_dtype_to_tensor_dtype(np.dtype(each.dtype))
-    tensor.dims.extend(each.shape)
+    tensor.name = constant.name
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(np.dtype(constant.dtype))
+    tensor.dims.extend(constant.shape)
 
 
 def quantise(values: NDArray[Any], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -196,14 +196,14 @@ def _halved(values: NDArray[Any]) -> NDArray[np.float16]:
     return np.asarray(np.clip(values, -most, most), np.float16)
 
 
-def _made(each: _Constant) -> NDArray[Any]:
-    made = np.asarray(each.make(), each.dtype, order="C")
-    if made.shape != each.shape:
+def _array(constant: _Constant) -> NDArray[Any]:
+    values = np.asarray(constant.make(), constant.dtype, order="C")
+    if values.shape != constant.shape:
         raise ModelError(
-            f"its weights {each.name} are of shape {made.shape}, its configuration says {each.shape}",
+            f"its weights {constant.name} are of shape {values.shape}, its configuration says {constant.shape}",
             fix="Copy the checkpoint again",
         )
-    return made
+    return values
 
 
 def import_onnx() -> Any:

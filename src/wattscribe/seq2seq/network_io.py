@@ -12,8 +12,8 @@ Scores = NDArray[np.float32]
 Tokens = NDArray[np.int64]
 
 
-class Heard(Protocol):
-    """Audio that went through the encoder, row by row, and what was said of it so far (the caches)."""
+class Encoded(Protocol):
+    """Audio that went through the encoder, row by row, and the tokens that the decoder was fed of it so far (the caches)."""
 
     frames: int
     """Encoder frames of a row."""
@@ -25,12 +25,12 @@ class Heard(Protocol):
     def keep(self, rows: Sequence[int]) -> None:
         """From now on row i goes on where row `rows[i]` stood.
 
-        As many rows as before are hypotheses of one utterance, which all hear the same; others are those that are not done.
+        As many rows as before are hypotheses of one utterance, all of the same audio; others are those that are not done.
         """
         ...
 
     def restart(self) -> None:
-        """Forget what was said."""
+        """Forget the tokens that were fed."""
         ...
 
 
@@ -48,6 +48,6 @@ class EncoderDecoder(Protocol):
         """Whether the encoder takes shorter windows too."""
         ...
 
-    def hear(self, features: NDArray[Any]) -> Heard:
+    def encode(self, features: NDArray[Any]) -> Encoded:
         """Rows of features → what the decoder attends to."""
         ...

@@ -104,15 +104,15 @@ def _special(metadata: Mapping[str, str], path: Path) -> Special:
     """From the metadata of sherpa-onnx's export. What is never said: as ours state it, else as openai/whisper decides it."""
 
     def number(key: str) -> int:
-        found = whole(metadata.get(key, ""))
-        if found is None:
+        value = whole(metadata.get(key, ""))
+        if value is None:
             raise ModelError(
                 f"its metadata say no {key}", where=path, fix="Export it with `wattscribe export hf:MODEL`"
             )
-        return found
+        return value
 
     def numbers(key: str) -> tuple[int, ...]:
-        return tuple(found for each in metadata.get(key, "").split(",") if (found := whole(each.strip())) is not None)
+        return tuple(value for text in metadata.get(key, "").split(",") if (value := whole(text.strip())) is not None)
 
     start, end = number("sot"), number("eot")
     never = numbers("suppress_tokens")

@@ -34,7 +34,7 @@ class OptimumNet:
         self._encoder = _opened(parts["encoder"], threads)
         self.later = _opened(parts["decoder"], threads)
         self.first = _opened(parts["first_decoder"], threads) if "first_decoder" in parts else self.later
-        self.pasts = [each.name for each in self.later.get_inputs() if each.name.startswith(_PAST)]
+        self.pasts = [port.name for port in self.later.get_inputs() if port.name.startswith(_PAST)]
         if not self.pasts:
             raise ModelError("takes no past keys and values: it keeps no caches", where=parts["decoder"], fix=_CACHES)
         if self.first is self.later and _BRANCH not in self.inputs(self.later):
@@ -44,7 +44,7 @@ class OptimumNet:
 
     @property
     def raw(self) -> bool:
-        """Whether it hears samples and not mel bands."""
+        """Whether it takes samples and not mel bands."""
         return len(self._encoder.get_inputs()[0].shape) == 2
 
     @property
@@ -69,16 +69,16 @@ class OptimumNet:
 
     @staticmethod
     def inputs(session: Any) -> dict[str, Any]:
-        return {each.name: each for each in session.get_inputs()}
+        return {port.name: port for port in session.get_inputs()}
 
-    def hear(self, features: NDArray[Any]) -> OptimumHeard:
+    def encode(self, features: NDArray[Any]) -> OptimumEncoded:
         """(rows, bands, frames), or (rows, samples) of one length."""
         given = self._encoder.get_inputs()
         feeds: dict[str, NDArray[Any]] = {given[0].name: features}
         mask = np.ones((len(features), features.shape[-1]), np.int64)
-        feeds |= {each.name: mask for each in given[1:] if "mask" in each.name}
+        feeds |= {port.name: mask for port in given[1:] if "mask" in port.name}
         hidden = self._run("encoder", self._encoder, feeds, ["last_hidden_state"])[0]
-        return OptimumHeard(self, hidden, mask)
+        return OptimumEncoded(self, hidden, mask)
 
     def _run(self, part: str, session: Any, feeds: Mapping[str, Any], outputs: list[str] | None) -> list[Any]:
         with Running(self._paths[part], "failed while running"):
@@ -93,7 +93,7 @@ def _opened(path: Path, threads: int) -> Any:
     return open_session(path, threads=threads, ready=path if path.suffix == ".ort" else None)
 
 
-class OptimumHeard:
+class OptimumEncoded:
     """Rows of one call of the encoder."""
 
     def __init__(self, net: OptimumNet, hidden: NDArray[np.float32], mask: NDArray[np.int64]) -> None:
@@ -108,7 +108,7 @@ class OptimumHeard:
         if list(rows) == list(range(len(self._hidden))):
             return
         self._hidden, self._mask = self._hidden[list(rows)], self._mask[list(rows)]
-        self._cache = {name: each[list(rows)] for name, each in self._cache.items()}
+        self._cache = {name: cache[list(rows)] for name, cache in self._cache.items()}
 
     def step(self, tokens: Tokens) -> Scores:
         net = self._net
@@ -124,15 +124,15 @@ class OptimumHeard:
         if _BRANCH in known:
             feeds[_BRANCH] = np.array([bool(self._cache)])
         if "cache_position" in known:
-            start = next((each.shape[2] for name, each in self._cache.items() if ".decoder." in name), 0)
+            start = next((cache.shape[2] for name, cache in self._cache.items() if ".decoder." in name), 0)
             feeds["cache_position"] = np.arange(start, start + tokens.shape[1], dtype=np.int64)
         feeds |= self._cache or {name: self._nothing(known[name], len(tokens)) for name in net.pasts if name in known}
-        found = dict(zip((each.name for each in session.get_outputs()), net.run_decoder(session, feeds), strict=True))
+        outputs = dict(zip((port.name for port in session.get_outputs()), net.run_decoder(session, feeds), strict=True))
         for name in net.pasts:
-            made = found.get(name.replace(_PAST, _PRESENT))
-            if made is not None and (".decoder." in name or name not in self._cache):
-                self._cache[name] = made
-        logits = found["logits"]
+            cache = outputs.get(name.replace(_PAST, _PRESENT))
+            if cache is not None and (".decoder." in name or name not in self._cache):
+                self._cache[name] = cache
+        logits = outputs["logits"]
         net.vocabulary = logits.shape[-1]
         return np.ascontiguousarray(logits[:, -1])
 

@@ -1,4 +1,4 @@
-"""Hear with an encoder–decoder: windows → features → encoder → tokens → text, everything counted."""
+"""Transcribe with an encoder–decoder: windows → features → encoder → tokens → text, everything counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Transcript
 from wattscribe.seq2seq.mel import HOP, WINDOW, Samples, log_mel
-from wattscribe.seq2seq.network_io import EncoderDecoder, Heard
+from wattscribe.seq2seq.network_io import Encoded, EncoderDecoder
 from wattscribe.seq2seq.search import Rules, Work, beam, greedy
 from wattscribe.seq2seq.special import Special
 from wattscribe.seq2seq.vocabulary import Texts
@@ -55,7 +55,7 @@ class Spoken:
 
 @dataclass(slots=True)
 class _Done:
-    """One window heard."""
+    """One window decoded."""
 
     text: str
     language: str | None
@@ -75,7 +75,7 @@ class Recogniser:
         return self._style.special is not None and bool(self._style.special.languages)
 
     def speak(self, language: str | None, where: str | None = None) -> None:
-        """Hear this language; None: detect it. Raises InputError for one that the model lacks."""
+        """Transcribe this language; None: detect it. Raises InputError for one that the model lacks."""
         if language is not None and self._style.special is not None:
             try:
                 self._style.special.prompt(language)
@@ -90,11 +90,11 @@ class Recogniser:
         )
         cut = [(index, piece) for index, audio in enumerate(batch) for piece in cut_at_silence(audio, window)]
         pieces = [(index, piece) for index, piece in cut if len(piece) >= WINDOW]
-        found: list[list[_Done]] = [[] for _ in batch]
+        parts_by_input: list[list[_Done]] = [[] for _ in batch]
         for group in self._groups(pieces, together):
-            for (index, _), done in zip(group, self._hear([piece for _, piece in group]), strict=True):
-                found[index].append(done)
-        return [_joined(each) for each in found]
+            for (index, _), done in zip(group, self._decode([piece for _, piece in group]), strict=True):
+                parts_by_input[index].append(done)
+        return [_joined(parts) for parts in parts_by_input]
 
     def _groups(self, pieces: Sequence[tuple[int, Samples]], together: int) -> Iterator[list[tuple[int, Samples]]]:
         """Windows in order; only those of one length stand in one call."""
@@ -121,36 +121,40 @@ class Recogniser:
         return np.stack([log_mel(piece, length, self._style.bands) for piece in pieces])
 
     def paths(self, audio: Samples) -> Iterator[Spoken]:
-        """Window by window what is heard of a recording and what the model says to it, greedily."""
+        """Window by window the samples of a recording and the tokens that the model gives them, greedily."""
         for piece in cut_at_silence(audio, self._style.window_frames * HOP):
             if len(piece) < WINDOW:
                 continue
-            heard = self._net.hear(self._features([piece]))
+            encoded = self._net.encode(self._features([piece]))
             works = [Work()]
-            prompt = self._prompt(self._languages(heard, works)[0])
-            (said,) = greedy(heard, [prompt], self._rules(prompt, [piece]), works)
-            yield Spoken(audio=piece, tokens=(*prompt, *said), prompt=len(prompt))
+            prompt = self._prompt(self._languages(encoded, works)[0])
+            (tokens,) = greedy(encoded, [prompt], self._rules(prompt, [piece]), works)
+            yield Spoken(audio=piece, tokens=(*prompt, *tokens), prompt=len(prompt))
 
     def features(self, audio: Samples) -> NDArray[np.float32]:
         """(1, bands, frames) of one window."""
         return self._features([audio])
 
-    def _hear(self, pieces: Sequence[Samples]) -> list[_Done]:
+    def _decode(self, pieces: Sequence[Samples]) -> list[_Done]:
         """One run of the encoder, then the search."""
-        heard = self._net.hear(self._features(pieces))
+        encoded = self._net.encode(self._features(pieces))
         works = [Work() for _ in pieces]
-        languages = self._languages(heard, works)
+        languages = self._languages(encoded, works)
         prompts = [self._prompt(language) for language in languages]
         rules = self._rules(prompts[0], pieces)
         alone = self.width > 1
-        said = [beam(heard, prompts[0], rules, self.width, works[0])] if alone else greedy(heard, prompts, rules, works)
+        hypotheses = (
+            [beam(encoded, prompts[0], rules, self.width, works[0])]
+            if alone
+            else greedy(encoded, prompts, rules, works)
+        )
         return [
             _Done(
                 text=self._style.texts.text(self._spoken(tokens)),
                 language=language,
-                counts=self._counts(work, heard.frames, first=place == 0, audio=pieces[place]),
+                counts=self._counts(work, encoded.frames, first=place == 0, audio=pieces[place]),
             )
-            for place, (tokens, language, work) in enumerate(zip(said, languages, works, strict=True))
+            for place, (tokens, language, work) in enumerate(zip(hypotheses, languages, works, strict=True))
         ]
 
     def _spoken(self, tokens: Sequence[int]) -> list[int]:
@@ -171,16 +175,16 @@ class Recogniser:
             limit = min(places - len(prompt), special.most or places)
         return replace(rules, limit=max(1, min(rules.limit, limit)))
 
-    def _languages(self, heard: Heard, works: Sequence[Work]) -> list[str | None]:
-        """As stated, or the likeliest by one step behind the start token: a multilingual model never hears English unasked."""
+    def _languages(self, encoded: Encoded, works: Sequence[Work]) -> list[str | None]:
+        """As stated, or the likeliest by one step behind the start token: a multilingual model never assumes English unasked."""
         special = self._style.special
         if special is None or not special.languages:
             return [None] * len(works)
         if self._language is not None:
             return [self._language] * len(works)
         names, numbers = list(special.languages), list(special.languages.values())
-        scores = heard.step(np.full((len(works), 1), special.start, np.int64))
-        heard.restart()
+        scores = encoded.step(np.full((len(works), 1), special.start, np.int64))
+        encoded.restart()
         works[0].steps += 1
         for work in works:
             work.fed, work.scored = work.fed + 1, work.scored + 1

@@ -56,10 +56,10 @@ class Weights:
         place = self._place(name)
         stored = np.frombuffer(place.data, _DTYPES[place.dtype]).reshape(place.shape)
         upper = place.dtype == "BF16"  # the upper half of a float32
-        found = (stored.astype(np.uint32) << 16).view(np.float32) if upper else np.asarray(stored, np.float32)
-        if not np.isfinite(found).all():
-            raise ModelError(f"its weights {name} are no numbers (NaN)", where=self.directory, fix=_AGAIN)
-        return found
+        values = (stored.astype(np.uint32) << 16).view(np.float32) if upper else np.asarray(stored, np.float32)
+        if not np.isfinite(values).all():
+            raise ModelError(f"its weights {name} are not numbers (NaN)", where=self.directory, fix=_AGAIN)
+        return values
 
     def _place(self, name: str) -> _Place:
         place = self._places.get(name)
@@ -75,14 +75,14 @@ def _files(directory: Path) -> list[Path]:
             named = parse_json(read_bytes(index))["weight_map"].values()
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelError(f"is no index of weights ({error})", where=index, fix=_AGAIN) from None
-        found = [directory / Path(str(name)).name for name in sorted(set(named))]
+        files = [directory / Path(str(name)).name for name in sorted(set(named))]
     else:
-        found = sorted(directory.glob("*.safetensors"))
-    missing = [path.name for path in found if not path.is_file()]
-    if missing or not found:
+        files = sorted(directory.glob("*.safetensors"))
+    missing = [path.name for path in files if not path.is_file()]
+    if missing or not files:
         what = f"its weights {missing[0]} are missing" if missing else "holds no *.safetensors weights"
         raise ModelError(what, where=directory, fix="Give a directory written by save_pretrained, or a hub model")
-    return found
+    return files
 
 
 def _read(path: Path) -> dict[str, _Place]:
@@ -102,7 +102,7 @@ def _places(data: memoryview) -> Mapping[str, _Place]:
     if not 2 <= length <= min(_MOST_HEADER_BYTES, len(data) - 8):
         raise ValueError("no header")
     header: dict[str, Any] = parse_json(bytes(data[8 : 8 + length]))
-    body, found = data[8 + length :], {}
+    body, places = data[8 + length :], {}
     for name, about in header.items():
         if name == "__metadata__" or about["dtype"] not in _DTYPES:
             continue
@@ -113,5 +113,5 @@ def _places(data: memoryview) -> Mapping[str, _Place]:
             or end - start != prod(shape) * np.dtype(_DTYPES[about["dtype"]]).itemsize
         ):
             raise ValueError(f"{name} lies outside of it")
-        found[name] = _Place(data=body[start:end], dtype=about["dtype"], shape=shape)
-    return found
+        places[name] = _Place(data=body[start:end], dtype=about["dtype"], shape=shape)
+    return places

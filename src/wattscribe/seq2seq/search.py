@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattscribe.errors import ModelError
-from wattscribe.seq2seq.network_io import Heard, Scores
+from wattscribe.seq2seq.network_io import Encoded, Scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,37 +42,37 @@ class Work:
     """Tokens chosen, the ending one included."""
 
 
-def _step(heard: Heard, tokens: np.ndarray, works: Sequence[Work]) -> Scores:
+def _step(encoded: Encoded, tokens: np.ndarray, works: Sequence[Work]) -> Scores:
     """One run of the decoder: its call counts for the first row, as everywhere where several share one."""
     works[0].steps += 1
     for work in works:
         work.fed += tokens.shape[1]
         work.scored += tokens.shape[1]
-    return heard.step(tokens)
+    return encoded.step(tokens)
 
 
-def greedy(heard: Heard, prompts: Sequence[Sequence[int]], rules: Rules, works: Sequence[Work]) -> list[list[int]]:
+def greedy(encoded: Encoded, prompts: Sequence[Sequence[int]], rules: Rules, works: Sequence[Work]) -> list[list[int]]:
     """The best token of every row, until each has ended. Rows that have ended leave the call."""
-    found: list[list[int]] = [[] for _ in prompts]
+    hypotheses: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     fed = np.array(prompts, np.int64)
     for place in range(rules.limit):
-        scores = rules.apply(_step(heard, fed, [works[row] for row in alive]), first=place == 0)
+        scores = rules.apply(_step(encoded, fed, [works[row] for row in alive]), first=place == 0)
         best = scores.argmax(axis=1)
         _require_numbers(scores[np.arange(len(best)), best])
         going = []
         for at, token in enumerate(best.tolist()):
             works[alive[at]].chosen += 1
             if token != rules.end:
-                found[alive[at]].append(token)
+                hypotheses[alive[at]].append(token)
                 going.append(at)
         if not going:
             break
         if len(going) < len(alive):
-            heard.keep(going)
+            encoded.keep(going)
             alive = [alive[at] for at in going]
         fed = best[going, None]
-    return found
+    return hypotheses
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,17 @@ class _Hypothesis:
         return self.score / max(1, len(self.tokens) + more)
 
 
-def beam(heard: Heard, prompt: Sequence[int], rules: Rules, width: int, work: Work) -> list[int]:
+def beam(encoded: Encoded, prompt: Sequence[int], rules: Rules, width: int, work: Work) -> list[int]:
     """The best of `width` hypotheses by mean log probability. One utterance: its rows are the hypotheses."""
     alive = [_Hypothesis((), 0.0)]
     done: list[_Hypothesis] = []
     fed = np.array([prompt], np.int64)
     for place in range(rules.limit):
-        logits = _step(heard, fed, [work] * len(alive))
+        logits = _step(encoded, fed, [work] * len(alive))
         logs = _log_softmax(logits)
-        scores = rules.apply(logs, first=place == 0) + np.array([[each.score] for each in alive], np.float32)
+        scores = rules.apply(logs, first=place == 0) + np.array(
+            [[hypothesis.score] for hypothesis in alive], np.float32
+        )
         top = np.argpartition(scores, -2 * width, axis=None)[-2 * width :]
         top = top[np.argsort(scores.ravel()[top])[::-1]]
         _require_numbers(scores.ravel()[top[:1]])
@@ -101,20 +103,20 @@ def beam(heard: Heard, prompt: Sequence[int], rules: Rules, width: int, work: Wo
         parents: list[int] = []
         for rank, index in enumerate(top.tolist()):
             row, token = divmod(index, scores.shape[1])
-            made = _Hypothesis((*alive[row].tokens, token), float(scores[row, token]))
+            hypothesis = _Hypothesis((*alive[row].tokens, token), float(scores[row, token]))
             if token == rules.end:
                 if rank < width:
-                    done.append(made)
+                    done.append(hypothesis)
             elif len(grown) < width:
-                grown.append(made)
+                grown.append(hypothesis)
                 parents.append(row)
         work.chosen += len(grown)
         done = sorted(done, key=_Hypothesis.mean, reverse=True)[:width]
         if len(done) == width and done[-1].mean() >= grown[0].mean():
             break
         alive = grown
-        heard.keep(parents)
-        fed = np.array([[each.tokens[-1]] for each in alive], np.int64)
+        encoded.keep(parents)
+        fed = np.array([[hypothesis.tokens[-1]] for hypothesis in alive], np.int64)
     best = max([*done, *alive] if len(done) < width else done, key=_Hypothesis.mean)
     return [token for token in best.tokens if token != rules.end]
 
@@ -127,6 +129,6 @@ def _log_softmax(logits: Scores) -> Scores:
 def _require_numbers(chosen: np.ndarray) -> None:
     if not np.isfinite(chosen).all():
         raise ModelError(
-            "computes scores that are no numbers (NaN): its weights are damaged, or its precision overflows",
+            "computes scores that are not numbers (NaN): its weights are damaged, or its precision overflows",
             fix="Copy or export it again",
         )

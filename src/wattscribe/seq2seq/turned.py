@@ -48,19 +48,19 @@ class Opened:
         """(layers, N, T, width) each → the decoder's inputs, turned where they lie: of both there is never a second copy."""
         if not self.turned:
             return dict(zip(CROSS, (keys, values), strict=True))
-        found = {}
+        inputs = {}
         layers, rows, frames, width = keys.shape
         shape = (rows, frames, self.heads, width // self.heads)
         for given, name, order in ((keys, CROSS_KEYS, (0, 2, 3, 1)), (values, CROSS_VALUES, (0, 2, 1, 3))):
             for layer in range(layers):
                 by_head = np.ascontiguousarray(given[layer].reshape(shape).transpose(order))
-                found[name.format(layer=layer)] = given[layer].reshape(by_head.shape)
-                found[name.format(layer=layer)][...] = by_head
-        return found
+                inputs[name.format(layer=layer)] = given[layer].reshape(by_head.shape)
+                inputs[name.format(layer=layer)][...] = by_head
+        return inputs
 
-    def kept(self, heard: Mapping[str, NDArray[np.float32]], rows: Sequence[int]) -> dict[str, NDArray[np.float32]]:
+    def kept(self, cross: Mapping[str, NDArray[np.float32]], rows: Sequence[int]) -> dict[str, NDArray[np.float32]]:
         """The inputs with other rows."""
-        return {name: np.take(each, rows, axis=0 if self.turned else 1) for name, each in heard.items()}
+        return {name: np.take(values, rows, axis=0 if self.turned else 1) for name, values in cross.items()}
 
 
 def open_decoder(path: Path, *, threads: int, heads: int) -> Opened:
@@ -88,7 +88,7 @@ def _in_place(model: Model) -> bool:
 def _changed(model: Model, data: mmap.mmap, handed: set[str], heads: int) -> bytes:
     """The graph with `handed` among its inputs, without what made them."""
     others = [node for node in model.graph.nodes if not handed.issuperset(node.outputs)]
-    alive = live_nodes(others, {each.name for each in model.graph.outputs})
+    alive = live_nodes(others, {output.name for output in model.graph.outputs})
     base = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
     parts = [wire.field(NODE, encoded(node)) for node in alive]
     for number, raw in model.graph.rest:
@@ -110,7 +110,7 @@ def _in_file(weight: Tensor, base: int, path: Path) -> bytes | None:
     start = np.frombuffer(weight.raw, np.uint8).__array_interface__["data"][0] - base
     parts = [wire.field(1, size) for size in weight.shape]
     parts += [wire.field(_TYPE, _CODES[weight.dtype]), wire.field(_NAME, weight.name)]
-    parts += [wire.field(_EXTERNAL, each) for each in _entries(path.name, start, len(weight.raw))]
+    parts += [wire.field(_EXTERNAL, entry) for entry in _entries(path.name, start, len(weight.raw))]
     return b"".join((*parts, wire.field(_LOCATION, 1)))
 
 

@@ -32,7 +32,7 @@ _INTEGERS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _LastProduct:
     """The last product as `export` writes it."""
 
     table: str
@@ -49,8 +49,8 @@ def two_step(model: Any, candidates: int = CANDIDATES) -> Any:
     Raises ModelError for a graph whose last product is another, InputError for a number of candidates that is none.
     """
     onnx = import_onnx()
-    found = _find(model.graph)
-    table = _array(model.graph, found.table)
+    product = _last_product(model.graph)
+    table = _array(model.graph, product.table)
     rows, width = table.shape
     if not 0 < candidates < rows:
         raise InputError(f"{candidates} candidates of {rows} rows", fix=f"Give 1 to {rows - 1}")
@@ -58,26 +58,26 @@ def two_step(model: Any, candidates: int = CANDIDATES) -> Any:
     if block is None:
         raise ModelError(f"rows of {width} values have no blocks", fix="Leave the vocabulary whole")
     values = table.astype(np.float32)
-    if found.eight is not None:
-        values *= _array(model.graph, found.eight[3])[:, None]
+    if product.eight is not None:
+        values *= _array(model.graph, product.eight[3])[:, None]
     codes, scales = codes_of(values, block)
     graph = _Graph(model.graph, onnx)
     graph.drop_output()
     graph.weight("vocabulary.codes", codes)
     graph.weight("vocabulary.scales", scales)
     cheap = graph.op(
-        "MatMulNBits", found.hidden, "vocabulary.codes", "vocabulary.scales", name="vocabulary.cheap",
+        "MatMulNBits", product.hidden, "vocabulary.codes", "vocabulary.scales", name="vocabulary.cheap",
         domain=MICROSOFT, K=width, N=rows, bits=BITS, block_size=block, accuracy_level=_INTEGERS,
     )  # fmt: skip
     count = graph.weight("vocabulary.count", np.array([candidates], np.int64))
     graph.op("TopK", cheap, count, name="vocabulary.best", more=("vocabulary.candidates",), axis=-1)
-    exact = _exact(graph, found)
+    exact = _exact(graph, product)
     never = graph.weight("vocabulary.never", np.array([-np.inf], np.float32))
     others = graph.op("Expand", never, graph.op("Shape", cheap, name="vocabulary.shape"), name="vocabulary.others")
     graph.op("ScatterElements", others, "vocabulary.candidates", exact, name=LOGITS, axis=-1)
-    graph.lift_rows(found.table)
+    graph.lift_rows(product.table)
     graph.prune()
-    _say(model, onnx, candidates)
+    _write_candidates(model, onnx, candidates)
     return model
 
 
@@ -86,10 +86,10 @@ def candidates_of(metadata: Mapping[str, str]) -> int | None:
     return int(metadata[KEY]) if metadata.get(KEY, "").isdigit() else None
 
 
-def _find(graph: Any) -> _Found:
+def _last_product(graph: Any) -> _LastProduct:
     """Raises ModelError."""
     makers = {name: node for node in graph.node for name in node.output}
-    stored = {each.name for each in graph.initializer}
+    stored = {tensor.name for tensor in graph.initializer}
 
     def maker(name: str, *kinds: str) -> Any:
         node = makers.get(name)
@@ -102,14 +102,14 @@ def _find(graph: Any) -> _Found:
         lifted = maker(product.input[0], "Cast")
         table = lifted.input[0] if lifted is not None else product.input[0]
         if table in stored:
-            return _Found(table=table, hidden=turned.input[0])
+            return _LastProduct(table=table, hidden=turned.input[0])
     cast = last and maker(last.input[0], "Cast")
     sums = cast and maker(cast.input[0], "MatMulInteger")
     steps = sums and len(last.input) > 1 and maker(last.input[1], "Mul")
     turned = sums and maker(sums.input[1], "Transpose")
     eight = sums and maker(sums.input[0], "DynamicQuantizeLinear")
     if steps and turned and eight and turned.input[0] in stored:
-        return _Found(table=turned.input[0], hidden=eight.input[0], eight=(*eight.output, steps.input[1]))
+        return _LastProduct(table=turned.input[0], hidden=eight.input[0], eight=(*eight.output, steps.input[1]))
     raise ModelError(
         "its vocabulary is not the last product that `export` writes, in float32, float16 or int8",
         fix="Take this step before others that change the vocabulary, on a decoder of `wattscribe export`",
@@ -119,7 +119,7 @@ def _find(graph: Any) -> _Found:
 def _array(graph: Any, name: str) -> NDArray[Any]:
     from onnx import numpy_helper
 
-    return np.asarray(numpy_helper.to_array(next(each for each in graph.initializer if each.name == name)))
+    return np.asarray(numpy_helper.to_array(next(tensor for tensor in graph.initializer if tensor.name == name)))
 
 
 def codes_of(values: NDArray[np.float32], block: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -132,18 +132,18 @@ def codes_of(values: NDArray[np.float32], block: int) -> tuple[NDArray[np.uint8]
     return codes[..., ::2] | codes[..., 1::2] << BITS, scales[..., 0]
 
 
-def _exact(graph: _Graph, found: _Found) -> str:
+def _exact(graph: _Graph, product: _LastProduct) -> str:
     """(N, t, candidates): by the same arithmetic as all rows were scored."""
     chosen = "vocabulary.candidates"
     row, column = graph.weight("vocabulary.row", np.array([-2])), graph.weight("vocabulary.column", np.array([-1]))
-    rows = graph.op("Gather", found.table, chosen, name="vocabulary.rows", axis=0)
-    if found.eight is None:
-        if graph.halved(found.table):
+    rows = graph.op("Gather", product.table, chosen, name="vocabulary.rows", axis=0)
+    if product.eight is None:
+        if graph.halved(product.table):
             rows = graph.op("Cast", rows, name="vocabulary.lifted", to=1)
-        hidden = graph.op("Unsqueeze", found.hidden, column, name="vocabulary.hidden")
+        hidden = graph.op("Unsqueeze", product.hidden, column, name="vocabulary.hidden")
         return graph.op("Squeeze", graph.op("MatMul", rows, hidden, name="vocabulary.scores"), column,
                         name="vocabulary.exact")  # fmt: skip
-    whole, step, zero, steps = found.eight
+    whole, step, zero, steps = product.eight
     turned = graph.op("Transpose", rows, name="vocabulary.turned", perm=[0, 1, 3, 2])
     hidden = graph.op("Unsqueeze", whole, row, name="vocabulary.hidden")
     sums = graph.op("MatMulInteger", hidden, turned, zero, name="vocabulary.sums")
@@ -161,8 +161,8 @@ class _Graph:
     def op(
         self, kind: str, *inputs: str, name: str, domain: str = "", more: tuple[str, ...] = (), **settings: Any
     ) -> str:
-        made = self._onnx.helper.make_node(kind, inputs, [name, *more], name=name, domain=domain, **settings)
-        self._graph.node.append(made)
+        node = self._onnx.helper.make_node(kind, inputs, [name, *more], name=name, domain=domain, **settings)
+        self._graph.node.append(node)
         return name
 
     def weight(self, name: str, values: NDArray[Any]) -> str:
@@ -170,7 +170,7 @@ class _Graph:
         return name
 
     def halved(self, table: str) -> bool:
-        tensor = next(each for each in self._graph.initializer if each.name == table)
+        tensor = next(stored for stored in self._graph.initializer if stored.name == table)
         return bool(tensor.data_type == self._onnx.TensorProto.FLOAT16)
 
     def drop_output(self) -> None:
@@ -190,18 +190,18 @@ class _Graph:
 
     def prune(self) -> None:
         """Nodes and weights that nothing needs any more."""
-        needed = {each.name for each in self._graph.output}
+        needed = {output.name for output in self._graph.output}
         for node in reversed(list(self._graph.node)):
             if needed.isdisjoint(node.output):
                 self._graph.node.remove(node)
             else:
                 needed.update(node.input)
-        for each in [each for each in self._graph.initializer if each.name not in needed]:
-            self._graph.initializer.remove(each)
+        for tensor in [tensor for tensor in self._graph.initializer if tensor.name not in needed]:
+            self._graph.initializer.remove(tensor)
 
 
-def _say(model: Any, onnx: Any, candidates: int) -> None:
-    told = {each.key: each.value for each in model.metadata_props}
-    onnx.helper.set_model_props(model, {**told, KEY: str(candidates)})
-    if not any(each.domain == MICROSOFT for each in model.opset_import):
+def _write_candidates(model: Any, onnx: Any, candidates: int) -> None:
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, {**properties, KEY: str(candidates)})
+    if not any(opset.domain == MICROSOFT for opset in model.opset_import):
         model.opset_import.append(onnx.helper.make_opsetid(MICROSOFT, 1))

@@ -56,17 +56,17 @@ def read_tokens(path: Path, *, encoded: bool) -> Texts:
     symbols = read_symbols(path)
     if not encoded:
         return Texts(pieces={number: piece(text) for number, text in symbols.items()})
-    found: dict[int, bytes] = {}
+    pieces: dict[int, bytes] = {}
     for number, text in symbols.items():
         try:
-            found[number] = base64.b64decode(text.strip(), validate=True)
+            pieces[number] = base64.b64decode(text.strip(), validate=True)
         except (binascii.Error, ValueError):
             raise ModelError(
                 f"the token of id {number} is not Base64, as those of a Whisper are",
                 where=path,
                 fix="Export the model again",
             ) from None
-    return Texts(pieces=found)
+    return Texts(pieces=pieces)
 
 
 def piece(text: str) -> bytes:
@@ -79,7 +79,7 @@ def piece(text: str) -> bytes:
 def read_binary(path: Path) -> Texts:
     """Moonshine's tokenizer.bin: of each token a length (one byte, or two from 128 on), then its bytes (bin-tokenizer.cpp)."""
     data, at, number = path.read_bytes(), 0, 0
-    found: dict[int, bytes] = {}
+    pieces: dict[int, bytes] = {}
     while at < len(data):
         length = data[at]
         at += 1
@@ -88,10 +88,10 @@ def read_binary(path: Path) -> Texts:
         if at + length > len(data):
             raise ModelError("ends inside a token", where=path, fix="Copy it again")
         raw = data[at : at + length]
-        found[number] = (
+        pieces[number] = (
             b"" if _CONTROL.fullmatch(raw.decode("utf-8", "replace")) else raw.replace(_SPACE.encode(), b" ")
         )
         at, number = at + length, number + 1
-    if not found:
+    if not pieces:
         raise ModelError("holds no tokens", where=path, fix="Copy it again")
-    return Texts(pieces=found)
+    return Texts(pieces=pieces)

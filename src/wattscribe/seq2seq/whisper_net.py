@@ -43,10 +43,10 @@ class WhisperNet:
 
     def number(self, key: str) -> int:
         """A whole number of the metadata. Raises ModelError."""
-        found = whole_number(self.metadata.get(key, ""))
-        if found is None:
+        value = whole_number(self.metadata.get(key, ""))
+        if value is None:
             raise ModelError(f"its metadata say no {key}", where=self._paths[0], fix=_EXPORT)
-        return found
+        return value
 
     @property
     def window_frames(self) -> int:
@@ -58,7 +58,7 @@ class WhisperNet:
         """Whether the encoder takes shorter windows too."""
         return not isinstance(self._encoder.get_inputs()[0].shape[2], int)
 
-    def hear(self, features: NDArray[Any]) -> WhisperHeard:
+    def encode(self, features: NDArray[Any]) -> WhisperEncoded:
         """(rows, bands, frames) → keys and values of every layer."""
         binding = self._encoder.io_binding()
         binding.bind_cpu_input("mel", features)
@@ -67,7 +67,7 @@ class WhisperNet:
         with Running(self._paths[0], "failed while running"):
             self._encoder.run_with_iobinding(binding)
         keys, values = map(_where_it_lies, binding.get_outputs())
-        return WhisperHeard(self, keys, values)
+        return WhisperEncoded(self, keys, values)
 
     @property
     def decoder(self) -> Opened:
@@ -90,20 +90,20 @@ _EXPORT = "Export a Whisper with `wattscribe export hf:MODEL`, or sherpa-onnx's 
 
 
 def _require(path: Path, session: Any, inputs: set[str], outputs: set[str]) -> None:
-    given = {each.name for each in session.get_inputs()}, {each.name for each in session.get_outputs()}
+    given = {port.name for port in session.get_inputs()}, {port.name for port in session.get_outputs()}
     missing = sorted(inputs - given[0]) + sorted(outputs - given[1])
     if missing:
         raise ModelError(f"has no {missing[0]}: it keeps no caches", where=path, fix=_EXPORT)
 
 
-class WhisperHeard:
+class WhisperEncoded:
     """Rows of one call of the encoder, with buffers of their own."""
 
     def __init__(self, net: WhisperNet, keys: NDArray[np.float32], values: NDArray[np.float32]) -> None:
         self._net, self.frames, self.rows = net, keys.shape[2], keys.shape[1]
         layers, width = keys.shape[0], net.number("n_text_state")
         shape = (layers, self.rows, net.places, width)
-        self._heard = net.decoder.handed(keys, values)
+        self._cross = net.decoder.handed(keys, values)
         twice = 1 if net.decoder.in_place else 2
         self._caches: list[list[NDArray[np.float32]]] = [
             [np.zeros(shape, np.float32) for _ in CACHES] for _ in range(twice)
@@ -115,18 +115,18 @@ class WhisperHeard:
         self._offset = 0
 
     def keep(self, rows: Sequence[int]) -> None:
-        chosen, said = list(rows), self._offset
+        chosen, filled = list(rows), self._offset
         if chosen == list(range(self.rows)):
             return
         other = len(chosen) != self.rows
         if other:
-            self._heard = self._net.decoder.kept(self._heard, chosen)
+            self._cross = self._net.decoder.kept(self._cross, chosen)
         self.rows = len(chosen)
         for which, pair in enumerate(self._caches):
             for place, cache in enumerate(pair):
                 new = np.zeros((cache.shape[0], self.rows, *cache.shape[2:]), np.float32) if other else cache
                 if which == self._bound_at:
-                    new[:, :, :said] = cache[:, chosen, :said]
+                    new[:, :, :filled] = cache[:, chosen, :filled]
                 pair[place] = new
 
     def step(self, tokens: Tokens) -> Scores:
@@ -134,8 +134,8 @@ class WhisperHeard:
         count = tokens.shape[1]
         logits = np.empty((self.rows, count, self._net.vocabulary), np.float32)
         binding = session.io_binding()
-        for name, each in self._heard.items():
-            binding.bind_cpu_input(name, each)
+        for name, array in self._cross.items():
+            binding.bind_cpu_input(name, array)
         binding.bind_cpu_input("tokens", np.ascontiguousarray(tokens, np.int64))
         binding.bind_cpu_input("offset", np.array([self._offset], np.int64))
         source = self._caches[self._bound_at]

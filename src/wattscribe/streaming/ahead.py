@@ -58,7 +58,7 @@ class Lookahead:
 
     def __init__(self, encoder: Encoder, *, allowed: bool, threads: int) -> None:
         self._encoder, self._threads = encoder, threads
-        self._made: Ahead | None = None
+        self._ahead: Ahead | None = None
         self._seen = 0
         self._making = threading.Lock()
         self.refused: str | None = None if allowed else "the graph runs as it was exported"
@@ -69,13 +69,13 @@ class Lookahead:
 
         While one thread makes it, the others go one by one.
         """
-        if self._made is None and self.refused is None and self._making.acquire(blocking=False):
+        if self._ahead is None and self.refused is None and self._making.acquire(blocking=False):
             try:
                 self._seen += segments
                 self._decide(opening=self._seen >= _PAYS_AFTER // _OPENING, making=self._seen >= _PAYS_AFTER)
             finally:
                 self._making.release()
-        return self._made
+        return self._ahead
 
     def settle(self, segments: int, *, to_keep: bool = False) -> None:
         """Decide now and for good, for files of so many segments in all: nothing is made or opened while they are heard.
@@ -85,19 +85,19 @@ class Lookahead:
         """
         with self._making:
             pays = segments >= _PAYS_AFTER // _OPENING
-            if self._made is None and self.refused is None:
+            if self._ahead is None and self.refused is None:
                 unkept = segments >= _PAYS_AFTER and _place(self._encoder) is None
                 self._decide(opening=pays, making=(to_keep and pays) or unkept)
-            if self._made is None and self.refused is None:
+            if self._ahead is None and self.refused is None:
                 self.refused = f"none is kept, or {segments} segments are too few for it to pay"
 
     def _decide(self, *, opening: bool, making: bool) -> None:
         """Open the one that was kept, else make it; or note why not."""
         try:
             if opening:
-                self._made = _kept(self._encoder, self._threads)
-            if making and self._made is None:
-                self._made = make(self._encoder, self._threads)
+                self._ahead = _kept(self._encoder, self._threads)
+            if making and self._ahead is None:
+                self._ahead = make(self._encoder, self._threads)
         except (CannotUnroll, ModelError) as error:
             self.refused = str(error)
 
@@ -132,22 +132,22 @@ def make(encoder: Encoder, threads: int) -> Ahead:
         net = session.open_session(encoder.path, threads=threads, model=changed, optimised=False, saved=new)
         del changed
         give_back()
-        made = Ahead(encoder, net)
-        if not _same(encoder, made, features, states):
+        ahead = Ahead(encoder, net)
+        if not _same(encoder, ahead, features, states):
             raise CannotUnroll("segments encoded together differ from those encoded one by one")
     encoder.release(encoder.slot().settled())
     give_back()
-    return made
+    return ahead
 
 
-def _same(encoder: Encoder, made: Ahead, features: Array, states: States) -> bool:
+def _same(encoder: Encoder, ahead: Ahead, features: Array, states: States) -> bool:
     """Bit for bit, frames and states, over two calls."""
     slot = encoder.slot()
     slot.states = after = states
     for first in (0, SEGMENTS):
-        frames, after = made.run(features, first, after)
-        for index, each in enumerate(features):
-            slot.features[0] = each
+        frames, after = ahead.run(features, first, after)
+        for index, segment in enumerate(features):
+            slot.features[0] = segment
             if not np.array_equal(slot.run((first + index) * encoder.layout.shift_frames), frames[index]):
                 return False
         if not all(np.array_equal(one, other) for one, other in zip(slot.states, after, strict=True)):

@@ -84,12 +84,12 @@ class Beam:
         if len(decoded.best().tokens) <= decoded.context:
             return replace(fresh, frame_offset=decoded.frame_offset)
         merged = {h.tokens: h for h in fresh.hypotheses}
-        for each in decoded.hypotheses:
+        for hypothesis in decoded.hypotheses:
             short = Hypothesis(
-                tokens=each.tokens[-decoded.context :],
-                log_probability=each.log_probability,
-                vector=each.vector,
-                states=each.states,
+                tokens=hypothesis.tokens[-decoded.context :],
+                log_probability=hypothesis.log_probability,
+                vector=hypothesis.vector,
+                states=hypothesis.states,
             )
             _merge(merged, short)
         return replace(decoded, hypotheses=tuple(merged.values()))
@@ -188,14 +188,14 @@ def _continued(hypothesis: Hypothesis, branch: _Branch | None) -> _Branch:
     return _Branch(replace(hypothesis, vector=source.vector, states=source.states), branch.scores, branch.first)
 
 
-def _merge(found: dict[tuple[int, ...], Hypothesis], new: Hypothesis) -> None:
+def _merge(merged: dict[tuple[int, ...], Hypothesis], new: Hypothesis) -> None:
     """Add a hypothesis; one with the same tokens gains its probability and stays otherwise as it was."""
-    old = found.get(new.tokens)
+    old = merged.get(new.tokens)
     if old is None:
-        found[new.tokens] = new
+        merged[new.tokens] = new
         return
     high, low = max(old.log_probability, new.log_probability), min(old.log_probability, new.log_probability)
-    found[new.tokens] = replace(old, log_probability=high + float(np.log1p(np.exp(low - high))))
+    merged[new.tokens] = replace(old, log_probability=high + float(np.log1p(np.exp(low - high))))
 
 
 def _top(values: NDArray[np.float32], count: int) -> NDArray[np.intp]:

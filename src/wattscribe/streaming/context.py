@@ -41,8 +41,8 @@ class ContextGraph:
         """`scores`: a phrase's own bonus per token, None for `score`; of phrases that begin alike the higher one counts."""
         self._nodes = [_Node()]
         own = [*scores, *[None] * (len(phrases) - len(scores))]
-        for phrase, each in zip(phrases, own, strict=True):
-            self._add(phrase, score if each is None else each)
+        for phrase, own_score in zip(phrases, own, strict=True):
+            self._add(phrase, score if own_score is None else own_score)
         self._fill()
 
     def _add(self, phrase: Sequence[int], score: float) -> None:

@@ -33,8 +33,8 @@ class Encoder:
     def __init__(self, net: Any, path: Path, *, streams_apart: bool = True) -> None:
         self.net = net
         self.path = path
-        found = read_layout(net, path)
-        self.layout = replace(found, batchable=found.batchable and streams_apart)
+        layout = read_layout(net, path)
+        self.layout = replace(layout, batchable=layout.batchable and streams_apart)
         self._free: list[Slot] = []
         self._names = [self.layout.output, *(spec.output for spec in self.layout.states)]
         self.frames, self.dim = self._stated() or self._tried()
@@ -100,7 +100,7 @@ class Encoder:
     def run(self, features: Features, before: Sequence[int], states: Sequence[States]) -> tuple[Array, list[States]]:
         """One call for several streams: features [streams, T, mels] → frames [streams, F, D] and each stream's next states."""
         stacked = tuple(
-            np.concatenate([each[i] for each in states], axis=spec.batch_axis)
+            np.concatenate([stream[i] for stream in states], axis=spec.batch_axis)
             for i, spec in enumerate(self.layout.states)
             if spec.batch_axis is not None
         )
@@ -112,7 +112,7 @@ class Encoder:
             if spec.batch_axis is not None
         ]
         return self.layout.turned(outputs[0]), [
-            tuple(np.ascontiguousarray(each[i]) for each in apart) for i in range(len(states))
+            tuple(np.ascontiguousarray(rows[i]) for rows in apart) for i in range(len(states))
         ]
 
     def noise(self, segments: int) -> tuple[Features, States]:
@@ -158,7 +158,7 @@ class Slot:
             fixed[shape.clock.name] = self._clock
         wrap = onnxruntime.OrtValue.ortvalue_from_numpy
         inputs = {name: wrap(value) for name, value in fixed.items()}
-        frames, sets = wrap(self._frames), [[wrap(value) for value in each] for each in self._sets]
+        frames, sets = wrap(self._frames), [[wrap(value) for value in states] for states in self._sets]
         bindings = (self._net.io_binding(), self._net.io_binding())
         for now, binding in enumerate(bindings):
             for name, value in inputs.items():

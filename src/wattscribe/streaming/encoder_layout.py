@@ -188,10 +188,12 @@ def _no_more_than(segment: int, shift: int, stated: str, limit: str, path: Path)
 
 def _joined(metadata: Mapping[str, str], shift: int, path: Path) -> int:
     """`wattscribe_segments_per_call`, 1 where it is not stated. Raises ModelError where it does not divide the call."""
-    found = layout.number(metadata, "wattscribe_segments_per_call", path) or 1
-    if found < 1 or shift % found:
-        raise ModelError(f"{found} segments do not make up {shift} frames", where=path, fix="Compress the model again")
-    return found
+    segments = layout.number(metadata, "wattscribe_segments_per_call", path) or 1
+    if segments < 1 or shift % segments:
+        raise ModelError(
+            f"{segments} segments do not make up {shift} frames", where=path, fix="Compress the model again"
+        )
+    return segments
 
 
 def _segment(audio: Port, metadata: Mapping[str, str], path: Path) -> tuple[int, int]:

@@ -29,30 +29,30 @@ class TransducerFiles:
     def model_bytes(self) -> int:
         """Size of the three networks, with external weights beside them."""
         models = [read_onnx(path) for _, path in self.components]
-        beside = sum(each.nbytes for model in models for each in model.graph.tensors() if each.external)
+        beside = sum(tensor.nbytes for model in models for tensor in model.graph.tensors() if tensor.external)
         return beside + sum(path.stat().st_size for _, path in self.components)
 
 
 def find_files(directory: str | Path, precision: str | None = None) -> TransducerFiles:
     """The transducer of `directory`. Raises as `find_model` does, and ModelError for a model of another kind."""
-    found = find_model(directory, precision)
-    if found.layout != "transducer":
-        what = "one graph" if found.layout == "single" else "an encoder with its decoder"
+    model = find_model(directory, precision)
+    if model.layout != "transducer":
+        what = "one graph" if model.layout == "single" else "an encoder with its decoder"
         raise ModelError(
             f"is {what}, no transducer: joiner*.onnx is missing",
-            where=found.directory,
+            where=model.directory,
             fix="CTC models are run by sherpa:DIRECTORY, Whisper and Moonshine by onnx:DIRECTORY",
         )
-    notes = list(found.notes)
+    notes = list(model.notes)
     if any(
-        found.directory.glob("joiner_blank*.onnx")
+        model.directory.glob("joiner_blank*.onnx")
     ):  # the small head of a factorised joiner: joiner.onnx holds it too
         notes.append("joiner_blank*.onnx is not used: every frame asks the whole joiner")
     return TransducerFiles(
-        directory=found.directory,
-        encoder=found.parts["encoder"],
-        predictor=found.parts["decoder"],
-        joiner=found.parts["joiner"],
-        tokens=found.tokens(),
+        directory=model.directory,
+        encoder=model.parts["encoder"],
+        predictor=model.parts["decoder"],
+        joiner=model.parts["joiner"],
+        tokens=model.tokens(),
         notes=tuple(notes),
     )

@@ -94,9 +94,9 @@ class Greedy:
 
     def _join(self, live: Sequence[_Live]) -> list[_Live]:
         """Ask the joiner once for what the streams have left, or for one frame each; returns those that emitted a token."""
-        counts = [1 if self._frame_by_frame else len(each.frames) - each.position for each in live]
-        rows = [each.frames[each.position : each.position + n] for each, n in zip(live, counts, strict=True)]
-        vectors = [each.vector for each in live if each.vector is not None]
+        counts = [1 if self._frame_by_frame else len(stream.frames) - stream.position for stream in live]
+        rows = [stream.frames[stream.position : stream.position + n] for stream, n in zip(live, counts, strict=True)]
+        vectors = [stream.vector for stream in live if stream.vector is not None]
         if len(live) == 1:
             scores = self._joiner.run_one(rows[0], vectors[0])
         else:
@@ -106,10 +106,10 @@ class Greedy:
             scores[:, self._blank] -= self._blank_penalty
         best: list[int] = scores.argmax(axis=1).tolist()
         emitted, start = [], 0
-        for each, n in zip(live, counts, strict=True):
-            each.tally.joiner_rows += n
-            if self._consume(each, best[start : start + n], scores[start : start + n]):
-                emitted.append(each)
+        for stream, n in zip(live, counts, strict=True):
+            stream.tally.joiner_rows += n
+            if self._consume(stream, best[start : start + n], scores[start : start + n]):
+                emitted.append(stream)
             start += n
         return emitted
 
@@ -142,12 +142,12 @@ class Greedy:
             return
         context = self._predictor.context
         vectors, states = self._predictor.run(
-            [tuple(each.tokens[-context:]) for each in live], [each.states for each in live]
+            [tuple(stream.tokens[-context:]) for stream in live], [stream.states for stream in live]
         )
         live[0].tally.predictor_calls += self._predictor.calls(len(live))
-        for each, vector, state in zip(live, vectors, states, strict=True):
-            each.vector, each.states = vector, state
-            each.tally.predictor_rows += 1
+        for stream, vector, state in zip(live, vectors, states, strict=True):
+            stream.vector, stream.states = vector, state
+            stream.tally.predictor_rows += 1
 
     @staticmethod
     def _hypothesis(live: _Live) -> Hypothesis:

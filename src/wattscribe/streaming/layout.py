@@ -49,7 +49,7 @@ class Port:
 
 def ports(values: Sequence[Any], path: Path) -> tuple[Port, ...]:
     """onnxruntime's NodeArgs as ports; unnamed dimensions become `?0`, `?1`… Raises ModelError for unusual types."""
-    found = []
+    described = []
     for value in values:
         if value.type not in _TYPES:
             raise ModelError(f"{value.name!r} is a {value.type}, which the runtime cannot feed", where=path)
@@ -63,8 +63,8 @@ def ports(values: Sequence[Any], path: Path) -> tuple[Port, ...]:
                 where=path,
                 fix="Export the model again",
             )
-        found.append(Port(name=value.name, dtype=_TYPES[value.type], shape=shape))
-    return tuple(found)
+        described.append(Port(name=value.name, dtype=_TYPES[value.type], shape=shape))
+    return tuple(described)
 
 
 def match_states(

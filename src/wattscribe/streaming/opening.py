@@ -123,9 +123,9 @@ def kept(path: Path, target: Path | None, threads: int) -> Any:
 
 def _rewritten(model: Model, data: bytes | None, alone: bool, apart: bool) -> bytes:
     """The changed graph; `data` where the model's file does not hold all of it."""
-    one = _for_one(model, data) if alone else None
+    single = _for_one(model, data) if alone else None
     heads_in_place = alone and (not apart or quantised(model))
-    changed, _ = simplified(model if one is None else parse_model(one, model.path), alone=heads_in_place)
+    changed, _ = simplified(model if single is None else parse_model(single, model.path), alone=heads_in_place)
     return shortened(parse_model(changed, model.path)) or changed
 
 
@@ -146,7 +146,7 @@ def _trimmed(changed: bytes, path: Path, threads: int) -> bytes | None:
 def _for_one(model: Model, data: bytes | None) -> bytes | None:
     """The encoder with a state for each layer; None where its states are so already."""
     wires = index_of(model.graph)
-    if all(parts(wires, each.name) == 1 for each in model.graph.inputs):
+    if all(parts(wires, port.name) == 1 for port in model.graph.inputs):
         return None
     encoder = Encoder(open_session(model.path, model=data, optimised=False), model.path)
     features, states = encoder.noise(1)

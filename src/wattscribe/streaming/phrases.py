@@ -32,8 +32,8 @@ class Phrase:
     @classmethod
     def parse(cls, line: str, where: object = None) -> Phrase:
         """`TEXT` or `TEXT :SCORE`. Raises InputError for a score that is none and for a phrase without text."""
-        found = _SCORE.match(line.strip())
-        text, score = (line.strip(), None) if found is None else (found["text"], found["score"])
+        match = _SCORE.match(line.strip())
+        text, score = (line.strip(), None) if match is None else (match["text"], match["score"])
         try:
             number = None if score is None else float(score)
         except ValueError:
@@ -57,10 +57,12 @@ def read_phrases(path: str | Path) -> tuple[Phrase, ...]:
         raise InputError(
             f"cannot be read ({error})", where=path, fix="Give a text file in UTF-8, one phrase a line"
         ) from None
-    found = tuple(Phrase.parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip())
-    if not found:
+    phrases = tuple(
+        Phrase.parse(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
+    )
+    if not phrases:
         raise InputError("holds no phrase", where=path, fix="Write one phrase a line")
-    return found
+    return phrases
 
 
 def tokens_of(text: str, vocabulary: Vocabulary, scored: int) -> tuple[int, ...]:
@@ -73,14 +75,14 @@ def tokens_of(text: str, vocabulary: Vocabulary, scored: int) -> tuple[int, ...]
         _merged(_letters(variant, vocabulary, ids), ids)
         for variant in dict.fromkeys((text, text.upper(), text.lower()))
     ]
-    found = next((each for each in tried if isinstance(each, tuple)), None)
-    if found is None:
+    tokens = next((attempt for attempt in tried if isinstance(attempt, tuple)), None)
+    if tokens is None:
         raise InputError(
             f"phrase {text!r}: no token writes {tried[0]!r}",
             where=vocabulary.path,
             fix="Spell it in the model's letters",
         )
-    return found
+    return tokens
 
 
 def _letters(text: str, vocabulary: Vocabulary, ids: dict[str, int]) -> list[str]:

@@ -86,7 +86,7 @@ class Predictor:
         """Several hypotheses' last tokens and states → [N, D] and the next states of each, in `calls(N)` calls."""
         if self._together or len(contexts) == 1:
             return self._ask(contexts, states)
-        parts = [self._ask([context], [each]) for context, each in zip(contexts, states, strict=True)]
+        parts = [self._ask([context], [state]) for context, state in zip(contexts, states, strict=True)]
         return np.concatenate([vector for vector, _ in parts]), [after for _, (after,) in parts]
 
     def calls(self, rows: int) -> int:
@@ -111,7 +111,7 @@ class Predictor:
             feeds[self._lengths.name] = np.full(len(contexts), self.context, self._lengths.dtype)
         for index, spec in enumerate(self.states):
             axis = spec.batch_axis or 0
-            parts = [each[index] for each in states]
+            parts = [state[index] for state in states]
             feeds[spec.name] = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
         outputs = self._run(self.net, self.path, self._names, feeds)
         vectors: Vector = outputs[0].reshape(len(contexts), -1)
@@ -122,4 +122,4 @@ class Predictor:
             np.split(value, len(contexts), axis=spec.batch_axis or 0)
             for spec, value in zip(self.states, outputs[1:], strict=True)
         ]
-        return vectors, [tuple(each[i] for each in apart) for i in range(len(contexts))]
+        return vectors, [tuple(rows[i] for rows in apart) for i in range(len(contexts))]

@@ -49,9 +49,9 @@ def pcm_blocks(pipe: BinaryIO, name: str = "standard input") -> Iterator[Samples
     data, rest = _head(read), b""
     if not data:
         raise InputError("holds no audio (0 bytes)", where=name, fix="Pipe raw 16 kHz 16-bit mono PCM into it")
-    if found := format_of(data):
+    if format_name := format_of(data):
         raise InputError(
-            f"begins as {found} does: it is an audio file, not raw PCM",
+            f"begins as {format_name} does: it is an audio file, not raw PCM",
             where=name,
             fix="Give the file's name, or pipe through: ffmpeg -i FILE -f s16le -ar 16000 -ac 1 -",
         )

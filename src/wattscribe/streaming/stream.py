@@ -205,7 +205,7 @@ class Stream:
         )
 
     def _restore(self, saved: SavedStream) -> None:
-        if [each.shape for each in saved.states] != [each.shape for each in self._transducer.encoder.layout.states]:
+        if [state.shape for state in saved.states] != [state.shape for state in self._transducer.encoder.layout.states]:
             raise InputError(
                 "the stream was saved from another model, or with another batch size",
                 fix="Open the model with its original settings",
@@ -268,7 +268,7 @@ class Stream:
             self.encoded()
         frames, slot.states = ahead.run(features, first, slot.states)
         self._tally.encoder_calls += len(kept)
-        return [each[:count] for each, count in zip(frames, kept, strict=False)]
+        return [segment[:count] for segment, count in zip(frames, kept, strict=False)]
 
     def encoded(self) -> None:
         """Move on by one segment."""

@@ -65,8 +65,8 @@ class Decoding:
     def context_graph(self, vocabulary: Vocabulary, scored: int) -> ContextGraph | None:
         """The phrases as `scored` tokens. Raises InputError for one that is never emitted: it would be favoured in vain."""
         phrases = _phrases(self.phrases)
-        tokens = [tokens_of(each.text, vocabulary, scored) if isinstance(each, Phrase) else each for each in phrases]
-        scores = [each.score if isinstance(each, Phrase) else None for each in phrases]
+        tokens = [tokens_of(item.text, vocabulary, scored) if isinstance(item, Phrase) else item for item in phrases]
+        scores = [item.score if isinstance(item, Phrase) else None for item in phrases]
         for phrase in tokens:
             for token in phrase:
                 if not 0 < token < scored or token == vocabulary.unknown_id:
@@ -118,7 +118,7 @@ def _phrase(phrase: object) -> Phrase | tuple[int, ...]:
 
 def _favoured(decoding: Decoding) -> str:
     phrases = decoding.phrases
-    shown = ", ".join(repr(each.text) if isinstance(each, Phrase) else str(each) for each in phrases[:3]) + (
+    shown = ", ".join(repr(phrase.text) if isinstance(phrase, Phrase) else str(phrase) for phrase in phrases[:3]) + (
         ", …" if len(phrases) > 3 else ""
     )
     return f"phrases {shown} at {decoding.phrase_score}" if phrases else "no phrases"
@@ -329,7 +329,7 @@ class Transducer:
 def whole(stream: Stream) -> Transcript:
     """Everything that a finished stream transcribed, utterances before endpoints included."""
     last = stream.partial()
-    parts = [each.transcript for each in stream.ended] + [last]
+    parts = [utterance.transcript for utterance in stream.ended] + [last]
     return Transcript(
         text=" ".join(part.text for part in parts if part.text),
         tokens=tuple(token for part in parts for token in part.tokens),

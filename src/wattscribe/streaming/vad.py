@@ -72,8 +72,8 @@ class VoiceDetector:
 
 def model_path() -> Path:
     """The ONNX file inside the installed silero-vad package; the package itself, which needs torch, is not imported."""
-    found = find_spec("silero_vad")
-    for place in found.submodule_search_locations or () if found is not None else ():
+    spec = find_spec("silero_vad")
+    for place in spec.submodule_search_locations or () if spec is not None else ():
         path = Path(place) / "data" / "silero_vad.onnx"
         if path.is_file():
             return path

@@ -126,7 +126,7 @@ class PlayedFiles(SensorFiles):
 
 
 class Board:
-    """Plays a board between `start` and `stop`; tell it `began`, `heard` and `ended` as a bench's watcher is told."""
+    """Plays a board between `start` and `stop`; tell it `began`, `transcribed` and `ended` as a bench's watcher is told."""
 
     def __init__(self, name: str, root: Path, costs: Mapping[str, Cost] | None = None) -> None:
         self.name, self.kind = name, kind_of(name)
@@ -159,11 +159,11 @@ class Board:
             cost = self._costs.get(trial.id)
             self._ledger = None if cost is None else Ledger(cost)
 
-    def heard(self, audio_s: float) -> None:
+    def transcribed(self, audio_s: float) -> None:
         with self._lock:
             self._bring_up()
             if self._ledger is not None:
-                self._ledger.heard(audio_s)
+                self._ledger.transcribed(audio_s)
 
     def ended(self) -> None:
         with self._lock:
@@ -203,14 +203,14 @@ class Board:
 
 def _sensors(kind: Kind, root: Path, load: LiveLoad) -> dict[Path, Callable[[float], bytes]]:
     """What each live file shows at a time."""
-    found: dict[Path, Callable[[float], bytes]] = {}
+    files: dict[Path, Callable[[float], bytes]] = {}
     clock = MonotonicClock()
     for rail, share in kind.rails.items():
         part = Rail(load=load, share=share, idle_w=kind.idle_w)
         counter = root / sensor_trees.RAPL / rail / "energy_uj"
         if counter.is_file():
             meter = SimulatedMeter(part, clock, update_interval_s=RAPL_UPDATE_S, kind="energy")
-            found[counter] = _shows(meter, 1e6, modulo=sensor_trees.RANGE_UJ)
+            files[counter] = _shows(meter, 1e6, modulo=sensor_trees.RANGE_UJ)
             continue
         for label in root.glob("sys/bus/i2c/drivers/*/*/hwmon/hwmon*/in*_label"):
             if label.read_text().strip() == rail:
@@ -218,15 +218,15 @@ def _sensors(kind: Kind, root: Path, load: LiveLoad) -> dict[Path, Callable[[flo
                 meter = SimulatedMeter(
                     part, clock, update_interval_s=INA_UPDATE_S, averaging_s=INA_UPDATE_S, step=INA_STEP_W
                 )
-                found[label.with_name(f"curr{index}_input")] = _shows(meter, 1e3 / 5.0)  # mA at 5 V
+                files[label.with_name(f"curr{index}_input")] = _shows(meter, 1e3 / 5.0)  # mA at 5 V
         for label in root.glob("sys/bus/i2c/drivers/*/*/iio:device*/rail_name_*"):
             if label.read_text().strip() == rail:
                 index = label.name.removeprefix("rail_name_")
                 meter = SimulatedMeter(
                     part, clock, update_interval_s=INA_MEMORY_S, averaging_s=INA_MEMORY_S, step=INA_STEP_W
                 )
-                found[label.with_name(f"in_power{index}_input")] = _shows(meter, 1e3)
-    return found
+                files[label.with_name(f"in_power{index}_input")] = _shows(meter, 1e3)
+    return files
 
 
 def _shows(meter: SimulatedMeter, factor: float, *, modulo: int | None = None) -> Callable[[float], bytes]:
@@ -256,7 +256,7 @@ def leave(board: Board, facts: RunFacts, run_dir: Path) -> None:
 
     Where the run marked, the recorder sees every core busy: a board of its own would not share them with this machine's others.
     """
-    pulses = [each for marks in facts.marks for group in marks.groups for each in group]
+    pulses = [pulse for marks in facts.marks for group in marks.groups for pulse in group]
     load = board.load.settled().overlaid(pulses, board.kind.idle_w + MARK_CORES * board.kind.core_w)
     recorder = Recorder(noise_w=0.05)
     recorder.write(run_dir / RECORDER_NAME, load, Window(start_s=load.edges_s[0], end_s=load.edges_s[-1]))
@@ -277,7 +277,7 @@ def leave(board: Board, facts: RunFacts, run_dir: Path) -> None:
 def _true_j(board: Board, load: Load, window: Window) -> dict[str, float]:
     """By what is read: `board`, and each rail."""
     whole_j, idle_j = load.window_j(window), board.kind.idle_w * window.duration_s
-    parts = {rail: each.idle * idle_j + each.busy * (whole_j - idle_j) for rail, each in board.kind.rails.items()}
+    parts = {rail: share.idle * idle_j + share.busy * (whole_j - idle_j) for rail, share in board.kind.rails.items()}
     return {"board": whole_j, **parts}
 
 
@@ -285,7 +285,7 @@ def read_truth(run_dir: Path) -> dict[str, Any]:
     """Raises InputError where the run was not on a simulated board."""
     path = run_dir / TRUTH_NAME
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        truth: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"the truth of a simulated board cannot be read: {error}", where=path) from error
-    return found
+    return truth

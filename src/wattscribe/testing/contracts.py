@@ -72,14 +72,16 @@ class RecognizerContract:
         return [self._one(clip) for clip in self.clips]
 
     def order_and_count_are_kept_and_many_equal_one_by_one(self) -> None:
-        found = self.recognizer.transcribe(self.clips[::-1])
-        promised(found == self.alone[::-1], f"a batch gives {found}, one by one {self.alone[::-1]}")
+        transcripts = self.recognizer.transcribe(self.clips[::-1])
+        promised(transcripts == self.alone[::-1], f"a batch gives {transcripts}, one by one {self.alone[::-1]}")
 
     def a_fresh_one_gives_the_same_text(self) -> None:
         fresh = self.open()
-        found = fresh.transcribe(self.clips[:1])
+        transcripts = fresh.transcribe(self.clips[:1])
         fresh.close()
-        promised(found == self.alone[:1], f"a fresh recognizer gives {found}, the first one {self.alone[:1]}")
+        promised(
+            transcripts == self.alone[:1], f"a fresh recognizer gives {transcripts}, the first one {self.alone[:1]}"
+        )
 
     def an_empty_batch_is_answered_with_nothing(self) -> None:
         promised(self.recognizer.transcribe([]) == [], "an empty batch has an answer")
@@ -106,8 +108,8 @@ class RecognizerContract:
         promised(stream.partial().text == "", "a stream that heard nothing has text")
         for start in range(0, len(clip), 2345):
             stream.accept(clip[start : start + 2345])
-        found = stream.finish().text
-        promised(found == self.alone[0].text, f"a stream gives {found!r}, the whole {self.alone[0].text!r}")
+        text = stream.finish().text
+        promised(text == self.alone[0].text, f"a stream gives {text!r}, the whole {self.alone[0].text!r}")
 
     def closing_twice_is_closing_once(self) -> None:
         fresh = self.open()
@@ -125,9 +127,11 @@ class RecognizerContract:
     )
 
     def _one(self, audio: Audio) -> Transcript:
-        found = self.recognizer.transcribe([audio])
-        promised(len(found) == 1 and isinstance(found[0].text, str), f"one piece of audio gives {found!r}")
-        return found[0]
+        transcripts = self.recognizer.transcribe([audio])
+        promised(
+            len(transcripts) == 1 and isinstance(transcripts[0].text, str), f"one piece of audio gives {transcripts!r}"
+        )
+        return transcripts[0]
 
 
 class MeterContract:

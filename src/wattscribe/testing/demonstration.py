@@ -45,7 +45,7 @@ class Check:
 
     what: str
     unit: str
-    found: float | None
+    estimate: float | None
     ci95: Interval | None
     truth: float
     reason: str | None = None
@@ -123,8 +123,8 @@ def play(
 # --- against the truth ------------------------------------------------------------------------------------------------
 def checks(out: Path) -> list[Check]:
     """Every reading of both runs, then every constant."""
-    found = [each for name in (RUN_NAME, SIZES_NAME) for each in checks_of_run(out / name)]
-    return found + _constants(out)
+    results = [check for name in (RUN_NAME, SIZES_NAME) for check in checks_of_run(out / name)]
+    return results + _constants(out)
 
 
 def checks_of_run(run_dir: Path) -> list[Check]:
@@ -132,7 +132,7 @@ def checks_of_run(run_dir: Path) -> list[Check]:
     from wattscribe.results.cost import measured_reading
 
     facts, truth = read_run(run_dir), read_truth(run_dir)
-    found = []
+    results = []
     for trial in facts.trials:
         spec = trial.trial.recognizer
         true_j = truth["trials"].get(trial.trial.id, {})
@@ -141,17 +141,17 @@ def checks_of_run(run_dir: Path) -> list[Check]:
             if rail is None:
                 continue
             reading = measured_reading(trial, trace.channel)
-            found.append(
+            results.append(
                 Check(
                     what=f"{Path(spec.model).name} {spec.precision}, {trace.channel}",
                     unit="J",
-                    found=reading.energy_j,
+                    estimate=reading.energy_j,
                     ci95=reading.energy_ci95_j,
                     truth=true_j[rail],
                     reason=reading.reason,
                 )
             )
-    return found
+    return results
 
 
 _RAPL = {
@@ -177,43 +177,44 @@ def _constants(out: Path) -> list[Check]:
 
     truth = read_truth(out / SIZES_NAME)
     fitted, _ = calibrate_runs([out / SIZES_NAME])
-    found = [
+    results = [
         Check(
-            what="memory", unit="pJ/B", found=1e12 * fitted.memory_j_per_byte.value,
+            what="memory", unit="pJ/B", estimate=1e12 * fitted.memory_j_per_byte.value,
             ci95=_scaled(fitted.memory_j_per_byte.ci95, 1e12), truth=1e12 * truth["memory_j_per_byte"],
         )
     ]  # fmt: skip
-    found += [
+    results += [
         Check(
             what=dtype,
             unit="pJ/MAC",
-            found=1e12 * each.value,
-            ci95=_scaled(each.ci95, 1e12),
+            estimate=1e12 * cost.value,
+            ci95=_scaled(cost.ci95, 1e12),
             truth=1e12 * truth["mac_j"][dtype],
         )
-        for dtype, each in fitted.mac_j.items()
+        for dtype, cost in fitted.mac_j.items()
     ]
     idle = fitted.idle_w
-    return [*found, Check(what="idle", unit="W", found=idle.value, ci95=idle.ci95, truth=truth["idle_w"])]
+    return [*results, Check(what="idle", unit="W", estimate=idle.value, ci95=idle.ci95, truth=truth["idle_w"])]
 
 
 def _scaled(interval: Interval, factor: float) -> Interval:
     return interval[0] * factor, interval[1] * factor
 
 
-def table(found: Sequence[Check]) -> str:
+def table(results: Sequence[Check]) -> str:
     """One line per figure, and how many intervals held the truth."""
     rows = [("simulated figure", "unit", "true", "found", "95 % interval", "holds the truth")]
-    for each in found:
-        figure = "unavailable" if each.found is None else f"{each.found:.5g}"
-        interval = "–" if each.ci95 is None else f"{each.ci95[0]:.5g} to {each.ci95[1]:.5g}"
-        verdict = {None: each.reason or "no interval", True: "yes", False: "no"}[each.covered]
-        rows.append((each.what, each.unit, f"{each.truth:.5g}", figure, interval, verdict))
+    for check in results:
+        figure = "unavailable" if check.estimate is None else f"{check.estimate:.5g}"
+        interval = "–" if check.ci95 is None else f"{check.ci95[0]:.5g} to {check.ci95[1]:.5g}"
+        verdict = {None: check.reason or "no interval", True: "yes", False: "no"}[check.covered]
+        rows.append((check.what, check.unit, f"{check.truth:.5g}", figure, interval, verdict))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    judged = [each.covered for each in found if each.covered is not None]
+    judged = [check.covered for check in results if check.covered is not None]
     off = max(
-        (abs(each.found / each.truth - 1) for each in found if each.covered is False and each.found), default=None
+        (abs(check.estimate / check.truth - 1) for check in results if check.covered is False and check.estimate),
+        default=None,
     )
     furthest = "" if off is None else f" Of the others the furthest figure is {100 * off:.2g} % off."
     lines.append(f"{sum(judged)} of {len(judged)} intervals hold the truth; 95 % are meant to.{furthest}")

@@ -78,7 +78,7 @@ class ProcessorTime:
 
     def children(self) -> set[int]:
         """Slow beside a thread that computes: every file that psutil reads hands the interpreter over to it for 5 ms."""
-        return {each.pid for each in self._own.children(recursive=True)}
+        return {process.pid for process in self._own.children(recursive=True)}
 
     def watch(self, children: set[int]) -> None:
         """Of a child seen for the first time nothing counts: it was being loaded."""
@@ -114,7 +114,7 @@ class Ledger:
         self._j_per_cpu_s = cost.j_per_cpu_s
         self._began = False
         self._owed_j = self._spent_j = self._cpu_s = 0.0
-        self._heard_s = self._all_cpu_s = 0.0
+        self._transcribed_s = self._all_cpu_s = 0.0
 
     def spend(self, cpu_s: float) -> float:
         """Joules for so much processor time."""
@@ -123,14 +123,14 @@ class Ledger:
         self._spent_j += joules
         return joules
 
-    def heard(self, audio_s: float) -> None:
+    def transcribed(self, audio_s: float) -> None:
         """An utterance is through. When the first one began is not known here, so nothing is put right for it."""
         if self._began:
             self._owed_j += self._cost.j_per_audio_s * audio_s - self._spent_j
-            self._heard_s += audio_s
+            self._transcribed_s += audio_s
             self._all_cpu_s += self._cpu_s
             if self._all_cpu_s > 0:
-                steady = self._cost.j_per_audio_s * self._heard_s / self._all_cpu_s
+                steady = self._cost.j_per_audio_s * self._transcribed_s / self._all_cpu_s
                 self._j_per_cpu_s = max(0.0, steady * (1 + self._owed_j / (self._cost.j_per_audio_s * audio_s)))
         self._began = True
         self._spent_j = self._cpu_s = 0.0

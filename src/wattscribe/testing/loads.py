@@ -65,7 +65,7 @@ class Load:
 
     def overlaid(self, pulses: Sequence[Window], power_w: float) -> Load:
         """This load but for `power_w` in each of the pulses, which come one after another."""
-        ends = [each for pulse in pulses for each in (pulse.start_s, pulse.end_s)]
+        ends = [end for pulse in pulses for end in (pulse.start_s, pulse.end_s)]
         edges = np.unique([*self.edges_s, *ends])
         middles = (edges[:-1] + edges[1:]) / 2
         inside = np.searchsorted(ends, middles, side="right") % 2 == 1

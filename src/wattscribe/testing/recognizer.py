@@ -67,7 +67,7 @@ class FakeRecognizer:
         self._spec = spec
         self._sleep = sleep
         self._options = _Options(spec)
-        self._heard = 0
+        self._count = 0
         self._hoard: list[NDArray[np.uint8]] = []
         self._closed = False
         sleep(self._options.number("load_s"))
@@ -81,7 +81,7 @@ class FakeRecognizer:
             raise RecognizerError("the recognizer is closed", where=self._spec.name)
         answers = []
         for audio in batch:
-            index, self._heard = self._heard, self._heard + 1
+            index, self._count = self._count, self._count + 1
             self._spend(len(audio) / SAMPLE_RATE_HZ)
             self._fail(index)
             if self._options.at("miscount_at") != index:
@@ -111,8 +111,8 @@ class FakeRecognizer:
 
     def begin(self, audio: Audio) -> tuple[str, int] | None:
         """For a stream: what the utterance will be and how long, once its beginning is known."""
-        found = self._references.begin(audio)
-        return None if found is None else (self._with_errors(*found), found[1])
+        known = self._references.begin(audio)
+        return None if known is None else (self._with_errors(*known), known[1])
 
     def _answer(self, audio: Audio) -> str:
         if "text" in self._spec.options:
@@ -169,12 +169,12 @@ class FakeStream:
     def partial(self) -> Transcript:
         if self._final is not None:
             return self._final
-        heard = self._audio()
-        known = self._recognizer.begin(heard)
+        audio = self._audio()
+        known = self._recognizer.begin(audio)
         if known is None:
             return Transcript(text="")
         whole = _spread(*known)
-        tokens = tuple(token for token in whole.tokens if token.start_s * SAMPLE_RATE_HZ < len(heard))
+        tokens = tuple(token for token in whole.tokens if token.start_s * SAMPLE_RATE_HZ < len(audio))
         return Transcript(text=" ".join(token.text for token in tokens), tokens=tokens)
 
     def finish(self) -> Transcript:

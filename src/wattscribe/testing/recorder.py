@@ -47,10 +47,10 @@ def load_of(
     facts: RunFacts, *, idle_w: float = 5.0, mark_w: float = 8.0, trial_w: Sequence[float] = (6.5, 12.0, 7.2)
 ) -> Load:
     """What a board draws during a run: `mark_w` in each pulse, one of `trial_w` in each trial's window, idle else."""
-    pulses = [(each, mark_w) for marks in facts.marks for group in marks.groups for each in group]
+    pulses = [(pulse, mark_w) for marks in facts.marks for group in marks.groups for pulse in group]
     windows = [trial.window for trial in facts.trials if trial.window is not None]
-    busy = [*pulses, *((each, trial_w[i % len(trial_w)]) for i, each in enumerate(windows))]
-    busy.sort(key=lambda each: each[0].start_s)
+    busy = [*pulses, *((window, trial_w[i % len(trial_w)]) for i, window in enumerate(windows))]
+    busy.sort(key=lambda load: load[0].start_s)
     powers, edges = [idle_w], []
     for window, power_w in busy:
         edges += [window.start_s, window.end_s]
@@ -60,12 +60,12 @@ def load_of(
 
 def span_of(facts: RunFacts, lead_s: float = 3.0) -> Window:
     """From before the first mark or trial to after the last."""
-    pulses = [each for marks in facts.marks for group in marks.groups for each in group]
+    pulses = [pulse for marks in facts.marks for group in marks.groups for pulse in group]
     windows = [
-        each
+        span
         for trial in facts.trials
-        for each in (trial.idle_before, trial.window, trial.idle_after)
-        if each is not None
+        for span in (trial.idle_before, trial.window, trial.idle_after)
+        if span is not None
     ]
     both = [*pulses, *windows]
     return Window(start_s=min(w.start_s for w in both) - lead_s, end_s=max(w.end_s for w in both) + lead_s)

@@ -24,16 +24,16 @@ def run_on_board(
     kind = kind_of(name)
     if resume:
         raise InputError(
-            "a run on a simulated board cannot be resumed", where=out_dir, fix="Start anew with `overwrite`"
+            "a run on a simulated board cannot be resumed", where=out_dir, fix="Start again with `overwrite`"
         )
     if holds_run(out_dir) and not overwrite:
         raise run_exists(out_dir)
     with played(name, costs_of(plan(experiment), kind)) as board:
-        run(experiment, out_dir, overwrite=overwrite, watcher=_Told(board, watcher), host=board.host())
+        run(experiment, out_dir, overwrite=overwrite, watcher=_Relay(board, watcher), host=board.host())
         leave(board, read_run(out_dir), out_dir)
 
 
-class _Told:
+class _Relay:
     """Tells the board what the watcher is told."""
 
     def __init__(self, board: Board, watcher: Watcher) -> None:
@@ -49,10 +49,10 @@ class _Told:
         self._board.began(trial)
         self._watcher.started(trial)
 
-    def heard(self, audio_s: float) -> None:
-        self._board.heard(audio_s)
-        self._watcher.heard(audio_s)
+    def transcribed(self, audio_s: float) -> None:
+        self._board.transcribed(audio_s)
+        self._watcher.transcribed(audio_s)
 
-    def ended(self, trial: Trial, status: str, reason: str | None, unheard_s: float) -> None:
+    def ended(self, trial: Trial, status: str, reason: str | None, left_out_s: float) -> None:
         self._board.ended()
-        self._watcher.ended(trial, status, reason, unheard_s)
+        self._watcher.ended(trial, status, reason, left_out_s)

@@ -125,17 +125,17 @@ def _model(
     metadata: Mapping[str, str],
 ) -> bytes:
     """ModelProto."""
-    graph = [wire.field(NODE, encode_node(each)) for each in nodes]
+    graph = [wire.field(NODE, encode_node(item)) for item in nodes]
     graph.append(wire.field(2, "random"))
     graph += [wire.field(INITIALIZER, encode_tensor(tensor(name, values))) for name, values in weights.items()]
     graph += [wire.field(INPUT, encode_port(*port)) for port in inputs]
     graph += [wire.field(OUTPUT, encode_port(*port)) for port in outputs]
-    said = [wire.field(1, key) + wire.field(2, value) for key, value in metadata.items()]
+    entries = [wire.field(1, key) + wire.field(2, value) for key, value in metadata.items()]
     return b"".join(
         [
             wire.field(_MODEL_IR, IR_VERSION),
             wire.field(_MODEL_GRAPH, b"".join(graph)),
             wire.field(_MODEL_OPSET, wire.field(2, OPSET)),
-            *(wire.field(_MODEL_METADATA, each) for each in said),
+            *(wire.field(_MODEL_METADATA, entry) for entry in entries),
         ]
     )

@@ -32,7 +32,7 @@ class Cost:
 
 def costs_of(trials: Sequence[Trial], kind: Kind) -> dict[str, Cost]:
     """By the trial's id; exported transducers only, and of these only what can be opened: the bench says why one cannot."""
-    found: dict[str, Cost] = {}
+    costs: dict[str, Cost] = {}
     counted: list[tuple[Trial, Cost]] = []
     for trial in trials:
         if trial.recognizer.runtime != "onnx":
@@ -46,8 +46,8 @@ def costs_of(trials: Sequence[Trial], kind: Kind) -> dict[str, Cost]:
             except WattscribeError:
                 continue
             counted.append((trial, cost))
-        found[trial.id] = cost
-    return found
+        costs[trial.id] = cost
+    return costs
 
 
 def _cost(trial: Trial, kind: Kind) -> Cost:
@@ -56,7 +56,7 @@ def _cost(trial: Trial, kind: Kind) -> Cost:
     from wattscribe.recognizers.onnx import OnnxRecognizer
 
     speech = _speech(trial)
-    audio_s = sum(len(each) for each in speech) / SAMPLE_RATE_HZ
+    audio_s = sum(len(piece) for piece in speech) / SAMPLE_RATE_HZ
     files_s = 0.0 if trial.streaming_latency else audio_s
     prepare(trial.recognizer, files_s)  # as the bench does, so that the same graphs run
     counts = Counts()
@@ -65,8 +65,8 @@ def _cost(trial: Trial, kind: Kind) -> Cost:
         hear_live = partial(hear, recognizer, now_s=time.monotonic)
         before_s = time.process_time()
         for audio in speech:
-            heard = hear_live(audio)[0] if trial.streaming_latency else recognizer.transcribe([audio])[0]
-            counts += heard.counts or Counts()
+            transcript = hear_live(audio)[0] if trial.streaming_latency else recognizer.transcribe([audio])[0]
+            counts += transcript.counts or Counts()
         cpu_s = time.process_time() - before_s
     joules = joules_of(trial.recognizer, counts, memory_j_per_byte=kind.memory_j_per_byte, mac_j=kind.mac_j)
     return Cost(j_per_audio_s=joules / audio_s, j_per_cpu_s=joules / max(cpu_s, 1e-9))
@@ -85,14 +85,14 @@ def joules_of(spec: RecognizerSpec, counts: Counts, *, memory_j_per_byte: float,
 
 
 def _speech(trial: Trial) -> list[NDArray[np.float32]]:
-    """What the trial hears, without its noise: that changes a few tokens, not the frames."""
+    """What the trial transcribes, without its noise: that changes a few tokens, not the frames."""
     from wattscribe.corpora import open_corpus
 
     corpus = open_corpus(trial.corpus)
-    usable = (each for each in corpus if not isinstance(each, Rejected))
-    found: list[NDArray[np.float32]] = []
-    for each in usable:
-        if trial.limit is not None and len(found) >= trial.limit:
+    usable = (utterance for utterance in corpus if not isinstance(utterance, Rejected))
+    speech: list[NDArray[np.float32]] = []
+    for utterance in usable:
+        if trial.limit is not None and len(speech) >= trial.limit:
             break
-        found.append(corpus.audio(each))
-    return found
+        speech.append(corpus.audio(utterance))
+    return speech

@@ -182,5 +182,5 @@ def preset(name: str, *, vocabulary: int | None = None) -> TransducerConfig:
     """A named shape, with another vocabulary size if given. Raises InputError for an unknown name."""
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}", fix=f"Choose one of {', '.join(PRESETS)}")
-    found = PRESETS[name]
-    return found if vocabulary is None else replace(found, vocabulary=vocabulary)
+    config = PRESETS[name]
+    return config if vocabulary is None else replace(config, vocabulary=vocabulary)

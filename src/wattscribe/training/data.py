@@ -109,11 +109,11 @@ class SpeechData:
         self.entries: list[Entry] = []
         self.longest_s, self.shortest_s, self.held_out = longest_s, shortest_s, held_out
         for source in sources:
-            found = shards(Path(source.folder).expanduser())[: source.first_shards]
-            if not found:
+            folder_shards = shards(Path(source.folder).expanduser())[: source.first_shards]
+            if not folder_shards:
                 raise InputError("the speech folder holds no shards", where=source.folder,
                                  fix="Make them first: `prepare_only`")  # fmt: skip
-            for shard in found:
+            for shard in folder_shards:
                 self._list(shard, source)
         self.add_unspoken(unspoken, seed=seed)
         if not self.entries:
@@ -167,21 +167,21 @@ class SpeechData:
     def batch(self, indices: Sequence[int], changes: Changes, rooms: Rooms, rng: np.random.Generator) -> Batch:
         """The utterances' changed features, padded with the last frame of each. Raises TrainingError on broken shards."""
         entries = [self.entries[index] for index in indices]
-        heard = [self._heard(entry, changes, rooms, rng) for entry in entries]
-        longest = max(len(mels) for mels in heard)
-        mels = np.stack([np.concatenate([m, np.repeat(m[-1:], longest - len(m), 0)]) for m in heard])
+        features = [self._features(entry, changes, rooms, rng) for entry in entries]
+        longest = max(len(mels) for mels in features)
+        mels = np.stack([np.concatenate([m, np.repeat(m[-1:], longest - len(m), 0)]) for m in features])
         tokens = torch.tensor([len(entry.tokens) for entry in entries])
         targets = torch.zeros(len(entries), max(int(tokens.max()), 1), dtype=torch.long)
         for row, entry in enumerate(entries):
             targets[row, : len(entry.tokens)] = torch.tensor(entry.tokens, dtype=torch.long)
-        frames = torch.tensor([len(m) for m in heard])
+        frames = torch.tensor([len(m) for m in features])
         return Batch(
             mels=torch.from_numpy(mels), frames=frames, targets=targets, tokens=tokens,
             texts=tuple(entry.text for entry in entries), taught=self._taught(entries),
             audio_s=float(frames.sum()) / FRAMES_PER_S,
         )  # fmt: skip
 
-    def _heard(self, entry: Entry, changes: Changes, rooms: Rooms, rng: np.random.Generator) -> Mels:
+    def _features(self, entry: Entry, changes: Changes, rooms: Rooms, rng: np.random.Generator) -> Mels:
         if entry.item is None or entry.shard is None:
             return augment(log_mels(say_anew(entry.text, rng)), changes.features, changes.noises, rng)
         shard, taught = self.shards[entry.shard], entry.taught_from is not None

@@ -35,19 +35,19 @@ def greedy_transducer(model: TransducerModel, mels: Tensor, frames: Tensor, *, p
 
     `per_frame` 1 is sherpa-onnx's greedy search, and ours: after a token the next frame is looked at.
     """
-    heard = model.joiner.from_encoder(model.encoder(mels))
+    encoded = model.joiner.from_encoder(model.encoder(mels))
     counts = model.encoder.frames(frames)
     rows = torch.arange(len(mels), device=mels.device)
     place, on_frame = torch.zeros_like(counts), torch.zeros_like(counts)
     answers: list[list[int]] = [[] for _ in rows]
-    said = _Said(model, len(mels), mels.device)
+    predictions = _Predictions(model, len(mels), mels.device)
     while bool((place < counts).any()):
-        now = heard[rows, place.clamp(max=heard.shape[1] - 1)]
-        best = model.joiner.scores(now, said.projected).argmax(-1)
+        now = encoded[rows, place.clamp(max=encoded.shape[1] - 1)]
+        best = model.joiner.scores(now, predictions.projected).argmax(-1)
         speaks = (best != BLANK) & (place < counts)
         for row in torch.nonzero(speaks).flatten().tolist():
             answers[row].append(int(best[row]))
-        said.say(best, speaks)
+        predictions.append(best, speaks)
         on_frame = torch.where(speaks, on_frame + 1, 0)
         stays = speaks & (on_frame < per_frame)
         on_frame = torch.where(stays, on_frame, 0)
@@ -55,7 +55,7 @@ def greedy_transducer(model: TransducerModel, mels: Tensor, frames: Tensor, *, p
     return answers
 
 
-class _Said:
+class _Predictions:
     """The tokens of each utterance of the batch so far, as the joiner takes them."""
 
     def __init__(self, model: TransducerModel, count: int, device: torch.device) -> None:
@@ -71,7 +71,7 @@ class _Said:
             out = predictor.windowed(self.history)
         self.projected = model.joiner.from_predictor(out)
 
-    def say(self, tokens: Tensor, speaks: Tensor) -> None:
+    def append(self, tokens: Tensor, speaks: Tensor) -> None:
         if not bool(speaks.any()):
             return
         predictor = self.model.predictor

@@ -228,14 +228,14 @@ class Encoder(nn.Module):
             )
         return states
 
-    def step(self, mels: Tensor, states: list[LayerState], heard: Tensor) -> tuple[Tensor, list[LayerState]]:
+    def step(self, mels: Tensor, states: list[LayerState], past_frames: Tensor) -> tuple[Tensor, list[LayerState]]:
         """One segment and its right context, (N, window_frames, mels) → (N, segment, width) and the next states.
 
-        `heard` (N) are the feature frames of earlier segments: cached frames from before the start are masked.
+        `past_frames` (N) are the feature frames of earlier segments: cached frames from before the start are masked.
         """
         config = self.config
         x = self._stack(mels)
-        past = torch.div(heard, config.time_stack, rounding_mode="floor")
+        past = torch.div(past_frames, config.time_stack, rounding_mode="floor")
         places = torch.arange(config.left_context + x.shape[1], device=mels.device)
         known = (places[None] >= config.left_context - past[:, None])[:, None, None]
         mask = torch.where(known, 0.0, UNSEEN)

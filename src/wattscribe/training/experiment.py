@@ -135,12 +135,12 @@ def training_data(experiment: Experiment, vocabulary: Vocabulary) -> SpeechData:
 
 def check_folders(experiment: Experiment) -> None:
     """Refuse folders that are not there and that preparing does not make, naming their keys. Raises InputError."""
-    made = {(experiment.speech.folder / name).resolve() for name in _made(experiment.speech)}
+    prepared = {(experiment.speech.folder / name).resolve() for name in _prepared(experiment.speech)}
     named = [(f"dev.{name}", folder) for name, folder in experiment.dev.items()]
     named += [(f"sources.folder[{place}]", source.folder) for place, source in enumerate(experiment.sources)]
     for key, name in named:
         folder = Path(name).expanduser()
-        if folder.resolve() not in made and not any(folder.glob("shard-*.jsonl")):
+        if folder.resolve() not in prepared and not any(folder.glob("shard-*.jsonl")):
             raise InputError(f"{key} = {name!r}: the speech folder holds no shards",
                              fix="Make them first: `prepare_only`")  # fmt: skip
     speech = experiment.speech
@@ -151,15 +151,15 @@ def check_folders(experiment: Experiment) -> None:
                              fix="Name your own; docs/training.md says what each key takes")  # fmt: skip
     settings = experiment.training
     sounds = {"training.noise": settings.noise, "training.sound.rooms": settings.sound.rooms}
-    for key, heard in {**sounds, "speech.unlabelled": experiment.speech.unlabelled}.items():
-        if heard is not None:
+    for key, sound_path in {**sounds, "speech.unlabelled": experiment.speech.unlabelled}.items():
+        if sound_path is not None:
             try:
-                sound_files(Path(heard).expanduser())
+                sound_files(Path(sound_path).expanduser())
             except InputError as error:
-                raise InputError(f"{key} = {heard!r}: {error.what}", fix=error.fix) from error
+                raise InputError(f"{key} = {sound_path!r}: {error.what}", fix=error.fix) from error
 
 
-def _made(speech: Speech) -> Iterator[str]:
+def _prepared(speech: Speech) -> Iterator[str]:
     if speech.text:
         yield "train"
         yield from (spoken.name for spoken in DEV_SETS)
@@ -236,10 +236,10 @@ def _head(experiment: Experiment, model: TransducerModel, data: SpeechData) -> T
     """The teacher's head, its scale taken from the teacher's outputs; None where no phase asks for it."""
     if not experiment.taught:
         return None
-    heard = [shard for shard in data.shards if shard.path.with_suffix(".teacher.npy").exists()]
-    if not heard:
+    taught = [shard for shard in data.shards if shard.path.with_suffix(".teacher.npy").exists()]
+    if not taught:
         raise _untaught(experiment)
-    outputs = np.concatenate([shard.taught().astype(np.float32) for shard in heard[:3]])
+    outputs = np.concatenate([shard.taught().astype(np.float32) for shard in taught[:3]])
     head = TeacherHead(model.config.encoder.width, model.config.encoder.time_stack, teacher_width=outputs.shape[1])
     head.mean.copy_(torch.from_numpy(outputs.mean(0)))
     head.scale.copy_(torch.from_numpy(1 / np.maximum(outputs.std(0), 1e-3)))

@@ -153,9 +153,9 @@ def banded_transducer_loss(
     """
     band = min(band, predictor_out.shape[1])
     places = starts.clamp(max=predictor_out.shape[1] - band)[..., None] + torch.arange(band, device=starts.device)
-    heard, said = joiner.from_encoder(encoder_out), joiner.from_predictor(predictor_out)
-    rows = torch.arange(len(said), device=said.device)[:, None, None]
-    logits = joiner.scores(heard[:, :, None], said[rows, places])
+    encoded, predicted = joiner.from_encoder(encoder_out), joiner.from_predictor(predictor_out)
+    rows = torch.arange(len(predicted), device=predicted.device)[:, None, None]
+    logits = joiner.scores(encoded[:, :, None], predicted[rows, places])
     blank, emit = _arc_scores(logits, F.pad(targets, (0, 1))[rows, places])
     shape = (*places.shape[:2], predictor_out.shape[1])
     blank_all = blank.new_full(shape, NEVER).scatter(2, places, blank)

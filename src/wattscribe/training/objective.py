@@ -109,15 +109,15 @@ def losses(model: TransducerModel, head: TeacherHead | None, batch: Batch, weigh
         by_middle = ctc_loss(early, batch.targets, frames, batch.tokens).sum() / count
     by_transducer = zero
     if weights.transducer:
-        said = model.predictor(batch.targets)
+        predicted = model.predictor(batch.targets)
         encoded_frames = encoded[:, : int(frames.max())]
         if weights.band:
             starts = band_starts(log_probs[:, : int(frames.max())], batch.targets, frames, batch.tokens, weights.band)
         else:
             starts = batch.targets.new_zeros(encoded_frames.shape[:2])
         by_transducer = banded_transducer_loss(
-            model.joiner, encoded_frames, said, batch.targets, frames, batch.tokens, starts,
-            weights.band or said.shape[1], one_per_frame=weights.one_per_frame,
+            model.joiner, encoded_frames, predicted, batch.targets, frames, batch.tokens, starts,
+            weights.band or predicted.shape[1], one_per_frame=weights.one_per_frame,
         ).sum() / count  # fmt: skip
     by_teacher = zero
     if weights.teacher and head is not None and batch.taught is not None:

@@ -113,8 +113,8 @@ def prepare(speech: Speech, say: Say, *, sets: Sequence[SpokenSet] = DEV_SETS) -
 
     Teacher and recordings are checked first, since synthesis takes hours.
     """
-    heard = speech.unlabelled is not None or speech.taught_shards
-    teacher = Teacher(Path(speech.teacher).expanduser()) if speech.teacher is not None and heard else None
+    to_teach = speech.unlabelled is not None or speech.taught_shards
+    teacher = Teacher(Path(speech.teacher).expanduser()) if speech.teacher is not None and to_teach else None
     recordings = [] if speech.unlabelled is None else sound_files(Path(speech.unlabelled).expanduser())
     if speech.text:
         sentences = read_sentences([Path(path).expanduser() for path in speech.text])
@@ -122,7 +122,7 @@ def prepare(speech: Speech, say: Say, *, sets: Sequence[SpokenSet] = DEV_SETS) -
         for spoken in sets:
             speak_set(speech.folder, spoken, sentences, say)
     if teacher is not None and recordings:
-        hear_unlabelled(speech, recordings, teacher, say)
+        teach_recordings(speech, recordings, teacher, say)
     if teacher is not None and speech.taught_shards:
         teach_shards(speech, teacher, say)
 
@@ -185,7 +185,7 @@ def speak_set(cache: Path, spoken: SpokenSet, sentences: Sequence[str], say: Say
             say(f"{spoken.name}: {min(start + UTTERANCES_PER_SHARD, len(items))} of {len(items)}")
 
 
-def hear_unlabelled(speech: Speech, files: Sequence[Path], teacher: Teacher, say: Say) -> None:
+def teach_recordings(speech: Speech, files: Sequence[Path], teacher: Teacher, say: Say) -> None:
     """Recordings into `CACHE/human` with the teacher's text and encoder outputs; files that do not decode are named."""
     folder = speech.folder / "human"
     files = list(files)

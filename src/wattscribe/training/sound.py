@@ -74,16 +74,16 @@ def in_room(samples: Audio, response: Audio) -> Audio:
     size = 1 << (len(samples) + len(response) - 1).bit_length()
     wet = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)[: len(samples)]
     level = np.sqrt((samples**2).mean() / max(float((wet**2).mean()), 1e-12))
-    heard: Audio = (wet * level).astype(np.float32)
-    return heard
+    reverberant: Audio = (wet * level).astype(np.float32)
+    return reverberant
 
 
 def sound_files(folder: Path) -> list[Path]:
     """Audio files of a folder and below, in order. Raises InputError where there is none."""
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3"))
-    if not found:
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3"))
+    if not files:
         raise InputError("the folder holds no audio", where=folder, fix="Give a folder of .wav, .flac or .ogg files")
-    return found
+    return files
 
 
 def read_sound(path: Path) -> Audio:

@@ -93,8 +93,8 @@ def _flite(text: str, voice: Voice) -> Audio:
     except subprocess.TimeoutExpired as error:
         raise TrainingError(f"flite took over {FLITE_TIMEOUT_S:.0f} s to speak", where=repr(text[:60])) from error
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise TrainingError(f"flite failed: {said[0]}", where=repr(text[:60])) from error
+        lines = error.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        raise TrainingError(f"flite failed: {lines[0]}", where=repr(text[:60])) from error
     return _from_wav(result.stdout, text)
 
 
@@ -132,14 +132,14 @@ class _Espeak:
         self.rate_hz = int(self._library.espeak_Initialize(_SYNC_RETRIEVAL, 0, data, 0))
         if self.rate_hz <= 0:
             raise TrainingError("espeak-ng did not start", where=data.decode(), fix="Reinstall espeakng-loader")
-        self._heard: list[NDArray[np.int16]] = []
+        self._pieces: list[NDArray[np.int16]] = []
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
-        self._callback = kind(self._hear)
+        self._callback = kind(self._collect)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _hear(self, wave: Any, count: int, _events: Any) -> int:
+    def _collect(self, wave: Any, count: int, _events: Any) -> int:
         if wave and count > 0:
-            self._heard.append(np.ctypeslib.as_array(wave, shape=(count,)).copy())
+            self._pieces.append(np.ctypeslib.as_array(wave, shape=(count,)).copy())
         return 0
 
     def speak(self, text: str, voice: Voice) -> Audio:
@@ -148,11 +148,11 @@ class _Espeak:
         self._library.espeak_SetParameter(_RATE, int(min(max(165 * voice.rate, 80), 400)), 0)
         self._library.espeak_SetParameter(_PITCH, int(min(max(50 * voice.pitch, 0), 99)), 0)
         content = text.encode()
-        self._heard.clear()
+        self._pieces.clear()
         self._library.espeak_Synth(content, len(content) + 1, 0, 1, 0, _CHARS_UTF8, None, None)
-        if not self._heard:
+        if not self._pieces:
             raise TrainingError("espeak-ng gave no sound", where=repr(text[:60]))
-        samples = np.concatenate(self._heard).astype(np.float32) / 32768
+        samples = np.concatenate(self._pieces).astype(np.float32) / 32768
         resampled: Audio = soxr.resample(samples, self.rate_hz, SAMPLE_RATE_HZ, quality="MQ")
         return resampled
 

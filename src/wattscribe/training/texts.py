@@ -68,10 +68,10 @@ def read_sentences(paths: Iterable[Path]) -> list[str]:
                 raise InputError(
                     f"the text cannot be read: {error}", where=file, fix="Give a text file in UTF-8"
                 ) from error
-            found = [line for line in lines if spoken_only(line) and plain(line)]
-            if not found:
+            sentences = [line for line in lines if spoken_only(line) and plain(line)]
+            if not sentences:
                 raise InputError("the file holds no sentence", where=file, fix="Give one sentence of words a line")
-            seen.update(dict.fromkeys(found))
+            seen.update(dict.fromkeys(sentences))
     return list(seen)
 
 

@@ -93,10 +93,10 @@ def train_bpe(sentences: Sequence[str], size: int) -> Vocabulary:
 
 def characters(sentences: Iterable[str]) -> Vocabulary:
     """A vocabulary of the characters that occur. Raises InputError where there are none."""
-    found = sorted({c for sentence in sentences for c in sentence} - {" "})
-    if not found:
+    letters = sorted({c for sentence in sentences for c in sentence} - {" "})
+    if not letters:
         raise InputError("there is no text to take characters from", fix="Give a text file with one sentence a line")
-    return Vocabulary(units=(BLANK, "<sos/eos>", UNKNOWN, SPACE, *found))
+    return Vocabulary(units=(BLANK, "<sos/eos>", UNKNOWN, SPACE, *letters))
 
 
 def save_vocabulary(vocabulary: Vocabulary, folder: Path) -> None:

@@ -107,12 +107,12 @@ def optimisers(model: nn.Module, head: nn.Module | None, settings: Settings) -> 
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.98), fused=True)]
+    optimiser_list: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.98), fused=True)]
     if matrices:
-        found.append(
+        optimiser_list.append(
             torch.optim.Muon(matrices, lr=1.0, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw")
         )
-    return found
+    return optimiser_list
 
 
 class _Average:
@@ -215,13 +215,13 @@ class _Run:
         for epoch, number, batch in loader:
             self._agree()
             share = settings.schedule.share(self.position.step, self.position.elapsed_s)
-            found = self._losses(batch, weights_at(settings.phases, share))
+            losses = self._losses(batch, weights_at(settings.phases, share))
             if share >= 1:
                 break
             if due and not self.watch.rising:
                 self._save()
                 saved, due = time.monotonic(), False
-            recent.append(self._step(found))
+            recent.append(self._step(losses))
             now = time.monotonic()
             self.position = replace(
                 self.position, step=self.position.step + 1, epoch=epoch, batch=number,
@@ -259,18 +259,18 @@ class _Run:
         torch.manual_seed(settings.seed + self.position.step)  # dropout too is a function of the step: resume is exact
         self.model.train()
         self.bare.weights = weights
-        found: Losses = self.objective(self.fabric.to_device(batch))
+        losses: Losses = self.objective(self.fabric.to_device(batch))
         # Of all devices together, so that all stop at one step.
-        value = float(self.fabric.all_reduce(found.total.detach(), reduce_op="mean"))
+        value = float(self.fabric.all_reduce(losses.total.detach(), reduce_op="mean"))
         if self.watch.diverged(value, weights):
             last = self.state_path if self.state_path is not None and self.state_path.exists() else "none"
             raise TrainingError(f"the loss diverged at step {self.position.step} ({value:.3g}); last good checkpoint: {last}",
                                 fix="Lower the learning rate, then start again")  # fmt: skip
-        return found
+        return losses
 
-    def _step(self, found: Losses) -> Losses:
+    def _step(self, losses: Losses) -> Losses:
         rate = self.settings.schedule.rate(self.position.step, self.position.elapsed_s)
-        self.fabric.backward(found.total)
+        self.fabric.backward(losses.total)
         nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.clip, error_if_nonfinite=False)
         for group in self._groups():
             group["lr"] = rate
@@ -278,8 +278,8 @@ class _Run:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.average.update(self.model)
-        self.history.append(float(found.total.detach()))
-        return Losses(*(part.detach() for part in found))
+        self.history.append(float(losses.total.detach()))
+        return Losses(*(part.detach() for part in losses))
 
     def _groups(self) -> list[dict[str, Any]]:
         return [group for optimiser in self.optimisers for group in optimiser.param_groups]

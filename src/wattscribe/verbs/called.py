@@ -12,7 +12,7 @@ from wattscribe.as_found import as_found
 from wattscribe.errors import InputError, did_you_mean
 
 Say = Callable[[str], None]
-"""Hears what a verb is doing, a line at a time; None where nobody listens."""
+"""Is told what a verb is doing, a line at a time; None: nobody is."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Keywords = ParamSpec("Keywords")
@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 def silent(_: str) -> None:
-    """Nobody listens."""
+    """Drop the line."""
 
 
 def checked(function: Function) -> Function:

@@ -1,4 +1,4 @@
-"""Verbs about models: hear with them, profile them, train, export and compress them; and the speech that this takes."""
+"""Verbs about models: transcribe with them, profile them, train, export and compress them; and the speech that this takes."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def transcribe(
 ) -> list[Transcript]:
     """Transcribe audio files with any recognizer that `bench` runs, under the same names and options; one transcript each.
 
-    `follow` (a `wattscribe.transcribing.Follower`) hears words as they are recognised, where the recognizer streams, and what
+    `follow` (a `wattscribe.transcribing.Follower`) is given words as they are recognised, where the recognizer streams, and what
     is wrong with a file; the source `-` is then raw PCM on standard input and `microphone` is one. `vad` and `endpoints`, of
-    streaming transducers: hear only speech; close an utterance after a pause. `say`, where nobody follows, hears how far it
+    streaming transducers: decode speech only; close an utterance after a pause. `say`, where nobody follows, is told how far it
     is. Raises InputError for a bad file, RecognizerError otherwise.
     """
     from wattscribe import transcribing
@@ -70,7 +70,7 @@ def devices(device: Path | str | None = None) -> list[str] | Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileOptions(profiles.Options):
-    """And how a caller hears how far the decode is."""
+    """And how a caller is told how far the decode is."""
 
     say: Say | None = None
 
@@ -79,7 +79,7 @@ class ProfileOptions(profiles.Options):
 def profile(model: str, options: ProfileOptions) -> Profile:
     """Where a streaming transducer spends its energy on a device; counted in a real decode of `data`, or from stated rates.
 
-    The options are the fields of `wattscribe.energy.options.Options`, which `wattscribe profile --help` describes; `say` hears
+    The options are the fields of `wattscribe.energy.options.Options`, which `wattscribe profile --help` describes; `say` is told
     how far the decode is. Raises InputError, ModelError.
     """
     from wattscribe.profiling import profile_model
@@ -120,7 +120,7 @@ def train(
     prepare_only: bool = False,
     say: Say | None = None,
 ) -> Fitted | None:
-    """Train a streaming transducer as a TOML file says; started again, it goes on where it stood. `say` hears its progress.
+    """Train a streaming transducer as a TOML file says; started again, it goes on where it stood. `say` is told its progress.
 
     `prepare_only`: make the speech (and the teacher's outputs), then stop; None is returned. Raises InputError for a file that
     does not fit, TrainingError.
@@ -143,7 +143,7 @@ def export(
 ) -> list[Path]:
     """Write a trained transducer, or the Whisper `hf:MODEL`, as ONNX in sherpa-onnx's layout, once per precision.
 
-    The files written, of which `say` hears.
+    The files written, of which `say` is told.
     """
     if (name := str(checkpoint)).startswith("hf:"):
         from wattscribe.seq2seq.export import export_whisper
@@ -168,7 +168,7 @@ def _exported(folder: Path, out: Path, precisions: tuple[str, ...]) -> list[Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressOptions(compressions.Options):
-    """What the command line has and a caller has too, and how a caller hears what is done."""
+    """What the command line has and a caller has too, and how a caller is told what is done."""
 
     overwrite: bool = False
     say: Say | None = None
@@ -179,7 +179,7 @@ def compress(model: Path | str, out: Path | str, options: CompressOptions) -> Co
     """Make an exported transducer cheaper under a limit of added word errors, prove it, and write it to `out`.
 
     The options are the fields of `wattscribe.compression.options.Options`, which `wattscribe compress --help` describes; `say`
-    hears what it does. Raises InputError and ModelError; `out` is then absent.
+    is told what it does. Raises InputError and ModelError; `out` is then absent.
     """
     from wattscribe.compression.run import compress_model
     from wattscribe.pages.compress_page import html
@@ -198,7 +198,7 @@ def data(
 ) -> Path:
     """Download `librispeech:SET`, `noise:NAME` or `model:NAME`, check and unpack it; its folder. An interrupted one is resumed.
 
-    `progress` hears bytes held and, where it is known, bytes in all. Raises InputError, and WattscribeError where the download
+    `progress` is given bytes held and, where it is known, bytes in all. Raises InputError, and WattscribeError where the download
     fails.
     """
     from wattscribe.corpora.get import get

@@ -35,13 +35,13 @@ def bench(
 
     A failed trial is a fact, not an exception: look at `status` and `reason` of each of `trials`. None, with `resume`: the
     experiment that the run began with. `retry_failed`, with `resume`: try failed trials again. `simulated_board`: measure
-    nothing, play that board's watts. `say` hears a line for each thing done, `watcher` all that a progress bar needs. Raises
+    nothing, play that board's watts. `say` is given a line for each thing done, `watcher` all that a progress bar needs. Raises
     InputError for what cannot be measured and for an `out` that holds a run, unless `resume` or `overwrite`.
     """
     from wattscribe.errors import InputError
     from wattscribe.journal import read_run
     from wattscribe.runs.experiment import check, load
-    from wattscribe.runs.progress import Silent, Told
+    from wattscribe.runs.progress import Lines, Silent
     from wattscribe.runs.runner import recorded_experiment, run
 
     if experiment is None:
@@ -52,13 +52,13 @@ def bench(
         experiment = load(Path(experiment))
     elif isinstance(experiment, Mapping):
         experiment = check(experiment)
-    hears = watcher or (Silent() if say is None else Told(say))
+    follower = watcher or (Silent() if say is None else Lines(say))
     if simulated_board is not None:
         from wattscribe.testing.simulated_bench import run_on_board
 
-        run_on_board(simulated_board, experiment, Path(out), resume=resume, overwrite=overwrite, watcher=hears)
+        run_on_board(simulated_board, experiment, Path(out), resume=resume, overwrite=overwrite, watcher=follower)
     else:
-        run(experiment, Path(out), resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=hears)
+        run(experiment, Path(out), resume=resume, overwrite=overwrite, retry_failed=retry_failed, watcher=follower)
     return read_run(Path(out))
 
 
@@ -282,7 +282,7 @@ def attach(
             )
         source = of_tegrastats(Path(tegrastats_log), interval_s=interval_s, name=name)
     else:
-        paths = [Path(each) for each in ([recording] if isinstance(recording, Path | str) else recording or ())]
+        paths = [Path(path) for path in ([recording] if isinstance(recording, Path | str) else recording or ())]
         read = recordings.read(paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz)
         source = of_recording(
             paths[0], read, covers=covers or recordings.COVERS, total=total, processors=tuple(processors), name=name
@@ -296,12 +296,12 @@ def calibrate(
 ) -> Calibration:
     """Fit joules per byte, per operation and idle watts to the measured energies of runs. Raises InputError for too few.
 
-    `left_out` hears each trial that says nothing about them, with the reason.
+    `left_out` is given each trial that says nothing about them, with the reason.
     """
     from wattscribe.calibration import calibrate_runs
 
-    found, skipped = calibrate_runs(runs, seed=seed)
+    calibration, skipped = calibrate_runs(runs, seed=seed)
     if left_out is not None:
-        for each in skipped:
-            left_out(each)
-    return found
+        for skip in skipped:
+            left_out(skip)
+    return calibration

@@ -1,6 +1,6 @@
 """Fine-tuning a pruned model while the dense one says what it would have answered (knowledge distillation).
 
-The student hears the same batch. Where the dense model's own greedy answer would stand is not searched for: both joiners answer
+The student gets the same batch. Where the dense model's own greedy answer would stand is not searched for: both joiners answer
 at every frame after the true prefix that CTC finds most likely there, and the student's distribution is drawn to the teacher's.
 """
 
@@ -78,17 +78,17 @@ def answers_apart(student: TransducerModel, teacher: TransducerModel, batch: Bat
     with torch.no_grad():
         encoded = teacher.encoder(batch.mels)[:, :longest]
         by_ctc = torch.log_softmax(teacher.ctc(encoded).float(), -1)
-        heard = band_starts(by_ctc, batch.targets, frames, batch.tokens, 1)
-        wanted = _answers(teacher, encoded, batch, heard)
-    given = _answers(student, student.encoder(batch.mels)[:, :longest], batch, heard)
+        emitted = band_starts(by_ctc, batch.targets, frames, batch.tokens, 1)
+        wanted = _answers(teacher, encoded, batch, emitted)
+    given = _answers(student, student.encoder(batch.mels)[:, :longest], batch, emitted)
     apart = (wanted.exp() * (wanted - given)).sum(-1)
     known = torch.arange(longest)[None] < frames[:, None]
     return (apart * known).sum() / known.sum().clamp(min=1) * TEMPERATURE**2
 
 
-def _answers(model: TransducerModel, encoded: Tensor, batch: Batch, heard: Tensor) -> Tensor:
-    """(N, frames, vocabulary) log-probabilities after the first `heard` tokens."""
-    said = model.predictor(batch.targets)
-    rows = heard.long()[..., None].expand(-1, -1, said.shape[-1])
-    logits = model.joiner(encoded, said.gather(1, rows))
+def _answers(model: TransducerModel, encoded: Tensor, batch: Batch, emitted: Tensor) -> Tensor:
+    """(N, frames, vocabulary) log-probabilities after the first `emitted` tokens."""
+    predicted = model.predictor(batch.targets)
+    rows = emitted.long()[..., None].expand(-1, -1, predicted.shape[-1])
+    logits = model.joiner(encoded, predicted.gather(1, rows))
     return torch.log_softmax(logits.float() / TEMPERATURE, -1)

@@ -20,8 +20,8 @@ Scores = Mapping[str, Tensor]
 def magnitude(model: TransducerModel) -> dict[str, Tensor]:
     """|w| of every parameter, relative to its tensor's root mean square, so that tensors can be compared."""
     return {
-        name: each.detach().abs() / each.detach().square().mean().sqrt().clamp(min=1e-12)
-        for name, each in model.named_parameters()
+        name: parameter.detach().abs() / parameter.detach().square().mean().sqrt().clamp(min=1e-12)
+        for name, parameter in model.named_parameters()
     }
 
 
@@ -31,24 +31,24 @@ def moments(model: TransducerModel, batches: Iterable[Batch], weights: Weights |
     A weight whose gradient always points the same way moves far under Adam: setting it to zero costs most. Raises InputError
     without batches.
     """
-    first = {name: torch.zeros_like(each) for name, each in model.named_parameters()}
-    second = {name: torch.zeros_like(each) for name, each in model.named_parameters()}
+    first = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
+    second = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
     steps = 0
     model.eval()
     for batch in batches:
         model.zero_grad(set_to_none=True)
         losses(model, None, batch, weights or Weights()).total.backward()  # type: ignore[no-untyped-call]
         steps += 1
-        for name, each in model.named_parameters():
-            if each.grad is not None:
-                first[name].lerp_(each.grad, 1 - BETAS[0])
-                second[name].lerp_(each.grad.square(), 1 - BETAS[1])
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                first[name].lerp_(parameter.grad, 1 - BETAS[0])
+                second[name].lerp_(parameter.grad.square(), 1 - BETAS[1])
     model.zero_grad(set_to_none=True)
     if not steps:
         raise InputError("moment-weighted scores need training batches, there were none")
-    found = {}
-    for name, each in model.named_parameters():
+    scores = {}
+    for name, parameter in model.named_parameters():
         mean = first[name] / (1 - BETAS[0] ** steps)
         spread = (second[name] / (1 - BETAS[1] ** steps)).sqrt()
-        found[name] = (each.detach() * mean).abs() / (spread + 1e-8) + 1e-6 * each.detach().abs()
-    return found
+        scores[name] = (parameter.detach() * mean).abs() / (spread + 1e-8) + 1e-6 * parameter.detach().abs()
+    return scores

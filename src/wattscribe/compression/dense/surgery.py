@@ -41,8 +41,8 @@ class Cut:
 
 def prune(model: TransducerModel, cut: Cut, scores: Scores) -> TransducerModel:
     """The smaller model; what stays is what scores highest. Raises InputError where nothing would be left."""
-    tensors = {name: each.detach().clone() for name, each in model.state_dict().items()}
-    scored = {name: each.detach() for name, each in scores.items()}
+    tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    scored = {name: score.detach() for name, score in scores.items()}
     config = model.config
     config = _drop_layers(config, tensors, scored, cut.drop_layers)
     layers = list(config.encoder.layers)
@@ -69,9 +69,9 @@ def prune(model: TransducerModel, cut: Cut, scores: Scores) -> TransducerModel:
 
 
 def _filled(config: TransducerConfig, tensors: Mapping[str, Tensor]) -> TransducerModel:
-    made = build(config)
-    made.load_state_dict(dict(tensors))
-    return made.eval()
+    model = build(config)
+    model.load_state_dict(dict(tensors))
+    return model.eval()
 
 
 def _best(scores: Tensor, keep: float) -> Tensor:
@@ -117,9 +117,9 @@ def _drop_layers(
 def _heads(tensors: dict[str, Tensor], scores: Scores, block: str, heads: int, width: int, keep: float) -> int:
     joined, out = f"{block}.attention.query_key_value", f"{block}.attention.out.weight"
     inner = heads * width
-    made = scores[f"{joined}.weight"].reshape(3, heads, width, -1).mean(dim=(0, 2, 3))
+    written = scores[f"{joined}.weight"].reshape(3, heads, width, -1).mean(dim=(0, 2, 3))
     read = scores[out].reshape(-1, heads, width).mean(dim=(0, 2))
-    kept = _best(made + read, keep)
+    kept = _best(written + read, keep)
     channels = (kept[:, None] * width + torch.arange(width)).flatten()
     _take(
         tensors, torch.cat([channels + part * inner for part in range(3)]), rows=(f"{joined}.weight", f"{joined}.bias")
@@ -140,8 +140,10 @@ def _convolution(tensors: dict[str, Tensor], scores: Scores, block: str, width: 
 
 def _joint(tensors: dict[str, Tensor], scores: Scores, width: int, keep: float) -> int:
     """The blank head's columns, which follow the joint width, stay."""
-    made = scores["joiner.from_encoder.weight"].mean(1)[:width] + scores["joiner.from_predictor.weight"].mean(1)[:width]
-    kept = _best(made + scores["joiner.out.weight"].mean(0), keep)
+    written = (
+        scores["joiner.from_encoder.weight"].mean(1)[:width] + scores["joiner.from_predictor.weight"].mean(1)[:width]
+    )
+    kept = _best(written + scores["joiner.out.weight"].mean(0), keep)
     rest = torch.arange(width, len(tensors["joiner.from_encoder.weight"]))
     rows = ("joiner.from_encoder.weight", "joiner.from_encoder.bias", "joiner.from_predictor.weight")
     _take(tensors, torch.cat([kept, rest]), rows=rows)
@@ -168,7 +170,7 @@ def reduce_vocabulary(
         raise InputError("a BPE vocabulary cannot lose units without being trained anew", fix="Train a smaller one")
     kept = sorted(set(range(min(ALWAYS_KEPT, len(vocabulary)))) | set(used))
     rows = torch.tensor(kept)
-    tensors = {name: each.detach().clone() for name, each in model.state_dict().items()}
+    tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     _take(tensors, rows, rows=("predictor.embedding.weight", "ctc.weight", "ctc.bias"))
     blank = bool(model.config.joiner.blank_width)
     _take(tensors, rows[1:] - 1 if blank else rows, rows=("joiner.out.weight", "joiner.out.bias"))
@@ -185,18 +187,18 @@ def to_stateless(model: TransducerModel, *, context: int = 2) -> TransducerModel
     if config.predictor.kind != "lstm":
         raise InputError("the predictor is stateless already")
     predictor = replace(config.predictor, kind="stateless", context=context)
-    made = build(replace(config, predictor=predictor))
+    stateless = build(replace(config, predictor=predictor))
     old = model.state_dict()
     kept = {
-        name: old[name].clone() if name in old and old[name].shape == each.shape else each
-        for name, each in made.state_dict().items()
+        name: old[name].clone() if name in old and old[name].shape == tensor.shape else tensor
+        for name, tensor in stateless.state_dict().items()
     }
-    made.load_state_dict(kept)
-    if isinstance(made.predictor, StatelessPredictor):
+    stateless.load_state_dict(kept)
+    if isinstance(stateless.predictor, StatelessPredictor):
         with torch.no_grad():
-            made.predictor.taps.fill_(0.2)
-            made.predictor.taps[-1].fill_(1.0)
-    return made.eval()
+            stateless.predictor.taps.fill_(0.2)
+            stateless.predictor.taps[-1].fill_(1.0)
+    return stateless.eval()
 
 
 def factorise_blank(model: TransducerModel, width: int) -> TransducerModel:
@@ -208,19 +210,19 @@ def factorise_blank(model: TransducerModel, width: int) -> TransducerModel:
     config = model.config
     if config.joiner.blank_width:
         raise InputError("the blank has a head of its own already")
-    made = build(replace(config, joiner=replace(config.joiner, blank_width=width)))
-    old, new = model.state_dict(), made.state_dict()
-    for name, each in new.items():
+    factorised = build(replace(config, joiner=replace(config.joiner, blank_width=width)))
+    old, new = model.state_dict(), factorised.state_dict()
+    for name, tensor in new.items():
         if name in ("joiner.out.weight", "joiner.out.bias"):
             new[name] = old[name][1:].clone()
-        elif name in old and old[name].shape == each.shape:
+        elif name in old and old[name].shape == tensor.shape:
             new[name] = old[name].clone()
         elif name in old:
-            each[: len(old[name])] = old[name]
-    made.load_state_dict(new)
-    return made.eval()
+            tensor[: len(old[name])] = old[name]
+    factorised.load_state_dict(new)
+    return factorised.eval()
 
 
 def parameters(model: nn.Module) -> int:
     """Weights, counted."""
-    return sum(each.numel() for each in model.parameters())
+    return sum(weight.numel() for weight in model.parameters())

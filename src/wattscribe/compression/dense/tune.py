@@ -81,7 +81,7 @@ def _tuned(
     model: TransducerModel, vocabulary: Vocabulary, path: Path, wanted: TuneConfig, say: Callable[[str], None]
 ) -> TransducerModel:
     """With the losses of the training's last phase, since a model for one token a frame must not learn another lattice; and with
-    its changes of sound, since the training speech as it is was heard too often already."""
+    its changes of sound, since the training speech as it is was learnt from too often already."""
     from wattscribe.training.experiment import read_experiment, training_data
 
     experiment = read_experiment(path)
@@ -94,13 +94,13 @@ def _tuned(
 
 def _name(folder: Path, experiment: Path, wanted: TuneConfig) -> str:
     """Of a checkpoint and all that says what is done to it. Raises InputError for a file that is not there."""
-    found = hashlib.sha256(repr(wanted).encode())
+    digest = hashlib.sha256(repr(wanted).encode())
     for path in (folder / "model.safetensors", folder / "model.json", experiment):
         try:
-            found.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}", where=path) from error
-    return found.hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
 def tune(
@@ -110,10 +110,10 @@ def tune(
     """The smaller model, distilled from `model`, which is not changed. `weights` of the losses, `changes` of the sound."""
     shaped = surgery.to_stateless(model) if wanted.stateless else model
     if wanted.scores == "adam":
-        found = scores.moments(shaped, list(_batches(data, wanted, wanted.score_batches, None)), weights)
+        importance = scores.moments(shaped, list(_batches(data, wanted, wanted.score_batches, None)), weights)
     else:
-        found = scores.magnitude(shaped)
-    student = surgery.prune(shaped, wanted.cut, found)
+        importance = scores.magnitude(shaped)
+    student = surgery.prune(shaped, wanted.cut, importance)
     if wanted.blank_width:
         student = surgery.factorise_blank(student, wanted.blank_width)
     say(f"{surgery.parameters(model)} weights → {surgery.parameters(student)}; {wanted.steps} steps of fine-tuning")

@@ -64,12 +64,12 @@ def _joined(candidate: Candidate, step: Step, calibration: Calibration) -> Candi
 
 def _sparse_numbers(before: Candidate, after: Candidate, step: Step) -> Mapping[str, Value]:
     """Sums over the step's components."""
-    found: dict[str, Value] = {}
+    sums: dict[str, Value] = {}
     for component in before.COMPONENTS if step.component == "all" else (step.component,):
         models = before.model(component), after.model(component)
         for name, value in sparse.stores(*models, step.tensors, step.options).items():
-            found[name] = int(found.get(name, 0)) + value
-    return found
+            sums[name] = int(sums.get(name, 0)) + value
+    return sums
 
 
 def _asked(model: Any, step: Step, component: str, calibration: Calibration) -> Asked:

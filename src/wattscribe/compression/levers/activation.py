@@ -19,7 +19,7 @@ LARGEST = 80.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _Softplus:
     """log(1 + eᵈ): the value d, the operator that makes the result, and where the two subtractions of a Swoosh follow, those."""
 
     value: str
@@ -40,28 +40,28 @@ def short_softplus(asked: Asked) -> None:
     groups = []
     for node in model.graph.node:
         if node.op_type == "Log":
-            found = _guarded(index, node) or _logaddexp(index, node)
-            if found is not None:
-                groups.append(_shorter(model, index, _swoosh(index, found)))
+            softplus = _guarded(index, node) or _logaddexp(index, node)
+            if softplus is not None:
+                groups.append(_shorter(model, index, _swoosh(index, softplus)))
     if not groups:
         raise asked.nothing("spells no softplus out")
     replace_nodes(model, groups)
     sweep(model)
 
 
-def _shorter(model: Any, index: Index, found: _Found) -> tuple[list[Any], list[Any]]:
+def _shorter(model: Any, index: Index, softplus: _Softplus) -> tuple[list[Any], list[Any]]:
     from onnx import helper
 
-    base = found.last.output[0]
+    base = softplus.last.output[0]
     offset = 0.0
     nodes: list[Any] = []
-    value = found.value
-    if found.shift is not None and found.offset is not None:
-        offset = index.scalar(found.offset.input[1]) or 0.0
+    value = softplus.value
+    if softplus.shift is not None and softplus.offset is not None:
+        offset = index.scalar(softplus.offset.input[1]) or 0.0
         value = f"{base}/moved"
-        moved = np.array((index.scalar(found.shift.input[1]) or 0.0) + offset, np.float32)
+        moved = np.array((index.scalar(softplus.shift.input[1]) or 0.0) + offset, np.float32)
         add_constant(model, f"{base}/shift", moved)
-        nodes.append(helper.make_node("Sub", [found.shift.input[0], f"{base}/shift"], [value]))
+        nodes.append(helper.make_node("Sub", [softplus.shift.input[0], f"{base}/shift"], [value]))
     add_constant(model, f"{base}/largest", np.array(LARGEST, np.float32))
     add_constant(model, f"{base}/one", np.array(math.exp(-offset), np.float32))
     nodes += [
@@ -70,23 +70,23 @@ def _shorter(model: Any, index: Index, found: _Found) -> tuple[list[Any], list[A
         helper.make_node("Add", [f"{base}/exp", f"{base}/one"], [f"{base}/sum"]),
         helper.make_node("Log", [f"{base}/sum"], [base]),
     ]
-    if found.minus is None or found.offset is None:
-        return [found.last], nodes
-    nodes.append(helper.make_node("Sub", [base, found.minus.input[1]], [found.offset.output[0]]))
-    return [found.last, found.minus, found.offset], nodes
+    if softplus.minus is None or softplus.offset is None:
+        return [softplus.last], nodes
+    nodes.append(helper.make_node("Sub", [base, softplus.minus.input[1]], [softplus.offset.output[0]]))
+    return [softplus.last, softplus.minus, softplus.offset], nodes
 
 
-def _swoosh(index: Index, found: _Found) -> _Found:
+def _swoosh(index: Index, softplus: _Softplus) -> _Softplus:
     """The same with its surroundings, where they are those of a Swoosh."""
-    shift = index.maker(found.value)
-    minus = index.only_user(found.last.output[0], "Sub")
+    shift = index.maker(softplus.value)
+    minus = index.only_user(softplus.last.output[0], "Sub")
     offset = None if minus is None else index.only_user(minus.output[0], "Sub")
     if shift is None or shift.op_type != "Sub" or minus is None or offset is None:
-        return found
+        return softplus
     constants = index.scalar(shift.input[1]), index.scalar(offset.input[1])
-    if None in constants or minus.input[0] != found.last.output[0] or offset.input[0] != minus.output[0]:
-        return found
-    return _Found(value=found.value, last=found.last, shift=shift, minus=minus, offset=offset)
+    if None in constants or minus.input[0] != softplus.last.output[0] or offset.input[0] != minus.output[0]:
+        return softplus
+    return _Softplus(value=softplus.value, last=softplus.last, shift=shift, minus=minus, offset=offset)
 
 
 def _one_plus_exp(index: Index, log: Any) -> str | None:
@@ -95,13 +95,13 @@ def _one_plus_exp(index: Index, log: Any) -> str | None:
     if total is None or total.op_type != "Add" or 1.0 not in (index.scalar(name) for name in total.input):
         return None
     for name in total.input:
-        made = index.maker(name)
-        if made is not None and made.op_type == "Exp":
-            return str(made.input[0])
+        node = index.maker(name)
+        if node is not None and node.op_type == "Exp":
+            return str(node.input[0])
     return None
 
 
-def _guarded(index: Index, log: Any) -> _Found | None:
+def _guarded(index: Index, log: Any) -> _Softplus | None:
     """Where(log == ∞, d, log)."""
     value = _one_plus_exp(index, log)
     last = next((user for user in index.users[log.output[0]] if user.op_type == "Where"), None)
@@ -109,10 +109,10 @@ def _guarded(index: Index, log: Any) -> _Found | None:
         return None
     test = index.maker(last.input[0])
     infinite = test is not None and test.op_type == "Equal" and np.inf in [index.scalar(n) for n in test.input]
-    return _Found(value=value, last=last) if infinite else None
+    return _Softplus(value=value, last=last) if infinite else None
 
 
-def _logaddexp(index: Index, log: Any) -> _Found | None:
+def _logaddexp(index: Index, log: Any) -> _Softplus | None:
     """max(0, d) + log(1 + exp(−|d|))."""
     exponent = _one_plus_exp(index, log)
     last = index.only_user(log.output[0], "Add")
@@ -136,4 +136,4 @@ def _logaddexp(index: Index, log: Any) -> _Found | None:
         and list(difference.input)[1] == values[0]
         and index.scalar(difference.input[0]) == 0.0
     )
-    return _Found(value=str(values[0]), last=last) if inner else None
+    return _Softplus(value=str(values[0]), last=last) if inner else None

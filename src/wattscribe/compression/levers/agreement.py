@@ -1,4 +1,4 @@
-"""Whether an encoder of longer segments answers as the original does, segment after segment: both hear the same noise."""
+"""Whether an encoder of longer segments answers as the original does, segment after segment: both get the same noise."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ class _Encoder:
 
     def call(self, audio: Array, clock: int) -> Array:
         feeds = self.layout.feeds(audio, [clock] * self.streams, self.states)
-        outputs = [self.layout.output, *(each.output for each in self.layout.states)]
+        outputs = [self.layout.output, *(state.output for state in self.layout.states)]
         frames, *self.states = run(self.net, self.path, outputs, feeds)
         return np.asarray(frames)

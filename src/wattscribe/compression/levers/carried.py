@@ -40,7 +40,7 @@ class Graph:
     states: Mapping[str, str]
     """State input → the output that replaces it."""
     clocks: Mapping[str, str]
-    """Inputs that count the feature frames heard before, with their types."""
+    """Inputs that count the feature frames before, with their types."""
     constants: frozenset[str]
     values: Mapping[str, Array]
     """Of constants."""
@@ -66,7 +66,7 @@ def carried(model: Any) -> Graph:
     index, path = Index(model), Path("encoder.onnx")
     data = model.SerializeToString()
     layout = read_layout(open_session(path, model=data), path)
-    states = {each.name: each.output for each in layout.states}
+    states = {state.name: state.output for state in layout.states}
     values, constants = _constants(index)
     feeds = _noise(layout, 0)
     trial = InnerValues(parse_model(data, path), feeds)
@@ -77,13 +77,13 @@ def carried(model: Any) -> Graph:
     left = {name: first[name] for name in epilogue}
     return Graph(
         model=model, nodes=tuple(copied(model.graph.node)), audio=layout.audio.name,
-        inputs=frozenset(each.name for each in model.graph.input), outputs=tuple(each.name for each in model.graph.output),
+        inputs=frozenset(value.name for value in model.graph.input), outputs=tuple(value.name for value in model.graph.output),
         states=states, clocks={} if layout.clock is None else {layout.clock.name: layout.clock.dtype},
         constants=frozenset(constants), values=values,
         shapes={**{name: value.shape for name, value in first.items()}, **{name: value.shape for name, value in values.items()}},
         prologue=frozenset(prologue), epilogue=frozenset(epilogue),
         stands_for={name: same for name in prologue if (same := _same(second[name], left)) is not None},
-        opset=next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx")),
+        opset=next(imported.version for imported in model.opset_import if imported.domain in ("", "ai.onnx")),
     )  # fmt: skip
 
 
@@ -104,35 +104,35 @@ def _noise(layout: EncoderLayout, seed: int, states: Sequence[Array] | None = No
     features = generator.standard_normal((streams, layout.segment_frames, layout.feature_dim)).astype(np.float32)
     if states is None:
         zeros = [spec.zeros(streams) for spec in layout.states]
-        states = [generator.standard_normal(each.shape).astype(each.dtype) for each in zeros]
+        states = [generator.standard_normal(array.shape).astype(array.dtype) for array in zeros]
     return layout.feeds(features, [0] * streams, states)
 
 
 def _prologue(model: Any, index: Index, states: Mapping[str, str], constants: set[str]) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     for node in model.graph.node:
         given = [name for name in node.input if name and name not in constants]
-        if node.op_type in (*MOVES, "Split") and given and all(name in found or name in states for name in given):
-            found.update(node.output)
-    return found
+        if node.op_type in (*MOVES, "Split") and given and all(name in names or name in states for name in given):
+            names.update(node.output)
+    return names
 
 
 def _epilogue(index: Index, states: Mapping[str, str]) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = list(states.values())
     while waiting:
         name = waiting.pop()
         node = index.maker(name)
-        if node is None or name in found:
+        if node is None or name in names:
             continue
         if node.op_type in MOVES:
-            waiting.extend(each for each in node.input if index.maker(each) is not None)
+            waiting.extend(source for source in node.input if index.maker(source) is not None)
         if node.op_type in MOVES or name in states.values():
-            found.add(name)
-    return found
+            names.add(name)
+    return names
 
 
 def _same(value: Array, left: Mapping[str, Array]) -> str | None:
     return next(
-        (name for name, each in left.items() if each.shape == value.shape and np.array_equal(each, value)), None
+        (name for name, array in left.items() if array.shape == value.shape and np.array_equal(array, value)), None
     )

@@ -14,12 +14,12 @@ from wattscribe.errors import InputError
 def convolutions(model: Any) -> list[str]:
     """Nodes with a constant float weight and more than one output position per weight, by the value they make."""
     index = Index(model)
-    found = []
+    names = []
     for node in model.graph.node:
         weight = index.constant(node.input[1]) if node.op_type == "Conv" else None
         if weight is not None and str(weight.dtype) == "float32":
-            found.append(str(node.output[0]))
-    return found
+            names.append(str(node.output[0]))
+    return names
 
 
 def static_int8(asked: Asked) -> None:
@@ -44,7 +44,7 @@ def static_int8(asked: Asked) -> None:
     feeds = (calibration.feeds_of(model) if asked.component == "encoder" else calibration.feeds(asked.component))[
         :count
     ]
-    original = {each.name for each in model.graph.output}
+    original = {output.name for output in model.graph.output}
     # the calibrator adds an output per convolution, chosen or not: types that it cannot infer would stop it
     with written_by_quantiser(asked) as path:
         quantize_static(
@@ -52,7 +52,7 @@ def static_int8(asked: Asked) -> None:
             per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, reduce_range=True,
             nodes_to_quantize=nodes, calibrate_method=methods[method], extra_options=extra,
         )  # fmt: skip
-    if {each.name for each in model.graph.output} != original:
+    if {output.name for output in model.graph.output} != original:
         raise InputError(f"onnxruntime's quantiser changed the outputs of the {asked.component}")
     sweep(model)
 

@@ -34,15 +34,15 @@ def blocks(model: Any) -> dict[str, str]:
 def linearise(asked: Asked) -> None:
     """The remaining map bears the name of the last one."""
     model, component = asked.model, asked.component
-    found = blocks(model)
-    names = asked.chosen(found, "has no block of two maps that one could stand for")
+    first_of = blocks(model)
+    names = asked.chosen(first_of, "has no block of two maps that one could stand for")
     maps = linears(model)
     for name in names:
-        first, last = maps[found[name]], maps[name]
+        first, last = maps[first_of[name]], maps[name]
         weight, bias = fitted(asked.calibration.crossed(component, first.source, last.output))
         make_float(model, [replace(last, source=first.source, weight=weight, bias=bias)])
     sweep(model)
-    remove(model, [found[name] for name in names])
+    remove(model, [first_of[name] for name in names])
 
 
 def fitted(seen: Crossed) -> tuple[Weights, Weights]:

@@ -21,11 +21,11 @@ def in_planes(asked: Asked) -> None:
     """Every float convolution with one filter per channel. Raises InputError where there is none."""
     model = asked.model
     index = Index(model)
-    found = {node.output[0]: node for node in model.graph.node if _depthwise(index, node)}
-    names = asked.chosen(found, "has no depthwise convolution over time")
+    nodes = {node.output[0]: node for node in model.graph.node if _depthwise(index, node)}
+    names = asked.chosen(nodes, "has no depthwise convolution over time")
     add_constant(model, "depthwise/second", np.array([2], np.int64))
     add_constant(model, "depthwise/last", np.array([3], np.int64))
-    groups = [_written(model, index, found[name]) for name in names]
+    groups = [_written(model, index, nodes[name]) for name in names]
     replace_nodes(model, groups)
     sweep(model)
 

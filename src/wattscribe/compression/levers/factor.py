@@ -33,21 +33,21 @@ def low_rank(asked: Asked) -> None:
         raise asked.nothing("has no linear map that large")
     groups = []
     for name in names:
-        each = maps[name]
-        gram = asked.calibration.moments(asked.component, each.source).gram
-        first, second = factorise(each.weight, gram, rank_for(each.shape, keep))
-        inner = f"{each.name}{INNER}"
+        linear = maps[name]
+        gram = asked.calibration.moments(asked.component, linear.source).gram
+        first, second = factorise(linear.weight, gram, rank_for(linear.shape, keep))
+        inner = f"{linear.name}{INNER}"
         add_constant(model, f"{inner}.weight", first)
-        add_constant(model, f"{each.name}.thick.weight", second)
-        product = each.output if each.bias is None else each.output + PRODUCT
+        add_constant(model, f"{linear.name}.thick.weight", second)
+        product = linear.output if linear.bias is None else linear.output + PRODUCT
         nodes = [
-            helper.make_node("MatMul", [each.source, f"{inner}.weight"], [inner], name=f"{inner}/MatMul"),
-            helper.make_node("MatMul", [inner, f"{each.name}.thick.weight"], [product], name=f"{each.name}/MatMul"),
+            helper.make_node("MatMul", [linear.source, f"{inner}.weight"], [inner], name=f"{inner}/MatMul"),
+            helper.make_node("MatMul", [inner, f"{linear.name}.thick.weight"], [product], name=f"{linear.name}/MatMul"),
         ]
-        if each.bias is not None:
-            add_constant(model, f"{each.name}.bias", each.bias)
-            nodes.append(helper.make_node("Add", [product, f"{each.name}.bias"], [each.output], name=f"{name}/Add"))
-        groups.append((each.nodes, nodes))
+        if linear.bias is not None:
+            add_constant(model, f"{linear.name}.bias", linear.bias)
+            nodes.append(helper.make_node("Add", [product, f"{linear.name}.bias"], [linear.output], name=f"{name}/Add"))
+        groups.append((linear.nodes, nodes))
     replace_nodes(model, groups)
     sweep(model)
 

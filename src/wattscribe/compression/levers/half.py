@@ -22,17 +22,17 @@ def fp16(asked: Asked) -> None:
 
     model = asked.model
     index = Index(model)
-    found = [each.name for each in model.graph.initializer if _fits(index, each.name)]
-    names = asked.chosen(found, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
+    candidates = [tensor.name for tensor in model.graph.initializer if _fits(index, tensor.name)]
+    names = asked.chosen(candidates, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
     casts = []
     for name in names:
         values = index.constant(name)
         if values is None:
             continue
         half = f"{name}/half"
-        for each in list(model.graph.initializer):
-            if each.name == name:
-                model.graph.initializer.remove(each)
+        for tensor in list(model.graph.initializer):
+            if tensor.name == name:
+                model.graph.initializer.remove(tensor)
         add_constant(model, half, values.astype(np.float16))
         casts.append(helper.make_node("Cast", [half], [name], name=f"{name}/lift", to=1))
     put(model.graph.node, [*casts, *model.graph.node])

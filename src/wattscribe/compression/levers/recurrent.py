@@ -28,10 +28,10 @@ def lstms(model: Any) -> dict[str, Any]:
 
 def _quantisable(index: Index, node: Any) -> bool:
     """onnxruntime's quantiser drops `layout`, and its kernel knows the default alone."""
-    if any(each.name == "layout" and each.i for each in node.attribute):
+    if any(attribute.name == "layout" and attribute.i for attribute in node.attribute):
         return False
     weights = [index.constant(name) for name in node.input[1:3]]
-    return all(each is not None and str(each.dtype) == "float32" and each.ndim == 3 for each in weights)
+    return all(weight is not None and str(weight.dtype) == "float32" and weight.ndim == 3 for weight in weights)
 
 
 def dynamic_int8(asked: Asked) -> None:
@@ -39,10 +39,10 @@ def dynamic_int8(asked: Asked) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = asked.model
-    found = lstms(model)
-    names = asked.chosen(found, "has no float LSTM")
+    by_name = lstms(model)
+    names = asked.chosen(by_name, "has no float LSTM")
     name_nodes(model)
-    nodes = [found[name].name for name in names]
+    nodes = [by_name[name].name for name in names]
     with written_by_quantiser(asked) as path:
         quantize_dynamic(
             model, path, op_types_to_quantize=["LSTM"], per_channel=True, weight_type=QuantType.QInt8,

@@ -35,12 +35,12 @@ def join(asked: Asked) -> None:
         raise InputError(
             f"{count} segments of the {asked.component} cannot be joined", fix="Join 2 or more of the encoder"
         )
-    told = {each.key: each for each in model.metadata_props}
-    if KEY in told:
+    stated = {entry.key: entry for entry in model.metadata_props}
+    if KEY in stated:
         raise InputError("the encoder's segments are joined already", fix="Start from the original")
-    if not {"T", "decode_chunk_len"} <= set(told):
+    if not {"T", "decode_chunk_len"} <= set(stated):
         raise InputError("the encoder does not state T and decode_chunk_len", fix="Leave this step away")
-    taken, shift = int(told["T"].value), int(told["decode_chunk_len"].value)
+    taken, shift = int(stated["T"].value), int(stated["decode_chunk_len"].value)
     if options.get("unroll") or not _widened(model, count, taken, shift):
         _Unrolled(graph=carried(model), count=count, taken=taken, shift=shift).write()
         _tell(model, count, taken, shift)
@@ -48,8 +48,8 @@ def join(asked: Asked) -> None:
 
 def _tell(model: Any, count: int, taken: int, shift: int) -> None:
     """State the longer segment in the metadata."""
-    told = {each.key: each for each in model.metadata_props}
-    told["T"].value, told["decode_chunk_len"].value = str(taken + (count - 1) * shift), str(count * shift)
+    stated = {entry.key: entry for entry in model.metadata_props}
+    stated["T"].value, stated["decode_chunk_len"].value = str(taken + (count - 1) * shift), str(count * shift)
     model.metadata_props.add(key=KEY, value=str(count))
 
 
@@ -70,7 +70,7 @@ def _widened(model: Any, count: int, taken: int, shift: int) -> bool:
 
 def joined(model: Any) -> int:
     """How many segments a call of this encoder takes."""
-    return next((int(each.value) for each in model.metadata_props if each.key == KEY), 1)
+    return next((int(entry.value) for entry in model.metadata_props if entry.key == KEY), 1)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class _Unrolled:
         del model.graph.value_info[:]
         put(model.graph.node, ordered)
         dims = next(
-            each for each in model.graph.output if each.name == self.graph.outputs[0]
+            output for output in model.graph.output if output.name == self.graph.outputs[0]
         ).type.tensor_type.shape.dim
         if dims[1].dim_value:
             dims[1].dim_value *= self.count
@@ -119,7 +119,7 @@ class _Unrolled:
 
     def _inputs(self) -> None:
         """Each copy's window of the audio and its clock; states of the later copies are what the earlier ones hand on."""
-        audio = next(each for each in self.graph.model.graph.input if each.name == self.graph.audio)
+        audio = next(value for value in self.graph.model.graph.input if value.name == self.graph.audio)
         audio.type.tensor_type.shape.dim[1].dim_value = self.taken + (self.count - 1) * self.shift
         windows = []
         for copy in range(self.count):
@@ -129,9 +129,9 @@ class _Unrolled:
         self.apart[audio.name] = windows
         for name, dtype in self.graph.clocks.items():
             moved = [f"{name}@{copy}" for copy in range(self.count)]
-            for copy, each in enumerate(moved):
+            for copy, clock in enumerate(moved):
                 passed = self.constant(np.array(copy * self.shift, dtype))
-                self._add("Add", [name, passed], [each])
+                self._add("Add", [name, passed], [clock])
             self.apart[name] = moved
         for name in self.graph.states:
             self.apart[name] = [name, *(self.handed(self.graph.states[name], copy) for copy in range(1, self.count))]
@@ -166,9 +166,9 @@ class _Unrolled:
 
     def _prologue(self, node: Any) -> None:
         """What only reads states: the first copy computes it, the later ones take the value that it stands for."""
-        made = [f"{name}@0" for name in node.output]
-        self.nodes.append(_like(node, [self._part(name, 0) for name in node.input], made))
-        for name, first in zip(node.output, made, strict=True):
+        outputs = [f"{name}@0" for name in node.output]
+        self.nodes.append(_like(node, [self._part(name, 0) for name in node.input], outputs))
+        for name, first in zip(node.output, outputs, strict=True):
             later = self.graph.stands_for.get(name)
             self.apart[name] = [first, *(self.handed(later, copy) if later else f"{name}@{copy}"
                                          for copy in range(1, self.count))]  # fmt: skip
@@ -191,8 +191,8 @@ class _Unrolled:
 
     def _apart(self, node: Any) -> None:
         for copy in range(self.count):
-            made = [f"{name}@{copy}" if name else "" for name in node.output]
-            self.nodes.append(_like(node, [self._part(name, copy) for name in node.input], made))
+            outputs = [f"{name}@{copy}" if name else "" for name in node.output]
+            self.nodes.append(_like(node, [self._part(name, copy) for name in node.input], outputs))
         for name in node.output:
             self.apart[name] = [f"{name}@{copy}" for copy in range(self.count)]
 
@@ -203,10 +203,10 @@ class _Unrolled:
     def parts(self, name: str) -> list[str]:
         """The value of each copy; a stacked one is split at its first use."""
         if name not in self.apart:
-            made = [f"{name}@{copy}" for copy in range(self.count)]
+            parts = [f"{name}@{copy}" for copy in range(self.count)]
             sizes = {"num_outputs": self.count} if self.graph.opset >= 18 else {}
-            self._add("Split", [self.all(name)], made, axis=0, **sizes)
-            self.apart[name] = made
+            self._add("Split", [self.all(name)], parts, axis=0, **sizes)
+            self.apart[name] = parts
         return self.apart[name]
 
     def whole(self, name: str) -> str:
@@ -227,16 +227,16 @@ class _Unrolled:
         add_constant(self.graph.model, name, array)
         return name
 
-    def _add(self, kind: str, given: Sequence[str], made: Sequence[str], **attributes: Any) -> None:
+    def _add(self, kind: str, given: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
         from onnx import helper
 
-        self.nodes.append(helper.make_node(kind, list(given), list(made), name=f"{made[0]}/{kind}", **attributes))
+        self.nodes.append(helper.make_node(kind, list(given), list(outputs), name=f"{outputs[0]}/{kind}", **attributes))
 
 
-def _like(node: Any, given: Sequence[str], made: Sequence[str]) -> Any:
+def _like(node: Any, given: Sequence[str], outputs: Sequence[str]) -> Any:
     (new,) = copied([node])
     del new.input[:], new.output[:]
     new.input.extend(given)
-    new.output.extend(made)
-    new.name = f"{made[0]}/{node.op_type}"
+    new.output.extend(outputs)
+    new.name = f"{outputs[0]}/{node.op_type}"
     return new

@@ -22,12 +22,12 @@ def share_equal(asked: Asked) -> None:
     renamed: dict[str, str] = {}
     from onnx import numpy_helper
 
-    for each in model.graph.initializer:
-        values = numpy_helper.to_array(each)
-        key = hashlib.sha256(values.tobytes()).hexdigest() + f"{each.data_type}{list(each.dims)}"
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        key = hashlib.sha256(values.tobytes()).hexdigest() + f"{tensor.data_type}{list(tensor.dims)}"
         if key in first:
-            renamed[each.name] = first[key]
-        first.setdefault(key, each.name)
+            renamed[tensor.name] = first[key]
+        first.setdefault(key, tensor.name)
     if not renamed:
         raise asked.nothing("stores nothing twice")
     for node in model.graph.node:
@@ -41,22 +41,22 @@ def narrow_indices(asked: Asked) -> None:
     model = asked.model
     index = Index(model)
     changed: set[str] = set()
-    for each in list(model.graph.initializer):
-        values = index.constant(each.name)
-        users = index.users[each.name]
+    for tensor in list(model.graph.initializer):
+        values = index.constant(tensor.name)
+        users = index.users[tensor.name]
         if values is None or values.dtype != np.int64 or values.size < 16 or not users:
             continue
         if any(
-            user.op_type not in _INDEX_INPUTS or list(user.input).index(each.name) != _INDEX_INPUTS[user.op_type]
+            user.op_type not in _INDEX_INPUTS or list(user.input).index(tensor.name) != _INDEX_INPUTS[user.op_type]
             for user in users
         ):
             continue
         if np.abs(values).max() < 2**31:
-            add_constant(model, each.name, values.astype(np.int32))
-            changed.add(each.name)
+            add_constant(model, tensor.name, values.astype(np.int32))
+            changed.add(tensor.name)
     if not changed:
         raise asked.nothing("has no 64-bit indices that could be 32-bit")
-    for value in [each for each in model.graph.value_info if each.name in changed]:
+    for value in [info for info in model.graph.value_info if info.name in changed]:
         model.graph.value_info.remove(value)
 
 
@@ -78,13 +78,13 @@ def fold_constants(model: Any) -> bool:
         index = Index(model)
         for node in list(model.graph.node):
             given = [index.constant(name) for name in node.input if name]
-            if node.op_type in _NOT_FOLDED or node.domain or not given or any(each is None for each in given):
+            if node.op_type in _NOT_FOLDED or node.domain or not given or any(value is None for value in given):
                 continue
             feeds = {name: index.constant(name) for name in node.input if name}
             graph = _one_node(model, node, feeds)
             values = ReferenceEvaluator(graph).run(None, feeds)
             if sum(np.asarray(value).nbytes for value in values) > sum(
-                each.nbytes for each in given if each is not None
+                value.nbytes for value in given if value is not None
             ):
                 continue
             for name, value in zip(node.output, values, strict=True):

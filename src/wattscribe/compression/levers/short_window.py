@@ -11,7 +11,7 @@ def shorter(asked: Asked) -> None:
     """Options: margin_s of silence behind the speech, step_s whose multiple it ends on. Raises InputError for what cannot be."""
     options = asked.options
     window = Window(margin_s=float(options.get("margin_s", 5.0)), step_s=float(options.get("step_s", 5.0)))
-    stated = {each.key: each for each in asked.model.metadata_props}
+    stated = {entry.key: entry for entry in asked.model.metadata_props}
     if "n_audio_ctx" not in stated:
         raise asked.nothing("is no Whisper's, whose windows could be shorter")
     mel = asked.model.graph.input[0].type.tensor_type.shape.dim[-1]

@@ -24,17 +24,17 @@ def sparsify(asked: Asked) -> None:
     names = asked.chosen(maps, "has no linear map")
     changed = []
     for name in names:
-        each = maps[name]
+        linear = maps[name]
         if "m" in options:
-            mask = n_of_m(each.weight, int(options.get("n", 2)), int(options["m"]))
+            mask = n_of_m(linear.weight, int(options.get("n", 2)), int(options["m"]))
         elif "threshold" in options:
-            mask = np.abs(each.weight) > float(options["threshold"])
+            mask = np.abs(linear.weight) > float(options["threshold"])
         else:
-            mask = largest(each.weight, float(options.get("keep", 0.5)))
-        changed.append((each, (each.weight * mask).astype(np.float32)))
+            mask = largest(linear.weight, float(options.get("keep", 0.5)))
+        changed.append((linear, (linear.weight * mask).astype(np.float32)))
     from dataclasses import replace
 
-    make_float(model, [replace(each, weight=weight) for each, weight in changed])
+    make_float(model, [replace(linear, weight=weight) for linear, weight in changed])
     sweep(model)
 
 

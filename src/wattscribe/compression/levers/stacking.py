@@ -33,7 +33,11 @@ def stackable(node: Any, graph: Graph, common: Collection[str]) -> bool:
     operands = operands_of(node, graph, stacked, 0)
     if not out or (first and 0 not in stacked) or any(operands[place].shape[:1] != out[:1] for place in stacked):
         return False
-    across = (each.shape[0] for each in operands if each.axis is None and each.shape and len(each.shape) == len(out))
+    across = (
+        operand.shape[0]
+        for operand in operands
+        if operand.axis is None and operand.shape and len(operand.shape) == len(out)
+    )
     if not first and any(size != 1 for size in across):
         return False
     if node.op_type in ("MatMul", "MatMulInteger") and 1 not in stacked and len(operands[1].shape) != 2:

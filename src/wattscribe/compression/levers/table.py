@@ -63,7 +63,7 @@ def table_of(model: Any) -> Table | None:
         if at == 0 and before is not None and before.op_type == "Transpose":
             nodes.append(before)
             source = before.input[0]
-        lookups = tuple(each for each in index.users[name] if each.op_type == "Gather" and each.input[0] == name)
+        lookups = tuple(user for user in index.users[name] if user.op_type == "Gather" and user.input[0] == name)
         return Table(
             source=source, weight=weight if by_token else np.ascontiguousarray(weight.T), product=tuple(nodes),
             lookups=lookups if by_token else (),
@@ -120,9 +120,9 @@ def blocks(asked: Asked) -> None:
     else:
         width = table.weight.shape[1]
         _rewrite(asked.model, table, product, lambda lookup: _block_rows(lookup, asked.model, width, block))
-    if not any(each.domain == "com.microsoft" for each in asked.model.opset_import):
-        made = asked.model.opset_import.add()
-        made.domain, made.version = "com.microsoft", 1
+    if not any(imported.domain == "com.microsoft" for imported in asked.model.opset_import):
+        opset = asked.model.opset_import.add()
+        opset.domain, opset.version = "com.microsoft", 1
 
 
 def _four(asked: Asked, table: Table, block: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -130,9 +130,9 @@ def _four(asked: Asked, table: Table, block: int) -> tuple[NDArray[np.uint8], ND
     packed, scales = [], []
     for rows in _slices(len(table.weight)):
         weight = np.ascontiguousarray(table.weight[rows].T)
-        codes, found, _ = block_codes(weight, gram, 4, block, rounding_of(asked.options))
+        codes, scale, _ = block_codes(weight, gram, 4, block, rounding_of(asked.options))
         packed.append(pack(codes + 8, 4, block))
-        scales.append(np.ascontiguousarray(found.T, np.float32))
+        scales.append(np.ascontiguousarray(scale.T, np.float32))
     return np.concatenate(packed), np.concatenate(scales)
 
 
@@ -142,10 +142,10 @@ def _slices(count: int) -> Iterator[slice]:
 
 
 def _table(asked: Asked) -> Table:
-    found = table_of(asked.model) if asked.component == "vocabulary" else None
-    if found is None:
+    table = table_of(asked.model) if asked.component == "vocabulary" else None
+    if table is None:
         raise asked.nothing("has no matrix of floats that scores the vocabulary")
-    return found
+    return table
 
 
 def _key(asked: Asked, table: Table, bits: int, block: int) -> tuple[Any, ...]:
@@ -160,7 +160,7 @@ def _key(asked: Asked, table: Table, bits: int, block: int) -> tuple[Any, ...]:
 
 def _rewrite(model: Any, table: Table, product: list[Any], rows: Callable[[Any], list[Any]]) -> None:
     """Put the product, and for each lookup what answers its rows, in the place of what was there."""
-    groups: list[tuple[Any, Any]] = [((each,), rows(each)) for each in table.lookups]
+    groups: list[tuple[Any, Any]] = [((lookup,), rows(lookup)) for lookup in table.lookups]
     replace_nodes(model, [(table.product, product), *groups])
     sweep(model)
 

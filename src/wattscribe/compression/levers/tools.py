@@ -31,10 +31,10 @@ class Asked:
 
     def chosen(self, names: Iterable[str], lacks: str) -> list[str]:
         """See `meant`. Raises InputError for none: what the component `lacks`."""
-        found = self.meant(names)
-        if not found:
+        named = self.meant(names)
+        if not named:
             raise self.nothing(lacks)
-        return found
+        return named
 
     def meant(self, names: Iterable[str]) -> list[str]:
         """See `chosen`; a step may also name maps that an earlier one took away."""

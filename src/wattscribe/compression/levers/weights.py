@@ -50,10 +50,10 @@ def dynamic_int8(asked: Asked) -> None:
 
 def rounding_of(options: Mapping[str, Any]) -> str:
     """Of a step. Raises InputError for one that there is not."""
-    found = str(options.get("rounding", "gptq"))
-    if found not in ("gptq", "nearest"):
-        raise InputError(f"there is no rounding {found!r}", fix="Use gptq or nearest")
-    return found
+    rounding = str(options.get("rounding", "gptq"))
+    if rounding not in ("gptq", "nearest"):
+        raise InputError(f"there is no rounding {rounding!r}", fix="Use gptq or nearest")
+    return rounding
 
 
 def _refit_int8(model: Any, before: Linear, component: str, calibration: Calibration) -> None:
@@ -104,9 +104,9 @@ def blockwise(asked: Asked) -> None:
             nodes_to_exclude=others, op_types_to_quantize=("MatMul",),
         )  # fmt: skip
         quantiser.process()
-    made = quantiser.model.model
-    if made is not model:
-        model.CopyFrom(made)
+    quantised = quantiser.model.model
+    if quantised is not model:
+        model.CopyFrom(quantised)
     _bias_names(model, names)
     for name in names:
         _refit_blocks(model, maps[name], component, bits, block, rounding_of(options), asked.calibration)

@@ -53,17 +53,17 @@ def pairs(model: Any) -> dict[str, str]:
     """Map that makes an inner width → map that alone reads it."""
     index = Index(model)
     maps = linears(model)
-    found = {}
-    for each in maps.values():
-        reader = _sole_reader(index, each, maps)
+    readers = {}
+    for linear in maps.values():
+        reader = _sole_reader(index, linear, maps)
         if reader is not None:
-            found[each.name] = reader
-    return found
+            readers[linear.name] = reader
+    return readers
 
 
 def _sole_reader(index: Index, linear: Linear, maps: dict[str, Linear]) -> str | None:
     """The one map that everything computed from `linear` by element-wise operators flows into, else None."""
-    by_value = {name: each.name for each in maps.values() for node in each.nodes for name in node.output}
+    by_value = {name: linear.name for linear in maps.values() for node in linear.nodes for name in node.output}
     readers: set[str] = set()
     seen: set[str] = set()
     between: list[Any] = []
@@ -141,7 +141,7 @@ def _joint(candidate: Candidate, keep: float, refit: bool, calibration: Calibrat
     if len(maps) != 1:
         raise InputError(f"the joiner has {len(maps)} linear maps, one is expected", fix="Leave this step away")
     (scores,) = maps.values()
-    inputs = {each.name for each in joiner.graph.input}
+    inputs = {value.name for value in joiner.graph.input}
     ends = {part: _projection(candidate.model(part), part) for part in ("encoder", "predictor")}
     if not _meets(Index(joiner), scores.source, inputs):
         raise InputError("the joiner does more than add and squash its inputs", fix="Leave this step away")
@@ -165,11 +165,11 @@ def _joint(candidate: Candidate, keep: float, refit: bool, calibration: Calibrat
 def _projection(model: Any, part: str) -> str:
     """The linear map that makes the first output, a bias aside."""
     index = Index(model)
-    by_output = {each.output: each.name for each in linears(model).values()}
+    by_output = {linear.output: linear.name for linear in linears(model).values()}
     name = model.graph.output[0].name
     while name not in by_output:
         node = index.maker(name)
-        moving = [] if node is None else [each for each in node.input if index.constant(each) is None]
+        moving = [] if node is None else [given for given in node.input if index.constant(given) is None]
         if node is not None and node.op_type in ("Concat", "Split"):  # segments joined in one call
             moving = moving[:1]
         if node is None or node.op_type not in ("Add", "Identity", "Concat", "Split") or len(moving) != 1:
@@ -186,10 +186,10 @@ def _meets(index: Index, source: str, inputs: set[str]) -> bool:
         if name in inputs:
             reached.add(name)
             continue
-        made = index.maker(name)
-        if made is None or made.op_type not in _ELEMENTWISE:
+        node = index.maker(name)
+        if node is None or node.op_type not in _ELEMENTWISE:
             return False
-        waiting.extend(each for each in made.input if index.constant(each) is None)
+        waiting.extend(given for given in node.input if index.constant(given) is None)
     return reached == inputs
 
 
@@ -199,9 +199,9 @@ def _set_width(model: Any, before: int, after: int) -> None:
         dims = value.type.tensor_type.shape.dim
         if len(dims) and value.name in ("encoder_out", "decoder_out") and dims[-1].dim_value == before:
             dims[-1].dim_value = after
-    for each in model.metadata_props:
-        if each.key == "joiner_dim":
-            each.value = str(after)
+    for entry in model.metadata_props:
+        if entry.key == "joiner_dim":
+            entry.value = str(after)
 
 
 # --- which, and the repair ---------------------------------------------------------------------------------------------

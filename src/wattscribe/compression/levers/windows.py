@@ -43,10 +43,10 @@ def widen(graph: Graph, count: int, taken: int, shift: int) -> None:
         raise InputError("the encoder's frames must grow with the segment, and its states must not")
     for name, value in wide.constants.items():
         add_constant(graph.model, name, value)
-    for each in (*graph.model.graph.input, *graph.model.graph.output):
-        dims = each.type.tensor_type.shape.dim
-        if each.name in (graph.audio, graph.outputs[0]) and dims[1].dim_value:
-            dims[1].dim_value = wide.axes[each.name][1][1]
+    for declared in (*graph.model.graph.input, *graph.model.graph.output):
+        dims = declared.type.tensor_type.shape.dim
+        if declared.name in (graph.audio, graph.outputs[0]) and dims[1].dim_value:
+            dims[1].dim_value = wide.axes[declared.name][1][1]
     del graph.model.graph.value_info[:]
     put(graph.model.graph.node, wide.nodes)
 
@@ -99,8 +99,8 @@ class Wide:
     # --- the mask -----------------------------------------------------------------------------------------------------
     def mask(self, name: str, scores: Axes, rank: int) -> str:
         """A mask over keys [.., keys] → [.., frames, keys]: its own columns, open ones for what is new, windows by rows."""
-        made = f"{name}/windows"
-        if made in self.constants:
+        mask = f"{name}/windows"
+        if mask in self.constants:
             return f"{name}/wide"
         frames, keys = scores.get(rank - 2), scores.get(rank - 1)
         shape = self.shape(name)
@@ -113,11 +113,11 @@ class Wide:
         segment = np.arange(frames[1])[:, None] // frames[0]
         key = np.arange(keys[1])[None]
         seen = (key >= step * segment) & (key < step * segment + keys[0])
-        self.constants[made] = np.where(seen, 0.0, HIDDEN).astype(np.float32).reshape((1,) * (rank - 2) + seen.shape)
+        self.constants[mask] = np.where(seen, 0.0, HIDDEN).astype(np.float32).reshape((1,) * (rank - 2) + seen.shape)
         self.constants[f"{name}/pads"] = np.array([0] * (2 * rank - 1) + [more], np.int64)
         self.nodes += [
             helper.make_node("Pad", [name, f"{name}/pads"], [f"{name}/longer"]),
-            helper.make_node("Add", [f"{name}/longer", made], [f"{name}/wide"]),
+            helper.make_node("Add", [f"{name}/longer", mask], [f"{name}/wide"]),
         ]
         return f"{name}/wide"
 
@@ -130,31 +130,31 @@ def _same(wide: Wide, node: Any) -> Axes:
 def _elementwise(wide: Wide, node: Any) -> Axes:
     """Broadcast from the right. What stands across an axis of time must have one element there, the same axis, or be a mask."""
     rank = len(wide.shape(node.output[0]))
-    found: Axes = {}
+    axes: Axes = {}
     for name in node.input:
         shift = rank - len(wide.shape(name))
-        found.update({axis + shift: length for axis, length in wide.of(name).items()})
+        axes.update({axis + shift: length for axis, length in wide.of(name).items()})
     for place, name in enumerate(node.input):
         shape = wide.shape(name)
         shift = rank - len(shape)
-        for axis, length in found.items():
+        for axis, length in axes.items():
             if axis >= shift and shape[axis - shift] != 1 and wide.of(name).get(axis - shift) != length:
                 if node.op_type != "Add" or wide.of(name):
                     raise InputError(f"{node.op_type} of values of other lengths")
-                node.input[place] = wide.mask(name, found, rank)
+                node.input[place] = wide.mask(name, axes, rank)
                 break
-    return found
+    return axes
 
 
 def _moved(wide: Wide, node: Any) -> Axes:
     """What only moves an axis, or works along others, does so as the table of rules says of a stacked one."""
-    parsed, out, found = parse_node(node.SerializeToString()), wide.shape(node.output[0]), Axes()
+    parsed, out, axes = parse_node(node.SerializeToString()), wide.shape(node.output[0]), Axes()
     for axis, length in wide.of(node.input[0]).items():
         place = RULES[node.op_type](parsed, operands_of(node, wide.graph, {0}, axis), out)
         if place is None:
             raise InputError(f"{node.op_type} over time cannot be followed")
-        found[place] = length
-    return found
+        axes[place] = length
+    return axes
 
 
 def _matmul(wide: Wide, node: Any) -> Axes:
@@ -173,9 +173,9 @@ def _matmul(wide: Wide, node: Any) -> Axes:
 def _concat(wide: Wide, node: Any) -> Axes:
     rank = len(wide.shape(node.output[0]))
     axis = option(node, "axis", 0) % rank
-    others = {each: length for name in node.input for each, length in wide.of(name).items() if each != axis}
+    others = {other: length for name in node.input for other, length in wide.of(name).items() if other != axis}
     for name in node.input:
-        if {each: length for each, length in wide.of(name).items() if each != axis} != others:
+        if {other: length for other, length in wide.of(name).items() if other != axis} != others:
             raise InputError("a concatenation of values of other lengths")
     if not any(axis in wide.of(name) for name in node.input):
         return others
@@ -211,17 +211,17 @@ def _reshape(wide: Wide, node: Any) -> Axes:
     """An axis of time keeps its place: as many elements stand before it, and its length is a part of what it was."""
     source, target = wide.shape(node.input[0]), wide.shape(node.output[0])
     wanted = wide.fixed(node, 1).copy()
-    found: Axes = {}
+    axes: Axes = {}
     for axis, (before, after) in wide.of(node.input[0]).items():
         place = next((i for i in range(len(target)) if prod(target[:i]) == prod(source[:axis]) and target[i] > 1), None)
         if place is None or before % target[place] or wanted[place] == 0:
             raise InputError("time is mixed with other axes")
-        found[place] = (target[place], after * target[place] // before)
-        wanted[place] = found[place][1]
+        axes[place] = (target[place], after * target[place] // before)
+        wanted[place] = axes[place][1]
     if (wanted < 0).sum() > 1:
         raise InputError("a shape with two free axes")
     wide.constant(node, 1, wanted)
-    return found
+    return axes
 
 
 def _convolution(wide: Wide, node: Any) -> Axes:
@@ -231,8 +231,8 @@ def _convolution(wide: Wide, node: Any) -> Axes:
     if list(axes) != [rank - 1] or not plain or option(node, "auto_pad", b"NOTSET") != b"NOTSET":
         raise InputError("a convolution over time that strides or pads")
     before, after = axes[rank - 1]
-    made = wide.shape(node.output[0])[-1]
-    return {rank - 1: (made, made + after - before)}
+    length = wide.shape(node.output[0])[-1]
+    return {rank - 1: (length, length + after - before)}
 
 
 _UNARY = (

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from wattscribe.compression.candidate import Candidate, network_of_file
-from wattscribe.compression.ear import Ear, Latency
+from wattscribe.compression.opened import Latency, OpenedModel
 from wattscribe.compression.speech import Audio, SpeechSet
-from wattscribe.energy.files import Asked, whisper_heard, whisper_said
+from wattscribe.energy.files import Asked, whisper_decoder, whisper_encoder
 from wattscribe.energy.last_product import last_product
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.workload import Component, Workload
@@ -44,18 +44,18 @@ _EXPORT = "Give the fp32 export: `wattscribe export hf:MODEL -o DIR --precision 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WhisperCandidate(Candidate):
-    """One version. `decoding` says nothing here: an utterance is heard whole, greedily."""
+    """One version. `decoding` says nothing here: an utterance is decoded whole, greedily."""
 
     decoding: Decoding = "batched"
 
     COMPONENTS: ClassVar[tuple[str, ...]] = ("encoder", "cross_attention", "decoder", "vocabulary")
     FILES: ClassVar[Mapping[str, str]] = {"encoder": "encoder", "decoder": "decoder"}
-    TOLD: ClassVar[str] = "The original is decoded greedily, a window at a time."
-    HEARS: ClassVar[str] = (
+    DECODED_HOW: ClassVar[str] = "The original is decoded greedily, a window at a time."
+    MEMORY_RUN: ClassVar[str] = (
         "from wattscribe.seq2seq.files import find\n"
         "from wattscribe.seq2seq.opening import open_model\n"
         "import onnxruntime\n"
-        "def hear(folder, frame_by_frame, samples):\n"
+        "def transcribe(folder, frame_by_frame, samples):\n"
         "    open_model(find(folder)).transcribe([samples])\n"
     )
 
@@ -91,13 +91,13 @@ class WhisperCandidate(Candidate):
         theirs = {name for node in graph.nodes if last.intersection(node.outputs) for name in node.inputs} | last
         return lambda name: (name in theirs) == (component in LAST)
 
-    # --- hearing ----------------------------------------------------------------------------------------------------
-    def open(self, folder: Path, decoding: Decoding) -> Ear:
-        return Heard(open_model(find(folder)))
+    # --- decoding ---------------------------------------------------------------------------------------------------
+    def open(self, folder: Path, decoding: Decoding) -> OpenedModel:
+        return OpenedWhisper(open_model(find(folder)))
 
-    def heard(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
+    def own_counts(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
         """The same tokens, in this one's windows; recordings of several windows stay as they are."""
-        return tuple(self._in_windows(*each) for each in zip(counts, samples, strict=True))
+        return tuple(self._in_windows(*pair) for pair in zip(counts, samples, strict=True))
 
     def _in_windows(self, counts: Counts, samples: int) -> Counts:
         if counts.encoder_rows != 1 or self.window is None:
@@ -113,11 +113,11 @@ class WhisperCandidate(Candidate):
         """Encoder and cross-attention weighted by windows, decoder and vocabulary by the tokens behind windows of each length:
         the energy of the whole is then the sum over the utterances, but for the room in local memory that the longest takes."""
         lengths = self._lengths(counts)
-        heard = [_heard(self, frames) for frames in lengths]
-        said = [_said(self, frames) for frames in lengths]
-        windows, rows = ([each[which] for each in lengths.values()] for which in (0, 1))
-        parts = [_mean([each[which] for each in heard], windows) for which in (0, 1)]
-        parts += [_mean([each[which] for each in said], rows) for which in (0, 1)]
+        encoder_parts = [_encoder_parts(self, frames) for frames in lengths]
+        decoder_parts = [_decoder_parts(self, frames) for frames in lengths]
+        windows, rows = ([totals[which] for totals in lengths.values()] for which in (0, 1))
+        parts = [_mean([pair[which] for pair in encoder_parts], windows) for which in (0, 1)]
+        parts += [_mean([pair[which] for pair in decoder_parts], rows) for which in (0, 1)]
         mean = sum(frames * count for frames, count in zip(lengths, windows, strict=True)) / sum(windows)
         return Workload(
             name="model", kind="encoder-decoder", components=tuple(parts), segment_s=mean / _FRAMES_PER_S,
@@ -128,11 +128,11 @@ class WhisperCandidate(Candidate):
         """Encoder frames of a window → windows of that length, and tokens that were fed behind them."""
         windows: Counter[int] = Counter()
         rows: Counter[int] = Counter()
-        for each in counts:
-            if each.encoder_rows:
-                frames = round(each.frames / each.encoder_rows)
-                windows[frames] += each.encoder_rows
-                rows[frames] += each.predictor_rows
+        for utterance in counts:
+            if utterance.encoder_rows:
+                frames = round(utterance.frames / utterance.encoder_rows)
+                windows[frames] += utterance.encoder_rows
+                rows[frames] += utterance.predictor_rows
         if not windows:
             return {self._whole_frames: (1, 1)}
         return {frames: (windows[frames], max(1, rows[frames])) for frames in sorted(windows)}
@@ -147,20 +147,20 @@ _COUNTED: dict[tuple[str, int], tuple[Component, Component]] = {}
 """Networks that were counted, by digest and encoder frames: recipes share most of them."""
 
 
-def _heard(candidate: WhisperCandidate, frames: int) -> tuple[Component, Component]:
+def _encoder_parts(candidate: WhisperCandidate, frames: int) -> tuple[Component, Component]:
     key = (candidate.digests["encoder"], frames)
     if key not in _COUNTED:
         asked = Asked(segment_s=frames / _FRAMES_PER_S)
-        _COUNTED[key] = _on_disk(candidate.networks["encoder"], lambda model: whisper_heard(model, asked)[1])
+        _COUNTED[key] = _on_disk(candidate.networks["encoder"], lambda model: whisper_encoder(model, asked)[1])
     return _COUNTED[key]
 
 
-def _said(candidate: WhisperCandidate, frames: int) -> tuple[Component, Component]:
+def _decoder_parts(candidate: WhisperCandidate, frames: int) -> tuple[Component, Component]:
     key = (candidate.digests["decoder"], frames)
     if key not in _COUNTED:
         places = int(candidate.metadata.get("n_text_ctx", "0"))
         _COUNTED[key] = _on_disk(
-            candidate.networks["decoder"], lambda model: whisper_said(model, frames, places=places, ask=Asked())
+            candidate.networks["decoder"], lambda model: whisper_decoder(model, frames, places=places, ask=Asked())
         )
     return _COUNTED[key]
 
@@ -180,30 +180,30 @@ def _mean(parts: Sequence[Component], weights: Sequence[int]) -> Component:
     def mean(values: Sequence[float]) -> float:
         return float(share @ np.array(values, np.float64))
 
-    dtypes = dict.fromkeys(dtype for each in parts for dtype in each.macs)
+    dtypes = dict.fromkeys(dtype for part in parts for dtype in part.macs)
     return replace(
         parts[-1],
-        macs={dtype: mean([each.macs.get(dtype, 0.0) for each in parts]) for dtype in dtypes},
-        activation_bytes=mean([each.activation_bytes for each in parts]),
-        activation_bytes_unfused=mean([each.activation_bytes_unfused for each in parts]),
-        peak_activation_bytes=max(each.peak_activation_bytes for each in parts),
+        macs={dtype: mean([part.macs.get(dtype, 0.0) for part in parts]) for dtype in dtypes},
+        activation_bytes=mean([part.activation_bytes for part in parts]),
+        activation_bytes_unfused=mean([part.activation_bytes_unfused for part in parts]),
+        peak_activation_bytes=max(part.peak_activation_bytes for part in parts),
     )
 
 
-class Heard:
-    """See `ear.Ear`. Nothing is shown before the text is whole, so that a listener waits for the last word alone."""
+class OpenedWhisper:
+    """See `opened.OpenedModel`. Nothing is shown before the text is whole, so that a listener waits for the last word alone."""
 
     def __init__(self, model: Recogniser) -> None:
         self._model = model
 
-    def listen(self, audio: Audio) -> Transcript:
+    def transcribe(self, audio: Audio) -> Transcript:
         return self._model.transcribe([audio])[0]
 
     def waited(self, speech: SpeechSet) -> Latency:
         spent_s = []
         for audio in speech.audio:
             start = time.process_time()
-            self.listen(audio)
+            self.transcribe(audio)
             spent_s.append(time.process_time() - start)
         return Latency(
             token_delay_mean_s=None, token_delay_p90_s=None, first_partial_s=None,
@@ -221,15 +221,15 @@ def read_whisper(directory: str | Path) -> WhisperCandidate:
         )
     open_model(files)  # what it lacks is named by the path that was given
     networks = {name: network_of_file(files.parts[name]) for name in WhisperCandidate.FILES}
-    found = WhisperCandidate(networks=networks, tokens=files.tokens.read_bytes(), placement=None)
+    candidate = WhisperCandidate(networks=networks, tokens=files.tokens.read_bytes(), placement=None)
     for name in WhisperCandidate.FILES:
-        _refuse_narrow(found, name, files.parts[name])
-    return found
+        _refuse_narrow(candidate, name, files.parts[name])
+    return candidate
 
 
 def _refuse_narrow(candidate: WhisperCandidate, network: str, path: Path) -> None:
     stored = candidate._parsed(network).weight_bytes()
-    if sum(stored.get(each, 0) for each in ("int8", "uint8", "int4", "uint4")) > sum(stored.values()) / 4:
+    if sum(stored.get(dtype, 0) for dtype in ("int8", "uint8", "int4", "uint4")) > sum(stored.values()) / 4:
         raise ModelError(
             "its weights are in 8 bits already: what they lost cannot be won back", where=path, fix=_EXPORT
         )

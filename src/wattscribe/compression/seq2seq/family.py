@@ -62,20 +62,20 @@ class Whispers:
         return SpokenProbe(original, speech)
 
     def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
-        found = [_move("window", "encoder", window(margin_s)) for margin_s in MARGINS_S]
+        offered = [_move("window", "encoder", window(margin_s)) for margin_s in MARGINS_S]
         for component in ("encoder", "cross_attention"):
-            found += [_move(f"form:{component}", component, step) for step in forms(component)]
-        found += ladder(bench, base, "decoder", rest_float=True)
-        found.append(_move("table:vocabulary", "vocabulary", Step(lever="table-int8", component="vocabulary")))
-        found += [_move("table:vocabulary", "vocabulary", four(*each)) for each in ((32, 8), (64, 8), (32, 4))]
-        return found
+            offered += [_move(f"form:{component}", component, step) for step in forms(component)]
+        offered += ladder(bench, base, "decoder", rest_float=True)
+        offered.append(_move("table:vocabulary", "vocabulary", Step(lever="table-int8", component="vocabulary")))
+        offered += [_move("table:vocabulary", "vocabulary", four(*sizes)) for sizes in ((32, 8), (64, 8), (32, 4))]
+        return offered
 
     def phases(self, bench: Workbench) -> Sequence[str]:
         """By modelled power."""
         original = bench.original
         spent = bench.measurer.energy(original, *bench.counts(original)).components
-        ranked = sorted(spent, key=lambda each: -each.total_w.value)
-        return (*(each.name for each in ranked), "all")
+        ranked = sorted(spent, key=lambda component: -component.total_w.value)
+        return (*(component.name for component in ranked), "all")
 
     def strategy(self, options: Options) -> Strategy | None:
         return Evenly() if options.strategy == "uniform" else None

@@ -37,11 +37,11 @@ def spoken(candidate: WhisperCandidate, speech: SpeechSet) -> list[Spoken]:
     """Every window of the set with the tokens that the candidate says to it."""
     with candidate.directory() as folder:
         model = open_model(find(folder))
-        return [each for audio in speech.audio for each in model.paths(audio)]
+        return [window for audio in speech.audio for window in model.paths(audio)]
 
 
 class Encoder:
-    """A candidate's encoder, on the windows that it would hear."""
+    """A candidate's encoder, on the windows that it would be given."""
 
     def __init__(self, candidate: WhisperCandidate, outputs: list[str]) -> None:
         """Inner values `outputs` come with the keys and values of cross-attention."""
@@ -50,10 +50,10 @@ class Encoder:
         self._path = Path("encoder.onnx")
         self._session = open_session(self._path, model=with_outputs(candidate.model("encoder"), outputs))
 
-    def feeds(self, each: Spoken) -> Feeds:
-        samples = len(each.audio)
+    def feeds(self, window: Spoken) -> Feeds:
+        samples = len(window.audio)
         length = self._whole if self._window is None else self._window.frames(samples, self._whole)
-        return {"mel": log_mel(each.audio, length, self._bands)[None]}
+        return {"mel": log_mel(window.audio, length, self._bands)[None]}
 
     def run(self, feeds: Feeds) -> Feeds:
         return dict(zip(self._outputs, run(self._session, self._path, self._outputs, feeds), strict=True))
@@ -68,10 +68,10 @@ class Decoder:
         self._path, self._outputs = Path("decoder.onnx"), outputs
         self._session = open_session(self._path, model=with_outputs(candidate.model("decoder"), outputs))
 
-    def feeds(self, each: Spoken, cross: Cross) -> Feeds:
-        found: Feeds = {"tokens": np.array([each.tokens], np.int64), "offset": np.array([0], np.int64)}
-        found |= {name: np.zeros(self._shape, np.float32) for name in CACHES}
-        return found | dict(zip(CROSS, cross, strict=True))
+    def feeds(self, window: Spoken, cross: Cross) -> Feeds:
+        feeds: Feeds = {"tokens": np.array([window.tokens], np.int64), "offset": np.array([0], np.int64)}
+        feeds |= {name: np.zeros(self._shape, np.float32) for name in CACHES}
+        return feeds | dict(zip(CROSS, cross, strict=True))
 
     def run(self, feeds: Feeds) -> Feeds:
         return dict(zip(self._outputs, run(self._session, self._path, self._outputs, feeds), strict=True))
@@ -81,21 +81,21 @@ class SpokenCalibration(Calibration):
     """See `Calibration`."""
 
     def _sources(self, component: str) -> set[str]:
-        found = super()._sources(component)
+        sources = super()._sources(component)
         if component == "decoder":
             table = table_of(self._original.model(component))
-            found |= set() if table is None else {table.source}
-        return found
+            sources |= set() if table is None else {table.source}
+        return sources
 
     def _walk(self, component: str, sources: list[str]) -> Iterator[tuple[Feeds, Feeds]]:
         original = _whisper(self._original)
         encoder = Encoder(original, sources if component == "encoder" else [])
         decoder = Decoder(original, sources) if component == "decoder" else None
-        for each in self.kept(("spoken",), lambda: spoken(original, self.speech)):
-            feeds = encoder.feeds(each)
+        for window in self.kept(("spoken",), lambda: spoken(original, self.speech)):
+            feeds = encoder.feeds(window)
             values = encoder.run(feeds)
             if decoder is not None:
-                feeds = decoder.feeds(each, tuple(values[name] for name in CROSS))
+                feeds = decoder.feeds(window, tuple(values[name] for name in CROSS))
                 values = decoder.run(feeds)
             yield feeds, {name: values[name] for name in sources}
 
@@ -103,15 +103,15 @@ class SpokenCalibration(Calibration):
 class SpokenProbe(Probe):
     """See `Probe`: rows of scores are those of the tokens that the original said, the ending one included."""
 
-    def __init__(self, original: Candidate, speech: SpeechSet, said: list[Spoken] | None = None) -> None:
+    def __init__(self, original: Candidate, speech: SpeechSet, windows: list[Spoken] | None = None) -> None:
         self._encoded: Shelf[str, list[Cross]] = Shelf(_bytes, MOST_BYTES)
-        self._said = spoken(_whisper(original), speech) if said is None else said
+        self._windows = spoken(_whisper(original), speech) if windows is None else windows
         super().__init__(original, speech)
 
     def shorter(self, seconds: float) -> Probe:
         speech = self.speech.spread(seconds)
-        known = {id(audio): each for audio, each in zip(self.speech.audio, self._said, strict=False)}
-        if len(self._said) == len(self.speech):  # a window an utterance
+        known = {id(audio): window for audio, window in zip(self.speech.audio, self._windows, strict=False)}
+        if len(self._windows) == len(self.speech):  # a window an utterance
             return SpokenProbe(self.original, speech, [known[id(audio)] for audio in speech.audio])
         return SpokenProbe(self.original, speech)
 
@@ -123,18 +123,18 @@ class SpokenProbe(Probe):
         encoded = self._encoded.get(asked.digests["encoder"], lambda: self._encode(asked))
         decoder = Decoder(asked, ["logits"])
         rows = []
-        for each, cross in zip(self._said, encoded, strict=True):
-            logits = decoder.run(decoder.feeds(each, cross))["logits"][0, each.prompt - 1 :]
+        for window, cross in zip(self._windows, encoded, strict=True):
+            logits = decoder.run(decoder.feeds(window, cross))["logits"][0, window.prompt - 1 :]
             rows.append(log_softmax(logits))
         return np.concatenate(rows)
 
     def _encode(self, candidate: WhisperCandidate) -> list[Cross]:
         encoder = Encoder(candidate, [])
-        return [tuple(encoder.run(encoder.feeds(each)).values()) for each in self._said]
+        return [tuple(encoder.run(encoder.feeds(window)).values()) for window in self._windows]
 
 
 def _bytes(encoded: list[Cross]) -> int:
-    return sum(each.nbytes for cross in encoded for each in cross)
+    return sum(array.nbytes for cross in encoded for array in cross)
 
 
 def _whisper(candidate: Candidate) -> WhisperCandidate:

@@ -112,7 +112,7 @@ def _measures(*fields: tuple[str, Quantity]) -> Any:
 
 def _usable(si: tuple[float, float, float], quantity: Quantity) -> None:
     """Raises ValueError for what the model cannot divide by or add up."""
-    if not all(each <= LARGEST_SI for each in si):
+    if not all(value <= LARGEST_SI for value in si):
         raise ValueError(f"is out of range: at most {LARGEST_SI:g} {_BASE[quantity]}")
     if quantity in ("rate", "macs") and not si[1] > 0:
         raise ValueError("must be above 0 with its whole range: nothing is moved or computed at a rate of 0")

@@ -87,7 +87,7 @@ def of_tegrastats(path: Path, *, interval_s: float | None = None, name: str | No
     log = tegrastats_log.read(path, interval_s=interval_s)
     traces, first = log.traces, log.first
     prefix = f"{NAME}.{name or path.stem}"
-    rails = [_rail_of(each, f"{prefix}.{each.channel.partition('.')[2]}", path.stem) for each in traces]
+    rails = [_rail_of(trace, f"{prefix}.{trace.channel.partition('.')[2]}", path.stem) for trace in traces]
     aligned = next(rail.recording for rail, trace in zip(rails, traces, strict=True) if trace is first)
     return Source(name=name or path.stem, path=path, recording=aligned, rails=tuple(rails))
 
@@ -171,17 +171,17 @@ def _aligned(
             where=run_dir,
             fix="Measure with: wattscribe bench --mark …, or align against a rail of its own: `by` correlation",
         )
-    found: list[tuple[Marks, Alignment]] = []
+    aligned: list[tuple[Marks, Alignment]] = []
     errors: list[MeterError] = []
     for marks in facts.marks:
         try:
-            found.append((marks, by_marks(recording, marks.groups)))
+            aligned.append((marks, by_marks(recording, marks.groups)))
         except MeterError as error:
             errors.append(error)
-    if not found:
+    if not aligned:
         raise errors[-1]
-    marks, alignment = max(found, key=lambda each: (each[1].points, -each[1].residual_s))
-    same_clock = {each.id for each in facts.marks if each.boot_id == marks.boot_id}
+    marks, alignment = max(aligned, key=lambda pair: (pair[1].points, -pair[1].residual_s))
+    same_clock = {stretch.id for stretch in facts.marks if stretch.boot_id == marks.boot_id}
     return alignment, [trial for trial in trials if trial.marks in same_clock]
 
 
@@ -206,7 +206,7 @@ def _covers(recording: Recording, alignment: Alignment, trial: TrialFacts) -> bo
 
 def _span(trial: TrialFacts) -> Window:
     """From idle to idle."""
-    windows = [each for each in (trial.idle_before, trial.window, trial.idle_after) if each is not None]
+    windows = [span for span in (trial.idle_before, trial.window, trial.idle_after) if span is not None]
     return Window(start_s=windows[0].start_s - PAD_S, end_s=windows[-1].end_s + PAD_S)
 
 
@@ -230,7 +230,7 @@ def _part(rail: Rail, trial: TrialFacts, alignment: Alignment) -> PowerTrace:
     """A trial's samples on the run's clock."""
     span = _span(trial)
     own_s = (np.array([span.start_s, span.end_s]) - alignment.offset_s) / alignment.rate
-    first, last = (int(each) for each in np.searchsorted(rail.recording.t_s, own_s))
+    first, last = (int(place) for place in np.searchsorted(rail.recording.t_s, own_s))
     t_s, power_w = rail.recording.part(first, last, MOST_SAMPLES)
     failed = rail.failed_t_s[(rail.failed_t_s >= own_s[0]) & (rail.failed_t_s <= own_s[1])]
     return replace(

@@ -53,10 +53,10 @@ def value(cell: str) -> tuple[float, str]:
     wrapped = _WRAPPED.fullmatch(cell)
     if wrapped:
         return float(wrapped[1]), ""
-    found = _VALUE.fullmatch(with_point(cell))
-    if found is None:
+    match = _VALUE.fullmatch(with_point(cell))
+    if match is None:
         raise ValueError(f"no number: {cell!r}")
-    return float(found[1]), (found[2] or "").casefold()
+    return float(match[1]), (match[2] or "").casefold()
 
 
 def is_value(cell: str) -> bool:
@@ -77,7 +77,7 @@ def unit_in(name: str) -> str:
     What stands in brackets is a unit, be it one that we know or not; a last word is one only where we know it.
     """
     name = name.casefold().strip()
-    bracketed: list[str] = [each.strip() for each in re.findall(r"[\[(]([^\])]*)[\])]", name)]
+    bracketed: list[str] = [text.strip() for text in re.findall(r"[\[(]([^\])]*)[\])]", name)]
     if bracketed:
         return next((unit for unit in bracketed if is_known_unit(unit)), bracketed[-1])
     last = re.search(r"(?:^|[\W_])([^\W\d_]+)$", name)

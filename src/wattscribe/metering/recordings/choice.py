@@ -137,10 +137,10 @@ def _stated(layout: Layout, columns: Mapping[str, str | Sequence[str]]) -> Taken
 
 
 def _index(layout: Layout, name: str, quantity: str) -> int:
-    header = [each.strip() for each in layout.header]
+    header = [column.strip() for column in layout.header]
     if name in header:
         return header.index(name)
-    folded = [each.casefold() for each in header]
+    folded = [column.casefold() for column in header]
     if folded.count(name.casefold()) == 1:
         return folded.index(name.casefold())
     if re.fullmatch(r"[1-9]\d*", name) and int(name) <= len(header):
@@ -155,9 +155,9 @@ def _of_format(layout: Layout, known: Format) -> Taken:
     if known.energy is not None:
         return {"energy": [formats.find(known.energy, layout.header) or 0]}
     for pattern in known.power:
-        found = formats.find(pattern, layout.header)
-        if found is not None:
-            return {"power": [found]}
+        column = formats.find(pattern, layout.header)
+        if column is not None:
+            return {"power": [column]}
     for voltage, current in known.pairs:
         volts, amps = formats.find(voltage, layout.header), formats.find(current, layout.header)
         if amps is not None:
@@ -226,7 +226,7 @@ def _scaled(layout: Layout, known: Format | None, taken: Taken, wishes: Wishes) 
     if value not in factors:
         raise unclear(layout, "a voltage alone is no power")
     pair = [*factors[value], *factors.get("voltage", ())] if value == "current" else []
-    terms = (tuple(pair),) if pair else tuple((each,) for each in factors[value])
+    terms = (tuple(pair),) if pair else tuple((factor,) for factor in factors[value])
     read = {"time", value} | ({"voltage"} if value == "current" else set())
     columns = {
         key: " + ".join(layout.header[i] for i in taken[key]) for key in cells.SYMBOLS if key in taken and key in read
@@ -277,5 +277,5 @@ def _unit(layout: Layout, known: Format | None, quantity: str, index: int, wishe
 
 def _spelt(layout: Layout, index: int, unit: str) -> str:
     """As the file writes it: `mA`, not `ma`."""
-    found = re.findall(rf"(?<![^\W_]){re.escape(unit)}(?![^\W_])", layout.header[index], re.IGNORECASE)
-    return str(found[-1]) if found else re.sub("[wva]$", lambda symbol: symbol[0].upper(), unit)
+    spellings = re.findall(rf"(?<![^\W_]){re.escape(unit)}(?![^\W_])", layout.header[index], re.IGNORECASE)
+    return str(spellings[-1]) if spellings else re.sub("[wva]$", lambda symbol: symbol[0].upper(), unit)

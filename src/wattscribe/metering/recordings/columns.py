@@ -53,12 +53,12 @@ def columns_of(layout: Layout) -> str:
 
 
 def candidates(layout: Layout, quantity: str) -> list[int]:
-    found = [
+    columns = [
         i
         for i, name in enumerate(layout.header)
         if means(name, unit_of(layout, i), quantity) and not has(name, NEVER[quantity]) and _is_numeric(layout, i)
     ]
-    return [i for i in found if not has(layout.header[i], MEANS)] or found
+    return [i for i in columns if not has(layout.header[i], MEANS)] or columns
 
 
 def means(name: str, unit: str, quantity: str) -> bool:
@@ -98,18 +98,18 @@ def _is_numeric(layout: Layout, index: int) -> bool:
 def time_column(layout: Layout, known: Format | None) -> int:
     """The first column that means time and advances; dates and times of day tell by themselves that they are."""
     if known is not None:
-        found = formats.find(known.time, layout.header)
-        if found is not None:
-            return found
+        column = formats.find(known.time, layout.header)
+        if column is not None:
+            return column
     moving = [i for i in range(len(layout.header)) if _advances(layout, i)]
     named = [
         i for i in moving if means(layout.header[i], unit_of(layout, i), "time") or has(layout.header[i], WORDS["time"])
     ]
     named = [i for i in named if not has(layout.header[i], NEVER["time"])] or named
     dated = [i for i in moving if stamps.is_stamp(_first(layout, i))]
-    for found_here in (named, dated):
-        if found_here:
-            return found_here[0]
+    for columns in (named, dated):
+        if columns:
+            return columns[0]
     still = [i for i, name in enumerate(layout.header) if has(name, WORDS["time"])]
     if still:
         raise unclear(layout, f"time does not advance: {listed(layout, still)}")

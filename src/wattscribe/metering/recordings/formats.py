@@ -174,7 +174,7 @@ def recognise(layout: Layout) -> Format | None:
     if not layout.named:
         return None
     names = [name.casefold() for name in layout.header]
-    return next((each for each in FORMATS if _fits(each, names, layout.raw_header)), None)
+    return next((known for known in FORMATS if _fits(known, names, layout.raw_header)), None)
 
 
 def find(pattern: str, header: Sequence[str]) -> int | None:
@@ -182,10 +182,10 @@ def find(pattern: str, header: Sequence[str]) -> int | None:
     return next((i for i, name in enumerate(header) if re.fullmatch(pattern, name.casefold())), None)
 
 
-def _fits(each: Format, names: Sequence[str], line: str) -> bool:
+def _fits(known: Format, names: Sequence[str], line: str) -> bool:
     filled = [name for name in names if name]
     return (
-        all(find(pattern, names) is not None for pattern in each.has)
-        and not (each.exact and len(filled) != len(each.has))
-        and line.lstrip().startswith(each.begins)
+        all(find(pattern, names) is not None for pattern in known.has)
+        and not (known.exact and len(filled) != len(known.has))
+        and line.lstrip().startswith(known.begins)
     )

@@ -160,9 +160,9 @@ def _export(path: Path) -> str:
 
 def _no_data(path: Path, lines: Sequence[str]) -> InputError:
     first = next((line.strip() for line in lines if line.strip()), "")
-    said = f"; it begins with {first[:60]!r}" if first else "; it is empty"
+    beginning = f"; it begins with {first[:60]!r}" if first else "; it is empty"
     return InputError(
-        f"the recording has no lines with a time and a number{said}",
+        f"the recording has no lines with a time and a number{beginning}",
         where=path,
         fix=PROJECTS.get(path.suffix.casefold(), "A header and its data look like: time_s,power_w"),
     )
@@ -217,10 +217,10 @@ def _header(lines: Sequence[str], at: int, width: int, delimiter: str | None) ->
     """
     above = range(at - 1, -1, -1)
     stated = [i for i in above if lines[i].lstrip().startswith("#= header=")]
-    found = [(i, names) for i in stated or above if (names := _names(lines[i], width, delimiter)) is not None]
-    if not found:
+    headers = [(i, names) for i in stated or above if (names := _names(lines[i], width, delimiter)) is not None]
+    if not headers:
         return None, None, None
-    (nearest, names), *others = found
+    (nearest, names), *others = headers
     if others and others[0][0] >= nearest - 2:
         units = tuple(name.strip("()[] ").casefold() for name in names)
         if sum(map(cells.is_known_unit, units)) >= 2:
@@ -262,7 +262,7 @@ def _ptdaemon_layout(path: Path, encoding: str, lines: Sequence[str], at: int, t
         named=True,
         units=None,
         data_at=at,
-        sample=tuple(tuple(each) for each in sample),
+        sample=tuple(tuple(row) for row in sample),
         raw_header="",
         ptdaemon=True,
     )

@@ -49,7 +49,7 @@ class _Group:
     @property
     def edges_s(self) -> list[tuple[float, bool]]:
         """When power changes, and whether it rises."""
-        return [(t, up) for each in self.windows for t, up in ((each.start_s, True), (each.end_s, False))]
+        return [(t, up) for window in self.windows for t, up in ((window.start_s, True), (window.end_s, False))]
 
     @property
     def shortest_s(self) -> float:
@@ -61,10 +61,10 @@ def by_marks(recording: Recording, groups: Sequence[Sequence[Window]]) -> Alignm
 
     Raises InputError where there are no marks, MeterError where the recording does not show them, or at several places alike.
     """
-    marked = [_Group(windows=tuple(each)) for each in groups if each]
+    marked = [_Group(windows=tuple(group)) for group in groups if group]
     if not marked:
         raise InputError("no load was marked", where=recording.name, fix="Measure with: wattscribe bench --mark …")
-    shortest_s = min(each.shortest_s for each in marked)
+    shortest_s = min(group.shortest_s for group in marked)
     if recording.spacing_s > shortest_s / 4:
         raise MeterError(
             f"the recording has a sample every {recording.spacing_s:.3g} s, too few for pulses of {shortest_s:.3g} s",
@@ -72,15 +72,15 @@ def by_marks(recording: Recording, groups: Sequence[Sequence[Window]]) -> Alignm
             fix=f"Record faster, or measure with --mark-unit {4 * recording.spacing_s:.2g}",
         )
     places = _find(recording, marked, shortest_s)
-    found = [(group, place) for group, place in zip(marked, places, strict=True) if place is not None]
-    return _fit(recording, found, shortest_s)
+    placed = [(group, place) for group, place in zip(marked, places, strict=True) if place is not None]
+    return _fit(recording, placed, shortest_s)
 
 
 # --- where the groups are ---------------------------------------------------------------------------------------------
 def _find(recording: Recording, marked: Sequence[_Group], shortest_s: float) -> list[float | None]:
     """For each group the recorder's time of its first edge; None for one that lies outside of the recording."""
     grid_s, power_w, step_s = _coarse(recording, shortest_s)
-    candidates = [_candidates(grid_s, power_w, each, step_s) for each in marked]
+    candidates = [_candidates(grid_s, power_w, group, step_s) for group in marked]
     scored: list[tuple[float, list[float | None]]] = []
     if len(marked) == 2:
         apart_s = marked[1].start_s - marked[0].start_s
@@ -92,16 +92,16 @@ def _find(recording: Recording, marked: Sequence[_Group], shortest_s: float) -> 
             if abs(b - a - apart_s) <= slack_s
         ]
     if not scored:
-        for index, found in enumerate(candidates):
-            scored += [(score, [at if i == index else None for i in range(len(marked))]) for at, score in found]
+        for index, likely in enumerate(candidates):
+            scored += [(score, [at if i == index else None for i in range(len(marked))]) for at, score in likely]
     if not scored:
-        best = max((score for found in candidates for _, score in found), default=0.0)
+        best = max((score for likely in candidates for _, score in likely), default=0.0)
         raise MeterError(
             f"the recording does not show this run's marks{f' (likeness {best:.2f})' if best else ''}",
             where=recording.name,
             fix="Is it of this run, from before its first mark to after its last, and of the whole board's power?",
         )
-    scored.sort(key=lambda each: -each[0])
+    scored.sort(key=lambda candidate: -candidate[0])
     best, chosen = scored[0]
     rivals = [places for score, places in scored[1:] if score >= RIVAL_SHARE * best]
     if any(_elsewhere(chosen, places, shortest_s) for places in rivals):
@@ -137,28 +137,28 @@ def _candidates(grid_s: Floats, power_w: Floats, group: _Group, step_s: float) -
     start_s, end_s = group.start_s - lead_s, group.windows[-1].end_s + lead_s
     times = np.arange(start_s, end_s, step_s) + step_s / 2
     shape = np.zeros(times.size)
-    for each in group.windows:
-        shape[(times >= each.start_s) & (times < each.end_s)] = 1.0
+    for window in group.windows:
+        shape[(times >= window.start_s) & (times < window.end_s)] = 1.0
     if shape.size > power_w.size:
         return []
     scores = normalised_correlation(power_w, shape)[shape.size - 1 : power_w.size]  # where it lies inside as a whole
-    found: list[tuple[float, float]] = []
+    peaks: list[tuple[float, float]] = []
     for index in np.argsort(-scores):
         at_s = float(grid_s[index]) - step_s / 2 + lead_s
-        if scores[index] < MIN_LIKENESS or len(found) >= CANDIDATES:
+        if scores[index] < MIN_LIKENESS or len(peaks) >= CANDIDATES:
             break
-        if all(abs(at_s - other) > group.shortest_s / 2 for other, _ in found):
-            found.append((at_s, float(scores[index])))
-    return found
+        if all(abs(at_s - other) > group.shortest_s / 2 for other, _ in peaks):
+            peaks.append((at_s, float(scores[index])))
+    return peaks
 
 
 # --- the clock --------------------------------------------------------------------------------------------------------
-def _fit(recording: Recording, found: Sequence[tuple[_Group, float]], shortest_s: float) -> Alignment:
+def _fit(recording: Recording, placed: Sequence[tuple[_Group, float]], shortest_s: float) -> Alignment:
     """Time every edge, twice (the first pass corrects the expected places), and draw the line."""
     half_s = SEARCH_SHARE * shortest_s
     recorded: list[float] = []
     monotonic: list[float] = []
-    for group, place in found:
+    for group, place in placed:
         shift_s = place - group.start_s
         for _ in range(2):
             times = [_edge_s(recording, t + shift_s, half_s, up=up) for t, up in group.edges_s]
@@ -167,9 +167,9 @@ def _fit(recording: Recording, found: Sequence[tuple[_Group, float]], shortest_s
         monotonic += [t for t, _ in group.edges_s]
     own, ours = np.asarray(recorded), np.asarray(monotonic)
     middle = float(own.mean())
-    rate = float(np.polyfit(own - middle, ours, 1)[0]) if len(found) > 1 else 1.0
-    if len(found) > 1:
-        _refuse_steps(recording, own, ours, rate, sizes=[len(group.edges_s) for group, _ in found])
+    rate = float(np.polyfit(own - middle, ours, 1)[0]) if len(placed) > 1 else 1.0
+    if len(placed) > 1:
+        _refuse_steps(recording, own, ours, rate, sizes=[len(group.edges_s) for group, _ in placed])
     offset_s = float(ours.mean()) - rate * middle
     misfit_s = float(np.sqrt(np.mean((offset_s + rate * own - ours) ** 2)))
     return Alignment(
@@ -177,7 +177,7 @@ def _fit(recording: Recording, found: Sequence[tuple[_Group, float]], shortest_s
         rate=rate,
         residual_s=max(misfit_s, recording.spacing_s / 2),
         method="edges",
-        points=own.size if len(found) > 1 else 1,
+        points=own.size if len(placed) > 1 else 1,
         anchors_s=tuple(monotonic),
     )
 

@@ -63,17 +63,17 @@ def read(
 
 def _layouts(paths: Sequence[Path | str], voltage: Voltage | None) -> tuple[Layout, Voltage | None]:
     """The file to read, and where its voltage is if that is another one."""
-    found = [layouts.look(Path(each)) for each in paths]
-    if len(found) == 1:
-        return found[0], voltage
-    volts = [each for each in found if holds_voltage_only(each)]
-    if len(found) != 2 or len(volts) != 1 or voltage is not None:
+    tables = [layouts.look(Path(path)) for path in paths]
+    if len(tables) == 1:
+        return tables[0], voltage
+    volts = [table for table in tables if holds_voltage_only(table)]
+    if len(tables) != 2 or len(volts) != 1 or voltage is not None:
         raise InputError(
             "several files are one recording only where one holds the current and one the voltage",
-            where=", ".join(str(each) for each in paths),
+            where=", ".join(str(path) for path in paths),
             fix="Give one file, and the other as `voltage` FILE.csv",
         )
-    return next(each for each in found if each is not volts[0]), volts[0].path
+    return next(table for table in tables if table is not volts[0]), volts[0].path
 
 
 def _volts(voltage: Voltage) -> tuple[Floats, Floats] | float:
@@ -105,7 +105,7 @@ def _read(layout: Layout, choice: Choice, wishes: Wishes, volts: tuple[Floats, F
             if name not in series:
                 series[name] = Series(choice.meaning, energy=choice.energy, adds_equal=adds_equal, expected=expected)
             series[name].add(t_s, power_w, block.first_line)
-    points = {name: each.points() for name, each in series.items()}
+    points = {name: samples.points() for name, samples in series.items()}
     _refuse_bad(layout, choice, tally, points)
     whole = _added(list(points.values()))
     return Recording(
@@ -113,7 +113,7 @@ def _read(layout: Layout, choice: Choice, wishes: Wishes, volts: tuple[Floats, F
         t_s=whole.t_s,
         power_w=whole.power_w,
         interval_means=whole.interval_means,
-        skipped_lines=tally.unreadable + tally.no_reading + sum(each.backwards for each in points.values()),
+        skipped_lines=tally.unreadable + tally.no_reading + sum(device.backwards for device in points.values()),
         meter=choice.meter,
         columns=choice.columns,
         units={**choice.units, **({"time": clock.unit} if clock is not None else {})},
@@ -197,19 +197,19 @@ def _added(points: list[Points]) -> Points:
     if not others:
         return first
     total = first.power_w.copy()
-    for each in others:
-        total += np.interp(first.t_s, each.t_s, each.power_w)
+    for other in others:
+        total += np.interp(first.t_s, other.t_s, other.power_w)
     return replace(first, power_w=total)
 
 
 # --- what is refused, what is told ------------------------------------------------------------------------------------
 def _refuse_bad(layout: Layout, choice: Choice, tally: Tally, points: Mapping[str, Points]) -> None:
-    backwards = sum(each.backwards for each in points.values())
+    backwards = sum(device.backwards for device in points.values())
     bad = tally.unreadable + backwards
     lines = tally.read + tally.unreadable
     if bad > max(MAX_BAD_LINES, MAX_BAD_SHARE * lines):
         if backwards > tally.unreadable:
-            line = min(each.first_backwards for each in points.values() if each.first_backwards is not None)
+            line = min(device.first_backwards for device in points.values() if device.first_backwards is not None)
             raise InputError(
                 f"time runs backwards about line {line}, and {backwards} of {lines} samples lie before an earlier one",
                 where=layout.path,
@@ -219,24 +219,24 @@ def _refuse_bad(layout: Layout, choice: Choice, tally: Tally, points: Mapping[st
         raise InputError(
             f"{bad} of {lines} lines hold no numbers{first}", where=layout.path, fix="Check the columns' names"
         )
-    seen = sum(len(each.t_s) for each in points.values())
+    seen = sum(len(device.t_s) for device in points.values())
     if tally.read < 2 or seen < 2:
         raise InputError(f"the recording has {tally.read} samples", where=layout.path)
-    for device, each in points.items():
-        if len(each.t_s) < 2:
+    for device, samples in points.items():
+        if len(samples.t_s) < 2:
             raise InputError(
-                f"device {device!r} has {len(each.t_s)} samples of {tally.read}",
+                f"device {device!r} has {len(samples.t_s)} samples of {tally.read}",
                 where=layout.path,
                 fix="Fix that line, or say which device: `channel` NAME",
             )
-        if not each.t_s[-1] > each.t_s[0]:
+        if not samples.t_s[-1] > samples.t_s[0]:
             name = "" if choice.time is None else f" in {layout.header[choice.time]!r}"
             raise InputError(
                 f"time does not advance{name}", where=layout.path, fix="Name another: `columns[time]` NAME"
             )
-        if each.interval_means and not np.isfinite(each.power_w[1:]).any():
+        if samples.interval_means and not np.isfinite(samples.power_w[1:]).any():
             raise InputError("the recording has no readings", where=layout.path)
-    if any(len(each.added) > 1 for each in points.values()):
+    if any(len(device.added) > 1 for device in points.values()):
         raise InputError(
             "some stamps have more samples than others, and no column tells devices apart",
             where=layout.path,
@@ -248,7 +248,7 @@ def _notes(choice: Choice, clock: stamps.Stamps | None, points: Mapping[str, Poi
     yield from choice.notes
     if clock is not None and clock.guessed and choice.time_unit is None:
         yield "no unit is given for the time: s assumed"
-    repeated = sum(each.repeated for each in points.values())
+    repeated = sum(device.repeated for device in points.values())
     if repeated:
         yield f"{repeated} samples had the stamp of the one before, and were spread evenly up to the next stamp"
     if len(points) > 1:

@@ -119,7 +119,7 @@ class Recording:
             joined(t_s[at : at + at_once + 1], power_w[at : at + at_once + 1], factor, longest_s)
             for at in range(0, len(t_s) - 1, at_once)
         ]
-        return np.concatenate([each for each, _ in pieces]), np.concatenate([each for _, each in pieces])
+        return np.concatenate([piece for piece, _ in pieces]), np.concatenate([piece for _, piece in pieces])
 
     def trace(self, alignment: Alignment, *, covers: str = COVERS, total: bool = True) -> PowerTrace:
         """The recording on the machine's monotonic clock; `total` False: it covers a part only."""

@@ -53,7 +53,7 @@ class Series:
         self._adds_equal = adds_equal
         self._counts: set[int] = set()
         self._run: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
-        self._each_s: float | None = None
+        self._sample_s: float | None = None
         self._latest_s = -np.inf
         self._joined: _Joined | None = None
         self._read = self._backwards = self._repeated = 0
@@ -83,9 +83,9 @@ class Series:
             if not self._counts or count in self._counts:
                 self._put(t_s[:1], np.asarray([power_w.sum()]))
         elif count:
-            each_s = self._each_s if self._each_s is not None else 0.0
-            self._put(t_s + each_s * np.arange(count), power_w)
-            self._repeated += count - 1 if each_s else 0
+            sample_s = self._sample_s if self._sample_s is not None else 0.0
+            self._put(t_s + sample_s * np.arange(count), power_w)
+            self._repeated += count - 1 if sample_s else 0
         kept = self._joined or _Joined(1, longest_s=np.inf, expected=0)
         kept_t, kept_w = kept.finish()
         if self._meaning == "holds after" and len(kept_t):
@@ -127,12 +127,12 @@ class Series:
         """All but the last run of equal stamps, each spread over its packet."""
         counts, steps_s = np.diff(starts), np.diff(t_s[starts])
         end = int(starts[-1])
-        if self._each_s is None or len(counts) > 8:
-            self._each_s = float(np.median(steps_s / counts))
+        if self._sample_s is None or len(counts) > 8:
+            self._sample_s = float(np.median(steps_s / counts))
         if counts.max() == 1:
             return t_s[:end], power_w[:end]
         self._repeated += int((counts - 1).sum())
-        length_s = np.minimum(steps_s, 1.5 * counts * self._each_s)
+        length_s = np.minimum(steps_s, 1.5 * counts * self._sample_s)
         place = np.arange(end) - np.repeat(starts[:-1], counts)
         return t_s[:end] + place * np.repeat(length_s / counts, counts), power_w[:end]
 
@@ -142,7 +142,7 @@ class Series:
         self._joined.add(t_s, power_w)
 
     def _first(self, t_s: Floats) -> _Joined:
-        spacing_s = float(np.median(np.diff(t_s))) if len(t_s) > 1 else self._each_s or np.inf
+        spacing_s = float(np.median(np.diff(t_s))) if len(t_s) > 1 else self._sample_s or np.inf
         factor = 1
         if self._meaning == "instant" and self._expected > MOST_RAW and 0 < spacing_s < np.inf:
             factor = max(1, round(FINEST_S / spacing_s), -(-self._expected // MOST_POINTS))

@@ -64,7 +64,7 @@ def choose(cells: Sequence[str], unit: str | None) -> Stamps:
     factor = UNITS["time"].get(unit or "")
     guessed = False
     if factor is None:
-        unit, factor = next(((name, each) for least, name, each in EPOCHS if size >= least), ("s", 1.0))
+        unit, factor = next(((name, factor) for least, name, factor in EPOCHS if size >= least), ("s", 1.0))
         guessed = size < EPOCHS[-1][0]
     return Stamps(read=lambda cell: value(cell)[0] * factor, unit=unit or "s", factor=factor, guessed=guessed)
 
@@ -86,10 +86,10 @@ def _order(cells: Sequence[str]) -> Order:
 
 def _date_time_s(cell: str, order: Order) -> float:
     """Seconds since 1970-01-01; a zone's offset is taken off, without one the times count as they stand."""
-    found = _DATE_TIME.fullmatch(cell)
-    if found is None:
+    match = _DATE_TIME.fullmatch(cell)
+    if match is None:
         raise ValueError(f"no date-time: {cell!r}")
-    a, _, b, c, hour, minute, second, fraction, half, short_hour, short_minute, _, sign, zone_h, zone_m = found.groups()
+    a, _, b, c, hour, minute, second, fraction, half, short_hour, short_minute, _, sign, zone_h, zone_m = match.groups()
     day_s = _day(a, b, c, order) * DAY_S
     if short_hour is not None:
         clock_s = int(short_hour) * 3600.0 + int(short_minute) * 60.0
@@ -129,9 +129,9 @@ class _Clock:
         self._days = 0
 
     def __call__(self, cell: str) -> float:
-        found = _CLOCK.fullmatch(cell)
-        if found is not None:
-            clock_s = _clock_s(*found.groups())
+        match = _CLOCK.fullmatch(cell)
+        if match is not None:
+            clock_s = _clock_s(*match.groups())
         else:
             short = _MINUTES.fullmatch(cell)
             if short is None:

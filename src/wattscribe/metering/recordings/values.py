@@ -87,7 +87,7 @@ Parsed = tuple[Floats, Floats, "Sequence[str] | None"]
 
 
 def _kept(channels: Sequence[str] | None, keep: np.ndarray) -> Sequence[str] | None:
-    return None if channels is None else [each for each, good in zip(channels, keep, strict=True) if good]
+    return None if channels is None else [channel for channel, good in zip(channels, keep, strict=True) if good]
 
 
 # --- the quick way: numpy's own parser --------------------------------------------------------------------------------

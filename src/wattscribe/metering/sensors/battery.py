@@ -47,21 +47,21 @@ class BatteryMeter:
         self.batteries = [_Battery(files, folder) for folder in find(files)]
         if not self.batteries:
             raise MeterError("no battery", where=CLASS)
-        self._readable = [each for each in self.batteries if each.source is not None]
+        self._readable = [battery for battery in self.batteries if battery.source is not None]
         if not self._readable:
-            reasons = "; ".join(f"{each.name}: {each.reason}" for each in self.batteries)
+            reasons = "; ".join(f"{battery.name}: {battery.reason}" for battery in self.batteries)
             self.close()
             raise MeterError(reasons, where=CLASS)
-        kinds = {each.source.kind for each in self._readable if each.source is not None}
+        kinds = {battery.source.kind for battery in self._readable if battery.source is not None}
         self._summed = len(self.batteries) > 1 and len(kinds) == 1
 
     @property
     def refused(self) -> list[str]:
-        return [f"{each.name}: {each.reason}" for each in self.batteries if each.source is None]
+        return [f"{battery.name}: {battery.reason}" for battery in self.batteries if battery.source is None]
 
     def states(self) -> list[str | None]:
         """Each battery's status; "Unknown" is told from its current's sign and the chargers, None where they say nothing."""
-        return [self._state(each) for each in self.batteries]
+        return [self._state(battery) for battery in self.batteries]
 
     @property
     def discharging(self) -> bool:
@@ -69,34 +69,34 @@ class BatteryMeter:
 
     def channels(self) -> Sequence[Channel]:
         alone = len(self.batteries) == 1
-        channels = [_channel(each, alone=alone) for each in self._readable]
+        channels = [_channel(battery, alone=alone) for battery in self._readable]
         if not self._summed:
             return channels
         first = channels[0]
-        names = " + ".join(each.name for each in self.batteries)
+        names = " + ".join(battery.name for battery in self.batteries)
         return [*channels, _sum_channel(channels, f"whole device from its batteries together: {names}", first)]
 
     def read(self) -> Sequence[float | None]:
-        by_name = dict(zip((each.name for each in self.batteries), self.states(), strict=True))
-        values = [each.read(by_name[each.name]) for each in self._readable]
-        if all(each.files.gone for each in self._readable):
+        by_name = dict(zip((battery.name for battery in self.batteries), self.states(), strict=True))
+        values = [battery.read(by_name[battery.name]) for battery in self._readable]
+        if all(battery.files.gone for battery in self._readable):
             raise MeterError("the battery is gone", where=CLASS)
         return [*values, self._sum(by_name, values)] if self._summed else values
 
     def close(self) -> None:
-        for each in self.batteries:
-            each.files.close()
+        for battery in self.batteries:
+            battery.files.close()
 
     def _sum(self, states: dict[str, str | None], values: Sequence[float | None]) -> float | None:
         """None where one is charged: by the mains or by the other one, and what the device takes is then not known."""
-        known = {each.name: value for each, value in zip(self._readable, values, strict=True)}
+        known = {battery.name: value for battery, value in zip(self._readable, values, strict=True)}
         parts_w = []
         for name, state in states.items():
             if state == "Discharging" and known.get(name) is not None:
                 parts_w.append(known[name] or 0.0)
             elif state not in RESTING:
                 return None
-        counts = any(each.source is not None and each.source.kind == "energy" for each in self._readable)
+        counts = any(battery.source is not None and battery.source.kind == "energy" for battery in self._readable)
         if counts and len(parts_w) < len(states):
             return None  # A counter that rests now may have counted before: its part cannot be left out of a sum.
         return math.fsum(parts_w) if parts_w else None
@@ -117,7 +117,7 @@ class BatteryMeter:
     def _rests_beside_another(self, battery: _Battery) -> bool:
         """Laptops empty one battery after the other; many say "Unknown", and 0, of the one that waits."""
         shown = [battery.files.number(name) for name in ("power_now", "current_now") if battery.files.has(name)]
-        others = [each.files.status for each in self.batteries if each is not battery]
+        others = [other.files.status for other in self.batteries if other is not battery]
         return bool(shown) and not any(shown) and None not in shown and "Discharging" in others
 
 
@@ -149,15 +149,15 @@ def _channel(battery: _Battery, *, alone: bool) -> Channel:
 
 
 def _sum_channel(channels: Sequence[Channel], covers: str, first: Channel) -> Channel:
-    steps = [each.resolution for each in channels if each.resolution is not None]
+    steps = [channel.resolution for channel in channels if channel.resolution is not None]
     return Channel(
         name="total",
         covers=covers,
         kind=first.kind,
         total=True,
-        update_interval_s=max(each.update_interval_s for each in channels),
+        update_interval_s=max(channel.update_interval_s for channel in channels),
         resolution=math.sqrt(sum(step**2 for step in steps)) if steps else None,
-        ceiling_w=sum(each.ceiling_w or 0.0 for each in channels),
+        ceiling_w=sum(channel.ceiling_w or 0.0 for channel in channels),
     )
 
 

@@ -134,10 +134,10 @@ def best_source(battery: BatteryFiles) -> Source:
     """
     reasons: list[str] = []
     for choose in (_power_now, _current, _energy_now, _charge_now):
-        found = choose(battery)
-        if isinstance(found, Source):
-            return found
-        reasons.extend(found)
+        source = choose(battery)
+        if isinstance(source, Source):
+            return source
+        reasons.extend(source)
     raise MeterError(
         "; ".join(reasons) or "the battery tells neither power, current, energy nor charge", where=battery.folder
     )
@@ -162,7 +162,7 @@ def _power_now(battery: BatteryFiles) -> Source | Sequence[str]:
 
 def _current(battery: BatteryFiles) -> Source | Sequence[str]:
     """In µA as documented, or in mA where only that fits what the battery holds."""
-    name = next((each for each in ("current_now", "current_avg") if battery.has(each)), None)
+    name = next((file for file in ("current_now", "current_avg") if battery.has(file)), None)
     if name is None:
         return ()
     value, voltage_v = battery.number(name), battery.voltage_v()

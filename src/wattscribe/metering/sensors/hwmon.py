@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wattscribe.errors import MeterError
 from wattscribe.metering.base import Channel, Probe
-from wattscribe.metering.files import FoundFile, SensorFiles
+from wattscribe.metering.files import MovingFile, SensorFiles
 from wattscribe.metering.host import Host
 from wattscribe.metering.sensors import rails
 from wattscribe.metering.sensors.rail_files import RailFile, RailFilesMeter
@@ -76,16 +76,16 @@ class HwmonMeter(RailFilesMeter):
     where = CLASS
 
     def __init__(self, files: SensorFiles) -> None:
-        found: list[RailFile] = []
+        rail_files: list[RailFile] = []
         for folder in files.glob(f"{CLASS}/hwmon*"):
             driver = DRIVERS.get(files.text(folder / "name") or "")
             if driver is not None:
-                found += _rails_of(files, folder, driver)
-        super().__init__(found, none="no driver here shows a power whose extent is known")
+                rail_files += _rails_of(files, folder, driver)
+        super().__init__(rail_files, none="no driver here shows a power whose extent is known")
 
 
 def _rails_of(files: SensorFiles, folder: Path, driver: Driver) -> list[RailFile]:
-    found: list[RailFile] = []
+    rail_files: list[RailFile] = []
     name = files.text(folder / "name") or ""
     chip = _chip(files, folder)
     for index in range(1, RAILS_PER_CHIP + 1):
@@ -94,10 +94,10 @@ def _rails_of(files: SensorFiles, folder: Path, driver: Driver) -> list[RailFile
             continue
         rail = path.name.partition("_")[0]
         label = files.text(folder / f"{rail}_label") or rail
-        channel = _channel(files, path, driver, f"{name}-{chip}-{label}", chip, label, first=not found)
-        file = FoundFile(files, path, partial(_again, files, name, chip, path))
-        found.append(RailFile(channel=channel, file=file, si=j_from_uj if channel.kind == "energy" else w_from_uw))
-    return found
+        channel = _channel(files, path, driver, f"{name}-{chip}-{label}", chip, label, first=not rail_files)
+        file = MovingFile(files, path, partial(_again, files, name, chip, path))
+        rail_files.append(RailFile(channel=channel, file=file, si=j_from_uj if channel.kind == "energy" else w_from_uw))
+    return rail_files
 
 
 def _channel(
@@ -153,10 +153,10 @@ def probe(host: Host) -> Probe:
             reason += f"; not read, since what it covers is not known: {', '.join(unknown)}"
         return Probe(meter=NAME, available=False, reason=reason)
     try:
-        found = rails.probe_of(NAME, meter, f"sudo chmod o+r /{CLASS}/hwmon*/*_input", left_out=unknown)
+        row = rails.probe_of(NAME, meter, f"sudo chmod o+r /{CLASS}/hwmon*/*_input", left_out=unknown)
     finally:
         meter.close()
-    return found
+    return row
 
 
 def open_meter(host: Host) -> HwmonMeter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wattscribe.metering.base import Probe
-from wattscribe.metering.files import FoundFile, SensorFiles
+from wattscribe.metering.files import MovingFile, SensorFiles
 from wattscribe.metering.host import Host
 from wattscribe.metering.sensors import rails
 from wattscribe.metering.sensors.rail_files import RailFile, RailFilesMeter, look
@@ -57,10 +57,10 @@ def _rail(files: SensorFiles, chip: Path, *, first: bool) -> RailFile | None:
     )
 
     def find() -> Path | None:
-        found = _monitor(chip)
-        return None if found is None else found / POWER
+        monitor_now = _monitor(chip)
+        return None if monitor_now is None else monitor_now / POWER
 
-    return RailFile(channel=channel, file=FoundFile(files, monitor / POWER, find), si=w_from_uw)
+    return RailFile(channel=channel, file=MovingFile(files, monitor / POWER, find), si=w_from_uw)
 
 
 def _monitor(chip: Path) -> Path | None:

@@ -116,7 +116,7 @@ def _power_w(rail: _Rail) -> float | None:
 
 def _find_rails(files: SensorFiles) -> tuple[list[_Rail], list[str]]:
     """The rails, and the channels that are none with the reason."""
-    found: list[_Rail] = []
+    rails_here: list[_Rail] = []
     skipped: list[str] = []
     for chip in files.glob(f"{DRIVER}/*-*"):
         monitors = sorted(chip.glob("hwmon/hwmon*"))
@@ -130,7 +130,7 @@ def _find_rails(files: SensorFiles) -> tuple[list[_Rail], list[str]]:
             if reason is not None:
                 skipped.append(f"{chip.name} channel {index}: {reason}")
                 continue
-            found.append(
+            rails_here.append(
                 _Rail(
                     chip=chip,
                     index=index,
@@ -139,7 +139,7 @@ def _find_rails(files: SensorFiles) -> tuple[list[_Rail], list[str]]:
                     current=ValueFile(files, monitor / f"curr{index}_input"),
                 )
             )
-    return found, skipped
+    return rails_here, skipped
 
 
 def _why_not(files: SensorFiles, monitor: Path, index: int, label: str | None, labelled: bool) -> str | None:
@@ -166,8 +166,8 @@ def probe(host: Host) -> Probe:
         return Probe(meter=NAME, available=False, reason=str(error))
     try:
         fix = f"sudo chmod o+r /{DRIVER}/*/hwmon/hwmon*/*_input"
-        found = rails.probe_of(NAME, meter, fix, left_out=meter.skipped)
-        return limits.with_instants(found, fix=_make_it_average(files))
+        row = rails.probe_of(NAME, meter, fix, left_out=meter.skipped)
+        return limits.with_instants(row, fix=_make_it_average(files))
     finally:
         meter.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from wattscribe.metering.base import Probe
-from wattscribe.metering.files import FoundFile, SensorFiles
+from wattscribe.metering.files import MovingFile, SensorFiles
 from wattscribe.metering.host import Host
 from wattscribe.metering.sensors import rails
 from wattscribe.metering.sensors.rail_files import RailFile, RailFilesMeter, look
@@ -29,8 +29,8 @@ class Ina3221IioMeter(RailFilesMeter):
 
     def __init__(self, files: SensorFiles) -> None:
         places = ((chip, index) for chip in files.glob(f"{DRIVER}/*-*") for index in range(RAILS_PER_CHIP))
-        found = (_rail(files, chip, index) for chip, index in places)
-        super().__init__([rail for rail in found if rail is not None], none="no channel of the chip is a rail")
+        candidates = (_rail(files, chip, index) for chip, index in places)
+        super().__init__([rail for rail in candidates if rail is not None], none="no channel of the chip is a rail")
 
 
 def _rail(files: SensorFiles, chip: Path, index: int) -> RailFile | None:
@@ -44,10 +44,10 @@ def _rail(files: SensorFiles, chip: Path, index: int) -> RailFile | None:
     )
 
     def find() -> Path | None:
-        found = _device(chip)
-        return None if found is None else found / name
+        device_now = _device(chip)
+        return None if device_now is None else device_now / name
 
-    return RailFile(channel=channel, file=FoundFile(files, device / name, find), si=w_from_mw)
+    return RailFile(channel=channel, file=MovingFile(files, device / name, find), si=w_from_mw)
 
 
 def _device(chip: Path) -> Path | None:

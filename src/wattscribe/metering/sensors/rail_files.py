@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wattscribe.errors import MeterError
 from wattscribe.metering.base import Channel, Probe
-from wattscribe.metering.files import FoundFile
+from wattscribe.metering.files import MovingFile
 from wattscribe.metering.host import Host
 from wattscribe.metering.sensors.rails import probe_of
 
@@ -17,7 +17,7 @@ class RailFile:
     """One rail. `si`: the file's number → W or J."""
 
     channel: Channel
-    file: FoundFile
+    file: MovingFile
     si: Callable[[float], float]
 
 

@@ -78,10 +78,10 @@ class TegrastatsMeter:
         why = "tegrastats has ended"
         try:
             for line in self._lines:
-                found = rails_w(line)
-                if found:
+                power_by_rail = rails_w(line)
+                if power_by_rail:
                     with self._lock:
-                        self._last = (self._clock.now_s(), found)
+                        self._last = (self._clock.now_s(), power_by_rail)
                     self._first.set()
         except Exception as error:  # noqa: BLE001 - a thread must not die in silence
             why = f"tegrastats cannot be followed any more: {type(error).__name__}: {error}"

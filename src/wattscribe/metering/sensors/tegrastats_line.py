@@ -31,12 +31,12 @@ def rails_w(line: str) -> dict[str, float]:
 
     A value beyond what any rail can draw is left out, as a failed read.
     """
-    found: dict[str, float] = {}
+    power_by_rail: dict[str, float] = {}
     for name, value in itertools.pairwise(line.split()):
         match = _VALUES.fullmatch(value) if _NAME.fullmatch(name) and rails.is_rail(name) else None
         if match and abs(power_w := w_from_mw(float(match[1]))) <= MAX_RAIL_W:
-            found[name] = power_w
-    return found
+            power_by_rail[name] = power_w
+    return power_by_rail
 
 
 # --- the stamp ----------------------------------------------------------------------------------------------------------

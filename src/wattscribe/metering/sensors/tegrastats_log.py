@@ -53,7 +53,9 @@ class TegrastatsLog:
     @property
     def first(self) -> PowerTrace:
         """The rail that stands for the module, or else the one that draws most."""
-        return next((each for each in self.traces if each.total), max(self.traces, key=lambda each: sum(each.power_w)))
+        return next(
+            (trace for trace in self.traces if trace.total), max(self.traces, key=lambda trace: sum(trace.power_w))
+        )
 
 
 def read(path: Path, *, interval_s: float | None = None, start_s: float = 0.0) -> TegrastatsLog:
@@ -186,8 +188,8 @@ def _missing_s(timeline: Timeline) -> list[float]:
 
 def _notes(timeline: Timeline, stated_s: float | None) -> tuple[str, ...]:
     if not timeline.stamped:
-        told = "as stated" if stated_s is not None else "tegrastats' own; say `interval_s` if it was another"
-        return (f"no stamps: one line every {timeline.interval_s:.4g} s is taken ({told})",)
+        basis = "as stated" if stated_s is not None else "tegrastats' own; say `interval_s` if it was another"
+        return (f"no stamps: one line every {timeline.interval_s:.4g} s is taken ({basis})",)
     notes = []
     if stated_s is not None and abs(stated_s / timeline.interval_s - 1) > CONTRADICTION:
         notes.append(

@@ -194,11 +194,11 @@ def _gap_note(trace: PowerTrace, signal: Signal, window: Window) -> str | None:
         went_on = "; the counter went on counting" if signal.interval_means else ""
         return None if failed.startswith("0 ") else f"{failed} inside the window{went_on}"
     unseen_s = float(gaps_s.sum())
-    one = gaps_s.size == 1
-    words = set_back + (f"a gap of {unseen_s:.3g} s" if one else f"{gaps_s.size} gaps of {unseen_s:.3g} s in all")
+    single = gaps_s.size == 1
+    words = set_back + (f"a gap of {unseen_s:.3g} s" if single else f"{gaps_s.size} gaps of {unseen_s:.3g} s in all")
     if unseen_s > half_s:
         raise MeterError(
-            f"{words} fill{'s' if one else ''} more than half of the window of {window.duration_s:.3g} s ({failed})",
+            f"{words} fill{'s' if single else ''} more than half of the window of {window.duration_s:.3g} s ({failed})",
             where=trace.channel,
         )
     return f"{words} inside the window ({failed})"

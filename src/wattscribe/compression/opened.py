@@ -1,4 +1,4 @@
-"""A model opened to hear one utterance after another, whatever it is: what measuring and acceptance ask of it."""
+"""A model opened to transcribe one utterance after another, whatever it is: what measuring and acceptance ask of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wattscribe.streaming.transducer import Transducer, whole
 class Latency:
     """What a listener waits for, in seconds; audio arrives in real time on a simulated clock, computing is processor time.
 
-    None: nothing was said, or the tokens have no times.
+    None: there was no speech, or the tokens have no times.
     """
 
     token_delay_mean_s: float | None
@@ -34,10 +34,10 @@ class Latency:
     """Audio that one call of the encoder takes in."""
 
 
-class Ear(Protocol):
+class OpenedModel(Protocol):
     """One thread, greedy."""
 
-    def listen(self, audio: Audio) -> Transcript:
+    def transcribe(self, audio: Audio) -> Transcript:
         """The text and what it took."""
         ...
 
@@ -46,34 +46,34 @@ class Ear(Protocol):
         ...
 
 
-class Live:
-    """A transducer that hears as a device does: call after call."""
+class OpenedTransducer:
+    """A transducer that decodes as a device does: call after call."""
 
     def __init__(self, transducer: Transducer) -> None:
         self._transducer = transducer
 
     @classmethod
-    def opened(cls, folder: Path, *, frame_by_frame: bool) -> Live:
+    def of_directory(cls, folder: Path, *, frame_by_frame: bool) -> OpenedTransducer:
         """Raises ModelError."""
         return cls(open_transducer(folder, frame_by_frame=frame_by_frame))
 
-    def listen(self, audio: Audio) -> Transcript:
-        return listen(self._transducer, audio)
+    def transcribe(self, audio: Audio) -> Transcript:
+        return transcribe_stream(self._transducer, audio)
 
     def waited(self, speech: SpeechSet) -> Latency:
         watched: Any = self._transducer  # what `hear_tokens` asks of a recognizer is its `stream()`
-        heard = [hear_tokens(watched, audio, time.process_time) for audio in speech.audio]
-        delays_s = [each for _, _, delays in heard for each in delays]
-        partials_s = [found.first_partial_s for _, found, _ in heard if found.first_partial_s is not None]
+        timed = [hear_tokens(watched, audio, time.process_time) for audio in speech.audio]
+        delays_s = [delay_s for _, _, delays in timed for delay_s in delays]
+        partials_s = [timing.first_partial_s for _, timing, _ in timed if timing.first_partial_s is not None]
         return Latency(
             token_delay_mean_s=float(np.mean(delays_s)) if delays_s else None,
             token_delay_p90_s=float(np.percentile(delays_s, 90)) if delays_s else None,
             first_partial_s=float(np.median(partials_s)) if partials_s else None,
-            finalisation_s=float(np.median([found.finalisation_s for _, found, _ in heard])),
+            finalisation_s=float(np.median([timing.finalisation_s for _, timing, _ in timed])),
         )
 
 
-def listen(transducer: Transducer, audio: Audio) -> Transcript:
+def transcribe_stream(transducer: Transducer, audio: Audio) -> Transcript:
     """One utterance as a stream. Files may be decoded several segments at a time; a device that listens cannot."""
     stream = transducer.stream()
     stream.buffer(audio)
