@@ -56,7 +56,7 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
     )
     if options.observe and (workload.kind != "transducer" or not _exported(model)):
         raise InputError("the memory traffic of exported transducers alone can be observed", where=model)
-    found = profile.build(
+    profiled = profile.build(
         workload,
         _rates(model, workload, options, say),
         device,
@@ -66,10 +66,10 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
         battery_wh=options.battery_wh,
         seed=options.seed,
     )
-    audio_s = found.breakdown.rates.audio_s
+    audio_s = profiled.breakdown.rates.audio_s
     if options.counters is not None and audio_s is not None:
-        found = replace(found, counted=of_file(options.counters, audio_s))
-    return replace(found, observed=_observed(model, options, found, say)) if options.observe else found
+        profiled = replace(profiled, counted=of_file(options.counters, audio_s))
+    return replace(profiled, observed=_observed(model, options, profiled, say)) if options.observe else profiled
 
 
 def _exported(model: str) -> bool:
@@ -86,7 +86,7 @@ def _observable(model: str, options: Options, device: Device) -> None:
     need_valgrind()
 
 
-def _observed(model: str, options: Options, found: Profile, say: Callable[[str], None] | None) -> Observed:
+def _observed(model: str, options: Options, profiled: Profile, say: Callable[[str], None] | None) -> Observed:
     """The calls of the first utterance of `data` that can be decoded, a few segments of it simulated."""
     from wattscribe.corpora import open_corpus
 
@@ -96,7 +96,7 @@ def _observed(model: str, options: Options, found: Profile, say: Callable[[str],
     entry = next(each for each in corpus if not isinstance(each, Rejected))
     calls = record(transducer, lambda audio: _transcribed_live(transducer, audio), corpus.audio(entry))
     directory = str(transducer.files.directory.resolve())
-    return observe(found.breakdown, calls, directory, how, entry.id, say or (lambda _: None))
+    return observe(profiled.breakdown, calls, directory, how, entry.id, say or (lambda _: None))
 
 
 def _how(precision: str | None, decoding: Decoding, beam: int) -> dict[str, Any]:

@@ -43,7 +43,9 @@ def test_calls_are_recorded_as_they_were_made(model: Path) -> None:
     def decode(audio: np.ndarray) -> tuple[int, ...]:
         stream = transducer.stream()
         stream.accept(audio)
-        return stream.finish().tokens
+        tokens = stream.finish().tokens
+        stream.release()
+        return tokens
 
     found: list[tuple[int, ...]] = []
     calls = record(transducer, lambda audio: found.append(decode(audio)), noise)

@@ -139,13 +139,13 @@ def compared(
     shared: Mapping[str, Seen],
 ) -> tuple[ComponentTraffic, ...]:
     """Each component that was seen, beside the model."""
-    found = []
+    traffic = []
     for component in workload.components:
         name = component.name
         if name not in alone or name not in shared:
             continue
         itself = place(replace(workload, components=(component,)), rates, device, unit=placement.unit)
-        found.append(
+        traffic.append(
             ComponentTraffic(
                 name=name,
                 rows_per_call=rows[name],
@@ -157,4 +157,4 @@ def compared(
                 shared_seen=shared[name],
             )
         )
-    return tuple(found)
+    return tuple(traffic)

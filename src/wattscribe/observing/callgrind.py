@@ -101,11 +101,11 @@ def _own_costs(lines: Iterable[str], most: int, where: object) -> Iterator[tuple
 
 def _name(written: str, names: dict[str, str], where: object) -> str:
     """`(3) name`, the first time, `(3)` from then on, or the name alone. Raises InputError where another dump had the first."""
-    found = _NAME.fullmatch(written)
-    if found is None:
+    match = _NAME.fullmatch(written)
+    if match is None:
         return written
-    if found[2] is None and found[1] not in names:
+    if match[2] is None and match[1] not in names:
         raise InputError(
             f"names {written} without saying what that is", where=where, fix="Simulate with --compress-strings=no"
         )
-    return names.setdefault(found[1], found[2] or "")
+    return names.setdefault(match[1], match[2] or "")

@@ -52,11 +52,11 @@ def of_file(path: Path, audio_s: float) -> Counted:
 def read_perf(text: str, where: object) -> list[Counter]:
     """The events of a `perf stat -x,` or `-j` output. Raises InputError for another form, and where nothing is in it."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    found = [_of_json(line, where) if line.lstrip().startswith("{") else _of_csv(line, where) for line in lines]
-    kept = [each for each in found if each is not None]
-    if not kept:
+    read = [_of_json(line, where) if line.lstrip().startswith("{") else _of_csv(line, where) for line in lines]
+    counters = [each for each in read if each is not None]
+    if not counters:
         raise InputError("holds no counts of perf", where=where, fix="Write it with `perf stat -x, -o FILE`")
-    return kept
+    return counters
 
 
 def counted(counters: Iterable[Counter], where: object, audio_s: float) -> Counted:
@@ -99,14 +99,14 @@ def _sum(counters: Iterable[Counter], name: re.Pattern[str], each_is: float) -> 
 def _of_json(line: str, where: object) -> Counter | None:
     """A line of `-j`. None: a metric alone."""
     try:
-        found: dict[str, Any] = json.loads(line)
-        if "event" not in found or "counter-value" not in found:
+        fields: dict[str, Any] = json.loads(line)
+        if "event" not in fields or "counter-value" not in fields:
             return None
-        part = found.get("pcnt-running")
+        part = fields.get("pcnt-running")
         return Counter(
-            event=str(found["event"]),
-            value=_number(str(found["counter-value"])),
-            unit=str(found.get("unit", "")),
+            event=str(fields["event"]),
+            value=_number(str(fields["counter-value"])),
+            unit=str(fields.get("unit", "")),
             counted=None if part is None else float(part) / 100,
         )
     except (ValueError, TypeError) as error:

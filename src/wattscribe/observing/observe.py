@@ -47,8 +47,8 @@ def plan(calls: Sequence[Call]) -> Plan:
 
 
 def _alone_of(calls: Sequence[Call], name: str) -> tuple[int, ...]:
-    found = tuple(index for index, call in enumerate(calls) if call.component == name)
-    return found[:_ENCODER_CALLS] if name == "encoder" else found
+    indices = tuple(index for index, call in enumerate(calls) if call.component == name)
+    return indices[:_ENCODER_CALLS] if name == "encoder" else indices
 
 
 def observe(

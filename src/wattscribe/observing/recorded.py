@@ -33,31 +33,33 @@ class Call:
 
 def record(transducer: Transducer, decode: Callable[[Samples], object], audio: Samples) -> list[Call]:
     """The calls of `decode(audio)`, which uses the transducer, in their order."""
-    found: list[Call] = []
+    calls: list[Call] = []
+    slots: list[Any] = []
     opened = transducer.encoder.slot
     asked = {name: getattr(transducer, name)._run for name in COMPONENTS[1:]}
 
     def asking(name: str) -> Callable[..., Any]:
         def ask(net: Any, path: Path, outputs: list[str], feeds: Mapping[str, Any]) -> Any:
-            kept = {key: np.array(value) for key, value in feeds.items()}
-            rows = len(next(iter(kept.values())))
-            found.append(Call(component=name, rows=rows, feeds=kept, outputs=list(outputs)))
+            copies = {key: np.array(value) for key, value in feeds.items()}
+            rows = len(next(iter(copies.values())))
+            calls.append(Call(component=name, rows=rows, feeds=copies, outputs=list(outputs)))
             return asked[name](net, path, outputs, feeds)
 
         return ask
 
     def slot() -> Any:
-        made = opened()
-        run = made.run
+        stream_slot = opened()
+        run = stream_slot.run
 
         def encode(before: int) -> Any:
-            found.append(
-                Call(component="encoder", rows=1, feeds={"features": made.features.copy()}, before=int(before))
+            calls.append(
+                Call(component="encoder", rows=1, feeds={"features": stream_slot.features.copy()}, before=int(before))
             )
             return run(before)
 
-        made.run = encode
-        return made
+        stream_slot.run = encode
+        slots.append(stream_slot)
+        return stream_slot
 
     _set(transducer.encoder, "slot", slot)
     for name in asked:
@@ -66,9 +68,11 @@ def record(transducer: Transducer, decode: Callable[[Samples], object], audio: S
         decode(audio)
     finally:
         _set(transducer.encoder, "slot", opened)
+        for each in slots:  # other streams may get them
+            del each.run
         for name, run in asked.items():
             _set(getattr(transducer, name), "_run", run)
-    return found
+    return calls
 
 
 def _set(owner: Any, name: str, value: Any) -> None:

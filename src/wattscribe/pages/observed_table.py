@@ -9,21 +9,21 @@ from wattscribe.energy.observed import ComponentTraffic, Counted, Observed
 COLUMNS = ("calls/s", "rows", "weights", "states", "act.", "modelled", "simulated", "modelled", "simulated")
 
 
-def said(found: Observed) -> list[str]:
+def said(observed: Observed) -> list[str]:
     """What was simulated, and how to read the table below it."""
     return [
-        f"memory traffic, simulated by callgrind: {len(found.calls)} calls of {found.utterance} past a cache of "
-        f"{found.simulated_bytes:,} bytes for {found.local_memory_bytes:,} of local memory; kB per call",
+        f"memory traffic, simulated by callgrind: {len(observed.calls)} calls of {observed.utterance} past a cache of "
+        f"{observed.simulated_bytes:,} bytes for {observed.local_memory_bytes:,} of local memory; kB per call",
         "                      a call reads and writes      alone, past it        together: placed, cached",
     ]
 
 
-def table(found: Observed) -> Table:
+def table(observed: Observed) -> Table:
     """By component: what a call moves in the model; past the local memory by itself; and among the others."""
     shown = Table(box=None)
     for column in ("component", *COLUMNS):
         shown.add_column(column, justify="left" if column == "component" else "right", no_wrap=True)
-    for each in found.components:
+    for each in observed.components:
         shown.add_row(each.name, f"{each.calls_per_s:.2f}", f"{each.rows_per_call:.2f}", *map(_kb, _bytes(each)))
     return shown
 
@@ -44,24 +44,24 @@ def _kb(count: float) -> str:
     return f"{count / 1e3:,.1f}"
 
 
-def second(found: Observed) -> str:
+def second(observed: Observed) -> str:
     """The same per second of audio."""
-    placed = sum(each.placed.total_bytes * each.calls_per_s for each in found.components)
-    shared = sum(each.shared_seen.total_bytes * each.calls_per_s for each in found.components)
+    placed = sum(each.placed.total_bytes * each.calls_per_s for each in observed.components)
+    shared = sum(each.shared_seen.total_bytes * each.calls_per_s for each in observed.components)
     return (
         f"per second of audio {placed / 1e6:.3g} MB pass a placed memory (modelled) and {shared / 1e6:.3g} MB a cache "
-        f"(simulated); the calling program's {found.interpreter_bytes / 1e3:.3g} kB per call are left out"
+        f"(simulated); the calling program's {observed.interpreter_bytes / 1e3:.3g} kB per call are left out"
     )
 
 
-def counted(found: Counted) -> str:
+def counted(counts: Counted) -> str:
     """What the machine's own counters say."""
     figures = (
-        ("last-level misses", found.last_level_miss_bytes_per_s, 1e6, "MB"),
-        ("memory read", found.memory_read_bytes_per_s, 1e6, "MB"),
-        ("memory written", found.memory_written_bytes_per_s, 1e6, "MB"),
-        ("DRAM", found.dram_w, 1e-3, "mJ"),
+        ("last-level misses", counts.last_level_miss_bytes_per_s, 1e6, "MB"),
+        ("memory read", counts.memory_read_bytes_per_s, 1e6, "MB"),
+        ("memory written", counts.memory_written_bytes_per_s, 1e6, "MB"),
+        ("DRAM", counts.dram_w, 1e-3, "mJ"),
     )
     said = [f"{what} {value / scale:.3g} {unit}" for what, value, scale, unit in figures if value is not None]
-    absent = f"; not counted by this machine: {', '.join(found.missing)}" if found.missing else ""
+    absent = f"; not counted by this machine: {', '.join(counts.missing)}" if counts.missing else ""
     return f"counted by this machine (measured), per second of audio: {', '.join(said)}{absent}"
