@@ -66,7 +66,7 @@ def test_calls_are_recorded_as_they_were_made(model: Path) -> None:
 def test_the_usual_segments_are_simulated() -> None:
     usual, talkative = "ejpj", "ejpjpjpjpj"
     names = {"e": "encoder", "p": "predictor", "j": "joiner"}
-    said = "".join(["epj", *[talkative] * 4, *[usual] * 16, "ej"])
+    said = "".join(["epj", talkative, *[usual] * 16, "ej"])
     planned = plan([Call(component=names[letter], rows=1, feeds={}) for letter in said])
     assert "".join(call.component[0] for call in planned.calls) == usual * SEGMENTS
     assert planned.alone == {"encoder": (0, 4), "predictor": (2, 6, 10, 14), "joiner": (1, 3, 5, 7, 9, 11, 13, 15)}
