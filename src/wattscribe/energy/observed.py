@@ -64,8 +64,8 @@ class ComponentTraffic:
     """Its calls one after the other."""
     placed: Modelled
     """The best placement of all components: a memory whose contents are chosen."""
-    shared_seen: Seen
-    """The calls in the order of a decode: a cache, which keeps what was used last."""
+    shared_seen: Seen | None
+    """None: none was among those that were simulated. The calls in the order of a decode: a cache, which keeps what was used last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +136,7 @@ def compared(
     *,
     rows: Mapping[str, float],
     alone: Mapping[str, Seen],
-    shared: Mapping[str, Seen],
+    shared: Mapping[str, Seen | None],
 ) -> tuple[ComponentTraffic, ...]:
     """Each component that was seen, beside the model."""
     traffic = []

@@ -13,8 +13,8 @@ from wattscribe.observing.memory import cache_of
 from wattscribe.observing.recorded import COMPONENTS, Call, segments
 from wattscribe.observing.simulate import simulate
 
-SEGMENTS = 4
-"""Simulated together: the calls that follow an encoder call vary with what is said."""
+SEGMENTS = 3
+"""Simulated together, the first of them to fill the cache: the calls that follow an encoder call vary with what is said."""
 _ENCODER_CALLS = 2
 """Simulated alone: one for each of its sets of states. Of the other components all calls of the segments."""
 
@@ -25,13 +25,18 @@ class Plan:
 
     calls: tuple[Call, ...]
     alone: Mapping[str, tuple[int, ...]]
+    first: int
+    """Calls of the first segment."""
 
     @property
     def groups(self) -> list[tuple[int, ...]]:
-        """Each component's calls twice, the second time counted; then all in their order, twice, the second time one by one."""
-        everything = tuple(range(len(self.calls)))
-        twice = [group for indices in self.alone.values() for group in (indices, indices)]
-        return [*twice, everything, *((index,) for index in everything)]
+        """Each component's calls twice, the second time counted; then all in their order, after the first segment one by one."""
+        alone = [group for name in self.alone for group in (self.alone[name], self.counted_alone(name))]
+        return [*alone, tuple(range(self.first)), *((index,) for index in range(self.first, len(self.calls)))]
+
+    def counted_alone(self, name: str) -> tuple[int, ...]:
+        """An encoder's calls are all alike, and take nearly all of the time."""
+        return self.alone[name][:1] if name == "encoder" else self.alone[name]
 
 
 def plan(calls: Sequence[Call]) -> Plan:
@@ -43,7 +48,11 @@ def plan(calls: Sequence[Call]) -> Plan:
     start = min(starts, key=lambda each: abs(sum(map(len, usual[each : each + SEGMENTS])) - wanted))
     chosen = [calls[index] for part in usual[start : start + SEGMENTS] for index in part]
     alone = {name: _alone_of(chosen, name) for name in COMPONENTS}
-    return Plan(calls=tuple(chosen), alone={name: indices for name, indices in alone.items() if indices})
+    return Plan(
+        calls=tuple(chosen),
+        alone={name: indices for name, indices in alone.items() if indices},
+        first=len(usual[start]) if len(usual) > start + 1 else 0,
+    )
 
 
 def _alone_of(calls: Sequence[Call], name: str) -> tuple[int, ...]:
@@ -65,11 +74,14 @@ def observe(
     say(f"{len(planned.calls)} of {len(calls)} recorded calls go through a simulated cache of {cache.size_bytes} bytes")
     dumps = simulate(model, options, planned.calls, planned.groups, cache, say)
     alone, each_call = _seen_alone(planned, dumps), dumps[2 * len(planned.alone) + 1 :]
-    shared, rows = {}, {}
+    together = planned.calls[planned.first :]
+    shared: dict[str, Seen | None] = {}
+    rows: dict[str, float] = {}
     for name in planned.alone:
-        own = [index for index, call in enumerate(planned.calls) if call.component == name]
-        shared[name] = seen([each_call[index].runtime for index in own], len(own))
-        rows[name] = sum(planned.calls[index].rows for index in own) / len(own)
+        own = [place for place, call in enumerate(together) if call.component == name]
+        shared[name] = None if not own else seen([each_call[place].runtime for place in own], len(own))
+        of_alone = planned.counted_alone(name)
+        rows[name] = sum(planned.calls[index].rows for index in of_alone) / len(of_alone)
     interpreter = seen([dump.interpreter for dump in each_call], len(each_call))
     return Observed(
         local_memory_bytes=capacity,
@@ -86,7 +98,7 @@ def observe(
         ),
         calls=tuple(
             SeenCall(component=call.component, rows=call.rows, seen=seen([dump.runtime], 1))
-            for call, dump in zip(planned.calls, each_call, strict=True)
+            for call, dump in zip(together, each_call, strict=True)
         ),
         interpreter_bytes=interpreter.total_bytes,
         utterance=utterance,
@@ -96,8 +108,8 @@ def observe(
 def _seen_alone(planned: Plan, dumps: Sequence[Dump]) -> dict[str, Seen]:
     """The second of each component's two groups."""
     return {
-        name: seen([dumps[2 * number + 1].runtime], len(indices))
-        for number, (name, indices) in enumerate(planned.alone.items())
+        name: seen([dumps[2 * number + 1].runtime], len(planned.counted_alone(name)))
+        for number, name in enumerate(planned.alone)
     }
 
 

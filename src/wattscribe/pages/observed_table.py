@@ -28,7 +28,7 @@ def table(observed: Observed) -> Table:
     return shown
 
 
-def _bytes(each: ComponentTraffic) -> tuple[float, ...]:
+def _bytes(each: ComponentTraffic) -> tuple[float | None, ...]:
     return (
         each.read.weight_bytes,
         each.read.state_bytes,
@@ -36,18 +36,20 @@ def _bytes(each: ComponentTraffic) -> tuple[float, ...]:
         each.alone.total_bytes,
         each.alone_seen.total_bytes,
         each.placed.total_bytes,
-        each.shared_seen.total_bytes,
+        None if each.shared_seen is None else each.shared_seen.total_bytes,
     )
 
 
-def _kb(count: float) -> str:
-    return f"{count / 1e3:,.1f}"
+def _kb(count: float | None) -> str:
+    return "–" if count is None else f"{count / 1e3:,.1f}"
 
 
 def second(observed: Observed) -> str:
     """The same per second of audio."""
     placed = sum(each.placed.total_bytes * each.calls_per_s for each in observed.components)
-    shared = sum(each.shared_seen.total_bytes * each.calls_per_s for each in observed.components)
+    shared = sum(
+        each.shared_seen.total_bytes * each.calls_per_s for each in observed.components if each.shared_seen is not None
+    )
     return (
         f"per second of audio {placed / 1e6:.3g} MB pass a placed memory (modelled) and {shared / 1e6:.3g} MB a cache "
         f"(simulated); the calling program's {observed.interpreter_bytes / 1e3:.3g} kB per call are left out"
