@@ -65,7 +65,7 @@ class ComponentTraffic:
     placed: Modelled
     """The best placement of all components: a memory whose contents are chosen."""
     shared_seen: Seen | None
-    """None: none was among those that were simulated. The calls in the order of a decode: a cache, which keeps what was used last."""
+    """The calls in the order of a decode: a cache, which keeps what was used last. None: it was not called in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
