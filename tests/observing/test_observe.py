@@ -74,6 +74,14 @@ def test_the_usual_segments_are_simulated() -> None:
     assert planned.groups[6:] == [(0, 1, 2, 3), *((index,) for index in range(4, 12))]
 
 
+def test_a_component_that_the_segments_do_not_call_is_simulated_alone() -> None:
+    names = {"e": "encoder", "p": "predictor", "j": "joiner"}
+    planned = plan([Call(component=names[letter], rows=1, feeds={}) for letter in "epj" + "ej" * 9])
+    assert "".join(call.component[0] for call in planned.calls) == "ejejejp"
+    assert planned.alone["predictor"] == (6,)
+    assert planned.groups[-1] == (5,)
+
+
 @pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 class TestSimulated:
     def test_weights_travel_as_the_model_says(self, observed: Observed) -> None:

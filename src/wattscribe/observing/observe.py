@@ -27,12 +27,14 @@ class Plan:
     alone: Mapping[str, tuple[int, ...]]
     first: int
     """Calls of the first segment."""
+    end: int
+    """Calls of all segments. Behind them is one of a component that is not in them."""
 
     @property
     def groups(self) -> list[tuple[int, ...]]:
         """Each component's calls twice, the second time counted; then all in their order, after the first segment one by one."""
         alone = [group for name in self.alone for group in (self.alone[name], self.counted_alone(name))]
-        return [*alone, tuple(range(self.first)), *((index,) for index in range(self.first, len(self.calls)))]
+        return [*alone, tuple(range(self.first)), *((index,) for index in range(self.first, self.end))]
 
     def counted_alone(self, name: str) -> tuple[int, ...]:
         """An encoder's calls are all alike, and take nearly all of the time."""
@@ -47,11 +49,15 @@ def plan(calls: Sequence[Call]) -> Plan:
     wanted = SEGMENTS * sum(map(len, usual)) / len(usual)
     start = min(starts, key=lambda each: abs(sum(map(len, usual[each : each + SEGMENTS])) - wanted))
     chosen = [calls[index] for part in usual[start : start + SEGMENTS] for index in part]
-    alone = {name: _alone_of(chosen, name) for name in COMPONENTS}
+    absent = [name for name in COMPONENTS if not _alone_of(chosen, name)]
+    more = [call for name in absent for call in calls if call.component == name]
+    every = (*chosen, *{call.component: call for call in reversed(more)}.values())
+    alone = {name: _alone_of(every, name) for name in COMPONENTS}
     return Plan(
-        calls=tuple(chosen),
+        calls=every,
         alone={name: indices for name, indices in alone.items() if indices},
         first=len(usual[start]) if len(usual) > start + 1 else 0,
+        end=len(chosen),
     )
 
 
@@ -74,7 +80,7 @@ def observe(
     say(f"{len(planned.calls)} of {len(calls)} recorded calls go through a simulated cache of {cache.size_bytes} bytes")
     dumps = simulate(model, options, planned.calls, planned.groups, cache, say)
     alone, each_call = _seen_alone(planned, dumps), dumps[2 * len(planned.alone) + 1 :]
-    together = planned.calls[planned.first :]
+    together = planned.calls[planned.first : planned.end]
     shared: dict[str, Seen | None] = {}
     rows: dict[str, float] = {}
     for name in planned.alone:
