@@ -14,7 +14,9 @@ from wattscribe.energy.observed import ComponentTraffic, Observed
 from wattscribe.errors import InputError
 from wattscribe.observing.observe import SEGMENTS, plan
 from wattscribe.observing.recorded import Call, record, segments
+from wattscribe.records import Token
 from wattscribe.streaming import open_transducer
+from wattscribe.streaming.features import Samples
 from wattscribe.testing.transducers import VOCABULARY, Size, write
 
 SIZE = Size(width=256, layers=3, frames=4)
@@ -38,16 +40,16 @@ def observed(model: Path) -> Observed:
 
 def test_calls_are_recorded_as_they_were_made(model: Path) -> None:
     transducer = open_transducer(model)
-    noise = np.random.default_rng(0).standard_normal(32_000).astype(np.float32) / 10
+    noise = (np.random.default_rng(0).standard_normal(32_000) / 10).astype(np.float32)
 
-    def decode(audio: np.ndarray) -> tuple[int, ...]:
+    def decode(audio: Samples) -> tuple[Token, ...]:
         stream = transducer.stream()
         stream.accept(audio)
         tokens = stream.finish().tokens
         stream.release()
         return tokens
 
-    found: list[tuple[int, ...]] = []
+    found: list[tuple[Token, ...]] = []
     calls = record(transducer, lambda audio: found.append(decode(audio)), noise)
     stream = transducer.stream()
     stream.accept(noise)

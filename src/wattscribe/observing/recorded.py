@@ -57,7 +57,7 @@ def record(transducer: Transducer, decode: Callable[[Samples], object], audio: S
             )
             return run(before)
 
-        stream_slot.run = encode
+        _set(stream_slot, "run", encode)
         slots.append(stream_slot)
         return stream_slot
 
@@ -112,4 +112,4 @@ def write_job(
     }
     (folder / JOB).write_text(json.dumps(job), encoding="utf-8")
     arrays = {f"{index}:{name}": value for index, call in enumerate(calls) for name, value in call.feeds.items()}
-    np.savez(folder / FEEDS, **arrays)  # type: ignore[arg-type]
+    np.savez(folder / FEEDS, **arrays)
