@@ -30,8 +30,8 @@ from wattscribe.compression.bits import BLOCKS, ladder
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.linears import linears
 from wattscribe.compression.moves import LEAST_WEIGHTS
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import Options, compress_model
+from wattscribe.compression.step import Step
 from wattscribe.errors import WattscribeError
 from wattscribe.models import REFERENCE
 

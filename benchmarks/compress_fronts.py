@@ -9,7 +9,7 @@ import numpy as np
 
 from wattscribe.compression.levels import Uniform
 from wattscribe.compression.levers.width import pairs
-from wattscribe.compression.recipe import Step
+from wattscribe.compression.step import Step
 from wattscribe.compression.transducers import Transducers
 from wattscribe.compression.workbench import Workbench, joined
 

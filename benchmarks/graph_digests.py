@@ -22,8 +22,9 @@ from wattscribe.compression import levers
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import COMPONENTS, Candidate, read_candidate
 from wattscribe.compression.lift import lifted
-from wattscribe.compression.recipe import Step, read_recipe
+from wattscribe.compression.recipe import read_recipe
 from wattscribe.compression.speech import read_speech
+from wattscribe.compression.step import Step
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.unroll import CannotUnroll
 from wattscribe.models import REFERENCE

@@ -133,7 +133,7 @@ def decoded(model: Path, data: str, data_name: str, precisions: tuple[str, ...],
     """Two devices × decoding × joiner precision, with rates counted in the decode."""
     from wattscribe.energy import devices
     from wattscribe.energy.breakdown import analyse
-    from wattscribe.energy.workload import of_directory
+    from wattscribe.energy.files import of_directory
     from wattscribe.profiling import decode
 
     rows: list[dict[str, Any]] = []

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe.journal import read_run
-from wattscribe.pages import write_html
+from wattscribe.pages import formats
 from wattscribe.pages.sentences import starved_sentences
 from wattscribe.records import RunFacts
 from wattscribe.results.row import Row
@@ -308,7 +308,7 @@ def take_pictures(facts: RunFacts, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         page = Path(scratch) / "report.html"
-        write_html(facts, page)
+        formats.write(facts, "html", page)
         for width, height in ((1280, 900), (390, 844)):
             with Browser(Path(scratch) / f"profile-{width}", width=width, height=height) as browser:
                 browser.open(page)

@@ -24,26 +24,14 @@ if TYPE_CHECKING:
         report,
         train,
         transcribe,
-    )
+    )  # fmt: skip
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "attach",
-    "bench",
-    "calibrate",
-    "compare",
-    "compress",
-    "data",
-    "devices",
-    "export",
-    "measure",
-    "meters",
-    "profile",
-    "report",
-    "train",
-    "transcribe",
-]
+    "attach", "bench", "calibrate", "compare", "compress", "data", "devices", "export", "measure", "meters",
+    "profile", "report", "train", "transcribe",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from wattscribe.energy import arch, devices, profile, rates
 from wattscribe.energy.devices import Device
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.observed import Observed
 from wattscribe.energy.options import Decoding, Options
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Rates
-from wattscribe.energy.workload import Workload, of_directory
+from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
 from wattscribe.observing.counters import of_file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from onnx import helper, numpy_helper
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate, read_candidate
 from wattscribe.compression.divergence import Probe
+from wattscribe.compression.levers import apply
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step, Value
 from wattscribe.streaming import open_transducer
 
+Parts = tuple[Candidate, Calibration, Probe]
 MELS, SEGMENT, SHIFT, DIM, WIDE, VOCAB = 20, 9, 8, 32, 64, 40
 FRAMES = SHIFT // 2
 
@@ -33,7 +37,13 @@ def build(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def _model(nodes, inputs, outputs, weights, metadata) -> onnx.ModelProto:
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+    weights: dict[str, np.ndarray],
+    metadata: dict[str, str],
+) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes, "toy", inputs, outputs, [numpy_helper.from_array(v, k) for k, v in weights.items()]
     )
@@ -43,15 +53,16 @@ def _model(nodes, inputs, outputs, weights, metadata) -> onnx.ModelProto:
     return made
 
 
-def _value(name, shape, kind=T.FLOAT):
+def _value(name: str, shape: Sequence[str | int], kind: int = T.FLOAT) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
 
 
-def _random(rng, *shape, scale=1.0):
-    return (rng.standard_normal(shape) * scale / np.sqrt(shape[0])).astype(np.float32)
+def _random(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> np.ndarray:
+    values: np.ndarray = rng.standard_normal(shape) * scale / np.sqrt(shape[0])
+    return values.astype(np.float32)
 
 
-def encoder(rng) -> onnx.ModelProto:
+def encoder(rng: np.random.Generator) -> onnx.ModelProto:
     low = rng.standard_normal((WIDE // 4, WIDE)) / 4  # the wide map is nearly of low rank, as real ones are
     wide = _random(rng, 2 * 8 * MELS, WIDE, scale=0.6) + _random(rng, 2 * 8 * MELS, WIDE // 4, scale=0.5) @ low
     weights = {
@@ -105,14 +116,14 @@ def encoder(rng) -> onnx.ModelProto:
     ]
     metadata = {"model_type": "lstm", "T": str(SEGMENT), "decode_chunk_len": str(SHIFT), "version": "1",
                 "num_encoder_layers": "1", "rnn_hidden_size": str(DIM), "d_model": str(DIM)}  # fmt: skip
-    state = [1, "N", DIM]
+    state = (1, "N", DIM)
     inputs = [_value("x", ["N", SEGMENT, MELS]), _value("h", state), _value("c_state", state)]
     outputs = [_value("encoder_out", ["N", FRAMES, DIM]), _value("next_h", state), _value("next_c_state", state)]
     return _model(nodes, inputs, outputs, weights, metadata)
 
 
-def predictor(rng) -> onnx.ModelProto:
-    weights = {
+def predictor(rng: np.random.Generator) -> onnx.ModelProto:
+    weights: dict[str, np.ndarray] = {
         "E": rng.standard_normal((VOCAB, DIM)).astype(np.float32), "zero": np.array(0, np.int64),
         "P": _random(rng, DIM, DIM), "Pb": _random(rng, DIM, scale=0.1),
     }  # fmt: skip
@@ -126,7 +137,7 @@ def predictor(rng) -> onnx.ModelProto:
     return _model(nodes, [_value("y", ["N", 2], T.INT64)], [_value("decoder_out", ["N", DIM])], weights, metadata)
 
 
-def joiner(rng) -> onnx.ModelProto:
+def joiner(rng: np.random.Generator) -> onnx.ModelProto:
     bias = np.concatenate([[1.0, -9], np.zeros(VOCAB - 2)]).astype(np.float32)
     weights = {"W": (rng.standard_normal((VOCAB, DIM)) * 0.5).astype(np.float32), "b": bias}
     nodes = [
@@ -152,7 +163,17 @@ def unlabelled(count: int = 6, first: int = 100) -> SpeechSet:
     return SpeechSet(name="noise", ids=names, speakers=names, references=(), audio=audio)
 
 
-def bench_parts(folder: Path) -> tuple[Candidate, Calibration, Probe]:
+def number(value: Value) -> float:
+    assert isinstance(value, (int, float))
+    return value
+
+
+def uncalibrated(candidate: Candidate, step: Step) -> Candidate:
+    """After a step that needs no audio."""
+    return apply(candidate, step, Calibration(candidate, unlabelled(1)))
+
+
+def bench_parts(folder: Path) -> Parts:
     candidate = read_candidate(build(folder))
     return candidate, Calibration(candidate, unlabelled()), Probe(candidate, unlabelled(4, first=200))
 

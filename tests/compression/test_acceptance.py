@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wattscribe.compression.acceptance import Acceptance, Latency, Side, non_inferiority
+from wattscribe.compression.acceptance import Acceptance, Side, non_inferiority
+from wattscribe.compression.opened import Latency
 from wattscribe.compression.outcome import judged
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.records import Counts

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import reduce
 from itertools import pairwise
-from types import SimpleNamespace
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,19 +16,20 @@ from tests.streaming import nemo_models
 from wattscribe.compression import bits
 from wattscribe.compression.bits import Form, _fewest_bytes, _hull, _rungs, _stored, ladder, ladders
 from wattscribe.compression.calibrate import Calibration
-from wattscribe.compression.candidate import read_candidate
-from wattscribe.compression.divergence import Probe
+from wattscribe.compression.candidate import Candidate, read_candidate
+from wattscribe.compression.divergence import Divergence, Probe
 from wattscribe.compression.levers import apply
 from wattscribe.compression.linears import Linear, linears
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.rounding import best_scale, descended, gptq, output_error
+from wattscribe.compression.step import Step
+from wattscribe.compression.workbench import Workbench
 
 
 def form(size: int, kl: float, bits: int | None = 4, block: int = 32) -> Form:
     return Form(bytes=size, kl=kl, bits=bits, block=block)
 
 
-def test_the_map_that_minds_least_goes_first():
+def test_the_map_that_minds_least_goes_first() -> None:
     forms = {
         "tough": [form(1000, 0.0, None), form(500, 1e-5)],
         "tender": [form(1000, 0.0, None), form(500, 1e-3)],
@@ -43,7 +46,7 @@ def test_the_map_that_minds_least_goes_first():
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_a_form_that_is_no_bargain_is_left_out():
+def test_a_form_that_is_no_bargain_is_left_out() -> None:
     """More harm per byte saved than a smaller form: nobody would choose it."""
     forms = [form(1000, 0.0, None), form(700, 9e-4, 4, 32), form(600, 1e-3, 4, 64), form(590, 5e-3, 4, 128)]
     assert [each.block for each in _hull(forms)] == [0, 64, 128] or [each.block for each in _hull(forms)] == [
@@ -54,7 +57,7 @@ def test_a_form_that_is_no_bargain_is_left_out():
     assert 32 not in [each.block for each in _hull(forms)[1:]]
 
 
-def test_narrow_maps_take_no_blocks_that_are_mostly_filling():
+def test_narrow_maps_take_no_blocks_that_are_mostly_filling() -> None:
     def map_of(inputs: int) -> Linear:
         weight = np.zeros((inputs, 128), np.float32)
         return Linear(
@@ -68,7 +71,7 @@ def test_narrow_maps_take_no_blocks_that_are_mostly_filling():
 
 
 @pytest.mark.parametrize("block", [32, 64])
-def test_coming_back_to_codes_lowers_the_error(block):
+def test_coming_back_to_codes_lowers_the_error(block: int) -> None:
     rng = np.random.default_rng(3)
     mixed = rng.standard_normal((64, 64)) * np.geomspace(4, 0.1, 64)
     rows = (rng.standard_normal((400, 64)) @ mixed).astype(np.float64)
@@ -84,14 +87,30 @@ def test_coming_back_to_codes_lowers_the_error(block):
     assert after < 0.98 * before
 
 
-def test_the_ladder_of_a_model(tmp_path, monkeypatch):
+class Bench:
+    """What a ladder asks of a workbench."""
+
+    def __init__(self, parts: builders.Parts) -> None:
+        self.parts = parts
+        self.original, self.calibration, self.probe = parts
+        self.say: Callable[[str], None] = lambda _: None
+
+    def asked(self) -> Workbench:
+        return cast("Workbench", self)
+
+    def build(self, steps: Iterable[Step]) -> Candidate:
+        return reduce(lambda made, step: apply(made, step, self.calibration), steps, self.original)
+
+    def kl(self, candidate: Candidate, probe: Probe) -> Divergence:
+        return probe.of(candidate)
+
+
+def test_the_ladder_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the size of a rung, its choice of maps does less harm per byte than the opposite choice."""
     monkeypatch.setattr(bits, "LEAST_WEIGHTS", 64)
-    original, calibration, probe = builders.bench_parts(tmp_path / "model")
-    bench = SimpleNamespace(original=original, calibration=calibration, probe=probe, say=lambda _: None)
-    bench.kl = lambda candidate, asked: asked.of(candidate)
-    bench.build = lambda steps: reduce(lambda made, step: apply(made, step, calibration), steps, original)
-    moves = ladder(bench, (), "encoder")
+    bench = Bench(builders.bench_parts(tmp_path / "model"))
+    original, _, probe = bench.parts
+    moves = ladder(bench.asked(), (), "encoder")
     assert len({each.slot for each in moves}) == 1
     sizes = [bench.build(each.steps).size_bytes for each in moves]
     assert sizes == sorted(sizes, reverse=True)
@@ -114,16 +133,13 @@ def test_the_ladder_of_a_model(tmp_path, monkeypatch):
     assert max(map(harm, first)) <= min(map(harm, maps.keys() - first))
 
 
-def test_the_joiners_output_goes_in_blocks_by_itself(tmp_path, monkeypatch):
+def test_the_joiners_output_goes_in_blocks_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A joiner of three maps: its way to the vocabulary is stored in 4 bits where its inputs stay in 8, or the other way."""
     monkeypatch.setattr(bits, "LEAST_WEIGHTS", 64)
     original = read_candidate(nemo_models.build(tmp_path / "m", width=64, symbols=150, blank_bias=4.0))
-    calibration = Calibration(original, builders.unlabelled(2))
     probe = Probe(original, builders.unlabelled(2, first=200))
-    bench = SimpleNamespace(original=original, calibration=calibration, probe=probe, say=lambda _: None)
-    bench.kl = lambda candidate, asked: asked.of(candidate)
-    bench.build = lambda steps: reduce(lambda made, step: apply(made, step, calibration), steps, original)
-    rungs = [each.steps for each in ladders(bench, ()) if each.slot == "form:joiner"]
+    bench = Bench((original, Calibration(original, builders.unlabelled(2)), probe))
+    rungs = [each.steps for each in ladders(bench.asked(), ()) if each.slot == "form:joiner"]
     forms = [{name: each.form for name, each in linears(bench.build(steps).model("joiner")).items()} for steps in rungs]
     assert all("nbits" in each.values() for each in forms)
     assert {"nbits", "dynamic8"} <= {form for each in forms[:-1] for form in each.values()}, "not all maps together"

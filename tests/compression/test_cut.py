@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,9 +91,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(
     journal.write_text("\n".join([*rows, rows[-1][:30]]))  # the row that it was writing
     asked: list[str] = []
     append = Memo._append
-    monkeypatch.setattr(
-        Memo, "_append", lambda self, kind, key, value: (asked.append(key), append(self, kind, key, value))
-    )
+
+    def heard(memo: Memo, kind: str, key: str, value: Any) -> None:
+        asked.append(key)
+        append(memo, kind, key, value)
+
+    monkeypatch.setattr(Memo, "_append", heard)
     resumed = compress_model(model, out, options, say=lambda _: None)
     assert not {json.loads(row)["key"] for row in rows} & set(asked), "what was measured is not measured again"
     assert not journal.exists(), "a complete run needs none"

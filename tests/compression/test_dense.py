@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
+from tests.training.quick import first_states  # noqa: E402
 from wattscribe.compression.dense import distil, scores, surgery  # noqa: E402
 from wattscribe.compression.dense.surgery import Cut, parameters, prune  # noqa: E402
 from wattscribe.errors import InputError  # noqa: E402
@@ -18,6 +21,7 @@ from wattscribe.training.config import (  # noqa: E402
     TransducerConfig,
 )
 from wattscribe.training.data import Batch  # noqa: E402
+from wattscribe.training.encoder import Block  # noqa: E402
 from wattscribe.training.model import build  # noqa: E402
 from wattscribe.training.tokens import Vocabulary, characters  # noqa: E402
 
@@ -25,7 +29,7 @@ TEXTS = ("the cat sat", "a dog ran")
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -33,13 +37,17 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def config(vocabulary: int, **changes) -> TransducerConfig:
+def config(vocabulary: int, predictor: PredictorConfig | None = None) -> TransducerConfig:
     layer = LayerConfig(heads=4, head_width=8, feed_forward=32, conv_kernel=3, conv_width=16)
     encoder = EncoderConfig(
         time_stack=4, width=24, segment=4, left_context=8, layers=(layer,) * 3, dropout=0.0, mels=20
     )
-    settings = {"predictor": PredictorConfig(embedding=16), "joiner": JoinerConfig(width=24), **changes}
-    return TransducerConfig(vocabulary=vocabulary, encoder=encoder, **settings)
+    return TransducerConfig(
+        vocabulary=vocabulary,
+        encoder=encoder,
+        predictor=predictor or PredictorConfig(embedding=16),
+        joiner=JoinerConfig(width=24),
+    )
 
 
 def batch(vocabulary: Vocabulary, seed: int = 0) -> Batch:
@@ -59,7 +67,7 @@ def vocabulary() -> Vocabulary:
     return characters(TEXTS)
 
 
-def test_pruned_models_are_really_smaller_and_run_as_streams(vocabulary):
+def test_pruned_models_are_really_smaller_and_run_as_streams(vocabulary: Vocabulary) -> None:
     model = build(config(len(vocabulary))).eval()
     cut = Cut(feed_forward=0.5, heads=0.5, convolution=0.5, joint=0.5, embedding=0.5, drop_layers=(1,))
     smaller = prune(model, cut, scores.magnitude(model))
@@ -71,15 +79,16 @@ def test_pruned_models_are_really_smaller_and_run_as_streams(vocabulary):
     assert sum(each.numel() for each in smaller.state_dict().values()) < sum(
         each.numel() for each in model.state_dict().values()
     )
-    states = smaller.encoder.first_states()
+    states = first_states(smaller.encoder)
     frames, _ = smaller.encoder.step(torch.randn(1, 16, 20), states, torch.tensor([0]))
     assert frames.shape == (1, 4, 24)
 
 
-def test_channels_that_do_nothing_are_the_first_to_go(vocabulary):
+def test_channels_that_do_nothing_are_the_first_to_go(vocabulary: Vocabulary) -> None:
     model = build(config(len(vocabulary))).eval()
     with torch.no_grad():
         for block in model.encoder.blocks:
+            assert isinstance(block, Block)
             block.expand.weight[16:] = 0
             block.expand.bias[16:] = 0
             block.contract.weight[:, 16:] = 0
@@ -88,7 +97,7 @@ def test_channels_that_do_nothing_are_the_first_to_go(vocabulary):
     torch.testing.assert_close(smaller.encoder(mels), model.encoder(mels))
 
 
-def test_moment_weighted_scores_see_what_the_loss_needs(vocabulary):
+def test_moment_weighted_scores_see_what_the_loss_needs(vocabulary: Vocabulary) -> None:
     model = build(config(len(vocabulary))).eval()
     with torch.no_grad():
         model.predictor.embedding.weight[-1] = 5.0  # large, and its unit may occur or not
@@ -104,7 +113,7 @@ def test_moment_weighted_scores_see_what_the_loss_needs(vocabulary):
         scores.moments(model, [])
 
 
-def test_distillation_brings_the_dense_answers_back(vocabulary):
+def test_distillation_brings_the_dense_answers_back(vocabulary: Vocabulary) -> None:
     model = build(config(len(vocabulary))).eval()
     with torch.no_grad():
         model.joiner.out.weight.mul_(4)  # a teacher with opinions
@@ -120,14 +129,14 @@ def test_distillation_brings_the_dense_answers_back(vocabulary):
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5, 6])
-def test_distillation_takes_as_few_steps_as_asked_for(vocabulary, steps):
+def test_distillation_takes_as_few_steps_as_asked_for(vocabulary: Vocabulary, steps: int) -> None:
     """With five a rise over a fifth of the steps had a length of zero, by which the schedule divided."""
     model = build(config(len(vocabulary))).eval()
     student = prune(model, Cut(feed_forward=0.5), scores.magnitude(model))
     assert len(distil.distil(student, model, [batch(vocabulary)] * steps, steps=steps)) == steps
 
 
-def test_an_lstm_becomes_stateless_and_keeps_its_embedding(vocabulary):
+def test_an_lstm_becomes_stateless_and_keeps_its_embedding(vocabulary: Vocabulary) -> None:
     lstm = build(config(len(vocabulary), predictor=PredictorConfig(kind="lstm", embedding=16, hidden=16)))
     made = surgery.to_stateless(lstm)
     assert made.config.predictor.kind == "stateless"
@@ -137,23 +146,7 @@ def test_an_lstm_becomes_stateless_and_keeps_its_embedding(vocabulary):
         surgery.to_stateless(made)
 
 
-def test_unused_units_leave_the_vocabulary(vocabulary):
-    wide = characters((*TEXTS, "xyz"))
-    model = build(config(len(wide))).eval()
-    used = sorted({unit for text in TEXTS for unit in wide.encode(text)})
-    smaller, narrow = surgery.reduce_vocabulary(model, wide, used)
-    assert len(narrow) == len(wide) - 3
-    assert narrow.decode(narrow.encode("the cat")) == "the cat"
-    frame, old = torch.randn(1, 24), wide.encode("t")[0]
-    before = model.joiner(frame, model.predictor(torch.tensor([[old]]))[:, -1])
-    after = smaller.joiner(frame, smaller.predictor(torch.tensor([narrow.encode("t")]))[:, -1])
-    kept = [wide.units.index(unit) for unit in narrow.units]
-    torch.testing.assert_close(after, before[:, kept])
-    with pytest.raises(InputError, match="BPE"):
-        surgery.reduce_vocabulary(model, Vocabulary(units=wide.units, bpe=b"x"), used)
-
-
-def test_a_factorised_blank_leaves_the_other_tokens_their_shares(vocabulary):
+def test_a_factorised_blank_leaves_the_other_tokens_their_shares(vocabulary: Vocabulary) -> None:
     model = build(config(len(vocabulary))).eval()
     made = surgery.factorise_blank(model, 8)
     frame, said = torch.randn(2, 24), torch.randn(2, 16)
@@ -165,7 +158,7 @@ def test_a_factorised_blank_leaves_the_other_tokens_their_shares(vocabulary):
         surgery.factorise_blank(made, 8)
 
 
-def test_impossible_cuts_are_refused(vocabulary):
+def test_impossible_cuts_are_refused(vocabulary: Vocabulary) -> None:
     model = build(config(len(vocabulary)))
     with pytest.raises(InputError, match="feed_forward"):
         Cut(feed_forward=0)

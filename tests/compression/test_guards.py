@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -19,16 +21,20 @@ from wattscribe.compression.speech import read_speech, read_unseen
 from wattscribe.energy import devices
 from wattscribe.errors import InputError
 
+World = tuple[Path, Path, Path]
+
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("guards")
     model = builders.build(root / "model")
     return root, model, builders.corpus(root / "dev", model, count=3)
 
 
-def test_everything_is_refused_before_anything_is_measured(world, tmp_path, capsys, monkeypatch):
-    def measured(*_arguments, **_options):
+def test_everything_is_refused_before_anything_is_measured(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*_arguments: object, **_options: object) -> NoReturn:
         raise AssertionError("the work began")
 
     monkeypatch.setattr(run_of, "make_bench", measured)
@@ -66,7 +72,7 @@ def test_everything_is_refused_before_anything_is_measured(world, tmp_path, caps
     assert file.read_text() == "not json\n"
 
 
-def test_overwrite_replaces_only_what_a_run_has_written(tmp_path):
+def test_overwrite_replaces_only_what_a_run_has_written(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     (precious / "sub").mkdir(parents=True)
     (precious / "sub" / "thesis.txt").write_text("years")
@@ -82,7 +88,7 @@ def test_overwrite_replaces_only_what_a_run_has_written(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["precious"], "nothing is left of the trial of the place"
 
 
-def test_a_cache_knows_speech_by_its_sound(world, tmp_path):
+def test_a_cache_knows_speech_by_its_sound(world: World, tmp_path: Path) -> None:
     """The same names and the same seconds, other audio: another text."""
     _, model, dev = world
     candidate = read_candidate(model)
@@ -100,7 +106,7 @@ def test_a_cache_knows_speech_by_its_sound(world, tmp_path):
     assert renamed.digest == first.digest
 
 
-def test_a_test_set_is_refused_by_its_sound_not_by_its_name(world, tmp_path):
+def test_a_test_set_is_refused_by_its_sound_not_by_its_name(world: World, tmp_path: Path) -> None:
     _, model, dev = world
     speech = read_speech([str(dev)])
     copied = tmp_path / "copied"
@@ -111,7 +117,7 @@ def test_a_test_set_is_refused_by_its_sound_not_by_its_name(world, tmp_path):
     assert len(read_unseen([str(fresh)], speech)) == 2
 
 
-def test_device_and_seed_come_from_the_recipe_unless_given(tmp_path):
+def test_device_and_seed_come_from_the_recipe_unless_given(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text('schema = 1\ndevice = "phone"\nseed = 7\n')
     options = Options(data=("x",), recipe=path)

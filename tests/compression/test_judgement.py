@@ -10,7 +10,7 @@ import pytest
 
 from wattscribe.compression import levels
 from wattscribe.compression.judgement import Judgement, reverted
-from wattscribe.compression.recipe import Step
+from wattscribe.compression.step import Step
 
 STEPS = tuple(Step(lever="int8", component=name) for name in ("encoder", "joiner"))
 

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.compression import builders
-from wattscribe.compression.candidate import read_candidate
+from tests.known import known
+from wattscribe.compression.candidate import Candidate, read_candidate
 from wattscribe.compression.levers import LEVERS, apply
 from wattscribe.compression.levers.sparse import largest, n_of_m, stored_bytes
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Index, linears, make_float
-from wattscribe.compression.recipe import Step
-from wattscribe.energy.workload import of_directory
+from wattscribe.compression.step import Step, Value
+from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.streaming import open_transducer
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory):
+def parts(tmp_path_factory: pytest.TempPathFactory) -> builders.Parts:
     return builders.bench_parts(tmp_path_factory.mktemp("toy"))
 
 
-def texts(candidate, count=6):
+def texts(candidate: Candidate, count: int = 6) -> list[str]:
     with candidate.directory() as folder:
         answers = open_transducer(folder).transcribe([builders.sound(i, 2.0) for i in range(count)])
     found = [each.text for each in answers]
@@ -32,13 +34,13 @@ def texts(candidate, count=6):
     return found
 
 
-def do(parts, lever, component, tensors=(), **options):
+def do(parts: builders.Parts, lever: str, component: str, tensors: tuple[str, ...] = (), **options: Value) -> Candidate:
     candidate, calibration, _ = parts
     return apply(candidate, Step(lever=lever, component=component, tensors=tensors, options=options), calibration)
 
 
 @pytest.mark.parametrize("lever", ["share-equal", "narrow-indices", "fold"])
-def test_lossless_levers_keep_every_text_and_shrink_the_file(parts, lever):
+def test_lossless_levers_keep_every_text_and_shrink_the_file(parts: builders.Parts, lever: str) -> None:
     after = do(parts, lever, "encoder")
     assert texts(after) == texts(parts[0])
     assert LEVERS[lever].lossless
@@ -46,17 +48,17 @@ def test_lossless_levers_keep_every_text_and_shrink_the_file(parts, lever):
     assert len(after.networks["encoder"]) < len(parts[0].networks["encoder"]) or after_nodes < before_nodes
 
 
-def test_equal_tables_are_stored_once(parts):
+def test_equal_tables_are_stored_once(parts: builders.Parts) -> None:
     names = {each.name for each in do(parts, "share-equal", "encoder").model("encoder").graph.initializer}
     assert len(names & {"table_a", "table_b"}) == 1
 
 
-def test_indices_become_32_bit(parts):
+def test_indices_become_32_bit(parts: builders.Parts) -> None:
     index = Index(do(parts, "narrow-indices", "encoder").model("encoder"))
-    assert index.constant("rows").dtype == np.int32
+    assert known(index.constant("rows")).dtype == np.int32
 
 
-def test_blockwise_of_some_maps_leaves_the_others_alone(parts):
+def test_blockwise_of_some_maps_leaves_the_others_alone(parts: builders.Parts) -> None:
     after = linears(do(parts, "blockwise", "encoder", ("narrow",), bits=4, block=16, accuracy=4).model("encoder"))
     before = linears(parts[0].model("encoder"))
     assert {name for name, each in after.items() if each.form == "nbits"} == {"narrow"}
@@ -64,23 +66,23 @@ def test_blockwise_of_some_maps_leaves_the_others_alone(parts):
         assert np.array_equal(after[name].weight, before[name].weight)
 
 
-def test_constants_are_computed_once(parts):
+def test_constants_are_computed_once(parts: builders.Parts) -> None:
     model = do(parts, "fold", "encoder").model("encoder")
     assert Index(model).constant("six") == 6
     assert not any(node.output[0] == "six" for node in model.graph.node)
 
 
-def test_batched_calls_read_the_joiner_less_often_for_the_same_text(parts):
+def test_batched_calls_read_the_joiner_less_often_for_the_same_text(parts: builders.Parts) -> None:
     after = do(parts, "batched-joiner", "all")
     assert after.decoding == "batched"
     with after.directory() as folder:
         one = open_transducer(folder, frame_by_frame=True).transcribe([builders.sound(1, 3.0)])[0]
         many = open_transducer(folder).transcribe([builders.sound(1, 3.0)])[0]
     assert one.text == many.text
-    assert many.counts.joiner_calls < one.counts.joiner_calls
+    assert known(many.counts).joiner_calls < known(one.counts).joiner_calls
 
 
-def test_a_spelled_out_softplus_becomes_shorter_and_stays_close(parts):
+def test_a_spelled_out_softplus_becomes_shorter_and_stays_close(parts: builders.Parts) -> None:
     candidate, _, probe = parts
     after = do(parts, "short-softplus", "encoder")
     kinds = [node.op_type for node in after.model("encoder").graph.node]
@@ -94,7 +96,7 @@ CLOSE_IN_8_BITS = 0.02
 """Divergence that rounding to 8 bits may cost, on CPUs that clip sums of 8-bit products too."""
 
 
-def test_convolutions_run_in_8_bits(parts):
+def test_convolutions_run_in_8_bits(parts: builders.Parts) -> None:
     after = do(parts, "int8-conv", "encoder")
     kinds = [node.op_type for node in after.model("encoder").graph.node]
     assert "QLinearConv" in kinds
@@ -105,7 +107,7 @@ def test_convolutions_run_in_8_bits(parts):
 
 
 @pytest.mark.parametrize(("component", "names"), [("encoder", 3), ("predictor", 1), ("joiner", 1)])
-def test_linear_maps_in_8_bits_take_a_quarter(parts, component, names):
+def test_linear_maps_in_8_bits_take_a_quarter(parts: builders.Parts, component: str, names: int) -> None:
     candidate, _, probe = parts
     after = do(parts, "int8", component)
     before_maps, after_maps = linears(candidate.model(component)), linears(after.model(component))
@@ -119,18 +121,18 @@ def test_linear_maps_in_8_bits_take_a_quarter(parts, component, names):
 
 
 @pytest.mark.parametrize("rounding", ["gptq", "nearest"])
-def test_no_cpu_clips_the_sums_of_maps_in_8_bits(parts, rounding):
+def test_no_cpu_clips_the_sums_of_maps_in_8_bits(parts: builders.Parts, rounding: str) -> None:
     """255 · 64 · 2 fits 16 bits, 255 · 65 · 2 does not: where VNNI is missing, larger codes would change the sums."""
     model = do(parts, "int8", "all", rounding=rounding).model("encoder")
     index = Index(model)
-    codes = [index.constant(node.input[1]) for node in model.graph.node if node.op_type == "MatMulInteger"]
+    codes = [known(index.constant(node.input[1])) for node in model.graph.node if node.op_type == "MatMulInteger"]
     assert len(codes) == 3
     assert all(each.dtype == np.int8 for each in codes)
     assert max(int(np.abs(each.astype(int)).max()) for each in codes) == 64
 
 
 @pytest.mark.parametrize(("bits", "share", "most"), [(8, 0.4, 0.005), (4, 0.3, 0.15)])
-def test_blockwise_weights_shrink_and_stay_close(parts, bits, share, most):
+def test_blockwise_weights_shrink_and_stay_close(parts: builders.Parts, bits: int, share: float, most: float) -> None:
     candidate, _, probe = parts
     after = do(parts, "blockwise", "encoder", bits=bits, block=32)
     before_maps, after_maps = linears(candidate.model("encoder")), linears(after.model("encoder"))
@@ -140,7 +142,7 @@ def test_blockwise_weights_shrink_and_stay_close(parts, bits, share, most):
     assert probe.of(after).kl < most
 
 
-def test_gptq_codes_hear_closer_to_the_original_than_rounded_ones(parts):
+def test_gptq_codes_hear_closer_to_the_original_than_rounded_ones(parts: builders.Parts) -> None:
     probe = parts[2]
     rounded = do(parts, "blockwise", "encoder", bits=4, block=32, rounding="nearest")
     refitted = do(parts, "blockwise", "encoder", bits=4, block=32, rounding="gptq")
@@ -148,7 +150,7 @@ def test_gptq_codes_hear_closer_to_the_original_than_rounded_ones(parts):
     assert probe.of(refitted).kl < probe.of(rounded).kl
 
 
-def test_the_embedding_table_takes_a_quarter(parts):
+def test_the_embedding_table_takes_a_quarter(parts: builders.Parts) -> None:
     after = do(parts, "lookup-int8", "predictor")
     assert (
         len(after.networks["predictor"]) < len(parts[0].networks["predictor"]) - 0.6 * 4 * builders.VOCAB * builders.DIM
@@ -156,13 +158,13 @@ def test_the_embedding_table_takes_a_quarter(parts):
     assert parts[2].of(after).kl < 0.01
 
 
-def test_half_precision_takes_half(parts):
+def test_half_precision_takes_half(parts: builders.Parts) -> None:
     after = do(parts, "fp16", "all")
     assert after.size_bytes < 0.65 * parts[0].size_bytes
     assert parts[2].of(after).kl < 1e-4
 
 
-def test_low_rank_makes_two_thin_maps(parts):
+def test_low_rank_makes_two_thin_maps(parts: builders.Parts) -> None:
     after = do(parts, "low-rank", "encoder", tensors=("wide",), keep=0.5)
     maps = linears(after.model("encoder"))
     assert maps["wide/thin"].shape[1] == maps["wide"].shape[0] < builders.WIDE
@@ -170,7 +172,7 @@ def test_low_rank_makes_two_thin_maps(parts):
     assert parts[2].of(after).kl < 0.2
 
 
-def test_pruned_width_shrinks_both_maps_and_repair_pays(parts):
+def test_pruned_width_shrinks_both_maps_and_repair_pays(parts: builders.Parts) -> None:
     candidate, _, probe = parts
     assert pairs(candidate.model("encoder")) == {"wide": "narrow"}
     repaired = do(parts, "prune-width", "encoder", keep=0.5)
@@ -181,7 +183,7 @@ def test_pruned_width_shrinks_both_maps_and_repair_pays(parts):
     assert probe.of(repaired).kl < probe.of(plain).kl
 
 
-def test_a_block_becomes_the_map_that_fits_it_best(parts):
+def test_a_block_becomes_the_map_that_fits_it_best(parts: builders.Parts) -> None:
     """Least squares in one step equals numpy's own on the same rows, and any other map does worse."""
     candidate, calibration, probe = parts
     after = do(parts, "linearise", "encoder")
@@ -197,7 +199,7 @@ def test_a_block_becomes_the_map_that_fits_it_best(parts):
         np.concatenate([each[i].reshape(-1, each[i].shape[-1]) for each in seen]).astype(np.float64) for i in (0, 1)
     )
     best, *_ = np.linalg.lstsq(np.c_[x, np.ones(len(x))], y, rcond=None)
-    bias = Index(after.model("encoder")).constant("narrow.bias")
+    bias = known(Index(after.model("encoder")).constant("narrow.bias"))
     error = ((x @ maps["narrow"].weight + bias - y) ** 2).sum()
     least = ((np.c_[x, np.ones(len(x))] @ best - y) ** 2).sum()
     assert least * (1 - 1e-9) <= error < least + 1e-3 * ((y - y.mean(axis=0)) ** 2).sum()
@@ -210,7 +212,7 @@ def test_a_block_becomes_the_map_that_fits_it_best(parts):
     )
 
 
-def test_a_step_may_name_a_map_that_an_earlier_one_took_away(parts):
+def test_a_step_may_name_a_map_that_an_earlier_one_took_away(parts: builders.Parts) -> None:
     """A search stores all maps in few bits by name, whichever blocks are gone; a name that never was is still refused."""
     calibration = parts[1]
     after = do(parts, "linearise", "encoder", ("narrow",))
@@ -220,7 +222,7 @@ def test_a_step_may_name_a_map_that_an_earlier_one_took_away(parts):
         apply(after, Step(lever="int8", component="encoder", tensors=("wider", "narrow")), calibration)
 
 
-def test_the_joint_width_shrinks_in_all_three_networks(parts):
+def test_the_joint_width_shrinks_in_all_three_networks(parts: builders.Parts) -> None:
     candidate, _, probe = parts
     after = do(parts, "prune-width", "joiner", keep=0.75)
     width = builders.DIM * 3 // 4
@@ -233,7 +235,7 @@ def test_the_joint_width_shrinks_in_all_three_networks(parts):
     assert probe.of(after).kl < 2
 
 
-def test_sparse_weights_save_nothing_and_say_what_a_store_would_hold(parts):
+def test_sparse_weights_save_nothing_and_say_what_a_store_would_hold(parts: builders.Parts) -> None:
     after = do(parts, "sparse", "encoder", keep=0.5)
     weights = [each.weight for each in linears(after.model("encoder")).values()]
     assert sum(int((w == 0).sum()) for w in weights) >= 0.49 * sum(w.size for w in weights)
@@ -242,7 +244,7 @@ def test_sparse_weights_save_nothing_and_say_what_a_store_would_hold(parts):
     assert stored_bytes(1000, 500, 8, n=2, m=4) == 500 + 250 * 3 // 8 + 1
 
 
-def test_masks_keep_what_they_say():
+def test_masks_keep_what_they_say() -> None:
     weight = np.random.default_rng(0).standard_normal((16, 5)).astype(np.float32)
     assert (n_of_m(weight, 2, 4).reshape(4, 4, 5).sum(axis=1) == 2).all()
     mask = largest(weight, 0.25)
@@ -250,7 +252,7 @@ def test_masks_keep_what_they_say():
     assert np.abs(weight[mask]).min() >= np.abs(weight[~mask]).max()
 
 
-def test_a_map_stored_as_float_again_gives_the_same_answers(parts):
+def test_a_map_stored_as_float_again_gives_the_same_answers(parts: builders.Parts) -> None:
     quantised = do(parts, "int8", "joiner")
     model = quantised.model("joiner")
     (before,) = linears(model).values()
@@ -260,7 +262,7 @@ def test_a_map_stored_as_float_again_gives_the_same_answers(parts):
     assert parts[2].of(quantised.with_model("joiner", model)).kl < 0.02
 
 
-def test_steps_that_fit_nothing_are_errors(parts):
+def test_steps_that_fit_nothing_are_errors(parts: builders.Parts) -> None:
     for lever, component, options in (
         ("int8", "nowhere", {}), ("blockwise", "joiner", {"bits": 3}), ("low-rank", "encoder", {"keep": 1.5}),
         ("prune-width", "predictor", {}), ("sparse", "encoder", {"n": 3, "m": 7}), ("short-softplus", "joiner", {}),
@@ -272,13 +274,13 @@ def test_steps_that_fit_nothing_are_errors(parts):
         do(parts, "int8", "encoder", tensors=("elsewhere",))
 
 
-def test_a_4_bit_model_is_refused(parts, tmp_path):
+def test_a_4_bit_model_is_refused(parts: builders.Parts, tmp_path: Path) -> None:
     do(parts, "blockwise", "joiner", bits=4).write(tmp_path / "four")
     with pytest.raises(ModelError, match="4-bit already"):
         read_candidate(tmp_path / "four")
 
 
-def test_candidates_with_other_text_have_other_digests(parts):
+def test_candidates_with_other_text_have_other_digests(parts: builders.Parts) -> None:
     candidate = parts[0]
     assert replace(candidate, decoding="batched").digest == candidate.digest
     assert do(parts, "int8", "joiner").digest != candidate.digest

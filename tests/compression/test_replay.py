@@ -6,39 +6,47 @@ import json
 import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.compression import builders
 from wattscribe.cli import main
 from wattscribe.compression import workbench
-from wattscribe.compression.candidate import read_candidate
-from wattscribe.compression.levers import apply
+from wattscribe.compression.candidate import Candidate, read_candidate
+from wattscribe.compression.measure import Decoded
 from wattscribe.compression.options import Options
-from wattscribe.compression.recipe import Step, read_recipe
+from wattscribe.compression.recipe import read_recipe
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.run import compress_model, make_bench
+from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step
+from wattscribe.compression.strategies import Outcome
+from wattscribe.compression.workbench import Workbench
+from wattscribe.energy.options import Decoding
 from wattscribe.errors import InputError
+
+World = tuple[Path, Path, Path]
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("replay")
     model = builders.build(root / "model")
     return root, model, builders.corpus(root / "dev", model, count=4)
 
 
 @pytest.fixture(scope="module")
-def options(world):
+def options(world: World) -> Options:
     return Options(data=(str(world[2]),), max_wer_increase_points=30.0, calibration_s=8.0, probe_s=4.0)
 
 
 @pytest.fixture
-def bench(world, options):
+def bench(world: World, options: Options) -> Workbench:
     return make_bench(read_candidate(world[1]), options, lambda _: None)
 
 
-def recipe(tmp_path, *steps):
+def recipe(tmp_path: Path, *steps: tuple[str, str, str]) -> Path:
     """Each step: (lever, component, the rest of its lines)."""
     path = tmp_path / "given.toml"
     tables = [f'[[step]]\nlever = "{lever}"\ncomponent = "{part}"\n{rest}\n' for lever, part, rest in steps]
@@ -46,20 +54,20 @@ def recipe(tmp_path, *steps):
     return path
 
 
-def carried(bench, path):
+def carried(bench: Workbench, path: Path) -> Outcome:
     return carry_out(bench, read_recipe(path), path)
 
 
-def in_8_bits(world, tmp_path):
+def in_8_bits(world: World, tmp_path: Path) -> Path:
     """The toy with an int8 encoder."""
     step = Step(lever="int8", component="encoder", options={"rounding": "nearest"})
     given = tmp_path / "given"
-    with apply(read_candidate(world[1]), step, None).directory() as folder:
+    with builders.uncalibrated(read_candidate(world[1]), step).directory() as folder:
         shutil.copytree(folder, given)
     return given
 
 
-def test_no_figure_of_the_file_is_taken_over(bench, tmp_path):
+def test_no_figure_of_the_file_is_taken_over(bench: Workbench, tmp_path: Path) -> None:
     old = 'reason = "text of 999 of 999 utterances identical"\nnumbers = { wer_increase = -0.5, identical = 999 }'
     found = carried(bench, recipe(tmp_path, ("batched-joiner", "all", old), ("lookup-int8", "predictor", old)))
     assert [each.kept for each in found.done] == [True, True]
@@ -69,10 +77,12 @@ def test_no_figure_of_the_file_is_taken_over(bench, tmp_path):
     assert "identical" not in found.done[1].numbers
 
 
-def test_a_lossless_step_that_is_not_is_reported(bench, tmp_path, monkeypatch):
+def test_a_lossless_step_that_is_not_is_reported(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = bench.measurer.decode
 
-    def deaf(candidate, speech, decoding=None):
+    def deaf(candidate: Candidate, speech: SpeechSet, decoding: Decoding | None = None) -> Decoded:
         found = real(candidate, speech, decoding)
         asked = decoding or candidate.decoding
         return found if asked == "frame-by-frame" else replace(found, texts=("", *found.texts[1:]))
@@ -83,11 +93,11 @@ def test_a_lossless_step_that_is_not_is_reported(bench, tmp_path, monkeypatch):
     assert "4 of 4" in placed.reason
     assert batched.kept
     assert "not lossless here, text of 3 of 4 utterances identical" in batched.reason
-    assert batched.numbers["wer_increase"] > 0
+    assert builders.number(batched.numbers["wer_increase"]) > 0
     assert [note for note in found.notes if "3 of 4" in note]
 
 
-def test_a_step_that_costs_energy_is_reverted_and_reported(world, options, tmp_path):
+def test_a_step_that_costs_energy_is_reverted_and_reported(world: World, options: Options, tmp_path: Path) -> None:
     path = recipe(
         tmp_path, ("place", "all", ""), ("sparse", "encoder", "options = { keep = 0.5 }"), ("batched-joiner", "all", "")
     )
@@ -97,8 +107,11 @@ def test_a_step_that_costs_energy_is_reverted_and_reported(world, options, tmp_p
     _, sparse, batched = found.recipe.done
     assert not sparse.kept
     assert "reverted: modelled energy rises" in sparse.reason
-    assert sparse.numbers["maps_after_bytes"] > 3 * sparse.numbers["maps_before_bytes"], "8 bits grow to float32"
-    assert 0 < sparse.numbers["sparse_store_bytes"] < sparse.numbers["maps_after_bytes"]
+    before, after, store = (
+        builders.number(sparse.numbers[f"{name}_bytes"]) for name in ("maps_before", "maps_after", "sparse_store")
+    )
+    assert after > 3 * before, "8 bits grow to float32"
+    assert 0 < store < after
     assert batched.kept
     assert found.dev.energy_reduction >= 0
     assert any("sparse" in note and "reverted" in note for note in found.notes)
@@ -106,7 +119,7 @@ def test_a_step_that_costs_energy_is_reverted_and_reported(world, options, tmp_p
     assert [each["kept"] for each in steps] == [True, False, True]
 
 
-def test_steps_that_need_each_other_are_judged_together(world, options, tmp_path):
+def test_steps_that_need_each_other_are_judged_together(world: World, options: Options, tmp_path: Path) -> None:
     """An 8-bit map that is cut is float, and dearer, until the next step stores it in 8 bits again."""
     bench = make_bench(read_candidate(in_8_bits(world, tmp_path)), options, lambda _: None)
     path = recipe(
@@ -115,11 +128,11 @@ def test_steps_that_need_each_other_are_judged_together(world, options, tmp_path
     )  # fmt: skip
     found = carried(bench, path)
     assert [each.kept for each in found.done] == [True, True, False, True]
-    assert found.done[0].numbers["saved_mj"] < 0
+    assert builders.number(found.done[0].numbers["saved_mj"]) < 0
 
 
-def test_a_step_that_is_slower_is_reverted(bench, tmp_path, monkeypatch):
-    def slower(self, before, after, **_):
+def test_a_step_that_is_slower_is_reverted(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slower(self: Workbench, before: Candidate, after: Candidate, **_: bool) -> float:
         return 1.5 if len(after.networks["predictor"]) < len(before.networks["predictor"]) else 1.0
 
     monkeypatch.setattr(workbench.Workbench, "slower_by", slower)
@@ -128,8 +141,10 @@ def test_a_step_that_is_slower_is_reverted(bench, tmp_path, monkeypatch):
     assert "50 % slower" in found.done[0].reason
 
 
-def test_a_16_bit_model_is_given_back_in_16_bits_by_a_recipe_too(world, options, tmp_path):
-    halved = apply(read_candidate(world[1]), Step(lever="fp16", component="all"), None)
+def test_a_16_bit_model_is_given_back_in_16_bits_by_a_recipe_too(
+    world: World, options: Options, tmp_path: Path
+) -> None:
+    halved = builders.uncalibrated(read_candidate(world[1]), Step(lever="fp16", component="all"))
     given = tmp_path / "given"
     with halved.directory() as folder:
         shutil.copytree(folder, given)
@@ -139,7 +154,9 @@ def test_a_16_bit_model_is_given_back_in_16_bits_by_a_recipe_too(world, options,
     assert any("add `place`" in note for note in found.notes), "nothing is placed, the baseline is"
 
 
-def test_the_command_in_the_file_carries_it_out_again(world, options, tmp_path, capsys):
+def test_the_command_in_the_file_carries_it_out_again(
+    world: World, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = replace(options, recipe=recipe(tmp_path, ("int8", "joiner", "")), limit=3, seed=5)
     out = tmp_path / "an out"
     compress_model(world[1], out, asked, say=lambda _: None)
@@ -154,7 +171,7 @@ def test_the_command_in_the_file_carries_it_out_again(world, options, tmp_path, 
         assert (again / path.name).read_bytes() == path.read_bytes()
 
 
-def test_faults_name_the_file_and_the_step(bench, tmp_path):
+def test_faults_name_the_file_and_the_step(bench: Workbench, tmp_path: Path) -> None:
     path = tmp_path / "given.toml"
     step = '[[step]]\nlever = "blockwise"\ncomponent = "joiner"\n'
     for text, wanted in (

@@ -13,7 +13,7 @@ from wattscribe.compression.linears import pack, unpack
 from wattscribe.compression.rounding import best_scale, gptq, nearest, output_error
 
 
-def correlated(rng, rows=600, inputs=48, rank=12):
+def correlated(rng: np.random.Generator, rows: int = 600, inputs: int = 48, rank: int = 12) -> np.ndarray:
     """Inputs as layers have them: a few directions hold most of the energy."""
     return rng.standard_normal((rows, rank)) @ rng.standard_normal((rank, inputs)) + 0.1 * rng.standard_normal(
         (rows, inputs)
@@ -21,7 +21,7 @@ def correlated(rng, rows=600, inputs=48, rank=12):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_gptq_disturbs_the_output_less_than_rounding(bits):
+def test_gptq_disturbs_the_output_less_than_rounding(bits: int) -> None:
     rng = np.random.default_rng(0)
     inputs = correlated(rng)
     weight = rng.standard_normal((48, 16)).astype(np.float32)
@@ -35,7 +35,7 @@ def test_gptq_disturbs_the_output_less_than_rounding(bits):
     assert output_error(weight, repaired_codes * scale, gram) < 0.5 * output_error(weight, plain, gram)
 
 
-def test_gptq_survives_inputs_that_are_always_zero():
+def test_gptq_survives_inputs_that_are_always_zero() -> None:
     rng = np.random.default_rng(1)
     inputs = correlated(rng)
     inputs[:, 5] = 0
@@ -44,7 +44,7 @@ def test_gptq_survives_inputs_that_are_always_zero():
     assert np.isfinite(codes).all()
 
 
-def test_output_error_is_that_of_the_real_outputs():
+def test_output_error_is_that_of_the_real_outputs() -> None:
     rng = np.random.default_rng(2)
     inputs = correlated(rng)
     weight = rng.standard_normal((48, 8)).astype(np.float32)
@@ -53,14 +53,16 @@ def test_output_error_is_that_of_the_real_outputs():
     assert output_error(weight, other, inputs.T @ inputs) == pytest.approx(real, rel=1e-4)
 
 
-def test_a_clipped_scale_is_never_worse_than_the_largest_weight():
+def test_a_clipped_scale_is_never_worse_than_the_largest_weight() -> None:
     rng = np.random.default_rng(3)
     weight = rng.standard_t(2, (32, 10)).astype(np.float32)
     flat = np.ones(32)
     largest = np.abs(weight).max(axis=0, keepdims=True) / 7
 
-    def error(scale):
-        return ((weight - np.clip(np.rint(weight / scale), -8, 7) * scale) ** 2).sum(axis=0)
+    def error(scale: np.ndarray) -> np.ndarray:
+        lost = (weight - np.clip(np.rint(weight / scale), -8, 7) * scale) ** 2
+        found: np.ndarray = lost.sum(axis=0)
+        return found
 
     assert (error(best_scale(weight, flat, -8, 7)) <= error(largest) + 1e-9).all()
     assert error(best_scale(weight, flat, -8, 7)).sum() < error(largest).sum()
@@ -69,7 +71,7 @@ def test_a_clipped_scale_is_never_worse_than_the_largest_weight():
 @settings(max_examples=40, deadline=None)
 @given(inputs=st.integers(1, 70), outputs=st.integers(1, 9), bits=st.sampled_from([4, 8]), block=st.sampled_from([16, 32]),
        seed=st.integers(0, 99))  # fmt: skip
-def test_packing_and_unpacking_are_inverse(inputs, outputs, bits, block, seed):
+def test_packing_and_unpacking_are_inverse(inputs: int, outputs: int, bits: int, block: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     half = 1 << (bits - 1)
     codes = rng.integers(0, 2 * half, (inputs, outputs)).astype(np.int32)
@@ -80,21 +82,21 @@ def test_packing_and_unpacking_are_inverse(inputs, outputs, bits, block, seed):
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
-def test_least_squares_after_pruning_beats_plain_pruning():
+def test_least_squares_after_pruning_beats_plain_pruning() -> None:
     rng = np.random.default_rng(4)
     inputs = correlated(rng)
     weight = rng.standard_normal((48, 16)).astype(np.float32)
     gram = inputs.T @ inputs
     kept = select(weight, gram, 0.5)
 
-    def error(rows):
-        return np.linalg.norm(inputs[:, kept] @ rows - inputs @ weight)
+    def error(rows: np.ndarray) -> float:
+        return float(np.linalg.norm(inputs[:, kept] @ rows - inputs @ weight))
 
     assert len(kept) == 24
     assert error(repaired(weight, gram, kept, refit=True)) < 0.2 * error(repaired(weight, gram, kept, refit=False))
 
 
-def test_svd_on_activations_beats_svd_of_the_weights():
+def test_svd_on_activations_beats_svd_of_the_weights() -> None:
     rng = np.random.default_rng(5)
     inputs = correlated(rng)
     weight = rng.standard_normal((48, 32)).astype(np.float32)

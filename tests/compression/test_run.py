@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -18,8 +19,10 @@ from wattscribe.compression import outcome
 from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.levels import GlobalMagnitude, Uniform
 from wattscribe.compression.levers import apply
-from wattscribe.compression.recipe import Done, Recipe, Step, read_recipe, to_toml
+from wattscribe.compression.outcome import Compression
+from wattscribe.compression.recipe import Done, Recipe, read_recipe, to_toml
 from wattscribe.compression.run import Options, compress_model, make_bench
+from wattscribe.compression.step import Step
 from wattscribe.compression.targeted import Targeted
 from wattscribe.errors import InputError, ModelError
 from wattscribe.pages.compress_page import html
@@ -31,8 +34,14 @@ KEYS = (
 )  # fmt: skip
 
 
+Made = tuple[Compression, Path, list[str]]
+
+
+World = tuple[Path, Path, Path, Path]
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("world")
     model = builders.build(root / "model")
     dev = builders.corpus(root / "dev", model, count=8)
@@ -41,7 +50,7 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def options(world):
+def options(world: World) -> Options:
     _, _, dev, test = world
     return Options(
         device="wearable", data=(str(dev),), test_data=(str(test),), unlabelled=(str(dev),), max_wer_increase_points=20.0,
@@ -50,14 +59,14 @@ def options(world):
 
 
 @pytest.fixture(scope="module")
-def made(world, options):
+def made(world: World, options: Options) -> Made:
     root, model, _, _ = world
     said: list[str] = []
     found = compress_model(model, root / "out", options, say=said.append, page=html)
     return found, root / "out", said
 
 
-def test_the_result_is_cheaper_and_within_the_limit(made):
+def test_the_result_is_cheaper_and_within_the_limit(made: Made) -> None:
     found, _, _ = made
     assert found.dev.energy_reduction > 0.2
     assert found.dev.wer_increase <= 0.2
@@ -67,7 +76,7 @@ def test_the_result_is_cheaper_and_within_the_limit(made):
     assert kept & {"int8", "blockwise", "fp16", "int8-conv"}
 
 
-def test_out_holds_everything_and_runs(made, world):
+def test_out_holds_everything_and_runs(made: Made, world: World) -> None:
     _, out, _ = made
     names = {path.name for path in out.iterdir()}
     assert {"recipe.toml", "result.json", "report.html", "tokens.txt"} <= names
@@ -81,7 +90,7 @@ def test_out_holds_everything_and_runs(made, world):
     assert not list(out.parent.glob(".out.*")), "no half-written directory is left"
 
 
-def test_the_recipe_gives_the_same_bytes_again(made, world, options):
+def test_the_recipe_gives_the_same_bytes_again(made: Made, world: World, options: Options) -> None:
     root, model, _, _ = world
     _, out, _ = made
     again = replace(options, recipe=out / "recipe.toml", test_data=())
@@ -90,7 +99,7 @@ def test_the_recipe_gives_the_same_bytes_again(made, world, options):
         assert (root / "again" / path.name).read_bytes() == path.read_bytes()
 
 
-def test_every_step_says_why(made):
+def test_every_step_says_why(made: Made) -> None:
     found, out, _ = made
     recipe = read_recipe(out / "recipe.toml")
     assert recipe.steps == found.recipe.steps
@@ -100,16 +109,16 @@ def test_every_step_says_why(made):
     assert all("8 of 8 utterances identical" in each.reason for each in proofs)
 
 
-def test_the_report_draws_fronts_and_waterfall_without_network(made):
+def test_the_report_draws_fronts_and_waterfall_without_network(made: Made) -> None:
     page = (made[1] / "report.html").read_text()
     for wanted in ("waterfall", "energy-wer", "What each lever does by itself"):
         assert wanted in page
     assert "<script src" not in page
 
 
-def test_a_model_given_in_16_bits_is_never_given_back_in_32(world, options, tmp_path):
+def test_a_model_given_in_16_bits_is_never_given_back_in_32(world: World, options: Options, tmp_path: Path) -> None:
     _, model, _, _ = world
-    halved = apply(read_candidate(model), Step(lever="fp16", component="all"), None)
+    halved = builders.uncalibrated(read_candidate(model), Step(lever="fp16", component="all"))
     given = tmp_path / "given"
     with halved.directory() as folder:
         shutil.copytree(folder, given)
@@ -120,7 +129,9 @@ def test_a_model_given_in_16_bits_is_never_given_back_in_32(world, options, tmp_
     assert found.dev.energy_reduction > 0
 
 
-def test_the_page_draws_the_recipes_of_other_runs_beside(made, world, options, tmp_path):
+def test_the_page_draws_the_recipes_of_other_runs_beside(
+    made: Made, world: World, options: Options, tmp_path: Path
+) -> None:
     _, out, _ = made
     other = tmp_path / "other"
     again = replace(options, recipe=out / "recipe.toml", strategy="uniform", beside=(out,))
@@ -137,7 +148,7 @@ def test_the_page_draws_the_recipes_of_other_runs_beside(made, world, options, t
     assert not (tmp_path / "third").exists()
 
 
-def test_the_waterfall_ends_where_the_result_is(made):
+def test_the_waterfall_ends_where_the_result_is(made: Made) -> None:
     found, out, _ = made
     names, energies = zip(*found.course, strict=True)
     assert names[0] == "original, nothing placed"
@@ -149,7 +160,7 @@ def test_the_waterfall_ends_where_the_result_is(made):
     assert json.loads((out / "result.json").read_text())["course"][-1]["energy_mj_per_audio_s"] == energies[-1]
 
 
-def test_uniform_and_global_leave_a_point_on_the_same_scale(world, options):
+def test_uniform_and_global_leave_a_point_on_the_same_scale(world: World, options: Options) -> None:
     bench = make_bench(read_candidate(world[1]), options, lambda _: None)
     lossless = bench.lossless()
     for strategy in (Uniform(keeps=(0.7,)), GlobalMagnitude(keeps=(0.8,))):
@@ -163,7 +174,7 @@ def test_uniform_and_global_leave_a_point_on_the_same_scale(world, options):
     assert {step.options["keep"] for step in evenly} == {0.7}
 
 
-def test_a_step_that_breaks_the_limit_is_reverted_and_reported(world, options):
+def test_a_step_that_breaks_the_limit_is_reverted_and_reported(world: World, options: Options) -> None:
     strict = replace(options, max_wer_increase_points=0.0)
     bench = make_bench(read_candidate(world[1]), strict, lambda _: None)
     found = Targeted(patience=2).run(bench, bench.lossless())
@@ -173,7 +184,7 @@ def test_a_step_that_breaks_the_limit_is_reverted_and_reported(world, options):
     assert bench.measure(result).wer <= 0.0
 
 
-def test_uniform_and_global_report_what_they_took_back(world, options):
+def test_uniform_and_global_report_what_they_took_back(world: World, options: Options) -> None:
     bench = make_bench(read_candidate(world[1]), options, lambda _: None)
     bench.limit = -2.0  # nothing holds
     for strategy in (Uniform(keeps=(0.7,)), GlobalMagnitude(keeps=(0.8,))):
@@ -183,7 +194,9 @@ def test_uniform_and_global_report_what_they_took_back(world, options):
         assert all(f"{strategy.name}, " in each.reason and "reverted: WER" in each.reason for each in found.done)
 
 
-def test_global_goes_past_a_joiner_that_it_cannot_prune(world, options, monkeypatch):
+def test_global_goes_past_a_joiner_that_it_cannot_prune(
+    world: World, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = read_candidate(world[1])
     bench = make_bench(original, options, lambda _: None)
     two = apply(original, Step(lever="low-rank", component="joiner", options={"keep": 0.5}), bench.calibration)
@@ -199,7 +212,9 @@ def test_global_goes_past_a_joiner_that_it_cannot_prune(world, options, monkeypa
 
 
 # --- bad input ---------------------------------------------------------------------------------------------------------
-def test_bad_input_is_one_clear_line(world, options, tmp_path, capsys):
+def test_bad_input_is_one_clear_line(
+    world: World, options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, model, dev, _ = world
     cases = (
         (["-o", str(tmp_path / "a")], "--data requires an argument"),
@@ -220,7 +235,7 @@ def test_bad_input_is_one_clear_line(world, options, tmp_path, capsys):
         assert not (tmp_path / "a").exists()
 
 
-def test_speech_without_text_is_refused(world, options, tmp_path):
+def test_speech_without_text_is_refused(world: World, options: Options, tmp_path: Path) -> None:
     folder = builders.corpus(tmp_path / "mute", world[1], count=2)
     lines = [{**json.loads(line), "text": ""} for line in (folder / "manifest.jsonl").read_text().splitlines()]
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -228,7 +243,7 @@ def test_speech_without_text_is_refused(world, options, tmp_path):
         compress_model(world[1], tmp_path / "out", replace(options, data=(str(folder),)))
 
 
-def test_a_state_that_nothing_feeds_is_refused(world, options, tmp_path):
+def test_a_state_that_nothing_feeds_is_refused(world: World, options: Options, tmp_path: Path) -> None:
     models.build(tmp_path / "odd", layout="lstm")
     path = tmp_path / "odd" / "encoder.onnx"
     model = onnx.load(path)
@@ -240,11 +255,13 @@ def test_a_state_that_nothing_feeds_is_refused(world, options, tmp_path):
 
 
 @pytest.mark.parametrize(("method", "name"), [("write_text", "report.html"), ("write_bytes", "tokens.txt")])
-def test_a_full_disk_leaves_no_out(made, tmp_path, monkeypatch, method, name):
+def test_a_full_disk_leaves_no_out(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, name: str
+) -> None:
     found, _, _ = made
     write = getattr(Path, method)
 
-    def full(self, *arguments, **options):
+    def full(self: Path, *arguments: Any, **options: Any) -> object:
         if self.name == name:
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(self, *arguments, **options)
@@ -256,7 +273,7 @@ def test_a_full_disk_leaves_no_out(made, tmp_path, monkeypatch, method, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_recipes_round_trip_and_name_their_faults(tmp_path):
+def test_recipes_round_trip_and_name_their_faults(tmp_path: Path) -> None:
     step = Step(lever="int8", component="encoder", tensors=("a*", 'odd "name"'), options={"rounding": "gptq"})
     done = (
         Done(step=step, kept=True, reason='says "so"\n', numbers={"saved_mj": 1.0, "wer": 1e-05}),

@@ -8,18 +8,23 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.compression import builders
+from tests.known import known
 from wattscribe.compression.candidate import read_candidate
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.run import Options, make_bench
 from wattscribe.compression.search import Search, _question
-from wattscribe.compression.workbench import joined
+from wattscribe.compression.step import Step
+from wattscribe.compression.workbench import Workbench, joined
 
 optuna = pytest.importorskip("optuna")
+from optuna.trial import FrozenTrial  # noqa: E402
+
 REPO = Path(__file__).resolve().parents[2]
 WORKER = """
 import sys
@@ -34,14 +39,17 @@ Search(storage=Path(journal), trials=int(trials)).run(bench, [])
 """
 
 
+World = tuple[Path, Path, Path]
+
+
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("search")
     model = builders.build(root / "model")
     return root, model, builders.corpus(root / "dev", model, count=4)
 
 
-def start(world, journal, trials):
+def start(world: World, journal: Path, trials: int) -> subprocess.Popen[str]:
     _, model, dev = world
     command = [sys.executable, "-c", WORKER, str(model), str(dev), str(journal), str(trials)]
     return subprocess.Popen(
@@ -49,7 +57,7 @@ def start(world, journal, trials):
     )
 
 
-def finished(journal):
+def finished(journal: Path) -> list[FrozenTrial]:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
     from optuna.trial import TrialState
@@ -57,16 +65,17 @@ def finished(journal):
     storage = JournalStorage(JournalFileBackend(str(journal)))
     (name,) = optuna.get_all_study_names(storage)
     states = (TrialState.COMPLETE, TrialState.PRUNED)
-    return optuna.load_study(study_name=name, storage=storage).get_trials(states=states)
+    found: list[FrozenTrial] = optuna.load_study(study_name=name, storage=storage).get_trials(states=states)
+    return found
 
 
-def test_a_killed_search_goes_on_where_it_stopped(world):
+def test_a_killed_search_goes_on_where_it_stopped(world: World) -> None:
     journal = world[0] / "killed.journal"
     process = start(world, journal, 400)
     deadline = time.monotonic() + 200
     seen = 0
     while seen < 3 and time.monotonic() < deadline:  # it is told before it is written
-        line = process.stdout.readline()
+        line = known(process.stdout).readline()
         seen += line.strip().startswith("recipe")
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -81,14 +90,14 @@ def test_a_killed_search_goes_on_where_it_stopped(world):
     assert {number: after[number] for number in before} == before
 
 
-def test_two_processes_share_a_journal_and_one_may_be_killed(world):
+def test_two_processes_share_a_journal_and_one_may_be_killed(world: World) -> None:
     journal = world[0] / "shared.journal"
     wanted = 10
     killed, other = start(world, journal, wanted), start(world, journal, wanted)
     deadline = time.monotonic() + 200
     seen = 0
     while seen < 2 and time.monotonic() < deadline:  # it is told before it is written
-        seen += killed.stdout.readline().strip().startswith("recipe")
+        seen += known(killed.stdout).readline().strip().startswith("recipe")
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     said, _ = other.communicate(timeout=250)
@@ -105,7 +114,7 @@ def test_two_processes_share_a_journal_and_one_may_be_killed(world):
     assert len({str(sorted(trial.params.items())) for trial in finished(journal)}) > wanted // 2
 
 
-def test_the_search_answers_with_the_cheapest_recipe_that_holds(world):
+def test_the_search_answers_with_the_cheapest_recipe_that_holds(world: World) -> None:
     _, model, dev = world
     options = Options(
         data=(str(dev),), unlabelled=(str(dev),), max_wer_increase_points=30.0, calibration_s=4.0, probe_s=2.0
@@ -121,32 +130,27 @@ def test_the_search_answers_with_the_cheapest_recipe_that_holds(world):
     assert len(full) < len(asked), "the cascade decodes few of what it asks cheaply"
 
 
-def bench_of(world, **changed):
+def bench_of(world: World, **changed: Any) -> Workbench:
     _, model, dev = world
-    asked = {
-        "data": (str(dev),),
-        "unlabelled": (str(dev),),
-        "max_wer_increase_points": 30.0,
-        "calibration_s": 4.0,
-        "probe_s": 2.0,
-    }
-    return make_bench(read_candidate(model), Options(**{**asked, **changed}), lambda _: None)
+    own = (str(dev),)
+    options = Options(data=own, unlabelled=own, max_wer_increase_points=30.0, calibration_s=4.0, probe_s=2.0)
+    return make_bench(read_candidate(model), replace(options, **changed), lambda _: None)
 
 
-def test_a_resumed_search_reports_what_it_tried_before(world):
+def test_a_resumed_search_reports_what_it_tried_before(world: World) -> None:
     journal = world[0] / "resumed.journal"
     first, again = bench_of(world), bench_of(world)
     Search(storage=journal, trials=4).run(first, [])
     Search(storage=journal, trials=5).run(again, [])
 
-    def asked(bench):
+    def asked(bench: Workbench) -> list[tuple[object, ...]]:
         return [(each.steps, each.energy_mj, each.size_bytes, each.kl) for each in bench.tried if each.wer is None]
 
     assert len(asked(first)) >= 2
     assert asked(again)[: len(asked(first))] == asked(first)
 
 
-def test_another_question_is_another_study(world, tmp_path):
+def test_another_question_is_another_study(world: World, tmp_path: Path) -> None:
     _, model, dev = world
     other = builders.corpus(tmp_path / "other", model, count=4, first=20)
     place = Step(lever="place", component="all")
@@ -168,7 +172,7 @@ def test_another_question_is_another_study(world, tmp_path):
     assert _question(bench_of(world, data=(str(renamed),)), [], {}) == names[0]
 
 
-def test_recipes_that_do_not_hold_are_in_the_outcome(world):
+def test_recipes_that_do_not_hold_are_in_the_outcome(world: World) -> None:
     bench = bench_of(world, max_wer_increase_points=0.0)
     bench.limit = -2.0  # nothing holds
     found = Search(trials=4).run(bench, [])

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from wattscribe.compression import confirm, sets
-from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.held import Held, divided
+from wattscribe.compression.recipe import Done
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step
 from wattscribe.compression.strategies import Outcome
 from wattscribe.errors import InputError
 from wattscribe.scoring import count_errors
@@ -47,7 +49,7 @@ def test_a_set_that_the_model_does_not_understand_is_refused_however_large() -> 
 
 # --- two parts -----------------------------------------------------------------------------------------------------------
 def test_whole_speakers_are_held_back_where_there_are_four() -> None:
-    held = sets.hold_back(speech(120, 6), LIMIT, seed=1)
+    held = divided(speech(120, 6), LIMIT, seed=1)
     assert held is not None
     assert held.by == "speaker"
     assert not set(held.choose.speakers) & set(held.confirm.speakers)
@@ -55,21 +57,21 @@ def test_whole_speakers_are_held_back_where_there_are_four() -> None:
     assert set(held.choose.ids) | set(held.confirm.ids) == set(held.whole.ids)
     both = held.choose.ids + held.confirm.ids
     assert tuple(both[at] for at in held.order) == held.whole.ids
-    again = sets.hold_back(speech(120, 6), LIMIT, seed=1)
+    again = divided(speech(120, 6), LIMIT, seed=1)
     assert again is not None
     assert again.confirm.ids == held.confirm.ids
-    others = [sets.hold_back(speech(120, 6), LIMIT, seed=seed) for seed in range(2, 6)]
+    others = [divided(speech(120, 6), LIMIT, seed=seed) for seed in range(2, 6)]
     assert any(other is not None and other.confirm.ids != held.confirm.ids for other in others)
 
 
 def test_of_four_speakers_one_is_held_back() -> None:
-    held = sets.hold_back(speech(160, 4), LIMIT)
+    held = divided(speech(160, 4), LIMIT)
     assert held is not None
     assert (held.by, len(held.confirm), len(set(held.confirm.speakers))) == ("speaker", 40, 1)
 
 
 def test_utterances_are_held_back_of_few_speakers_and_where_one_says_nearly_everything() -> None:
-    held = sets.hold_back(speech(120, 2), LIMIT)
+    held = divided(speech(120, 2), LIMIT)
     assert held is not None
     assert held.by == "utterance"
     assert len(held.confirm) == 40
@@ -77,22 +79,22 @@ def test_utterances_are_held_back_of_few_speakers_and_where_one_says_nearly_ever
     uneven = SpeechSet(
         name="dev", ids=dev.ids, speakers=("a",) * 110 + tuple("bcdefghijk"), references=dev.references, audio=dev.audio
     )
-    held = sets.hold_back(uneven, LIMIT)
+    held = divided(uneven, LIMIT)
     assert held is not None
     assert held.by == "utterance"
 
 
 def test_what_is_too_small_is_not_parted() -> None:
-    assert sets.hold_back(speech(20, 20), 0.2) is None, "six utterances confirm nothing"
-    assert sets.hold_back(speech(90, 20), LIMIT) is None, "one word of 300 is more than 0.3 points"
-    assert sets.hold_back(speech(120, 20), 0.0) is None
+    assert divided(speech(20, 20), 0.2) is None, "six utterances confirm nothing"
+    assert divided(speech(90, 20), LIMIT) is None, "one word of 300 is more than 0.3 points"
+    assert divided(speech(120, 20), 0.0) is None
 
 
 # --- margin --------------------------------------------------------------------------------------------------------------
 class Bench:
     """What `sets.change` asks of a workbench: candidates are the texts that they say."""
 
-    def __init__(self, dev: SpeechSet, held: sets.Held | None = None) -> None:
+    def __init__(self, dev: SpeechSet, held: Held | None = None) -> None:
         self.dev, self.small, self.held, self.limit = dev, dev.of(range(10), "small"), held, LIMIT
         self.whole = dev if held is None else held.whole
         self.original = self.reference = candidate(dev, 0)
@@ -153,8 +155,8 @@ def step(*wrong: str) -> Done:
     return Done(step=Step(lever="fp16", component="all", options={"wrong": ",".join(wrong)}), kept=True, reason="saves")
 
 
-def parted() -> tuple[Bench, sets.Held]:
-    held = sets.hold_back(speech(150, 5), LIMIT)
+def parted() -> tuple[Bench, Held]:
+    held = divided(speech(150, 5), LIMIT)
     assert held is not None
     return Bench(held.choose, held), held
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from wattscribe.compression.shelf import Shelf
 
 
@@ -14,7 +16,7 @@ def test_the_values_asked_for_last_are_kept_and_the_others_made_again() -> None:
 
     shelf: Shelf[str, bytes] = Shelf(len, most_bytes=8)
     for name in ("a", "b", "a", "c", "a", "b"):
-        assert shelf.get(name, lambda name=name: of(name)) == name.encode() * 4
+        assert shelf.get(name, partial(of, name)) == name.encode() * 4
     assert made == ["a", "b", "c", "b"], "a was asked for between: b made room for c, c for b"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from wattscribe.errors import InputError  # noqa: E402
 from wattscribe.training.checkpoint import save_model  # noqa: E402
 from wattscribe.training.export import export  # noqa: E402
 from wattscribe.training.model import build  # noqa: E402
+from wattscribe.training.objective import Weights  # noqa: E402
 from wattscribe.training.speech_cache import write_shard  # noqa: E402
 from wattscribe.training.synthesis import Voice  # noqa: E402
 from wattscribe.training.tokens import characters  # noqa: E402
@@ -41,7 +44,7 @@ RECIPE = 'schema = 1\n[[step]]\nkept = true\nlever = "int8"\ncomponent = "joiner
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(2)
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("tune")
@@ -60,17 +63,24 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def options(world):
+def options(world: Path) -> Options:
     return Options(
         data=(str(world / "dev"),), recipe=world / "recipe.toml", train_config=world / "tune.toml", calibration_s=4.0,
         probe_s=2.0, cache=world / "kept", max_wer_increase_points=1000.0,
     )  # fmt: skip
 
 
-def test_the_pruned_model_is_trained_as_the_dense_one_was_and_kept(world, options, monkeypatch):
-    seen = []
+def test_the_pruned_model_is_trained_as_the_dense_one_was_and_kept(
+    world: Path, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Weights] = []
     real = distil.distil
-    monkeypatch.setattr(tune.distil, "distil", lambda *a, **k: (seen.append(k["weights"]), real(*a, **k))[1])
+
+    def watched(*arguments: Any, weights: Weights, **options: Any) -> list[float]:
+        seen.append(weights)
+        return real(*arguments, weights=weights, **options)
+
+    monkeypatch.setattr(distil, "distil", watched)
     said: list[str] = []
     found = compress_model(world / "run", world / "out", options, say=said.append)
     (weights,) = seen
@@ -79,14 +89,14 @@ def test_the_pruned_model_is_trained_as_the_dense_one_was_and_kept(world, option
     assert found.result.size_bytes < found.original.size_bytes
     (note,) = [each for each in found.notes if each.startswith("Pruned and fine-tuned")]
     assert "kept" in note
-    assert "kept" in read_recipe(world / "out" / "recipe.toml").calibration["trained"]
+    assert "kept" in str(read_recipe(world / "out" / "recipe.toml").calibration["trained"])
     again = compress_model(world / "run", world / "again", options, say=said.append)
     assert len(seen) == 1, "the tuned checkpoint was found again"
     assert any("fine-tuned before" in each for each in said)
     assert again.result.digest == found.result.digest
 
 
-def test_pruning_that_breaks_the_limit_is_reverted_and_said(world, options):
+def test_pruning_that_breaks_the_limit_is_reverted_and_said(world: Path, options: Options) -> None:
     strict = replace(options, max_wer_increase_points=0.0, cache=world / "kept-strict")
     found = compress_model(world / "run", world / "strict", strict, say=lambda _: None)
     assert found.dev.before.wer == 0.0
@@ -96,7 +106,9 @@ def test_pruning_that_breaks_the_limit_is_reverted_and_said(world, options):
     assert dense.result.digest == found.result.digest
 
 
-def test_speech_without_text_is_refused_before_the_training(world, options, monkeypatch):
+def test_speech_without_text_is_refused_before_the_training(
+    world: Path, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tune, "prune_and_tune", lambda *a, **k: pytest.fail("it was trained"))
     with pytest.raises(InputError):
         compress_model(world / "run", world / "mute", replace(options, data=(str(world / "nowhere"),)))

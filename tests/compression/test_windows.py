@@ -10,48 +10,49 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from wattscribe.compression.candidate import read_candidate
-from wattscribe.compression.levers import apply, windows
+from tests.compression import builders
+from wattscribe.compression.candidate import Candidate, read_candidate
+from wattscribe.compression.levers import windows
 from wattscribe.compression.levers.agreement import agree
 from wattscribe.compression.levers.carried import carried
 from wattscribe.compression.levers.depthwise import in_planes
 from wattscribe.compression.levers.segments import joined
 from wattscribe.compression.levers.tools import Asked
 from wattscribe.compression.lift import lifted
-from wattscribe.compression.recipe import Step
+from wattscribe.compression.step import Step
 from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE
 
 
 @pytest.fixture(scope="module")
-def reference():
+def reference() -> Candidate:
     return lifted(read_candidate(REFERENCE))
 
 
 @pytest.fixture(scope="module")
-def widened(reference):
+def widened(reference: Candidate) -> onnx.ModelProto:
     step = Step(lever="segments", component="encoder", options={"count": 4})
-    return apply(reference, step, None).model("encoder")
+    return builders.uncalibrated(reference, step).model("encoder")
 
 
-def kinds(model) -> Counter:
+def kinds(model: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
 
-def test_the_graph_keeps_its_size(reference, widened):
+def test_the_graph_keeps_its_size(reference: Candidate, widened: onnx.ModelProto) -> None:
     before, after = kinds(reference.model("encoder")), kinds(widened)
     assert joined(widened) == 4
     assert after - before == Counter({"Pad": 1, "Add": 1})
     unrolled = Step(lever="segments", component="encoder", options={"count": 4, "unroll": True})
-    assert len(apply(reference, unrolled, None).model("encoder").graph.node) > 1.5 * len(widened.graph.node)
+    assert len(builders.uncalibrated(reference, unrolled).model("encoder").graph.node) > 1.5 * len(widened.graph.node)
 
 
-def test_it_answers_as_the_original_with_and_without_history(reference, widened):
+def test_it_answers_as_the_original_with_and_without_history(reference: Candidate, widened: onnx.ModelProto) -> None:
     assert agree(reference.model("encoder"), widened, 4)
 
 
 @pytest.mark.parametrize("wrong", ["open", "late"])
-def test_a_wrong_mask_is_noticed(reference, widened, wrong):
+def test_a_wrong_mask_is_noticed(reference: Candidate, widened: onnx.ModelProto, wrong: str) -> None:
     changed = onnx.ModelProto()
     changed.CopyFrom(widened)
     (mask,) = [each for each in changed.graph.initializer if each.name.endswith("/windows")]
@@ -63,7 +64,7 @@ def test_a_wrong_mask_is_noticed(reference, widened, wrong):
     assert not agree(reference.model("encoder"), changed, 4)
 
 
-def test_what_cannot_be_followed_is_refused_and_left_alone(reference):
+def test_what_cannot_be_followed_is_refused_and_left_alone(reference: Candidate) -> None:
     graph = carried(reference.model("encoder"))
     before = graph.model.SerializeToString(deterministic=True)
     with pytest.raises(InputError, match="overlap"):
@@ -105,11 +106,12 @@ def answer(model: onnx.ModelProto) -> np.ndarray:
     shape = [each.dim_value or 2 for each in model.graph.input[0].type.tensor_type.shape.dim]
     values = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": values})[0]
+    found: np.ndarray = session.run(None, {"x": values})[0]
+    return found
 
 
 @pytest.mark.parametrize(("turned", "pads"), [(True, 0), (False, 0), (False, 2)])
-def test_depthwise_convolutions_answer_the_same_in_planes(turned, pads):
+def test_depthwise_convolutions_answer_the_same_in_planes(turned: bool, pads: int) -> None:
     model = depthwise_model(turned=turned, pads=pads)
     before = answer(model)
     in_planes(asked(model))
@@ -120,8 +122,8 @@ def test_depthwise_convolutions_answer_the_same_in_planes(turned, pads):
     np.testing.assert_allclose(answer(model), before, rtol=1e-5, atol=1e-5)
 
 
-def test_other_convolutions_are_left(reference):
+def test_other_convolutions_are_left(reference: Candidate) -> None:
     with pytest.raises(InputError, match="no depthwise convolution"):
         in_planes(asked(depthwise_model(turned=True, group=1)))
     with pytest.raises(InputError, match="no depthwise convolution"):
-        apply(reference, Step(lever="depthwise", component="joiner"), None)
+        builders.uncalibrated(reference, Step(lever="depthwise", component="joiner"))

@@ -92,7 +92,6 @@ def test_the_ratio_is_exact_the_length_stays_and_nothing_clips(
     assert np.abs(mixed.samples).max() <= 1.0
     scaled = mixed.scale * speech.astype(np.float64)
     assert snr_db(scaled, mixed.samples - scaled) == pytest.approx(ratio_db, abs=0.01)
-    assert mixed.active_samples == active_mask(speech).sum()
     peak = np.abs(speech + mixed.noise_gain * noise).max()
     assert (mixed.scale == 1.0) is bool(peak <= 1.0)
     if peak > 1.0:

@@ -13,7 +13,7 @@ from tests.energy.builders import save
 from tests.energy.graphs import INT, F, f32, node
 from tests.streaming import nemo_models
 from wattscribe.energy import binding
-from wattscribe.energy.workload import of_directory
+from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.read import read_model
 

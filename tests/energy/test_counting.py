@@ -11,7 +11,8 @@ import pytest
 from tests.energy.builders import ZIPFORMER, needs_zipformer, save
 from tests.energy.graphs import by_name, count, f32, node
 from wattscribe.energy import counting
-from wattscribe.energy.workload import Workload, of_directory
+from wattscribe.energy.files import of_directory
+from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.read import read_model
 

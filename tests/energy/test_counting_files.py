@@ -8,7 +8,7 @@ import pytest
 
 from tests.energy.builders import save
 from tests.energy.graphs import f32, node
-from wattscribe.energy.workload import of_directory
+from wattscribe.energy.files import of_directory
 
 onnx = pytest.importorskip("onnx")
 helper = onnx.helper

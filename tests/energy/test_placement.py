@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.energy.builders import ZIPFORMER, component, device, needs_zipformer, rates, workload
 from wattscribe.energy import devices
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.knapsack import Item, greedy, solve
 from wattscribe.energy.placement import moves, place, reserved_bytes
 from wattscribe.energy.rates import stated
-from wattscribe.energy.workload import of_directory
 
 
 def brute(items: list[Item], capacity: int) -> float:

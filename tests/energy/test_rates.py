@@ -7,9 +7,10 @@ import pytest
 from tests.energy.builders import CHAPTER, ZIPFORMER, component, device, needs_zipformer, workload
 from wattscribe.energy import devices
 from wattscribe.energy.breakdown import analyse
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Decoding
 from wattscribe.energy.rates import Rate, counted, stated
-from wattscribe.energy.workload import Workload, of_directory
+from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
 

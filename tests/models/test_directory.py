@@ -17,7 +17,7 @@ from tests.recognizers import sherpa_models
 from tests.streaming import models
 from wattscribe.compression import candidate
 from wattscribe.energy import files as counted
-from wattscribe.energy.workload import of_directory
+from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, ModelError, WattscribeError
 from wattscribe.graph.portable import whole
 from wattscribe.graph.read import read_model
@@ -78,7 +78,7 @@ def by_profile(folder: Path, precision: str, patch: pytest.MonkeyPatch) -> list[
     read: list[Path] = []
     before = read_model
     patch.setattr(counted, "read_model", noting(read, before))
-    counted.workload_of(folder, precision=precision)
+    counted.of_directory(folder, precision=precision)
     return read
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.pages.browser import MISSING, Browser
 from tests.stored_runs import CLEAN, MODELS, Model, Shape, made_up_run
-from wattscribe.pages import figures, write_html
+from wattscribe.pages import figures, formats
 from wattscribe.pages.axes import energy_axis, linear_range, wer_axis
 from wattscribe.pages.names import LONGEST, broken, names_of, short_names, shortened
 from wattscribe.pages.page import Figure, Section, render
@@ -257,7 +257,7 @@ def close_together(count: int) -> list[Model]:
 def test_every_model_is_named_and_no_name_lies_on_anything(
     make: Any, models: int, precisions: int, width: int, tmp_path: Path
 ) -> None:
-    write_html(chapter(make(models), ("fp32", "int8")[:precisions]), tmp_path / "report.html")
+    formats.write(chapter(make(models), ("fp32", "int8")[:precisions]), "html", tmp_path / "report.html")
     with Browser(tmp_path / "profile", width=width, height=900) as browser:
         browser.open(tmp_path / "report.html")
         for found in browser.run(NAMES):
@@ -269,7 +269,7 @@ def test_every_model_is_named_and_no_name_lies_on_anything(
 @pytest.mark.browser
 @needs_browser
 def test_names_find_new_places_when_the_window_or_the_choice_changes(tmp_path: Path) -> None:
-    write_html(chapter(whispers(8), ("fp32",)), tmp_path / "report.html")
+    formats.write(chapter(whispers(8), ("fp32",)), "html", tmp_path / "report.html")
     with Browser(tmp_path / "profile", width=1280, height=900) as browser:
         browser.open(tmp_path / "report.html")
         before = browser.run(NAMES)
@@ -287,7 +287,9 @@ def test_names_find_new_places_when_the_window_or_the_choice_changes(tmp_path: P
 @needs_browser
 def test_what_finds_no_room_is_named_below_the_figure(tmp_path: Path) -> None:
     models = [replace(each, name=f"{each.name}-{'a-long-name-' * 3}{n}") for n, each in enumerate(close_together(8))]
-    write_html(made_up_run(models=models, precisions=("fp32", "int8"), conditions=(CLEAN,)), tmp_path / "report.html")
+    formats.write(
+        made_up_run(models=models, precisions=("fp32", "int8"), conditions=(CLEAN,)), "html", tmp_path / "report.html"
+    )
     with Browser(tmp_path / "profile", width=390, height=900) as browser:
         browser.open(tmp_path / "report.html")
         for found in browser.run(NAMES):
@@ -306,7 +308,7 @@ def test_arabic_words_run_from_right_to_left(tmp_path: Path) -> None:
         replace(each, reference=reference, hypothesis=heard)
         for each, (reference, heard) in zip(trial.utterances, texts, strict=True)
     )
-    write_html(replace(facts, trials=(replace(trial, utterances=said),)), tmp_path / "report.html")
+    formats.write(replace(facts, trials=(replace(trial, utterances=said),)), "html", tmp_path / "report.html")
     with Browser(tmp_path / "profile", width=900, height=900) as browser:
         browser.open(tmp_path / "report.html")
         places = browser.run(

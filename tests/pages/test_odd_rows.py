@@ -11,10 +11,10 @@ import pytest
 
 from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run
 from wattscribe import pages, results
-from wattscribe.energy.workload import of_directory
+from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError
 from wattscribe.models import REFERENCE
-from wattscribe.pages import formats, write_html
+from wattscribe.pages import formats
 from wattscribe.pages.compare_words import in_words
 from wattscribe.records import Counts, RunFacts, StreamingLatency, TrialFacts, Window
 from wattscribe.results.compare import compare
@@ -117,7 +117,7 @@ def test_every_format_is_written_and_runs_are_compared(name: str, which: int, tm
     pages.to_json(facts)
     formats.write(facts, "csv", None)
     pages.to_markdown(facts)
-    write_html(facts, tmp_path / "page.html")
+    formats.write(facts, "html", tmp_path / "page.html")
     for base, new in ((run_with(None), facts), (facts, run_with(None)), (facts, facts)):
         with contextlib.suppress(InputError):  # nothing to compare is said, not raised from within
             assert in_words(compare(base, new))

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from tests.pages.browser import MISSING, Browser
 from tests.pages.hostile import hostile
 from tests.stored_runs import CLEAN, MODELS, NOISY, made_up_run
-from wattscribe.pages import write_html
+from wattscribe.pages import formats
 from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, render
 from wattscribe.pages.run_page import run_page
 
@@ -25,7 +25,7 @@ TOO_WIDE = "return document.documentElement.scrollWidth - window.innerWidth"
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_html(hostile(), path)
+    formats.write(hostile(), "html", path)
     return path
 
 
@@ -122,7 +122,7 @@ def test_names_in_figures_are_neither_cut_nor_on_top_of_one_another(models: int,
     """Models with names as long as real ones, two precisions, quiet and noisy."""
     named = [replace(each, name=f"zipformer-gigaspeech-{each.name}-3.3m") for each in MODELS[:models]]
     facts = made_up_run(models=named, precisions=("fp32", "int8"), conditions=(CLEAN, *NOISY[:2]))
-    write_html(facts, tmp_path / "report.html")
+    formats.write(facts, "html", tmp_path / "report.html")
     with Browser(tmp_path / "profile", width=width, height=900) as browser:
         browser.open(tmp_path / "report.html")
         assert browser.logs() == []
@@ -141,7 +141,9 @@ def test_names_in_figures_are_neither_cut_nor_on_top_of_one_another(models: int,
 def test_figures_follow_their_room(tmp_path: Path) -> None:
     """At once and with their names, whatever narrows it; Plotly by itself looks at the window alone, a while later."""
     named = [replace(each, name=f"zipformer-gigaspeech-{each.name}-3.3m") for each in MODELS[:4]]
-    write_html(made_up_run(models=named, precisions=("fp32", "int8"), conditions=(CLEAN,)), tmp_path / "report.html")
+    formats.write(
+        made_up_run(models=named, precisions=("fp32", "int8"), conditions=(CLEAN,)), "html", tmp_path / "report.html"
+    )
     with Browser(tmp_path / "profile", width=1280, height=900) as browser:
         browser.open(tmp_path / "report.html")
         still = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"

@@ -12,7 +12,7 @@ import soundfile
 
 from tests.runs.conftest import write_corpus, write_speech
 from wattscribe.journal import read_run
-from wattscribe.pages import to_json, to_markdown, write_html
+from wattscribe.pages.formats import to_json, to_markdown, write
 from wattscribe.records import RunFacts, TrialFacts, Utterance
 from wattscribe.runs.attempt import Limits
 from wattscribe.runs.experiment import Experiment, check
@@ -97,4 +97,4 @@ def test_a_recording_without_a_sample_is_left_out(tmp_path: Path) -> None:
     assert [(each.id, "0 samples" in each.reason) for each in facts.rejected] == [("u0", True)]
     assert '"rtf"' in to_json(facts)
     assert "u0" in to_markdown(facts)
-    write_html(facts, tmp_path / "page.html")
+    write(facts, "html", tmp_path / "page.html")

@@ -15,7 +15,7 @@ from wattscribe.cli import main
 from wattscribe.errors import InputError, MeterError, WattscribeError
 from wattscribe.journal import read_run
 from wattscribe.metering import Channel
-from wattscribe.pages import write_html
+from wattscribe.pages import formats
 from wattscribe.records import RunFacts, TrialFacts
 from wattscribe.runs.beginning import LOG_NAME, REPORT_NAME, SPOOL_DIRECTORY
 from wattscribe.runs.experiment import Experiment, check
@@ -224,7 +224,7 @@ def test_a_bad_line_costs_itself_alone(tmp_path: Path) -> None:
     assert [each.id for each in facts.trials[0].utterances] == ["u0", "u1", "u2"]
     assert [each.id for each in facts.rejected] == list(BAD_LINES)
     assert all(each.reason for each in facts.rejected)
-    write_html(facts, tmp_path / "page.html")
+    formats.write(facts, "html", tmp_path / "page.html")
 
 
 def test_a_file_name_need_not_be_unicode(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_file_name_need_not_be_unicode(tmp_path: Path) -> None:
         ("1-2-0001", "empty file (0 bytes)"),
         ("\\udcff", "text missing"),
     ]
-    write_html(facts, tmp_path / "page.html")
+    formats.write(facts, "html", tmp_path / "page.html")
 
 
 def test_a_full_disk_is_told_as_one(experiment: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,16 +11,17 @@ import soundfile
 from tests.seq2seq.test_runtime import texts
 from wattscribe.cli import main
 from wattscribe.journal import read_run
+from wattscribe.recognizers import Audio
 
 
 @pytest.fixture
-def files(clips, tmp_path: Path) -> list[str]:
+def files(clips: list[Audio], tmp_path: Path) -> list[str]:
     for place, clip in enumerate(clips):
         soundfile.write(tmp_path / f"{place}.wav", clip, 16000, subtype="FLOAT")
     return [str(tmp_path / f"{place}.wav") for place in range(len(clips))]
 
 
-def test_export_says_what_it_wrote(english: Path, tmp_path: Path, capsys) -> None:
+def test_export_says_what_it_wrote(english: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", f"hf:{english}", "-o", str(tmp_path / "out"), "--precision", "int8"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [Path(line.split()[0]).name for line in lines] == ["encoder.int8.onnx", "decoder.int8.onnx", "tokens.txt"]
@@ -28,7 +29,9 @@ def test_export_says_what_it_wrote(english: Path, tmp_path: Path, capsys) -> Non
     assert "no such directory" in capsys.readouterr().err
 
 
-def test_files_are_transcribed_one_by_one(exported: Path, files: list[str], clips, capsys) -> None:
+def test_files_are_transcribed_one_by_one(
+    exported: Path, files: list[str], clips: list[Audio], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["transcribe", str(exported), files[0]]) == 0
     assert capsys.readouterr().out.strip() == texts(exported, clips[:1])[0]
     assert main(["transcribe", f"onnx:{exported}?max_new_tokens=5", *files[:2], "--json"]) == 0

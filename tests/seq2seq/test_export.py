@@ -13,9 +13,10 @@ import onnxruntime
 import pytest
 
 from wattscribe.errors import InputError, ModelError
+from wattscribe.models.directory import CROSS
+from wattscribe.recognizers import Audio
 from wattscribe.seq2seq import network
 from wattscribe.seq2seq.decoder_graph import CACHES
-from wattscribe.seq2seq.encoder_graph import CROSS
 from wattscribe.seq2seq.export import export_whisper
 
 PROMPT, REST = 3, 3
@@ -48,7 +49,10 @@ def theirs(folder: Path, mel: np.ndarray, tokens: np.ndarray) -> np.ndarray:
 
     model = WhisperForConditionalGeneration.from_pretrained(folder).eval()
     with torch.inference_mode():
-        return model(input_features=torch.tensor(mel), decoder_input_ids=torch.tensor(tokens)).logits.numpy()
+        found: np.ndarray = model(
+            input_features=torch.tensor(mel), decoder_input_ids=torch.tensor(tokens)
+        ).logits.numpy()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,9 @@ def given() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(("mark", "tolerance"), [("", 2e-5), (".fp16", 3e-3), (".int8", 0.1)])
-def test_scores_are_those_of_transformers(english: Path, exported: Path, given, mark: str, tolerance: float) -> None:
+def test_scores_are_those_of_transformers(
+    english: Path, exported: Path, given: tuple[np.ndarray, np.ndarray], mark: str, tolerance: float
+) -> None:
     """Relative to the largest score: fp32 by rounding alone, the narrower ones by what their weights lose."""
     own, expected = scores(exported, mark, *given), theirs(english, *given)
     assert own.shape == expected.shape
@@ -91,7 +97,7 @@ def test_ports_and_metadata_are_what_sherpa_onnx_asks_for(exported: Path) -> Non
         onnx.checker.check_model(path, full_check=True)
 
 
-def test_sherpa_onnx_runs_it(english: Path, exported: Path, exported_multilingual: Path, clips) -> None:
+def test_sherpa_onnx_runs_it(english: Path, exported: Path, exported_multilingual: Path, clips: list[Audio]) -> None:
     """Its decoder says nothing about what is never said, so random weights give another text: that it hears is what counts."""
     sherpa = pytest.importorskip("sherpa_onnx", reason="needs wattscribe[sherpa]")
     for folder in (exported, exported_multilingual):
@@ -115,7 +121,9 @@ def test_torch_is_not_needed(english: Path, tmp_path: Path, monkeypatch: pytest.
     ]  # fmt: skip
 
 
-def test_large_weights_lie_beside(english: Path, exported: Path, given, tmp_path: Path, monkeypatch) -> None:
+def test_large_weights_lie_beside(
+    english: Path, exported: Path, given: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(network, "LARGEST_INLINE_BYTES", 10_000)
     written = export_whisper(str(english), tmp_path)
     assert [path.name for path in written] == [
@@ -125,7 +133,7 @@ def test_large_weights_lie_beside(english: Path, exported: Path, given, tmp_path
     np.testing.assert_array_equal(scores(tmp_path, "", *given), scores(exported, "", *given))
 
 
-def test_shards_and_bfloat16_are_read(english: Path, given, tmp_path: Path) -> None:
+def test_shards_and_bfloat16_are_read(english: Path, given: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     import torch
     from transformers import WhisperForConditionalGeneration
 
@@ -140,7 +148,7 @@ def test_shards_and_bfloat16_are_read(english: Path, given, tmp_path: Path) -> N
     assert np.abs(own - expected).max() / np.abs(expected).max() < 2e-5
 
 
-def changed(folder: Path, target: Path, name: str, **values) -> str:
+def changed(folder: Path, target: Path, name: str, **values: object) -> str:
     shutil.copytree(folder, target)
     settings = json.loads((target / name).read_text())
     (target / name).write_text(json.dumps({**settings, **values}))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import pytest
 import soundfile
 
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Options
-from wattscribe.energy.workload import of_directory
 from wattscribe.profiling import profile_model
+from wattscribe.recognizers import Audio
 
 WIDTH, INNER, LAYERS, FRAMES, PAST = 64, 256, 2, 300, 12
 
@@ -43,7 +45,6 @@ def test_int8_has_the_same_parts(exported: Path) -> None:
 
 def merged(source: Path, folder: Path) -> Path:
     """Both decoders of optimum's layout as the branches of an If, with values and nodes of the same names in both."""
-    import onnx
     from onnx import compose, helper
 
     folder.mkdir()
@@ -57,7 +58,7 @@ def merged(source: Path, folder: Path) -> Path:
             now = each.name.replace("past_key_values", "present")
             later.graph.node.append(helper.make_node("Identity", [each.name], [now], name=now))
             later.graph.output.append(helper.make_tensor_value_info(now, 1, None))
-    weights = {}
+    weights: dict[str, onnx.TensorProto] = {}
     branches = []
     for mark, graph in (("first/", first.graph), ("later/", later.graph)):
         kept = compose.add_prefix_graph(
@@ -92,7 +93,7 @@ def test_optimum_has_the_same_parts(english: Path, exported: Path, tmp_path: Pat
         assert found.size_bytes == pytest.approx(own.size_bytes, rel=0.01)
 
 
-def test_rates_are_those_of_a_real_decode(exported: Path, clips, tmp_path: Path) -> None:
+def test_rates_are_those_of_a_real_decode(exported: Path, clips: list[Audio], tmp_path: Path) -> None:
     for place, clip in enumerate(clips):
         soundfile.write(tmp_path / f"{place}.wav", clip, 16000)
     lines = (f'{{"audio_filepath": "{place}.wav", "text": "a"}}\n' for place in range(len(clips)))

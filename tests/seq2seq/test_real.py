@@ -9,7 +9,8 @@ import pytest
 
 from tests.seq2seq.test_runtime import of_transformers, texts
 from wattscribe.corpora import open_corpus
-from wattscribe.recognizers import open_recognizer, parse_model
+from wattscribe.recognizers import Audio, open_recognizer, parse_model
+from wattscribe.records import Utterance
 from wattscribe.scoring import count_errors
 from wattscribe.seq2seq.export import export_whisper
 
@@ -20,14 +21,16 @@ pytestmark = pytest.mark.data
 
 
 @pytest.fixture(scope="module")
-def speech(shared: Path):
+def speech(shared: Path) -> tuple[list[str], list[Audio]]:
     corpus = open_corpus(str(shared / "librispeech"))
-    entries = [entry for entry, _ in zip(corpus, range(HEARD), strict=False)]
+    entries = [entry for entry, _ in zip(corpus, range(HEARD), strict=False) if isinstance(entry, Utterance)]
     return [entry.reference for entry in entries], [corpus.audio(entry) for entry in entries]
 
 
 @pytest.mark.parametrize("name", ["tiny.en", "base"])
-def test_real_weights_say_what_transformers_says(name: str, speech, tmp_path: Path) -> None:
+def test_real_weights_say_what_transformers_says(
+    name: str, speech: tuple[list[str], list[Audio]], tmp_path: Path
+) -> None:
     pytest.importorskip("transformers", reason="needs wattscribe[hf]")
     source = REAL / f"whisper-{name}-hf"
     if not source.is_dir():

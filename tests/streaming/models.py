@@ -92,8 +92,8 @@ def value(name: str, shape: Any, kind: int = T.FLOAT) -> onnx.ValueInfoProto:
 
 def encoder(rng: np.random.Generator, layout: str, fixed_batch: bool = False) -> onnx.ModelProto:
     """tanh(frame pair · W + Σ states); each state becomes the mean of the segment's frames plus half of itself."""
-    batch = 1 if fixed_batch else "N"
-    weights = {
+    batch: int | str = 1 if fixed_batch else "N"
+    weights: dict[str, np.ndarray] = {
         "W": (rng.standard_normal((STRIDE * MELS, DIM)) * 0.15).astype(np.float32),
         "from": np.array([0], np.int64), "to": np.array([SHIFT], np.int64), "time": np.array([1], np.int64),
         "pairs": np.array([0, FRAMES, STRIDE * MELS], np.int64), "flat": np.array([-1, 1, DIM], np.int64),
@@ -105,53 +105,54 @@ def encoder(rng: np.random.Generator, layout: str, fixed_batch: bool = False) ->
         helper.make_node("MatMul", ["stacked", "W"], ["sum_0"]),
     ]
     inputs, outputs = [value("x", [batch, SEGMENT, MELS])], [value("encoder_out", [batch, FRAMES, DIM])]
-    flat = []
-    for i, state in enumerate(STATES[layout]):
-        shape: list[int | str] = list(state.shape)
-        shape[state.axis] = batch
+    states = STATES[layout]
+    for i, state in enumerate(states):
+        shape = [batch if axis == state.axis else size for axis, size in enumerate(state.shape)]
         inputs.append(value(state.name, shape))
         outputs.append(value(state.out, shape))
         nodes += [
             helper.make_node("Reshape", [state.name, "flat"], [f"flat_{i}"]),
             helper.make_node("Add", [f"sum_{i}", f"flat_{i}"], [f"sum_{i + 1}"]),
         ]
-        flat.append((i, state))
-    nodes.append(helper.make_node("Tanh", [f"sum_{len(flat)}"], ["encoder_out"]))
+    total = f"sum_{len(states)}"
+    if layout == "conformer":
+        inputs.append(value("processed_lens", [batch], T.INT64))
+        nodes += _clock(total, weights)
+        total = "clocked"
+    nodes.append(helper.make_node("Tanh", [total], ["encoder_out"]))
     nodes.append(helper.make_node("ReduceMean", ["encoder_out"], ["mean"], axes=[1], keepdims=1))
-    for i, state in flat:
-        target = [-1 if axis == state.axis else size for axis, size in enumerate(state.shape)]
-        weights[f"shape_{i}"] = np.array(target, np.int64)
-        nodes += [
-            helper.make_node("Mul", [f"flat_{i}", "half"], [f"old_{i}"]),
-            helper.make_node("Sub", ["mean", f"old_{i}"], [f"next_{i}"]),
-            helper.make_node("Reshape", [f"next_{i}", f"shape_{i}"], [state.out]),
-        ]
+    for i, state in enumerate(states):
+        nodes += _next_state(i, state, weights)
     if layout in ("zipformer", "zipformer2"):
         name = "cached_len_0" if layout == "zipformer" else "processed_lens"
-        lengths: list[int | str] = [1, batch] if layout == "zipformer" else [batch]
+        lengths = [1, batch] if layout == "zipformer" else [batch]
         inputs.append(value(name, lengths, T.INT64))
         outputs.append(value(f"new_{name}", lengths, T.INT64))
         weights["frames"] = np.array([FRAMES], np.int64)
         nodes.append(helper.make_node("Add", [name, "frames"], [f"new_{name}"]))
-    if layout == "conformer":
-        inputs.append(value("processed_lens", [batch], T.INT64))
-        weights["per_frame"] = np.array(0.001, np.float32)
-        nodes[-2 * 3 - 1 - 1] = helper.make_node("Tanh", ["clocked"], ["encoder_out"])
-        nodes[-2 * 3 - 2 : -2 * 3 - 2] = [
-            helper.make_node("Cast", ["processed_lens"], ["clock"], to=T.FLOAT),
-            helper.make_node("Mul", ["clock", "per_frame"], ["small"]),
-            helper.make_node("Reshape", ["small", "column"], ["clock_column"]),
-            helper.make_node("Add", [f"sum_{len(flat)}", "clock_column"], ["clocked"]),
-        ]
-        weights["column"] = np.array([-1, 1, 1], np.int64)
-    metadata = {
-        "model_type": layout,
-        "T": str(SEGMENT),
-        "decode_chunk_len": str(SHIFT),
-        "version": "1",
-        **METADATA[layout],
-    }
-    return model(nodes, inputs, outputs, weights, metadata)
+    metadata = {"model_type": layout, "T": str(SEGMENT), "decode_chunk_len": str(SHIFT), "version": "1"}
+    return model(nodes, inputs, outputs, weights, {**metadata, **METADATA[layout]})
+
+
+def _next_state(number: int, state: State, weights: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    target = [-1 if axis == state.axis else size for axis, size in enumerate(state.shape)]
+    weights[f"shape_{number}"] = np.array(target, np.int64)
+    return [
+        helper.make_node("Mul", [f"flat_{number}", "half"], [f"old_{number}"]),
+        helper.make_node("Sub", ["mean", f"old_{number}"], [f"next_{number}"]),
+        helper.make_node("Reshape", [f"next_{number}", f"shape_{number}"], [state.out]),
+    ]
+
+
+def _clock(total: str, weights: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    """What a frame says depends on how many came before it."""
+    weights["per_frame"], weights["column"] = np.array(0.001, np.float32), np.array([-1, 1, 1], np.int64)
+    return [
+        helper.make_node("Cast", ["processed_lens"], ["clock"], to=T.FLOAT),
+        helper.make_node("Mul", ["clock", "per_frame"], ["small"]),
+        helper.make_node("Reshape", ["small", "column"], ["clock_column"]),
+        helper.make_node("Add", [total, "clock_column"], ["clocked"]),
+    ]
 
 
 def stateless(rng: np.random.Generator, context: int = 2) -> onnx.ModelProto:

@@ -77,7 +77,6 @@ def _random(rng: np.random.Generator, *shape: int, gain: float = 1.0) -> np.ndar
 
 def encoder(rng: np.random.Generator, layers: int, mels: int, width: int, cache: int, prompt: bool) -> onnx.ModelProto:
     """A convolution of stride 8, then per layer attention over the cache and a convolution over time."""
-    node = helper.make_node
     weights: dict[str, np.ndarray] = {
         "sub": (rng.standard_normal((width, mels, KERNEL)) * 0.5 / np.sqrt(mels * KERNEL)).astype(np.float32),
         "level": np.array(9.0, np.float32), "one": np.array([1], np.int64), "two": np.array([2], np.int64),
@@ -86,7 +85,37 @@ def encoder(rng: np.random.Generator, layers: int, mels: int, width: int, cache:
         "room": np.array(cache, np.int64), "slots": np.arange(cache, dtype=np.int64)[None], "low": np.array(-1e4, np.float32),
         "factor": np.array(FACTOR, np.int64), "dim_f": np.array(2, np.int64), "zero": np.array(0, np.float32),
     }  # fmt: skip
-    nodes = [
+    nodes = _front()
+    for i in range(layers):
+        weights |= {f"{kind}{i}": _random(rng, width, width, gain=2.0) for kind in "qkv"}
+        weights[f"depth{i}"] = (rng.standard_normal((width, 1, 5)) * 0.5).astype(np.float32)
+        weights[f"layer{i}"] = np.array(i, np.int64)
+        nodes += _layer(i, width)
+    nodes += [
+        helper.make_node("Concat", [f"channel{i}" for i in range(layers)], ["cache_last_channel_next"], axis=1),
+        helper.make_node("Concat", [f"time{i}" for i in range(layers)], ["cache_last_time_next"], axis=1),
+        helper.make_node("Transpose", [f"x_{layers}"], ["outputs"], perm=[0, 2, 1]),
+    ]
+    inputs = [
+        value("audio_signal", ["N", mels, "T"]), value("length", ["N"], T.INT64),
+        value("cache_last_channel", ["B1", layers, cache, width]), value("cache_last_time", ["B2", layers, width, "K"]),
+        value("cache_last_channel_len", ["B3"], T.INT64),
+    ]  # fmt: skip
+    if prompt:
+        inputs.append(value("prompt_index", ["N"], T.INT64))
+    outputs = [
+        value("outputs", ["M1", width, "F"]), value("encoded_lengths", ["M2"], T.INT64),
+        value("cache_last_channel_next", ["M3", layers, "C", width]),
+        value("cache_last_time_next", ["M4", layers, width, "K2"]),
+        value("cache_last_channel_next_len", ["M5"], T.INT64),
+    ]  # fmt: skip
+    return _model(nodes, inputs, outputs, weights)
+
+
+def _front() -> list[onnx.NodeProto]:
+    """Up to the first layer: frames, how many have been heard, and the mask of the places that the cache does not fill yet."""
+    node = helper.make_node
+    return [
         node("Add", ["audio_signal", "level"], ["levelled"]),
         node("Conv", ["levelled", "sub"], ["reduced"], strides=[FACTOR]),
         node("Tanh", ["reduced"], ["bounded"]),
@@ -107,55 +136,34 @@ def encoder(rng: np.random.Generator, layers: int, mels: int, width: int, cache:
         node("Transpose", ["mask_now_column"], ["mask_now"], perm=[0, 2, 1]),
         node("Concat", ["mask_row", "mask_now"], ["mask"], axis=2),
     ]
-    channels, times = [], []
-    for i in range(layers):
-        weights |= {f"{kind}{i}": _random(rng, width, width, gain=2.0) for kind in "qkv"}
-        weights[f"depth{i}"] = (rng.standard_normal((width, 1, 5)) * 0.5).astype(np.float32)
-        weights[f"layer{i}"] = np.array(i, np.int64)
-        nodes += [
-            node("Gather", ["cache_last_channel", f"layer{i}"], [f"old{i}"], axis=1),
-            node("Concat", [f"old{i}", f"x_{i}"], [f"seen{i}"], axis=1),
-            node("MatMul", [f"x_{i}", f"q{i}"], [f"query{i}"]),
-            node("MatMul", [f"seen{i}", f"k{i}"], [f"key{i}"]),
-            node("MatMul", [f"seen{i}", f"v{i}"], [f"worth{i}"]),
-            node("Transpose", [f"key{i}"], [f"turned{i}"], perm=[0, 2, 1]),
-            node("MatMul", [f"query{i}", f"turned{i}"], [f"match{i}"]),
-            node("Add", [f"match{i}", "mask"], [f"masked{i}"]),
-            node("Softmax", [f"masked{i}"], [f"weight{i}"], axis=-1),
-            node("MatMul", [f"weight{i}", f"worth{i}"], [f"read{i}"]),
-            node("Add", [f"x_{i}", f"read{i}"], [f"attended{i}"]),
-            node("Slice", [f"seen{i}", "from_end", "far", "one"], [f"left{i}"]),
-            node("Unsqueeze", [f"left{i}", "one"], [f"channel{i}"]),
-            node("Transpose", [f"attended{i}"], [f"flat{i}"], perm=[0, 2, 1]),
-            node("Gather", ["cache_last_time", f"layer{i}"], [f"before{i}"], axis=1),
-            node("Concat", [f"before{i}", f"flat{i}"], [f"long{i}"], axis=2),
-            node("Conv", [f"long{i}", f"depth{i}"], [f"swept{i}"], group=width),
-            node("Slice", [f"long{i}", "from_end_time", "far", "axis2"], [f"kept{i}"]),
-            node("Unsqueeze", [f"kept{i}", "one"], [f"time{i}"]),
-            node("Tanh", [f"swept{i}"], [f"calm{i}"]),
-            node("Transpose", [f"calm{i}"], [f"x_{i + 1}"], perm=[0, 2, 1]),
-        ]
-        channels.append(f"channel{i}")
-        times.append(f"time{i}")
-    nodes += [
-        node("Concat", channels, ["cache_last_channel_next"], axis=1),
-        node("Concat", times, ["cache_last_time_next"], axis=1),
-        node("Transpose", [f"x_{layers}"], ["outputs"], perm=[0, 2, 1]),
+
+
+def _layer(i: int, width: int) -> list[onnx.NodeProto]:
+    """Attention over the cache, then a convolution over time."""
+    node = helper.make_node
+    return [
+        node("Gather", ["cache_last_channel", f"layer{i}"], [f"old{i}"], axis=1),
+        node("Concat", [f"old{i}", f"x_{i}"], [f"seen{i}"], axis=1),
+        node("MatMul", [f"x_{i}", f"q{i}"], [f"query{i}"]),
+        node("MatMul", [f"seen{i}", f"k{i}"], [f"key{i}"]),
+        node("MatMul", [f"seen{i}", f"v{i}"], [f"worth{i}"]),
+        node("Transpose", [f"key{i}"], [f"turned{i}"], perm=[0, 2, 1]),
+        node("MatMul", [f"query{i}", f"turned{i}"], [f"match{i}"]),
+        node("Add", [f"match{i}", "mask"], [f"masked{i}"]),
+        node("Softmax", [f"masked{i}"], [f"weight{i}"], axis=-1),
+        node("MatMul", [f"weight{i}", f"worth{i}"], [f"read{i}"]),
+        node("Add", [f"x_{i}", f"read{i}"], [f"attended{i}"]),
+        node("Slice", [f"seen{i}", "from_end", "far", "one"], [f"left{i}"]),
+        node("Unsqueeze", [f"left{i}", "one"], [f"channel{i}"]),
+        node("Transpose", [f"attended{i}"], [f"flat{i}"], perm=[0, 2, 1]),
+        node("Gather", ["cache_last_time", f"layer{i}"], [f"before{i}"], axis=1),
+        node("Concat", [f"before{i}", f"flat{i}"], [f"long{i}"], axis=2),
+        node("Conv", [f"long{i}", f"depth{i}"], [f"swept{i}"], group=width),
+        node("Slice", [f"long{i}", "from_end_time", "far", "axis2"], [f"kept{i}"]),
+        node("Unsqueeze", [f"kept{i}", "one"], [f"time{i}"]),
+        node("Tanh", [f"swept{i}"], [f"calm{i}"]),
+        node("Transpose", [f"calm{i}"], [f"x_{i + 1}"], perm=[0, 2, 1]),
     ]
-    inputs = [
-        value("audio_signal", ["N", mels, "T"]), value("length", ["N"], T.INT64),
-        value("cache_last_channel", ["B1", layers, cache, width]), value("cache_last_time", ["B2", layers, width, "K"]),
-        value("cache_last_channel_len", ["B3"], T.INT64),
-    ]  # fmt: skip
-    if prompt:
-        inputs.append(value("prompt_index", ["N"], T.INT64))
-    outputs = [
-        value("outputs", ["M1", width, "F"]), value("encoded_lengths", ["M2"], T.INT64),
-        value("cache_last_channel_next", ["M3", layers, "C", width]),
-        value("cache_last_time_next", ["M4", layers, width, "K2"]),
-        value("cache_last_channel_next_len", ["M5"], T.INT64),
-    ]  # fmt: skip
-    return _model(nodes, inputs, outputs, weights)
 
 
 def predictor(rng: np.random.Generator, layers: int, width: int, vocabulary: int) -> onnx.ModelProto:

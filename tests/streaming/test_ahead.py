@@ -25,93 +25,114 @@ from wattscribe.streaming.endpoint import EndpointRule
 LEFT, LAYERS, HEADS, CHUNK = 5, 3, 2, models.FRAMES
 
 
-def layered(path: Path, *, seed: int, stacked: bool, quantised: bool = True, extra: str = "") -> Path:
-    """An encoder with a key cache for each layer: attention over the past, a depthwise convolution, 8-bit products."""
-    rng = np.random.default_rng(seed)
-    d, nodes = models.DIM, []
-    weights: dict[str, np.ndarray] = {
-        "pairs": np.array([1, CHUNK, models.STRIDE * models.MELS]), "to": np.array([models.SHIFT]),
-        "in": rng.standard_normal((models.STRIDE * models.MELS, d)).astype(np.float32) * 0.1,
-        "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "frames": np.array([CHUNK]),
-        "places": np.arange(-LEFT, CHUNK)[None], "no": np.array(-1000.0, np.float32), "end": np.array([2**40]),
-        "ahead": np.array([0]) + CHUNK, "heads": np.array([LEFT + CHUNK, 1, HEADS, d // HEADS]),
-        "own": np.array([CHUNK, 1, HEADS, d // HEADS]), "flat": np.array([CHUNK, 1, d]), "rows": np.array([-1, LEFT + CHUNK]),
-        "moved": rng.integers(0, LEFT + CHUNK, (HEADS * CHUNK, LEFT + CHUNK)),
-        "square": np.array([HEADS, 1, CHUNK, LEFT + CHUNK]),
-    }  # fmt: skip
+class _Toy:
+    """The nodes and weights of an encoder that is written operator by operator."""
 
-    def add(kind: str, inputs: str, output: str, **attributes: object) -> str:
-        nodes.append(helper.make_node(kind, inputs.split(), output.split(), **attributes))
+    def __init__(self, seed: int, *, quantised: bool) -> None:
+        self.rng, self.quantised, d = np.random.default_rng(seed), quantised, models.DIM
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: dict[str, np.ndarray] = {
+            "pairs": np.array([1, CHUNK, models.STRIDE * models.MELS]), "to": np.array([models.SHIFT]),
+            "in": self.rng.standard_normal((models.STRIDE * models.MELS, d)).astype(np.float32) * 0.1,
+            "zero": np.array([0]), "one": np.array([1]), "two": np.array([2]), "frames": np.array([CHUNK]),
+            "places": np.arange(-LEFT, CHUNK)[None], "no": np.array(-1000.0, np.float32), "end": np.array([2**40]),
+            "ahead": np.array([0]) + CHUNK, "heads": np.array([LEFT + CHUNK, 1, HEADS, d // HEADS]),
+            "own": np.array([CHUNK, 1, HEADS, d // HEADS]), "flat": np.array([CHUNK, 1, d]), "rows": np.array([-1, LEFT + CHUNK]),
+            "moved": self.rng.integers(0, LEFT + CHUNK, (HEADS * CHUNK, LEFT + CHUNK)),
+            "square": np.array([HEADS, 1, CHUNK, LEFT + CHUNK]),
+        }  # fmt: skip
+
+    def add(self, kind: str, inputs: str, output: str, **attributes: object) -> str:
+        self.nodes.append(helper.make_node(kind, inputs.split(), output.split(), **attributes))
         return output
 
-    def product(x: str, name: str) -> str:
-        weight = rng.standard_normal((d, d)).astype(np.float32) * 0.4
-        if not quantised:
-            weights[f"{name}W"] = weight
-            return add("MatMul", f"{x} {name}W", f"{name}m")
-        weights[f"{name}Q"] = np.round(weight * 90).clip(-127, 127).astype(np.int8)
-        weights[f"{name}s"], weights[f"{name}z"] = np.array(1 / 90, np.float32), np.array(0, np.int8)
-        add("DynamicQuantizeLinear", x, f"{name}q {name}qs {name}qz")
-        add("MatMulInteger", f"{name}q {name}Q {name}qz {name}z", f"{name}i")
-        add("Cast", f"{name}i", f"{name}f", to=T.FLOAT)
-        add("Mul", f"{name}qs {name}s", f"{name}both")
-        add("Mul", f"{name}f {name}both", f"{name}p")
-        weights[f"{name}b"] = rng.standard_normal(d).astype(np.float32)
-        return add("Add", f"{name}p {name}b", f"{name}m")
+    def product(self, x: str, name: str) -> str:
+        """A linear map, in 8 bits where the toy is."""
+        weight = self.rng.standard_normal((models.DIM, models.DIM)).astype(np.float32) * 0.4
+        if not self.quantised:
+            self.weights[f"{name}W"] = weight
+            return self.add("MatMul", f"{x} {name}W", f"{name}m")
+        self.weights[f"{name}Q"] = np.round(weight * 90).clip(-127, 127).astype(np.int8)
+        self.weights[f"{name}s"], self.weights[f"{name}z"] = np.array(1 / 90, np.float32), np.array(0, np.int8)
+        self.add("DynamicQuantizeLinear", x, f"{name}q {name}qs {name}qz")
+        self.add("MatMulInteger", f"{name}q {name}Q {name}qz {name}z", f"{name}i")
+        self.add("Cast", f"{name}i", f"{name}f", to=T.FLOAT)
+        self.add("Mul", f"{name}qs {name}s", f"{name}both")
+        self.add("Mul", f"{name}f {name}both", f"{name}p")
+        self.weights[f"{name}b"] = self.rng.standard_normal(models.DIM).astype(np.float32)
+        return self.add("Add", f"{name}p {name}b", f"{name}m")
 
-    add("Slice", "x zero to one", "cut")
-    add("Reshape", "cut pairs", "paired")
-    add("MatMul", "paired in", "embedded")
-    x = add("Transpose", "embedded", "x0", perm=[1, 0, 2])
-    add("Unsqueeze", "seen zero", "seen2")
-    add("Add", "seen2 places", "position")
-    add("Less", "position zero", "early")
-    add("Add", "seen frames", "new_seen")
-    cells = ["cache"] if stacked else [f"cache{n}" for n in range(LAYERS)]
-    for n in range(LAYERS):
+    def front(self) -> str:
+        """Up to the first layer: frames, and which places of the caches lie before the audio's start."""
+        self.add("Slice", "x zero to one", "cut")
+        self.add("Reshape", "cut pairs", "paired")
+        self.add("MatMul", "paired in", "embedded")
+        x = self.add("Transpose", "embedded", "x0", perm=[1, 0, 2])
+        self.add("Unsqueeze", "seen zero", "seen2")
+        self.add("Add", "seen2 places", "position")
+        self.add("Less", "position zero", "early")
+        self.add("Add", "seen frames", "new_seen")
+        return x
+
+    def keys(self, x: str, n: int, *, stacked: bool) -> None:
+        """The keys of this call behind those of the cache, a part of the one cache or the layer's own."""
         cache = f"cache{n}"
         if stacked:
-            weights[f"n{n}"], weights[f"m{n}"] = np.array([n]), np.array([n + 1])
-            add("Slice", f"cache n{n} m{n} zero", f"cut{n}")
-            cache = add("Squeeze", f"cut{n} zero", f"past{n}")
-        key = product(x, f"k{n}")
-        add("Concat", f"{cache} {key}", f"keys{n}", axis=0)
-        kept = add("Slice", f"keys{n} ahead end zero", f"left{n}" if stacked else f"new_cache{n}")
+            self.weights[f"n{n}"], self.weights[f"m{n}"] = np.array([n]), np.array([n + 1])
+            self.add("Slice", f"cache n{n} m{n} zero", f"cut{n}")
+            cache = self.add("Squeeze", f"cut{n} zero", f"past{n}")
+        key = self.product(x, f"k{n}")
+        self.add("Concat", f"{cache} {key}", f"keys{n}", axis=0)
+        kept = self.add("Slice", f"keys{n} ahead end zero", f"left{n}" if stacked else f"new_cache{n}")
         if stacked:
-            add("Unsqueeze", f"{kept} zero", f"row{n}")
-        add("Reshape", f"keys{n} heads", f"kh{n}")
-        add("Transpose", f"kh{n}", f"kt{n}", perm=[2, 1, 3, 0])
-        add("Transpose", f"kh{n}", f"v{n}", perm=[2, 1, 0, 3])
-        add("Reshape", f"{x} own", f"qh{n}")
-        add("Transpose", f"qh{n}", f"q{n}", perm=[2, 1, 0, 3])
-        add("MatMul", f"q{n} kt{n}", f"score{n}")
-        add("Reshape", f"score{n} rows", f"merged{n}")
-        add("GatherElements", f"merged{n} moved", f"shifted{n}", axis=1)
-        add("Reshape", f"shifted{n} square", f"relative{n}")
-        add("Where", f"early no relative{n}", f"masked{n}")
-        add("Softmax", f"masked{n}", f"soft{n}", axis=-1)
-        add("MatMul", f"soft{n} v{n}", f"out{n}")
-        add("Transpose", f"out{n}", f"back{n}", perm=[2, 1, 0, 3])
-        add("Reshape", f"back{n} flat", f"joined{n}")
-        mixed = add("Add", f"{x} {product(f'joined{n}', f'o{n}')}", f"mixed{n}")
-        weights[f"c{n}"] = rng.standard_normal((d, 1, 3)).astype(np.float32)
-        add("Transpose", mixed, f"wide{n}", perm=[1, 2, 0])
-        add("Conv", f"wide{n} c{n}", f"conv{n}", group=d, pads=[1, 1], kernel_shape=[3])
-        add("Transpose", f"conv{n}", f"long{n}", perm=[2, 0, 1])
-        x = add("Tanh", f"long{n}", f"x{n + 1}")
-    add("Transpose", x, "encoder_out" if not extra else "plain", perm=[1, 0, 2])
+            self.add("Unsqueeze", f"{kept} zero", f"row{n}")
+
+    def attention(self, x: str, n: int) -> str:
+        self.add("Reshape", f"keys{n} heads", f"kh{n}")
+        self.add("Transpose", f"kh{n}", f"kt{n}", perm=[2, 1, 3, 0])
+        self.add("Transpose", f"kh{n}", f"v{n}", perm=[2, 1, 0, 3])
+        self.add("Reshape", f"{x} own", f"qh{n}")
+        self.add("Transpose", f"qh{n}", f"q{n}", perm=[2, 1, 0, 3])
+        self.add("MatMul", f"q{n} kt{n}", f"score{n}")
+        self.add("Reshape", f"score{n} rows", f"merged{n}")
+        self.add("GatherElements", f"merged{n} moved", f"shifted{n}", axis=1)
+        self.add("Reshape", f"shifted{n} square", f"relative{n}")
+        self.add("Where", f"early no relative{n}", f"masked{n}")
+        self.add("Softmax", f"masked{n}", f"soft{n}", axis=-1)
+        self.add("MatMul", f"soft{n} v{n}", f"out{n}")
+        self.add("Transpose", f"out{n}", f"back{n}", perm=[2, 1, 0, 3])
+        self.add("Reshape", f"back{n} flat", f"joined{n}")
+        return self.add("Add", f"{x} {self.product(f'joined{n}', f'o{n}')}", f"mixed{n}")
+
+    def convolution(self, x: str, n: int) -> str:
+        self.weights[f"c{n}"] = self.rng.standard_normal((models.DIM, 1, 3)).astype(np.float32)
+        self.add("Transpose", x, f"wide{n}", perm=[1, 2, 0])
+        self.add("Conv", f"wide{n} c{n}", f"conv{n}", group=models.DIM, pads=[1, 1], kernel_shape=[3])
+        self.add("Transpose", f"conv{n}", f"long{n}", perm=[2, 0, 1])
+        return self.add("Tanh", f"long{n}", f"x{n + 1}")
+
+
+def layered(path: Path, *, seed: int, stacked: bool, quantised: bool = True, extra: str = "") -> Path:
+    """An encoder with a key cache for each layer: attention over the past, a depthwise convolution, 8-bit products."""
+    toy = _Toy(seed, quantised=quantised)
+    x = toy.front()
+    for n in range(LAYERS):
+        toy.keys(x, n, stacked=stacked)
+        x = toy.convolution(toy.attention(x, n), n)
+    toy.add("Transpose", x, "encoder_out" if not extra else "plain", perm=[1, 0, 2])
     if extra:
-        add(extra, "plain", "encoder_out", **({"axis": 1} if extra == "Hardmax" else {}))
+        toy.add(extra, "plain", "encoder_out", **({"axis": 1} if extra == "Hardmax" else {}))
     if stacked:
-        add("Concat", " ".join(f"row{n}" for n in range(LAYERS)), "new_cache", axis=0)
-    shape = [LAYERS, LEFT, 1, d] if stacked else [LEFT, 1, d]
+        toy.add("Concat", " ".join(f"row{n}" for n in range(LAYERS)), "new_cache", axis=0)
+    cells = ["cache"] if stacked else [f"cache{n}" for n in range(LAYERS)]
+    shape = [LAYERS, LEFT, 1, models.DIM] if stacked else [LEFT, 1, models.DIM]
     made = models.model(
-        nodes,
+        toy.nodes,
         [models.value("x", [1, models.SEGMENT, models.MELS]), *(models.value(c, shape) for c in cells),
          models.value("seen", [1], T.INT64)],
-        [models.value("encoder_out", [1, CHUNK, d]), *(models.value(f"new_{c}", shape) for c in cells),
+        [models.value("encoder_out", [1, CHUNK, models.DIM]), *(models.value(f"new_{c}", shape) for c in cells),
          models.value("new_seen", [1], T.INT64)],
-        weights,
+        toy.weights,
         {"T": str(models.SEGMENT), "decode_chunk_len": str(models.SHIFT)},
     )  # fmt: skip
     onnx.save(made, path)

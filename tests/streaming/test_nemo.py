@@ -171,7 +171,7 @@ def test_a_compressed_model_keeps_the_layout_and_both_runtimes_hear_the_same(tmp
     from wattscribe.compression.calibrate import Calibration
     from wattscribe.compression.candidate import read_candidate
     from wattscribe.compression.levers import apply
-    from wattscribe.compression.recipe import Step
+    from wattscribe.compression.step import Step
 
     candidate = read_candidate(nemo_models.build(tmp_path / "model", width=64))
     calibration, size = Calibration(candidate, unlabelled(2)), candidate.size_bytes

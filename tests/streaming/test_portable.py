@@ -14,7 +14,7 @@ from tests.compression import builders
 from tests.streaming import models
 from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.levers import apply
-from wattscribe.compression.recipe import Step
+from wattscribe.compression.step import Step
 from wattscribe.errors import InputError, ModelError
 from wattscribe.graph.portable import IR_VERSION, OPSET, portable, whole
 from wattscribe.streaming import open_transducer

@@ -13,7 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.training.quick import first_states
 from wattscribe.errors import InputError
+from wattscribe.streaming.features import fbank_options
 from wattscribe.training.config import (
     PRESETS,
     EncoderConfig,
@@ -24,7 +26,7 @@ from wattscribe.training.config import (
     preset,
 )
 from wattscribe.training.encoder import Encoder
-from wattscribe.training.features import fbank_options, log_mels
+from wattscribe.training.features import MELS, log_mels
 from wattscribe.training.model import build
 
 LAYERS = st.builds(
@@ -52,7 +54,7 @@ def in_segments(encoder: Encoder, mels: torch.Tensor) -> torch.Tensor:
     segments = -(-mels.shape[1] // shape.segment_frames)
     wanted = segments * shape.segment_frames + shape.right_context * shape.time_stack
     padded = torch.cat([mels, mels[:, -1:].expand(-1, wanted - mels.shape[1], -1)], 1)
-    states, frames = encoder.first_states(len(mels)), []
+    states, frames = first_states(encoder, len(mels)), []
     for index in range(segments):
         start = index * shape.segment_frames
         heard = torch.full((len(mels),), start)
@@ -86,8 +88,8 @@ def test_any_arrival_of_the_audio_gives_the_same(segment: Any, right: Any, cuts:
                           layers=(layer, layer), dropout=0.0)  # fmt: skip
     encoder = build_encoder(shape, seed)
     samples = (np.random.default_rng(seed).standard_normal(20_000) * 0.1).astype(np.float32)
-    features = kaldi_native_fbank.OnlineFbank(fbank_options())
-    states, heard, answers = encoder.first_states(), 0, []
+    features = kaldi_native_fbank.OnlineFbank(fbank_options(MELS))
+    states, heard, answers = first_states(encoder), 0, []
     edges = [0, *sorted(cuts), len(samples)]
     with torch.no_grad():
         for start, end in itertools.pairwise(edges):

@@ -10,10 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 from tests.training.conftest import tiny_config
 from wattscribe.training import loss as losses
 from wattscribe.training.joiner import Joiner
+
+
+def whole_lattice_loss(
+    logits: Tensor, targets: Tensor, frames: Tensor, tokens: Tensor, *, one_per_frame: bool = False
+) -> Tensor:
+    """Of the logits of every node (N, T, U + 1, V), for which training has no memory."""
+    following = functional.pad(targets, (0, 1))[:, None].expand(-1, logits.shape[1], -1)
+    blank, emit = losses._arc_scores(logits, following)
+    return losses.lattice_loss(blank, emit, frames, tokens, one_per_frame=one_per_frame)
 
 
 def enumerated(logits: Tensor, targets: list[int]) -> Tensor:
@@ -47,7 +57,7 @@ def test_equals_enumeration(lengths: Any, vocabulary: Any, seed: int) -> None:
     longest, most = int(frames.max()), max(int(tokens.max()), 1)
     logits = torch.randn(len(lengths), longest, most + 1, vocabulary, dtype=torch.float64) * 3
     targets = torch.randint(1, vocabulary, (len(lengths), most))
-    found = losses.transducer_loss(logits, targets, frames, tokens)
+    found = whole_lattice_loss(logits, targets, frames, tokens)
     for row, (t, u) in enumerate(lengths):
         wanted = enumerated(logits[row, :t, : u + 1], targets[row, :u].tolist())
         assert float(found[row]) == pytest.approx(float(wanted), rel=1e-9)
@@ -60,7 +70,7 @@ def test_one_token_a_frame_equals_enumeration(frames: Any, tokens: Any, seed: in
     logits = torch.randn(1, frames, tokens + 1, 4, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(1, 4, (1, max(tokens, 1)))[:, :tokens]
     lengths = torch.tensor([frames]), torch.tensor([tokens])
-    found = losses.transducer_loss(logits, targets, *lengths, one_per_frame=True)
+    found = whole_lattice_loss(logits, targets, *lengths, one_per_frame=True)
     if tokens > frames:
         assert float(found.detach()) == 0
         return
@@ -83,13 +93,13 @@ def test_gradient() -> None:
     logits = torch.randn(3, 5, 4, 5, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(1, 5, (3, 3))
     frames, tokens = torch.tensor([5, 3, 1]), torch.tensor([3, 1, 0])
-    assert torch.autograd.gradcheck(lambda x: losses.transducer_loss(x, targets, frames, tokens), logits)
+    assert torch.autograd.gradcheck(lambda x: whole_lattice_loss(x, targets, frames, tokens), logits)
 
 
 def test_padding_has_no_gradient() -> None:
     torch.manual_seed(2)
     logits = torch.randn(1, 6, 5, 4, dtype=torch.float64, requires_grad=True)
-    loss = losses.transducer_loss(logits, torch.randint(1, 4, (1, 4)), torch.tensor([4]), torch.tensor([2]))
+    loss = whole_lattice_loss(logits, torch.randint(1, 4, (1, 4)), torch.tensor([4]), torch.tensor([2]))
     loss.sum().backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None
     assert float(logits.grad[:, 4:].abs().max()) == 0
@@ -108,7 +118,7 @@ def _joiner_inputs(seed: int, count: int, frames: int, tokens: int) -> Any:
 def test_a_band_over_all_tokens_is_the_whole_loss() -> None:
     joiner, encoded, said, targets = _joiner_inputs(3, 2, 7, 4)
     frames, tokens = torch.tensor([7, 5]), torch.tensor([4, 2])
-    whole = losses.transducer_loss(joiner(encoded[:, :, None], said[:, None]), targets, frames, tokens)
+    whole = whole_lattice_loss(joiner(encoded[:, :, None], said[:, None]), targets, frames, tokens)
     starts = torch.zeros(2, 7, dtype=torch.long)
     banded = losses.banded_transducer_loss(joiner, encoded, said, targets, frames, tokens, starts, 5)
     torch.testing.assert_close(banded, whole)
@@ -121,7 +131,7 @@ def test_a_band_is_finite_and_never_below_the_whole_loss(frames: Any, tokens: An
     counts, lengths = torch.tensor([frames, max(frames - 2, 1)]), torch.tensor([tokens, max(tokens - 3, 0)])
     scores = torch.randn(2, frames, 9, dtype=torch.float64).log_softmax(-1)
     starts = losses.band_starts(scores, targets, counts, lengths, band)
-    whole = losses.transducer_loss(joiner(encoded[:, :, None], said[:, None]), targets, counts, lengths)
+    whole = whole_lattice_loss(joiner(encoded[:, :, None], said[:, None]), targets, counts, lengths)
     banded = losses.banded_transducer_loss(joiner, encoded, said, targets, counts, lengths, starts, band)
     reachable = (lengths + 1 - band) <= (counts - 1) * (band - 1)
     assert bool((banded[reachable] < 1e9).all())
@@ -163,7 +173,7 @@ def test_no_loop_over_cells() -> None:
     def calls(count: int, frames: int, tokens: int) -> int:
         logits, targets = torch.randn(count, frames, tokens + 1, 4), torch.randint(1, 4, (count, tokens))
         with Counting() as mode:  # type: ignore[no-untyped-call]
-            losses.transducer_loss(logits, targets, torch.full((count,), frames), torch.full((count,), tokens))
+            whole_lattice_loss(logits, targets, torch.full((count,), frames), torch.full((count,), tokens))
         return int(mode.calls)
 
     assert calls(8, 12, 6) == calls(1, 12, 6)
@@ -176,4 +186,4 @@ def test_torchaudio_agrees() -> None:
     logits, targets = torch.randn(3, 9, 6, 7), torch.randint(1, 7, (3, 5))
     frames, tokens = torch.tensor([9, 7, 3]), torch.tensor([5, 2, 1])
     wanted = functional.rnnt_loss(logits, targets.int(), frames.int(), tokens.int(), blank=0, reduction="none")
-    torch.testing.assert_close(losses.transducer_loss(logits, targets, frames, tokens), wanted)
+    torch.testing.assert_close(whole_lattice_loss(logits, targets, frames, tokens), wanted)

@@ -17,8 +17,8 @@ import numpy as np
 from wattscribe.compression.levers.weights import block_codes, known_gram
 from wattscribe.compression.linears import Linear
 from wattscribe.compression.moves import LEAST_WEIGHTS, Move
-from wattscribe.compression.recipe import Step, Value
 from wattscribe.compression.rounding import output_error
+from wattscribe.compression.step import Step, Value
 from wattscribe.compression.workbench import Workbench
 
 BLOCKS = (32, 64, 128, 256)

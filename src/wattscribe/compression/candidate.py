@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 from wattscribe.compression.linears import Linear, linears
 from wattscribe.compression.opened import OpenedModel, OpenedTransducer
+from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Decoding, Unit
-from wattscribe.energy.workload import Workload, of_directory
+from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError, MissingExtraError, ModelError
 from wattscribe.graph.model import BITS, Model
 from wattscribe.graph.portable import portable, whole

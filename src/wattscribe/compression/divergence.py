@@ -120,9 +120,19 @@ def log_softmax(logits: Any) -> Scores:
 
 
 def compare(original: Scores, other: Scores) -> Divergence:
-    """Of rows of log-probabilities."""
-    divergence = (np.exp(original) * (original - other)).sum(axis=1)
-    changed = original.argmax(axis=1) != other.argmax(axis=1)
+    """Of rows of log-probabilities.
+
+    A model that scores candidates alone (−∞ elsewhere) is compared on these, both sides' probabilities summing to one over them;
+    where the original's best token is none of them, a row counts as if the model knew nothing: log of the vocabulary.
+    """
+    best = original.argmax(axis=1)
+    changed = best != other.argmax(axis=1)
+    scored = np.isfinite(other)
+    lost = ~scored[np.arange(len(best)), best]
+    if not scored.all():
+        original = log_softmax(np.where(scored, original, -np.inf))
+    apart = np.subtract(original, other, out=np.zeros_like(original), where=scored)
+    divergence = np.where(lost, np.log(original.shape[1]), (np.exp(original) * apart).sum(axis=1))
     return Divergence(kl=float(divergence.mean()), changed=float(changed.mean()), frames=len(original))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from wattscribe.compression.recipe import Step
+from wattscribe.compression.step import Step
 
 if TYPE_CHECKING:
     from wattscribe.compression.calibrate import Calibration
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from wattscribe.compression.moves import Move
     from wattscribe.compression.options import Options
     from wattscribe.compression.speech import SpeechSet
-    from wattscribe.compression.strategies import Strategy
-    from wattscribe.compression.workbench import Workbench
+
+Bench = TypeVar("Bench", contravariant=True)
 
 
-class Family(Protocol):
-    """A kind of model, for the strategies, which know of moves, steps and their figures alone."""
+class Family(Protocol[Bench]):
+    """A kind of model, for the strategies, which know of moves, steps and their figures alone. `Bench`: the workbench."""
 
     lossless: Sequence[Step]
     """Steps that may change no text, in the order in which they are offered."""
@@ -27,6 +27,8 @@ class Family(Protocol):
     """Whether each corpus is held to the limit by itself although nobody gave it one of its own."""
     most_kl: float
     """Nat: beyond this divergence a recognizer no longer hears the same language, and a move is not worth a decode."""
+    even_levels: Sequence[tuple[str, Sequence[Step]]]
+    """The uniform strategy's, from mild to strong, by name; empty: those of transducers."""
     timed: tuple[int, int]
     """Rounds and utterances by which two models' processor times are compared."""
 
@@ -46,14 +48,10 @@ class Family(Protocol):
         """What it is asked to see how far another model is from it."""
         ...
 
-    def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
+    def moves(self, bench: Bench, base: Sequence[Step]) -> list[Move]:
         """All that may be chosen."""
         ...
 
-    def phases(self, bench: Workbench) -> Sequence[str]:
+    def phases(self, bench: Bench) -> Sequence[str]:
         """Components in the order of their turns; `all` is the last."""
-        ...
-
-    def strategy(self, options: Options) -> Strategy | None:
-        """A strategy of its own under the name that is asked for; None: the one of that name for all."""
         ...

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from wattscribe.compression import sets
 from wattscribe.compression.candidate import Candidate
-from wattscribe.compression.recipe import Done, Step, Value
+from wattscribe.compression.recipe import Done
+from wattscribe.compression.step import Step, Value
 from wattscribe.compression.workbench import SLOWER, Workbench
 
 

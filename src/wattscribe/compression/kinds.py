@@ -9,6 +9,7 @@ from wattscribe.compression.family import Family
 from wattscribe.compression.seq2seq.candidate import WhisperCandidate, read_whisper
 from wattscribe.compression.seq2seq.family import Whispers
 from wattscribe.compression.transducers import Transducers
+from wattscribe.compression.workbench import Workbench
 from wattscribe.models.directory import find_model
 from wattscribe.streaming import open_transducer
 
@@ -22,6 +23,6 @@ def read_model(directory: str | Path) -> Candidate:
     return candidate
 
 
-def family_of(candidate: Candidate) -> Family:
+def family_of(candidate: Candidate) -> Family[Workbench]:
     """What is known of its kind."""
     return Whispers() if isinstance(candidate, WhisperCandidate) else Transducers()

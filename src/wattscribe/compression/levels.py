@@ -12,7 +12,8 @@ from wattscribe.compression.judgement import Judgement, judge
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Linear, linears
 from wattscribe.compression.moves import moves, recurrent
-from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.recipe import Done
+from wattscribe.compression.step import Step
 from wattscribe.compression.strategies import Outcome, kept
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
@@ -54,7 +55,8 @@ class Uniform:
     keeps: tuple[float, ...] = (0.9, 0.8, 0.7, 0.6, 0.5)
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
-        levels = ((f"uniform, {keep:g} of every map", self.steps(bench, keep)) for keep in (1.0, *self.keeps))
+        own = ((f"uniform, {keep:g} of every map", self.steps(bench, keep)) for keep in (1.0, *self.keeps))
+        levels = bench.family.even_levels or own
         return as_far_as_it_goes(self.name, bench, lossless, levels)
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,11 +187,6 @@ def nothing_placed(workload: Workload, device: Device) -> Placement | None:
     )
 
 
-def by_component_mj(breakdown: Breakdown) -> Mapping[str, float]:
-    """Millijoules per second of audio of each component."""
-    return {component.name: 1e3 * component.total_w.value for component in breakdown.components}
-
-
 def facts(measurement: Measurement) -> dict[str, Any]:
     """What a recipe or a result keeps of a measurement."""
     return {
@@ -208,13 +203,5 @@ def texts_equal(one: Sequence[str], other: Sequence[str]) -> int:
 
 
 __all__ = [
-    "Decoded",
-    "Measurement",
-    "Measurer",
-    "by_component_mj",
-    "decode",
-    "facts",
-    "transcribe_stream",
-    "nothing_placed",
-    "texts_equal",
-]
+    "Decoded", "Measurement", "Measurer", "decode", "facts", "nothing_placed", "texts_equal", "transcribe_stream",
+]  # fmt: skip

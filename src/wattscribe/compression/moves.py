@@ -20,10 +20,8 @@ from wattscribe.compression.levers.depth import blocks
 from wattscribe.compression.levers.recurrent import lstms
 from wattscribe.compression.levers.width import pairs
 from wattscribe.compression.linears import Index, Linear, linears
-from wattscribe.compression.recipe import Step
+from wattscribe.compression.step import Step
 
-LARGE_KERNEL = 9
-"""Weights per output and input channel product from which a convolution is worth its two extra operators."""
 KEEPS = (0.9, 0.75, 0.5)
 LEAST_WEIGHTS = 4096
 """Of a map: fewer are not worth operators of their own."""

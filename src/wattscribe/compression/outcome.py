@@ -26,6 +26,8 @@ LATENCIES = {
     "first_partial_s": "first partial, s", "finalisation_s": "finalisation, s",
 }  # fmt: skip
 """Fields of `Latency` and what they are called."""
+VERDICTS = {True: "non-inferior", False: "non-inferiority not proven", None: "too few words for a verdict by itself"}
+"""On one corpus of several."""
 WRITTEN = frozenset(("recipe.toml", "result.json"))
 """In every directory that a run has written: only such a one may be replaced."""
 
@@ -251,11 +253,10 @@ def judged(acceptance: Acceptance, evidence: str) -> str:
 def on_corpus(part: Part) -> str:
     """One corpus of the set by itself."""
     saved = 1 - part.energy_after_mj_per_audio_s / part.energy_before_mj_per_audio_s
-    shown = {True: "non-inferior", False: "non-inferiority not proven", None: "too few words for a verdict by itself"}
     return (
         f"  {part.on}: energy {-100 * saved:+.1f} %, WER {100 * part.wer_before:.2f} → {100 * part.wer_after:.2f} % "
         f"({100 * part.wer_increase:+.2f} points, one-sided bound {100 * part.wer_increase_upper95:+.2f}, limit "
-        f"{100 * part.limit:g}), {shown[part.non_inferior]}"
+        f"{100 * part.limit:g}), {VERDICTS[part.non_inferior]}"
     )
 
 

@@ -9,34 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from wattscribe.compression.step import Step, Value
 from wattscribe.errors import InputError
 from wattscribe.text_files import read_toml
 
-Value = str | int | float | bool
 SCHEMA = 1
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One change. `tensors` empty: all that the lever can change in the component. Hashable by `key`."""
-
-    lever: str
-    component: str
-    """encoder, predictor, joiner or `all`."""
-    tensors: tuple[str, ...] = ()
-    """Names of linear maps or nodes, or beginnings of them that end in `*`."""
-    options: Mapping[str, Value] = field(default_factory=dict)
-
-    @property
-    def key(self) -> str:
-        """Equal for equal steps."""
-        return json.dumps([self.lever, self.component, list(self.tensors), dict(sorted(self.options.items()))])
-
-    def __str__(self) -> str:
-        options = " ".join(f"{key}={value}" for key, value in self.options.items())
-        where = "" if not self.tensors else f" [{len(self.tensors)} chosen]"
-        return f"{self.lever} {self.component}{where}{' ' + options if options else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.levers import LEVERS
-from wattscribe.compression.measure import texts_equal
-from wattscribe.compression.recipe import Done, Recipe, Step, Value
+from wattscribe.compression.recipe import Done, Recipe
+from wattscribe.compression.step import Step, Value
 from wattscribe.compression.strategies import LEAST_SAVING, Outcome, kept
 from wattscribe.compression.workbench import SLOWER, Workbench
 from wattscribe.errors import InputError
@@ -44,15 +43,10 @@ def _proven_chains(bench: Workbench, steps: Sequence[Step]) -> set[tuple[str, ..
     start = 0
     for lossless, group in groupby(steps, key=lambda step: LEVERS[step.lever].lossless):
         end = start + len(list(group))
-        if lossless and _identical(bench, bench.build(steps[:start]), bench.build(steps[:end])) == len(bench.dev):
+        if lossless and bench.identical(bench.build(steps[:start]), bench.build(steps[:end])) == len(bench.dev):
             chains |= {_key(steps[:number]) for number in range(start + 1, end + 1)}
         start = end
     return chains
-
-
-def _identical(bench: Workbench, before: Candidate, after: Candidate) -> int:
-    """Utterances of the development set whose text is the same."""
-    return texts_equal(*(bench.measurer.decode(candidate, bench.dev).texts for candidate in (before, after)))
 
 
 def _key(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -157,7 +151,7 @@ class _Replay:
         bench, steps = self.bench, [*self.base, step]
         whole = len(bench.dev)
         before, after = bench.build(self.base), bench.build(steps)
-        same = whole if _key(steps) in self.proven else _identical(bench, before, after)
+        same = whole if _key(steps) in self.proven else bench.identical(before, after)
         proof = f"text of {same} of {whole} utterances identical"
         if same == whole:
             self._record(step, f"{says}; {proof}", {**numbers, "identical": same}, good=True)

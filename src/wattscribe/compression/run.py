@@ -15,6 +15,7 @@ from wattscribe.compression.budget import Budget
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.checked import Placed, checked, command, limits_of, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
+from wattscribe.compression.held import divided
 from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.leave import cut_note, leaving
 from wattscribe.compression.levels import GlobalMagnitude, Uniform
@@ -23,9 +24,11 @@ from wattscribe.compression.measure import Measurer
 from wattscribe.compression.memo import Memo
 from wattscribe.compression.options import Options
 from wattscribe.compression.outcome import Compression, Page
-from wattscribe.compression.recipe import Done, Recipe, Step, Value
+from wattscribe.compression.proof import with_proofs
+from wattscribe.compression.recipe import Done, Recipe
 from wattscribe.compression.replay import carry_out
 from wattscribe.compression.speech import SpeechSet, read_speech, read_unlabelled, read_unseen
+from wattscribe.compression.step import Step, Value
 from wattscribe.compression.strategies import Outcome, Strategy, kept
 from wattscribe.compression.targeted import Targeted
 from wattscribe.compression.workbench import NOTHING, Workbench, with_baseline_placement
@@ -63,7 +66,7 @@ def compress_model(
         family_of(stored).check(options)
     dev, test = _speech(options)
     others = read_beside(options.beside, dev, devices.load(options.device_name).name, options.strategy)
-    _refuse_small(dev, test, options)
+    _refuse_small(dev, test, options, each_corpus=stored is not None and family_of(stored).each_corpus)
     trained = ""
     if options.train_config is not None:
         bench, trained = _from_checkpoint(Path(model), options.train_config, options, dev, say)
@@ -105,11 +108,13 @@ def _speech(options: Options) -> tuple[SpeechSet, SpeechSet | None]:
     return dev, read_unseen(options.test_data, dev, limit=options.limit) if options.test_data else None
 
 
-def _refuse_small(dev: SpeechSet, test: SpeechSet | None, options: Options) -> None:
+def _refuse_small(dev: SpeechSet, test: SpeechSet | None, options: Options, *, each_corpus: bool) -> None:
     """Raises InputError where they cannot show the limit."""
+    limits = limits_of(options)
     for speech, option in ((dev, "`data`"), (test, "`test_data`")):
         if speech is not None:
-            limit = sets.mean_limit(speech, limits_of(options), options.max_wer_increase_points / 100)
+            sets.refuse_single(speech, option, by_corpus=each_corpus or bool(limits))
+            limit = sets.mean_limit(speech, limits, options.max_wer_increase_points / 100)
             sets.refuse(speech, option, limit, anyway=options.limit is not None)
 
 
@@ -151,7 +156,7 @@ def make_bench(
     limit = options.max_wer_increase_points / 100
     family = family_of(original)
     limits = limits_of(options)
-    held = sets.hold_back(dev, sets.mean_limit(dev, limits, limit), seed=options.drawn) if hold_back else None
+    held = divided(dev, sets.mean_limit(dev, limits, limit), seed=options.drawn) if hold_back else None
     dev = dev if held is None else held.choose
     folders = options.unlabelled
     if folders:
@@ -194,14 +199,14 @@ def _search(bench: Workbench, options: Placed) -> Outcome:
     bench.say("lossless levers:")
     with leaving(options):
         lossless = bench.lossless()
-        strategy = bench.family.strategy(options) or strategy_of(options)
+        strategy = strategy_of(options)
         return confirmed(bench, strategy.run(bench, lossless))
 
 
 def _as_given(bench: Workbench, selected: Outcome) -> Outcome:
     """A model given in 16 bits is worked on in 32: what no step has changed goes back, or the result would read more than it."""
     done = list(selected.done)
-    for component in bench.original.FILES:
+    for component in bench.original.COMPONENTS:
         step = Step(lever="fp16", component=component)
         before = bench.build(kept(done))
         try:
@@ -224,6 +229,7 @@ def finish(
 ) -> Compression:
     """Acceptance on the whole development set, then once on the test speech; `trained` says what happened before."""
     selected, notes = _proven(bench, selected, options)
+    selected = with_proofs(bench, selected)
     result = bench.build(selected.steps)
     baseline = with_baseline_placement(bench.reference)
     calibration: dict[str, Value | list[str]] = {

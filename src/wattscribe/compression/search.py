@@ -17,7 +17,8 @@ from wattscribe.as_found import as_found
 from wattscribe.compression import sets
 from wattscribe.compression.judgement import Judgement, judge, reverted
 from wattscribe.compression.moves import Move, steps_of
-from wattscribe.compression.recipe import Done, Step, Value
+from wattscribe.compression.recipe import Done
+from wattscribe.compression.step import Step, Value
 from wattscribe.compression.strategies import Outcome, kept
 from wattscribe.compression.workbench import Tried, Workbench
 from wattscribe.errors import InputError, MissingExtraError

@@ -32,14 +32,6 @@ if TYPE_CHECKING:
     from wattscribe.compression.candidate import Candidate
     from wattscribe.compression.workbench import Workbench
 
-HELD_BACK = 1 / 3
-"""Of the development set's words."""
-FEWEST_HELD = 8
-"""Utterances of a part that confirms: in fewer one mishap is the whole result."""
-SPEAKERS = 4
-"""Speakers from which on whole speakers are held back: what is chosen is then confirmed on other people."""
-UNEVEN = 1.5
-"""Times HELD_BACK: no more is held back, or little would be left to choose on; nor so much less, or little would be confirmed."""
 MARGIN = 0.67
 """Standard errors between a choice and the limit: of recipes at the very edge, three in four hold on other speech of the kind."""
 SMALL_SLACK = 0.01
@@ -72,6 +64,18 @@ def refuse(speech: SpeechSet, option: str, limit: float, *, wer: float | None = 
         )  # fmt: skip
 
 
+def refuse_single(speech: SpeechSet, option: str, *, by_corpus: bool) -> None:
+    """Raises InputError for a set of one utterance, or a corpus that is judged by itself: what is paired needs two. Said before
+    the work begins, which would be lost."""
+    rows = speech.by_corpus() if by_corpus else {}
+    for name, count in {speech.name: len(speech), **{name: len(each) for name, each in rows.items()}}.items():
+        if count < 2:
+            raise InputError(
+                "has one utterance: original and result are compared over two or more", where=f"{option} {name}",
+                fix="Give more of it, raise `limit` or leave it out",
+            )  # fmt: skip
+
+
 def words_of(speech: SpeechSet) -> int:
     """Reference words as the WER counts them."""
     rule = normaliser("whisper")
@@ -79,56 +83,6 @@ def words_of(speech: SpeechSet) -> int:
 
 
 # --- choosing and confirming --------------------------------------------------------------------------------------------
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A development set in two parts that share no utterance."""
-
-    whole: SpeechSet
-    choose: SpeechSet
-    confirm: SpeechSet
-    by: str
-    """`speaker`: they share no speaker either; `utterance`."""
-    order: tuple[int, ...]
-    """Where each utterance of `whole` stands in `choose` and `confirm`, one after the other."""
-
-
-def hold_back(dev: SpeechSet, limit: float, *, seed: int = 0) -> Held | None:
-    """A seeded third of the words, whole speakers where there are enough; None where the set is too small to be parted.
-
-    Large enough is a part in which one wrong word is less than the whole limit: 334 words for 0.3 points.
-    """
-    words = np.array([max(1, len(text.split())) for text in dev.references], dtype=np.int64)
-    named = len(set(dev.speakers))
-    held = _whole_speakers(dev.speakers, words, seed) if named >= SPEAKERS else None
-    by = "utterance" if held is None else "speaker"
-    if held is None:
-        drawn = np.random.default_rng(seed).permutation(len(dev))
-        before = np.concatenate([[0], np.cumsum(words[drawn])[:-1]])
-        held = drawn[before < HELD_BACK * words.sum()].tolist()
-    inside = set(held)
-    confirming, choosing = sorted(inside), [i for i in range(len(dev)) if i not in inside]
-    if len(confirming) < FEWEST_HELD or not choosing or limit * float(words[confirming].sum()) < 1:
-        return None
-    parts = [dev.of(at, f"{dev.name}, {name} part") for at, name in ((choosing, "choosing"), (confirming, "held-back"))]
-    stands = {at: place for place, at in enumerate((*choosing, *confirming))}
-    order = tuple(stands[at] for at in range(len(dev)))
-    return Held(whole=dev, choose=parts[0], confirm=parts[1], by=by, order=order)
-
-
-def _whole_speakers(speakers: Sequence[str], words: np.typing.NDArray[np.int64], seed: int) -> list[int] | None:
-    """The utterances of speakers drawn as long as that brings them nearer to HELD_BACK; None where they stay far from it."""
-    names = sorted(set(speakers))
-    goal, taken, drawn = HELD_BACK * float(words.sum()), 0.0, set()
-    for at in np.random.default_rng(seed).permutation(len(names)).tolist():
-        speaker_words = float(sum(n for n, name in zip(words.tolist(), speakers, strict=True) if name == names[at]))
-        if abs(taken + speaker_words - goal) < abs(taken - goal) and taken + speaker_words <= UNEVEN * goal:
-            taken += speaker_words
-            drawn.add(names[at])
-    if taken < goal / UNEVEN:
-        return None
-    return [i for i, name in enumerate(speakers) if name in drawn]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What a candidate does to the WER of a set, and how close to the limit it may go; fractions."""

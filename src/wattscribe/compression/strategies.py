@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from wattscribe.compression.moves import Move
-from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.recipe import Done
+from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench
 
 LEAST_SAVING = 0.001

@@ -9,7 +9,8 @@ from wattscribe.compression import sets
 from wattscribe.compression.judgement import judge
 from wattscribe.compression.levers import LEVERS
 from wattscribe.compression.moves import Move, steps_of
-from wattscribe.compression.recipe import Done, Step
+from wattscribe.compression.recipe import Done
+from wattscribe.compression.step import Step
 from wattscribe.compression.strategies import (
     LEAST_KL,
     LEAST_SAVING,

@@ -10,8 +10,8 @@ from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Probe
 from wattscribe.compression.moves import Move, moves
 from wattscribe.compression.options import Options
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step
 from wattscribe.compression.strategies import MOST_KL
 from wattscribe.compression.workbench import Workbench
 
@@ -29,6 +29,7 @@ class Transducers:
         Step(lever="fold", component="predictor"),
         Step(lever="depthwise", component="encoder"),
     )
+    even_levels: Sequence[tuple[str, Sequence[Step]]] = ()
     each_corpus = False
     timed = (3, 6)
     most_kl = MOST_KL
@@ -51,6 +52,3 @@ class Transducers:
     def phases(self, bench: Workbench) -> Sequence[str]:
         """The study's."""
         return ("joiner", "predictor", "encoder", "all")
-
-    def strategy(self, options: Options) -> None:
-        return None

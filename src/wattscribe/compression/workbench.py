@@ -12,13 +12,14 @@ from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Divergence, Probe
 from wattscribe.compression.family import Family
+from wattscribe.compression.held import Held
 from wattscribe.compression.levers import LEVERS, apply
-from wattscribe.compression.measure import Measurement, Measurer, texts_equal
+from wattscribe.compression.measure import Decoded, Measurement, Measurer, texts_equal
 from wattscribe.compression.memo import Memo
-from wattscribe.compression.recipe import Done, Step
-from wattscribe.compression.sets import Held
+from wattscribe.compression.recipe import Done
 from wattscribe.compression.shelf import Shelf
 from wattscribe.compression.speech import SpeechSet
+from wattscribe.compression.step import Step
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
 from wattscribe.units import SAMPLE_RATE_HZ
@@ -50,7 +51,7 @@ class Workbench:
     """The model as it is, the device, the speech, and what was found out so far."""
 
     original: Candidate
-    family: Family
+    family: Family[Workbench]
     measurer: Measurer
     dev: SpeechSet
     """What a strategy may choose on: the development set, or the part of it that is not held back."""
@@ -152,7 +153,7 @@ class Workbench:
         All are proven at once by one decode; where a text differs, one after the other, and those at fault are left out.
         """
         offered, left_out = self._offered()
-        if self._identical(self.build(offered)) == len(self.whole):
+        if self.identical(self.original, self.build(offered)) == len(self.whole):
             return [*(self._proven(offered[: number + 1]) for number in range(len(offered))), *left_out]
         done: list[Done] = []
         good: list[Step] = []
@@ -182,23 +183,21 @@ class Workbench:
                 offered.append(step)
         return offered, left_out
 
-    def _identical(self, candidate: Candidate) -> int:
+    def identical(self, before: Candidate, after: Candidate) -> int:
         """Utterances of the whole development set whose text is the same: nothing is chosen here that could be luck."""
+        return sum(map(texts_equal, *([each.texts for each in self.decoded(side)] for side in (before, after))))
+
+    def decoded(self, candidate: Candidate) -> list[Decoded]:
+        """The whole development set, part by part."""
         parts = (self.dev,) if self.held is None else (self.held.choose, self.held.confirm)
-        return sum(
-            texts_equal(
-                self.measurer.decode(self.original, part).texts,
-                self.measurer.decode(candidate, part).texts,
-            )
-            for part in parts
-        )
+        return [self.measurer.decode(candidate, part) for part in parts]
 
     def _proven(self, steps: Sequence[Step]) -> Done:
         """The last of the steps as it went; a decode of a later prefix of an identical chain proves the earlier ones."""
         before, after = self.build(steps[:-1]), self.build(steps)
         saved = self.energy_mj(before) - self.energy_mj(after)
         whole = len(self.whole)
-        same = whole if self._chain_proven(steps) else self._identical(after)
+        same = whole if self._chain_proven(steps) else self.identical(self.original, after)
         good = same == whole
         proof = f"text of {same} of {whole} utterances identical"
         reason = f"{LEVERS[steps[-1].lever].says}; {proof}" if good else f"reverted: {proof}"
@@ -208,7 +207,9 @@ class Workbench:
 
     def _chain_proven(self, steps: Sequence[Step]) -> bool:
         offered, _ = self._offered()
-        return list(steps) == offered[: len(steps)] and self._identical(self.build(offered)) == len(self.whole)
+        return list(steps) == offered[: len(steps)] and self.identical(self.original, self.build(offered)) == len(
+            self.whole
+        )
 
     # --- speed ------------------------------------------------------------------------------------------------------
     def slower_by(self, before: Candidate, after: Candidate, *, again: bool = False) -> float:

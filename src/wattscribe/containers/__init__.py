@@ -29,23 +29,11 @@ HEAD_BYTES = 1445
 """What `format_of` must see: the longest frame of MPEG layer III and the header of the next."""
 
 _BEGINNINGS = (
-    (0, b"RIFF", "WAV"),
-    (0, b"RIFX", "WAV"),
-    (0, b"RF64", "WAV"),
-    (0, b"fLaC", "FLAC"),
-    (0, b"OggS", "OGG"),
-    (0, b"FORM", "AIFF"),
-    (0, b"ID3\x02", "MP3"),
-    (0, b"ID3\x03", "MP3"),
-    (0, b"ID3\x04", "MP3"),
-    (4, b"ftyp", "M4A"),
-    (0, b"caff", "CAF"),
-    (0, b".snd", "AU"),
-    (0, MAGIC[:4], "SPH"),
-    (0, b"\x1aE\xdf\xa3", "WebM"),
-    (0, b"\x30\x26\xb2\x75", "WMA"),
-    (0, b"#!AMR", "AMR"),
-)
+    (0, b"RIFF", "WAV"), (0, b"RIFX", "WAV"), (0, b"RF64", "WAV"), (0, b"fLaC", "FLAC"), (0, b"OggS", "OGG"),
+    (0, b"FORM", "AIFF"), (0, b"ID3\x02", "MP3"), (0, b"ID3\x03", "MP3"), (0, b"ID3\x04", "MP3"), (4, b"ftyp", "M4A"),
+    (0, b"caff", "CAF"), (0, b".snd", "AU"), (0, MAGIC[:4], "SPH"), (0, b"\x1aE\xdf\xa3", "WebM"),
+    (0, b"\x30\x26\xb2\x75", "WMA"), (0, b"#!AMR", "AMR"),
+)  # fmt: skip
 """Four bytes at an offset, and whose they are. Raw samples begin so once in 4 thousand million times."""
 
 _KINDS = {

@@ -33,7 +33,6 @@ class Conditioned:
     """1, or the factor by which everything was scaled down because a peak exceeded full scale."""
     room: str | None = None
     noise: str | None = None
-    noise_offset: int | None = None
     noise_gain: float | None = None
     snr_db: float | None = None
 
@@ -86,7 +85,6 @@ class ConditionedCorpus:
             scale=mixture.scale,
             room=room,
             noise=stretch.source,
-            noise_offset=stretch.offset,
             noise_gain=mixture.noise_gain,
             snr_db=self.condition.snr_db,
         )

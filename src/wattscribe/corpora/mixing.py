@@ -21,8 +21,6 @@ class Mixture:
     scale: float
     """1 unless a peak exceeded full scale: then everything, speech and noise alike, was scaled down by this factor."""
     noise_gain: float
-    active_samples: int
-    """Samples over which the ratio holds."""
 
 
 def mix(speech: NDArray[np.floating], noise: NDArray[np.floating], snr_db: float) -> Mixture:
@@ -43,7 +41,7 @@ def mix(speech: NDArray[np.floating], noise: NDArray[np.floating], snr_db: float
         raise InputError("the noise is silent where there is speech, so no signal-to-noise ratio can be set")
     gain = exact(math.sqrt(power(speech, mask) / noise_power / 10.0 ** (snr_db / 10.0)))
     samples, scale = fit(speech + gain * noise)
-    return Mixture(samples=samples, scale=scale, noise_gain=gain, active_samples=int(mask.sum()))
+    return Mixture(samples=samples, scale=scale, noise_gain=gain)
 
 
 def fit(samples: NDArray[np.float64]) -> tuple[Audio, float]:

@@ -84,10 +84,6 @@ class Emformer:
         return [linear("linear", self.joiner_dim, self.vocab)]
 
     @property
-    def segment_s(self) -> float:
-        return self.segment / FRAMES_PER_S
-
-    @property
     def frames_per_segment(self) -> float:
         return self.segment / self.stride
 
@@ -132,10 +128,6 @@ class LstmTransducer:
             linear("predictor_projection", self.projection, self.joiner_dim, bias=False),
             linear("linear", self.joiner_dim, self.vocab),
         ]
-
-    @property
-    def segment_s(self) -> float:
-        return self.segment / FRAMES_PER_S
 
     @property
     def frames_per_segment(self) -> float:
@@ -214,10 +206,6 @@ class Conformer:
         ]
 
     @property
-    def segment_s(self) -> float:
-        return self.segment / FRAMES_PER_S
-
-    @property
     def frames_per_segment(self) -> float:
         return self.segment / 4
 
@@ -228,12 +216,6 @@ PRESETS: Mapping[str, Callable[..., Architecture]] = {
     "lstm-rnnt": LstmTransducer,
     "conformer-rnnt-small": Conformer,
 }
-LITERATURE_PARAMETERS: Mapping[str, float] = {
-    "emformer-rnnt-base": 76.7e6,
-    "lstm-rnnt": 120e6,
-    "conformer-rnnt-small": 10.3e6,
-}
-"""As published; see each preset."""
 _PRECISION = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
 
 
@@ -268,7 +250,7 @@ def of_arch(
         name=f"{PREFIX}{name}",
         kind="transducer",
         components=components,
-        segment_s=built.segment_s,
+        segment_s=built.segment / FRAMES_PER_S,
         frames_per_segment=built.frames_per_segment,
         vocabulary=built.vocab,
         symbols_per_frame="many",

@@ -57,7 +57,6 @@ class ComponentPower:
     per_call_j: float
     bytes_per_s: float
     """Weight bytes read per second, over all tiers."""
-    macs_per_s: float
     busy: float
     """Seconds busy per second of audio."""
 
@@ -173,7 +172,6 @@ def _component(
         total_w=figure(total),
         per_call_j=float(total[0]) / rate.calls_per_s if rate.calls_per_s else 0.0,
         bytes_per_s=sum(read.values()),
-        macs_per_s=component.total_macs * rate.rows_per_s,
         busy=float(busy[0]),
     )
     return power, total

@@ -65,18 +65,24 @@ class Asked:
     given: Given = field(default_factory=Given)
 
 
-def workload_of(
-    path: Path,
+def of_directory(
+    directory: Path | str,
     *,
     precision: str | None = None,
     segment_s: float | None = None,
     calls_per_s: float | None = None,
-    given: Given | None = None,
+    values: Mapping[str, float] | None = None,
+    dims: Mapping[str, int] | None = None,
 ) -> Workload:
-    """See `workload.of_directory`."""
-    ask = Asked(segment_s=segment_s, calls_per_s=calls_per_s, given=given or Given())
+    """Count an exported model: encoder*.onnx, decoder*.onnx and joiner*.onnx (transducer), encoder and decoder
+    (Whisper-like), or one .onnx file (CTC). `segment_s` sets the length of an encoder that takes any, `calls_per_s` how often it
+    runs where its own metadata do not say it; `values` fill inputs, `dims` size free dimensions.
+
+    Raises ModelError when a file is missing or cannot be executed, InputError for a precision that no file has.
+    """
+    path, given = Path(directory), Given(values=values or {}, dims=dims or {})
     try:
-        return _workload_of(path, precision, ask)
+        return _workload_of(path, precision, Asked(segment_s=segment_s, calls_per_s=calls_per_s, given=given))
     except _FOREIGN as error:  # graphs are programs of others: attributes and shapes may be anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ModelError(
@@ -300,4 +306,4 @@ def _width(graph: Graph) -> int | None:
     return last if isinstance(last, int) else None
 
 
-__all__ = ["Asked", "Component", "Given", "of_files", "whisper_encoder", "whisper_decoder", "workload_of"]
+__all__ = ["Asked", "Component", "Given", "of_files", "of_directory", "whisper_encoder", "whisper_decoder"]

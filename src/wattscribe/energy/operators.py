@@ -14,17 +14,10 @@ Shape = tuple[int, ...]
 
 INTEGER_OPS = frozenset(
     [
-        "MatMulInteger",
-        "ConvInteger",
-        "QLinearMatMul",
-        "QLinearConv",
-        "QGemm",
-        "DynamicQuantizeMatMul",
-        "MatMulIntegerToFloat",
-        "DynamicQuantizeLSTM",
-        "QAttention",
+        "MatMulInteger", "ConvInteger", "QLinearMatMul", "QLinearConv", "QGemm", "DynamicQuantizeMatMul",
+        "MatMulIntegerToFloat", "DynamicQuantizeLSTM", "QAttention",
     ]
-)
+)  # fmt: skip
 RECURRENT_GATES = {"LSTM": 4, "DynamicQuantizeLSTM": 4, "GRU": 3, "RNN": 1}
 ROW_LOOKUPS = frozenset(("Gather", "GatherElements", "GatherND", "GatherBlockQuantized"))
 """Read as many bytes as they deliver, not the whole table."""
@@ -32,25 +25,11 @@ VIEWS = frozenset(["Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Sh
 """Deliver the bytes they were given, without moving them."""
 REDUCTIONS = frozenset(
     [
-        "Softmax",
-        "LogSoftmax",
-        "LayerNormalization",
-        "SkipLayerNormalization",
-        "SimplifiedLayerNormalization",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "GroupNormalization",
-        "RMSNormalization",
-        "ReduceMean",
-        "ReduceSum",
-        "ReduceMax",
-        "ArgMax",
-        "TopK",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
+        "Softmax", "LogSoftmax", "LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization",
+        "BatchNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization", "ReduceMean",
+        "ReduceSum", "ReduceMax", "ArgMax", "TopK", "MaxPool", "AveragePool", "GlobalAveragePool",
     ]
-)
+)  # fmt: skip
 CONTROL = frozenset(("If", "Loop", "Scan"))
 
 

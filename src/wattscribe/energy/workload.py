@@ -10,7 +10,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from wattscribe import records
@@ -148,30 +147,6 @@ class Workload:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Workload:
         return records.from_json(cls, value, strict=True)
-
-
-# --- from files -----------------------------------------------------------------------------------------------------
-def of_directory(
-    directory: Path | str,
-    *,
-    precision: str | None = None,
-    segment_s: float | None = None,
-    calls_per_s: float | None = None,
-    values: Mapping[str, float] | None = None,
-    dims: Mapping[str, int] | None = None,
-) -> Workload:
-    """Count an exported model: encoder*.onnx, decoder*.onnx and joiner*.onnx (transducer), encoder and decoder
-    (Whisper-like), or one .onnx file (CTC). `segment_s` sets the length of an encoder that takes any, `calls_per_s` how often it
-    runs where its own metadata do not say it; `values` fill inputs, `dims` size free dimensions.
-
-    Raises ModelError when a file is missing or cannot be executed, InputError for a precision that no file has.
-    """
-    from wattscribe.energy import files
-
-    given = files.Given(values=values or {}, dims=dims or {})
-    return files.workload_of(
-        Path(directory), precision=precision, segment_s=segment_s, calls_per_s=calls_per_s, given=given
-    )
 
 
 def as_workload(value: Workload | Mapping[str, Any]) -> Workload:

@@ -189,19 +189,11 @@ ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, elementwise),
     **dict.fromkeys(["ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"], reduce),
-    **dict.fromkeys(["LayerNormalization", "LogSoftmax", "Softmax", "Split"], along),
-    "Concat": concat,
-    **dict.fromkeys(("Conv", "FusedConv", "ReorderInput", "ReorderOutput"), alone),
-    "Expand": expand,
-    "FusedMatMul": matmul,
-    "Gather": gather,
-    "MatMul": matmul,
-    "Reshape": reshape,
-    "Slice": cut,
-    "Squeeze": squeeze,
-    "Transpose": transpose,
-    "Unsqueeze": unsqueeze,
-}
+    **dict.fromkeys(["LayerNormalization", "LogSoftmax", "Softmax", "Split"], along), "Concat": concat,
+    **dict.fromkeys(("Conv", "FusedConv", "ReorderInput", "ReorderOutput"), alone), "Expand": expand,
+    "FusedMatMul": matmul, "Gather": gather, "MatMul": matmul, "Reshape": reshape, "Slice": cut, "Squeeze": squeeze,
+    "Transpose": transpose, "Unsqueeze": unsqueeze,
+}  # fmt: skip
 RANGED: Mapping[str, Rule] = {
     **dict.fromkeys(("DynamicQuantizeLinear", "MatMulNBits", "QLinearConv"), alone),
     **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), one_scale),

@@ -8,15 +8,6 @@ from wattscribe.metering.sampler import Sampler
 from wattscribe.metering.window.signal import join
 
 __all__ = [
-    "Channel",
-    "Clock",
-    "Host",
-    "Meter",
-    "MonotonicClock",
-    "PacedMeter",
-    "Probe",
-    "Sampler",
-    "join",
-    "open_meters",
+    "Channel", "Clock", "Host", "Meter", "MonotonicClock", "PacedMeter", "Probe", "Sampler", "join", "open_meters",
     "probe",
-]
+]  # fmt: skip

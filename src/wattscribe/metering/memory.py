@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -13,6 +14,7 @@ from wattscribe.metering.host import system_nvml
 RESET_PEAK = b"5"
 """Written to clear_refs, this sets VmHWM back to the present resident set (Linux 4.0, proc(5))."""
 KIB_BYTES = 1024
+T = TypeVar("T")
 
 
 class PeakMemory:
@@ -70,28 +72,21 @@ def gpu_memory_bytes(pid: int | None = None, nvml: Any | None = None) -> int | N
     """
     import os
 
-    library = nvml if nvml is not None else system_nvml()
-    if library is None:
-        return None
     wanted = os.getpid() if pid is None else pid
-    try:
-        library.nvmlInit()
-    except library.NVMLError:
-        return None
-    try:
-        handles = [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
-        processes = [process for handle in handles for process in _gpu_processes(library, handle)]
-    except library.NVMLError:
-        return None
-    finally:
-        library.nvmlShutdown()
-    mine = [process.usedGpuMemory for process in processes if process.pid == wanted]
+    found = _of_gpus(nvml, _gpu_processes) or []
+    mine = [process.usedGpuMemory for processes in found for process in processes if process.pid == wanted]
     known = [int(value) for value in mine if value is not None]
     return sum(known) if known else None
 
 
 def gpu_used_bytes(nvml: Any | None = None) -> int | None:
     """Memory in use on all NVIDIA GPUs, by anyone; its rise over a trial is the figure where processes cannot be told apart."""
+    used = _of_gpus(nvml, lambda library, handle: int(library.nvmlDeviceGetMemoryInfo(handle).used))
+    return sum(used) if used else None
+
+
+def _of_gpus(nvml: Any | None, ask: Callable[[Any, Any], T]) -> list[T] | None:
+    """What the driver says of each GPU; None where there is no driver or it does not tell."""
     library = nvml if nvml is not None else system_nvml()
     if library is None:
         return None
@@ -100,13 +95,13 @@ def gpu_used_bytes(nvml: Any | None = None) -> int | None:
     except library.NVMLError:
         return None
     try:
-        handles = [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
-        used = [int(library.nvmlDeviceGetMemoryInfo(handle).used) for handle in handles]
+        return [
+            ask(library, library.nvmlDeviceGetHandleByIndex(index)) for index in range(library.nvmlDeviceGetCount())
+        ]
     except library.NVMLError:
         return None
     finally:
         library.nvmlShutdown()
-    return sum(used) if used else None
 
 
 def _gpu_processes(library: Any, handle: Any) -> list[Any]:

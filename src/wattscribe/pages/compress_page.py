@@ -7,7 +7,7 @@ from itertools import cycle
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from wattscribe.compression.outcome import LATENCIES, judged
+from wattscribe.compression.outcome import LATENCIES, VERDICTS, judged
 from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, render
 from wattscribe.pages.traces import COLOURS
 
@@ -77,7 +77,27 @@ def _result(compression: Compression) -> list[Block]:
         verdicts.append("With longer calls: " + judged(compression.longer.dev, compression.evidence) + ".")
     words = Words(lines=verdicts, as_list=True, tone="good" if all(gate.non_inferior for gate in sets) else "warn")
     notes: list[Block] = [Words(lines=list(compression.notes), as_list=True, tone="warn")] if compression.notes else []
-    return [words, table, *notes]
+    return [words, table, *_corpora(sets), *notes]
+
+
+def _corpora(sets: Sequence[Acceptance]) -> list[Block]:
+    """Each corpus that is held to a limit by itself; a limit that is broken is marked."""
+    rows = [
+        [
+            Cell(text=f"{gate.on}: {part.on}" if len(sets) > 1 else part.on),
+            Cell(text=str(part.words), sort=part.words),
+            Cell(text=f"{100 * part.wer_before:.2f} → {100 * part.wer_after:.2f}", sort=part.wer_after),
+            _number(part.wer_increase, 100.0, "+.2f"),
+            _number(part.wer_increase_upper95, 100.0, "+.2f"),
+            Cell(text=f"{100 * part.limit:g}", sort=part.limit, warn=part.wer_increase > part.limit),
+            Cell(text=VERDICTS[part.non_inferior]),
+        ]
+        for gate in sets
+        for part in gate.parts
+    ]
+    header = ["corpus", "words", "WER, %", "points", "one-sided 95 % bound", "limit, points", "verdict"]
+    caption = "Each corpus by itself, from the same decodes"
+    return [Table(caption=caption, header=header, rows=rows, numeric=frozenset(range(1, 6)))] if rows else []
 
 
 def _row(title: str, sides: Sequence[Side], key: str, factor: float, form: str) -> list[Cell]:

@@ -100,7 +100,7 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
         *_rejected_notes(seen),
     ]
     sentences = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
-    sentences += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen)]
+    sentences += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen.normaliser, seen.groups)]
     notes += [f"- {_inline(sentence)}" for sentence in sentences]
     return "\n".join([*lines, *_streaming(seen), *(["", *notes] if notes else []), ""])
 

@@ -73,7 +73,7 @@ def _machine(facts: RunFacts) -> str:
 
 
 def _summary(seen: View, all_eval_sets: Sequence[EvalSet], limits: Limits) -> Section:
-    flags = [*sentences.flag_sentences(seen), *rule_sentences(seen)]
+    flags = [*sentences.flag_sentences(seen), *rule_sentences(seen.normaliser, seen.groups)]
     blocks: list[Block] = [Words(lines=sentences.summary(seen, all_eval_sets))]
     if flags:
         blocks.append(Words(lines=flags, tone="warn", as_list=True))

@@ -14,17 +14,9 @@ from wattscribe.recognizers.registry import RUNTIMES, RuntimeEntry
 from wattscribe.records import RecognizerSpec
 
 __all__ = [
-    "Audio",
-    "RUNTIMES",
-    "Recognizer",
-    "RuntimeEntry",
-    "SettlingRecognizer",
-    "Stream",
-    "StreamingRecognizer",
-    "open_recognizer",
-    "parse_model",
-    "prepare",
-]
+    "Audio", "RUNTIMES", "Recognizer", "RuntimeEntry", "SettlingRecognizer", "Stream", "StreamingRecognizer",
+    "open_recognizer", "parse_model", "prepare",
+]  # fmt: skip
 
 
 @as_found()

@@ -15,8 +15,8 @@ from wattscribe.recognizers.base import Audio, Recognizer, Stream
 from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.seq2seq.files import is_encoder_decoder
 from wattscribe.streaming import Transducer, open_transducer
+from wattscribe.streaming.decoding import DECODINGS
 from wattscribe.streaming.phrases import Phrase, read_phrases
-from wattscribe.streaming.transducer import DECODINGS
 
 
 def open_onnx(spec: RecognizerSpec) -> Recognizer:

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wattscribe.records import TrialFacts
-from wattscribe.results.groups import short_corpus
+from wattscribe.results.groups import Group, short_corpus
 from wattscribe.results.words import number, plural
 from wattscribe.scoring.normalise import unsuited
 
 if TYPE_CHECKING:
     from wattscribe.results.row import Row
-    from wattscribe.results.table import View
 
 
 def languages_of(trials: Sequence[TrialFacts]) -> dict[str, int] | None:
@@ -49,8 +48,8 @@ def once_sentences(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def rule_sentences(seen: View) -> list[str]:
+def rule_sentences(normaliser: str, groups: Sequence[Group]) -> list[str]:
     """One sentence per corpus whose references the run's text rule does not suit, with the rule that does."""
-    references = {group.corpus: group.scored.references for group in seen.groups if group.scored is not None}
-    reasons = {corpus: unsuited(seen.normaliser, texts) for corpus, texts in references.items()}
+    references = {group.corpus: group.scored.references for group in groups if group.scored is not None}
+    reasons = {corpus: unsuited(normaliser, texts) for corpus, texts in references.items()}
     return [f"{short_corpus(corpus)}: {reason}." for corpus, reason in reasons.items() if reason is not None]

@@ -271,7 +271,7 @@ def _workload(trial: Trial) -> tuple[Mapping[str, Any] | None, str | None]:
     """What one invocation of a transducer costs, counted from its files; or None with the reason."""
     if trial.recognizer.runtime != "onnx":
         return None, None
-    from wattscribe.energy.workload import of_directory
+    from wattscribe.energy.files import of_directory
 
     try:
         directory = Path(trial.recognizer.model).expanduser()

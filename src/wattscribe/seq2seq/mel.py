@@ -16,7 +16,6 @@ from wattscribe.units import SAMPLE_RATE_HZ
 Samples = NDArray[np.float32]
 WINDOW = 400
 HOP = 160
-FRAMES_PER_S = SAMPLE_RATE_HZ // HOP
 FLOOR = 1e-10
 RANGE = 8.0
 """Decades of power under the loudest value of the window."""

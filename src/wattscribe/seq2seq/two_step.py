@@ -1,4 +1,4 @@
-"""The vocabulary in two steps: a cheap pass over 4-bit codes of all rows picks candidates, exact scores of these decide.
+"""The vocabulary in two steps: a cheap pass over 4- or 2-bit codes of all rows picks candidates, exact scores of these decide.
 
 Most rows of the table are then not read at full width. Candidates have the scores that they had; all others −∞, so greedy
 search chooses the same token wherever the best one is among the candidates, in sherpa-onnx too. It was for all of 1769 tokens of
@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.network import MICROSOFT, import_onnx
 
+Floats = NDArray[np.float32]
+
 CANDIDATES = 32
 """Room for what may never be said too: a runtime takes those out afterwards."""
 KEY = "vocabulary_candidates"
 """Of the decoder's metadata: rows that are scored exactly."""
 LOGITS = "logits"
-_BLOCKS = 128, 64, 32, 16
-"""Values that share a scale: as many as divide a row."""
-BITS, MIDDLE = 4, 8
+BLOCKS: Mapping[int, tuple[int, ...]] = {4: (128, 64, 32, 16), 2: (32, 16)}
+"""By bits of the codes, values that share a scale: the most that divide a row. Of four levels, larger ones lose the best row."""
+BITS = 4
+_REACH = (1.0, 0.85, 0.75, 0.65, 0.55, 0.45)
+"""Of 2-bit codes: the lowest level as a part of the value furthest from zero, whichever errs least."""
 _INTEGERS = 4
 """accuracy_level of MatMulNBits: multiply in 8-bit integers."""
 
@@ -43,38 +47,40 @@ class _LastProduct:
     """Of 8-bit products: hidden state as integers, its step and its zero point; the step of each row."""
 
 
-def two_step(model: Any, candidates: int = CANDIDATES) -> Any:
-    """Change the ModelProto of a decoder that `export` wrote; returns it.
+def two_step(model: Any, candidates: int = CANDIDATES, bits: int = BITS) -> Any:
+    """Change the ModelProto of a decoder that `export` wrote; returns it. `bits` of the codes: 4 or 2.
 
     Raises ModelError for a graph whose last product is another, InputError for a number of candidates that is none.
     """
+    if bits not in BLOCKS:
+        raise InputError(f"codes of {bits} bits pick no candidates", fix="Use 4 or 2")
     onnx = import_onnx()
     product = _last_product(model.graph)
     table = _array(model.graph, product.table)
     rows, width = table.shape
     if not 0 < candidates < rows:
         raise InputError(f"{candidates} candidates of {rows} rows", fix=f"Give 1 to {rows - 1}")
-    block = next((size for size in _BLOCKS if width % size == 0), None)
+    block = next((size for size in BLOCKS[bits] if width % size == 0), None)
     if block is None:
         raise ModelError(f"rows of {width} values have no blocks", fix="Leave the vocabulary whole")
     values = table.astype(np.float32)
     if product.eight is not None:
         values *= _array(model.graph, product.eight[3])[:, None]
-    codes, scales = codes_of(values, block)
+    codes, scales = codes_of(values, block, bits)
     graph = _Graph(model.graph, onnx)
     graph.drop_output()
-    graph.weight("vocabulary.codes", codes)
-    graph.weight("vocabulary.scales", scales)
+    graph.weight("two_step.codes", codes)
+    graph.weight("two_step.scales", scales)
     cheap = graph.op(
-        "MatMulNBits", product.hidden, "vocabulary.codes", "vocabulary.scales", name="vocabulary.cheap",
-        domain=MICROSOFT, K=width, N=rows, bits=BITS, block_size=block, accuracy_level=_INTEGERS,
+        "MatMulNBits", product.hidden, "two_step.codes", "two_step.scales", name="two_step.cheap",
+        domain=MICROSOFT, K=width, N=rows, bits=bits, block_size=block, accuracy_level=_INTEGERS,
     )  # fmt: skip
-    count = graph.weight("vocabulary.count", np.array([candidates], np.int64))
-    graph.op("TopK", cheap, count, name="vocabulary.best", more=("vocabulary.candidates",), axis=-1)
+    count = graph.weight("two_step.count", np.array([candidates], np.int64))
+    graph.op("TopK", cheap, count, name="two_step.best", more=("two_step.candidates",), axis=-1)
     exact = _exact(graph, product)
-    never = graph.weight("vocabulary.never", np.array([-np.inf], np.float32))
-    others = graph.op("Expand", never, graph.op("Shape", cheap, name="vocabulary.shape"), name="vocabulary.others")
-    graph.op("ScatterElements", others, "vocabulary.candidates", exact, name=LOGITS, axis=-1)
+    never = graph.weight("two_step.never", np.array([-np.inf], np.float32))
+    others = graph.op("Expand", never, graph.op("Shape", cheap, name="two_step.shape"), name="two_step.others")
+    graph.op("ScatterElements", others, "two_step.candidates", exact, name=LOGITS, axis=-1)
     graph.lift_rows(product.table)
     graph.prune()
     _write_candidates(model, onnx, candidates)
@@ -122,34 +128,57 @@ def _array(graph: Any, name: str) -> NDArray[Any]:
     return np.asarray(numpy_helper.to_array(next(tensor for tensor in graph.initializer if tensor.name == name)))
 
 
-def codes_of(values: NDArray[np.float32], block: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Rows in four bits, a scale a block, as MatMulNBits takes them: the value furthest from zero has the code 0, −8 scales."""
+def codes_of(values: Floats, block: int, bits: int = BITS) -> tuple[NDArray[np.uint8], Floats]:
+    """Rows in so many bits, a scale a block, as MatMulNBits takes them: what is furthest from zero has the code 0, the lowest."""
     rows, width = values.shape
     blocks = values.reshape(rows, width // block, block)
     far = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2)[..., None], axis=2)
-    scales = np.where(far == 0, 1.0, far / -MIDDLE).astype(np.float32)
-    codes = np.clip(np.rint(blocks / scales) + MIDDLE, 0, 2**BITS - 1).astype(np.uint8)
-    return codes[..., ::2] | codes[..., 1::2] << BITS, scales[..., 0]
+    middle = 1 << (bits - 1)
+    scales = np.where(far == 0, 1.0, far / -middle).astype(np.float32)
+    codes = _levels(blocks, scales, middle)
+    if bits == 2:
+        least = _error(blocks, codes, scales)
+        for reach in _REACH[1:]:
+            less = np.where(far == 0, 1.0, reach * far / -middle).astype(np.float32)
+            other = _levels(blocks, less, middle)
+            error = _error(blocks, other, less)
+            better = error < least
+            codes, least = np.where(better, other, codes), np.where(better, error, least)
+            scales = np.where(better, less, scales)
+    stored = (codes + middle).astype(np.uint8)
+    packed = np.zeros((*stored.shape[:2], block * bits // 8), np.uint8)
+    for place in range(8 // bits):
+        packed |= stored[..., place :: 8 // bits] << (bits * place)
+    return packed, scales[..., 0]
+
+
+def _levels(blocks: Floats, scales: Floats, middle: int) -> NDArray[np.int8]:
+    return np.asarray(np.clip(np.rint(blocks / scales), -middle, middle - 1), np.int8)
+
+
+def _error(blocks: Floats, codes: NDArray[np.int8], scales: Floats) -> Floats:
+    """Of each block."""
+    return np.asarray(((codes * scales - blocks) ** 2).sum(axis=2, keepdims=True), np.float32)
 
 
 def _exact(graph: _Graph, product: _LastProduct) -> str:
     """(N, t, candidates): by the same arithmetic as all rows were scored."""
-    chosen = "vocabulary.candidates"
-    row, column = graph.weight("vocabulary.row", np.array([-2])), graph.weight("vocabulary.column", np.array([-1]))
-    rows = graph.op("Gather", product.table, chosen, name="vocabulary.rows", axis=0)
+    chosen = "two_step.candidates"
+    row, column = graph.weight("two_step.row", np.array([-2])), graph.weight("two_step.column", np.array([-1]))
+    rows = graph.op("Gather", product.table, chosen, name="two_step.rows", axis=0)
     if product.eight is None:
         if graph.halved(product.table):
-            rows = graph.op("Cast", rows, name="vocabulary.lifted", to=1)
-        hidden = graph.op("Unsqueeze", product.hidden, column, name="vocabulary.hidden")
-        return graph.op("Squeeze", graph.op("MatMul", rows, hidden, name="vocabulary.scores"), column,
-                        name="vocabulary.exact")  # fmt: skip
+            rows = graph.op("Cast", rows, name="two_step.lifted", to=1)
+        hidden = graph.op("Unsqueeze", product.hidden, column, name="two_step.hidden")
+        return graph.op("Squeeze", graph.op("MatMul", rows, hidden, name="two_step.scores"), column,
+                        name="two_step.exact")  # fmt: skip
     whole, step, zero, steps = product.eight
-    turned = graph.op("Transpose", rows, name="vocabulary.turned", perm=[0, 1, 3, 2])
-    hidden = graph.op("Unsqueeze", whole, row, name="vocabulary.hidden")
-    sums = graph.op("MatMulInteger", hidden, turned, zero, name="vocabulary.sums")
-    lifted = graph.op("Cast", graph.op("Squeeze", sums, row, name="vocabulary.flat"), name="vocabulary.float", to=1)
-    own = graph.op("Gather", steps, chosen, name="vocabulary.row_steps", axis=0)
-    return graph.op("Mul", lifted, graph.op("Mul", step, own, name="vocabulary.steps"), name="vocabulary.exact")
+    turned = graph.op("Transpose", rows, name="two_step.turned", perm=[0, 1, 3, 2])
+    hidden = graph.op("Unsqueeze", whole, row, name="two_step.hidden")
+    sums = graph.op("MatMulInteger", hidden, turned, zero, name="two_step.sums")
+    lifted = graph.op("Cast", graph.op("Squeeze", sums, row, name="two_step.flat"), name="two_step.float", to=1)
+    own = graph.op("Gather", steps, chosen, name="two_step.row_steps", axis=0)
+    return graph.op("Mul", lifted, graph.op("Mul", step, own, name="two_step.steps"), name="two_step.exact")
 
 
 class _Graph:

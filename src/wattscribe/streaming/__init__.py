@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from wattscribe.streaming.decoding import Decoding
     from wattscribe.streaming.endpoint import Endpointing
     from wattscribe.streaming.stream import SavedStream, Stream
-    from wattscribe.streaming.transducer import Decoding, Transducer, open_transducer
+    from wattscribe.streaming.transducer import Transducer, open_transducer
 
 __all__ = ["Decoding", "Endpointing", "SavedStream", "Stream", "Transducer", "open_transducer"]
 
@@ -21,7 +22,7 @@ _HOMES = {
     "Endpointing": "endpoint",
     "SavedStream": "stream",
     "Stream": "stream",
-    "Decoding": "transducer",
+    "Decoding": "decoding",
     "Transducer": "transducer",
     "open_transducer": "transducer",
 }

@@ -21,7 +21,6 @@ FrontEnd = Literal["kaldi", "nemo"]
 
 SHIFT_SAMPLES = SAMPLE_RATE_HZ // 100
 """10 ms."""
-WINDOW_SAMPLES = SAMPLE_RATE_HZ * 25 // 1000
 _LEFT_FRAMES = 1
 """With snip_edges false only the first frame reaches before the first sample, so one frame of run-up restores any other."""
 
@@ -51,7 +50,7 @@ class FrameSource:
         import kaldi_native_fbank
 
         self._front_end: FrontEnd = front_end
-        self._options = _options(feature_dim, front_end)
+        self._options = fbank_options(feature_dim, front_end)
         self._fbank = kaldi_native_fbank.OnlineFbank(self._options)
         self._first = 0
         """Absolute number of the fbank's frame 0; its audio starts at sample `_first` × 160."""
@@ -130,7 +129,7 @@ class FrameSource:
         return source
 
 
-def _options(feature_dim: int, front_end: FrontEnd) -> Any:
+def fbank_options(feature_dim: int, front_end: FrontEnd = "kaldi") -> Any:
     """FbankOptions; what is not set is kaldi's own."""
     import kaldi_native_fbank
 

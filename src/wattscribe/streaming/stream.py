@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -25,8 +25,27 @@ from wattscribe.streaming.tally import Tally
 from wattscribe.units import FRAME_SHIFT_S, SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
+    from wattscribe.models.vocabulary import Vocabulary
     from wattscribe.streaming.ahead import Ahead
-    from wattscribe.streaming.transducer import Decoding, Transducer
+    from wattscribe.streaming.beam import Beam
+    from wattscribe.streaming.decoding import Decoding
+    from wattscribe.streaming.encoder import Encoder
+    from wattscribe.streaming.endpoint import Endpointing
+    from wattscribe.streaming.greedy import Greedy
+
+
+class Owner(Protocol):
+    """What a stream asks of its transducer."""
+
+    encoder: Encoder
+    decoder: Greedy | Beam
+    decoding: Decoding
+    endpointing: Endpointing | None
+    vocabulary: Vocabulary
+    frame_s: float
+    tail_s: float
+
+    def advance(self, streams: Sequence[Stream]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +81,7 @@ class Stream:
     Streams of one transducer may run in several threads, each stream in one at a time.
     """
 
-    def __init__(self, transducer: Transducer, saved: SavedStream | None = None) -> None:
+    def __init__(self, transducer: Owner, saved: SavedStream | None = None) -> None:
         self._transducer = transducer
         layout = transducer.encoder.layout
         self._segment, self._shift = layout.segment_frames, layout.shift_frames

@@ -8,16 +8,6 @@ from wattscribe.testing.nvml import FakeGpu, FakeNvml
 from wattscribe.testing.recognizer import FakeRecognizer, FakeStream, References
 
 __all__ = [
-    "FakeClock",
-    "FakeCommands",
-    "FakeGpu",
-    "FakeNvml",
-    "FakeRecognizer",
-    "FakeStream",
-    "FaultyFiles",
-    "References",
-    "ReplayMeter",
-    "SimulatedMeter",
-    "loads",
-    "sensor_trees",
-]
+    "FakeClock", "FakeCommands", "FakeGpu", "FakeNvml", "FakeRecognizer", "FakeStream", "FaultyFiles", "References",
+    "ReplayMeter", "SimulatedMeter", "loads", "sensor_trees",
+]  # fmt: skip

@@ -27,7 +27,7 @@ from wattscribe.testing import sensor_trees
 from wattscribe.testing.live_load import Ledger, LiveLoad, ProcessorTime, Rail, Share
 from wattscribe.testing.loads import Load, SimulatedMeter
 from wattscribe.testing.recorder import Recorder
-from wattscribe.testing.work import Cost
+from wattscribe.testing.work import Constants, Cost
 
 TICK_S = 0.005
 """How often the load is brought up to date: a tenth of the clock error that `meters attach` allows."""
@@ -55,10 +55,7 @@ class Kind:
     idle_w: float = 4.2
     core_w: float = 2.5
     """Of each busy core, where no work is counted."""
-    memory_j_per_byte: float = 400e-12
-    mac_j: Mapping[str, float] = field(
-        default_factory=lambda: {"float32": 80e-12, "float16": 60e-12, "bfloat16": 60e-12, "int8": 30e-12}
-    )
+    constants: Constants = field(default_factory=Constants)
 
 
 _ORIN = {
@@ -264,8 +261,8 @@ def leave(board: Board, facts: RunFacts, run_dir: Path) -> None:
         "schema": 1,
         "simulated_board": board.name,
         "idle_w": board.kind.idle_w,
-        "memory_j_per_byte": board.kind.memory_j_per_byte,
-        "mac_j": dict(board.kind.mac_j),
+        "memory_j_per_byte": board.kind.constants.memory_j_per_byte,
+        "mac_j": dict(board.kind.constants.mac_j),
         "recorder": {"offset_s": recorder.offset_s, "drift_ppm": recorder.drift_ppm, "noise_w": recorder.noise_w},
         "trials": {
             trial.trial.id: _true_j(board, load, trial.window) for trial in facts.trials if trial.window is not None

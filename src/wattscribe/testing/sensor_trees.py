@@ -314,20 +314,9 @@ def raspberry_pi_5(root: Path) -> SensorTree:
 
 
 BOARDS = {
-    "nano": nano,
-    "xavier_nx": xavier_nx,
-    "xavier_nx_jetpack5": xavier_nx_jetpack5,
-    "agx_xavier": agx_xavier,
-    "orin_nano": orin_nano,
-    "orin_nx": orin_nx,
-    "orin_nano_upstream": orin_nano_upstream,
-    "agx_orin": agx_orin,
-    "thor": thor,
-    "intel_laptop": intel_laptop,
-    "xeon": xeon,
-    "epyc": epyc,
-    "dies": dies,
-    "battery_laptop": battery_laptop,
-    "raspberry_pi_5": raspberry_pi_5,
-}
+    "nano": nano, "xavier_nx": xavier_nx, "xavier_nx_jetpack5": xavier_nx_jetpack5, "agx_xavier": agx_xavier,
+    "orin_nano": orin_nano, "orin_nx": orin_nx, "orin_nano_upstream": orin_nano_upstream, "agx_orin": agx_orin,
+    "thor": thor, "intel_laptop": intel_laptop, "xeon": xeon, "epyc": epyc, "dies": dies,
+    "battery_laptop": battery_laptop, "raspberry_pi_5": raspberry_pi_5,
+}  # fmt: skip
 """Every board that can be built, by name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from wattscribe.testing.board import Kind
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
@@ -30,7 +28,17 @@ class Cost:
     """The same, as the decode that counted it went: a first guess of how the joules spread over its processor time."""
 
 
-def costs_of(trials: Sequence[Trial], kind: Kind) -> dict[str, Cost]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constants:
+    """What a board's work costs above idle."""
+
+    memory_j_per_byte: float = 400e-12
+    mac_j: Mapping[str, float] = field(
+        default_factory=lambda: {"float32": 80e-12, "float16": 60e-12, "bfloat16": 60e-12, "int8": 30e-12}
+    )
+
+
+def costs_of(trials: Sequence[Trial], constants: Constants) -> dict[str, Cost]:
     """By the trial's id; exported transducers only, and of these only what can be opened: the bench says why one cannot."""
     costs: dict[str, Cost] = {}
     counted: list[tuple[Trial, Cost]] = []
@@ -42,7 +50,7 @@ def costs_of(trials: Sequence[Trial], kind: Kind) -> dict[str, Cost]:
         )
         if cost is None:
             try:
-                cost = _cost(trial, kind)
+                cost = _cost(trial, constants)
             except WattscribeError:
                 continue
             counted.append((trial, cost))
@@ -50,7 +58,7 @@ def costs_of(trials: Sequence[Trial], kind: Kind) -> dict[str, Cost]:
     return costs
 
 
-def _cost(trial: Trial, kind: Kind) -> Cost:
+def _cost(trial: Trial, constants: Constants) -> Cost:
     from wattscribe.recognizers import prepare
     from wattscribe.recognizers.latency import hear
     from wattscribe.recognizers.onnx import OnnxRecognizer
@@ -68,18 +76,19 @@ def _cost(trial: Trial, kind: Kind) -> Cost:
             transcript = hear_live(audio)[0] if trial.streaming_latency else recognizer.transcribe([audio])[0]
             counts += transcript.counts or Counts()
         cpu_s = time.process_time() - before_s
-    joules = joules_of(trial.recognizer, counts, memory_j_per_byte=kind.memory_j_per_byte, mac_j=kind.mac_j)
+    joules = joules_of(trial.recognizer, counts, constants)
     return Cost(j_per_audio_s=joules / audio_s, j_per_cpu_s=joules / max(cpu_s, 1e-9))
 
 
-def joules_of(spec: RecognizerSpec, counts: Counts, *, memory_j_per_byte: float, mac_j: Mapping[str, float]) -> float:
+def joules_of(spec: RecognizerSpec, counts: Counts, constants: Constants) -> float:
     """Counted work times constants, above idle. The work is counted as `wattscribe calibrate` counts it."""
     from wattscribe.energy.calibrate import observe
-    from wattscribe.energy.workload import of_directory
+    from wattscribe.energy.files import of_directory
 
     workload = of_directory(Path(spec.model).expanduser(), precision=spec.precision)
     work = observe(workload, counts, precision=spec.precision, window_s=1.0, energy_j=1.0, sd_j=1.0)
-    return memory_j_per_byte * work.memory_bytes + sum(
+    mac_j = constants.mac_j
+    return constants.memory_j_per_byte * work.memory_bytes + sum(
         mac_j.get(dtype, mac_j["float32"]) * count for dtype, count in work.macs.items()
     )
 

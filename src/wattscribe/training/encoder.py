@@ -213,21 +213,6 @@ class Encoder(nn.Module):
             middle = x if index == max(len(self.blocks) // 2, 1) else middle
         return self.norm(x[:, frames.copies :]), self.norm(middle[:, frames.copies :])
 
-    def first_states(self, streams: int = 1) -> list[LayerState]:
-        """States of streams without any audio yet."""
-        device, left = self.mean.device, self.config.left_context
-        states = []
-        for layer in self.config.layers:
-            inner = layer.heads * layer.head_width
-            past = max(layer.conv_kernel - 1, 0)
-            states.append(
-                LayerState(
-                    torch.zeros(streams, left, 2 * inner, device=device),
-                    torch.zeros(streams, past, layer.conv_width, device=device),
-                )
-            )
-        return states
-
     def step(self, mels: Tensor, states: list[LayerState], past_frames: Tensor) -> tuple[Tensor, list[LayerState]]:
         """One segment and its right context, (N, window_frames, mels) → (N, segment, width) and the next states.
 

@@ -126,15 +126,6 @@ def _arc_scores(logits: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
     return logits[..., BLANK] - norm, logits.gather(-1, following[..., None])[..., 0] - norm
 
 
-def transducer_loss(
-    logits: Tensor, targets: Tensor, frames: Tensor, tokens: Tensor, *, one_per_frame: bool = False
-) -> Tensor:
-    """Negative log-likelihood (N) from the whole lattice's logits (N, T, U + 1, V) and targets (N, U)."""
-    following = F.pad(targets, (0, 1))[:, None].expand(-1, logits.shape[1], -1)
-    blank, emit = _arc_scores(logits, following)
-    return lattice_loss(blank, emit, frames, tokens, one_per_frame=one_per_frame)
-
-
 def banded_transducer_loss(
     joiner: Joiner,
     encoder_out: Tensor,

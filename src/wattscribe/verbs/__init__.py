@@ -4,18 +4,6 @@ from wattscribe.verbs.of_models import compress, data, devices, export, profile,
 from wattscribe.verbs.of_runs import attach, bench, calibrate, compare, measure, meters, report
 
 __all__ = [
-    "attach",
-    "bench",
-    "calibrate",
-    "compare",
-    "compress",
-    "data",
-    "devices",
-    "export",
-    "measure",
-    "meters",
-    "profile",
-    "report",
-    "train",
-    "transcribe",
-]
+    "attach", "bench", "calibrate", "compare", "compress", "data", "devices", "export", "measure", "meters",
+    "profile", "report", "train", "transcribe",
+]  # fmt: skip

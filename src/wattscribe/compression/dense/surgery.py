@@ -16,10 +16,6 @@ from wattscribe.errors import InputError
 from wattscribe.training.config import TransducerConfig
 from wattscribe.training.model import TransducerModel, build
 from wattscribe.training.predictor import StatelessPredictor
-from wattscribe.training.tokens import Vocabulary
-
-ALWAYS_KEPT = 3
-"""blank, start and unknown stand first in every vocabulary that training makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,25 +155,6 @@ def _embedding(tensors: dict[str, Tensor], scores: Scores, keep: float) -> int:
 
 
 # --- other changes of shape --------------------------------------------------------------------------------------------
-def reduce_vocabulary(
-    model: TransducerModel, vocabulary: Vocabulary, used: Sequence[int]
-) -> tuple[TransducerModel, Vocabulary]:
-    """Leave out units that no text needs; `used` are the ids to keep. Characters only: a BPE model cannot lose units.
-
-    Raises InputError for a BPE vocabulary.
-    """
-    if vocabulary.bpe is not None:
-        raise InputError("a BPE vocabulary cannot lose units without being trained anew", fix="Train a smaller one")
-    kept = sorted(set(range(min(ALWAYS_KEPT, len(vocabulary)))) | set(used))
-    rows = torch.tensor(kept)
-    tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    _take(tensors, rows, rows=("predictor.embedding.weight", "ctc.weight", "ctc.bias"))
-    blank = bool(model.config.joiner.blank_width)
-    _take(tensors, rows[1:] - 1 if blank else rows, rows=("joiner.out.weight", "joiner.out.bias"))
-    units = tuple(vocabulary.units[number] for number in kept)
-    return _filled(replace(model.config, vocabulary=len(kept)), tensors), Vocabulary(units=units, bpe=None)
-
-
 def to_stateless(model: TransducerModel, *, context: int = 2) -> TransducerModel:
     """An LSTM predictor becomes a stateless one with its embedding; it must be fine-tuned or distilled afterwards.
 

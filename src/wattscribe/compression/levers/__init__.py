@@ -14,19 +14,18 @@ from wattscribe.compression.levers import (
     depth,
     depthwise,
     factor,
-    half,
-    lookup,
     recurrent,
     segments,
     sharing,
     short_window,
     sparse,
     table,
+    two_step,
     weights,
     width,
 )
 from wattscribe.compression.levers.tools import Asked
-from wattscribe.compression.recipe import Step, Value
+from wattscribe.compression.step import Step, Value
 from wattscribe.errors import InputError
 
 Apply = Callable[[Candidate, Step, Calibration], Candidate]
@@ -140,8 +139,10 @@ LEVERS: Mapping[str, Lever] = {
         says="weights in blocks of 4 or 8 bits with a scale each (onnxruntime, MatMulNBits), codes by GPTQ",
         takes={"bits": int, "block": int, "rounding": str, "accuracy": int},
     ),
-    "lookup-int8": Lever(apply=_on_model(lookup.int8), lossless=False, says="the embedding table in 8 bits (onnxruntime)"),
-    "fp16": Lever(apply=_on_model(half.fp16), lossless=False, says="what is still float32 is stored in 16 bits"),
+    "lookup-int8": Lever(
+        apply=_on_model(weights.lookup_int8), lossless=False, says="the embedding table in 8 bits (onnxruntime)"
+    ),
+    "fp16": Lever(apply=_on_model(weights.fp16), lossless=False, says="what is still float32 is stored in 16 bits"),
     "low-rank": Lever(
         apply=_on_model(factor.low_rank), lossless=False, says="a map becomes two thin ones: SVD on activations",
         takes={"keep": float},
@@ -160,6 +161,12 @@ LEVERS: Mapping[str, Lever] = {
         says="the vocabulary's matrix in blocks of 4 bits with a scale each (onnxruntime, MatMulNBits), codes by GPTQ; embedding "
         "and scores share it",
         takes={"block": int, "rounding": str, "accuracy": int, "rows": int},
+    ),
+    "two-step-vocabulary": Lever(
+        apply=_on_model(two_step.in_two_steps), lossless=True,
+        says="codes of a few bits pick candidates for the next token, exact scores decide: most rows are not read; "
+        "greedy search says the same as long as the best row is a candidate, a beam's probabilities are those of candidates",
+        takes={"candidates": int, "bits": int}, numbers=two_step.reads,
     ),
     "window": Lever(
         apply=_on_model(short_window.shorter), lossless=False,

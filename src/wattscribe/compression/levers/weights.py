@@ -1,4 +1,5 @@
-"""Linear maps in 8 and 4 bits: onnxruntime's quantisers lay the graph out, GPTQ on calibration audio chooses the codes."""
+"""Linear maps in 8 and 4 bits: onnxruntime's quantisers lay the graph out, GPTQ on calibration audio chooses the codes. The
+embedding table in 8 bits, and whatever is still float32 in 16."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.levers.tools import Asked, name_nodes, quiet, written_by_quantiser
-from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, sweep
+from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, pack, put, sweep
 from wattscribe.compression.rounding import Weights, best_scale, descended, gptq, nearest
 from wattscribe.errors import InputError
 
@@ -19,6 +20,15 @@ BLOCKS = (16, 32, 64, 128, 256)
 SEVEN_BITS = 64
 """Largest code of a weight that is multiplied in 8 bits: 255 · 64 · 2 fits the 16 bits in which CPUs without VNNI add pairs of
 products, and onnxruntime's `reduce_range` gives this range. Measured in docs/compress.md, 8 bits on x86."""
+SMALLEST_TABLE_BYTES = 4096
+"""Shorter constants that a Gather reads are no embedding tables."""
+SMALLEST_BYTES = 256
+"""Smaller ones cost more in operators than they save."""
+LARGEST = 65504.0
+"""Of float16."""
+_NEED_CONSTANTS = (
+    "MatMulNBits", "DequantizeLinear", "QuantizeLinear", "QLinearConv", "MatMulInteger", "DynamicQuantizeLSTM",
+)  # fmt: skip
 
 
 def dynamic_int8(asked: Asked) -> None:
@@ -155,3 +165,80 @@ def block_codes(
         codes = gptq(weight, spread, gram, -half, half - 1)
         return descended(weight, codes, spread, gram, -half, half - 1), scales, spread
     return nearest(weight, spread, -half, half - 1), scales, spread
+
+
+# --- the embedding table -----------------------------------------------------------------------------------------------
+def lookup_int8(asked: Asked) -> None:
+    """Gather of a float table → Gather of uint8 rows → DequantizeLinear."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = asked.model
+    index = Index(model)
+    name_nodes(model)
+    nodes = [node.name for node in model.graph.node if node.op_type == "Gather" and _is_looked_up(index, node.input[0])]
+    if not nodes:
+        raise asked.nothing("looks nothing up in a float table")
+    with written_by_quantiser(asked) as path:
+        quantize_dynamic(
+            model, path, op_types_to_quantize=["Gather"], weight_type=QuantType.QUInt8, nodes_to_quantize=nodes
+        )
+    sweep(model)
+
+
+def _is_looked_up(index: Index, name: str) -> bool:
+    table = index.constant(name)
+    return (
+        table is not None and str(table.dtype) == "float32" and table.ndim == 2 and table.nbytes >= SMALLEST_TABLE_BYTES
+    )
+
+
+# --- what is left --------------------------------------------------------------------------------------------------------
+def fp16(asked: Asked) -> None:
+    """Weight → Cast to float32 → its readers. A CPU unpacks once at load; a device with 16-bit units reads half the bytes.
+
+    A table of which rows alone are read is lifted row by row: as a whole it would stand in memory in 32 bits.
+    """
+    from onnx import helper
+
+    model = asked.model
+    index = Index(model)
+    candidates = [tensor.name for tensor in model.graph.initializer if _fits(index, tensor.name)]
+    names = asked.chosen(candidates, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
+    casts: list[Any] = []
+    looked_up: dict[str, str] = {}
+    for name in names:
+        values = index.constant(name)
+        if values is None:
+            continue
+        half = f"{name}/half"
+        for tensor in list(model.graph.initializer):
+            if tensor.name == name:
+                model.graph.initializer.remove(tensor)
+        add_constant(model, half, values.astype(np.float16))
+        if all(user.op_type == "Gather" and user.input[0] == name for user in index.users[name]):
+            looked_up[name] = half
+        else:
+            casts.append(helper.make_node("Cast", [half], [name], name=f"{name}/lift", to=1))
+    lifted = [made for node in model.graph.node for made in _lifted_rows(node, looked_up)]
+    put(model.graph.node, [*casts, *lifted])
+
+
+def _lifted_rows(node: Any, looked_up: Mapping[str, str]) -> list[Any]:
+    """The node; where it looks rows up in one of these tables, those of the 16-bit one, and what lifts them."""
+    from onnx import helper
+
+    half = looked_up.get(node.input[0]) if node.op_type == "Gather" else None
+    if half is None:
+        return [node]
+    rows = node.output[0]
+    node.input[0], node.output[0] = half, f"{rows}/half"
+    return [node, helper.make_node("Cast", [f"{rows}/half"], [rows], name=f"{rows}/lift", to=1)]
+
+
+def _fits(index: Index, name: str) -> bool:
+    values = index.constant(name)
+    if values is None or values.dtype != np.float32 or values.nbytes < SMALLEST_BYTES:
+        return False
+    if any(user.op_type in _NEED_CONSTANTS for user in index.users[name]):
+        return False
+    return bool(np.abs(values).max() < LARGEST)

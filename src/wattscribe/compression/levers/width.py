@@ -17,8 +17,8 @@ from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.levers.tools import chosen
 from wattscribe.compression.linears import Index, Linear, add_constant, linears, make_float, removed, sweep
-from wattscribe.compression.recipe import Step
 from wattscribe.compression.rounding import DAMPING
+from wattscribe.compression.step import Step
 from wattscribe.errors import InputError
 
 Weights = NDArray[np.float32]

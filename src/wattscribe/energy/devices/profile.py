@@ -15,18 +15,9 @@ from wattscribe.errors import InputError
 from wattscribe.text_files import read_toml
 
 _PREFIX = {
-    "": 1.0,
-    "f": 1e-15,
-    "p": 1e-12,
-    "n": 1e-9,
-    "u": 1e-6,
-    "µ": 1e-6,
-    "m": 1e-3,
-    "k": 1e3,
-    "M": 1e6,
-    "G": 1e9,
+    "": 1.0, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9,
     "T": 1e12,
-}
+}  # fmt: skip
 _BINARY = {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _BASE = {
     "energy_per_byte": "J/B",

@@ -12,7 +12,7 @@ from wattscribe.metering.window.signal import Floats
 from wattscribe.records import PowerTrace
 
 if TYPE_CHECKING:
-    from wattscribe.metering.recordings import Recording
+    from wattscribe.metering.recordings.recording import Recording
 
 MIN_CORRELATION = 0.5
 """Below this the two signals do not show the same load."""

@@ -15,9 +15,9 @@ from wattscribe import as_file
 from wattscribe.errors import InputError, MeterError
 from wattscribe.journal import Journal, read_run
 from wattscribe.metering import window
-from wattscribe.metering.recordings import NAME, Recording
 from wattscribe.metering.recordings.align import Alignment, by_correlation
 from wattscribe.metering.recordings.marks import by_marks, possible_error_s
+from wattscribe.metering.recordings.recording import NAME, Recording
 from wattscribe.metering.sensors import tegrastats_log
 from wattscribe.metering.window import signal
 from wattscribe.metering.window.signal import Floats

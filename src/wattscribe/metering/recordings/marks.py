@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wattscribe.errors import InputError, MeterError
-from wattscribe.metering.recordings import Recording
 from wattscribe.metering.recordings.align import (
     MAX_DRIFT,
     MAX_POINTS,
@@ -22,6 +21,7 @@ from wattscribe.metering.recordings.align import (
     Alignment,
     normalised_correlation,
 )
+from wattscribe.metering.recordings.recording import Recording
 from wattscribe.metering.window.signal import Floats
 from wattscribe.records import Window
 

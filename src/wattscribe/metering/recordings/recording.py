@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from wattscribe.metering.window.signal import Floats, longest_step_s
-from wattscribe.records import PowerTrace
-
-if TYPE_CHECKING:
-    from wattscribe.metering.recordings.align import Alignment
 
 NAME = "external"
 COVERS = "whole device (external meter)"
@@ -120,22 +116,6 @@ class Recording:
             for at in range(0, len(t_s) - 1, at_once)
         ]
         return np.concatenate([piece for piece, _ in pieces]), np.concatenate([piece for _, piece in pieces])
-
-    def trace(self, alignment: Alignment, *, covers: str = COVERS, total: bool = True) -> PowerTrace:
-        """The recording on the machine's monotonic clock; `total` False: it covers a part only."""
-        return PowerTrace(
-            channel=f"{NAME}.{self.name}",
-            covers=covers,
-            total=total,
-            update_interval_s=self.spacing_s * alignment.rate,
-            evidence="measured",
-            t_s=tuple(alignment.to_clock(self.t_s).tolist()),
-            power_w=tuple(self.power_w.tolist()),
-            interval_means=self.interval_means,
-            clock_error_s=alignment.residual_s,
-            origin="attached",
-            meter=NAME,
-        )
 
     def facts(self) -> dict[str, Any]:
         """For `--json`."""

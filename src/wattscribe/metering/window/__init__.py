@@ -12,12 +12,6 @@ from wattscribe.metering.window.integration import (
 from wattscribe.metering.window.signal import join
 
 __all__ = [
-    "Edges",
-    "effective_update_interval_s",
-    "energy",
-    "join",
-    "mean_power_w",
-    "measured_energy_j",
-    "preferred",
+    "Edges", "effective_update_interval_s", "energy", "join", "mean_power_w", "measured_energy_j", "preferred",
     "unavailable",
-]
+]  # fmt: skip

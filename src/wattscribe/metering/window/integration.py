@@ -287,10 +287,5 @@ def _join(notes: Sequence[str | None]) -> str | None:
 
 
 __all__ = [
-    "Edges",
-    "effective_update_interval_s",
-    "energy",
-    "mean_power_w",
-    "measured_energy_j",
-    "unavailable",
-]
+    "Edges", "effective_update_interval_s", "energy", "mean_power_w", "measured_energy_j", "unavailable",
+]  # fmt: skip
