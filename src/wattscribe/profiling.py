@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from wattscribe.energy import arch, devices, profile, rates
+from wattscribe.energy.devices import Device
 from wattscribe.energy.files import of_directory
+from wattscribe.energy.observed import Observed
 from wattscribe.energy.options import Decoding, Options
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Rates
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
+from wattscribe.observing.counters import of_file
+from wattscribe.observing.memory import cache_of
+from wattscribe.observing.observe import observe
+from wattscribe.observing.recorded import record
+from wattscribe.observing.simulate import need_valgrind
 from wattscribe.recognizers.detect import stored_as
 from wattscribe.records import Counts, Rejected, Transcript
 from wattscribe.units import FRAMES_PER_S, SAMPLE_RATE_HZ
@@ -34,6 +42,10 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
     device = devices.load(options.device)
     if options.local_memory_bytes is not None:
         device = device.with_local_memory(options.local_memory_bytes)
+    if options.counters is not None and options.data is None:
+        raise InputError("counters say what decoding `data` moved", where=options.counters, fix="Give `data`")
+    if options.observe:
+        _observable(model, options, device)
     workload = workload_of(
         model,
         precision=options.precision,
@@ -43,7 +55,9 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
         inputs=options.inputs,
         dims=options.dims,
     )
-    return profile.build(
+    if options.observe and (workload.kind != "transducer" or not _exported(model)):
+        raise InputError("the memory traffic of exported transducers alone can be observed", where=model)
+    profiled = profile.build(
         workload,
         _rates(model, workload, options, say),
         device,
@@ -53,6 +67,53 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
         battery_wh=options.battery_wh,
         seed=options.seed,
     )
+    audio_s = profiled.breakdown.rates.audio_s
+    if options.counters is not None and audio_s is not None:
+        profiled = replace(profiled, counted=of_file(options.counters, audio_s))
+    return replace(profiled, observed=_observed(model, options, profiled, say)) if options.observe else profiled
+
+
+def _exported(model: str) -> bool:
+    return not model.startswith((arch.PREFIX, "hf:"))
+
+
+def _observable(model: str, options: Options, device: Device) -> None:
+    """Raises InputError before anything is decoded where nothing can be observed."""
+    if options.data is None:
+        raise InputError("observing takes speech whose calls are simulated", where=model, fix="Give `data`")
+    if len(device.tiers) == 1:
+        raise InputError(f"{device.title} has one memory, past which nothing goes", fix="Take another `device`")
+    cache_of(device.local.capacity_bytes)
+    need_valgrind()
+
+
+def _observed(model: str, options: Options, profiled: Profile, say: Callable[[str], None] | None) -> Observed:
+    """The calls of the first utterance of `data` that can be decoded, a few segments of it simulated."""
+    from wattscribe.corpora import open_corpus
+
+    how = _how(options.precision, options.decoding, options.beam)
+    transducer = _opened(model, how)
+    corpus = open_corpus(str(options.data))
+    entry = next(each for each in corpus if not isinstance(each, Rejected))
+    calls = record(transducer, lambda audio: _transcribed_live(transducer, audio), corpus.audio(entry))
+    directory = str(transducer.files.directory.resolve())
+    return observe(profiled.breakdown, calls, directory, how, entry.id, say or (lambda _: None))
+
+
+def _how(precision: str | None, decoding: Decoding, beam: int) -> dict[str, Any]:
+    """The options of `open_transducer`."""
+    return {
+        "precision": precision,
+        "decoding": "greedy" if beam == 1 else "beam",
+        "beam": beam,
+        "frame_by_frame": decoding == "frame-by-frame",
+    }
+
+
+def _opened(model: str, how: Mapping[str, Any]) -> Transducer:
+    from wattscribe.streaming import open_transducer
+
+    return open_transducer(model.removeprefix("onnx:").removeprefix("sherpa:"), **how)
 
 
 def _rates(model: str, workload: Workload, options: Options, say: Callable[[str], None] | None) -> Rates:
@@ -181,15 +242,7 @@ def _transcriber(
 ) -> Callable[[Samples], Transcript]:
     """What transcribes one utterance and counts its invocations."""
     if workload.kind == "transducer" and not model.startswith(arch.PREFIX):
-        from wattscribe.streaming import open_transducer
-
-        transducer = open_transducer(
-            model.removeprefix("onnx:").removeprefix("sherpa:"),
-            precision=precision,
-            decoding="greedy" if beam == 1 else "beam",
-            beam=beam,
-            frame_by_frame=decoding == "frame-by-frame",
-        )
+        transducer = _opened(model, _how(precision, decoding, beam))
         return lambda audio: _transcribed_live(transducer, audio)
     if workload.kind == "encoder-decoder" and not _is_transformers(model):
         from wattscribe.recognizers import open_recognizer, parse_model

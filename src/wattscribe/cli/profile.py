@@ -39,7 +39,7 @@ OUTPUT = Group("Output", sort_key=4)
 
 GROUPS = {
     MODEL: ("precision", "vocab", "chunk_ms", "calls_per_s", "inputs", "dims", "decoding", "beam"),
-    RATES: ("data", "limit", "frames_per_s", "tokens_per_s", "words_per_s"),
+    RATES: ("data", "limit", "observe", "counters", "frames_per_s", "tokens_per_s", "words_per_s"),
     DEVICE: ("device", "local_memory_bytes", "placement", "activations", "battery_wh"),
     OUTPUT: ("laws", "seed"),
 }
@@ -47,6 +47,7 @@ REPEATED = Flag(annotation=tuple[str, ...] | None, parameter=Parameter(negative=
 TYPED = {
     "inputs": REPEATED,
     "dims": REPEATED,
+    "observe": Flag(parameter=Parameter(negative=())),
     "device": Flag(annotation=str),
     "local_memory_bytes": Flag(annotation=str | None),
     "laws": Flag(annotation=Path | None),

@@ -45,6 +45,10 @@ class Options:
     """Decode this speech and count what really ran; without it the rates are stated by the options below."""
     limit: int | None = None
     """Decode at most this many utterances of it."""
+    observe: bool = False
+    """Also simulate the runtime's calls on `data` with a cache of the local memory's size: what crosses it (needs valgrind)."""
+    counters: Path | None = None
+    """Output of `perf stat -x,` or `perf stat -j` of a process that decoded `data`: shown beside what the model says."""
     frames_per_s: float | None = None
     """Encoder output frames per second of audio, where rates are stated."""
     tokens_per_s: float = DEFAULT_TOKENS_PER_S

@@ -11,6 +11,7 @@ from wattscribe.energy.accuracy import AccuracyLaw
 from wattscribe.energy.breakdown import Breakdown, ComponentPower, Figure, analyse
 from wattscribe.energy.curves import Point
 from wattscribe.energy.devices import Device
+from wattscribe.energy.observed import Counted, Observed
 from wattscribe.energy.options import Activations, Unit
 from wattscribe.energy.placement import Move
 from wattscribe.energy.rates import Rates
@@ -42,6 +43,10 @@ class Profile:
     guidelines: tuple[str, ...]
     curves: Mapping[str, Sequence[Point]]
     battery_wh: float | None = None
+    observed: Observed | None = None
+    """What a simulator of caches saw, where that was asked for."""
+    counted: Counted | None = None
+    """What a machine's own counters say, where they were given."""
 
     @property
     def battery_hours(self) -> float | None:
@@ -73,6 +78,8 @@ class Profile:
             "accuracy": None if self.laws is None else {name: to_json(law) for name, law in self.laws.items()},
             "guidelines": list(self.guidelines),
             "curves": {name: [to_json(point) for point in points] for name, points in self.curves.items()},
+            "observed": None if self.observed is None else to_json(self.observed),
+            "counted": None if self.counted is None else to_json(self.counted),
             "activations": breakdown.activations,
             "seed": breakdown.seed,
             "notes": list(breakdown.workload.notes),

@@ -9,6 +9,7 @@ from rich.table import Table
 from wattscribe import terminal
 from wattscribe.energy.breakdown import Breakdown, Figure
 from wattscribe.energy.profile import Profile
+from wattscribe.pages import observed_table
 
 WIDTH = 150
 
@@ -27,6 +28,13 @@ def print_profile(profile: Profile, console: Console | None = None) -> None:
     console.print(_totals(profile))
     console.print(escape(local_memory(shown, 4)))
     console.print(_sensitivities(profile))
+    if profile.observed is not None:
+        for line in observed_table.said(profile.observed):
+            console.print(escape(line))
+        console.print(observed_table.table(profile.observed))
+        console.print(escape(observed_table.second(profile.observed)))
+    if profile.counted is not None:
+        console.print(escape(observed_table.counted(profile.counted)))
     console.print(f"compress in this order: {', '.join(profile.order)}")
     for sentence in profile.guidelines:
         console.print(f"- {escape(sentence)}")

@@ -1,0 +1,117 @@
+"""Run recorded calls under callgrind: one dump for each group of calls.
+
+Python, onnxruntime and the model are opened at valgrind's plain speed; the simulator is switched on by `vgdb`, which valgrind
+brings, once everything stands. The waiting process asks for orders itself, so that no right to trace it is needed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from wattscribe.errors import InputError, WattscribeError
+from wattscribe.observing.callgrind import Dump, read_dump
+from wattscribe.observing.memory import Cache, options_for
+from wattscribe.observing.recorded import Call, write_job
+from wattscribe.observing.replayed import GO, MARK, READY
+from wattscribe.runs.process import exit_in_words, last_line, worker_environment
+
+_POLL_BLOCKS = 200
+"""Basic blocks after which the waiting process looks for orders: it sleeps most of the time."""
+_ORDER_S = 120.0
+"""Within which it takes one, on a busy machine too."""
+_LOOK_S = 0.05
+
+
+def need_valgrind() -> None:
+    """Raises InputError where it is not installed."""
+    for program in ("valgrind", "vgdb"):
+        if shutil.which(program) is None:
+            raise InputError(
+                f"observing memory traffic needs {program}, which is not installed",
+                fix="Install it: apt install valgrind (Fedora: dnf install valgrind)",
+            )
+
+
+def simulate(
+    model: str,
+    options: Mapping[str, Any],
+    calls: Sequence[Call],
+    groups: Sequence[Sequence[int]],
+    cache: Cache,
+    say: Callable[[str], None],
+) -> list[Dump]:
+    """What each group of calls moved, in order, once all calls were made. Raises WattscribeError where it ends early."""
+    need_valgrind()
+    with TemporaryDirectory(prefix="wattscribe-observed-") as name:
+        folder = Path(name)
+        write_job(folder, model, options, calls, groups)
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                _command(folder, cache),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=worker_environment(1),
+            )
+            try:
+                _switched_on(process, folder, say)
+                status = process.wait()
+            finally:
+                process.kill()
+                process.wait()
+        texts = [folder / f"dump.{number + 2}" for number in range(len(groups))]  # the first is of what came before
+        if status or not all(path.is_file() for path in texts):
+            raise _failed(status, folder)
+        return [read_dump(path.read_text(encoding="utf-8", errors="replace"), path.name) for path in texts]
+
+
+def _command(folder: Path, cache: Cache) -> list[str]:
+    return [
+        "valgrind",
+        "-q",  # no summary behind what the process says last
+        "--tool=callgrind",
+        "--instr-atstart=no",
+        "--cache-sim=yes",
+        "--simulate-wb=yes",
+        "--dump-line=no",
+        "--compress-strings=no",  # else a dump names things by numbers that earlier ones explain
+        *options_for(cache),
+        f"--dump-before={MARK}",
+        f"--callgrind-out-file={folder / 'dump'}",
+        f"--vgdb-prefix={folder / 'vgdb'}",
+        f"--vgdb-poll={_POLL_BLOCKS}",
+        sys.executable,
+        "-m",
+        "wattscribe.observing.replayed",
+        str(folder),
+    ]
+
+
+def _switched_on(process: subprocess.Popen[bytes], folder: Path, say: Callable[[str], None]) -> None:
+    """Wait until the model is open, switch the simulator on, and let the calls begin."""
+    while not (folder / READY).exists():
+        if process.poll() is not None:
+            raise _failed(process.returncode, folder)
+        time.sleep(_LOOK_S)
+    say("the model is open under valgrind; its calls are simulated")
+    order = ["vgdb", f"--vgdb-prefix={folder / 'vgdb'}", f"--pid={process.pid}", "--max-invoke-ms=0"]
+    try:
+        answer = subprocess.run([*order, "instrumentation", "on"], capture_output=True, timeout=_ORDER_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise WattscribeError("valgrind takes no orders from vgdb", fix="Try it again on a quieter machine") from None
+    if answer.returncode:
+        said = answer.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise WattscribeError(f"vgdb cannot switch the simulator on: {said[-1] if said else answer.returncode}")
+    (folder / GO).touch()
+
+
+def _failed(status: int | None, folder: Path) -> WattscribeError:
+    said = last_line(folder / "log", 0) or "it said nothing"
+    return WattscribeError(f"valgrind ended early ({exit_in_words(status or 0)}): {said}")
