@@ -108,9 +108,10 @@ class TestSimulated:
         assert min(first) > 0.95 * JOINER_BYTES
 
     def test_every_call_is_there(self, observed: Observed) -> None:
-        def total(each: ComponentTraffic) -> float:
-            assert each.shared_seen is not None
-            return each.shared_seen.total_bytes * sum(call.component == each.name for call in observed.calls)
+        def total(component: ComponentTraffic) -> float:
+            calls = sum(call.component == component.name for call in observed.calls)
+            assert (component.shared_seen is None) == (calls == 0)
+            return 0.0 if component.shared_seen is None else component.shared_seen.total_bytes * calls
 
         assert sum(call.seen.total_bytes for call in observed.calls) == pytest.approx(
             sum(map(total, observed.components))
