@@ -90,7 +90,7 @@ def test_a_journal_without_checksums_is_read_and_gets_them(unsealed: Sample, tmp
     with closing(sqlite3.connect(run / FILE_NAME)) as db:
         db.execute('UPDATE utterance SET result = replace(result, \'"hypothesis": "\', \'"hypothesis": "x\')')
         db.commit()
-    with pytest.raises(InputError, match="does not fit its checksum"):
+    with pytest.raises(InputError, match="its checksum does not match"):
         read_run(run)
 
 

@@ -103,7 +103,7 @@ def test_a_server_that_keeps_breaking_off_is_given_up_and_the_part_stays(
 ) -> None:
     body = librispeech()
     site = serve(body, break_at=[500] + [0] * 20)
-    with pytest.raises(InputError, match=r"broke off after 500 bytes.*Run the same command again"):
+    with pytest.raises(InputError, match=r"the download stopped after 500 bytes.*Run the same command again"):
         fetch(f"{site.address}/a", tmp_path / "a", checksum=md5(body), pause=lambda seconds: None)
     assert (tmp_path / "a.part").read_bytes() == body[:500]
     assert len(site.requests) == 1 + ATTEMPTS
@@ -135,7 +135,7 @@ def test_refusals_are_told(serve: Callable[..., Site], tmp_path: Path, status: i
 
 
 def test_no_server_and_no_http(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="broke off after 0 bytes"):
+    with pytest.raises(InputError, match="the download stopped after 0 bytes"):
         fetch("http://127.0.0.1:9/a", tmp_path / "a", checksum="0" * 32, pause=lambda seconds: None)
     with pytest.raises(InputError, match="not an http"):
         fetch("file:///etc/hostname", tmp_path / "a", checksum="0" * 32)

@@ -69,7 +69,9 @@ def test_the_compression_page_has_a_title_over_every_column() -> None:
         **dict.fromkeys(("energy_mj_per_audio_s", "wer", "rtf_cpu", "rtf", "size_bytes", "peak_memory_bytes"), 1.0),
         latency=SimpleNamespace(**dict.fromkeys(LATENCIES, 0.1)),
     )
-    dev = SimpleNamespace(on="dev", before=side, after=side, non_inferior=None, cannot_show="few", wer_increase=0.0)
+    dev = SimpleNamespace(
+        on="dev", before=side, after=side, non_inferior=None, cannot_show="few", wer_increase=0.0, parts=()
+    )
     dev.wer_increase_ci95 = (0.0, 0.0)
     found: Any = SimpleNamespace(dev=dev, test=None, longer=None, notes=(), recipe=SimpleNamespace(done=()))
     shown = [*compress_page._result(found), compress_page._steps(found)]

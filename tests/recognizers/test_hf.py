@@ -292,7 +292,7 @@ def test_a_head_that_is_missing_is_refused_and_not_made_up(checkpoint: Checkpoin
 def test_weights_that_are_no_numbers_are_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
     folder = copied(checkpoint, "wav2vec2", tmp_path)
     changed_weights(folder, lambda weights: weights["lm_head.bias"].fill_(float("nan")))
-    with pytest.raises(ModelError, match=r"lm_head\.bias are no numbers"):
+    with pytest.raises(ModelError, match=r"lm_head\.bias are not numbers"):
         open_recognizer(parse_model(str(folder)))
 
 

@@ -51,5 +51,5 @@ def test_values_that_are_no_numbers_are_named() -> None:
     session.require_numbers(np.zeros(3), path)
     session.require_numbers(np.array([0.0, -np.inf]), path, infinite=True)
     for value, infinite in ((np.nan, False), (np.inf, False), (np.nan, True)):
-        with pytest.raises(ModelError, match=r"encoder\.onnx: computes values that are no numbers"):
+        with pytest.raises(ModelError, match=r"encoder\.onnx: computes values that are not numbers"):
             session.require_numbers(np.array([0.0, value]), path, infinite=infinite)
