@@ -138,7 +138,7 @@ def test_misuse_is_told() -> None:
         _ = measurement.energy_j
     with measurement, pytest.raises(InputError, match="the block has not ended"):
         _ = measurement.cpu_s
-    with pytest.raises(InputError, match="entered before"), measurement:
+    with pytest.raises(InputError, match="already used"), measurement:
         pass
     with pytest.raises(InputError, match="0 or more"):
         Measurement(idle_s=-1.0)
