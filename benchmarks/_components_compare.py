@@ -59,7 +59,8 @@ def _measured_laws(making: Making, speech: SpeechSet) -> tuple[list[str], dict[s
     """A row for each component, and the laws where all three could be fitted."""
     config = load_model(making.checkpoint / "model")[0].config
     dense = _errors(pruned(making, Cut(), 0), speech, making)
-    rows, by_component = [], {}
+    rows: list[str] = []
+    by_component: dict[str, AccuracyLaw] = {}
     for component, parts in SIZES.items():
         sizes, errors = [float(bytes_of(config)[component])], [dense.errors]
         for part in parts:
@@ -71,7 +72,7 @@ def _measured_laws(making: Making, speech: SpeechSet) -> tuple[list[str], dict[s
         points = "; ".join(f"{size / 1e6:.2f}: {100 * rate:.1f}" for size, rate in zip(sizes, rates, strict=True))
         rows.append(_law_row(component, points, law))
         if law is not None:
-            by_component[component] = _accuracy(law)
+            by_component[component] = law
     return rows, by_component if len(by_component) == len(SIZES) else None
 
 
@@ -105,13 +106,6 @@ def _order_rows(making: Making, speech: SpeechSet, by_component: Mapping[str, Ac
         parts = ", ".join(f"{1e3 * power.component(component).total_w.value:.3f}" for component in SIZES)
         second = ", ".join(by_wer) if by_component else "no law"
         yield f"| {name} | {decoding} | {beam} | {parts} | {', '.join(by_size)} | {second} |"
-
-
-def _accuracy(law: Law) -> AccuracyLaw:
-    return AccuracyLaw(
-        a_per_mb=law.a_per_mb, b=law.b, c=law.c, a_ci95=law.a_ci95, b_ci95=law.b_ci95, c_ci95=law.c_ci95,
-        r2=float("nan"), residual=float("nan"), points=5,
-    )  # fmt: skip
 
 
 def _errors(candidate: Candidate, speech: SpeechSet, making: Making) -> ErrorCounts:

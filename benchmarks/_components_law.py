@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.records import Interval
+from wattscribe.energy.accuracy import MB, AccuracyLaw
 
 Array = NDArray[np.float64]
-MB = 1e6
 DRAWS = 1000
 GRID = 300
 """Rates that are tried, from a fiftieth to fifty over the span of sizes, a factor of 1.03 apart."""
@@ -24,15 +23,9 @@ LEAST_FITTED = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Law:
-    """`a` per megabyte; 95 % intervals by the bootstrap. `worst` is the largest residual in its standard errors."""
+class Law(AccuracyLaw):
+    """Its intervals are the bootstrap's. `worst` is the largest residual in its standard errors."""
 
-    a_per_mb: float
-    b: float
-    c: float
-    a_ci95: Interval
-    b_ci95: Interval
-    c_ci95: Interval
     worst: float
     fitted: float
     """Share of the draws in which WER falls with size."""
@@ -40,9 +33,6 @@ class Law:
     @property
     def holds(self) -> bool:
         return self.fitted >= LEAST_FITTED and self.worst <= FARTHEST
-
-    def wer(self, size_bytes: float) -> float:
-        return float(np.exp(self.a_per_mb * size_bytes / MB + self.b) + self.c)
 
 
 def fit_law(sizes_bytes: Array, errors: Array, words: Array, *, draws: int = DRAWS, seed: int = 0) -> Law | None:
@@ -67,6 +57,8 @@ def fit_law(sizes_bytes: Array, errors: Array, words: Array, *, draws: int = DRA
     intervals = [(float(min(one, at)), float(max(two, at))) for one, two, at in zip(low, high, fits[0], strict=True)]
     return Law(
         a_per_mb=float(a), b=float(b), c=float(c), a_ci95=intervals[0], b_ci95=intervals[1], c_ci95=intervals[2],
+        r2=1 - float((residual**2).sum() / max(((wers[0] - wers[0].mean()) ** 2).sum(), 1e-300)),
+        residual=float(np.sqrt((residual**2).mean())), points=len(sizes),
         worst=float(np.abs(residual / spread).max()), fitted=len(fitted_draws) / draws,
     )  # fmt: skip
 
