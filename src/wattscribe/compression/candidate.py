@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from wattscribe.compression.answers import Answers
 from wattscribe.compression.linears import Linear, linears
 from wattscribe.compression.opened import OpenedModel, OpenedTransducer
 from wattscribe.energy.files import of_directory
@@ -92,8 +93,9 @@ class Candidate:
         inside = self.inside(component, model)
         return {name: linear for name, linear in linears(model).items() if inside(name)}
 
-    def open(self, folder: Path, decoding: Decoding) -> OpenedModel:
-        """What `write` wrote there, ready to transcribe. Raises ModelError."""
+    def open(self, folder: Path, decoding: Decoding, answers: Answers | None = None) -> OpenedModel:
+        """What `write` wrote there, ready to transcribe; an encoder that is deaf to the rest may recall its answers. Raises
+        ModelError."""
         return OpenedTransducer.of_directory(folder, frame_by_frame=decoding == "frame-by-frame")
 
     def own_counts(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:

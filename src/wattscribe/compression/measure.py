@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wattscribe import records
+from wattscribe.compression.answers import Answers
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.memo import Memo
 from wattscribe.compression.opened import OpenedModel, transcribe_stream
@@ -78,6 +79,7 @@ class Measurer:
     ) -> None:
         self.device, self._cache, self._memo, self._check = device, cache, Memo() if memo is None else memo, check
         self._decoded: dict[str, Decoded] = {}
+        self._answers = Answers()
         self._workloads: dict[str, Workload] = {}
 
     def decode(self, candidate: Candidate, speech: SpeechSet, decoding: Decoding | None = None) -> Decoded:
@@ -99,7 +101,8 @@ class Measurer:
 
     def _decode(self, candidate: Candidate, speech: SpeechSet, how: Decoding) -> Decoded:
         with candidate.directory() as folder:
-            return decode(candidate.open(folder, how), speech, check=self._check)
+            model = candidate.open(folder, how, self._answers)
+            return decode(model, speech, check=self._check, answers=self._answers)
 
     def workload(self, candidate: Candidate, counts: Sequence[Counts] = ()) -> Workload:
         """Counted from the graphs, once per version: of utterances of these counts, where that makes a difference."""
@@ -154,20 +157,24 @@ class Measurer:
         part.replace(self._cache / f"{key}.json")
 
 
-def decode(model: OpenedModel, speech: SpeechSet, *, check: Callable[[], None] = nothing) -> Decoded:
-    """One pass over a set, one thread, greedy, as it would come from a microphone: call after call. `check` may end it."""
+def decode(
+    model: OpenedModel, speech: SpeechSet, *, check: Callable[[], None] = nothing, answers: Answers | None = None
+) -> Decoded:
+    """One pass over a set, one thread, greedy, as it would come from a microphone: call after call. `check` may end it. What the
+    model recalls of `answers` counts with the seconds that it took."""
+    recalled = Answers() if answers is None else answers
     model.transcribe(speech.audio[0])  # warm up
-    wall, cpu = time.perf_counter(), time.process_time()
-    answers = []
+    wall, cpu = time.perf_counter() + recalled.saved_wall_s, time.process_time() + recalled.saved_cpu_s
+    transcripts = []
     for audio in speech.audio:
         check()
-        answers.append(model.transcribe(audio))
+        transcripts.append(model.transcribe(audio))
     return Decoded(
-        texts=tuple(answer.text for answer in answers),
-        counts=tuple(answer.counts or Counts() for answer in answers),
+        texts=tuple(transcript.text for transcript in transcripts),
+        counts=tuple(transcript.counts or Counts() for transcript in transcripts),
         audio_s=sum(len(samples) for samples in speech.audio) / SAMPLE_RATE_HZ,
-        wall_s=time.perf_counter() - wall,
-        cpu_s=time.process_time() - cpu,
+        wall_s=time.perf_counter() + recalled.saved_wall_s - wall,
+        cpu_s=time.process_time() + recalled.saved_cpu_s - cpu,
     )
 
 

@@ -17,7 +17,7 @@ from wattscribe.seq2seq.recognize import Recogniser, Style
 from wattscribe.seq2seq.search import Rules
 from wattscribe.seq2seq.special import Special
 from wattscribe.seq2seq.vocabulary import Texts, bytes_of, piece, read_binary, read_tokens
-from wattscribe.seq2seq.whisper_net import WhisperNet
+from wattscribe.seq2seq.whisper_net import Recall, WhisperNet
 from wattscribe.seq2seq.windows import Window, window_of
 from wattscribe.text_files import whole
 
@@ -36,10 +36,13 @@ def open_model(
     width: int = 1,
     window: Window | Literal["stated"] | None = "stated",
     limit: int | None = None,
+    recall: Recall | None = None,
 ) -> Recogniser:
     """The loaded model. `width` hypotheses of a beam; the `window` that the directory states, another one, or None: whole ones;
-    at most `limit` tokens. Raises ModelError, InputError."""
+    at most `limit` tokens; `recall` may know what a Whisper's encoder answers. Raises ModelError, InputError."""
     net, style = _networks(files, threads)
+    if recall is not None and isinstance(net, WhisperNet):
+        net.recall = recall
     if window == "stated":
         window = window_of(net.metadata, files.parts["encoder"]) if isinstance(net, WhisperNet) else None
     if window is not None and not (style.bands is None or net.any_length):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,16 @@ from wattscribe.seq2seq.turned import Opened, open_decoder
 from wattscribe.seq2seq.two_step import candidates_of
 from wattscribe.text_files import whole as whole_number
 
+Cross = tuple[NDArray[np.float32], ...]
+"""Keys and values, (layers, rows, frames, width) each."""
+Recall = Callable[[str, Callable[[], Cross]], Cross]
+"""Features, by a digest, and the run of the encoder that answers → arrays of one's own, from that run or an earlier one."""
+
 
 class WhisperNet:
     """encoder.onnx and decoder.onnx."""
+
+    recall: Recall | None = None
 
     def __init__(self, encoder: Path, decoder: Path, *, threads: int) -> None:
         self._paths = encoder, decoder
@@ -60,6 +68,12 @@ class WhisperNet:
 
     def encode(self, features: NDArray[Any]) -> WhisperEncoded:
         """(rows, bands, frames) → keys and values of every layer."""
+        if self.recall is None:
+            return WhisperEncoded(self, *self._cross(features))
+        key = hashlib.sha256(features.tobytes()).hexdigest()
+        return WhisperEncoded(self, *self.recall(key, lambda: self._cross(features)))
+
+    def _cross(self, features: NDArray[Any]) -> Cross:
         binding = self._encoder.io_binding()
         binding.bind_cpu_input("mel", features)
         for name in CROSS:
@@ -67,7 +81,7 @@ class WhisperNet:
         with Running(self._paths[0], "failed while running"):
             self._encoder.run_with_iobinding(binding)
         keys, values = map(_where_it_lies, binding.get_outputs())
-        return WhisperEncoded(self, keys, values)
+        return keys, values
 
     @property
     def decoder(self) -> Opened:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from wattscribe.compression.answers import Answers
 from wattscribe.compression.candidate import Candidate, network_of_file
 from wattscribe.compression.opened import Latency, OpenedModel
 from wattscribe.compression.speech import Audio, SpeechSet
@@ -92,8 +93,12 @@ class WhisperCandidate(Candidate):
         return lambda name: (name in theirs) == (component in LAST)
 
     # --- decoding ---------------------------------------------------------------------------------------------------
-    def open(self, folder: Path, decoding: Decoding) -> OpenedModel:
-        return OpenedWhisper(open_model(find(folder)))
+    def open(self, folder: Path, decoding: Decoding, answers: Answers | None = None) -> OpenedModel:
+        files = find(folder)
+        if answers is None:
+            return OpenedWhisper(open_model(files))
+        encoder = self.digests["encoder"]
+        return OpenedWhisper(open_model(files, recall=lambda key, run: answers.recall(encoder, key, run)))
 
     def own_counts(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
         """The same tokens, in this one's windows; recordings of several windows stay as they are."""
