@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -148,6 +149,19 @@ def test_the_limit_is_said_as_it_was_asked_for_and_the_slack_beside_it() -> None
         whole.summary
         == f"WER +0.40 points and a margin of {100 * whole.margin:.2f} for 100 utterances, the limit is 0.3"
     )
+
+
+def test_a_share_of_the_small_set_sorts_out_what_is_worse_beyond_doubt_alone() -> None:
+    dev = replace(speech(10, 10), corpora=("quiet",) * 5 + ("noisy",) * 5)
+    bench = Bench(dev)
+    bench.limits, bench.small = {"noisy": 0.01}, dev
+    one = candidate(dev.of(range(5, 10), "noisy"), 1)
+    part = sets.change(bench, one, small=True).parts[1]  # type: ignore[arg-type]
+    assert (part.increase, part.limit, part.slack) == pytest.approx((0.02, 0.01, 2 * 0.02), rel=0.01)
+    assert part.holds
+    assert not sets.change(bench, one).parts[1].holds  # type: ignore[arg-type]
+    every = sets.change(bench, candidate(dev.of(range(5, 10), "noisy"), 5), small=True).parts[1]  # type: ignore[arg-type]
+    assert (every.increase, every.slack, every.holds) == pytest.approx((0.1, sets.SMALL_SLACK, False))
 
 
 # --- confirmed on what was held back --------------------------------------------------------------------------------------

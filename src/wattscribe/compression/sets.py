@@ -36,6 +36,9 @@ MARGIN = 0.67
 """Standard errors between a choice and the limit: of recipes at the very edge, three in four hold on other speech of the kind."""
 SMALL_SLACK = 0.01
 """WER that the small set may add beyond the limit: it is several times coarser; the whole choosing part decides."""
+DOUBT = 2.0
+"""Standard errors that a corpus's share of the small set may add, where they are more: ten noisy utterances change by a few
+points with any rounding, and one that runs into a loop is three of them."""
 EXACT = 1e-12
 
 
@@ -132,17 +135,18 @@ def change(bench: Workbench, candidate: Candidate, *, small: bool = False) -> Ch
     return Change(
         utterances=len(speech), words=round(before.errors.words.sum()), before=before.wer, increase=after.wer - before.wer,
         limit=limit_of(bench, speech), slack=SMALL_SLACK if small else 0.0, margin=MARGIN * (spread or 0.0),
-        parts=_parts(bench, speech, before.errors, after.errors, SMALL_SLACK if small else 0.0),
+        parts=_parts(bench, speech, before.errors, after.errors, small=small),
     )  # fmt: skip
 
 
 def _parts(
-    bench: Workbench, speech: SpeechSet, before: ErrorCounts, after: ErrorCounts, slack: float = 0.0
+    bench: Workbench, speech: SpeechSet, before: ErrorCounts, after: ErrorCounts, *, small: bool = False
 ) -> tuple[Change, ...]:
     """Each corpus by itself, where it is held to the limit so."""
     parts = []
     for name, rows in apart(bench, speech).items():
         old, new = part_of(before, rows), part_of(after, rows)
+        slack = max(SMALL_SLACK, DOUBT * (standard_error(old, new) or 0.0)) if small else 0.0
         parts.append(
             Change(
                 utterances=len(rows), words=round(old.words.sum()), before=old.wer or 0.0, on=Path(name).name,
