@@ -82,9 +82,9 @@ def _compared(nets: dict[str, WhisperNet], encoder: Any, audio: np.ndarray, rule
     prompt = [net.number("sot"), net.number("no_timestamps")]
     tokens = {}
     for name, decoder in nets.items():
-        decoding = WhisperEncoded(decoder, *(values.copy() for values in given))
+        decoding = WhisperEncoded(decoder, *(values.copy() for values in given), frames=net.window_frames // 2)
         tokens[name] = greedy(decoding, [prompt], rules, [Work()])[0]
-    ranks, provable = _errors(WhisperEncoded(net, *given), prompt, tokens["fp32"], rules)
+    ranks, provable = _errors(WhisperEncoded(net, *given, frames=net.window_frames // 2), prompt, tokens["fp32"], rules)
     differs = {name: tokens[name] != tokens[f"{name} two-step"] for name in MARKS}
     return {"differs": differs, "ranks": ranks, "provable": provable}
 

@@ -7,7 +7,7 @@ XᵀX, which is all that rounding, pruning and factorising by least squares need
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,6 +49,14 @@ class Crossed:
     sum_x: NDArray[np.float64]
     sum_y: NDArray[np.float64]
     rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Summed:
+    """XᵀX [K, K] and the sum of the rows [K], float64."""
+
+    gram: NDArray[np.float64]
+    total: NDArray[np.float64]
 
 
 class _Sum:
@@ -129,6 +137,23 @@ class Calibration:
         x, y = slice(0, width), slice(width, -1)
         gram = moments.gram
         return Crossed(gram=gram[x, x], cross=gram[x, y], sum_x=gram[-1, x], sum_y=gram[-1, y], rows=moments.rows)
+
+    def queries(self, component: str, sources: Sequence[str]) -> Mapping[str, Summed]:
+        """Of values whose rows are asked of speech alone, not of the silence behind it, in one walk."""
+        return self.kept((component, *sources, "queries"), lambda: self._queries(component, list(sources)))
+
+    def _queries(self, component: str, sources: list[str]) -> Mapping[str, Summed]:
+        sums = {source: _Sum() for source in sources}
+        for values in self._spoken(component, sources):
+            for source, rows in values.items():
+                sums[source].add(np.concatenate([rows, np.ones_like(rows[..., :1])], axis=-1))
+        grams = {source: total.moments().gram for source, total in sums.items()}
+        return {source: Summed(gram=gram[:-1, :-1], total=gram[-1, :-1]) for source, gram in grams.items()}
+
+    def _spoken(self, component: str, sources: list[str]) -> Iterator[Feeds]:
+        """The sources' values of each call, cut to the speech."""
+        for _, values in self._walk(component, sources):
+            yield values
 
     def feeds(self, component: str) -> list[Feeds]:
         """Complete inputs of the component at seeded draws of real segments: for onnxruntime's calibrators."""

@@ -24,6 +24,8 @@ UPDATED = ("out_n_layer_self_k_cache", "out_n_layer_self_v_cache")
 CROSS_KEYS, CROSS_VALUES = "cross.{layer}.k", "cross.{layer}.v"
 """Names of one layer's keys (N, heads, d, T) and values (N, heads, T, d): our runtime hands them in as they are here, so that
 they are turned once per window and not once per token."""
+CROSS_QUERIES = "decoder.layers.{layer}.encoder_attn.q_proj.biased"
+"""Name of one layer's queries of cross-attention (N, t, D), scaled."""
 
 
 def decoder(sizes: Sizes, weights: Weights, precision: Precision) -> tuple[Network, list[Any], list[Any]]:

@@ -68,10 +68,11 @@ class WhisperNet:
 
     def encode(self, features: NDArray[Any]) -> WhisperEncoded:
         """(rows, bands, frames) → keys and values of every layer."""
+        frames = -(-features.shape[2] // 2)
         if self.recall is None:
-            return WhisperEncoded(self, *self._cross(features))
+            return WhisperEncoded(self, *self._cross(features), frames=frames)
         key = hashlib.sha256(features.tobytes()).hexdigest()
-        return WhisperEncoded(self, *self.recall(key, lambda: self._cross(features)))
+        return WhisperEncoded(self, *self.recall(key, lambda: self._cross(features)), frames=frames)
 
     def _cross(self, features: NDArray[Any]) -> Cross:
         binding = self._encoder.io_binding()
@@ -113,8 +114,9 @@ def _require(path: Path, session: Any, inputs: set[str], outputs: set[str]) -> N
 class WhisperEncoded:
     """Rows of one call of the encoder, with buffers of their own."""
 
-    def __init__(self, net: WhisperNet, keys: NDArray[np.float32], values: NDArray[np.float32]) -> None:
-        self._net, self.frames, self.rows = net, keys.shape[2], keys.shape[1]
+    def __init__(self, net: WhisperNet, keys: NDArray[np.float32], values: NDArray[np.float32], *, frames: int) -> None:
+        """`frames` went through the encoder; the decoder may look at silence behind them that did not."""
+        self._net, self.frames, self.rows = net, frames, keys.shape[1]
         layers, width = keys.shape[0], net.number("n_text_state")
         shape = (layers, self.rows, net.places, width)
         self._cross = net.decoder.handed(keys, values)

@@ -172,7 +172,7 @@ LEVERS: Mapping[str, Lever] = {
         apply=_on_model(short_window.shorter), lossless=False,
         says="a window as short as the audio allows: its speech, a margin of silence, up to the next step; this runtime does it, "
         "sherpa-onnx does not know it",
-        takes={"margin_s": float, "step_s": float},
+        takes={"margin_s": float, "step_s": float, "silence": int},
     ),
     "linearise": Lever(
         apply=_on_model(depth.linearise), lossless=False,

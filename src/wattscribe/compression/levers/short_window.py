@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from wattscribe.compression.levers.silence import remember
 from wattscribe.compression.levers.tools import Asked
 from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.windows import Window, window_of
 
 
 def shorter(asked: Asked) -> None:
-    """Options: margin_s of silence behind the speech, step_s whose multiple it ends on. Raises InputError for what cannot be."""
+    """Options: margin_s of silence behind the speech, step_s whose multiple it ends on; `silence`: one frame in so many of what a
+    whole window would hold besides is remembered. Raises InputError for what cannot be."""
     options = asked.options
     window = Window(margin_s=float(options.get("margin_s", 5.0)), step_s=float(options.get("step_s", 5.0)))
     stated = {entry.key: entry for entry in asked.model.metadata_props}
@@ -24,3 +26,5 @@ def shorter(asked: Asked) -> None:
         window_of(window.metadata)
     except ModelError as error:
         raise InputError(error.what, fix="Give margin_s of 0 or more and step_s above 0") from error
+    if "silence" in options:
+        remember(asked, int(options["silence"]))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -34,12 +34,13 @@ from wattscribe.seq2seq.recognize import Recogniser
 from wattscribe.seq2seq.windows import Window, window_of
 from wattscribe.units import SAMPLE_RATE_HZ
 
+T = TypeVar("T")
 LAST = {"cross_attention": "encoder", "vocabulary": "decoder"}
 """Components that are the end of a network, from their last products on."""
 OUTPUTS: Mapping[str, Sequence[str]] = {"encoder": CROSS, "decoder": ("logits",)}
-_FRAME_SAMPLES = 2 * HOP
+FRAME_SAMPLES = 2 * HOP
 """Of the encoder."""
-_FRAMES_PER_S = SAMPLE_RATE_HZ / _FRAME_SAMPLES
+_FRAMES_PER_S = SAMPLE_RATE_HZ / FRAME_SAMPLES
 _EXPORT = "Give the fp32 export: `wattscribe export hf:MODEL -o DIR --precision fp32`"
 
 
@@ -108,7 +109,7 @@ class WhisperCandidate(Candidate):
         if counts.encoder_rows != 1 or self.window is None:
             return counts
         frames = self.window.frames(samples, 2 * self._whole_frames) // 2
-        return replace(counts, frames=frames, padded_frames=max(0, frames + -samples // _FRAME_SAMPLES))
+        return replace(counts, frames=frames, padded_frames=max(0, frames + -samples // FRAME_SAMPLES))
 
     # --- energy -----------------------------------------------------------------------------------------------------
     def workload_key(self, counts: Sequence[Counts]) -> str:
@@ -118,8 +119,9 @@ class WhisperCandidate(Candidate):
         """Encoder and cross-attention weighted by windows, decoder and vocabulary by the tokens behind windows of each length:
         the energy of the whole is then the sum over the utterances, but for the room in local memory that the longest takes."""
         lengths = self._lengths(counts)
-        encoder_parts = [_encoder_parts(self, frames) for frames in lengths]
-        decoder_parts = [_decoder_parts(self, frames) for frames in lengths]
+        encoded = [_encoder_parts(self, frames) for frames in lengths]
+        encoder_parts = [parts for parts, _ in encoded]
+        decoder_parts = [_decoder_parts(self, looked_at) for _, looked_at in encoded]
         windows, rows = ([totals[which] for totals in lengths.values()] for which in (0, 1))
         parts = [_mean([pair[which] for pair in encoder_parts], windows) for which in (0, 1)]
         parts += [_mean([pair[which] for pair in decoder_parts], rows) for which in (0, 1)]
@@ -148,29 +150,33 @@ class WhisperCandidate(Candidate):
         return {name: hashlib.sha256(data).hexdigest() for name, data in self.networks.items()}
 
 
-_COUNTED: dict[tuple[str, int], tuple[Component, Component]] = {}
-"""Networks that were counted, by digest and encoder frames: recipes share most of them."""
+Parts = tuple[Component, Component]
+_ENCODERS: dict[tuple[str, int], tuple[Parts, int]] = {}
+_DECODERS: dict[tuple[str, int], Parts] = {}
+"""Networks that were counted, by digest and frames: recipes share most of them."""
 
 
-def _encoder_parts(candidate: WhisperCandidate, frames: int) -> tuple[Component, Component]:
+def _encoder_parts(candidate: WhisperCandidate, frames: int) -> tuple[Parts, int]:
+    """Encoder and cross-attention of a window of so many frames, and the frames that the decoder then looks at."""
     key = (candidate.digests["encoder"], frames)
-    if key not in _COUNTED:
+    if key not in _ENCODERS:
         asked = Asked(segment_s=frames / _FRAMES_PER_S)
-        _COUNTED[key] = _on_disk(candidate.networks["encoder"], lambda model: whisper_encoder(model, asked)[1])
-    return _COUNTED[key]
+        _ENCODERS[key] = _on_disk(candidate.networks["encoder"], lambda model: whisper_encoder(model, asked)[1:])
+    return _ENCODERS[key]
 
 
-def _decoder_parts(candidate: WhisperCandidate, frames: int) -> tuple[Component, Component]:
+def _decoder_parts(candidate: WhisperCandidate, frames: int) -> Parts:
+    """Decoder and vocabulary that look at so many."""
     key = (candidate.digests["decoder"], frames)
-    if key not in _COUNTED:
+    if key not in _DECODERS:
         places = int(candidate.metadata.get("n_text_ctx", "0"))
-        _COUNTED[key] = _on_disk(
+        _DECODERS[key] = _on_disk(
             candidate.networks["decoder"], lambda model: whisper_decoder(model, frames, places=places, ask=Asked())
         )
-    return _COUNTED[key]
+    return _DECODERS[key]
 
 
-def _on_disk(network: bytes, count: Callable[[Model], tuple[Component, Component]]) -> tuple[Component, Component]:
+def _on_disk(network: bytes, count: Callable[[Model], T]) -> T:
     """onnxruntime executes a file."""
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
         path = Path(folder) / "network.onnx"

@@ -18,9 +18,12 @@ from wattscribe.errors import InputError
 
 MAPS = ("encoder", "cross_attention", "decoder")
 """Components of linear maps; the vocabulary is one matrix."""
-MARGINS_S = (20.0, 15.0, 10.0, 5.0)
+MARGINS_S = (20.0, 10.0, 5.0)
 """Of silence behind the speech, from mild to strong."""
 STEP_S = 5.0
+SILENT = ((2.0, 1), (2.0, 8), (1.0, 8), (1.0, 32), (0.5, 32))
+"""Margins where silence is remembered, and of how many frames one: windows then end on the next half second."""
+SILENT_STEP_S = 0.5
 EXCERPT_S = 60.0
 """Of speech in every corpus's share: a window of 1500 frames is two seconds of another model's work."""
 BLOCKS_EVENLY = (32, 64, 128)
@@ -79,6 +82,7 @@ class Whispers:
 
     def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
         offered = [_move("window", "encoder", window(margin_s)) for margin_s in MARGINS_S]
+        offered += [_move("window", "encoder", remembering(*sizes)) for sizes in SILENT]
         for component in ("encoder", "cross_attention"):
             offered += [_move(f"form:{component}", component, step) for step in forms(component)]
         offered += ladder(bench, base, "decoder", rest_float=True)
@@ -103,6 +107,12 @@ def _move(slot: str, component: str, *steps: Step) -> Move:
 def window(margin_s: float) -> Step:
     """The step that asks the runtime for shorter windows."""
     return Step(lever="window", component="encoder", options={"margin_s": margin_s, "step_s": STEP_S})
+
+
+def remembering(margin_s: float, stride: int) -> Step:
+    """The same, and silence stays where it was: as constants."""
+    options = {"margin_s": margin_s, "step_s": SILENT_STEP_S, "silence": stride}
+    return Step(lever="window", component="encoder", options=options)
 
 
 def forms(component: str) -> list[Step]:

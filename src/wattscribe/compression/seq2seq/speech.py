@@ -16,7 +16,7 @@ from wattscribe.compression.calibrate import Calibration, Feeds, with_outputs
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Probe, Scores, log_softmax
 from wattscribe.compression.levers.table import table_of
-from wattscribe.compression.seq2seq.candidate import WhisperCandidate
+from wattscribe.compression.seq2seq.candidate import FRAME_SAMPLES, WhisperCandidate
 from wattscribe.compression.shelf import Shelf
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.graph.session import open_session, run
@@ -86,6 +86,12 @@ class SpokenCalibration(Calibration):
             table = table_of(self._original.model(component))
             sources |= set() if table is None else {table.source}
         return sources
+
+    def _spoken(self, component: str, sources: list[str]) -> Iterator[Feeds]:
+        windows = self.kept(("spoken",), lambda: spoken(_whisper(self._original), self.speech))
+        for window, (_, values) in zip(windows, self._walk(component, sources), strict=True):
+            frames = -(-len(window.audio) // FRAME_SAMPLES) if component == "encoder" else None
+            yield {name: rows[:, :frames] for name, rows in values.items()}
 
     def _walk(self, component: str, sources: list[str]) -> Iterator[tuple[Feeds, Feeds]]:
         original = _whisper(self._original)
