@@ -27,4 +27,9 @@ def shorter(asked: Asked) -> None:
     except ModelError as error:
         raise InputError(error.what, fix="Give margin_s of 0 or more and step_s above 0") from error
     if "silence" in options:
-        remember(asked, int(options["silence"]))
+        stride = int(options["silence"])
+        if stride < 1:
+            raise InputError(
+                f"`silence` {stride} is no number of frames", fix="Give 1 for all of them, 8 for every eighth"
+            )
+        remember(asked, stride)
