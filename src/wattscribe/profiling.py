@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from wattscribe.streaming import Transducer
     from wattscribe.streaming.features import Samples
 
+_WHOLE = 0.99
+"""From this part of it on, a window counts as a whole one."""
 SAY_EVERY = 10
 """Utterances decoded between two lines of progress."""
 
@@ -46,20 +48,16 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
         raise InputError("counters say what decoding `data` moved", where=options.counters, fix="Give `data`")
     if options.observe:
         _observable(model, options, device)
-    workload = workload_of(
-        model,
-        precision=options.precision,
-        vocab=options.vocab,
-        chunk_ms=options.chunk_ms,
-        calls_per_s=options.calls_per_s,
-        inputs=options.inputs,
-        dims=options.dims,
-    )
+    workload = _workload(model, options, options.chunk_ms)
     if options.observe and (workload.kind != "transducer" or not _exported(model)):
         raise InputError("the memory traffic of exported transducers alone can be observed", where=model)
+    decoded = _rates(model, workload, options, say)
+    window_s = _window_s(workload, decoded)
+    if window_s is not None and options.chunk_ms is None:
+        workload = _workload(model, options, 1000 * window_s)
     profiled = profile.build(
         workload,
-        _rates(model, workload, options, say),
+        decoded,
         device,
         unit=options.placement,
         activations=options.activations,
@@ -71,6 +69,27 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
     if options.counters is not None and audio_s is not None:
         profiled = replace(profiled, counted=of_file(options.counters, audio_s))
     return replace(profiled, observed=_observed(model, options, profiled, say)) if options.observe else profiled
+
+
+def _workload(model: str, options: Options, chunk_ms: float | None) -> Workload:
+    return workload_of(
+        model,
+        precision=options.precision,
+        vocab=options.vocab,
+        chunk_ms=chunk_ms,
+        calls_per_s=options.calls_per_s,
+        inputs=options.inputs,
+        dims=options.dims,
+    )
+
+
+def _window_s(workload: Workload, decoded: Rates) -> float | None:
+    """What a window held on average, where the decode asked for shorter ones than the model's; None: whole ones."""
+    windows_per_s = decoded.components["encoder"].rows_per_s if workload.windows else 0.0
+    if decoded.source == "stated" or not (windows_per_s and workload.frames_per_segment and workload.segment_s):
+        return None
+    part = (decoded.frames_per_s or 0.0) / windows_per_s / workload.frames_per_segment
+    return part * workload.segment_s if part < _WHOLE else None
 
 
 def _exported(model: str) -> bool:

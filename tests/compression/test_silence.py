@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.compression.test_whisper import clips, exported, parts
+from tests.streaming.test_transcribe import wav
 from wattscribe.compression.calibrate import Calibration, Summed
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.levers import apply, silence
@@ -18,9 +20,12 @@ from wattscribe.compression.seq2seq.candidate import WhisperCandidate
 from wattscribe.compression.seq2seq.family import remembering, window
 from wattscribe.compression.speech import Audio
 from wattscribe.compression.step import Step
+from wattscribe.energy.files import of_directory
+from wattscribe.energy.options import Options
 from wattscribe.errors import InputError
 from wattscribe.graph.session import open_session, run
 from wattscribe.models.directory import CROSS
+from wattscribe.profiling import profile_model
 from wattscribe.recognizers import open_recognizer, parse_model
 from wattscribe.records import Counts
 from wattscribe.seq2seq.mel import log_mel
@@ -158,6 +163,20 @@ def test_energy_counts_the_short_window_and_the_silence_that_a_token_looks_at(pa
         assert macs[1][name] < whole.component(name).total_macs / 2
     assert macs[1]["decoder"] == pytest.approx(whole.component("decoder").total_macs)
     assert forgotten.component("decoder").total_macs < macs[8]["decoder"] < macs[1]["decoder"]
+
+
+def test_a_profile_of_it_counts_the_windows_that_were_decoded(parts: Parts, clips: list[Audio], tmp_path: Path) -> None:
+    """1.2 s and a margin of 0.5 s, up to the next second: two of the six of a whole window."""
+    original, calibration = parts
+    wav(tmp_path / "0.wav", clips[0])
+    (tmp_path / "manifest.jsonl").write_text(json.dumps({"audio_filepath": "0.wav", "text": "a"}) + "\n")
+    options = Options(data=str(tmp_path / "manifest.jsonl"))
+    macs = {}
+    for name, candidate in (("whole", original), ("short", apply(original, step(8), calibration))):
+        candidate.write(tmp_path / name)
+        macs[name] = profile_model(str(tmp_path / name), options).breakdown.workload.component("encoder").total_macs
+    assert macs["short"] == of_directory(tmp_path / "short", segment_s=2.0).component("encoder").total_macs
+    assert macs["short"] < 0.4 * macs["whole"]
 
 
 def test_attention_that_is_written_out_is_refused(parts: Parts) -> None:
