@@ -1,86 +1,133 @@
-"""Speed and memory of `onnx:` beside faster-whisper, for `benchmarks.whisper`."""
+"""Recognizers of one Whisper side by side, for `benchmarks.whisper --part speed`: word errors, processor time, memory, energy."""
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-ROUNDS = 2
-"""Of every recording and recognizer; the faster one counts, as other work on the machine only slows."""
+OURS = "onnx:"
 
 
-def compare(export: Path, ct2: Path, clips: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Processor seconds of int8, greedy, one thread: each recording by both in turns; and the peak above the imports."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """One recognizer as it is asked for: greedy, one thread."""
+
+    model: str
+    precision: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def systems(export: Path, ct2: Path, checkpoint: Path, result: Path | None) -> dict[str, System]:
+    """The result of `compress`, where there is one, its export, and what else runs the same model."""
+    beside = {
+        "faster-whisper int8": System(model=f"ct2:{ct2}", precision="int8", options={"beam": "1"}),
+        "faster-whisper fp32": System(model=f"ct2:{ct2}", precision="fp32", options={"beam": "1"}),
+        "export int8": System(model=f"onnx:{export}", precision="int8"),
+        "export fp32": System(model=f"onnx:{export}", precision="fp32"),
+        "sherpa-onnx, export int8": System(model=f"sherpa:{export}", precision="int8"),
+        "sherpa-onnx, export fp32": System(model=f"sherpa:{export}", precision="fp32"),
+        "Transformers fp32": System(model=f"hf:{checkpoint}", precision="fp32"),
+        "Transformers int8": System(model=f"hf:{checkpoint}", precision="int8"),
+    }
+    return beside if result is None else {"result": System(model=f"onnx:{result}"), **beside}
+
+
+def compare(asked: Mapping[str, System], clips: Iterable[tuple[str, str, np.ndarray]], rounds: int) -> dict[str, Any]:
+    """Each recording (corpus, reference, samples) by all systems in turns; the best of so many `rounds` counts."""
     from wattscribe.recognizers import open_recognizer, parse_model
 
-    specs = {"ours": (f"onnx:{export}", {}), "faster-whisper": (f"ct2:{ct2}", {"beam": "1"})}
     opened = {
-        name: open_recognizer(parse_model(model, precision="int8", options=options))
-        for name, (model, options) in specs.items()
+        name: open_recognizer(parse_model(system.model, precision=system.precision, options=dict(system.options)))
+        for name, system in asked.items()
     }
-    for recognizer in opened.values():
-        recognizer.transcribe([clips[0]])
-    rows = []
-    for clip in clips:
-        best = dict.fromkeys(opened, float("inf"))
-        for _ in range(ROUNDS):
+    rows: list[dict[str, Any]] = []
+    for corpus, reference, clip in clips:
+        if not rows:
+            for recognizer in opened.values():
+                recognizer.transcribe([clip])
+        row: dict[str, Any] = {"corpus": corpus, "reference": reference, "audio_s": len(clip) / 16000, "clip": clip}
+        row["processor_s"], row["text"] = dict.fromkeys(opened, float("inf")), {}
+        for _ in range(rounds):
             for name, recognizer in opened.items():
                 before = time.process_time()
-                recognizer.transcribe([clip])
-                best[name] = min(best[name], time.process_time() - before)
-        rows.append({"audio_s": round(len(clip) / 16000, 2), **{name: round(value, 3) for name, value in best.items()}})
-    totals = {name: round(sum(row[name] for row in rows), 3) for name in opened}
-    ratios = [row["ours"] / row["faster-whisper"] for row in rows]
-    return {
-        "recordings": rows, "processor_s": totals, "ratio": round(totals["ours"] / totals["faster-whisper"], 3),
-        "median_ratio": round(statistics.median(ratios), 3), "peak_above_import": memory(specs, clips[0]),
-    }  # fmt: skip
+                row["text"][name] = recognizer.transcribe([clip])[0].text
+                row["processor_s"][name] = min(row["processor_s"][name], time.process_time() - before)
+        rows.append(row)
+        print(f"{len(rows)} recordings", file=sys.stderr, flush=True)
+    del opened
+    return {"recordings": len(rows), "audio_s": round(sum(row["audio_s"] for row in rows), 1), **_table(asked, rows)}
+
+
+def _table(asked: Mapping[str, System], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """By system; ratios are to the first of faster-whisper's."""
+    seconds = {name: sum(row["processor_s"][name] for row in rows) for name in asked}
+    peaks = {name: peak_bytes(system, rows[0]["clip"]) for name, system in asked.items()}
+    other = "faster-whisper int8"
+    table: dict[str, Any] = {}
+    for name in asked:
+        table[name] = {
+            "wer_percent": _wer(name, rows),
+            "processor_s": round(seconds[name], 2),
+            "processor_ratio": round(seconds[name] / seconds[other], 3),
+            "peak_mb_above_import": round(peaks[name] / 1e6, 1),
+            "peak_ratio": round(peaks[name] / peaks[other], 3),
+        }
+    return {"systems": table}
+
+
+def _wer(name: str, rows: list[dict[str, Any]]) -> dict[str, float]:
+    from wattscribe.scoring import count_errors
+
+    errors = {}
+    for corpus in dict.fromkeys(row["corpus"] for row in rows):
+        own = [row for row in rows if row["corpus"] == corpus]
+        counts = count_errors([row["reference"] for row in own], [row["text"][name] for row in own])
+        errors[corpus] = round(100 * (counts.wer or 0.0), 2)
+    return errors
 
 
 _MEMORY = """
 import sys
-import tempfile
 import numpy, soundfile, soxr
-if sys.argv[1].startswith('onnx'):
+kind = sys.argv[1].split(':')[0]
+if kind in ('onnx', 'sherpa'):
     import onnxruntime
-else:
+    if kind == 'sherpa':
+        import sherpa_onnx
+elif kind == 'ct2':
     import ctranslate2, faster_whisper
+else:
+    import torch, transformers
 from wattscribe.corpora import open_corpus
 from wattscribe.recognizers import open_recognizer, parse_model
-options = {option.split('=')[0]: option.split('=')[1] for option in sys.argv[3:]}
+options = {option.split('=')[0]: option.split('=')[1] for option in sys.argv[4:]}
 samples = numpy.load(sys.argv[2])
 def now(field):
     return next(int(line.split()[1]) * 1024 for line in open('/proc/self/status') if line.startswith(field))
 before = now('VmRSS:')
-recognizer = open_recognizer(parse_model(sys.argv[1], precision='int8', options=options))
-loaded = now('VmHWM:')
+recognizer = open_recognizer(parse_model(sys.argv[1], precision=sys.argv[3] or None, options=options))
 for _ in range(2):
     recognizer.transcribe([samples])
-print(now('VmHWM:') - before, loaded - before, now('VmRSS:') - before)
+print(now('VmHWM:') - before)
 """
-"""Imports, then one recording twice; prints bytes above the imports at the peak, at the peak of loading, and at the end."""
+"""Imports, then one recording twice; prints bytes above the imports at the peak."""
 
 
-def memory(specs: dict[str, Any], clip: np.ndarray) -> dict[str, Any]:
+def peak_bytes(system: System, clip: np.ndarray) -> int:
     """Resident memory of a process that transcribes one recording, above what its imports take."""
-    peaks: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "clip.npy", clip)
-        for name, (model, options) in specs.items():
-            given = [f"{key}={value}" for key, value in options.items()]
-            done = subprocess.run(
-                [sys.executable, "-c", _MEMORY, model, str(Path(folder) / "clip.npy"), *given],
-                capture_output=True, text=True, check=True, timeout=300,
-            )  # fmt: skip
-            peak, loading, end = map(int, done.stdout.split())
-            peaks[name] = {"peak_bytes": peak, "loading_peak_bytes": loading, "end_bytes": end}
-    peaks["ratio"] = round(peaks["ours"]["peak_bytes"] / peaks["faster-whisper"]["peak_bytes"], 3)
-    return peaks
+        given = [f"{key}={value}" for key, value in system.options.items()]
+        done = subprocess.run(
+            [sys.executable, "-c", _MEMORY, system.model, str(Path(folder) / "clip.npy"), system.precision or "", *given],
+            capture_output=True, text=True, check=True, timeout=600,
+        )  # fmt: skip
+        return int(done.stdout.split()[-1])

@@ -1,11 +1,12 @@
 """Our Whisper export and runtime against the model that they come from: texts, word errors, speed, memory.
 
-    python -m benchmarks.whisper [--part texts|speed|two-step] [--model tiny.en] [--work FOLDER]
+    python -m benchmarks.whisper [--part texts|speed|two-step] [--model tiny.en] [--result OUT] [--work FOLDER]
 
 Needs the recordings of `../shared/data`, `whisper-MODEL-hf` (and `whisper-MODEL-ct2` for the speed) in
 $WATTSCRIBE_REAL_MODELS, and the extras `hf` and `ct2`. `texts` decodes 238 recordings with Transformers and with the export in
-each precision; what is in FOLDER already is not decoded again, so a run that was cut off goes on. `speed` is processor time of
-one thread, the recognizers taking turns on every recording. Prints one JSON value.
+each precision; what is in FOLDER already is not decoded again, so a run that was cut off goes on. `speed` puts the export, and
+OUT of `compress`, beside faster-whisper, sherpa-onnx and Transformers: one thread, greedy, the recognizers taking turns on every
+recording. Prints one JSON value.
 """
 
 from __future__ import annotations
@@ -39,13 +40,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--part", choices=("texts", "speed", "two-step"), default="texts")
     parser.add_argument("--model", default="tiny.en", help="whisper-MODEL-hf and -ct2 are looked for")
     parser.add_argument("--system", action="append", choices=SYSTEMS, help="these alone; any number of times")
+    parser.add_argument("--result", type=Path, help="what `compress` wrote, for the speed")
+    parser.add_argument("--rounds", type=int, default=2, help="of the speed: the best one counts")
+    parser.add_argument(
+        "--only", action="append", help="of the speed: systems whose name begins so; any number of times"
+    )
     parser.add_argument("--limit", type=int, help="recordings of each corpus at most")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "wattscribe-whisper")
     asked = parser.parse_args(arguments)
     export = exported(asked.model, asked.work)
     if asked.part == "speed":
-        clips = [audio for _, name, _, audio in recordings(asked.limit or 4) if name != "ljspeech"]
-        print(json.dumps(_whisper_speed.compare(export, REAL / f"whisper-{asked.model}-ct2", clips), indent=1))
+        named = _whisper_speed.systems(
+            export, REAL / f"whisper-{asked.model}-ct2", REAL / f"whisper-{asked.model}-hf", asked.result
+        )
+        chosen = tuple(asked.only or [""])
+        named = {name: each for name, each in named.items() if name.startswith((*chosen, "faster-whisper int8"))}
+        clips = ((name, entry.reference, audio) for entry, name, _, audio in recordings(asked.limit or 4))
+        print(json.dumps(_whisper_speed.compare(named, clips, asked.rounds), indent=1))
         return 0
     if asked.part == "two-step":
         print(json.dumps(_whisper_two_step.compare(export, asked.work, recordings(asked.limit)), indent=1))
