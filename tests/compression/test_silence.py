@@ -107,7 +107,7 @@ def test_the_one_that_stands_for_its_neighbours_has_their_weight() -> None:
     draws = np.random.default_rng(0).standard_normal((4000, 8))
     draws[:, 5] = 3 + 0.01 * draws[:, 5]
     both = np.concatenate([draws, 2 * draws], axis=1)
-    directions = silence._measuring_one(Summed(gram=both.T @ both, total=both.sum(axis=0)), heads=2)
+    directions = silence.measuring_one(Summed(gram=both.T @ both, total=both.sum(axis=0), rows=len(both)), heads=2)
     assert draws @ directions[:8] == pytest.approx(1, abs=0.02)
     assert 2 * draws @ directions[8:] == pytest.approx(1, abs=0.02)
 
@@ -120,7 +120,7 @@ def test_scores_of_silence_rise_by_the_logarithm(parts: Parts) -> None:
     kept = {stride: constants(apply(original, step(stride), calibration)) for stride in (1, 4)}
     (key,) = [key for key in kept[1] if key.startswith("encoder.layers.0.self_attn.k")]
     moved = kept[4][key][0] - kept[1][key][0, ::4]
-    expected = np.log(4) * silence._measuring_one(sums, heads=2)  # the scale of scores is in the queries
+    expected = np.log(4) * silence.measuring_one(sums, heads=2)  # the scale of scores is in the queries
     assert np.abs(expected).max() > 0.01
     assert moved == pytest.approx(np.broadcast_to(expected, moved.shape), abs=1e-5)
     values = [name for name in kept[1] if ".v." in name or name.startswith(CROSS[1])]

@@ -57,6 +57,7 @@ class Summed:
 
     gram: NDArray[np.float64]
     total: NDArray[np.float64]
+    rows: int
 
 
 class _Sum:
@@ -89,6 +90,11 @@ class _Sum:
         if self._gram is None:
             raise InputError("the calibration audio is too short: no row reached a linear map", fix="Give more audio")
         return Moments(gram=self._gram, rows=self.rows)
+
+
+def _summed(moments: Moments) -> Summed:
+    """Of rows that end in 1."""
+    return Summed(gram=moments.gram[:-1, :-1], total=moments.gram[-1, :-1], rows=moments.rows)
 
 
 class Calibration:
@@ -147,8 +153,7 @@ class Calibration:
         for values in self._spoken(component, sources):
             for source, rows in values.items():
                 sums[source].add(np.concatenate([rows, np.ones_like(rows[..., :1])], axis=-1))
-        grams = {source: total.moments().gram for source, total in sums.items()}
-        return {source: Summed(gram=gram[:-1, :-1], total=gram[-1, :-1]) for source, gram in grams.items()}
+        return {source: _summed(total.moments()) for source, total in sums.items()}
 
     def _spoken(self, component: str, sources: list[str]) -> Iterator[Feeds]:
         """The sources' values of each call, cut to the speech."""

@@ -171,7 +171,7 @@ LEVERS: Mapping[str, Lever] = {
     "window": Lever(
         apply=_on_model(short_window.shorter), lossless=False,
         says="a window as short as the audio allows: its speech, a margin of silence, up to the next step; this runtime does it, "
-        "sherpa-onnx does not know it",
+        "sherpa-onnx does not know it; with `silence` the rest of a whole window stays as constants, one frame in so many",
         takes={"margin_s": float, "step_s": float, "silence": int},
     ),
     "linearise": Lever(

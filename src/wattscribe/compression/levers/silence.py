@@ -94,15 +94,15 @@ def _weigh(asked: Asked, attentions: list[Any], answers: dict[str, Floats], scor
         attributes = {each.name: each for each in node.attribute}
         scale = attributes["scale"].f if "scale" in attributes else 0.0
         count = attributes["num_heads"].i
-        direction = _measuring_one(sums[node.input[0]], count)
+        direction = measuring_one(sums[node.input[0]], count)
         answers[node.input[1]] += score * direction / (scale or (len(direction) / count) ** -0.5)
     layers = range(len(answers[CROSS[0]]))
     sums = asked.calibration.queries("decoder", [CROSS_QUERIES.format(layer=layer) for layer in layers])
     for layer in layers:
-        answers[CROSS[0]][layer] += score * _measuring_one(sums[CROSS_QUERIES.format(layer=layer)], heads)
+        answers[CROSS[0]][layer] += score * measuring_one(sums[CROSS_QUERIES.format(layer=layer)], heads)
 
 
-def _measuring_one(sums: Summed, heads: int) -> Floats:
+def measuring_one(sums: Summed, heads: int) -> Floats:
     """Of each head the vector whose product with its queries is nearest to 1, head behind head."""
     width = len(sums.total) // heads
     directions = []
