@@ -17,6 +17,10 @@ RUNTIME_LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "ct2": ("ctranslate2", "faster-whisper"),
     "sherpa": ("sherpa-onnx",),
     "pocketsphinx": ("pocketsphinx",),
+    "moonshine": ("moonshine-voice",),
+    "onnx-asr": ("onnx-asr", "onnxruntime"),
+    "vosk": ("vosk",),
+    "openvino": ("openvino", "openvino-genai"),
 }
 """Whose version changes what a recognizer of this runtime costs; `onnx:` is run by Wattscribe's own decoder."""
 
