@@ -70,6 +70,24 @@ def shares_of(profiles: Iterable[Path]) -> tuple[ProviderShare, ...]:
     )
 
 
+def placed(files: Iterable[Path], provider: str) -> tuple[ProviderShare, ...]:
+    """How many nodes this Python's onnxruntime would give to a provider, without running them; empty where it has it not."""
+    import onnxruntime
+
+    if provider not in onnxruntime.get_available_providers():
+        return ()
+    nodes: Counter[str] = Counter()
+    for path in files:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        session = onnxruntime.InferenceSession(str(path), options, providers=list(dict.fromkeys((provider, CPU))))
+        for part in session.get_provider_graph_assignment_info():
+            nodes[part.ep_name] += len(part.get_nodes())
+    total = sum(nodes.values())
+    return tuple(ProviderShare(provider=name, nodes=count / total) for name, count in nodes.most_common())
+
+
 def device_of(shares: Sequence[ProviderShare], asked: str) -> str:
     """The device that did most of the work, in the words of a spec: the one asked for where its kind is the same."""
     if not shares:

@@ -62,11 +62,16 @@ class _Count:
 
 
 def audit_onnx(
-    spec: RecognizerSpec, files: Sequence[Path], *, device: str, executed_on: tuple[ProviderShare, ...] = ()
+    spec: RecognizerSpec,
+    files: Sequence[Path],
+    *,
+    device: str,
+    executed_on: tuple[ProviderShare, ...] = (),
+    said: str | None = None,
 ) -> PrecisionAudit:
     """The audit of a model made of these files; .ort files of onnxruntime's own format as the graphs that they hold.
 
-    Raises ModelError for weights that are no numbers: runtimes go on with them in silence.
+    `said`: what the runtime told of itself, which explains a mismatch. Raises ModelError for weights that are no numbers: runtimes go on with them in silence.
     """
     count = _Count()
     with as_onnx({str(path): path for path in files}) as graphs:
@@ -83,7 +88,7 @@ def audit_onnx(
         operators=dict(sorted(count.operators.items())),
         dequantised_bytes=only,
         parameters=count.parameters,
-        note="files: " + ", ".join(path.name for path in files),
+        note="; ".join(filter(None, (said, "files: " + ", ".join(path.name for path in files)))),
         executed_on=executed_on,
     )
     audit = judge(facts)
