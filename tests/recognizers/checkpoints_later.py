@@ -35,7 +35,7 @@ from tests.recognizers.checkpoints import LETTERS, WIDTH, fast_tokenizer, wide
 def _nemotron(kind: str) -> Callable[[Path], None]:
     def build(directory: Path) -> None:
         tokenizer = fast_tokenizer(ParakeetTokenizer, directory, pad_token="<pad>")
-        tokenizer.add_tokens(["<blank>"])
+        tokenizer.add_tokens(["<blank>"], special_tokens=True)
         blank = tokenizer.convert_tokens_to_ids("<blank>")
         encoder = NemotronAsrStreamingEncoderConfig(
             hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=2, intermediate_size=256, num_mel_bins=80,

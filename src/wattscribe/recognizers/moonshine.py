@@ -31,6 +31,9 @@ STREAMING = (
 """The library's own file names (its core/transcriber.cpp)."""
 _BASE_LAYER = b"past_key_values.7.decoder.key"
 """The eighth decoder layer, which base has and tiny has not: the library must be told which of them it opens."""
+_HELD_SAMPLES = 1024
+"""64 ms, two steps of the library's voice gate, kept for the end of a stream: with nothing new the library does not encode the
+frames that still wait for more to come."""
 _NO_END_S = 1e6
 """Longest segment of the library's own cut, which is nowhere near silence without its voice gate: it cuts here instead."""
 
@@ -101,44 +104,74 @@ class MoonshineWhole:
 
 
 class MoonshineStreaming(MoonshineWhole):
-    """A model whose encoder goes on from piece to piece; text comes every half second of audio, the library's own interval."""
+    """A model whose encoder goes on from piece to piece; text comes every half second of audio, the library's own interval.
+
+    Whole audio is a stream too: the library's call for it never encodes the last frames, which wait for more to come. One
+    stream at a time: the library keeps a single state of the encoder for all of them, so opening one ends the one before.
+    """
+
+    current: MoonshineStream | None = None
+
+    def _text(self, audio: Audio) -> str:
+        stream = self.stream()
+        stream.accept(audio, update=False)
+        return stream.finish().text
 
     def stream(self) -> MoonshineStream:
         require_open(self._model, self._spec)
-        return MoonshineStream(self._model, self._spec)
+        self.current = MoonshineStream(self, self._model, self._spec)
+        return self.current
 
 
 class MoonshineStream:
     """One utterance being heard."""
 
-    def __init__(self, model: Any, spec: RecognizerSpec) -> None:
-        self._spec, self._text, self._finished = spec, "", False
+    def __init__(self, owner: MoonshineStreaming, model: Any, spec: RecognizerSpec) -> None:
+        self._owner, self._spec, self._text, self._finished = owner, spec, "", False
+        self._held = np.zeros(0, np.float32)
         # The library's `add_audio` asks for text at moments that depend on how long it took before; here, by audio alone.
         self._raw = model.create_stream(update_interval=_NO_END_S)
         self._raw.start()
 
-    def accept(self, samples: Audio) -> None:
-        """Hear samples; text follows when half a second has come since the last time. Raises RecognizerError after finish()."""
+    def accept(self, samples: Audio, *, update: bool = True) -> None:
+        """Hear samples; text follows when half a second has come since the last time. Raises RecognizerError after finish().
+
+        `update` False: no text is asked for before the end.
+        """
         if self._finished:
             raise RecognizerError("the stream is finished", where=self._spec.name, fix="Open another with stream()")
-        (audio,) = checked([samples], self._spec)
-        if len(audio):
+        self._require_current()
+        heard = np.concatenate([self._held, checked([samples], self._spec)[0]])
+        whole = max(0, len(heard) - _HELD_SAMPLES)
+        self._held = heard[whole:]
+        if whole:
             with foreign("moonshine-voice failed", self._spec):
-                self._raw.add_audio(audio.tolist(), SAMPLE_RATE_HZ)
-                self._text = text_of(self._raw.update_transcription())
+                self._raw.add_audio(heard[:whole].tolist(), SAMPLE_RATE_HZ)
+                if update:
+                    self._text = text_of(self._raw.update_transcription())
 
     def partial(self) -> Transcript:
         return Transcript(text=self._text)
 
     def finish(self) -> Transcript:
         if not self._finished:
+            self._require_current()
             self._finished = True
             with foreign("moonshine-voice failed", self._spec):
+                self._raw.add_audio(self._held.tolist(), SAMPLE_RATE_HZ)
                 last = self._raw.stop()
                 self._raw.close()
             if last is not None:
                 self._text = text_of(last)
         return self.partial()
+
+    def _require_current(self) -> None:
+        if self._owner.current is not self:
+            raise RecognizerError(
+                "moonshine-voice hears one stream at a time, and another has begun",
+                where=self._spec.name,
+                fix="Finish each before the next, or open the model twice",
+            )
 
 
 def text_of(transcript: Any) -> str:
