@@ -52,7 +52,7 @@ def hushed() -> Iterator[None]:
 
 @contextlib.contextmanager
 def overheard() -> Iterator[Callable[[], str]]:
-    """As `hushed`, but what was written is kept: the function gives it, once the context is left. Empty where nothing can be kept."""
+    """As `hushed`, but what was written is kept: the function gives it once the context is left."""
     said: list[str] = []
     with _LOCK, tempfile.TemporaryFile() as kept_here:
         try:

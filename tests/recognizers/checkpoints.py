@@ -184,9 +184,7 @@ def fast_tokenizer(kind: type, directory: Path, **special: Any) -> Any:
 
 
 def moonshine(directory: Path) -> None:
-    tokenizer = fast_tokenizer(
-        PreTrainedTokenizerFast, directory, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
+    tokenizer = fast_tokenizer(PreTrainedTokenizerFast, directory, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
     torch.manual_seed(3)
     config = MoonshineConfig(
         vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=256, encoder_num_hidden_layers=2,
@@ -200,9 +198,7 @@ def moonshine(directory: Path) -> None:
 
 
 def speecht5(directory: Path) -> None:
-    tokenizer = fast_tokenizer(
-        PreTrainedTokenizerFast, directory, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
+    tokenizer = fast_tokenizer(PreTrainedTokenizerFast, directory, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
     torch.manual_seed(4)
     config = SpeechT5Config(
         vocab_size=len(tokenizer), hidden_size=WIDTH, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,

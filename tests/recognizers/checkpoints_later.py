@@ -110,9 +110,9 @@ def qwen3_asr(directory: Path) -> None:
     model.generation_config.suppress_tokens = sorted(set(range(len(fast))) - letters)
     model.generation_config.pad_token_id = ids["pad_token"]
     model.save_pretrained(directory)
-    Qwen3ASRProcessor(
-        Qwen3ASRFeatureExtractor(feature_size=80), fast, chat_template=_TEMPLATE
-    ).save_pretrained(directory)
+    Qwen3ASRProcessor(Qwen3ASRFeatureExtractor(feature_size=80), fast, chat_template=_TEMPLATE).save_pretrained(
+        directory
+    )
 
 
 def kyutai(directory: Path) -> None:

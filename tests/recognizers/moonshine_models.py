@@ -89,7 +89,10 @@ def streaming_model(directory: Path) -> None:
     _save(
         directory,
         "adapter",
-        [helper.make_node("MatMul", ["encoded", "w"], ["memory"]), helper.make_node("Identity", ["pos_offset"], ["place"])],
+        [
+            helper.make_node("MatMul", ["encoded", "w"], ["memory"]),
+            helper.make_node("Identity", ["pos_offset"], ["place"]),
+        ],
         [value("encoded", FLOAT, 1, "F", WIDTH), value("pos_offset", INT64, 1)],
         [value("memory", FLOAT, 1, "F", WIDTH), value("place", INT64, 1)],
         [weight("w", WIDTH, WIDTH, scale=0.5)],

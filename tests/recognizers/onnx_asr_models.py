@@ -153,7 +153,12 @@ def canary(directory: Path) -> None:
     _vocabulary(directory / "vocab.txt", [symbol.replace(" ", "▁") for symbol in CANARY])
     (directory / "config.json").write_text(
         json.dumps(
-            {"model_type": "nemo-conformer-aed", "features_size": 128, "subsampling_factor": 4, "max_sequence_length": 24}
+            {
+                "model_type": "nemo-conformer-aed",
+                "features_size": 128,
+                "subsampling_factor": 4,
+                "max_sequence_length": 24,
+            }
         )
     )
 

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-_COPIED = ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json")
+_COPIED = (
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 
 def _converted(module: Any, example: dict[str, Any], inputs: list[tuple[str, list[int], Any]]) -> Any:
@@ -52,7 +58,11 @@ class _Decoder(torch.nn.Module):
         mask = torch.full((length, length), -1e9).triu(1)[None, None]
         for layer in self.decoder.layers:
             hidden = layer(
-                hidden, attention_mask=mask, encoder_hidden_states=encoder_hidden_states, past_key_values=None, use_cache=False
+                hidden,
+                attention_mask=mask,
+                encoder_hidden_states=encoder_hidden_states,
+                past_key_values=None,
+                use_cache=False,
             )
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
         logits = self.head(self.decoder.layer_norm(hidden))
@@ -69,7 +79,9 @@ def convert(source: Path, target: Path, *, int8: bool = False) -> None:
     frames, width = 2 * model.config.max_source_positions, model.config.d_model
     mels = model.config.num_mel_bins
     encoder = _converted(
-        _Encoder(model), {"input_features": torch.zeros(1, mels, frames)}, [("input_features", [-1, mels, frames], None)]
+        _Encoder(model),
+        {"input_features": torch.zeros(1, mels, frames)},
+        [("input_features", [-1, mels, frames], None)],
     )
     encoder.outputs[0].get_tensor().set_names({"last_hidden_state"})
     example = {

@@ -93,7 +93,11 @@ def tdnn(directory: Path) -> None:
     keep, constants = every_fourth("x", "kept")
     save(
         directory / "model.onnx",
-        [*keep, helper.make_node("MatMul", ["kept", "w"], ["scores"]), helper.make_node("LogSoftmax", ["scores"], ["y"])],
+        [
+            *keep,
+            helper.make_node("MatMul", ["kept", "w"], ["scores"]),
+            helper.make_node("LogSoftmax", ["scores"], ["y"]),
+        ],
         [value("x", FLOAT, "N", "T", 23)],
         [value("y", FLOAT, "N", "T4", len(SYMBOLS))],
         [weight("w", 23, len(SYMBOLS)), *constants],

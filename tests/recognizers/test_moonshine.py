@@ -35,7 +35,9 @@ def own_texts(folder: Path, clips: list[Audio], arch: int, **options: Any) -> li
     from moonshine_voice.moonshine_api import ModelArch
     from moonshine_voice.transcriber import Transcriber
 
-    model = Transcriber(folder, ModelArch(arch), options={"vad_threshold": 0, "vad_max_segment_duration": 1e6, **options})
+    model = Transcriber(
+        folder, ModelArch(arch), options={"vad_threshold": 0, "vad_max_segment_duration": 1e6, **options}
+    )
     texts = []
     for clip in clips:
         stream = model.create_stream(update_interval=1e6)
@@ -77,7 +79,9 @@ def test_fp32_is_not_what_eight_bits_are(real: Path) -> None:
 
 
 @pytest.mark.data
-def test_long_audio_is_cut_where_it_is_quiet_and_loses_nothing(real: Path, chapter: list[tuple[str, str, Audio]]) -> None:
+def test_long_audio_is_cut_where_it_is_quiet_and_loses_nothing(
+    real: Path, chapter: list[tuple[str, str, Audio]]
+) -> None:
     """The library would hear all of it at once, far beyond what the model was trained on."""
     long = np.concatenate([audio for _, _, audio in chapter])
     recognizer = open_recognizer(parse_model(f"moonshine:{real}?chunk_s=8"))
@@ -137,7 +141,10 @@ def test_the_last_frames_are_heard(moonshine_streaming_model: Path, clips: list[
     ("files", "message"),
     [
         ({}, r"holds no encoder_model\.ort"),
-        ({"encoder_model.ort": b"x", "decoder_model_merged.ort": b"", "tokenizer.bin": b"x"}, r"no decoder_model_merged\.ort, or"),
+        (
+            {"encoder_model.ort": b"x", "decoder_model_merged.ort": b"", "tokenizer.bin": b"x"},
+            r"no decoder_model_merged\.ort, or",
+        ),
         ({"streaming_config.json": b"{}"}, r"holds no frontend\.ort"),
     ],
 )

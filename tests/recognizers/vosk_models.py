@@ -1,4 +1,4 @@
-"""A tiny random model in Kaldi's own binary files, as Vosk opens them: one affine layer, and a graph in which letters follow letters."""
+"""A tiny random model in Kaldi's own binary files, as Vosk opens them: one affine layer, and a graph of letters in any order."""
 
 from __future__ import annotations
 

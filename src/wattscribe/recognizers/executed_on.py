@@ -92,7 +92,7 @@ def device_of(shares: Sequence[ProviderShare], asked: str) -> str:
     """The device that did most of the work, in the words of a spec: the one asked for where its kind is the same."""
     if not shares:
         return asked
-    most = max(shares, key=lambda share: (share.time if share.time is not None else share.nodes))
+    most = max(shares, key=lambda share: share.time if share.time is not None else share.nodes)
     name = most.provider.removesuffix(_SUFFIX)
     kind = "cpu" if name in _ON_THE_CPU else "cuda" if name in _GPUS else "npu"
     return asked if asked.partition(":")[0] == kind else kind

@@ -1,4 +1,4 @@
-"""Transformers models that a processor prompts: Qwen3-ASR, a speech language model, and Kyutai's, which hears text beside audio."""
+"""Transformers models that a processor prompts: Qwen3-ASR, a speech language model, and Kyutai's, with text beside audio."""
 
 from __future__ import annotations
 
@@ -86,6 +86,8 @@ def _kyutai(loaded: Any, pieces: Sequence[Audio]) -> list[str]:
     texts = []
     for piece in pieces:
         audio = soxr.resample(piece, SAMPLE_RATE_HZ, rate_hz)
-        made = model.generate(**_moved(processor(audio=audio, sampling_rate=rate_hz), model), num_beams=1, do_sample=False)
+        made = model.generate(
+            **_moved(processor(audio=audio, sampling_rate=rate_hz), model), num_beams=1, do_sample=False
+        )
         texts.append(str(processor.batch_decode(made.cpu(), skip_special_tokens=True)[0]))
     return texts

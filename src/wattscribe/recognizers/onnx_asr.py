@@ -112,7 +112,7 @@ class OnnxAsrRecognizer:
             return model.recognize(padded, sample_rate=SAMPLE_RATE_HZ, **how)
 
     def audit(self) -> PrecisionAudit:
-        """What the files hold; with an accelerator also which provider ran how much of a second of noise, in sessions opened anew."""
+        """What the files hold; with an accelerator also who ran how much of a second of noise, in sessions opened anew."""
         from wattscribe.recognizers.onnx_facts import audit_onnx
 
         require_open(self._model, self._spec)

@@ -71,7 +71,8 @@ def audit_onnx(
 ) -> PrecisionAudit:
     """The audit of a model made of these files; .ort files of onnxruntime's own format as the graphs that they hold.
 
-    `said`: what the runtime told of itself, which explains a mismatch. Raises ModelError for weights that are no numbers: runtimes go on with them in silence.
+    `said`: what the runtime told of itself, which explains a mismatch. Raises ModelError for weights that are no numbers:
+    runtimes go on with them in silence.
     """
     count = _Count()
     with as_onnx({str(path): path for path in files}) as graphs:

@@ -106,7 +106,7 @@ class OpenVinoRecognizer:
 
     @as_found()
     def audit(self) -> PrecisionAudit:
-        """The stored weights, and the types in which the plugin's compiled graphs compute: both networks are compiled once more."""
+        """The stored weights, and the types in which the plugin's graphs compute: both networks are compiled once more."""
         require_open(self._pipeline, self._spec)
         import openvino
 
@@ -152,7 +152,9 @@ def _device(spec: RecognizerSpec) -> str:
     wanted = kind.upper() + (f".{index}" if index else "")
     if not any(each == wanted or each.startswith(f"{wanted}.") for each in here):
         raise RecognizerError(
-            f"OpenVINO finds no {wanted}", where=spec.name, fix=f"It finds {', '.join(here)}; install the device's driver"
+            f"OpenVINO finds no {wanted}",
+            where=spec.name,
+            fix=f"It finds {', '.join(here)}; install the device's driver",
         )
     return wanted
 

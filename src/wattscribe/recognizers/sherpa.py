@@ -19,6 +19,7 @@ from wattscribe.recognizers.sherpa_load import LOADERS, fell_back, language_of, 
 from wattscribe.records import PrecisionAudit, RecognizerSpec, Token, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
 
+
 def SherpaRecognizer(spec: RecognizerSpec) -> Recognizer:
     """Load the directory; an OnlineSherpa, which can stream, or an OfflineSherpa, as its files say."""
     layout = find_layout(spec)

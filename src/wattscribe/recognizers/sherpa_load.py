@@ -24,7 +24,7 @@ _COMPILED_IN = {
     "axcl": b"SHERPA_ONNX_ENABLE_AXCL=ON", "ascend": b"SHERPA_ONNX_ENABLE_ASCEND_NPU=ON",
 }  # fmt: skip
 """NPUs with code of their own → what a build without it holds: it says so, and ends the process."""
-_COHERE = "ar de el en es fr it ja ko nl pl pt vi zh".split()
+_COHERE = ["ar", "de", "el", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "vi", "zh"]
 
 
 def _none(_: Layout) -> list[str]:
@@ -157,7 +157,9 @@ def provider_of(spec: RecognizerSpec, layout: Layout) -> str:
     provider = spec.options.get("provider", "cuda" if kind == "cuda" else "").lower() or "cpu"
     if provider not in PROVIDERS and provider not in _COMPILED_IN:
         raise InputError(
-            f"sherpa-onnx has no provider {provider!r}", where=spec.name, fix="One of: " + ", ".join([*PROVIDERS, *_COMPILED_IN])
+            f"sherpa-onnx has no provider {provider!r}",
+            where=spec.name,
+            fix="One of: " + ", ".join([*PROVIDERS, *_COMPILED_IN]),
         )
     if kind == "npu" and "provider" not in spec.options:
         raise InputError("an NPU is reached by a provider", where=spec.name, fix="Add ?provider=qnn, rknn, coreml, …")

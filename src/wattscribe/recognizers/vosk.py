@@ -21,14 +21,14 @@ from wattscribe.records import PrecisionAudit, RecognizerSpec, Token, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
 
 BLOCK_SAMPLES = 3200
-"""0.2 s, the step in which the library decodes; its ends of utterances are looked for between blocks, so they are always the same."""
+"""0.2 s, the step in which the library decodes; it looks for ends of utterances between blocks, which are always the same."""
 _PCM_PEAK = 32767.0
 _NETWORK = ("am/final.mdl", "final.mdl")
 _GRAPHS = ("graph/HCLG.fst", "graph/HCLr.fst", "HCLG.fst", "HCLr.fst")
 """In today's layout and in the old one without folders (the library's src/model.cc)."""
 _OTHER_WEIGHTS = ("ivector/final.ie", "ivector/final.dubm", "ivector/final.mat")
 _STORED = re.compile(rb"(?P<kind>[FD][MV]) \x04(?P<rows>.{4})", re.DOTALL)
-"""Kaldi's binary matrices and vectors of floats and doubles: their mark, then each size behind the byte 4 (its matrix/kaldi-matrix.cc)."""
+"""Kaldi's binary matrices and vectors of floats and doubles: a mark, then each size behind the byte 4 (matrix/kaldi-matrix.cc)."""
 _QUIET = -1
 
 
@@ -182,4 +182,6 @@ def _first(folder: Path, names: Sequence[str], what: str) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    raise ModelError(f"holds no {what} ({' or '.join(names)})", where=folder, fix="Give the unpacked directory of a Vosk model")
+    raise ModelError(
+        f"holds no {what} ({' or '.join(names)})", where=folder, fix="Give the unpacked directory of a Vosk model"
+    )
