@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from onnx import TensorProto, helper
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.recognizers.sherpa_models import (
     FLOAT,
@@ -159,16 +160,18 @@ def sense_voice(directory: Path) -> None:
 def paraformer(directory: Path) -> None:
     """A token for every stacked frame, all at once."""
     symbols = ["<blank>", "<s>", "</s>", *(symbol.strip("▁") for symbol in SYMBOLS[1:]), "<unk>"]
+    forbidden = np.array([-1e4] * 3 + [0.0] * len(SYMBOLS[1:]) + [-1e4], np.float32)
     save(
         directory / "model.onnx",
         [
             *_centred("speech", "centred"),
-            helper.make_node("MatMul", ["centred", "w"], ["logits"]),
+            helper.make_node("MatMul", ["centred", "w"], ["raw"]),
+            helper.make_node("Add", ["raw", "only_letters"], ["logits"]),
             helper.make_node("Identity", ["speech_lengths"], ["token_num"]),
         ],
         [value("speech", FLOAT, "N", "T", STACKED), value("speech_lengths", INT32, "N")],
         [value("logits", FLOAT, "N", "T", len(symbols)), value("token_num", INT32, "N")],
-        [weight("w", STACKED, len(symbols))],
+        [weight("w", STACKED, len(symbols)), numpy_helper.from_array(forbidden, "only_letters")],
         {**_STACK, "model_type": "paraformer", "vocab_size": len(symbols)},
     )
     tokens_file(directory, symbols)

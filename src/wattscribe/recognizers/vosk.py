@@ -28,7 +28,7 @@ _GRAPHS = ("graph/HCLG.fst", "graph/HCLr.fst", "HCLG.fst", "HCLr.fst")
 """In today's layout and in the old one without folders (the library's src/model.cc)."""
 _OTHER_WEIGHTS = ("ivector/final.ie", "ivector/final.dubm", "ivector/final.mat")
 _STORED = re.compile(rb"(?P<kind>[FD][MV]) \x04(?P<rows>.{4})", re.DOTALL)
-"""Kaldi's binary matrices and vectors of floats and doubles: a mark, then each size behind the byte 4 (matrix/kaldi-matrix.cc)."""
+"""Kaldi's binary matrices and vectors of floats and doubles: a mark, each size behind the byte 4 (matrix/kaldi-matrix.cc)."""
 _QUIET = -1
 
 
