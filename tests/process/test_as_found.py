@@ -26,9 +26,12 @@ LINGERS_S = 14.0
 """onnxruntime 1.31 opens its connections 10 s after it is loaded."""
 NEEDS = {
     "hf": "transformers", "ct2": "faster_whisper", "sherpa": "sherpa_onnx", "pocketsphinx": "pocketsphinx", "search": "optuna",
-    "everything": "transformers",
+    "everything": "transformers", "moonshine": "moonshine_voice", "onnx-asr": "onnx_asr", "vosk": "vosk",
+    "openvino": "openvino_genai",
 }  # fmt: skip
-RECOGNIZERS = ("fake", "onnx", "sherpa", "pocketsphinx", "ct2", "hf", "hf int8")
+RECOGNIZERS = (
+    "fake", "onnx", "sherpa", "pocketsphinx", "ct2", "hf", "hf int8", "moonshine", "onnx-asr", "vosk", "openvino",
+)  # fmt: skip
 VERBS = ("profile", "profile hf", "transcribe", "transcribe api", "search", "bench", "report", "compare")
 Job = Mapping[str, Any]
 
@@ -102,6 +105,10 @@ def jobs(
         "ct2": lambda: recognize(f"ct2:{request.getfixturevalue('ct2_model')}?beam=1&vad=true"),
         "hf": lambda: recognize(checkpoint("whisper")),
         "hf int8": lambda: recognize(checkpoint("wavlm"), precision="int8"),
+        "moonshine": lambda: recognize(f"moonshine:{request.getfixturevalue('moonshine_streaming_model')}"),
+        "onnx-asr": lambda: recognize(f"onnx-asr:{request.getfixturevalue('onnx_asr_model')('nemo-conformer-tdt')}"),
+        "vosk": lambda: recognize(f"vosk:{request.getfixturevalue('vosk_model')}"),
+        "openvino": lambda: recognize(f"openvino:{request.getfixturevalue('openvino_model')}"),
         "profile": lambda: [{"do": "command", "arguments": ["profile", "reference", "--data", str(speech / "dev")]}],
         "profile hf": lambda: api("profile", checkpoint("whisper")),
         "transcribe": lambda: [{"do": "command", "arguments": ["transcribe", "reference", str(speech / "dev/0.wav")]}],

@@ -212,10 +212,69 @@ def gigaam_rnnt(directory: Path) -> None:
     (directory / "config.json").write_text(json.dumps({"model_type": "gigaam-v3-rnnt", "version": "v3"}))
 
 
+WHISPER = ["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|de|>", "<|transcribe|>", "<|notimestamps|>"]
+
+
+def whisper(directory: Path) -> None:
+    """optimum's layout without a cache: every token so far is fed again; the end is said at the 16th place."""
+    marks, letters = len(WHISPER), len(LETTERS)
+    keep, constants = every_fourth("frames", "kept")
+    save(
+        directory / "encoder_model.onnx",
+        [
+            helper.make_node("Transpose", ["input_features"], ["frames"], perm=[0, 2, 1]),
+            *keep,
+            helper.make_node("MatMul", ["kept", "w"], ["last_hidden_state"]),
+        ],
+        [value("input_features", FLOAT, "N", 80, 3000)],
+        [value("last_hidden_state", FLOAT, "N", 750, WIDTH)],
+        [weight("w", 80, WIDTH), *constants],
+    )
+    letters_only = np.array([-1e4] * marks + [0.0] * letters, np.float32)
+    language = np.array([0, 0, 2e4, 1e4] + [0] * (marks - 4 + letters), np.float32)
+    save(
+        directory / "decoder_model_merged.onnx",
+        [
+            helper.make_node("Gather", ["table", "input_ids"], ["embedded"], axis=0),
+            helper.make_node("ReduceMean", ["encoder_hidden_states"], ["context"], axes=[1], keepdims=1),
+            helper.make_node("Mul", ["context", "loud"], ["heard"]),
+            helper.make_node("Add", ["embedded", "heard"], ["sum"]),
+            helper.make_node("Sin", ["sum"], ["bounded"]),
+            helper.make_node("MatMul", ["bounded", "w"], ["raw"]),
+            helper.make_node("Add", ["raw", "letters_only"], ["letters"]),
+            helper.make_node("Shape", ["input_ids"], ["sizes"]),
+            helper.make_node("Gather", ["sizes", "one"], ["length"], axis=0),
+            helper.make_node("Greater", ["length", "longest"], ["over"]),
+            helper.make_node("Cast", ["over"], ["over_f"], to=FLOAT),
+            helper.make_node("Mul", ["over_f", "end"], ["ends"]),
+            helper.make_node("Less", ["length", "two"], ["first"]),
+            helper.make_node("Cast", ["first"], ["first_f"], to=FLOAT),
+            helper.make_node("Mul", ["first_f", "language"], ["speaks"]),
+            helper.make_node("Add", ["letters", "ends"], ["ended"]),
+            helper.make_node("Add", ["ended", "speaks"], ["logits"]),
+        ],
+        [value("input_ids", INT64, "N", "L"), value("encoder_hidden_states", FLOAT, "N", 750, WIDTH)],
+        [value("logits", FLOAT, "N", "L", marks + letters)],
+        [
+            weight("table", marks + letters, WIDTH),
+            weight("w", WIDTH, marks + letters),
+            numpy_helper.from_array(letters_only, "letters_only"),
+            numpy_helper.from_array(language, "language"),
+            numpy_helper.from_array(np.array([1e6, *([0] * (marks - 1 + letters))], np.float32), "end"),
+            numpy_helper.from_array(np.array([30.0], np.float32), "loud"),
+            *(ints(name, at) for name, at in (("one", 1), ("two", 2), ("longest", 15))),
+        ],
+    )
+    (directory / "vocab.json").write_text(json.dumps({letter: marks + at for at, letter in enumerate(LETTERS)}))
+    (directory / "added_tokens.json").write_text(json.dumps({mark: at for at, mark in enumerate(WHISPER)}))
+    (directory / "config.json").write_text(json.dumps({"model_type": "whisper", "num_mel_bins": 80}))
+
+
 BUILDERS: dict[str, Callable[[Path], None]] = {
     "nemo-conformer-ctc": parakeet_ctc,
     "nemo-conformer-tdt": parakeet_tdt,
     "nemo-conformer-aed": canary,
     "gigaam-v3-ctc": gigaam_ctc,
     "gigaam-v3-rnnt": gigaam_rnnt,
+    "whisper": whisper,
 }

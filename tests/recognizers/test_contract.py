@@ -29,7 +29,7 @@ NAMES = (
                                     "omnilingual asr ctc", "sense voice", "offline paraformer", "online t-one ctc",
                                     "online wenet ctc")),
     *(f"onnx-asr:{kind}" for kind in ("nemo-conformer-ctc", "nemo-conformer-tdt", "nemo-conformer-aed",
-                                      "gigaam-v3-ctc", "gigaam-v3-rnnt")),
+                                      "gigaam-v3-ctc", "gigaam-v3-rnnt", "whisper")),
 )  # fmt: skip
 STREAMING = {
     "fake", "onnx:real", "sherpa:real", "sherpa:online zipformer2 ctc", "sherpa:online t-one ctc", "sherpa:online wenet ctc",

@@ -166,8 +166,8 @@ def test_importing_the_room_loads_nothing_heavy() -> None:
 
     code = (
         "import sys, wattscribe.recognizers as r; r.parse_model('hf:x/y'); "
-        "print([m for m in ('torch', 'transformers', 'sherpa_onnx', 'ctranslate2', 'pocketsphinx', 'moonshine_voice', 'onnx_asr', "
-        "'vosk', 'openvino', 'onnxruntime') if m in sys.modules])"
+        "print([m for m in ('torch', 'transformers', 'sherpa_onnx', 'ctranslate2', 'pocketsphinx', 'moonshine_voice', "
+        "'onnx_asr', 'vosk', 'openvino', 'onnxruntime') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -21,7 +21,7 @@ from wattscribe.records import ProviderShare
 onnx_asr = pytest.importorskip("onnx_asr", reason="needs wattscribe[onnx-asr]")
 
 Directory = Callable[[str], Path]
-KINDS = ("nemo-conformer-ctc", "nemo-conformer-tdt", "nemo-conformer-aed", "gigaam-v3-ctc", "gigaam-v3-rnnt")
+KINDS = ("nemo-conformer-ctc", "nemo-conformer-tdt", "nemo-conformer-aed", "gigaam-v3-ctc", "gigaam-v3-rnnt", "whisper")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -56,9 +56,12 @@ def test_a_batch_is_given_as_one(onnx_asr_model: Directory, clips: list[Audio]) 
     assert one.transcribe(equal) == three.transcribe(equal)
 
 
-def test_canary_is_told_its_language_and_others_have_none(onnx_asr_model: Directory, clips: list[Audio]) -> None:
-    folder = onnx_asr_model("nemo-conformer-aed")
-    own = onnx_asr.load_model("nemo-conformer-aed", folder, providers=["CPUExecutionProvider"])
+@pytest.mark.parametrize("kind", ["nemo-conformer-aed", "whisper"])
+def test_canary_and_whisper_are_told_their_language_and_others_have_none(
+    kind: str, onnx_asr_model: Directory, clips: list[Audio]
+) -> None:
+    folder = onnx_asr_model(kind)
+    own = onnx_asr.load_model(kind, folder, providers=["CPUExecutionProvider"])
     (answer,) = open_recognizer(parse_model(f"onnx-asr:{folder}?language=de")).transcribe(clips[:1])
     assert answer.text == own.recognize(clips[0], language="de")
     assert answer.language == "de"
@@ -134,6 +137,8 @@ def test_a_node_that_runs_often_is_one_node_and_all_of_its_time(tmp_path: Path) 
     )
     assert executed_on.in_words(shares) == "executed on: QNN 33 % of the nodes, 60 % of the time; CPU 67 %, 40 %"
     assert executed_on.device_of(shares, "npu") == "npu"
+    fused = executed_on.shares_of([encoder, decoder], {"QNNExecutionProvider": 90, "CPUExecutionProvider": 10})
+    assert [(share.nodes, share.time) for share in fused] == [(0.9, 0.6), (0.1, 0.4)]  # one subgraph of 90 nodes
 
 
 def test_an_npu_that_left_the_work_to_the_cpu_is_marked() -> None:
@@ -161,6 +166,7 @@ def test_an_npu_that_left_the_work_to_the_cpu_is_marked() -> None:
         ("TensorrtExecutionProvider", "cuda", "cuda"),
         ("XnnpackExecutionProvider", "npu", "cpu"),
         ("OpenVINOExecutionProvider", "npu", "npu"),
+        ("OpenVINOExecutionProvider", "cpu", "cpu"),
         ("CPUExecutionProvider", "cuda", "cpu"),
     ],
 )

@@ -23,7 +23,7 @@ REAL = Path(os.environ.get("WATTSCRIBE_REAL_MODELS", "~/.cache/real-asr-models")
 def test_text_equals_the_librarys_and_transformers(
     openvino_model: Path, checkpoint: object, clips: list[Audio]
 ) -> None:
-    """The weights are those of the random checkpoint, so Transformers says the same, but for how it counts the limit of tokens."""
+    """The weights are the random checkpoint's, so Transformers says the same but for how it counts the limit of tokens."""
     recognizer = open_recognizer(parse_model(f"openvino:{openvino_model}"))
     texts = [answer.text for answer in recognizer.transcribe(clips)]
     own = openvino_genai.WhisperPipeline(str(openvino_model), "CPU")

@@ -146,7 +146,7 @@ def test_large_kinds_reach_their_loader(kind: str, tmp_path: Path, monkeypatch: 
     given: dict[str, Any] = {}
     signature = inspect.signature(getattr(sherpa_onnx.OfflineRecognizer, method))
 
-    def opened(_: Any, **arguments: Any) -> object:
+    def opened(_: Any, /, **arguments: Any) -> object:
         signature.bind(**arguments)  # an argument that the real one has not would fail here
         given.update(arguments)
         return object()

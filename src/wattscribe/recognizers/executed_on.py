@@ -13,15 +13,16 @@ from wattscribe.errors import InputError, RecognizerError
 from wattscribe.records import ProviderShare, RecognizerSpec
 
 _SUFFIX = "ExecutionProvider"
-CPU, CUDA = "CPU" + _SUFFIX, "CUDA" + _SUFFIX
+CPU, CUDA, OPENVINO = "CPU" + _SUFFIX, "CUDA" + _SUFFIX, "OpenVINO" + _SUFFIX
 _GPUS = ("CUDA", "Tensorrt", "NvTensorRTRTX", "MIGraphX", "ROCM", "Dml", "WebGpu")
 _ON_THE_CPU = ("CPU", "Xnnpack", "Dnnl", "ACL")
 """Providers that compute on the CPU with kernels of their own."""
 
 
-def chosen(spec: RecognizerSpec) -> list[str]:
+def chosen(spec: RecognizerSpec) -> list[str | tuple[str, dict[str, str]]]:
     """The providers to open a session with, the CPU's last: as the option `provider` says, else as the device does.
 
+    OpenVINO's is told the device, since it would take the CPU, and fails where there is none of that kind.
     Raises InputError for one that onnxruntime does not know, RecognizerError for one that this build of it has not: it would
     go on without a word.
     """
@@ -50,11 +51,30 @@ def chosen(spec: RecognizerSpec) -> list[str]:
             where=spec.name,
             fix=f"It has {', '.join(each.removesuffix(_SUFFIX) for each in here)}: install its build for your accelerator",
         )
-    return [provider] if provider == CPU else [provider, CPU]
+    if provider == CPU:
+        return [CPU]
+    return [(provider, {"device_type": kind.upper()}) if provider == OPENVINO else provider, CPU]
 
 
-def shares_of(profiles: Iterable[Path]) -> tuple[ProviderShare, ...]:
-    """From the profiles that sessions with `enable_profiling` write: nodes and time of every provider, most time first."""
+def recording(options: Any) -> Any:
+    """Session options under which a session says which provider was given which nodes."""
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def assigned(session: Any) -> Counter[str]:
+    """Nodes of the graph by provider, before a provider makes one of many; the session's options were `recording`."""
+    counts: Counter[str] = Counter()
+    for part in session.get_provider_graph_assignment_info():
+        counts[part.ep_name] += len(part.get_nodes())
+    return counts
+
+
+def shares_of(profiles: Iterable[Path], given: Mapping[str, int] | None = None) -> tuple[ProviderShare, ...]:
+    """From the profiles that sessions with `enable_profiling` write: nodes and time of every provider, most time first.
+
+    `given`: nodes by provider as `assigned` counts them; in a profile, a subgraph that a provider has taken is one node.
+    """
     nodes: dict[tuple[Path, Any], str] = {}
     time_us: Counter[str] = Counter()
     for path in profiles:
@@ -63,9 +83,10 @@ def shares_of(profiles: Iterable[Path]) -> tuple[ProviderShare, ...]:
             if event.get("cat") == "Node" and event.get("name", "").endswith("_kernel_time") and about.get("provider"):
                 nodes[path, about.get("node_index", event["name"])] = about["provider"]
                 time_us[about["provider"]] += event["dur"]
-    counts, total_us = Counter(nodes.values()), sum(time_us.values())
+    counts, total_us = given or Counter(nodes.values()), sum(time_us.values())
+    total = sum(counts.values())
     return tuple(
-        ProviderShare(provider=name, nodes=counts[name] / len(nodes), time=took / total_us if total_us else None)
+        ProviderShare(provider=name, nodes=counts.get(name, 0) / total, time=took / total_us if total_us else None)
         for name, took in time_us.most_common()
     )
 
@@ -78,22 +99,26 @@ def placed(files: Iterable[Path], provider: str) -> tuple[ProviderShare, ...]:
         return ()
     nodes: Counter[str] = Counter()
     for path in files:
-        options = onnxruntime.SessionOptions()
+        options = recording(onnxruntime.SessionOptions())
         options.log_severity_level = 4
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        session = onnxruntime.InferenceSession(str(path), options, providers=list(dict.fromkeys((provider, CPU))))
-        for part in session.get_provider_graph_assignment_info():
-            nodes[part.ep_name] += len(part.get_nodes())
+        nodes += assigned(
+            onnxruntime.InferenceSession(str(path), options, providers=list(dict.fromkeys((provider, CPU))))
+        )
     total = sum(nodes.values())
     return tuple(ProviderShare(provider=name, nodes=count / total) for name, count in nodes.most_common())
 
 
 def device_of(shares: Sequence[ProviderShare], asked: str) -> str:
-    """The device that did most of the work, in the words of a spec: the one asked for where its kind is the same."""
+    """The device that did most of the work, in the words of a spec: the one asked for where its kind is the same.
+
+    OpenVINO's is the one that it was told, `chosen` has seen to that.
+    """
     if not shares:
         return asked
     most = max(shares, key=lambda share: share.time if share.time is not None else share.nodes)
     name = most.provider.removesuffix(_SUFFIX)
+    if most.provider == OPENVINO:
+        return asked
     kind = "cpu" if name in _ON_THE_CPU else "cuda" if name in _GPUS else "npu"
     return asked if asked.partition(":")[0] == kind else kind
 

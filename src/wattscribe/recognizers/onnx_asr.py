@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ class OnnxAsrRecognizer:
         session.inter_op_num_threads = 1
         session.log_severity_level = 3
         if profile is not None:
-            session.enable_profiling = True
+            executed_on.recording(session).enable_profiling = True
             session.profile_file_prefix = str(profile / "session")
         name, folder = self._named()
         return Manager(session, self._providers).create_asr(name, folder, quantization=suffix).with_timestamps()
@@ -128,7 +129,9 @@ class OnnxAsrRecognizer:
         with tempfile.TemporaryDirectory(prefix="wattscribe-") as name:
             model = self._load(Path(name))
             self._run(model, [(0, 0.0, noise)])
-            return executed_on.shares_of([Path(session.end_profiling()) for session in _sessions(model.asr)])
+            sessions = list(_sessions(model.asr))
+            given = sum((executed_on.assigned(session) for session in sessions), Counter[str]())
+            return executed_on.shares_of([Path(session.end_profiling()) for session in sessions], given)
 
     def close(self) -> None:
         self._model = None

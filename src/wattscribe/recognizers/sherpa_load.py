@@ -130,7 +130,14 @@ def load(spec: RecognizerSpec, layout: Layout, provider: str) -> tuple[Any, str]
             model = getattr(opener, loader.method)(**arguments)
     except (RuntimeError, ValueError) as error:
         raise RecognizerError(f"sherpa-onnx cannot load it: {in_a_line(error)}", where=Path(spec.model)) from error
-    return model, " ".join(sorted({_plain(line) for line in said().splitlines() if "allback to" in line}))
+    if provider == "openvino":
+        return model, _fallback_of(said()) or "sherpa-onnx does not tell on which of OpenVINO's devices"
+    return model, _fallback_of(said())
+
+
+def _fallback_of(said: str) -> str:
+    """What it says of going on with another provider; empty: nothing."""
+    return " ".join(sorted({_plain(line) for line in said.splitlines() if "allback to" in line}))
 
 
 def _plain(line: str) -> str:
