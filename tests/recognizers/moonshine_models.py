@@ -51,8 +51,8 @@ def _end() -> list[Any]:
     ]
 
 
-def streaming_model(directory: Path) -> None:
-    per_head = WIDTH // HEADS
+def _frontend(directory: Path) -> None:
+    """Samples → features; the states of a real one's convolutions are handed on."""
     states = {"sample_buffer": (1, 79), "conv1_buffer": (1, 4, 4), "conv2_buffer": (1, 4, 4)}
     _save(
         directory,
@@ -78,6 +78,9 @@ def streaming_model(directory: Path) -> None:
         ],
         [weight("w", SAMPLES, WIDTH, scale=0.3), ints("frames", 1, -1, SAMPLES)],
     )
+
+
+def _encoder_and_adapter(directory: Path) -> None:
     _save(
         directory,
         "encoder",
@@ -97,6 +100,11 @@ def streaming_model(directory: Path) -> None:
         [value("memory", FLOAT, 1, "F", WIDTH), value("place", INT64, 1)],
         [weight("w", WIDTH, WIDTH, scale=0.5)],
     )
+
+
+def _cross_kv(directory: Path) -> None:
+    """Frames → keys, and values that are the same."""
+    per_head = WIDTH // HEADS
     cache = (1, 1, HEADS, "L", per_head)
     _save(
         directory,
@@ -111,6 +119,12 @@ def streaming_model(directory: Path) -> None:
         [value("k_cross", FLOAT, *cache), value("v_cross", FLOAT, *cache)],
         [ints("heads", 1, -1, HEADS, per_head), ints("zero", 0)],
     )
+
+
+def _decoder(directory: Path) -> None:
+    """The token before and the mean of all frames → scores; the cache counts the places."""
+    per_head = WIDTH // HEADS
+    cache = (1, 1, HEADS, "L", per_head)
     only_letters = np.array([-1e4] * 3 + [0.0] * (len(SYMBOLS) - 3), np.float32)
     _save(
         directory,
@@ -160,10 +174,15 @@ def streaming_model(directory: Path) -> None:
             numpy_helper.from_array(np.array([0, 0, 1e6, *([0] * len(LETTERS))], np.float32), "end"),
         ],
     )
+
+
+def streaming_model(directory: Path) -> None:
+    for part in (_frontend, _encoder_and_adapter, _cross_kv, _decoder):
+        part(directory)
     (directory / "streaming_config.json").write_text(
         json.dumps(
             {
-                "encoder_dim": WIDTH, "decoder_dim": WIDTH, "depth": 1, "nheads": HEADS, "head_dim": per_head,
+                "encoder_dim": WIDTH, "decoder_dim": WIDTH, "depth": 1, "nheads": HEADS, "head_dim": WIDTH // HEADS,
                 "vocab_size": len(SYMBOLS), "bos_id": 1, "eos_id": 2, "frame_len": SAMPLES, "total_lookahead": 4,
                 "d_model_frontend": 4, "c1": 4, "c2": 4, "max_seq_len": 64,
             }

@@ -102,7 +102,20 @@ CANARY = [
 
 def canary(directory: Path) -> None:
     """An encoder and a decoder with memories; it says letters until the longest sequence is full."""
-    symbols, said = len(CANARY), len(CANARY) - len(LETTERS)
+    _canary_encoder(directory)
+    _canary_decoder(directory)
+    _vocabulary(directory / "vocab.txt", [symbol.replace(" ", "▁") for symbol in CANARY])
+    about = {
+        "model_type": "nemo-conformer-aed",
+        "features_size": 128,
+        "subsampling_factor": 4,
+        "max_sequence_length": 24,
+    }
+    (directory / "config.json").write_text(json.dumps(about))
+
+
+def _canary_encoder(directory: Path) -> None:
+    """Frames, and a mask of ones."""
     keep, constants = every_fourth("frames", "kept")
     save(
         directory / "encoder-model.onnx",
@@ -119,6 +132,10 @@ def canary(directory: Path) -> None:
         [value("encoder_embeddings", FLOAT, "N", "T4", WIDTH), value("encoder_mask", INT64, "N", "T4")],
         [weight("w", 128, WIDTH), ints("zero", 0), ints("one", 1), *constants],
     )
+
+
+def _canary_decoder(directory: Path) -> None:
+    symbols, said = len(CANARY), len(CANARY) - len(LETTERS)
     forbidden = np.array([-1e4] * said + [0.0] * len(LETTERS), np.float32)
     save(
         directory / "decoder-model.onnx",
@@ -149,17 +166,6 @@ def canary(directory: Path) -> None:
             numpy_helper.from_array(forbidden, "only_letters"),
             *(ints(name, at) for name, at in (("zero", 0), ("one", 1), ("two", 2))),
         ],
-    )
-    _vocabulary(directory / "vocab.txt", [symbol.replace(" ", "▁") for symbol in CANARY])
-    (directory / "config.json").write_text(
-        json.dumps(
-            {
-                "model_type": "nemo-conformer-aed",
-                "features_size": 128,
-                "subsampling_factor": 4,
-                "max_sequence_length": 24,
-            }
-        )
     )
 
 
