@@ -119,8 +119,18 @@ class MoonshineStreaming(MoonshineWhole):
 
     def stream(self) -> MoonshineStream:
         require_open(self._model, self._spec)
+        self._end_current()
         self.current = MoonshineStream(self, self._model, self._spec)
         return self.current
+
+    def close(self) -> None:
+        self._end_current()
+        super().close()
+
+    def _end_current(self) -> None:
+        if self.current is not None:
+            self.current.give_back()
+            self.current = None
 
 
 class MoonshineStream:
@@ -160,10 +170,14 @@ class MoonshineStream:
             with foreign("moonshine-voice failed", self._spec):
                 self._raw.add_audio(self._held.tolist(), SAMPLE_RATE_HZ)
                 last = self._raw.stop()
-                self._raw.close()
+            self.give_back()
             if last is not None:
                 self._text = text_of(last)
         return self.partial()
+
+    def give_back(self) -> None:
+        """Free what the library keeps of the stream; what was heard stays."""
+        self._raw.close()
 
     def _require_current(self) -> None:
         if self._owner.current is not self:
