@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from wattscribe.as_found import as_found
 from wattscribe.errors import ModelError, RecognizerError
 from wattscribe.hushed import hushed
 from wattscribe.recognizers import options
@@ -88,6 +89,7 @@ class MoonshineWhole:
         with foreign("moonshine-voice failed", self._spec):
             return text_of(self._model.transcribe_without_streaming(audio.tolist(), SAMPLE_RATE_HZ))
 
+    @as_found()  # the audit opens the files in onnxruntime, which the library does not need
     def audit(self) -> PrecisionAudit:
         """What the files hold, as onnxruntime runs them."""
         from wattscribe.recognizers.onnx_facts import audit_onnx

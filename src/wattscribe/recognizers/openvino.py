@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +62,10 @@ class OpenVinoRecognizer:
         self._language = self._stated_language()
 
     def _load(self) -> Any:
-        with foreign("openvino-genai cannot load it", self._spec, lambda _: "Export the model again"):
+        with (
+            foreign("openvino-genai cannot load it", self._spec, lambda _: "Export the model again"),
+            _without_telemetry(),
+        ):
             import openvino_genai
 
             return openvino_genai.WhisperPipeline(str(self._folder), self._device, **self._properties())
@@ -142,9 +147,23 @@ class OpenVinoRecognizer:
         self._pipeline = None
 
 
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """OpenVINO reports its import to its makers and leaves an identifier in the home directory, unless the package that does so
+    is missing: within, it is."""
+    there = "openvino_telemetry" in sys.modules
+    if not there:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # what Python reads as: not to be found
+    try:
+        yield
+    finally:
+        if not there:
+            sys.modules.pop("openvino_telemetry", None)
+
+
 def _device(spec: RecognizerSpec) -> str:
     """OpenVINO's name of the device. Raises RecognizerError where it finds none of that kind."""
-    with as_found():
+    with as_found(), _without_telemetry():
         import openvino
 
         here = openvino.Core().available_devices

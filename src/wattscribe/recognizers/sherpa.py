@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wattscribe.as_found import as_found
 from wattscribe.errors import RecognizerError
 from wattscribe.hushed import hushed
 from wattscribe.recognizers import options
@@ -42,6 +43,7 @@ class _Sherpa:
         one_by_one = LOADERS[self._layout.kind].one_by_one
         return 1 if one_by_one else self._layout.fixed_batch or self._spec.batch_size
 
+    @as_found()
     def audit(self) -> PrecisionAudit:
         """What the files hold, and where they run: sherpa-onnx tells of a provider that it has not, and goes on with another."""
         from wattscribe.recognizers import executed_on
