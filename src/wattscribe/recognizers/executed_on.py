@@ -63,9 +63,13 @@ def recording(options: Any) -> Any:
 
 
 def assigned(session: Any) -> Counter[str]:
-    """Nodes of the graph by provider, before a provider makes one of many; the session's options were `recording`."""
+    """Nodes of the graph by provider, before a provider makes one of many; the session's options were `recording`.
+
+    Empty from an onnxruntime before 1.24, which does not tell.
+    """
     counts: Counter[str] = Counter()
-    for part in session.get_provider_graph_assignment_info():
+    tell = getattr(session, "get_provider_graph_assignment_info", list)
+    for part in tell():
         counts[part.ep_name] += len(part.get_nodes())
     return counts
 
