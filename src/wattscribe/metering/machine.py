@@ -18,9 +18,10 @@ from wattscribe.metering.files import SensorFiles
 from wattscribe.metering.host import Host
 
 LIBRARIES = (
+    "moonshine-voice", "onnx-asr", "vosk", "openvino", "openvino-genai",
     "wattscribe", "numpy", "onnxruntime", "torch", "torchao", "transformers", "ctranslate2", "faster-whisper",
     "sherpa-onnx", "pocketsphinx", "jiwer", "whisper-normalizer", "soundfile", "soxr", "kaldi-native-fbank",
-    "nvidia-ml-py", "psutil", "moonshine-voice", "onnx-asr", "vosk", "openvino", "openvino-genai",
+    "nvidia-ml-py", "psutil",
 )  # fmt: skip
 JETSON_CLOCKS_NOTE = "every CPU's lowest allowed clock equals its highest, as jetson_clocks sets it"
 

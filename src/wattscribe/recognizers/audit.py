@@ -32,11 +32,11 @@ class Facts:
     """`Type:dtype` → count, the dtype being the one that the operator computes its products in. Empty: not visible."""
     dequantised_bytes: int = 0
     """Bytes of 8-bit weights that are turned back into floats before any arithmetic."""
+    executed_on: tuple[ProviderShare, ...] = ()
+    """By execution provider, where they are visible."""
     parameters: int | None = None
     note: str | None = None
     """What the adapter saw that explains a mismatch, for instance that only an int8 file was there."""
-    executed_on: tuple[ProviderShare, ...] = ()
-    """By execution provider, where they are visible."""
 
 
 def judge(facts: Facts) -> PrecisionAudit:
