@@ -14,12 +14,9 @@ from wattscribe.errors import RecognizerError
 from wattscribe.recognizers import Audio, Recognizer, StreamingRecognizer, open_recognizer, parse_model
 from wattscribe.testing.contracts import RecognizerContract, babble
 
-NEEDS = {
-    "hf": "transformers", "ct2": "faster_whisper", "sherpa": "sherpa_onnx", "pocketsphinx": "pocketsphinx",
-    "moonshine": "moonshine_voice", "onnx-asr": "onnx_asr", "vosk": "vosk", "openvino": "openvino_genai",
-}  # fmt: skip
+NEEDS = {"hf": "transformers", "ct2": "faster_whisper", "sherpa": "sherpa_onnx", "pocketsphinx": "pocketsphinx"}
 NAMES = (
-    "fake", "pocketsphinx", "ct2", "onnx:real", "sherpa:real", "moonshine", "vosk", "openvino",
+    "fake", "pocketsphinx", "ct2", "onnx:real", "sherpa:real",
     *(f"hf:{family}" for family in ("whisper", "wav2vec2", "hubert", "wavlm", "unispeech", "speecht5", "moonshine",
                                     "parakeet-ctc", "parakeet-tdt", "parakeet-rnnt", "nemotron", "nemotron-3.5",
                                     "qwen3-asr", "kyutai")),
@@ -28,17 +25,17 @@ NAMES = (
                                     "medasr ctc", "offline wenet ctc", "telespeech ctc", "tdnn ctc",
                                     "omnilingual asr ctc", "sense voice", "offline paraformer", "online t-one ctc",
                                     "online wenet ctc")),
+    "moonshine", "vosk", "openvino",
     *(f"onnx-asr:{kind}" for kind in ("nemo-conformer-ctc", "nemo-conformer-tdt", "nemo-conformer-aed",
                                       "gigaam-v3-ctc", "gigaam-v3-rnnt", "whisper")),
 )  # fmt: skip
-STREAMING = {
-    "fake", "onnx:real", "sherpa:real", "sherpa:online zipformer2 ctc", "sherpa:online t-one ctc", "sherpa:online wenet ctc",
-    "moonshine", "vosk",
-}  # fmt: skip
-FIXTURES = {"hf": "checkpoint", "sherpa": "sherpa_model", "onnx-asr": "onnx_asr_model"}
-SINGLE = {"moonshine": "moonshine_streaming_model", "vosk": "vosk_model", "openvino": "openvino_model"}
+STREAMING = {"fake", "onnx:real", "sherpa:real", "sherpa:online zipformer2 ctc"}
 PARAMS = [pytest.param(name, marks=pytest.mark.data if name.endswith(":real") else ()) for name in NAMES]
 Open = Callable[[], Recognizer]
+FIXTURES = {"hf": "checkpoint", "sherpa": "sherpa_model", "onnx-asr": "onnx_asr_model"}
+SINGLE = {"moonshine": "moonshine_streaming_model", "vosk": "vosk_model", "openvino": "openvino_model"}
+NEEDS |= {"moonshine": "moonshine_voice", "onnx-asr": "onnx_asr", "vosk": "vosk", "openvino": "openvino_genai"}
+STREAMING |= {"sherpa:online t-one ctc", "sherpa:online wenet ctc", "moonshine", "vosk"}
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,15 @@ from wattscribe.records import RunFacts
 from wattscribe.results.findings import Entry
 
 RUNTIME_LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "moonshine": ("moonshine-voice",),
+    "onnx-asr": ("onnx-asr", "onnxruntime"),
+    "vosk": ("vosk",),
+    "openvino": ("openvino", "openvino-genai"),
     "onnx": ("wattscribe", "onnxruntime", "kaldi-native-fbank"),
     "hf": ("torch", "transformers", "torchao"),
     "ct2": ("ctranslate2", "faster-whisper"),
     "sherpa": ("sherpa-onnx",),
     "pocketsphinx": ("pocketsphinx",),
-    "moonshine": ("moonshine-voice",),
-    "onnx-asr": ("onnx-asr", "onnxruntime"),
-    "vosk": ("vosk",),
-    "openvino": ("openvino", "openvino-genai"),
 }
 """Whose version changes what a recognizer of this runtime costs; `onnx:` is run by Wattscribe's own decoder."""
 
