@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import soundfile
@@ -47,3 +48,23 @@ def hushed() -> Iterator[None]:
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)
+
+
+@contextlib.contextmanager
+def overheard() -> Iterator[Callable[[], str]]:
+    """As `hushed`, but what was written is kept: the function gives it once the context is left."""
+    said: list[str] = []
+    with _LOCK, tempfile.TemporaryFile() as kept_here:
+        try:
+            kept = os.dup(_STDERR)
+        except OSError:  # it is closed
+            yield lambda: ""
+            return
+        try:
+            os.dup2(kept_here.fileno(), _STDERR)
+            yield lambda: "".join(said)
+        finally:
+            os.dup2(kept, _STDERR)
+            os.close(kept)
+            kept_here.seek(0)
+            said.append(kept_here.read().decode("utf-8", "replace"))

@@ -208,7 +208,7 @@ def test_a_prefix_is_one_of_the_tokens_too(layout: Callable[[Sequence[str], str]
     assert find_files(folder).tokens.name == "tiny-tokens.txt"
     (folder / "tokens.txt").write_text("<blk> 0\n")
     assert find_files(folder).tokens.name == "tokens.txt"
-    assert find_layout(parse_model(f"sherpa:{folder}")).tokens.name == "tokens.txt"
+    assert find_layout(parse_model(f"sherpa:{folder}")).tokens == folder / "tokens.txt"
 
 
 # --- an encoder and its decoder -------------------------------------------------------------------------------------

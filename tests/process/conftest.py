@@ -2,4 +2,12 @@
 
 from __future__ import annotations
 
-from tests.recognizers.conftest import checkpoint, ct2_model, sherpa_model  # noqa: F401  (fixtures)
+from tests.recognizers.conftest import (  # noqa: F401  (fixtures)
+    checkpoint,
+    ct2_model,
+    moonshine_streaming_model,
+    onnx_asr_model,
+    openvino_model,
+    sherpa_model,
+    vosk_model,
+)

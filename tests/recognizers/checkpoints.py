@@ -67,7 +67,7 @@ def _ctc_tokenizer(directory: Path) -> Wav2Vec2CTCTokenizer:
     return Wav2Vec2CTCTokenizer(str(vocabulary))
 
 
-def _wide(model: torch.nn.Module, scale: float = 6.0) -> None:
+def wide(model: torch.nn.Module, scale: float = 6.0) -> None:
     """Random layers as they come answer every frame alike; wider weights make the text follow the audio."""
     torch.manual_seed(7)
     with torch.no_grad():
@@ -84,7 +84,7 @@ def _ctc(model_class: Any, config_class: Any) -> Callable[[Path], None]:
             **_ENCODER, **_CONVOLUTIONS, vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=1, eos_token_id=2
         )
         model = model_class(config).eval()
-        _wide(model.lm_head, 20)
+        wide(model.lm_head, 20)
         model.save_pretrained(directory)
         tokenizer.save_pretrained(directory)
         Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(directory)
@@ -134,7 +134,7 @@ def whisper(
         suppress_tokens=[], begin_suppress_tokens=[],
     )  # fmt: skip
     model = WhisperForConditionalGeneration(config).eval()
-    _wide(model.model.decoder, 4)
+    wide(model.model.decoder, 4)
     with torch.no_grad():  # 1,501 time stamps would outvote 26 letters
         model.model.decoder.embed_tokens.weight[-1501:] *= 0.1
     generation = model.generation_config
@@ -174,7 +174,7 @@ def distil_whisper(directory: Path) -> None:
     assert config["decoder_layers"] == 1
 
 
-def _fast_tokenizer(kind: type, directory: Path, **special: Any) -> Any:
+def fast_tokenizer(kind: type, directory: Path, **special: Any) -> Any:
     """Characters with a word mark, as SentencePiece vocabularies have."""
     symbols = ["<unk>", "<s>", "</s>", "<pad>", "▁", *LETTERS]
     tokenizer = Tokenizer(models.BPE(vocab={s: i for i, s in enumerate(symbols)}, merges=[], unk_token="<unk>"))
@@ -184,25 +184,21 @@ def _fast_tokenizer(kind: type, directory: Path, **special: Any) -> Any:
 
 
 def moonshine(directory: Path) -> None:
-    tokenizer = _fast_tokenizer(
-        PreTrainedTokenizerFast, directory, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
+    tokenizer = fast_tokenizer(PreTrainedTokenizerFast, directory, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
     torch.manual_seed(3)
     config = MoonshineConfig(
         vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=256, encoder_num_hidden_layers=2,
         decoder_num_hidden_layers=2, encoder_num_attention_heads=2, decoder_num_attention_heads=2, pad_token_id=3,
     )  # fmt: skip
     model = MoonshineForConditionalGeneration(config).eval()
-    _wide(model.model.decoder, 4)
+    wide(model.model.decoder, 4)
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     Wav2Vec2FeatureExtractor(return_attention_mask=True, do_normalize=False).save_pretrained(directory)
 
 
 def speecht5(directory: Path) -> None:
-    tokenizer = _fast_tokenizer(
-        PreTrainedTokenizerFast, directory, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
-    )
+    tokenizer = fast_tokenizer(PreTrainedTokenizerFast, directory, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
     torch.manual_seed(4)
     config = SpeechT5Config(
         vocab_size=len(tokenizer), hidden_size=WIDTH, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
@@ -211,8 +207,8 @@ def speecht5(directory: Path) -> None:
         max_text_positions=64,
     )  # fmt: skip
     model = SpeechT5ForSpeechToText(config).eval()
-    _wide(model.speecht5.decoder, 4)
-    _wide(model.text_decoder_postnet, 20)
+    wide(model.speecht5.decoder, 4)
+    wide(model.text_decoder_postnet, 20)
     model.generation_config.max_length = 24
     model.generation_config.suppress_tokens = [0, 1, 2, 3]
     model.save_pretrained(directory)
@@ -228,7 +224,7 @@ def _parakeet_encoder() -> ParakeetEncoderConfig:
 
 def _parakeet(build_model: Callable[[int], Any]) -> Callable[[Path], None]:
     def build(directory: Path) -> None:
-        tokenizer = _fast_tokenizer(ParakeetTokenizer, directory, pad_token="<pad>")
+        tokenizer = fast_tokenizer(ParakeetTokenizer, directory, pad_token="<pad>")
         torch.manual_seed(5)
         model = build_model(len(tokenizer)).eval()
         model.save_pretrained(directory)
@@ -241,8 +237,8 @@ def _parakeet(build_model: Callable[[int], Any]) -> Callable[[Path], None]:
 def _parakeet_ctc(vocabulary: int) -> Any:
     config = ParakeetCTCConfig(vocab_size=vocabulary, pad_token_id=3, encoder_config=_parakeet_encoder())
     model = ParakeetForCTC(config)
-    _wide(model.encoder, 3)
-    _wide(model.ctc_head, 20)
+    wide(model.encoder, 3)
+    wide(model.ctc_head, 20)
     return model
 
 
@@ -253,8 +249,8 @@ def _parakeet_tdt(vocabulary: int) -> Any:
     )  # fmt: skip
     model = ParakeetForTDT(config)
     model.generation_config.suppress_tokens = list(range(vocabulary + 1, vocabulary + 1 + len(config.durations)))
-    _wide(model.encoder, 3)
-    _wide(model.joint, 10)
+    wide(model.encoder, 3)
+    wide(model.joint, 10)
     model.generation_config.decoder_start_token_id = vocabulary
     return model
 
@@ -265,8 +261,8 @@ def _parakeet_rnnt(vocabulary: int) -> Any:
         blank_token_id=vocabulary, encoder_config=_parakeet_encoder(),
     )  # fmt: skip
     model = ParakeetForRNNT(config)
-    _wide(model.encoder, 3)
-    _wide(model.joint, 10)
+    wide(model.encoder, 3)
+    wide(model.joint, 10)
     model.generation_config.decoder_start_token_id = vocabulary
     return model
 

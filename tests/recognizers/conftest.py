@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,33 +22,69 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     pytest.importorskip("transformers", reason="needs wattscribe[hf]")
     import torch
 
-    from tests.recognizers.checkpoints import BUILDERS
+    from tests.recognizers import checkpoints, checkpoints_later
 
     torch.set_num_threads(1)
-    made: dict[str, Path] = {}
-
-    def get(family: str) -> Path:
-        if family not in made:
-            made[family] = tmp_path_factory.mktemp(family)
-            BUILDERS[family](made[family])
-        return made[family]
-
-    return get
+    return _built({**checkpoints.BUILDERS, **checkpoints_later.BUILDERS}, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def sherpa_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A sherpa-onnx directory by kind, built at its first use."""
     pytest.importorskip("sherpa_onnx", reason="needs wattscribe[sherpa]")
-    from tests.recognizers.sherpa_models import BUILDERS
+    from tests.recognizers import sherpa_models, sherpa_more
 
+    return _built({**sherpa_models.BUILDERS, **sherpa_more.BUILDERS}, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def onnx_asr_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A directory of onnx-asr by its kind."""
+    pytest.importorskip("onnx_asr", reason="needs wattscribe[onnx-asr]")
+    from tests.recognizers.onnx_asr_models import BUILDERS
+
+    return _built(BUILDERS, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def vosk_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("vosk", reason="needs wattscribe[vosk]")
+    from tests.recognizers.vosk_models import vosk_model
+
+    return _built({"vosk": vosk_model}, tmp_path_factory)("vosk")
+
+
+@pytest.fixture(scope="session")
+def moonshine_streaming_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("moonshine_voice", reason="needs wattscribe[moonshine]")
+    from tests.recognizers.moonshine_models import streaming_model
+
+    return _built({"moonshine": streaming_model}, tmp_path_factory)("moonshine")
+
+
+@pytest.fixture(scope="session")
+def openvino_model(tmp_path_factory: pytest.TempPathFactory, checkpoint: Callable[[str], Path]) -> Path:
+    """The random Whisper, converted."""
+    pytest.importorskip("openvino_genai", reason="needs wattscribe[openvino]")
+    from tests.recognizers.openvino_models import convert
+
+    target = tmp_path_factory.mktemp("openvino")
+    convert(checkpoint("whisper"), target)
+    return target
+
+
+def _built(
+    builders: Mapping[str, Callable[[Path], None]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Directories by name, each built at its first use."""
     made: dict[str, Path] = {}
 
-    def get(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = tmp_path_factory.mktemp(kind.replace(" ", "-"))
-            BUILDERS[kind](made[kind])
-        return made[kind]
+    def get(name: str) -> Path:
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name.replace(" ", "-"))
+            builders[name](folder)
+            made[name] = folder
+        return made[name]
 
     return get
 

@@ -18,17 +18,17 @@ MELS = 80
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 
 
-def _weight(name: str, *shape: int, scale: float = 1.0) -> Any:
+def weight(name: str, *shape: int, scale: float = 1.0) -> Any:
     seed = sum(map(ord, name)) + sum(shape)
     values = np.random.default_rng(seed).normal(0, scale, shape).astype(np.float32)
     return numpy_helper.from_array(values, name)
 
 
-def _ints(name: str, *values: int, dtype: Any = np.int64) -> Any:
+def ints(name: str, *values: int, dtype: Any = np.int64) -> Any:
     return numpy_helper.from_array(np.array(values, dtype), name)
 
 
-def _value(name: str, kind: int, *shape: Any) -> Any:
+def value(name: str, kind: int, *shape: Any) -> Any:
     return helper.make_tensor_value_info(name, kind, shape)
 
 
@@ -48,25 +48,25 @@ def tokens_file(directory: Path, symbols: Sequence[str]) -> None:
     (directory / "tokens.txt").write_text("".join(f"{symbol} {index}\n" for index, symbol in enumerate(symbols)))
 
 
-def _every_fourth(source: str, target: str) -> tuple[list[Any], list[Any]]:
+def every_fourth(source: str, target: str) -> tuple[list[Any], list[Any]]:
     """Nodes that keep every fourth frame of (N, T, C), and their constants."""
     names = ("first", "last", "axis", "step")
-    constants = [_ints(f"{target}_{name}", value) for name, value in zip(names, (0, 1 << 30, 1, 4), strict=True)]
+    constants = [ints(f"{target}_{name}", value) for name, value in zip(names, (0, 1 << 30, 1, 4), strict=True)]
     return [helper.make_node("Slice", [source, *(f"{target}_{name}" for name in names)], [target])], constants
 
 
-def _fourth_of_length(source: str, target: str) -> tuple[list[Any], list[Any]]:
+def fourth_of_length(source: str, target: str) -> tuple[list[Any], list[Any]]:
     nodes = [
         helper.make_node("Add", [source, "three"], ["length_plus"]),
         helper.make_node("Div", ["length_plus", "four"], [target]),
     ]
-    return nodes, [_ints("three", 3), _ints("four", 4)]
+    return nodes, [ints("three", 3), ints("four", 4)]
 
 
 def zipformer_ctc(directory: Path) -> None:
     symbols = len(SYMBOLS)
-    keep, constants = _every_fourth("x", "kept")
-    lengths, more = _fourth_of_length("x_lens", "log_probs_len")
+    keep, constants = every_fourth("x", "kept")
+    lengths, more = fourth_of_length("x_lens", "log_probs_len")
     nodes = [
         *keep,
         *lengths,
@@ -76,9 +76,9 @@ def zipformer_ctc(directory: Path) -> None:
     save(
         directory / "model.onnx",
         nodes,
-        [_value("x", FLOAT, "N", "T", MELS), _value("x_lens", INT64, "N")],
-        [_value("log_probs", FLOAT, "N", "T4", symbols), _value("log_probs_len", INT64, "N")],
-        [_weight("w", MELS, symbols), *constants, *more],
+        [value("x", FLOAT, "N", "T", MELS), value("x_lens", INT64, "N")],
+        [value("log_probs", FLOAT, "N", "T4", symbols), value("log_probs_len", INT64, "N")],
+        [weight("w", MELS, symbols), *constants, *more],
         {"model_type": "zipformer2_ctc"},
     )
     tokens_file(directory, SYMBOLS)
@@ -86,7 +86,7 @@ def zipformer_ctc(directory: Path) -> None:
 
 def nemo_ctc(directory: Path) -> None:
     symbols = [*SYMBOLS[1:], "<blk>"]
-    keep, constants = _every_fourth("frames", "kept")
+    keep, constants = every_fourth("frames", "kept")
     nodes = [
         helper.make_node("Transpose", ["audio_signal"], ["frames"], perm=[0, 2, 1]),
         *keep,
@@ -96,9 +96,9 @@ def nemo_ctc(directory: Path) -> None:
     save(
         directory / "model.onnx",
         nodes,
-        [_value("audio_signal", FLOAT, "N", MELS, "T"), _value("length", INT64, "N")],
-        [_value("logprobs", FLOAT, "N", "T4", len(symbols))],
-        [_weight("w", MELS, len(symbols)), *constants],
+        [value("audio_signal", FLOAT, "N", MELS, "T"), value("length", INT64, "N")],
+        [value("logprobs", FLOAT, "N", "T4", len(symbols))],
+        [weight("w", MELS, len(symbols)), *constants],
         {"model_type": "EncDecCTCModelBPE", "vocab_size": len(symbols) - 1, "subsampling_factor": 4,
          "normalize_type": "per_feature"},
     )  # fmt: skip
@@ -114,9 +114,9 @@ def _predictor_and_joiner(directory: Path) -> None:
     save(
         directory / "decoder.onnx",
         nodes,
-        [_value("y", INT64, "N", 2)],
-        [_value("decoder_out", FLOAT, "N", WIDTH)],
-        [_weight("table", symbols, WIDTH, scale=2.0)],
+        [value("y", INT64, "N", 2)],
+        [value("decoder_out", FLOAT, "N", WIDTH)],
+        [weight("table", symbols, WIDTH, scale=2.0)],
         {"vocab_size": symbols, "context_size": 2},
     )
     nodes = [
@@ -127,22 +127,22 @@ def _predictor_and_joiner(directory: Path) -> None:
     save(
         directory / "joiner.onnx",
         nodes,
-        [_value("encoder_out", FLOAT, "N", WIDTH), _value("decoder_out", FLOAT, "N", WIDTH)],
-        [_value("logit", FLOAT, "N", symbols)],
-        [_weight("w", WIDTH, symbols)],
+        [value("encoder_out", FLOAT, "N", WIDTH), value("decoder_out", FLOAT, "N", WIDTH)],
+        [value("logit", FLOAT, "N", symbols)],
+        [weight("w", WIDTH, symbols)],
         {"joiner_dim": WIDTH},
     )
 
 
 def offline_transducer(directory: Path) -> None:
-    keep, constants = _every_fourth("x", "kept")
-    lengths, more = _fourth_of_length("x_lens", "encoder_out_lens")
+    keep, constants = every_fourth("x", "kept")
+    lengths, more = fourth_of_length("x_lens", "encoder_out_lens")
     save(
         directory / "encoder.onnx",
         [*keep, *lengths, helper.make_node("MatMul", ["kept", "w"], ["encoder_out"])],
-        [_value("x", FLOAT, "N", "T", MELS), _value("x_lens", INT64, "N")],
-        [_value("encoder_out", FLOAT, "N", "T4", WIDTH), _value("encoder_out_lens", INT64, "N")],
-        [_weight("w", MELS, WIDTH, scale=0.3), *constants, *more],
+        [value("x", FLOAT, "N", "T", MELS), value("x_lens", INT64, "N")],
+        [value("encoder_out", FLOAT, "N", "T4", WIDTH), value("encoder_out_lens", INT64, "N")],
+        [weight("w", MELS, WIDTH, scale=0.3), *constants, *more],
         {"model_type": "zipformer2"},
     )
     _predictor_and_joiner(directory)
@@ -179,12 +179,12 @@ def streaming_zipformer_ctc(directory: Path) -> None:
     save(
         directory / "model.onnx",
         nodes,
-        [_value("x", FLOAT, "N", 45, MELS), *(_value(name, kind, *shape) for name, (kind, shape) in _STATES.items())],
+        [value("x", FLOAT, "N", 45, MELS), *(value(name, kind, *shape) for name, (kind, shape) in _STATES.items())],
         [
-            _value("log_probs", FLOAT, "N", 8, symbols),
-            *(_value(f"new_{name}", kind, *shape) for name, (kind, shape) in _STATES.items()),
+            value("log_probs", FLOAT, "N", 8, symbols),
+            *(value(f"new_{name}", kind, *shape) for name, (kind, shape) in _STATES.items()),
         ],
-        [_weight("w", MELS, symbols), _ints("segment", 16), *(_ints(name, value) for name, value in bounds.items())],
+        [weight("w", MELS, symbols), ints("segment", 16), *(ints(name, value) for name, value in bounds.items())],
         _ZIPFORMER,
     )
     tokens_file(directory, SYMBOLS)
@@ -200,9 +200,9 @@ def moonshine(directory: Path) -> None:
             helper.make_node("Conv", ["wide", "w"], ["frames"], strides=[400]),
             helper.make_node("Transpose", ["frames"], ["features"], perm=[0, 2, 1]),
         ],
-        [_value("audio", FLOAT, 1, "n")],
-        [_value("features", FLOAT, 1, "T", WIDTH)],
-        [_weight("w", WIDTH, 1, 400), _ints("axis", 1)],
+        [value("audio", FLOAT, 1, "n")],
+        [value("features", FLOAT, 1, "T", WIDTH)],
+        [weight("w", WIDTH, 1, 400), ints("axis", 1)],
     )
     save(
         directory / "encode.onnx",
@@ -212,9 +212,9 @@ def moonshine(directory: Path) -> None:
             helper.make_node("MatMul", ["features", "w"], ["hidden"]),
             helper.make_node("Add", ["hidden", "zero"], ["encoded"]),
         ],
-        [_value("features", FLOAT, 1, "T", WIDTH), _value("length", INT32, 1)],
-        [_value("encoded", FLOAT, 1, "T", WIDTH)],
-        [_weight("w", WIDTH, WIDTH), numpy_helper.from_array(np.zeros(1, np.float32), "nothing")],
+        [value("features", FLOAT, 1, "T", WIDTH), value("length", INT32, 1)],
+        [value("encoded", FLOAT, 1, "T", WIDTH)],
+        [weight("w", WIDTH, WIDTH), numpy_helper.from_array(np.zeros(1, np.float32), "nothing")],
     )
     for name, cached in (("uncached_decode.onnx", False), ("cached_decode.onnx", True)):
         nodes = [
@@ -230,20 +230,20 @@ def moonshine(directory: Path) -> None:
             helper.make_node("Identity", ["state" if cached else "sum"], ["new_state"]),
         ]
         forbidden = np.array([-1e4] * 3 + [0.0] * (symbols - 3), np.float32)
-        state = [_value("state", FLOAT, 1, 1, WIDTH)] if cached else []
+        state = [value("state", FLOAT, 1, 1, WIDTH)] if cached else []
         save(
             directory / name,
             nodes,
             [
-                _value("token", INT32, 1, 1),
-                _value("encoded", FLOAT, 1, "T", WIDTH),
-                _value("seq_len", INT32, 1),
+                value("token", INT32, 1, 1),
+                value("encoded", FLOAT, 1, "T", WIDTH),
+                value("seq_len", INT32, 1),
                 *state,
             ],
-            [_value("logits", FLOAT, 1, 1, symbols), _value("new_state", FLOAT, 1, 1, WIDTH)],
+            [value("logits", FLOAT, 1, 1, symbols), value("new_state", FLOAT, 1, 1, WIDTH)],
             [
-                _weight("table", symbols, WIDTH),
-                _weight("w", WIDTH, symbols),
+                weight("table", symbols, WIDTH),
+                weight("w", WIDTH, symbols),
                 numpy_helper.from_array(np.array([0.7], np.float32), "small"),
                 numpy_helper.from_array(forbidden, "only_letters"),
             ],
@@ -269,10 +269,10 @@ def whisper(directory: Path, *, languages: tuple[str, ...] = ("en",)) -> None:
             helper.make_node("Unsqueeze", ["key", "zero"], ["n_layer_cross_k"]),
             helper.make_node("Unsqueeze", ["value", "zero"], ["n_layer_cross_v"]),
         ],
-        [_value("mel", FLOAT, "N", MELS, "T")],
-        [_value(name, FLOAT, layers, "N", "T2", state) for name in ("n_layer_cross_k", "n_layer_cross_v")],
-        [_weight("wk", MELS, state), _weight("wv", MELS, state), _ints("zero", 0),
-         *(_ints(n, v) for n, v in (("first", 0), ("last", 1 << 30), ("axis", 1), ("step", 2)))],
+        [value("mel", FLOAT, "N", MELS, "T")],
+        [value(name, FLOAT, layers, "N", "T2", state) for name in ("n_layer_cross_k", "n_layer_cross_v")],
+        [weight("wk", MELS, state), weight("wv", MELS, state), ints("zero", 0),
+         *(ints(n, v) for n, v in (("first", 0), ("last", 1 << 30), ("axis", 1), ("step", 2)))],
         {"model_type": "whisper-tiny.en", "n_mels": MELS, "n_audio_ctx": 1500, "n_audio_state": state, "n_audio_head": 1,
          "n_audio_layer": 1, "n_vocab": symbols, "n_text_ctx": places, "n_text_state": state, "n_text_head": 1,
          "n_text_layer": layers, "sot_sequence": f"{sot},36,{transcribe}" if len(spoken) > 1 else f"{sot}",
@@ -281,8 +281,8 @@ def whisper(directory: Path, *, languages: tuple[str, ...] = ("en",)) -> None:
          "sot_prev": 37, "sot_lm": 38, "no_timestamps": no_timestamps, "no_speech": no_speech, "blank_id": 39,
          "is_multilingual": int(len(spoken) > 1), "sot_index": 0},
     )  # fmt: skip
-    cache = [_value(name, FLOAT, layers, "N", places, state) for name in ("in_k", "in_v")]
-    cross = [_value(name, FLOAT, layers, "N", "T2", state) for name in ("cross_k", "cross_v")]
+    cache = [value(name, FLOAT, layers, "N", places, state) for name in ("in_k", "in_v")]
+    cross = [value(name, FLOAT, layers, "N", "T2", state) for name in ("cross_k", "cross_v")]
     forbidden = np.array([0.0] * 26 + [-1e4] * (symbols - 26), np.float32)
     save(
         directory / "tiny.en-decoder.onnx",
@@ -299,10 +299,10 @@ def whisper(directory: Path, *, languages: tuple[str, ...] = ("en",)) -> None:
             helper.make_node("Identity", ["in_k"], ["out_k"]),
             helper.make_node("Identity", ["in_v"], ["out_v"]),
         ],
-        [_value("tokens", INT64, "N", "L"), *cache, *cross, _value("offset", INT64, 1)],
-        [_value("logits", FLOAT, "N", "L", symbols),
-         *(_value(name, FLOAT, layers, "N", places, state) for name in ("out_k", "out_v"))],
-        [_weight("table", symbols, state), _weight("w", state, symbols), _ints("one", 1),
+        [value("tokens", INT64, "N", "L"), *cache, *cross, value("offset", INT64, 1)],
+        [value("logits", FLOAT, "N", "L", symbols),
+         *(value(name, FLOAT, layers, "N", places, state) for name in ("out_k", "out_v"))],
+        [weight("table", symbols, state), weight("w", state, symbols), ints("one", 1),
          numpy_helper.from_array(forbidden, "only_letters")],
     )  # fmt: skip
     names = [*LETTERS, *(f"<{index}>" for index in range(26, symbols))]

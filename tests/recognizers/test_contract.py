@@ -18,13 +18,24 @@ NEEDS = {"hf": "transformers", "ct2": "faster_whisper", "sherpa": "sherpa_onnx",
 NAMES = (
     "fake", "pocketsphinx", "ct2", "onnx:real", "sherpa:real",
     *(f"hf:{family}" for family in ("whisper", "wav2vec2", "hubert", "wavlm", "unispeech", "speecht5", "moonshine",
-                                    "parakeet-ctc", "parakeet-tdt", "parakeet-rnnt")),
+                                    "parakeet-ctc", "parakeet-tdt", "parakeet-rnnt", "nemotron", "nemotron-3.5",
+                                    "qwen3-asr", "kyutai")),
     *(f"sherpa:{kind}" for kind in ("online zipformer2 ctc", "offline transducer", "offline zipformer ctc",
-                                    "offline nemo ctc", "whisper", "moonshine")),
+                                    "offline nemo ctc", "whisper", "moonshine", "dolphin ctc", "fire red asr ctc",
+                                    "medasr ctc", "offline wenet ctc", "telespeech ctc", "tdnn ctc",
+                                    "omnilingual asr ctc", "sense voice", "offline paraformer", "online t-one ctc",
+                                    "online wenet ctc")),
+    "moonshine", "vosk", "openvino",
+    *(f"onnx-asr:{kind}" for kind in ("nemo-conformer-ctc", "nemo-conformer-tdt", "nemo-conformer-aed",
+                                      "gigaam-v3-ctc", "gigaam-v3-rnnt", "whisper")),
 )  # fmt: skip
 STREAMING = {"fake", "onnx:real", "sherpa:real", "sherpa:online zipformer2 ctc"}
 PARAMS = [pytest.param(name, marks=pytest.mark.data if name.endswith(":real") else ()) for name in NAMES]
 Open = Callable[[], Recognizer]
+FIXTURES = {"hf": "checkpoint", "sherpa": "sherpa_model", "onnx-asr": "onnx_asr_model"}
+SINGLE = {"moonshine": "moonshine_streaming_model", "vosk": "vosk_model", "openvino": "openvino_model"}
+NEEDS |= {"moonshine": "moonshine_voice", "onnx-asr": "onnx_asr", "vosk": "vosk", "openvino": "openvino_genai"}
+STREAMING |= {"sherpa:online t-one ctc", "sherpa:online wenet ctc", "moonshine", "vosk"}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +59,10 @@ def opener(request: pytest.FixtureRequest) -> tuple[str, Open]:
         text = f"ct2:{request.getfixturevalue('ct2_model')}?beam=1"
     elif what == "real":
         text = f"{runtime}:{request.getfixturevalue('zipformer')}"
+    elif runtime in SINGLE:
+        text = f"{runtime}:{request.getfixturevalue(SINGLE[runtime])}"
     else:
-        path: Path = request.getfixturevalue("checkpoint" if runtime == "hf" else "sherpa_model")(what)
+        path: Path = request.getfixturevalue(FIXTURES[runtime])(what)
         text = f"{runtime}:{path}"
     spec = parse_model(text)
     return name, lambda: open_recognizer(spec)

@@ -93,6 +93,8 @@ def test_directories_are_recognised_by_their_content(tmp_path: Path) -> None:
         "ct2": _make_in(tmp_path, "b", "config.json", "model.bin"),
         "pocketsphinx": _make_in(tmp_path, "c", "mdef", "means"),
         "sherpa": _make_in(tmp_path, "d", "preprocess.onnx", "encode.onnx", "tokens.txt"),
+        "openvino": _make_in(tmp_path, "e", "config.json", "openvino_encoder_model.xml", "openvino_encoder_model.bin"),
+        "moonshine": _make_in(tmp_path, "f", "streaming_config.json", "encoder.ort", "tokenizer.bin"),
     }
     assert {runtime: parse_model(str(path)).runtime for runtime, path in kinds.items()} == {r: r for r in kinds}
 
@@ -132,7 +134,9 @@ def test_a_torch_archive_called_model_bin_is_not_taken_for_ctranslate2(tmp_path:
         parse_model(str(tmp_path))
 
 
-@pytest.mark.parametrize("runtime", ["hf", "ct2", "sherpa", "pocketsphinx"])
+@pytest.mark.parametrize(
+    "runtime", ["hf", "ct2", "sherpa", "pocketsphinx", "moonshine", "onnx-asr", "vosk", "openvino"]
+)
 def test_a_missing_extra_is_one_line_with_the_install_command(
     runtime: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -162,7 +166,8 @@ def test_importing_the_room_loads_nothing_heavy() -> None:
 
     code = (
         "import sys, wattscribe.recognizers as r; r.parse_model('hf:x/y'); "
-        "print([m for m in ('torch', 'transformers', 'sherpa_onnx', 'ctranslate2', 'pocketsphinx') if m in sys.modules])"
+        "print([m for m in ('torch', 'transformers', 'sherpa_onnx', 'ctranslate2', 'pocketsphinx', 'moonshine_voice', "
+        "'onnx_asr', 'vosk', 'openvino', 'onnxruntime') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

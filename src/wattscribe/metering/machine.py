@@ -18,6 +18,7 @@ from wattscribe.metering.files import SensorFiles
 from wattscribe.metering.host import Host
 
 LIBRARIES = (
+    "moonshine-voice", "onnx-asr", "vosk", "openvino", "openvino-genai",
     "wattscribe", "numpy", "onnxruntime", "torch", "torchao", "transformers", "ctranslate2", "faster-whisper",
     "sherpa-onnx", "pocketsphinx", "jiwer", "whisper-normalizer", "soundfile", "soxr", "kaldi-native-fbank",
     "nvidia-ml-py", "psutil",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from wattscribe.graph.model import BITS
 from wattscribe.models.names import STORED
-from wattscribe.records import PrecisionAudit
+from wattscribe.recognizers.executed_on import in_words
+from wattscribe.records import PrecisionAudit, ProviderShare
 
 _FLOAT_NAME = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 _INT8_COMPANION = {"int8_float16": "float16", "int8_bfloat16": "bfloat16", "int8_float32": "float32"}
@@ -31,6 +32,8 @@ class Facts:
     """`Type:dtype` → count, the dtype being the one that the operator computes its products in. Empty: not visible."""
     dequantised_bytes: int = 0
     """Bytes of 8-bit weights that are turned back into floats before any arithmetic."""
+    executed_on: tuple[ProviderShare, ...] = ()
+    """By execution provider, where they are visible."""
     parameters: int | None = None
     note: str | None = None
     """What the adapter saw that explains a mismatch, for instance that only an int8 file was there."""
@@ -39,8 +42,9 @@ class Facts:
 def judge(facts: Facts) -> PrecisionAudit:
     """The audit: `ok` is False with a reason where the device or the arithmetic is not the one asked for."""
     reason = _device_reason(facts) or _precision_reason(facts)
-    if reason is not None and facts.note is not None:
-        reason = f"{reason} ({facts.note})"
+    shares = in_words(facts.executed_on) if facts.executed_on else None
+    if reason is not None and (notes := list(filter(None, (shares, facts.note)))):
+        reason = f"{reason} ({'; '.join(notes)})"
     return PrecisionAudit(
         requested=facts.requested,
         ok=reason is None,
@@ -49,6 +53,8 @@ def judge(facts: Facts) -> PrecisionAudit:
         operators=dict(facts.operators),
         device=facts.device,
         parameters=facts.parameters,
+        note=shares if reason is None else None,
+        executed_on=facts.executed_on,
     )
 
 

@@ -12,6 +12,8 @@ from wattscribe.models.directory import CROSS, ModelFiles, find_model, graphs_of
 from wattscribe.seq2seq.files import kind_of
 from wattscribe.streaming.nemo import is_cache_aware, is_supported
 
+_BY_FILE = {"openvino_encoder_model.xml": "openvino", "am/final.mdl": "vosk", "streaming_config.json": "moonshine"}
+"""Files that one runtime alone knows."""
 Stored = Literal["ct2", "hf", "graphs", "pocketsphinx"]
 
 
@@ -37,6 +39,9 @@ def stored_as(directory: Path) -> Stored:
 
 def runtime_of(directory: Path) -> str:
     """The runtime that can run the directory. Raises ModelError where none can, and for a missing or ambiguous file."""
+    for name, runtime in _BY_FILE.items():
+        if (directory / name).is_file():
+            return runtime
     stored = stored_as(directory)
     if stored != "graphs":
         return stored

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from wattscribe.as_found import as_found
-from wattscribe.errors import RecognizerError
-from wattscribe.recognizers import options
+from wattscribe.errors import InputError, RecognizerError
+from wattscribe.recognizers import hf_prompted, options
 from wattscribe.recognizers.base import Audio
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, in_a_line, require_open
 from wattscribe.recognizers.hf_load import load, threads
@@ -118,6 +118,8 @@ class HfRecognizer:
 
     def _decode(self, pieces: list[Audio]) -> list[Decoded]:
         family = self._loaded.family
+        if family == "prompted":
+            return hf_prompted.transcribe(self._loaded, pieces, self._language, self._max_new_tokens or MAX_NEW_TOKENS)
         inputs = self._inputs(pieces)
         if family == "ctc":
             return [(text, None) for text in self._ctc(inputs)]
@@ -149,6 +151,8 @@ class HfRecognizer:
 
     @property
     def _multilingual(self) -> bool:
+        if self._loaded.family == "prompted":
+            return bool(hf_prompted.languages(self._loaded.processor))
         if self._loaded.family != "whisper":
             return False
         return bool(getattr(self._loaded.model.generation_config, "is_multilingual", False))
@@ -156,6 +160,13 @@ class HfRecognizer:
     def _stated_language(self) -> str | None:
         """By option, else by the checkpoint itself, as after fine-tuning; None: each utterance's is detected."""
         stated = options.language(self._spec, multilingual=self._multilingual)
+        if self._loaded.family == "prompted":
+            known = hf_prompted.languages(self._loaded.processor)
+            if stated is not None and stated not in known:
+                raise InputError(
+                    f"option language={stated} is unknown", where=self._spec.name, fix="One of: " + ", ".join(known)
+                )
+            return stated
         return stated or (
             getattr(self._loaded.model.generation_config, "language", None) if self._multilingual else None
         )

@@ -11,15 +11,21 @@ from typing import Any, Literal
 from wattscribe.as_found import as_found
 from wattscribe.errors import ModelError, RecognizerError
 from wattscribe.recognizers.checks import foreign
+from wattscribe.recognizers.hf_prompted import PROMPTED, refusal
 from wattscribe.recognizers.hf_quantise import quantise
 from wattscribe.records import RecognizerSpec
 
-Family = Literal["ctc", "transducer", "whisper", "seq2seq"]
+Family = Literal["ctc", "transducer", "whisper", "seq2seq", "prompted"]
 
-_TRANSDUCERS = {"parakeet_tdt": "AutoModelForTDT", "parakeet_rnnt": "AutoModelForRNNT"}
+_TRANSDUCERS = {
+    "parakeet_tdt": "AutoModelForTDT",
+    "parakeet_rnnt": "AutoModelForRNNT",
+    "nemotron_asr_streaming": "AutoModelForRNNT",
+    "nemotron3_5_asr": "AutoModelForRNNT",
+}
 _TRAINING_ONLY = ("masked_spec_embed",)
 """What masks are filled with in training, so that older checkpoints lack it."""
-_STUDY = "Whisper, wav2vec2, HuBERT, WavLM, UniSpeech, SpeechT5, Moonshine, Parakeet"
+_STUDY = "Whisper, wav2vec2, HuBERT, WavLM, UniSpeech, SpeechT5, Moonshine, Parakeet, Nemotron, Qwen3-ASR, Kyutai"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +38,8 @@ class Loaded:
     family: Family
     parameters: int
     """Counted before quantisation, which hides parameters in packed buffers."""
+    processor: Any = None
+    """Of a prompted model."""
 
 
 def load(spec: RecognizerSpec) -> Loaded:
@@ -70,7 +78,7 @@ def _no_progress_bar() -> Iterator[None]:
 
 
 def _load(spec: RecognizerSpec) -> Loaded:
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
+    from transformers import AutoConfig, AutoFeatureExtractor, AutoProcessor, AutoTokenizer
 
     _require_device(spec)
     path = Path(spec.model).expanduser()
@@ -88,14 +96,17 @@ def _load(spec: RecognizerSpec) -> Loaded:
             name, config=config, dtype=_dtype(spec), use_safetensors=True, output_loading_info=True,
             attn_implementation=_attention(config, auto), **where,
         )  # fmt: skip
-        features = AutoFeatureExtractor.from_pretrained(name, **where)
-        tokenizer = AutoTokenizer.from_pretrained(name, **where)
+        processor = AutoProcessor.from_pretrained(name, **where) if family == "prompted" else None
+        features = processor.feature_extractor if processor else AutoFeatureExtractor.from_pretrained(name, **where)
+        tokenizer = processor.tokenizer if processor else AutoTokenizer.from_pretrained(name, **where)
     _require_weights(model, about, spec)
     parameters = model.num_parameters()
     model = model.eval().to(spec.device)
     if spec.precision == "int8":
         model = quantise(model, spec)
-    return Loaded(model=model, features=features, tokenizer=tokenizer, family=family, parameters=parameters)
+    return Loaded(
+        model=model, features=features, tokenizer=tokenizer, family=family, parameters=parameters, processor=processor
+    )
 
 
 def _family(config: Any) -> tuple[Family, Any]:
@@ -111,6 +122,10 @@ def _family(config: Any) -> tuple[Family, Any]:
         return "transducer", getattr(transformers, _TRANSDUCERS[kind])
     if kind == "whisper":
         return "whisper", transformers.AutoModelForSpeechSeq2Seq
+    if kind in PROMPTED:
+        return "prompted", transformers.AutoModelForSpeechSeq2Seq
+    if (refused := refusal(kind)) is not None:
+        raise ModelError(refused[0], fix=refused[1])
     architectures = config.architectures or []
     if kind in MODEL_FOR_CTC_MAPPING_NAMES and MODEL_FOR_CTC_MAPPING_NAMES[kind] in architectures:
         return "ctc", transformers.AutoModelForCTC

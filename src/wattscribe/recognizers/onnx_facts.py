@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from wattscribe.energy.ort_format import as_onnx
 from wattscribe.errors import ModelError
 from wattscribe.graph.index import constants_of
 from wattscribe.graph.model import BITS, DTYPES, Graph, Node, Tensor
 from wattscribe.graph.read import read_model
 from wattscribe.recognizers.audit import Facts, judge
 from wattscribe.recognizers.clipping import clipping_note
-from wattscribe.records import PrecisionAudit, RecognizerSpec
+from wattscribe.records import PrecisionAudit, ProviderShare, RecognizerSpec
 
 _PRODUCTS = {
     "MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU", "RNN", "Gather", "FusedMatMul", "FusedConv", "FusedGemm",
@@ -60,22 +61,25 @@ class _Count:
     parameters: int = 0
 
 
-def audit_onnx(spec: RecognizerSpec, files: Sequence[Path], *, device: str) -> PrecisionAudit:
-    """The audit of a model made of these files. Files of onnxruntime's .ort format are counted by size, as `unknown`.
+def audit_onnx(
+    spec: RecognizerSpec,
+    files: Sequence[Path],
+    *,
+    device: str,
+    executed_on: tuple[ProviderShare, ...] = (),
+    said: str | None = None,
+) -> PrecisionAudit:
+    """The audit of a model made of these files; .ort files of onnxruntime's own format as the graphs that they hold.
 
-    Raises ModelError for weights that are no numbers: runtimes go on with them in silence.
+    `said`: what the runtime told of itself, which explains a mismatch. Raises ModelError for weights that are no numbers:
+    runtimes go on with them in silence.
     """
     count = _Count()
-    opaque = 0
-    for path in files:
-        if path.suffix == ".ort":
-            opaque += path.stat().st_size
-        else:
+    with as_onnx({str(path): path for path in files}) as graphs:
+        for name, path in graphs.items():
             graph = read_model(path).graph
-            _require_numbers(graph, path)
+            _require_numbers(graph, Path(name))
             _count(graph, count, None)
-    if opaque:
-        count.weight_bytes["unknown"] += opaque
     only = sum(size for key, size in count.dequantised.items() if key not in count.integer)
     facts = Facts(
         requested=spec.precision,
@@ -84,10 +88,13 @@ def audit_onnx(spec: RecognizerSpec, files: Sequence[Path], *, device: str) -> P
         weight_bytes=dict(count.weight_bytes),
         operators=dict(sorted(count.operators.items())),
         dequantised_bytes=only,
-        parameters=None if opaque else count.parameters,
-        note="files: " + ", ".join(path.name for path in files),
+        parameters=count.parameters,
+        note="; ".join(filter(None, (said, "files: " + ", ".join(path.name for path in files)))),
+        executed_on=executed_on,
     )
-    return replace(judge(facts), note=clipping_note(files) if device == "cpu" else None)
+    audit = judge(facts)
+    clips = clipping_note(files) if device == "cpu" else None
+    return replace(audit, note="; ".join(filter(None, (audit.note, clips))) or None)
 
 
 def _require_numbers(graph: Graph, path: Path) -> None:

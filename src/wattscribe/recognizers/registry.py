@@ -23,6 +23,7 @@ _DECODING = {
 _LANGUAGE = (
     "spoken language that a multilingual Whisper transcribes, as en or de (default auto: it detects one per utterance)"
 )
+_PROVIDER = "onnxruntime's execution provider, as TensorRT, QNN, OpenVINO or CoreML (default: CPU, or CUDA on a GPU)"
 _PARTS = {
     part: f"file name of the {part}, where a directory holds several" for part in ("encoder", "decoder", "joiner")
 }
@@ -83,8 +84,14 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         target="wattscribe.recognizers.sherpa:SherpaRecognizer",
         model="a sherpa-onnx model directory",
         precisions=PRECISIONS,
-        devices=("cpu", "cuda"),
-        options={**_DECODING, **_PARTS, "model": "file name of a CTC model", "language": _LANGUAGE},
+        devices=("cpu", "cuda", "npu"),
+        options={
+            **_DECODING,
+            **_PARTS,
+            "model": "file name of a CTC model",
+            "language": _LANGUAGE,
+            "provider": "sherpa-onnx's provider, as qnn, rknn, coreml or openvino (default: cpu, or cuda on a GPU)",
+        },
         packages=("sherpa_onnx",),
         extra="sherpa",
         directory=True,
@@ -96,6 +103,50 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         options={"lm": "path of another language model", "dict": "path of another dictionary"},
         packages=("pocketsphinx",),
         extra="pocketsphinx",
+    ),
+    "moonshine": RuntimeEntry(
+        target="wattscribe.recognizers.moonshine:MoonshineRecognizer",
+        model="a directory of moonshine-voice: .ort files and tokenizer.bin",
+        precisions=(STORED, "fp32", "int8"),
+        options={
+            "vad": "true cuts by the library's voice gate first (default false)",
+            "chunk_s": "seconds of audio per piece of a model that does not stream (default 30)",
+        },
+        packages=("moonshine_voice",),
+        extra="moonshine",
+        directory=True,
+    ),
+    "onnx-asr": RuntimeEntry(
+        target="wattscribe.recognizers.onnx_asr:OnnxAsrRecognizer",
+        model="a name that onnx-asr knows, or a directory with ?type=",
+        precisions=PRECISIONS,
+        options={
+            "type": "kind of model in a directory, as onnx-asr names it: nemo-conformer-tdt, gigaam-v3-ctc, whisper, …",
+            "language": "spoken language of a multilingual Whisper or Canary, as en or de (default: the library's own)",
+            "provider": _PROVIDER,
+            "chunk_s": "seconds of audio per piece of a longer recording (default 30)",
+        },
+        devices=("cpu", "cuda", "npu"),
+        packages=("onnx_asr",),
+        extra="onnx-asr",
+    ),
+    "vosk": RuntimeEntry(
+        target="wattscribe.recognizers.vosk:VoskRecognizer",
+        model="a directory of Vosk (Kaldi)",
+        precisions=(STORED, "fp32"),
+        packages=("vosk",),
+        extra="vosk",
+        directory=True,
+    ),
+    "openvino": RuntimeEntry(
+        target="wattscribe.recognizers.openvino:OpenVinoRecognizer",
+        model="a Whisper exported by optimum-intel: OpenVINO's .xml and .bin files with their tokenizers",
+        precisions=PRECISIONS,
+        devices=("cpu", "gpu", "npu"),
+        options={"language": _LANGUAGE, "max_new_tokens": "limit of tokens per window of 30 s"},
+        packages=("openvino_genai",),
+        extra="openvino",
+        directory=True,
     ),
     "onnx": RuntimeEntry(
         target="wattscribe.recognizers.onnx:open_onnx",

@@ -1,24 +1,24 @@
-"""sherpa-onnx model directories: streaming and offline transducers, CTC, Whisper, Moonshine."""
+"""sherpa-onnx model directories of every kind that it loads, streaming ones and those of whole utterances."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wattscribe.errors import InputError, RecognizerError
+from wattscribe.as_found import as_found
+from wattscribe.errors import RecognizerError
+from wattscribe.hushed import hushed
 from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio, Recognizer
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked, require_open
 from wattscribe.recognizers.sherpa_files import Layout, find_layout
-from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Token, Transcript
+from wattscribe.recognizers.sherpa_load import LOADERS, fell_back, language_of, load, placed, provider_of
+from wattscribe.records import PrecisionAudit, RecognizerSpec, Token, Transcript
 from wattscribe.units import SAMPLE_RATE_HZ
-
-_ONE_BY_ONE = ("whisper", "moonshine", "moonshine v2", "offline wenet ctc")
-"""Kinds whose batch sherpa-onnx decodes one after the other (its csrc/offline-recognizer-*-impl.h)."""
 
 
 def SherpaRecognizer(spec: RecognizerSpec) -> Recognizer:
@@ -33,18 +33,26 @@ class _Sherpa:
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         self._spec = spec
         self._layout = layout
-        self._model: Any = _load(spec, layout)
+        self._provider = provider_of(spec, layout)
+        self._model: Any
+        self._model, self._said = load(spec, layout, self._provider)
 
     @property
     def together(self) -> int:
         """Utterances per call: what the export was frozen to; one where the library goes through them one by one."""
-        one_by_one = self._layout.kind in _ONE_BY_ONE
+        one_by_one = LOADERS[self._layout.kind].one_by_one
         return 1 if one_by_one else self._layout.fixed_batch or self._spec.batch_size
 
+    @as_found()
     def audit(self) -> PrecisionAudit:
+        """What the files hold, and where they run: sherpa-onnx tells of a provider that it has not, and goes on with another."""
+        from wattscribe.recognizers import executed_on
         from wattscribe.recognizers.onnx_facts import audit_onnx
 
-        return audit_onnx(self._spec, list(self._layout.parts.values()), device=self._spec.device)
+        files = [path for path in self._layout.parts.values() if path.suffix in (".onnx", ".ort")]
+        shares = fell_back(self._said) or (() if self._provider == "cpu" else placed(files, self._provider))
+        device = executed_on.device_of(shares, self._spec.device)
+        return audit_onnx(self._spec, files, device=device, executed_on=shares, said=self._said or None)
 
     def close(self) -> None:
         self._model = None
@@ -65,7 +73,7 @@ class OnlineSherpa(_Sherpa):
         streams = [self.stream() for _ in batch]
         for stream, audio in zip(streams, checked(batch, self._spec), strict=True):
             stream.end_with(audio)
-        size = min(self._spec.batch_size, self._layout.fixed_batch or self._spec.batch_size)
+        size = min(self._spec.batch_size, self.together)
         for start in range(0, len(streams), size):
             group = [stream.raw for stream in streams[start : start + size]]
             while ready := [raw for raw in group if self._model.is_ready(raw)]:
@@ -74,7 +82,11 @@ class OnlineSherpa(_Sherpa):
 
     def stream(self) -> SherpaStream:
         require_open(self._model, self._spec)
-        return SherpaStream(self._model, self._spec, self._tail_samples)
+        with _quiet(self._layout):
+            stream = SherpaStream(self._model, self._spec, self._tail_samples)
+            if LOADERS[self._layout.kind].resamples:
+                stream.accept(np.zeros(0, np.float32))
+        return stream
 
 
 class SherpaStream:
@@ -128,7 +140,7 @@ class OfflineSherpa(_Sherpa):
 
     def __init__(self, spec: RecognizerSpec, layout: Layout) -> None:
         super().__init__(spec, layout)
-        self._language = _language(spec, layout)
+        self._language = language_of(spec, layout)
         self._tail = np.zeros(
             round(options.number(spec, "tail_s", 0.0, maximum=options.MAX_TAIL_S) * SAMPLE_RATE_HZ), np.float32
         )
@@ -149,16 +161,19 @@ class OfflineSherpa(_Sherpa):
 
     def _transcript(self, result: Any) -> Transcript:
         transcript = _offline_transcript(result)
-        return (
-            replace(transcript, language=self._language or result.lang or None)
-            if _multilingual(self._layout)
-            else transcript
-        )
+        if not LOADERS[self._layout.kind].languages(self._layout):
+            return transcript
+        return replace(transcript, language=self._language or result.lang.strip("<|>") or None)
 
     def _stream_of(self, audio: Audio) -> Any:
         stream = self._model.create_stream()
-        stream.accept_waveform(SAMPLE_RATE_HZ, np.concatenate([audio, self._tail]))
+        with _quiet(self._layout):
+            stream.accept_waveform(SAMPLE_RATE_HZ, np.concatenate([audio, self._tail]))
         return stream
+
+
+def _quiet(layout: Layout) -> contextlib.AbstractContextManager[None]:
+    return hushed() if LOADERS[layout.kind].resamples else contextlib.nullcontext()
 
 
 def _offline_transcript(result: Any) -> Transcript:
@@ -173,59 +188,3 @@ def _offline_transcript(result: Any) -> Transcript:
         else ()
     )
     return Transcript(text=result.text.strip(), tokens=tokens)
-
-
-def _load(spec: RecognizerSpec, layout: Layout) -> Any:
-    import sherpa_onnx
-
-    online, offline = sherpa_onnx.OnlineRecognizer, sherpa_onnx.OfflineRecognizer
-    parts = {name: str(path) for name, path in layout.parts.items()}
-    common = {"tokens": str(layout.tokens), "num_threads": spec.threads, "provider": _provider(spec)}
-    makers: dict[str, Any] = {
-        "online transducer": lambda: online.from_transducer(**parts, **common, **_decoding(spec)),
-        "online zipformer2 ctc": lambda: online.from_zipformer2_ctc(**parts, **common),
-        "online nemo ctc": lambda: online.from_nemo_ctc(**parts, **common),
-        "online paraformer": lambda: online.from_paraformer(**parts, **common),
-        "offline transducer": lambda: offline.from_transducer(**parts, **common, **_decoding(spec)),
-        "offline nemo transducer": lambda: offline.from_transducer(
-            **parts, **common, **_decoding(spec), model_type="nemo_transducer"
-        ),
-        "offline zipformer ctc": lambda: offline.from_zipformer_ctc(**parts, **common),
-        "offline nemo ctc": lambda: offline.from_nemo_ctc(**parts, **common),
-        "offline wenet ctc": lambda: offline.from_wenet_ctc(**parts, **common),
-        "whisper": lambda: offline.from_whisper(**parts, **common, language=_language(spec, layout)),
-        "moonshine": lambda: offline.from_moonshine(**parts, **common),
-        "moonshine v2": lambda: offline.from_moonshine_v2(**parts, **common),
-    }
-    if "transducer" not in layout.kind and options.choice(spec, "decoding", ("greedy", "beam")) == "beam":
-        raise InputError(f"a {layout.kind} model is decoded greedily here, not by beam search", where=spec.name)
-    try:
-        return makers[layout.kind]()
-    except (RuntimeError, ValueError) as error:
-        raise RecognizerError(f"sherpa-onnx cannot load it: {error}", where=Path(spec.model)) from error
-
-
-def _decoding(spec: RecognizerSpec) -> dict[str, Any]:
-    beam = options.choice(spec, "decoding", ("greedy", "beam")) == "beam"
-    return {
-        "decoding_method": "modified_beam_search" if beam else "greedy_search",
-        "max_active_paths": options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM),
-        "blank_penalty": options.number(spec, "blank_penalty", 0.0),
-    }
-
-
-def _language(spec: RecognizerSpec, layout: Layout) -> str:
-    """What Whisper is told; empty: it detects the language, or knows English alone. Raises InputError for one it lacks."""
-    language = options.language(spec, multilingual=_multilingual(layout)) or ""
-    known = layout.metadata.get("all_language_codes", "").split(",")
-    if language and language not in known:  # the library would end the process
-        raise InputError(f"option language={language} is unknown", where=spec.name, fix="One of: " + ", ".join(known))
-    return language
-
-
-def _multilingual(layout: Layout) -> bool:
-    return layout.kind == "whisper" and layout.metadata.get("is_multilingual", "1") != "0"
-
-
-def _provider(spec: RecognizerSpec) -> str:
-    return "cuda" if spec.device.startswith("cuda") else "cpu"

@@ -12,6 +12,7 @@ from wattscribe.records.recognizers import (
     MAX_THREADS,
     Counts,
     PrecisionAudit,
+    ProviderShare,
     RecognizerSpec,
     StreamingLatency,
     Token,
@@ -31,7 +32,7 @@ from wattscribe.records.speech import Condition, Rejected, Utterance
 
 __all__ = [
     "AttachedRecording", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM", "MAX_THREADS",
-    "Marks", "Origin", "PowerTrace", "Processor", "PrecisionAudit", "Reading", "RecognizerSpec", "Rejected", "RunFacts",
-    "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts", "TrialStatus", "Utterance", "UtteranceResult",
+    "Marks", "Origin", "PowerTrace", "Processor", "PrecisionAudit", "ProviderShare", "Reading", "RecognizerSpec", "Rejected",
+    "RunFacts", "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts", "TrialStatus", "Utterance", "UtteranceResult",
     "Window", "finite", "from_json", "json_text", "to_json",
 ]  # fmt: skip

@@ -32,6 +32,15 @@ class RecognizerSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderShare:
+    """How much of a model one execution provider of onnxruntime ran, from 0 to 1; `time` None: not seen."""
+
+    provider: str
+    nodes: float
+    time: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionAudit:
     """What really ran, against what was asked for."""
 
@@ -47,6 +56,8 @@ class PrecisionAudit:
     parameters: int | None = None
     note: str | None = None
     """What is to be known of the arithmetic although it is the one asked for."""
+    executed_on: tuple[ProviderShare, ...] = ()
+    """By execution provider, most first. Empty: not visible, or there is none but the CPU's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,10 @@ from wattscribe.records import RunFacts
 from wattscribe.results.findings import Entry
 
 RUNTIME_LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "moonshine": ("moonshine-voice",),
+    "onnx-asr": ("onnx-asr", "onnxruntime"),
+    "vosk": ("vosk",),
+    "openvino": ("openvino", "openvino-genai"),
     "onnx": ("wattscribe", "onnxruntime", "kaldi-native-fbank"),
     "hf": ("torch", "transformers", "torchao"),
     "ct2": ("ctranslate2", "faster-whisper"),
