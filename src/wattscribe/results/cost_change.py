@@ -13,7 +13,7 @@ from statistics import NormalDist
 from typing import Literal
 
 from wattscribe.records import Interval, Reading, TrialFacts
-from wattscribe.results.cost import STARVED_SHARE, busy_s, percentiles
+from wattscribe.results.cost import STARVED_SHARE, busy_s, latency_s, percentiles
 from wattscribe.results.findings import Entry
 from wattscribe.results.gates import Gates
 from wattscribe.results.relative import energy_ratio
@@ -160,7 +160,7 @@ def _rtf(trial: TrialFacts) -> float | None:
 
 
 def _latency_s(trial: TrialFacts) -> float | None:
-    answered = [utterance.end_s - utterance.start_s for utterance in trial.utterances if utterance.error is None]
+    answered = [latency_s(utterance) for utterance in trial.utterances if utterance.error is None]
     return percentiles(answered, LATENCY_PERCENTILE)[0]
 
 

@@ -27,6 +27,9 @@ MAX_MARK_UNIT_S = 600.0
 MAX_BYTES = (1 << 63) - 1
 """What the kernel takes as a limit, and a seed that any format can hold."""
 
+MIN_DUTY = 0.001
+"""A second of speech in a quarter of an hour; less is a slip."""
+
 BUILT_IN_NOISE = ("white", "pink")
 BUILT_IN_CORPORA = ("bundled",)
 
@@ -100,6 +103,10 @@ class Experiment(_Strict):
     """Only this many of the first usable utterances of each corpus."""
     latency: bool = False
     """Feed streaming recognizers piece by piece and measure their delays."""
+    pace: Literal["none", "realtime"] = "none"
+    """realtime: audio arrives as it is spoken, and the energy is that of listening, waiting included."""
+    duty: float = Field(default=1.0, ge=MIN_DUTY, le=1)
+    """With `pace` realtime: the share of the time in which somebody speaks, above 0 and up to 1; the rest are pauses."""
     timeout_s: float = Field(default=120.0, gt=0, le=MAX_WAIT_S)
     """Seconds after which an utterance without an answer ends its trial; for audio of over 30 s, per 30 s."""
     load_timeout_s: float = Field(default=600.0, gt=0, le=MAX_WAIT_S)
@@ -128,6 +135,8 @@ class Experiment(_Strict):
     def _whole(self) -> Experiment:
         if bool(self.noise) != bool(self.snr):
             raise ValueError("noise and snr belong together: noise names what is mixed in, snr lists how loud, in dB")
+        if self.pace == "none" and self.duty != 1.0:
+            raise ValueError("duty is the share of speech in real time: it needs pace = 'realtime'")
         if not self.all_conditions():
             raise ValueError("there is no condition: clean is false and no noise, rir, longform_minutes or conditions")
         for key, values in (("noise", self.noise), ("snr", self.snr), ("rir", self.rir)):

@@ -32,6 +32,7 @@ def plan(experiment: Experiment) -> list[Trial]:
                 utterance_timeout_s=experiment.timeout_s,
                 streaming_latency=experiment.latency,
                 limit=experiment.limit,
+                duty=experiment.duty if experiment.pace == "realtime" else None,
             )
         )
         for repeat in range(experiment.repeats)
