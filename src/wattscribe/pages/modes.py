@@ -80,7 +80,8 @@ def _sentence(item: AcrossModes) -> str:
     row = item.least.row
     text = (
         f"{who}: of the modes that keep up with speech {row.mode} takes the least energy, {number(row.j_per_audio_s)} J per "
-        f"second of audio {interval_text(row.j_per_audio_s_ci95)} at a real-time factor of {number(row.rtf)} (p99 {number(row.rtf_p99)})"
+        f"second of audio {interval_text(row.j_per_audio_s_ci95)} at a real-time factor of {number(row.rtf)}, p99 "
+        f"{number(row.rtf_p99)}"
     )
     if item.next_best is None or item.ratio is None:
         return f"{text}; no other mode keeps up with an energy figure."
