@@ -31,11 +31,15 @@ class AcrossModes:
 def across_modes(all_eval_sets: Sequence[EvalSet]) -> list[AcrossModes]:
     """Every recognizer that ran in two modes or more."""
     found = []
+    modes = [
+        entry.group.mode for eval_set in all_eval_sets for entry in eval_set.entries if entry.group.mode is not None
+    ]
+    threads = any(mode.threads is not None for mode in modes)
     for eval_set in all_eval_sets:
         by_recognizer: dict[str, list[Entry]] = {}
         for entry in eval_set.entries:
             if entry.group.mode is not None:
-                by_recognizer.setdefault(_apart_from_mode(entry), []).append(entry)
+                by_recognizer.setdefault(_apart_from_mode(entry, threads), []).append(entry)
         found += [_choice(eval_set, entries) for entries in by_recognizer.values() if len(entries) > 1]
     return found
 
@@ -48,12 +52,11 @@ def keeps_up(row: Row) -> bool | None:
     return max(row.rtf, row.rtf_ci95[1] if row.rtf_ci95 else 0.0) < 1 and row.rtf_p99 < 1
 
 
-def _apart_from_mode(entry: Entry) -> str:
-    """What makes two rows the same recognizer; threads that a mode sets are the mode's."""
+def _apart_from_mode(entry: Entry, threads_are_modes: bool) -> str:
+    """What makes two rows the same recognizer; where modes set threads, these are the modes'."""
     spec: RecognizerSpec = entry.group.recognizer
-    own_threads = entry.group.mode is None or entry.group.mode.threads is None
-    threads = f" {spec.threads}" if own_threads else ""
-    return f"{spec.name} {spec.precision} {spec.device} {spec.batch_size} {sorted(spec.options.items())}{threads}"
+    own = "" if threads_are_modes else f" {spec.threads}"
+    return f"{spec.name} {spec.precision} {spec.device} {spec.batch_size} {sorted(spec.options.items())}{own}"
 
 
 def _choice(eval_set: EvalSet, entries: Sequence[Entry]) -> AcrossModes:

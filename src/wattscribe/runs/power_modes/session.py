@@ -57,10 +57,9 @@ class Session:
 
     def enter(self, mode: PowerMode | None) -> bool:
         """Set the machine, from how it was found; whether that changed it. Raises ModeError where the mode does not hold."""
-        if mode == self._current:
-            self._check(mode)
+        if mode == self._current and self.differs(mode) is None:
             return False
-        self.leave()
+        self.leave()  # also one that was lost meanwhile is set anew
         if mode is not None:
             self._current = mode
             for name, value in _values(mode).items():
