@@ -8,18 +8,20 @@ answer has no figure and a reason. Nothing here is modelled: a table of watts pe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wattscribe.errors import InputError
 from wattscribe.metering import window as windows
-from wattscribe.records import Interval, PowerTrace, TrialFacts, Window
-from wattscribe.results.cost import EnergyRule, percentiles, within_and_between
+from wattscribe.records import Interval, PowerTrace, Reading, TrialFacts, Window
+from wattscribe.results.cost import EnergyRule, measured_reading, percentiles, within_and_between
 from wattscribe.results.groups import Group, on_common_utterances
 from wattscribe.results.row import Listening
 from wattscribe.scoring import FEWEST_SPEAKERS, paired_bootstrap
 from wattscribe.units import S_PER_H
 
+LEAST_PAUSE_S = 1e-3
+"""Less is the time between two lines of the program."""
 LEAST_ANSWERED = 0.5
 """Share of the time of several windows that must be in windows which the sensor can answer for; as `window` has it for gaps."""
 
@@ -48,8 +50,8 @@ def listening_columns(group: Group, rule: EnergyRule, battery_wh: float | None, 
     paced = [trial for trial in group.done if trial.trial.duty is not None]
     if not paced:
         return Listening()
-    listening = _watts(paced, rule, _whole)
-    speech, pause, idle = (_watts(paced, rule, part) for part in (_speech, _pauses, _idle))
+    found = _parts(paced, rule)
+    listening, speech, pause, idle = found.listening, found.speech, found.pauses, found.idle
     waits_s = [
         u.end_s - u.paced.spoken_to_s for trial in paced for u in trial.utterances if u.paced and u.error is None
     ]
@@ -84,54 +86,122 @@ def listening_columns(group: Group, rule: EnergyRule, battery_wh: float | None, 
 
 
 # --- watts -----------------------------------------------------------------------------------------------------------
-def _watts(trials: Sequence[TrialFacts], rule: EnergyRule, part: Callable[[TrialFacts], Windows]) -> Watts:
-    """The mean of the repeats that have a figure, as everywhere."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One trial: the whole window, speech in it, pauses in it, and idle around it."""
+
+    listening: Watts
+    speech: Watts
+    pauses: Watts
+    idle: Watts
+
+    @classmethod
+    def none(cls, reason: str) -> Parts:
+        empty = Watts(reason=reason)
+        return cls(listening=empty, speech=empty, pauses=empty, idle=empty)
+
+
+def _parts(trials: Sequence[TrialFacts], rule: EnergyRule) -> Parts:
+    """Each the mean of the repeats that have a figure, as everywhere."""
     channel = rule.channel_of_device.get(trials[0].trial.recognizer.device)
     if channel is None:
-        return Watts(reason="no sensor could be read, and waiting is not modelled")
-    found = [_of_trial(trial, channel, part(trial)) for trial in trials]
-    there = [(watts.value, watts.ci95) for watts in found if watts.value is not None]
-    reasons = "; ".join(dict.fromkeys(watts.reason for watts in found if watts.reason)) or None
+        return Parts.none("no sensor could be read, and waiting is not modelled")
+    each = [_parts_of(trial, channel) for trial in trials]
+    return Parts(
+        listening=_mean([parts.listening for parts in each]),
+        speech=_mean([parts.speech for parts in each]),
+        pauses=_mean([parts.pauses for parts in each]),
+        idle=_mean([parts.idle for parts in each]),
+    )
+
+
+def _mean(repeats: Sequence[Watts]) -> Watts:
+    there = [(watts.value, watts.ci95) for watts in repeats if watts.value is not None]
+    reason = "; ".join(dict.fromkeys(watts.reason for watts in repeats if watts.reason)) or None
     if not there:
-        return Watts(reason=reasons)
-    mean_w = sum(value for value, _ in there) / len(there)
+        return Watts(reason=reason)
     interval = within_and_between([value for value, _ in there], [interval for _, interval in there])
-    return Watts(value=mean_w, ci95=None if interval is None else (max(0.0, interval[0]), interval[1]), reason=reasons)
+    return Watts(
+        value=sum(value for value, _ in there) / len(there),
+        ci95=None if interval is None else (max(0.0, interval[0]), interval[1]),
+        reason=reason,
+    )
 
 
-def _of_trial(trial: TrialFacts, channel: str, parts: Windows) -> Watts:
-    """Joules of the windows that can be answered, over their time. The sensor's own error is the same in all of them, so the
-    interval is no narrower, as a share, than that of the whole window."""
+def _parts_of(trial: TrialFacts, channel: str) -> Parts:
     trace = next((trace for trace in trial.traces if trace.channel == channel), None)
     if trace is None or trial.window is None:
-        return Watts(reason=f"no samples of {channel}" if trace is None else "the trial has no window")
-    asked_s = sum(part.duration_s for part in parts)
-    if not parts or asked_s <= 0:
+        return Parts.none(f"no samples of {channel}" if trace is None else "the trial has no window")
+    whole = measured_reading(trial, channel)
+    spans, pauses = _speech(trial, trial.window), _pauses(trial, trial.window)
+    listening = _watts([(whole, trial.window)])
+    idle = _watts([(windows.energy(trace, w, edges="load"), w) for w in (trial.idle_before, trial.idle_after) if w])
+    if not pauses:  # speech without an end, or a recognizer that is always behind
+        return Parts(listening=listening, speech=listening, pauses=Watts(), idle=idle)
+    readings = [_of_span(trace, span, trial, pauses) for span in spans]
+    speech = _watts(list(zip(readings, spans, strict=True)), least_share=_half_share(whole))
+    return Parts(listening=listening, speech=speech, pauses=_rest(listening, speech, trial.window, spans), idle=idle)
+
+
+def _of_span(trace: PowerTrace, span: Window, trial: TrialFacts, pauses: Windows) -> Reading:
+    """One stretch of speech, the quiet on either side taken for its idle: a sensor shows the first and the last of it late and
+    smeared, always to its disadvantage, and only against a known quiet can that be put right."""
+    before = next((pause for pause in pauses if pause.end_s == span.start_s), trial.idle_before)
+    after = next((pause for pause in pauses if pause.start_s == span.end_s), trial.idle_after)
+    reading = windows.energy(trace, span, idle_before=before, idle_after=after)
+    lacking = [
+        note for note in (reading.reason or "").split("; ") if note.startswith(("idle before", "idle after", "no idle"))
+    ]
+    if lacking and reading.energy_j is not None:
+        why = f"the pauses beside it are too short for the sensor ({lacking[0]})"
+        return windows.unavailable(trace, span, why)
+    return reading
+
+
+def _watts(readings: Sequence[tuple[Reading, Window]], *, least_share: float = 0.0) -> Watts:
+    """Joules of the windows that can be answered, over their time. The sensor's own error is the same in all of them, so that the
+    interval is no narrower, as a share, than `least_share`."""
+    asked_s = sum(window.duration_s for _, window in readings)
+    if asked_s <= 0:
         return Watts()
-    readings = [(windows.energy(trace, part), part.duration_s) for part in parts]
-    answered = [(r.energy_j, r.energy_ci95_j, s) for r, s in readings if r.energy_j is not None and r.energy_ci95_j]
+    answered = [
+        (r.energy_j, r.energy_ci95_j, w.duration_s) for r, w in readings if r.energy_j is not None and r.energy_ci95_j
+    ]
     answered_s = sum(duration_s for *_, duration_s in answered)
     if answered_s < LEAST_ANSWERED * asked_s:
         why = next((reading.reason for reading, _ in readings if reading.energy_j is None), None)
-        return Watts(reason=f"{len(parts) - len(answered)} of {len(parts)} pieces cannot be answered: {why}")
+        count = (
+            f"{len(readings) - len(answered)} of {len(readings)} windows cannot be answered: "
+            if len(readings) > 1
+            else ""
+        )
+        return Watts(reason=f"{count}{why}")
     joules = sum(energy_j for energy_j, _, _ in answered)
     apart_j = math.sqrt(sum(((high - low) / 2) ** 2 for _, (low, high), _ in answered))
-    half_j = max(apart_j, joules * _common_share(trace, trial.window) if len(answered) > 1 else 0.0)
+    half_j = max(apart_j, joules * least_share)
     return Watts(value=joules / answered_s, ci95=((joules - half_j) / answered_s, (joules + half_j) / answered_s))
 
 
-def _common_share(trace: PowerTrace, window: Window) -> float:
-    reading = windows.energy(trace, window)
+def _half_share(reading: Reading) -> float:
     if not reading.energy_j or reading.energy_ci95_j is None:
         return 0.0
     return (reading.energy_ci95_j[1] - reading.energy_ci95_j[0]) / 2 / reading.energy_j
 
 
-def _whole(trial: TrialFacts) -> Windows:
-    return [trial.window] if trial.window is not None else []
+def _rest(listening: Watts, speech: Watts, window: Window, spans: Windows) -> Watts:
+    """Pauses: what the window took less what speech took, so that both come to the whole."""
+    if listening.value is None or speech.value is None or listening.ci95 is None or speech.ci95 is None:
+        return Watts(reason=None if speech.reason is None else "what speech takes is not known")
+    speech_s = sum(span.duration_s for span in spans)
+    pause_s = window.duration_s - speech_s
+    joules = listening.value * window.duration_s - speech.value * speech_s
+    half_j = math.hypot(
+        (listening.ci95[1] - listening.value) * window.duration_s, (speech.ci95[1] - speech.value) * speech_s
+    )
+    return Watts(value=joules / pause_s, ci95=((joules - half_j) / pause_s, (joules + half_j) / pause_s))
 
 
-def _speech(trial: TrialFacts) -> Windows:
+def _speech(trial: TrialFacts, window: Window) -> Windows:
     """From the first to the last moment at which an utterance is spoken or its text is still to come; overlapping ones as one."""
     spans: list[Window] = []
     ends = sorted(
@@ -139,25 +209,17 @@ def _speech(trial: TrialFacts) -> Windows:
     )
     for start_s, end_s in ends:
         if spans and start_s <= spans[-1].end_s:
-            spans[-1] = Window(start_s=spans[-1].start_s, end_s=max(spans[-1].end_s, end_s))
-        else:
-            spans.append(Window(start_s=start_s, end_s=end_s))
+            start_s, end_s = spans[-1].start_s, max(spans.pop().end_s, end_s)
+        spans.append(Window(start_s=max(start_s, window.start_s), end_s=min(end_s, window.end_s)))
     return spans
 
 
-def _pauses(trial: TrialFacts) -> Windows:
+def _pauses(trial: TrialFacts, window: Window) -> Windows:
     """What of the window is not speech: the model is loaded and nothing arrives."""
-    if trial.window is None:
-        return []
-    spans = _speech(trial)
-    starts = [trial.window.start_s, *(span.end_s for span in spans)]
-    ends = [*(span.start_s for span in spans), trial.window.end_s]
-    return [Window(start_s=a, end_s=b) for a, b in zip(starts, ends, strict=True) if b - a > 1e-3]
-
-
-def _idle(trial: TrialFacts) -> Windows:
-    """Before the model was loaded and after it was gone."""
-    return [window for window in (trial.idle_before, trial.idle_after) if window is not None]
+    spans = _speech(trial, window)
+    starts = [window.start_s, *(span.end_s for span in spans)]
+    ends = [*(span.start_s for span in spans), window.end_s]
+    return [Window(start_s=a, end_s=b) for a, b in zip(starts, ends, strict=True) if b - a > LEAST_PAUSE_S]
 
 
 # --- battery and text ------------------------------------------------------------------------------------------------
