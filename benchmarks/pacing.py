@@ -1,4 +1,4 @@
-"""What real time costs: a stream that is fed as it is spoken against the same stream on a simulated clock, at most 0.5 % of a core.
+"""What real time costs: a stream fed as it is spoken against the same stream on a simulated clock, at most 0.5 % of a core.
 
 Both run this package's own loop over the same audio with a recognizer that computes nothing, so that what is left is the waiting
 itself: ten timers a second and the clock that is read around each piece. `behind_*`: how much later than planned a piece came.
