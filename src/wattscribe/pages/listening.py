@@ -93,10 +93,11 @@ def listening_sentences(rows: Sequence[Row]) -> list[str]:
 
 
 def _behind(row: Row) -> str:
-    return (
-        f"{_who(row)}: it is slower than speech (real-time factor {number(row.rtf)}), so the wait for its text grows for as long "
-        "as somebody speaks."
-    )
+    """Slower than speech: it catches up in the pauses where these are long enough."""
+    slow = f"{_who(row)}: it is slower than speech (real-time factor {number(row.rtf)})"
+    if (row.rtf or 0.0) * (row.duty or 1.0) < 1:
+        return f"{slow} and catches up in the pauses."
+    return f"{slow}, so it falls further behind the longer it listens: its waits are those of this run's length."
 
 
 def _streamed(row: Row) -> str:
