@@ -56,6 +56,7 @@ def test_the_least_energy_of_those_that_keep_up() -> None:
     assert item.ratio.value == pytest.approx((8 + 2) * 0.2 / ((3 + 2) * 0.4), rel=0.05)
     for text in (to_markdown(facts), run_page(facts)):
         assert "of the modes that keep up with speech 15W takes the least energy" in text
+    assert "1 recognizer in 3 power modes transcribed" in run_page(facts)
     assert 'id="modes"' in run_page(facts)
     assert "mode-energy-0" in run_page(facts)
 

@@ -164,16 +164,22 @@ class Attempt:
             self._enter("transcribing", spoken_s + self.limits.transcribing_s(pieces), UTTERANCE_OPTION)
         elif isinstance(message, Answered):
             self._answered(message)
-            pause_s = 0.0
-            if self.trial.duty is not None:
-                audio_s = sum(self._pieces[answer.id].audio_s for answer in message.answers)
-                pause_s = audio_s * (1 / self.trial.duty - 1)
-            self._enter("finishing", self.limits.load_s + pause_s)
+            self._enter("finishing", self.limits.load_s + self._pause_s(message))
         elif isinstance(message, Whole):
             self._whole[message.id] = message.text
-            self._enter("transcribing whole files after the window", self.limits.load_s)
+            self._enter("transcribing whole files after the window", self.limits.load_s + self._longest_s())
         else:
             raise ValueError(f"{type(message).__name__} was not due")
+
+    def _pause_s(self, message: Answered) -> float:
+        """Where speech arrives in real time: until the next one begins, or the first whole file behind the last is through."""
+        if self.trial.duty is None:
+            return 0.0
+        audio_s = sum(self._pieces[answer.id].audio_s for answer in message.answers)
+        return audio_s * (1 / self.trial.duty - 1) + self._longest_s()
+
+    def _longest_s(self) -> float:
+        return max(self.limits.transcribing_s([piece]) for piece in self.spool.pieces)
 
     def _enter(self, phase: str, patience_s: float, option: str = LOAD_OPTION) -> None:
         self._phase, self._patience_s, self._option = phase, patience_s, option

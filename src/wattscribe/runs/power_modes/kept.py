@@ -119,7 +119,9 @@ def recover(host: Host, say: Callable[[str], None]) -> None:
             if isinstance(error.__cause__, InputError):
                 continue  # that run lives
             raise InputError(
-                f"a killed run had set the power mode: {error}", where=path, fix="Run once as root"
+                "another user's run has set the power mode of this machine, and this user may not set it back",
+                where=path,
+                fix="Wait for it, or, if it was killed, start once with its rights (sudo)",
             ) from error
         try:
             states = _read(path)
