@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Nothing:
     def finish(self) -> Transcript:
         return Transcript(text="")
 
-    def transcribe(self, batch: list[Audio]) -> list[Transcript]:
+    def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
         return [Transcript(text="") for _ in batch]
 
     def audit(self) -> PrecisionAudit:
