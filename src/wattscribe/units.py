@@ -14,6 +14,7 @@ FRAME_SHIFT_S = 1 / FRAMES_PER_S
 
 NS_PER_S = 1_000_000_000
 J_PER_WH = 3600.0
+S_PER_H = 3600.0
 
 
 def s_from_ns(value_ns: int) -> float:

@@ -37,7 +37,7 @@ RUN = Group("The run", sort_key=3)
 GROUPS = {
     WHAT: ("models", "precision", "data", "clean", "noise", "snr", "rir", "longform_minutes", "limit"),
     HOW: (
-        "repeats", "seed", "device", "threads", "batch_size", "options", "latency", "timeout_s", "load_timeout_s",
+        "repeats", "seed", "device", "threads", "batch_size", "options", "latency", "pace", "duty", "timeout_s", "load_timeout_s",
         "memory_limit_bytes", "idle_s", "mark", "mark_unit_s", "normaliser", "strict",
     ),
 }  # fmt: skip
@@ -47,7 +47,7 @@ TEXT = Flag(annotation=str | None)
 TYPED = {
     **dict.fromkeys(("models", "data", "noise", "rir", "options"), REPEATED),
     **dict.fromkeys(("latency", "mark", "strict"), SWITCH),
-    **dict.fromkeys(("precision", "snr", "normaliser"), TEXT),
+    **dict.fromkeys(("precision", "snr", "normaliser", "pace"), TEXT),
 }
 """What is typed otherwise than in the file."""
 
@@ -80,6 +80,7 @@ def bench(
     retry_failed: Annotated[bool, Parameter(group=RUN), Switch] = False,
     overwrite: Annotated[bool, Parameter(group=RUN), Switch] = False,
     grid_gco2_per_kwh: Annotated[float | None, Parameter(group=RUN)] = None,
+    battery_wh: Annotated[float | None, Parameter(group=RUN)] = None,
     simulated_board: Annotated[str | None, Parameter(group=RUN)] = None,
 ) -> int:
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
@@ -101,12 +102,16 @@ def bench(
         Replace the run in --out, once the new one can begin.
     grid_gco2_per_kwh
         Grams of CO2 that the grid emits per kWh: table and page then show CO2 per hour of audio. Not part of the run.
+    battery_wh
+        Watt-hours of a battery: with --pace realtime, table and page show how long it lasts. Not part of the run.
     simulated_board
         Measure nothing: the recognizers run, power is simulated (docs/simulated-board.md). An unknown name lists the boards.
     """
     from wattscribe.results.energy_columns import check_grid
+    from wattscribe.results.listening import check_battery
 
     check_grid(grid_gco2_per_kwh)
+    check_battery(battery_wh)
     plan = _experiment(experiment, _given(flags), resume=resume)
     with _writing(out), _watcher() as watcher:
         facts = wattscribe.bench(
@@ -118,7 +123,7 @@ def bench(
             simulated_board=simulated_board,
             watcher=watcher,
         )
-    return _conclude(facts, out, grid_gco2_per_kwh)
+    return _conclude(facts, out, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh)
 
 
 def _experiment(path: Path | None, flags: dict[str, Any], *, resume: bool) -> Experiment | None:
@@ -160,13 +165,16 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _conclude(facts: RunFacts, out: Path, grid_gco2_per_kwh: float | None = None) -> int:
+def _conclude(
+    facts: RunFacts, out: Path, *, grid_gco2_per_kwh: float | None = None, battery_wh: float | None = None
+) -> int:
     """The table on standard output, then the page beside the journal; the exit status."""
     page = out / REPORT_NAME
+    report = partial(wattscribe.report, facts, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh)
     try:
-        print(wattscribe.report(facts, format="md", grid_gco2_per_kwh=grid_gco2_per_kwh), flush=True)
+        print(report(format="md"), flush=True)
     finally:  # a reader who closed the pipe still finds the page
-        _page(partial(wattscribe.report, facts, page, grid_gco2_per_kwh=grid_gco2_per_kwh), out)
+        _page(partial(report, page), out)
     print(f"report: {page}")
     return 0 if all(trial.status == "done" for trial in facts.trials) else 1
 

@@ -23,6 +23,7 @@ def report(
     condition: str | None = None,
     device: str | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> None:
     """Write what a run found.
 
@@ -46,6 +47,8 @@ def report(
         Also show what transducers would take on this device: a profile's name or file (see wattscribe devices).
     grid_gco2_per_kwh
         Grams of CO2 that the grid emits per kWh, as its operator or a national office states; shows CO2 per hour of audio.
+    battery_wh
+        Watt-hours of a battery: shows how long it lasts while listening, in a run with --pace realtime.
     """
     import wattscribe
     from wattscribe.results.quantities import bytes_of, percent_of, watts_of
@@ -60,5 +63,6 @@ def report(
         condition=condition,
         device=device,
         grid_gco2_per_kwh=grid_gco2_per_kwh,
+        battery_wh=battery_wh,
     )
     print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")

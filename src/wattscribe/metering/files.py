@@ -56,6 +56,14 @@ class SensorFiles:
         except ValueError:
             return None
 
+    def write(self, path: Path, text: str) -> None:
+        """Give a file that the kernel made a new value; it is never created. Raises OSError."""
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | (os.O_TRUNC if self.is_copy else 0))
+        try:
+            os.write(fd, text.encode("ascii"))
+        finally:
+            os.close(fd)
+
     def pread(self, path: Path, fd: int) -> bytes:
         """Read from the start. `path` is for those who override this."""
         return os.pread(fd, 4096, 0)

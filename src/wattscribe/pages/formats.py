@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from wattscribe import whole_file
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.pages.listening import listening_sentences, listening_table
+from wattscribe.pages.modes import mode_sentences, mode_tables
+from wattscribe.pages.page import Cell, Table
 from wattscribe.pages.sections import streaming_table
 from wattscribe.pages.sentences import (
     basis_sentences,
@@ -23,6 +26,7 @@ from wattscribe.pages.sentences import (
 )
 from wattscribe.records import Interval, RunFacts, finite
 from wattscribe.results.basis import bases, energy_name
+from wattscribe.results.findings import eval_sets
 from wattscribe.results.groups import rejected_under, short_corpus
 from wattscribe.results.modelled import counted
 from wattscribe.results.notes import once_sentences, rule_sentences
@@ -39,21 +43,41 @@ REJECTED_SHOWN = 20
 """Inputs that Markdown names; the rest is counted."""
 
 
-def to_json(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
+def to_json(
+    facts: RunFacts,
+    *,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
+) -> str:
     """`{"schema": 1, "rows": [...]}`; strict JSON: a value that is not finite becomes null."""
-    finite_rows = finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))
+    finite_rows = finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh))
     return json.dumps({"schema": SCHEMA, "rows": finite_rows}, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def to_csv(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
+def to_csv(
+    facts: RunFacts,
+    *,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
+) -> str:
     """One line per row; an interval becomes two columns `…_low` and `…_high`, nested values are JSON, missing is empty."""
-    flat = [_flat(row) for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))]
+    flat = [
+        _flat(row)
+        for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh))
+    ]
     names = list(column_types())
     return "".join(map(_csv_line, [names, *([_inert(row.get(name)) for name in names] for row in flat)]))
 
 
 def to_parquet(
-    facts: RunFacts, path: Path, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None
+    facts: RunFacts,
+    path: Path,
+    *,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> None:
     """The columns of CSV, of the same types whatever the run holds; schema version in the metadata. Raises MissingExtraError."""
     try:
@@ -66,7 +90,10 @@ def to_parquet(
         [(name, types[kind]) for name, kind in column_types().items()],
         metadata={"wattscribe.schema": str(SCHEMA), "wattscribe.run": facts.name},
     )
-    flat = [_flat(row) for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh))]
+    flat = [
+        _flat(row)
+        for row in finite(rows(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh))
+    ]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(flat, schema=schema), str(path))
 
 
@@ -85,9 +112,15 @@ def column_types() -> dict[str, type]:
     return types
 
 
-def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_kwh: float | None = None) -> str:
+def to_markdown(
+    facts: RunFacts,
+    *,
+    device: Device | None = None,
+    grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
+) -> str:
     """A table that is read in a terminal, and below it what a reader must know: flags, failures, rejected inputs."""
-    seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
+    seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh)
     columns = energy_columns(seen.rows)
     header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
     table = [(*header, *columns)]
@@ -101,17 +134,25 @@ def to_markdown(facts: RunFacts, *, device: Device | None = None, grid_gco2_per_
     ]
     sentences = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
     sentences += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen.normaliser, seen.groups)]
+    sentences += [*listening_sentences(seen.rows), *mode_sentences(eval_sets(seen))]
     notes += [f"- {_inline(sentence)}" for sentence in sentences]
-    return "\n".join([*lines, *_streaming(seen), *(["", *notes] if notes else []), ""])
+    below = [streaming_table(seen) if any(row.finalisation_p50_s is not None for row in seen.rows) else None]
+    below += [listening_table(seen.rows), *mode_tables(eval_sets(seen))]
+    parts = [line for table in below if table is not None for line in _below(table)]
+    return "\n".join([*lines, *parts, *(["", *notes] if notes else []), ""])
 
 
-def _streaming(seen: View) -> list[str]:
-    """Where delays were measured, the page's table of them and of invocations."""
-    table = streaming_table(seen)
-    if table is None or all(row.finalisation_p50_s is None for row in seen.rows):
-        return []
-    texts = [[_cell(f"{cell.text} ({cell.note})" if cell.note else cell.text) for cell in row] for row in table.rows]
+def _below(table: Table) -> list[str]:
+    """A table of the page under the first one."""
+    texts = [[_cell(_with_note(cell)) for cell in row] for row in table.rows]
     return ["", _inline(table.caption), "", *_aligned([table.header, *texts])]
+
+
+def _with_note(cell: Cell) -> str:
+    """An interval stands beside its figure, anything else in brackets behind it."""
+    if not cell.note:
+        return cell.text
+    return f"{cell.text} {cell.note}" if cell.note.startswith("[") else f"{cell.text} ({cell.note})"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -176,12 +217,17 @@ def write(
     limits: Limits | None = None,
     device: Device | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> str | None:
     """Write to `path`, whole or not at all, or return the text where there is none.
 
     Raises InputError where the file cannot be written.
     """
-    options: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh}
+    options: dict[str, Any] = {
+        "device": device,
+        "grid_gco2_per_kwh": grid_gco2_per_kwh,
+        "battery_wh": battery_wh,
+    }
     makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
     if kind not in FORMATS:
         raise InputError(f"there is no format {kind!r}", fix=f"Choose one of: {', '.join(FORMATS)}")

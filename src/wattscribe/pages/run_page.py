@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from wattscribe.pages import figures, sections, sentences
+from wattscribe.pages.listening import listening_section
+from wattscribe.pages.modes import modes_section
 from wattscribe.pages.names import Names, names_of
 from wattscribe.pages.page import Block, Figure, Section, Words, render
 from wattscribe.pages.power_figures import power_traces
@@ -39,9 +41,10 @@ def run_page(
     limits: Limits | None = None,
     device: Device | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> str:
     """The page as HTML. A `device` that was asked for gets a section of its own, with figures and advice."""
-    seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
+    seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh)
     all_eval_sets = eval_sets(seen)
     names = names_of(all_eval_sets)
     return render(
@@ -49,6 +52,8 @@ def run_page(
         [
             _summary(seen, all_eval_sets, limits or Limits()),
             sections.table_section(seen),
+            listening_section(seen.rows),
+            modes_section(all_eval_sets, names),
             _study_figures(all_eval_sets, names),
             *([_on_device(all_eval_sets, names, device, limits or Limits(), facts.seed)] if device else []),
             _noise(all_eval_sets, names),

@@ -326,9 +326,10 @@ def streaming_table(seen: View) -> Table | None:
     calls = [row for row in seen.rows if row.joiner_calls_per_audio_s is not None]
     if not delays and not calls:
         return None
+    clock = "real-time" if any(row.duty is not None for row in delays) else "simulated real-time"
     columns = {**(DELAYS if delays else {}), **(INVOCATIONS if calls else {})}
     words = [
-        "Delays in seconds against a simulated real-time clock: p50 is the median, p99 the 99th percentile; a partial is text "
+        f"Delays in seconds against a {clock} clock: p50 is the median, p99 the 99th percentile; a partial is text "
         "before the end."
         if delays
         else "Delays were not measured: bench --latency measures them.",

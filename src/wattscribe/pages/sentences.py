@@ -38,8 +38,10 @@ LONG_S = 120.0
 def summary(seen: View, all_eval_sets: Sequence[EvalSet]) -> list[str]:
     """What was measured and who came out best in what, in a few sentences."""
     recognizers = {entry.group.label for eval_set in all_eval_sets for entry in eval_set.entries}
-    opening = f"{plural(len(recognizers), 'recognizer')} transcribed {_speech(all_eval_sets)}."
-    lines = [opening]
+    modes = {entry.group.mode_name for eval_set in all_eval_sets for entry in eval_set.entries} - {None}
+    where = f" in {plural(len(modes), 'power mode')}" if modes else ""
+    count = plural(len(recognizers) // max(1, len(modes)), "recognizer")
+    lines = [f"{count}{where} transcribed {_speech(all_eval_sets)}."]
     for eval_set in base_eval_sets(all_eval_sets):
         lines += _bests(eval_set)
     noise = noise_pair(all_eval_sets)

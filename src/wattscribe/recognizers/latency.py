@@ -2,7 +2,8 @@
 
 A piece of audio is there once its last sample has been spoken; the recognizer starts on it then, or when it is through with
 the pieces before. What it computes is timed on the real clock and moves the simulated one. So ten minutes of speech need
-no ten minutes, and the energy of the trial is that of the computing without the waiting between.
+no ten minutes, and the energy of the trial is that of the computing without the waiting between. Whoever wants the waiting
+too gives `arrives`, which waits (`runs.pacing`).
 """
 
 from __future__ import annotations
@@ -20,16 +21,32 @@ PIECE_S = 0.1
 """A usual buffer of a sound card's driver or a network client."""
 
 
+def at_once(spoken_s: float) -> float:
+    """Nobody waits: a piece is there when it has been spoken, on a clock that the computing alone moves."""
+    return spoken_s
+
+
 def hear(
-    recognizer: StreamingRecognizer, audio: Audio, now_s: Callable[[], float], piece_s: float = PIECE_S
+    recognizer: StreamingRecognizer,
+    audio: Audio,
+    now_s: Callable[[], float],
+    piece_s: float = PIECE_S,
+    arrives: Callable[[float], float] = at_once,
 ) -> tuple[Transcript, StreamingLatency]:
-    """Feed one utterance piece by piece; `now_s` is the real clock that times the computing."""
-    transcript, latency, _ = hear_tokens(recognizer, audio, now_s, piece_s)
+    """Feed one utterance piece by piece; `now_s` is the real clock that times the computing.
+
+    `arrives` is told when a piece has been spoken and says when it is there, in seconds from the start of the audio.
+    """
+    transcript, latency, _ = hear_tokens(recognizer, audio, now_s, piece_s, arrives)
     return transcript, latency
 
 
 def hear_tokens(
-    recognizer: StreamingRecognizer, audio: Audio, now_s: Callable[[], float], piece_s: float = PIECE_S
+    recognizer: StreamingRecognizer,
+    audio: Audio,
+    now_s: Callable[[], float],
+    piece_s: float = PIECE_S,
+    arrives: Callable[[float], float] = at_once,
 ) -> tuple[Transcript, StreamingLatency, tuple[float, ...]]:
     """`hear`, and the delay of each token of the final text: seconds from the frame that it was heard in until it was shown."""
     watch = _Watch()
@@ -37,7 +54,7 @@ def hear_tokens(
     size = max(1, round(piece_s * SAMPLE_RATE_HZ))
     for start in range(0, len(audio), size):
         piece = audio[start : start + size]
-        watch.arrives((start + len(piece)) / SAMPLE_RATE_HZ)
+        watch.arrives(arrives((start + len(piece)) / SAMPLE_RATE_HZ))
         before_s = now_s()
         stream.accept(piece)
         partial = stream.partial()

@@ -22,6 +22,9 @@ from wattscribe.records.runs import (
     AttachedRecording,
     Heard,
     Marks,
+    ModeCommand,
+    Paced,
+    PowerMode,
     RunFacts,
     Trial,
     TrialFacts,
@@ -32,7 +35,7 @@ from wattscribe.records.speech import Condition, Rejected, Utterance
 
 __all__ = [
     "AttachedRecording", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM", "MAX_THREADS",
-    "Marks", "Origin", "PowerTrace", "Processor", "PrecisionAudit", "ProviderShare", "Reading", "RecognizerSpec", "Rejected",
-    "RunFacts", "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts", "TrialStatus", "Utterance", "UtteranceResult",
-    "Window", "finite", "from_json", "json_text", "to_json",
+    "Marks", "ModeCommand", "Origin", "Paced", "PowerMode", "PowerTrace", "Processor", "PrecisionAudit", "ProviderShare",
+    "Reading", "RecognizerSpec", "Rejected", "RunFacts", "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts",
+    "TrialStatus", "Utterance", "UtteranceResult", "Window", "finite", "from_json", "json_text", "to_json",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from wattscribe.records.power import PowerTrace, Window
@@ -14,8 +14,31 @@ TrialStatus = Literal["pending", "running", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModeCommand:
+    """A pair of programs that change the machine and change it back, with one that tells which of both holds."""
+
+    set: tuple[str, ...]
+    restore: tuple[str, ...]
+    read: tuple[str, ...]
+    expect: str
+    """What `read` prints while the mode holds, blanks at its ends aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerMode:
+    """How the machine is set while a trial runs."""
+
+    name: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Values by the names of `runs.power_modes.knobs`."""
+    command: ModeCommand | None = None
+    threads: int | None = None
+    """Of the recognizer, in place of those that the experiment gives it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """recognizer × corpus × condition × repeat: a self-contained job."""
+    """recognizer × corpus × condition × power mode × repeat: a self-contained job."""
 
     id: str
     recognizer: RecognizerSpec
@@ -27,6 +50,25 @@ class Trial:
     streaming_latency: bool = False
     limit: int | None = None
     """Only the first so many usable utterances of the corpus."""
+    duty: float | None = None
+    """Audio arrives as it is spoken, and speech takes this share of the time. None: as fast as the recognizer takes it."""
+    mode: PowerMode | None = None
+    """None: as the machine was found."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether a recognizer that can is fed piece by piece."""
+        return self.streaming_latency or self.duty is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paced:
+    """When an utterance that arrived in real time was spoken, on the monotonic clock, and how long it was computed on."""
+
+    spoken_from_s: float
+    spoken_to_s: float
+    compute_s: float
+    """Seconds in the recognizer; the rest of the utterance's time it waited for speech."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +90,8 @@ class UtteranceResult:
     cpu_s: float | None = None
     language: str | None = None
     """As in Transcript."""
+    paced: Paced | None = None
+    """Where it arrived in real time; `start_s` is then when the recognizer was first given audio of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +121,8 @@ class TrialFacts:
     """Seconds of the window in which the worker's threads were ready and waited for a core. None: not recorded."""
     marks: int | None = None
     """Which of the run's `Marks` enclose it."""
+    whole_texts: Mapping[str, str] | None = None
+    """What a recognizer that was streamed in real time makes of each whole utterance, by id; transcribed after the window."""
     surroundings: Mapping[str, Any] | None = None
     """State around the trial: cool-down waited and reached, temperatures and clocks before and after, attempts, notes."""
     utterances: tuple[UtteranceResult, ...] = ()

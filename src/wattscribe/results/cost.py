@@ -11,7 +11,7 @@ import numpy as np
 
 from wattscribe.errors import InputError
 from wattscribe.metering import window as windows
-from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts
+from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts, UtteranceResult
 from wattscribe.results.modelled import counted, cpu_reading, default_device, device_reading, unavailable
 from wattscribe.student import student_t
 
@@ -72,6 +72,8 @@ class EnergyRule:
     """Both as the machine record says; they choose the watts per core."""
     device: Device | None = None
     """The profile of the device column; None: the default one, for those that count their invocations."""
+    whole_devices: frozenset[str] = frozenset()
+    """Those whose channel shows all that a battery feeds, not only a processor."""
 
 
 def energy_rule(facts: RunFacts, device: Device | None = None) -> EnergyRule:
@@ -91,6 +93,9 @@ def energy_rule(facts: RunFacts, device: Device | None = None) -> EnergyRule:
         channel_of_device={device: trace.channel for device, trace in chosen.items() if trace is not None},
         cpu_name=cpu,
         machine=machine,
+        whole_devices=frozenset(
+            device for device, trace in chosen.items() if trace is not None and trace.total and not trace.processors
+        ),
     )
 
 
@@ -212,6 +217,8 @@ class Speed:
     audio_s: float | None = None
     rtf: float | None = None
     rtf_ci95: Interval | None = None
+    rtf_p99: float | None = None
+    """Of single utterances: the slowest of a hundred, per second of its audio."""
     latency_p50_s: float | None = None
     latency_p90_s: float | None = None
     latency_p99_s: float | None = None
@@ -221,23 +228,23 @@ class Speed:
 
 
 def speed_of(trials: Sequence[TrialFacts]) -> Speed:
-    """Time spent in the recognizer against the audio it answered; utterances of one batch share their time."""
+    """Time spent in the recognizer against the audio it answered; utterances of one batch share their time.
+
+    Where speech arrived in real time an utterance's latency begins when its last sample has been spoken.
+    """
     answered = [trial for trial in trials if trial.utterances]
     if not answered:
         return Speed()
     audio = [sum(utterance.audio_s for utterance in trial.utterances) for trial in answered]
     factors = [busy_s(trial) / seconds for trial, seconds in zip(answered, audio, strict=True) if seconds > 0]
-    latencies = [
-        utterance.end_s - utterance.start_s
-        for trial in answered
-        for utterance in trial.utterances
-        if utterance.error is None
-    ]
-    p50, p90, p99 = percentiles(latencies, 50, 90, 99)
+    done = [utterance for trial in answered for utterance in trial.utterances if utterance.error is None]
+    p50, p90, p99 = percentiles([latency_s(utterance) for utterance in done], 50, 90, 99)
+    shares = [computed_s(utterance) / utterance.audio_s for utterance in done if utterance.audio_s > 0]
     return Speed(
         audio_s=sum(audio) / len(audio),
         rtf=sum(factors) / len(factors) if factors else None,
         rtf_ci95=_not_negative(within_and_between(factors, [None] * len(factors))) if factors else None,
+        rtf_p99=percentiles(shares, 99)[0],
         latency_p50_s=p50,
         latency_p90_s=p90,
         latency_p99_s=p99,
@@ -265,8 +272,21 @@ def starved_share(trials: Sequence[TrialFacts]) -> float | None:
     return max(shares, default=None)
 
 
+def latency_s(utterance: UtteranceResult) -> float:
+    """How long one waits for the text once the audio is there."""
+    since_s = utterance.start_s if utterance.paced is None else utterance.paced.spoken_to_s
+    return utterance.end_s - since_s
+
+
+def computed_s(utterance: UtteranceResult) -> float:
+    """Seconds in the recognizer; those of a batch are shared."""
+    return utterance.end_s - utterance.start_s if utterance.paced is None else utterance.paced.compute_s
+
+
 def busy_s(trial: TrialFacts) -> float:
-    """Seconds in which at least one utterance was being transcribed."""
+    """Seconds in which at least one utterance was being transcribed; waiting for speech is none of them."""
+    if trial.trial.duty is not None:
+        return sum(computed_s(utterance) for utterance in trial.utterances)
     total, reached = 0.0, -math.inf
     for start_s, end_s in sorted((utterance.start_s, utterance.end_s) for utterance in trial.utterances):
         total += max(0.0, end_s - max(start_s, reached))

@@ -13,13 +13,14 @@ from statistics import NormalDist
 from typing import Literal
 
 from wattscribe.records import Interval, Reading, TrialFacts
-from wattscribe.results.cost import STARVED_SHARE, busy_s, percentiles
+from wattscribe.results.cost import STARVED_SHARE, busy_s, latency_s, percentiles
 from wattscribe.results.findings import Entry
 from wattscribe.results.gates import Gates
 from wattscribe.results.relative import energy_ratio
 from wattscribe.results.words import plural
 from wattscribe.scoring.bounds import POWER
 from wattscribe.student import Z95, student_t
+from wattscribe.units import S_PER_H
 
 Quantity = Literal["energy", "real-time factor", "latency", "memory", "GPU memory"]
 
@@ -44,8 +45,8 @@ class CostChange:
     """One cost of one recognizer, base against new; None where a run has no figure."""
 
     quantity: Quantity
-    unit: Literal["J", "", "s", "B"]
-    """Of `base` and `new`: the means over the repeats of one pass over the corpus."""
+    unit: Literal["J", "J/h", "", "s", "B"]
+    """Of `base` and `new`: the means over the repeats of one pass over the corpus; J/h: of an hour of listening."""
     base: float | None = None
     new: float | None = None
     covers: str | None = None
@@ -118,14 +119,22 @@ def _energy(base: Entry, new: Entry) -> CostChange:
     if one.kind != other.kind:
         kinds = " against ".join(f"{energy.evidence} ({energy.covers or 'nothing'})" for energy in (one, other))
         return replace(empty, method=f"energy figures of different evidence or coverage are not compared: {kinds}")
+    listening = base.row.duty is not None and new.row.duty is not None
     figures = [
         Figures(
-            values=tuple(reading.energy_j for reading in energy.readings if reading.energy_j is not None),
+            values=tuple(_joules(reading, listening) for reading in energy.readings if reading.energy_j is not None),
             sensor_error=0.0 if energy.evidence == "modelled" else _sensor_error(energy.readings),
         )
         for energy in (one, other)
     ]
-    return change_of(replace(empty, covers=f"{one.evidence}, {one.covers}"), *figures)
+    covers = f"{one.evidence}, {one.covers}"
+    return change_of(replace(empty, unit="J/h" if listening else "J", covers=covers), *figures)
+
+
+def _joules(reading: Reading, listening: bool) -> float:
+    """Of one pass, or of an hour where both runs listened in real time."""
+    energy_j = reading.energy_j or 0.0
+    return S_PER_H * energy_j / reading.window_s if listening and reading.window_s > 0 else energy_j
 
 
 def _sensor_error(readings: Sequence[Reading]) -> float:
@@ -160,7 +169,7 @@ def _rtf(trial: TrialFacts) -> float | None:
 
 
 def _latency_s(trial: TrialFacts) -> float | None:
-    answered = [utterance.end_s - utterance.start_s for utterance in trial.utterances if utterance.error is None]
+    answered = [latency_s(utterance) for utterance in trial.utterances if utterance.error is None]
     return percentiles(answered, LATENCY_PERCENTILE)[0]
 
 

@@ -183,7 +183,8 @@ def _by_model(entries: Sequence[Entry]) -> list[list[Entry]]:
     by_model: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
         row = entry.row
-        key = (row.model, row.device, str(row.threads), str(row.batch_size), str(sorted(row.options.items())))
+        settings = str(sorted(row.options.items()))
+        key = (row.model, row.device, str(row.threads), str(row.batch_size), settings, row.mode or "")
         by_model.setdefault(key, []).append(entry)
     return list(by_model.values())
 
@@ -219,10 +220,14 @@ def paired(
 
 
 def pair_tests(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[PairTest]:
-    """Every pair of recognizers under every corpus and condition, or each against the best where there are many."""
+    """Every pair of recognizers under every corpus and condition, each power mode by itself, or each against the best where
+    there are many."""
     results: list[tuple[EvalSet, Entry, Entry, PairedResult, MatchedPairs | None]] = []
     for eval_set in all_eval_sets:
-        for first, second in _pairs(eval_set.scored):
+        by_mode: dict[str | None, list[Entry]] = {}
+        for entry in eval_set.scored:
+            by_mode.setdefault(entry.group.mode_name, []).append(entry)
+        for first, second in itertools.chain.from_iterable(map(_pairs, by_mode.values())):
             result = paired(first, second, seed=seed)
             if result is not None:
                 results.append((eval_set, first, second, *result))
@@ -255,7 +260,8 @@ def noise_pair(all_eval_sets: Sequence[EvalSet]) -> tuple[EvalSet, EvalSet] | No
 
 def counterpart(entry: Entry, other: EvalSet) -> Entry | None:
     """The same recognizer in another eval set."""
-    return next((candidate for candidate in other.scored if candidate.group.recognizer == entry.group.recognizer), None)
+    mine = (entry.group.recognizer, entry.group.mode)
+    return next((there for there in other.scored if (there.group.recognizer, there.group.mode) == mine), None)
 
 
 def _added(entry: Entry, other: EvalSet) -> float | None:
@@ -273,7 +279,7 @@ def correlations(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[Cor
     bases = base_eval_sets(all_eval_sets)
     if not bases:
         return []
-    quiet = bases[0]
+    quiet = _in_one_mode(bases[0])
     precision = _commonest_precision(quiet.scored)
     entries = [entry for entry in quiet.scored if precision_name(entry) == precision and entry.row.parameters]
     kinds = {entry.energy.kind for entry in entries if entry.row.j_per_audio_s is not None}
@@ -283,11 +289,18 @@ def correlations(all_eval_sets: Sequence[EvalSet], *, seed: int = 0) -> list[Cor
     results = [_correlate(about, of_energy, precision, seed) if len(kinds) < 2 else apart]
     noise = noise_pair(all_eval_sets)
     if noise is not None:
-        quiet, loud = noise
+        quiet, loud = map(_in_one_mode, noise)
         pool = [e for e in quiet.scored if precision_name(e) == precision and e.row.parameters]
         added = [(e.row.parameters or 0, a) for e in pool if (a := _added(e, loud)) is not None]
         results.append(_correlate("the WER that noise adds", added, precision, seed))
     return results
+
+
+def _in_one_mode(eval_set: EvalSet) -> EvalSet:
+    """Without what the same recognizers did in other power modes: a model is one point."""
+    modes = dict.fromkeys(entry.group.mode_name for entry in eval_set.entries)
+    first = next(iter(modes), None)
+    return replace(eval_set, entries=tuple(entry for entry in eval_set.entries if entry.group.mode_name == first))
 
 
 def _correlate(about: str, points: Sequence[tuple[int, float]], precision: str | None, seed: int) -> Correlation:

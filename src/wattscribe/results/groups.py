@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,9 +13,11 @@ from wattscribe.models.names import STORED
 from wattscribe.records import (
     Condition,
     Heard,
+    PowerMode,
     RecognizerSpec,
     Rejected,
     RunFacts,
+    Trial,
     TrialFacts,
     UtteranceResult,
     to_json,
@@ -41,7 +44,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """recognizer × corpus × condition with all its repeats; `scored` is None when no trial of it was finished."""
+    """recognizer × corpus × condition × power mode with all its repeats; `scored` is None when no trial of it was finished."""
 
     recognizer: RecognizerSpec
     model_label: str
@@ -54,6 +57,9 @@ class Group:
     """The prepared speech; None: not recorded."""
     rejected: tuple[Rejected, ...]
     """Inputs of the corpus that were left out under this condition."""
+    mode: PowerMode | None = None
+    whole: Scored | None = None
+    """The same utterances transcribed as whole files, where they were streamed in real time."""
 
     @property
     def done(self) -> tuple[TrialFacts, ...]:
@@ -66,11 +72,22 @@ class Group:
         precision = self.recognizer.precision
         return self.model_label if precision == STORED else f"{self.model_label} {precision}"
 
+    @property
+    def mode_name(self) -> str | None:
+        return None if self.mode is None else self.mode.name
+
 
 def short_model(name: str, parts: int = 1) -> str:
     """`sherpa:/a/b/zipformer` → `sherpa:zipformer`; hub names keep their owner out. `parts`: of the path, from its end."""
     runtime, _, model = name.partition(":")
     return f"{runtime}:{'/'.join(model.rstrip('/').split('/')[-parts:])}" if model else name
+
+
+def settings_of(mode: PowerMode) -> dict[str, str]:
+    """All that a power mode sets, by name; programs as they were written."""
+    command = {} if mode.command is None else {"command": shlex.join(mode.command.set)}
+    threads = {} if mode.threads is None else {"threads": str(mode.threads)}
+    return {**mode.settings, **command, **threads}
 
 
 def settings_text(device: str, threads: int, batch_size: int, options: Mapping[str, str]) -> str:
@@ -81,20 +98,25 @@ def settings_text(device: str, threads: int, batch_size: int, options: Mapping[s
     return ", ".join([*parts, *(f"{key}={value}" for key, value in options.items())])
 
 
-def _model_labels(specs: Sequence[RecognizerSpec]) -> list[str]:
-    """Each model's shortest name in this run; with its settings where nothing else tells two recognizers apart."""
+def _model_labels(trials: Sequence[Trial]) -> list[str]:
+    """Each model's shortest name in this run; with its settings where nothing else tells two recognizers apart, and with the
+    power mode where there is one."""
+    specs = [trial.recognizer for trial in trials]
     names = {spec.name for spec in specs}
     short = [_shortest(spec.name, names) for spec in specs]
-    shown = [(label, spec.precision) for label, spec in zip(short, specs, strict=True)]
+    modes = ["" if trial.mode is None else trial.mode.name for trial in trials]
+    shown = [(label, spec.precision, mode) for label, spec, mode in zip(short, specs, modes, strict=True)]
     settings = [settings_text(spec.device, spec.threads, spec.batch_size, spec.options) for spec in specs]
     apart = {
         label: len({setting for other, setting in zip(shown, settings, strict=True) if other == label}) > 1
         for label in set(shown)
     }
-    return [
-        f"{label[0]} ({setting})" if apart[label] and setting else label[0]
-        for label, setting in zip(shown, settings, strict=True)
-    ]
+    labels = []
+    for label, setting in zip(shown, settings, strict=True):
+        parts = [setting if apart[label] else "", label[2]]
+        told = ", ".join(part for part in parts if part)
+        labels.append(f"{label[0]} ({told})" if told else label[0])
+    return labels
 
 
 def _shortest(name: str, names: Iterable[str]) -> str:
@@ -146,9 +168,10 @@ def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000
     by_key: dict[str, list[TrialFacts]] = {}
     for trial_facts in facts.trials:
         trial = trial_facts.trial
-        key = json.dumps([to_json(trial.recognizer), trial.corpus, to_json(trial.condition)], sort_keys=True)
+        what = (trial.recognizer, trial.corpus, trial.condition, trial.mode)
+        key = json.dumps(to_json(what), sort_keys=True)
         by_key.setdefault(key, []).append(trial_facts)
-    labels = _model_labels([trials[0].trial.recognizer for trials in by_key.values()])
+    labels = _model_labels([trials[0].trial for trials in by_key.values()])
     corpora = _corpus_names(trials[0].trial.corpus for trials in by_key.values())
     groups = [
         _group(trials, label, corpora[trials[0].trial.corpus], facts, normaliser, resamples)
@@ -161,6 +184,7 @@ def _order(row_group: Group, facts: RunFacts) -> tuple[object, ...]:
     """Corpora and models as the experiment lists them, precisions from wide to narrow, clean first, then growing noise."""
     models = [entry.get("model", "") if isinstance(entry, dict) else entry for entry in _listed(facts, "models")]
     corpora = _listed(facts, "data")
+    modes = [mode.get("name", "") for mode in _listed(facts, "modes") if isinstance(mode, dict)]
     spec, condition = row_group.recognizer, row_group.condition
     return (
         _place([str(name).partition("?")[0] for name in models], spec.name),
@@ -171,6 +195,7 @@ def _order(row_group: Group, facts: RunFacts) -> tuple[object, ...]:
         spec.threads,
         spec.batch_size,
         sorted(spec.options.items()),
+        _place(modes, row_group.mode_name or ""),
         _place(corpora, row_group.corpus),
         row_group.corpus,
         (condition.longform_s or 0.0, condition.rir or "", condition.noise or ""),
@@ -198,6 +223,7 @@ def _group(
     first = trials[0].trial
     done = [trial for trial in trials if trial.status == "done"]
     where = (first.corpus, first.condition.name)
+    whole = [answers for trial in done if (answers := _whole_files(trial)) is not None]
     return Group(
         recognizer=first.recognizer,
         model_label=label,
@@ -207,7 +233,15 @@ def _group(
         scored=score([trial.utterances for trial in done], normaliser, resamples, facts.seed) if done else None,
         speech=next((heard for heard in facts.heard if (heard.corpus, heard.condition) == where), None),
         rejected=tuple(entry for entry in facts.rejected if _left_out(entry, *where)),
+        mode=first.mode,
+        whole=score(whole, normaliser, resamples, facts.seed) if whole else None,
     )
+
+
+def _whole_files(trial: TrialFacts) -> tuple[UtteranceResult, ...] | None:
+    """Its utterances with the text of the whole files; None where it has none."""
+    texts = trial.whole_texts
+    return None if texts is None else tuple(replace(u, hypothesis=texts.get(u.id)) for u in trial.utterances)
 
 
 def _left_out(entry: Rejected, corpus: str, condition: str) -> bool:

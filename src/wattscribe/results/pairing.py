@@ -38,7 +38,7 @@ def _same_recognizers(base: Sequence[Entry], new: Sequence[Entry]) -> list[tuple
         return [(0, 0)]
 
     def named(entry: Entry, model: str) -> tuple[str, ...]:
-        return model, entry.row.precision, str(sorted(entry.row.options.items()))
+        return model, entry.row.precision, str(sorted(entry.row.options.items())), entry.row.mode or ""
 
     def placed(entry: Entry) -> tuple[str, ...]:
         return entry.row.device, str(entry.row.threads), str(entry.row.batch_size)

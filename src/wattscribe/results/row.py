@@ -35,6 +35,8 @@ class Identity:
     corpus: str
     condition: str
     snr_db: float | None
+    mode: str | None
+    mode_settings: dict[str, str] | None
     model_label: str
 
 
@@ -86,6 +88,7 @@ class Times:
     audio_s: float | None
     rtf: float | None
     rtf_ci95: Interval | None
+    rtf_p99: float | None
     rtfx: float | None
     latency_p50_s: float | None
     latency_p90_s: float | None
@@ -190,9 +193,37 @@ class Invocations:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Listening:
+    """What listening takes where speech arrived in real time; None throughout where it did not."""
+
+    duty: float | None = None
+    listening_w: float | None = None
+    listening_w_ci95: Interval | None = None
+    speech_w: float | None = None
+    speech_w_ci95: Interval | None = None
+    pause_w: float | None = None
+    pause_w_ci95: Interval | None = None
+    idle_w: float | None = None
+    idle_w_ci95: Interval | None = None
+    j_per_listening_h: float | None = None
+    j_per_listening_h_ci95: Interval | None = None
+    battery_wh: float | None = None
+    battery_h: float | None = None
+    battery_h_ci95: Interval | None = None
+    listening_reason: str | None = None
+    tail_p50_s: float | None = None
+    tail_p90_s: float | None = None
+    tail_p99_s: float | None = None
+    whole_wer: float | None = None
+    streamed_wer_change: float | None = None
+    streamed_wer_change_ci95: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row(
-    Identity, Audit, State, Errors, Times, Memory, MachineEnergy, Planning, CpuEnergy, DeviceEnergy, Delays, Invocations
-):
+    Identity, Audit, State, Errors, Times, Memory, MachineEnergy, Planning, CpuEnergy, DeviceEnergy, Delays, Invocations,
+    Listening,
+):  # fmt: skip
     """One row of schema 1: all parts side by side. None where there is no figure."""
 
 
@@ -210,10 +241,11 @@ def row_of(
     device: DeviceEnergy,
     delays: Delays,
     invocations: Invocations,
+    listening: Listening,
 ) -> Row:
     """All parts as one row."""
     parts = (
-        identity, audit, state, errors, times, memory, energy, planning, cpu, device, delays, invocations,
+        identity, audit, state, errors, times, memory, energy, planning, cpu, device, delays, invocations, listening,
     )  # fmt: skip
     return Row(**figures(*parts))
 
@@ -238,7 +270,11 @@ COLUMNS = (
     "device_j_per_audio_s", "device_j_per_audio_s_ci95", "first_partial_p50_s", "emission_delay_p50_s",
     "emission_delay_p99_s", "segment_compute_p50_s", "segment_compute_p99_s", "finalisation_p50_s",
     "finalisation_p99_s", "partials", "partials_revised", "encoder_calls_per_audio_s", "predictor_calls_per_audio_s",
-    "joiner_calls_per_audio_s", "tokens_per_audio_s", "blank_share", "model_label",
+    "joiner_calls_per_audio_s", "tokens_per_audio_s", "blank_share", "duty", "listening_w", "listening_w_ci95",
+    "speech_w", "speech_w_ci95", "pause_w", "pause_w_ci95", "idle_w", "idle_w_ci95", "j_per_listening_h",
+    "j_per_listening_h_ci95", "battery_wh", "battery_h", "battery_h_ci95", "listening_reason", "tail_p50_s",
+    "tail_p90_s", "tail_p99_s", "whole_wer", "streamed_wer_change", "streamed_wer_change_ci95", "mode",
+    "mode_settings", "rtf_p99", "model_label",
 )  # fmt: skip
 """All of them, in the order of schema 1."""
 

@@ -46,12 +46,25 @@ def differences(base_run: RunFacts, new_run: RunFacts, base: Entry, new: Entry) 
         (name, getattr(base.row, field), getattr(new.row, field))
         for name, field in (("device", "device"), ("threads", "threads"), ("batch size", "batch_size"))
     ]
+    pairs += [("pace", _pace(base), _pace(new)), ("mode of the experiment", _mode(base), _mode(new))]
     pairs += _versions(base_run, new_run, base, new)
     return [
         f"{name}: {one} in the base run, {other} in the new one"
         for name, one, other in pairs
         if one is not None and other is not None and one != other
     ]
+
+
+def _pace(entry: Entry) -> str:
+    """Joules and waits of listening are of another kind than those of files that are taken as fast as it goes."""
+    duty = entry.row.duty
+    return "as fast as it goes" if duty is None else f"real time, {100 * duty:g} % speech"
+
+
+def _mode(entry: Entry) -> str:
+    """By what is set, not only by its name."""
+    settings = ", ".join(f"{key} {value}" for key, value in (entry.row.mode_settings or {}).items())
+    return "none" if entry.row.mode is None else f"{entry.row.mode} ({settings})"
 
 
 def _versions(base_run: RunFacts, new_run: RunFacts, base: Entry, new: Entry) -> list[tuple[str, Any, Any]]:

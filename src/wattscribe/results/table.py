@@ -20,7 +20,8 @@ from wattscribe.results.cost import (
     starved_share,
 )
 from wattscribe.results.energy_columns import check_grid, cpu_columns, device_columns, energy_columns, planning_columns
-from wattscribe.results.groups import Group, group
+from wattscribe.results.groups import Group, group, settings_of
+from wattscribe.results.listening import check_battery, listening_columns
 from wattscribe.results.modelled import DEFAULT_DEVICE
 from wattscribe.results.notes import languages_of
 from wattscribe.results.row import (
@@ -30,6 +31,7 @@ from wattscribe.results.row import (
     Errors,
     Identity,
     Invocations,
+    Listening,
     Memory,
     Row,
     State,
@@ -66,13 +68,16 @@ def view(
     resamples: int = 1000,
     device: Device | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> View:
     """Score and cost a run. The text rule is the experiment's own unless given; Whisper's where neither says.
 
     `device`: the profile of the device columns. `grid_gco2_per_kwh`: grams of CO2 per kWh of the grid that feeds the machine;
-    without it nothing is said about CO2. Raises InputError for an intensity that is none.
+    without it nothing is said about CO2. `battery_wh`: the battery whose hours of listening are told. Raises InputError for an
+    intensity or a capacity that is none.
     """
     check_grid(grid_gco2_per_kwh)
+    check_battery(battery_wh)
     rule = energy_rule(facts, device)
     text_rule = normaliser or _recorded_normaliser(facts)
     groups = group(facts, normaliser=text_rule, resamples=resamples)
@@ -86,6 +91,7 @@ def view(
             cpu_energy_of(row_group.done, rule),
             device_columns(modelled, row_group.done, profile),
             grid_gco2_per_kwh,
+            listening_columns(row_group, rule, battery_wh, seed=facts.seed),
         )
         for row_group, energy, modelled in zip(groups, energies, on_device, strict=True)
     )
@@ -101,9 +107,17 @@ def rows(
     resamples: int = 1000,
     device: Device | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> list[dict[str, Any]]:
     """The rows as plain data: strings, numbers, booleans, lists, None."""
-    seen = view(facts, normaliser=normaliser, resamples=resamples, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh)
+    seen = view(
+        facts,
+        normaliser=normaliser,
+        resamples=resamples,
+        device=device,
+        grid_gco2_per_kwh=grid_gco2_per_kwh,
+        battery_wh=battery_wh,
+    )
     return [to_plain(row) for row in seen.rows]
 
 
@@ -118,7 +132,14 @@ def _recorded_normaliser(facts: RunFacts) -> str:
     return name if isinstance(name, str) else "whisper"
 
 
-def _row(row_group: Group, energy: Energy, cpu: Energy, device: DeviceEnergy, grid_gco2_per_kwh: float | None) -> Row:
+def _row(
+    row_group: Group,
+    energy: Energy,
+    cpu: Energy,
+    device: DeviceEnergy,
+    grid_gco2_per_kwh: float | None,
+    listening: Listening,
+) -> Row:
     return row_of(
         identity=_identity(row_group),
         audit=_audit(row_group),
@@ -132,6 +153,7 @@ def _row(row_group: Group, energy: Energy, cpu: Energy, device: DeviceEnergy, gr
         device=device,
         delays=_delays(row_group.done),
         invocations=_invocations(row_group.done),
+        listening=listening,
     )
 
 
@@ -148,6 +170,8 @@ def _identity(row_group: Group) -> Identity:
         corpus=row_group.corpus,
         condition=row_group.condition.name,
         snr_db=row_group.condition.snr_db,
+        mode=row_group.mode_name,
+        mode_settings=None if row_group.mode is None else settings_of(row_group.mode),
     )
 
 
@@ -194,6 +218,7 @@ def _times(done: Sequence[TrialFacts]) -> Times:
         audio_s=speed.audio_s,
         rtf=speed.rtf,
         rtf_ci95=speed.rtf_ci95,
+        rtf_p99=speed.rtf_p99,
         rtfx=1.0 / speed.rtf if speed.rtf else None,
         latency_p50_s=speed.latency_p50_s,
         latency_p90_s=speed.latency_p90_s,

@@ -17,7 +17,7 @@ from wattscribe.journal import Journal
 from wattscribe.records import Trial, TrialFacts, UtteranceResult, Window, to_json
 from wattscribe.runs.power import Power
 from wattscribe.runs.process import WorkerGoneError, WorkerProcess, exit_in_words, last_line
-from wattscribe.runs.protocol import Answered, Begin, Done, Failed, Go, Hello, Job, Loaded, Message, Place, Warm
+from wattscribe.runs.protocol import Answered, Begin, Done, Failed, Go, Hello, Job, Loaded, Message, Place, Warm, Whole
 from wattscribe.runs.spool import Piece, Spool
 
 SIGKILL_STATUS = -signal.SIGKILL
@@ -78,6 +78,7 @@ class Attempt:
     _first_start_s: float | None = None
     _last_end_s: float = 0.0
     _done: Done | None = None
+    _whole: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.facts = TrialFacts(trial=self.trial, status="running")
@@ -158,13 +159,27 @@ class Attempt:
             self._enter("starting", self.limits.load_s)
         elif isinstance(message, Begin):
             self._batch = message
-            batch_s = self.limits.transcribing_s(self._pieces[utterance_id] for utterance_id in message.ids)
-            self._enter("transcribing", batch_s, UTTERANCE_OPTION)
+            pieces = [self._pieces[utterance_id] for utterance_id in message.ids]
+            spoken_s = 0.0 if self.trial.duty is None else sum(piece.audio_s for piece in pieces)
+            self._enter("transcribing", spoken_s + self.limits.transcribing_s(pieces), UTTERANCE_OPTION)
         elif isinstance(message, Answered):
             self._answered(message)
-            self._enter("finishing", self.limits.load_s)
+            self._enter("finishing", self.limits.load_s + self._pause_s(message))
+        elif isinstance(message, Whole):
+            self._whole[message.id] = message.text
+            self._enter("transcribing whole files after the window", self.limits.load_s + self._longest_s())
         else:
             raise ValueError(f"{type(message).__name__} was not due")
+
+    def _pause_s(self, message: Answered) -> float:
+        """Where speech arrives in real time: until the next one begins, or the first whole file behind the last is through."""
+        if self.trial.duty is None:
+            return 0.0
+        audio_s = sum(self._pieces[answer.id].audio_s for answer in message.answers)
+        return audio_s * (1 / self.trial.duty - 1) + self._longest_s()
+
+    def _longest_s(self) -> float:
+        return max(self.limits.transcribing_s([piece]) for piece in self.spool.pieces)
 
     def _enter(self, phase: str, patience_s: float, option: str = LOAD_OPTION) -> None:
         self._phase, self._patience_s, self._option = phase, patience_s, option
@@ -199,6 +214,7 @@ class Attempt:
                 counts=answer.counts,
                 latency=answer.latency,
                 language=answer.language,
+                paced=answer.paced,
                 cpu_s=message.cpu_s / len(message.answers),
             )
             self._keep(result)
@@ -211,8 +227,13 @@ class Attempt:
 
     def _finish(self, done: Done) -> None:
         self._done = done
+        around = dict(self.facts.surroundings or {})
+        if done.whole_failed is not None:
+            around["whole_files_failed"] = done.whole_failed
         self.facts = replace(
             self.facts,
+            whole_texts=self._whole if self._whole and done.whole_failed is None else None,
+            surroundings=around,
             status="done",
             window=Window(start_s=done.start_s, end_s=done.end_s),
             cpu_s=done.cpu_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from wattscribe.corpora.base import spelt_out
 from wattscribe.errors import InputError, did_you_mean
 from wattscribe.metering.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
-from wattscribe.records import MAX_BATCH, MAX_THREADS, Condition
+from wattscribe.records import MAX_BATCH, MAX_THREADS, Condition, ModeCommand, PowerMode
 from wattscribe.text_files import read_toml
 
 Decibels = Annotated[float, Field(ge=-200, le=200)]
@@ -26,6 +27,9 @@ MAX_IDLE_S = 3600.0
 MAX_MARK_UNIT_S = 600.0
 MAX_BYTES = (1 << 63) - 1
 """What the kernel takes as a limit, and a seed that any format can hold."""
+
+MIN_DUTY = 0.001
+"""A second of speech in a quarter of an hour; less is a slip."""
 
 BUILT_IN_NOISE = ("white", "pink")
 BUILT_IN_CORPORA = ("bundled",)
@@ -61,6 +65,79 @@ class ConditionEntry(_Strict):
         return self
 
 
+Words = list[str] | str
+"""A program with its arguments, as a list or as one text that is split as a shell splits it."""
+
+
+class ModeEntry(_Strict):
+    """One `[[modes]]` table: how the machine is set for the trials of this mode; nothing but a name: as it was found."""
+
+    name: str | None = Field(default=None, min_length=1)
+    nvpmodel: int | str | None = None
+    jetson_clocks: bool | None = None
+    governor: str | None = Field(default=None, min_length=1)
+    max_mhz: float | None = Field(default=None, gt=0)
+    gpu_power_limit_w: float | None = Field(default=None, gt=0)
+    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
+    set: Words | None = None
+    restore: Words | None = None
+    read: Words | None = None
+    expect: str | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> ModeEntry:
+        given = [value is not None for value in (self.set, self.restore, self.read, self.expect)]
+        if any(given) and not all(given):
+            raise ValueError(
+                "set, restore, read and expect belong together: what sets the mode, what undoes it, and what tells (read "
+                "prints expect while it holds)"
+            )
+        if not self.called:
+            raise ValueError("this mode sets nothing: give it a name if that is meant")
+        return self
+
+    @property
+    def called(self) -> str:
+        """Its name, or what it sets."""
+        limits = {"governor": self.governor, "nvpmodel": self.nvpmodel}
+        parts = [f"{key} {value}" for key, value in limits.items() if value is not None]
+        parts += [] if self.jetson_clocks is None else [f"jetson_clocks {_on(self.jetson_clocks)}"]
+        parts += [] if self.max_mhz is None else [f"{self.max_mhz:g} MHz"]
+        parts += [] if self.gpu_power_limit_w is None else [f"GPU {self.gpu_power_limit_w:g} W"]
+        parts += [] if self.threads is None else [f"{self.threads} thread{'' if self.threads == 1 else 's'}"]
+        parts += [] if self.set is None else [shlex.join(_split(self.set))]
+        return self.name or ", ".join(parts)
+
+    def mode(self) -> PowerMode:
+        """As trials carry it."""
+        values = {
+            "nvpmodel": None if self.nvpmodel is None else str(self.nvpmodel),
+            "jetson_clocks": None if self.jetson_clocks is None else _on(self.jetson_clocks),
+            "governor": self.governor,
+            "max_mhz": None if self.max_mhz is None else f"{self.max_mhz:g}",
+            "gpu_power_limit_w": None if self.gpu_power_limit_w is None else f"{self.gpu_power_limit_w:g}",
+        }
+        command = None
+        if self.set is not None and self.restore is not None and self.read is not None and self.expect is not None:
+            command = ModeCommand(
+                set=_split(self.set), restore=_split(self.restore), read=_split(self.read), expect=self.expect.strip()
+            )
+        return PowerMode(
+            name=self.called,
+            settings={key: value for key, value in values.items() if value is not None},
+            command=command,
+            threads=self.threads,
+        )
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _split(words: Words) -> tuple[str, ...]:
+    return tuple(shlex.split(words)) if isinstance(words, str) else tuple(words)
+
+
 class Experiment(_Strict):
     """Every recognizer transcribes every corpus under every condition, `repeats` times.
 
@@ -92,6 +169,7 @@ class Experiment(_Strict):
     longform_minutes: float | None = Field(default=None, gt=0, le=MAX_MINUTES)
     """Also join utterances with pauses into recordings of up to this many minutes."""
     conditions: list[ConditionEntry] = []
+    modes: list[ModeEntry] = []
     repeats: int = Field(default=1, ge=1, le=MAX_REPEATS)
     """How often each combination is measured."""
     seed: int = Field(default=0, ge=0, le=MAX_BYTES)
@@ -100,6 +178,10 @@ class Experiment(_Strict):
     """Only this many of the first usable utterances of each corpus."""
     latency: bool = False
     """Feed streaming recognizers piece by piece and measure their delays."""
+    pace: Literal["none", "realtime"] = "none"
+    """realtime: audio arrives as it is spoken, and the energy is that of listening, waiting included."""
+    duty: float = Field(default=1.0, ge=MIN_DUTY, le=1)
+    """With `pace` realtime: the share of the time in which somebody speaks, above 0 and up to 1; the rest are pauses."""
     timeout_s: float = Field(default=120.0, gt=0, le=MAX_WAIT_S)
     """Seconds after which an utterance without an answer ends its trial; for audio of over 30 s, per 30 s."""
     load_timeout_s: float = Field(default=600.0, gt=0, le=MAX_WAIT_S)
@@ -128,12 +210,17 @@ class Experiment(_Strict):
     def _whole(self) -> Experiment:
         if bool(self.noise) != bool(self.snr):
             raise ValueError("noise and snr belong together: noise names what is mixed in, snr lists how loud, in dB")
+        if self.pace == "none" and self.duty != 1.0:
+            raise ValueError("duty is the share of speech in real time: it needs pace = 'realtime'")
         if not self.all_conditions():
             raise ValueError("there is no condition: clean is false and no noise, rir, longform_minutes or conditions")
         for key, values in (("noise", self.noise), ("snr", self.snr), ("rir", self.rir)):
             again = [value for at, value in enumerate(values) if value in values[:at]]
             if again:
                 raise ValueError(f"{key} lists {again[0]!r} twice: leave one out")
+        called = [mode.called for mode in self.modes]
+        if again := [name for at, name in enumerate(called) if name in called[:at]]:
+            raise ValueError(f"two modes are called {again[0]!r}: give them different names")
         names = [condition.name for condition in self.all_conditions()]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -205,7 +292,7 @@ def _explain(error: ValidationError) -> str:
     place = [part for part in first["loc"] if part not in ("ModelEntry", "str")]
     key = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {"models": ModelEntry, "conditions": ConditionEntry}
+        tables: dict[str, type[BaseModel]] = {"models": ModelEntry, "conditions": ConditionEntry, "modes": ModeEntry}
         kind = tables.get(str(place[0]), Experiment) if len(place) > 1 else Experiment
         near = did_you_mean(str(place[-1]), kind.model_fields)
         return f"there is no key {key!r}{'' if near is None else f', {near}'}. Allowed: {', '.join(kind.model_fields)}"

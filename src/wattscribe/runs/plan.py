@@ -8,38 +8,48 @@ from dataclasses import replace
 
 from wattscribe.errors import InputError
 from wattscribe.recognizers import parse_model
-from wattscribe.records import RecognizerSpec, Trial, to_json
+from wattscribe.records import PowerMode, RecognizerSpec, Trial, to_json
 from wattscribe.runs.experiment import Experiment, ModelEntry
 
 ID_LENGTH = 16
 
 
 def plan(experiment: Experiment) -> list[Trial]:
-    """The trials in the order in which they run: repeat by repeat, shuffled within each.
+    """The trials in the order in which they run: repeat by repeat, shuffled within each, one power mode after the other.
 
     So the repeats of one combination lie far apart, and slow drift (heat, other load) falls on all combinations alike.
     The order depends on the seed and the trials' content alone. Raises InputError for a recognizer that cannot be.
     """
     specs = recognizers(experiment)
+    modes: list[PowerMode | None] = [entry.mode() for entry in experiment.modes]
     trials = [
         trial_of(
             Trial(
                 id="",
-                recognizer=spec,
+                recognizer=spec if mode is None or mode.threads is None else replace(spec, threads=mode.threads),
                 corpus=corpus,
                 condition=condition,
                 repeat=repeat,
                 utterance_timeout_s=experiment.timeout_s,
                 streaming_latency=experiment.latency,
                 limit=experiment.limit,
+                mode=mode,
+                duty=experiment.duty if experiment.pace == "realtime" else None,
             )
         )
         for repeat in range(experiment.repeats)
         for spec in specs
         for corpus in dict.fromkeys(experiment.data)
         for condition in experiment.all_conditions()
+        for mode in modes or [None]
     ]
-    return sorted(trials, key=lambda trial: (trial.repeat, _lot(experiment.seed, trial.id)))
+
+    def place(trial: Trial) -> tuple[int, str, str]:
+        """Within a repeat the trials of one power mode together: to change it takes time and heat."""
+        mode = "" if trial.mode is None else _lot(experiment.seed, trial.mode.name)
+        return trial.repeat, mode, _lot(experiment.seed, trial.id)
+
+    return sorted(trials, key=place)
 
 
 def recognizers(experiment: Experiment) -> list[RecognizerSpec]:

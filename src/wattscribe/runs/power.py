@@ -103,6 +103,23 @@ class Power:
         self.clock.sleep(max(self.idle_s, min(MAX_IDLE_S, MIN_IDLE_UPDATES * slowest_s)))
         return Window(start_s=start_s, end_s=self.clock.now_s())
 
+    def await_steady(self) -> None:
+        """After the machine was set otherwise: idle windows until two in a row agree within the band, or the limit is over.
+
+        What was hot from the mode before would else be this one's baseline.
+        """
+        start_s, before_w = self.clock.now_s(), dict[str, float]()
+        while self.clock.now_s() - start_s < self.limit_s:
+            self._collect()
+            seen = len(self._pending)
+            if (window := self.rest()) is None:
+                return
+            self._collect()
+            idle_w = _means_w(self._pending[seen:], window)
+            if not idle_w or self._is_back(idle_w, before_w):
+                return
+            before_w = idle_w
+
     def cool_down(self) -> tuple[Window | None, Cooldown]:
         """Idle windows until one is within the band of the first baseline, or the limit is over; the last one counts."""
         start_s = self.clock.now_s()
@@ -114,7 +131,7 @@ class Power:
             idle_w = {} if window is None else _means_w(self._pending[seen:], window)
             if not self.first_idle_w:
                 self.first_idle_w = dict(idle_w)
-            back = self._is_back(idle_w)
+            back = self._is_back(idle_w, self.first_idle_w)
             waited_s = self.clock.now_s() - start_s
             if back is not False or waited_s >= self.limit_s:
                 cooldown = Cooldown(
@@ -122,15 +139,14 @@ class Power:
                 )
                 return window, cooldown
 
-    def _is_back(self, idle_w: Mapping[str, float]) -> bool | None:
-        known = [name for name in idle_w if name in self.first_idle_w]
+    def _is_back(self, idle_w: Mapping[str, float], first_w: Mapping[str, float]) -> bool | None:
+        """Whether each rail is within the band around its first baseline; None where none has one."""
+        steps = [channel.resolution or 0.0 for channel in self._total_channels() if channel.kind == "power"]
+        least_w = 2 * max(steps, default=0.0)
+        known = [name for name in idle_w if name in first_w]
         if not known:
             return None
-        return all(abs(idle_w[name] - self.first_idle_w[name]) <= self._band_w(name) for name in known)
-
-    def _band_w(self, name: str) -> float:
-        steps = [channel.resolution or 0.0 for channel in self._total_channels() if channel.kind == "power"]
-        return max(self.band * self.first_idle_w[name], 2 * max(steps, default=0.0))
+        return all(abs(idle_w[name] - first_w[name]) <= max(self.band * first_w[name], least_w) for name in known)
 
     def _collect(self) -> None:
         if self.sampler is not None:

@@ -36,7 +36,7 @@ def prepare_all(
         spec = trial.recognizer
         if (entry := entry_of(spec.runtime)) is None or entry.prepare is None:
             continue
-        files_s = 0.0 if trial.streaming_latency else spools[key_of(trial)].audio_s
+        files_s = 0.0 if trial.streams else spools[key_of(trial)].audio_s
         _, most_s = wanted.get(name_of(spec), (spec, 0.0))
         wanted[name_of(spec)] = (spec, max(most_s, files_s))
     taken_s: dict[str, float | None] = {}

@@ -126,4 +126,5 @@ def title(trial: Trial) -> str:
     """A trial in a few words."""
     spec = trial.recognizer
     model = spec.model.rstrip("/").rsplit("/", 1)[-1]
-    return f"{spec.runtime}:{model} {spec.precision} · {trial.condition.name} · repeat {trial.repeat + 1}"
+    mode = "" if trial.mode is None else f" · {trial.mode.name}"
+    return f"{spec.runtime}:{model} {spec.precision} · {trial.condition.name}{mode} · repeat {trial.repeat + 1}"

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from wattscribe.records import Counts, PrecisionAudit, StreamingLatency, Trial, from_json, to_json
+from wattscribe.records import Counts, Paced, PrecisionAudit, StreamingLatency, Trial, from_json, to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,7 @@ class Answer:
     counts: Counts | None = None
     latency: StreamingLatency | None = None
     language: str | None = None
+    paced: Paced | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,14 @@ class Answered:
     end_s: float
     cpu_s: float
     """CPU seconds of the worker, all threads, over the batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """What the recognizer makes of a whole utterance that it was streamed before; outside the window."""
+
+    id: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +116,8 @@ class Done:
     """Above the empty baseline."""
     gpu_memory_bytes: int | None
     audit: PrecisionAudit
+    whole_failed: str | None = None
+    """Why there is no text of whole utterances."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +128,7 @@ class Failed:
     out_of_memory: bool = False
 
 
-Message = Job | Go | Hello | Loaded | Warm | Begin | Answered | Done | Failed
+Message = Job | Go | Hello | Loaded | Warm | Begin | Answered | Whole | Done | Failed
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in get_args(Message)}
 
 

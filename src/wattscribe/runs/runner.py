@@ -22,11 +22,13 @@ from wattscribe.runs.beginning import LOG_NAME, SPOOL_DIRECTORY, begin, go_on, o
 from wattscribe.runs.experiment import Experiment, check
 from wattscribe.runs.ground import Ground
 from wattscribe.runs.power import Power
+from wattscribe.runs.power_modes import ModeError, Session, held, recover
 from wattscribe.runs.preparation import Prepared, name_of, prepare_all
 from wattscribe.runs.previous import DIRECTORY as PREVIOUS_DIRECTORY
 from wattscribe.runs.previous import Previous
 from wattscribe.runs.progress import Silent, Watcher
 from wattscribe.runs.spool import Key, Spool, discard, key_of
+from wattscribe.terminal import say
 
 MAX_KILLS = 3
 """A trial whose worker is killed from outside this often is given up: most likely its memory does not suffice."""
@@ -55,7 +57,9 @@ def run(
     _check(out_dir, resume=resume, overwrite=overwrite, retry_failed=retry_failed)
     host = host or Host.of_root(Path("/"))
     watcher = watcher or Silent()
-    with _opened(meters, host) as opened:
+    recover(host, say)
+    wanted = [entry.mode() for entry in experiment.modes]
+    with _opened(meters, host) as opened, held(host, wanted, say) as modes:
         power = Power.of(
             opened,
             clock=clock or MonotonicClock(),
@@ -76,13 +80,12 @@ def run(
                     record(journal, spool)
                 if retry_failed:
                     journal.set_aside_failed()
-                power.first_idle_w = journal.noted("first_idle_w") or {}
                 prepared = _keep_ready(experiment, journal.unfinished(), spools, out_dir, watcher)
                 power.start()
                 marks = _next_marks(experiment, journal)
                 ground = Ground.of(out_dir, journal.unfinished())
                 _Run(
-                    experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous, ground
+                    experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous, ground, modes
                 ).all_trials()
             finally:
                 power.stop()
@@ -129,6 +132,7 @@ class _Run:
     prepared: Prepared
     previous: Previous
     ground: Ground
+    modes: Session
 
     def all_trials(self) -> None:
         """Raises WattscribeError where something that the run needs is removed meanwhile."""
@@ -162,6 +166,10 @@ class _Run:
         spool = self.spools[key_of(trial)]
         if not spool.pieces:
             return self._give_up(trial, f"there is no usable utterance among {len(spool.rejected)}")
+        try:
+            self._set_machine(trial)
+        except ModeError as error:
+            return self._give_up(trial, str(error))
         for kills in range(1, MAX_KILLS + 1):
             self.ground.check(spool, trial.recognizer.model)
             attempt = self._attempt(trial, spool)
@@ -169,15 +177,25 @@ class _Run:
             self._check_verdict(verdict, trial, spool)
             if attempt.answered:
                 self.previous.forget()
-            self._note_first_idle()
+            self._note_first_idle(trial)
             around = {**(attempt.facts.surroundings or {}), "after": _state(self.host), "kills": kills - 1}
             facts = replace(attempt.facts, surroundings=around)
+            if verdict == "done" and trial.mode is not None and (read := self.modes.differs(trial.mode)) is not None:
+                why = f"the power mode {trial.mode.name} did not hold until the end: {read}"
+                facts = replace(facts, status="failed", reason=why)
             if verdict == "killed" and kills < MAX_KILLS:
                 self.journal.interrupt(attempt.number, facts)
                 continue
             self.journal.finish(attempt.number, facts)
             return facts
         raise RuntimeError("unreachable: the last attempt always has a verdict")
+
+    def _set_machine(self, trial: Trial) -> None:
+        """Into the trial's power mode, each of which has an idle baseline of its own. Raises ModeError where it does not hold."""
+        changed = self.modes.enter(trial.mode)
+        self.power.first_idle_w = self.journal.noted(_baseline(trial)) or {}
+        if changed and not self.power.first_idle_w:
+            self.power.await_steady()
 
     def _check_verdict(self, verdict: Verdict, trial: Trial, spool: Spool) -> None:
         """A failure for want of what was removed is none: the attempt stays open, which `--resume` reads as interrupted."""
@@ -223,9 +241,14 @@ class _Run:
         self.journal.finish(self.journal.begin(trial.id), facts)
         return facts
 
-    def _note_first_idle(self) -> None:
-        if self.power.first_idle_w and self.journal.noted("first_idle_w") is None:
-            self.journal.note("first_idle_w", self.power.first_idle_w)
+    def _note_first_idle(self, trial: Trial) -> None:
+        if self.power.first_idle_w and self.journal.noted(_baseline(trial)) is None:
+            self.journal.note(_baseline(trial), self.power.first_idle_w)
+
+
+def _baseline(trial: Trial) -> str:
+    """The note that holds the first idle baseline of the run, or of the trial's power mode."""
+    return "first_idle_w" if trial.mode is None else f"first_idle_w {trial.mode.name}"
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +37,8 @@ from wattscribe.recognizers.base import (
     runs_together,
 )
 from wattscribe.recognizers.latency import hear
-from wattscribe.records import StreamingLatency, Transcript
+from wattscribe.records import Paced, StreamingLatency, Transcript
+from wattscribe.runs.pacing import Pace
 from wattscribe.runs.process import EXIT_ORPHANED, die_with, ended_by_interrupts
 from wattscribe.runs.protocol import (
     Answer,
@@ -51,6 +53,7 @@ from wattscribe.runs.protocol import (
     Message,
     Place,
     Warm,
+    Whole,
     decode,
     encode,
 )
@@ -79,16 +82,17 @@ class Worker:
             _limit_memory(job.memory_limit_bytes)
         before_s = time.monotonic()
         recognizer = open_recognizer(job.trial.recognizer)
-        streaming = job.trial.streaming_latency and isinstance(recognizer, StreamingRecognizer)
+        streaming = job.trial.streams and isinstance(recognizer, StreamingRecognizer)
         if isinstance(recognizer, SettlingRecognizer):
             recognizer.settle(0.0 if streaming else sum(place.samples for place in job.pieces) / SAMPLE_RATE_HZ)
-        together = 1 if streaming else runs_together(recognizer, job.trial.recognizer)
+        alone = streaming or job.trial.duty is not None  # what is being spoken waits for nothing else
+        together = 1 if alone else runs_together(recognizer, job.trial.recognizer)
         batches = _batches(job.pieces, together, recognizer)
         self._send(Loaded(load_s=time.monotonic() - before_s, streaming=streaming, batch_size=together))
         with contextlib.closing(recognizer), Path(job.spool).open("rb", buffering=0) as spool:
             self._warm_up(batches[: job.warmup], recognizer, spool, streaming)
             self._receive(Go)
-            self._transcribe_all(batches, recognizer, spool, streaming, footprint, job.quiet_s)
+            self._transcribe_all(_Work(job, recognizer, spool, streaming, batches), footprint)
 
     def report(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """`sys.excepthook`: tell the runner why, leave the traceback in the log, end."""
@@ -109,34 +113,36 @@ class Worker:
         gc.collect()
         self._send(Warm(warmup_s=time.monotonic() - before_s))
 
-    def _transcribe_all(
-        self,
-        batches: Sequence[Sequence[Place]],
-        recognizer: Recognizer,
-        spool: FileIO,
-        streaming: bool,
-        footprint: _Footprint,
-        quiet_s: float,
-    ) -> None:
+    def _transcribe_all(self, work: _Work, footprint: _Footprint) -> None:
         starved_before_s = _starved_s()
         window_start_s, window_cpu_s = time.monotonic(), time.process_time()
-        for batch in batches:
-            audio = _read(spool, batch)
+        if work.pace is not None:
+            work.pace.open()
+        for index, batch in enumerate(work.batches):
+            audio = _read(work.spool, batch)
+            if work.pace is not None:
+                work.pace.await_utterance(index)
             self._send(Begin(ids=tuple(place.id for place in batch), start_s=time.monotonic()))
             cpu_s, start_s = time.process_time(), time.monotonic()
-            answers = _transcribe(recognizer, audio, streaming)
+            answers: list[tuple[Transcript, StreamingLatency | None, Paced | None]]
+            if work.pace is None:
+                answers = [(*answer, None) for answer in _transcribe(work.recognizer, audio, work.streaming)]
+            else:
+                one = work.pace.transcribe(index, work.recognizer, audio[0], streaming=work.streaming)
+                answers, start_s = [one[:3]], one[3]
             end_s, cpu_s = time.monotonic(), time.process_time() - cpu_s
             named = tuple(_named(place, *answer) for place, answer in zip(batch, answers, strict=True))
             self._send(Answered(answers=named, start_s=start_s, end_s=end_s, cpu_s=cpu_s))
+        if work.pace is not None:
+            work.pace.await_utterance(len(work.batches))
         window_end_s, window_cpu_s = time.monotonic(), time.process_time() - window_cpu_s
         starved_s = _starved_s()
         if starved_s is not None and starved_before_s is not None:
             starved_s = max(0.0, starved_s - starved_before_s)
-        time.sleep(quiet_s)
-        peak_bytes, gpu_bytes = (
-            footprint.peak_bytes(),
-            footprint.gpu_bytes(),
-        )  # before the audit takes memory of its own
+        time.sleep(work.job.quiet_s)
+        # before whole files and the audit take memory of their own
+        peak_bytes, gpu_bytes = footprint.peak_bytes(), footprint.gpu_bytes()
+        whole_failed = self._whole_files(work) if work.pace is not None and work.streaming else None
         last = Done(
             start_s=window_start_s,
             end_s=window_end_s,
@@ -144,10 +150,24 @@ class Worker:
             starved_s=starved_s,
             peak_memory_bytes=peak_bytes,
             gpu_memory_bytes=gpu_bytes,
-            audit=recognizer.audit(),
+            audit=work.recognizer.audit(),
+            whole_failed=whole_failed,
         )
         self._ending.set()  # from here on the runner may hang up
         self._send(last)
+
+    def _whole_files(self, work: _Work) -> str | None:
+        """Transcribe each utterance as a whole too, so that both texts can be compared; why that failed, or None.
+
+        The measurement is over: whatever a recognizer raises here costs the comparison and nothing else.
+        """
+        for batch in work.batches:
+            try:
+                ((answer, _),) = _transcribe(work.recognizer, _read(work.spool, batch), False)
+            except Exception as error:  # noqa: BLE001 - any library's own; the trial itself is measured
+                return f"{batch[0].id}: {' '.join(str(error).split()) or type(error).__name__}"
+            self._send(Whole(id=batch[0].id, text=answer.text))
+        return None
 
     def _send(self, message: Message) -> None:
         self._sink.write(encode(message))
@@ -158,6 +178,24 @@ class Worker:
         if not isinstance(message, kind):
             raise RuntimeError(f"the runner said {type(message).__name__}, {kind.__name__} was due")
         return message
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is transcribed inside the window, and with what."""
+
+    job: Job
+    recognizer: Recognizer
+    spool: FileIO
+    streaming: bool
+    batches: Sequence[Sequence[Place]]
+    pace: Pace | None = field(init=False)
+    """None: as fast as the recognizer takes it."""
+
+    def __post_init__(self) -> None:
+        duty = self.job.trial.duty
+        lengths_s = [batch[0].samples / SAMPLE_RATE_HZ for batch in self.batches]
+        object.__setattr__(self, "pace", None if duty is None else Pace(lengths_s, duty))
 
 
 def _starved_s() -> float | None:
@@ -232,8 +270,10 @@ def _transcribe(
     return [(answer, None) for answer in answers]
 
 
-def _named(place: Place, answer: Transcript, latency: StreamingLatency | None) -> Answer:
-    return Answer(id=place.id, text=answer.text, counts=answer.counts, latency=latency, language=answer.language)
+def _named(place: Place, answer: Transcript, latency: StreamingLatency | None, paced: Paced | None) -> Answer:
+    return Answer(
+        id=place.id, text=answer.text, counts=answer.counts, latency=latency, language=answer.language, paced=paced
+    )
 
 
 def _limit_memory(extra_bytes: int) -> None:

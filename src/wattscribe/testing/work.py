@@ -65,7 +65,7 @@ def _cost(trial: Trial, constants: Constants) -> Cost:
 
     speech = _speech(trial)
     audio_s = sum(len(piece) for piece in speech) / SAMPLE_RATE_HZ
-    files_s = 0.0 if trial.streaming_latency else audio_s
+    files_s = 0.0 if trial.streams else audio_s
     prepare(trial.recognizer, files_s)  # as the bench does, so that the same graphs run
     counts = Counts()
     with closing(OnnxRecognizer(trial.recognizer)) as recognizer:
@@ -73,7 +73,7 @@ def _cost(trial: Trial, constants: Constants) -> Cost:
         hear_live = partial(hear, recognizer, now_s=time.monotonic)
         before_s = time.process_time()
         for audio in speech:
-            transcript = hear_live(audio)[0] if trial.streaming_latency else recognizer.transcribe([audio])[0]
+            transcript = hear_live(audio)[0] if trial.streams else recognizer.transcribe([audio])[0]
             counts += transcript.counts or Counts()
         cpu_s = time.process_time() - before_s
     joules = joules_of(trial.recognizer, counts, constants)

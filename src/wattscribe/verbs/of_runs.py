@@ -98,6 +98,7 @@ def report(
     condition: str | None = None,
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> Path: ...
 @overload
 def report(
@@ -107,6 +108,7 @@ def report(
     format: Literal["md", "csv", "json"],
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> str: ...
 @overload
 def report(
@@ -116,6 +118,7 @@ def report(
     format: Literal["md", "csv", "json"],
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> Path: ...
 @overload
 def report(
@@ -129,6 +132,7 @@ def report(
     condition: str | None = None,
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> Path | str: ...
 @verb
 def report(
@@ -142,12 +146,14 @@ def report(
     condition: str | None = None,
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
+    battery_wh: float | None = None,
 ) -> Path | str:
     """Write a run's report and return its path. Without `out` a page or a Parquet file goes into the run directory, and md,
     csv and json are returned as text.
 
     The limits are what the page's recommendation keeps, under `condition` (None: clean). `device`: what transducers would take
-    on that device profile stands beside it. Raises InputError where nothing can be written.
+    on that device profile stands beside it. `battery_wh`: how long such a battery lasts while listening, where the run was paced.
+    Raises InputError where nothing can be written.
     """
     from wattscribe.energy import devices
     from wattscribe.errors import InputError
@@ -173,6 +179,7 @@ def report(
         limits=limits,
         device=None if device is None else devices.load(device),
         grid_gco2_per_kwh=grid_gco2_per_kwh,
+        battery_wh=battery_wh,
     )
     return text if text is not None else Path(str(out))
 
