@@ -14,8 +14,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
-from wattscribe.graph.model import BITS, Node
+from wattscribe.graph.model import BITS
 
 Typed = tuple[str, tuple[int, ...]]
 """dtype and shape."""
@@ -32,6 +33,17 @@ on 32 MiB these keep one buffer; Add, Mul, Exp, Neg, Erf, QuickGelu, LayerNormal
 ALIGNED_BYTES = 64
 
 
+class Operation(Protocol):
+    """A node, or one execution of it."""
+
+    @property
+    def op_type(self) -> str: ...
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """Values that a run makes and forgets: value → place in the block, and the block's size."""
@@ -41,7 +53,7 @@ class Block:
 
 
 def buffers(
-    steps: Sequence[Node], typed: Mapping[str, Typed], fixed: Collection[str], outputs: Collection[str]
+    steps: Sequence[Operation], typed: Mapping[str, Typed], fixed: Collection[str], outputs: Collection[str]
 ) -> dict[str, str]:
     """Value → the value whose buffer it lies in. `fixed` are weights and inputs."""
     readers = Counter(name for node in steps for name in node.inputs if name)
@@ -66,7 +78,12 @@ def buffers(
 
 
 def _taken(
-    node: Node, place: int, typed: Mapping[str, Typed], home: Mapping[str, str], left: Counter[str], free: list[str]
+    node: Operation,
+    place: int,
+    typed: Mapping[str, Typed],
+    home: Mapping[str, str],
+    left: Counter[str],
+    free: list[str],
 ) -> str | None:
     """The buffer that an output takes over; None where it needs its own."""
     name = node.outputs[place]
@@ -95,7 +112,9 @@ def size_of(typed: Typed) -> int:
     return (prod(typed[1]) * BITS.get(typed[0], 32) + 7) // 8
 
 
-def block(steps: Sequence[Node], typed: Mapping[str, Typed], home: Mapping[str, str], elsewhere: Collection[str]) -> Block:
+def block(
+    steps: Sequence[Operation], typed: Mapping[str, Typed], home: Mapping[str, str], elsewhere: Collection[str]
+) -> Block:
     """One block for the buffers that do not lie `elsewhere`, each where it fits best from its first writer to its last user."""
     last = {home[name]: place for place, node in enumerate(steps) for name in (*node.inputs, *node.outputs) if name}
     places: dict[str, int] = {}

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _REGION = 40
 KINDS = ("weights", "states", "activations", "runtime")
 """Regions of the address space: 2^40 bytes each."""
+NOTE_BYTES = 1024
+"""Room for what the runtime keeps of one step or weight, as much as it reads or writes of it."""
 
 
 class Places:
@@ -65,6 +67,7 @@ class Networks:
         self._transducer, self._folder, self._places = transducer, folder, places
         self._models: dict[str, Model] = {}
         self._weights: dict[str, dict[str, Span]] = {}
+        self._notes: dict[str, dict[str, Span]] = {}
         self._made: dict[tuple[str, int], Network] = {}
 
     def of(self, call: Call) -> Network:
@@ -83,7 +86,11 @@ class Networks:
         executed = execute_on(model, feeds, by_priority=True)
         steps, typed = _steps(model, feeds, executed)
         weights = self._weights.setdefault(name, _weights(model, steps, typed, self._places))
-        return _laid_out(model, steps, typed, weights, self._places)
+        notes = self._notes.setdefault(name, {})
+        for what in (*map(str, range(len(steps))), *(f"weight {weight}" for weight in weights)):
+            if what not in notes:
+                notes[what] = self._places.take("runtime", NOTE_BYTES)
+        return _laid_out(model, steps, typed, weights, notes, self._places)
 
     def _model(self, name: str) -> Model:
         """As the streaming runtime opens it for one stream; as it was exported, where it must not be optimised."""
@@ -150,19 +157,24 @@ def _weights(model: Model, steps: list[Step], typed: Mapping[str, Typed], places
 
 
 def _laid_out(
-    model: Model, steps: list[Step], typed: Mapping[str, Typed], weights: Mapping[str, Span], places: Places
+    model: Model,
+    steps: list[Step],
+    typed: Mapping[str, Typed],
+    weights: Mapping[str, Span],
+    notes: Mapping[str, Span],
+    places: Places,
 ) -> Network:
     inputs = tuple(value.name for value in model.graph.inputs)
     outputs = tuple(value.name for value in model.graph.outputs)
     made = {name for step in steps for name in step.outputs}
-    loose = [name for name in dict.fromkeys(_read(steps)) if name not in made and name not in (*weights, *inputs)]
+    known = {*made, *weights, *inputs}
+    loose = [name for name in dict.fromkeys(_read(steps)) if name not in known]
     spans = {**weights, **{name: places.take("activations", size_of(typed[name])) for name in loose}}
     homes = buffers(steps, typed, {*weights, *inputs, *loose}, outputs)
     inner = block(steps, typed, homes, {*weights, *inputs, *outputs, *loose})
     start, _ = places.take("activations", inner.size)
     spans.update((name, (start + place, size_of(typed[name]))) for name, place in inner.places.items())
     scratch, _ = places.take("activations", 2 * max((size_of(typed[name]) for name in typed), default=0) + (1 << 20))
-    accounts = [*map(str, range(len(steps))), *(f"weight {name}" for name in weights)]
     return Network(
         steps=tuple(steps),
         typed=typed,
@@ -172,13 +184,9 @@ def _laid_out(
         weights=frozenset(weights),
         inputs=inputs,
         outputs=outputs,
-        notes={name: places.take("runtime", NOTE_BYTES) for name in accounts},
+        notes=notes,
     )
 
 
 def _read(steps: list[Step]) -> Iterator[str]:
     return (name for step in steps for name in step.inputs if name)
-
-
-NOTE_BYTES = 1024
-"""Room for what the runtime keeps of one step or weight: more than it reads of it."""

@@ -110,4 +110,6 @@ class Player:
 
 def per_call(moved: Sequence[AsExecuted]) -> AsExecuted:
     """The mean."""
-    return AsExecuted(**{kind.name: sum(getattr(each, kind.name) for each in moved) / len(moved) for kind in fields(AsExecuted)})
+    return AsExecuted(
+        **{kind.name: sum(getattr(each, kind.name) for each in moved) / len(moved) for kind in fields(AsExecuted)}
+    )
