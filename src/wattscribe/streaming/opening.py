@@ -46,7 +46,7 @@ def open_encoder(
     """
     apart = not takes_one_scale(path)
     if is_ort(path):
-        return open_session(path, threads=threads, ready=path), apart
+        return open_session(path, threads=threads, ready=path, saved=saved), apart
     alone = alone or not apart
     target = cache.place(path, f"encoder of {'one' if alone else 'any'}") if rewriting and saved is None else None
     net = kept(path, target, threads)
