@@ -115,8 +115,7 @@ def _observed(model: str, options: Options, profiled: Profile, say: Callable[[st
     corpus = open_corpus(str(options.data))
     entry = next(each for each in corpus if not isinstance(each, Rejected))
     calls = record(transducer, lambda audio: _transcribed_live(transducer, audio), corpus.audio(entry))
-    directory = str(transducer.files.directory.resolve())
-    return observe(profiled.breakdown, calls, directory, how, entry.id, say or (lambda _: None))
+    return observe(profiled.breakdown, calls, transducer, how, entry.id, say or (lambda _: None))
 
 
 def _how(precision: str | None, decoding: Decoding, beam: int) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from wattscribe import api
 from wattscribe.cli import main
 from wattscribe.energy.observed import ComponentTraffic, Observed
 from wattscribe.errors import InputError
-from wattscribe.observing.observe import SEGMENTS, plan
+from wattscribe.observing.memory import cache_of
+from wattscribe.observing.observe import SEGMENTS, plan, play
 from wattscribe.observing.recorded import Call, record, segments
 from wattscribe.records import Token
-from wattscribe.streaming import open_transducer
+from wattscribe.streaming import Transducer, open_transducer
 from wattscribe.streaming.features import Samples
 from wattscribe.testing.transducers import VOCABULARY, Size, write
 
@@ -38,19 +39,19 @@ def observed(model: Path) -> Observed:
     return found.observed
 
 
+def fed(transducer: Transducer, audio: Samples) -> tuple[Token, ...]:
+    stream = transducer.stream()
+    stream.accept(audio)
+    tokens = stream.finish().tokens
+    stream.release()
+    return tokens
+
+
 def test_calls_are_recorded_as_they_were_made(model: Path) -> None:
     transducer = open_transducer(model)
     noise = (np.random.default_rng(0).standard_normal(32_000) / 10).astype(np.float32)
-
-    def decode(audio: Samples) -> tuple[Token, ...]:
-        stream = transducer.stream()
-        stream.accept(audio)
-        tokens = stream.finish().tokens
-        stream.release()
-        return tokens
-
     found: list[tuple[Token, ...]] = []
-    calls = record(transducer, lambda audio: found.append(decode(audio)), noise)
+    calls = record(transducer, lambda audio: found.append(fed(transducer, audio)), noise)
     stream = transducer.stream()
     stream.accept(noise)
     plain = stream.finish()
@@ -61,7 +62,7 @@ def test_calls_are_recorded_as_they_were_made(model: Path) -> None:
     assert sum(call.rows for call in calls if call.component == "joiner") == plain.counts.joiner_rows
     assert [calls[part[0]].component for part in segments(calls)] == ["encoder"] * plain.counts.encoder_calls
     again = len(calls)
-    decode(noise)
+    fed(transducer, noise)
     assert len(calls) == again  # nothing is recorded any more
 
 
@@ -84,8 +85,39 @@ def test_a_component_that_the_segments_do_not_call_is_simulated_alone() -> None:
     assert planned.groups[-1] == (5,)
 
 
+def test_as_executed_a_joiner_that_fits_stays_and_an_encoder_streams(model: Path) -> None:
+    transducer = open_transducer(model)
+    noise = (np.random.default_rng(0).standard_normal(32_000) / 10).astype(np.float32)
+    calls = record(transducer, lambda audio: fed(transducer, audio), noise)
+    planned = plan(calls)
+    executed = play(transducer, planned, cache_of(LOCAL_BYTES).size_bytes)
+    places = list(planned.alone)
+    encoder, joiner = (executed[2 * places.index(name) + 1][-1] for name in ("encoder", "joiner"))
+    assert encoder.weight_bytes == pytest.approx(ENCODER_BYTES, rel=0.02)
+    assert joiner.total_bytes == 0
+    behind = [
+        moved[0]
+        for group, moved in zip(planned.groups, executed, strict=True)
+        if len(group) == 1
+        and planned.calls[group[0]].component == "joiner"
+        and planned.calls[group[0] - 1].component == "encoder"
+    ]
+    assert behind
+    assert behind[-1].weight_bytes == pytest.approx(JOINER_BYTES, rel=0.05)
+
+
 @pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 class TestSimulated:
+    def test_what_is_executed_explains_what_is_simulated(self, observed: Observed) -> None:
+        encoder, joiner = observed.component("encoder"), observed.component("joiner")
+        assert encoder.alone_executed.total_bytes == pytest.approx(encoder.alone_seen.total_bytes, rel=0.15)
+        assert joiner.alone_executed.total_bytes < 0.05 * JOINER_BYTES
+        for each in (encoder, joiner):
+            assert each.shared_executed is not None
+            assert each.shared_seen is not None
+            assert each.shared_executed.total_bytes == pytest.approx(each.shared_seen.total_bytes, rel=0.15)
+        assert observed.orders[0] == observed.orders[1]
+
     def test_weights_travel_as_the_model_says(self, observed: Observed) -> None:
         assert observed.evidence == "simulated"
         assert observed.local_memory_bytes == LOCAL_BYTES

@@ -59,20 +59,29 @@ def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] |
 
     Raises ModelError when a dimension has no size or onnxruntime cannot run the graph.
     """
+    states = {value.name for value, _ in binding.states(model, dims)}
+    filled = {**_WELL_KNOWN, **(inputs or {})}
+    return execute_on(
+        model,
+        {value.name: _fed(value, model, dims, filled, state=value.name in states) for value in model.graph.inputs},
+    )
+
+
+def execute_on(model: Model, feeds: Mapping[str, NDArray[Any]], *, by_priority: bool = False) -> list[Executed]:
+    """As `execute`, on these inputs; `by_priority`: in the order in which the streaming runtime runs nodes."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if by_priority:
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     options.intra_op_num_threads = 1
     options.log_severity_level = _LOG_FATAL
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = False  # an arena grows by powers of two, far beyond the weights
     options.add_session_config_entry("session.disable_prepacking", "1")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
-    states = {value.name for value, _ in binding.states(model, dims)}
-    filled = {**_WELL_KNOWN, **(inputs or {})}
-    feeds = {value.name: _fed(value, model, dims, filled, state=value.name in states) for value in model.graph.inputs}
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
         source = executable(model)
@@ -81,7 +90,7 @@ def execute(model: Model, dims: Mapping[str, int], inputs: Mapping[str, float] |
                 source, options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
             with first_run.limited(run_options := onnxruntime.RunOptions()):
-                session.run(None, feeds, run_options)
+                session.run(None, dict(feeds), run_options)
         except Exception as error:
             reason = str(error).replace("\n", " ")[:300]
             if first_run.ENDED in reason:

@@ -27,6 +27,22 @@ class Modelled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AsExecuted:
+    """Bytes per call past a cache of the local memory's size, modelled: each value that onnxruntime's optimised graph reads and
+    writes, node by node, in a cache that keeps what was used last."""
+
+    weight_bytes: float
+    state_bytes: float
+    activation_bytes: float
+    runtime_bytes: float
+    """onnxruntime's own account of its nodes and values."""
+
+    @property
+    def total_bytes(self) -> float:
+        return self.weight_bytes + self.state_bytes + self.activation_bytes + self.runtime_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """Bytes per call past a cache of the local memory's size, as they were simulated."""
 
@@ -60,12 +76,16 @@ class ComponentTraffic:
     """Everything that a call reads and writes, wherever it lies."""
     alone: Modelled
     """The best placement of this component by itself."""
+    alone_executed: AsExecuted
+    """Its calls one after the other, as onnxruntime executes them, modelled."""
     alone_seen: Seen
-    """Its calls one after the other."""
+    """The same, simulated."""
     placed: Modelled
     """The best placement of all components: a memory whose contents are chosen."""
-    shared_seen: Seen | None
+    shared_executed: AsExecuted | None
     """The calls in the order of a decode: a cache, which keeps what was used last. None: it was not called in them."""
+    shared_seen: Seen | None
+    """The same, simulated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +104,18 @@ class Observed:
 
     def component(self, name: str) -> ComponentTraffic:
         return next(each for each in self.components if each.name == name)
+
+    @property
+    def orders(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The components by bytes per second of audio in a shared cache, the most first: as executed, and simulated."""
+        executed = {each.name: each.shared_executed for each in self.components}
+        seen = {each.name: each.shared_seen for each in self.components}
+        return self._order(executed), self._order(seen)
+
+    def _order(self, moved: Mapping[str, AsExecuted | Seen | None]) -> tuple[str, ...]:
+        rates = {each.name: each.calls_per_s for each in self.components}
+        per_s = {name: each.total_bytes * rates[name] for name, each in moved.items() if each is not None}
+        return tuple(sorted(per_s, key=lambda name: -per_s[name]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +167,8 @@ def compared(
     activations: Activations,
     *,
     rows: Mapping[str, float],
-    alone: Mapping[str, Seen],
-    shared: Mapping[str, Seen | None],
+    alone: Mapping[str, tuple[AsExecuted, Seen]],
+    shared: Mapping[str, tuple[AsExecuted, Seen] | None],
 ) -> tuple[ComponentTraffic, ...]:
     """Each component that was seen, beside the model."""
     traffic = []
@@ -144,6 +176,7 @@ def compared(
         name = component.name
         if name not in alone or name not in shared:
             continue
+        together = shared[name]
         itself = place(replace(workload, components=(component,)), rates, device, unit=placement.unit)
         traffic.append(
             ComponentTraffic(
@@ -152,9 +185,11 @@ def compared(
                 calls_per_s=rates.components[name].calls_per_s,
                 read=per_call(component, rows[name], activations),
                 alone=past_local(component, rows[name], itself, activations),
-                alone_seen=alone[name],
+                alone_executed=alone[name][0],
+                alone_seen=alone[name][1],
                 placed=past_local(component, rows[name], placement, activations),
-                shared_seen=shared[name],
+                shared_executed=None if together is None else together[0],
+                shared_seen=None if together is None else together[1],
             )
         )
     return tuple(traffic)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from wattscribe.energy.breakdown import Breakdown
-from wattscribe.energy.observed import Observed, Seen, SeenCall, compared
+from wattscribe.energy.observed import AsExecuted, Observed, Seen, SeenCall, compared
 from wattscribe.observing.callgrind import Crossed, Dump
 from wattscribe.observing.memory import cache_of
+from wattscribe.observing.played import Player, per_call
 from wattscribe.observing.recorded import COMPONENTS, Call, segments
 from wattscribe.observing.simulate import simulate
+
+if TYPE_CHECKING:
+    from wattscribe.streaming import Transducer
 
 SEGMENTS = 3
 """Simulated together, the first of them to fill the cache: the calls that follow an encoder call vary with what is said."""
@@ -69,25 +75,20 @@ def _alone_of(calls: Sequence[Call], name: str) -> tuple[int, ...]:
 def observe(
     breakdown: Breakdown,
     calls: Sequence[Call],
-    model: str,
+    transducer: Transducer,
     options: Mapping[str, Any],
     utterance: str,
     say: Callable[[str], None],
 ) -> Observed:
-    """Simulate what is like the recorded `calls` of the model. Raises InputError and WattscribeError."""
+    """Simulate what is like the recorded `calls` of the model, opened with `options`. Raises InputError and WattscribeError."""
     capacity = breakdown.device.local.capacity_bytes
     cache, planned = cache_of(capacity), plan(calls)
     say(f"{len(planned.calls)} of {len(calls)} recorded calls go through a simulated cache of {cache.size_bytes} bytes")
+    executed = play(transducer, planned, cache.size_bytes)
+    model = str(transducer.files.directory.resolve())
     dumps = simulate(model, options, planned.calls, planned.groups, cache, say)
-    alone, each_call = _seen_alone(planned, dumps), dumps[2 * len(planned.alone) + 1 :]
+    each_call = dumps[2 * len(planned.alone) + 1 :]
     together = planned.calls[planned.first : planned.end]
-    shared: dict[str, Seen | None] = {}
-    rows: dict[str, float] = {}
-    for name in planned.alone:
-        own = [place for place, call in enumerate(together) if call.component == name]
-        shared[name] = None if not own else seen([each_call[place].runtime for place in own], len(own))
-        of_alone = planned.counted_alone(name)
-        rows[name] = sum(planned.calls[index].rows for index in of_alone) / len(of_alone)
     interpreter = seen([dump.interpreter for dump in each_call], len(each_call))
     return Observed(
         local_memory_bytes=capacity,
@@ -98,9 +99,15 @@ def observe(
             breakdown.device,
             breakdown.placement,
             breakdown.activations,
-            rows=rows,
-            alone=alone,
-            shared=shared,
+            rows={name: _mean_rows(planned, name) for name in planned.alone},
+            alone={
+                name: (
+                    per_call(executed[2 * number + 1]),
+                    seen([dumps[2 * number + 1].runtime], len(planned.counted_alone(name))),
+                )
+                for number, name in enumerate(planned.alone)
+            },
+            shared={name: _shared(planned, name, executed, dumps) for name in planned.alone},
         ),
         calls=tuple(
             SeenCall(component=call.component, rows=call.rows, seen=seen([dump.runtime], 1))
@@ -111,12 +118,29 @@ def observe(
     )
 
 
-def _seen_alone(planned: Plan, dumps: Sequence[Dump]) -> dict[str, Seen]:
-    """The second of each component's two groups."""
-    return {
-        name: seen([dumps[2 * number + 1].runtime], len(planned.counted_alone(name)))
-        for number, name in enumerate(planned.alone)
-    }
+def play(transducer: Transducer, planned: Plan, cache_bytes: int) -> list[list[AsExecuted]]:
+    """What each call of each group moves, as executed."""
+    with TemporaryDirectory(prefix="wattscribe-executed-") as folder:
+        player = Player(transducer, Path(folder), cache_bytes)
+        return [player.play(planned.calls, group) for group in planned.groups]
+
+
+def _mean_rows(planned: Plan, name: str) -> float:
+    of_alone = planned.counted_alone(name)
+    return sum(planned.calls[index].rows for index in of_alone) / len(of_alone)
+
+
+def _shared(
+    planned: Plan, name: str, executed: Sequence[Sequence[AsExecuted]], dumps: Sequence[Dump]
+) -> tuple[AsExecuted, Seen] | None:
+    """Its calls among the others; None where there are none."""
+    start = 2 * len(planned.alone) + 1
+    own = [
+        start + place for place, call in enumerate(planned.calls[planned.first : planned.end]) if call.component == name
+    ]
+    if not own:
+        return None
+    return per_call([executed[place][0] for place in own]), seen([dumps[place].runtime for place in own], len(own))
 
 
 def seen(moved: Sequence[Crossed], calls: int) -> Seen:

@@ -1,4 +1,4 @@
-"""The simulated process, `python -m wattscribe.observing.replayed FOLDER`: opens a transducer and makes recorded calls again.
+"""The simulated process, `python -m wattscribe.observing.replayed FOLDER PARENT`: opens a transducer, makes recorded calls again.
 
 Between two groups of calls it calls `MARK`, before which callgrind writes a dump and counts from zero. It imports and opens
 before the simulator is switched on, which its parent does once `READY` lies in the folder, and says so by `GO`.
@@ -71,4 +71,7 @@ def _encode(slot: Any, features: Any, before: int) -> None:
 
 
 if __name__ == "__main__":
+    from wattscribe.runs.process import die_with
+
+    die_with(int(sys.argv[2]))  # it would wait for its orders for ever
     main(Path(sys.argv[1]))

@@ -6,13 +6,18 @@ brings, once everything stands. The waiting process asks for orders itself, so t
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any
 
 from wattscribe.errors import InputError, WattscribeError
@@ -49,7 +54,7 @@ def simulate(
 ) -> list[Dump]:
     """What each group of calls moved, in order, once all calls were made. Raises WattscribeError where it ends early."""
     need_valgrind()
-    with TemporaryDirectory(prefix="wattscribe-observed-") as name:
+    with _cleared_away(), TemporaryDirectory(prefix="wattscribe-observed-") as name:
         folder = Path(name)
         write_job(folder, model, options, calls, groups)
         with (folder / "log").open("wb") as log:
@@ -72,6 +77,35 @@ def simulate(
         return [read_dump(path.read_text(encoding="utf-8", errors="replace"), path.name) for path in texts]
 
 
+class _EndedError(BaseException):
+    """SIGTERM has come; what was laid out is cleared away on its way out."""
+
+
+@contextmanager
+def _cleared_away() -> Iterator[None]:
+    """SIGTERM, where it would end the process at once, ends it once everything inside is cleared away: the folder, the process.
+
+    The command line has a handler of its own, which stays.
+    """
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if not ours:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _EndedError
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except _EndedError:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _command(folder: Path, cache: Cache) -> list[str]:
     return [
         "valgrind",
@@ -91,6 +125,7 @@ def _command(folder: Path, cache: Cache) -> list[str]:
         "-m",
         "wattscribe.observing.replayed",
         str(folder),
+        str(os.getpid()),
     ]
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
-from wattscribe.energy.observed import ComponentTraffic, Counted, Observed
+from wattscribe.energy.observed import AsExecuted, ComponentTraffic, Counted, Observed
 
-COLUMNS = ("calls/s", "rows", "weights", "states", "act.", "modelled", "simulated", "modelled", "simulated")
+COLUMNS = (
+    "calls/s", "rows", "weights", "states", "act.", "placed", "executed", "simulated", "placed", "executed", "simulated"
+)  # fmt: skip
+SPLIT = ("weights", "states", "act.", "runtime", "sum")
 
 
 def said(observed: Observed) -> list[str]:
@@ -14,17 +19,48 @@ def said(observed: Observed) -> list[str]:
     return [
         f"memory traffic, simulated by callgrind: {len(observed.calls)} calls of {observed.utterance} past a cache of "
         f"{observed.simulated_bytes:,} bytes for {observed.local_memory_bytes:,} of local memory; kB per call",
-        "                      a call reads and writes      alone, past it        together: placed, cached",
+        "                      a call reads and writes      alone, past it                 among the others, past it",
     ]
 
 
 def table(observed: Observed) -> Table:
     """By component: what a call moves in the model; past the local memory by itself; and among the others."""
-    shown = Table(box=None)
-    for column in ("component", *COLUMNS):
-        shown.add_column(column, justify="left" if column == "component" else "right", no_wrap=True)
+    shown = _table(COLUMNS)
     for each in observed.components:
         shown.add_row(each.name, f"{each.calls_per_s:.2f}", f"{each.rows_per_call:.2f}", *map(_kb, _bytes(each)))
+    return shown
+
+
+def split_said() -> str:
+    """Above `split`."""
+    return "as executed, modelled        alone, past it                                among the others, past it"
+
+
+def split(observed: Observed) -> Table:
+    """What is as executed, by what it is: alone, and among the others."""
+    shown = _table((*SPLIT, *SPLIT))
+    for each in observed.components:
+        shown.add_row(each.name, *map(_kb, (*parts(each.alone_executed), *parts(each.shared_executed))))
+    return shown
+
+
+def parts(executed: AsExecuted | None) -> tuple[float | None, ...]:
+    """In the order of `SPLIT`."""
+    if executed is None:
+        return (None,) * len(SPLIT)
+    return (
+        executed.weight_bytes,
+        executed.state_bytes,
+        executed.activation_bytes,
+        executed.runtime_bytes,
+        executed.total_bytes,
+    )
+
+
+def _table(columns: Sequence[str]) -> Table:
+    shown = Table(box=None)
+    for column in ("component", *columns):
+        shown.add_column(column, justify="left" if column == "component" else "right", no_wrap=True)
     return shown
 
 
@@ -34,8 +70,10 @@ def _bytes(each: ComponentTraffic) -> tuple[float | None, ...]:
         each.read.state_bytes,
         each.read.activation_bytes,
         each.alone.total_bytes,
+        each.alone_executed.total_bytes,
         each.alone_seen.total_bytes,
         each.placed.total_bytes,
+        None if each.shared_executed is None else each.shared_executed.total_bytes,
         None if each.shared_seen is None else each.shared_seen.total_bytes,
     )
 
@@ -50,9 +88,12 @@ def second(observed: Observed) -> str:
     shared = sum(
         each.shared_seen.total_bytes * each.calls_per_s for each in observed.components if each.shared_seen is not None
     )
+    executed, simulated = (", ".join(names) for names in observed.orders)
+    same = f"both by {executed}" if executed == simulated else f"as executed by {executed}, simulated by {simulated}"
     return (
         f"per second of audio {placed / 1e6:.3g} MB pass a placed memory (modelled) and {shared / 1e6:.3g} MB a cache "
-        f"(simulated); the calling program's {observed.interpreter_bytes / 1e3:.3g} kB per call are left out"
+        f"(simulated); the calling program's {observed.interpreter_bytes / 1e3:.3g} kB per call are left out; "
+        f"most of it moved {same}"
     )
 
 

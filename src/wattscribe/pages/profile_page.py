@@ -12,6 +12,7 @@ from wattscribe.energy.curves import Point
 from wattscribe.energy.devices import Constant
 from wattscribe.energy.profile import Profile
 from wattscribe.errors import InputError
+from wattscribe.pages import observed_section
 from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, render
 from wattscribe.pages.profile_table import local_memory
 
@@ -44,6 +45,7 @@ def html(profile: Profile) -> str:
         Section(id="summary", title="What it says", blocks=[Words(lines=profile.guidelines, as_list=True)]),
         Section(id="components", title="Components", blocks=[_shares(shown), _parts(shown), _components(shown)]),
         Section(id="placement", title="Local memory", blocks=_placement(profile), lead=f"{local_memory(shown, 6)}."),
+        *observed_section.sections(profile),
         Section(id="tensors", title="Tensors", blocks=[_heat(shown)]),
         Section(id="choices", title="What a designer can choose", blocks=_curves(profile)),
         Section(id="order", title="Order of compression", blocks=[_sensitivity(profile), _order(profile)]),

@@ -32,6 +32,8 @@ def print_profile(profile: Profile, console: Console | None = None) -> None:
         for line in observed_table.said(profile.observed):
             console.print(escape(line))
         console.print(observed_table.table(profile.observed))
+        console.print(observed_table.split_said())
+        console.print(observed_table.split(profile.observed))
         console.print(escape(observed_table.second(profile.observed)))
     if profile.counted is not None:
         console.print(escape(observed_table.counted(profile.counted)))

@@ -46,7 +46,7 @@ def open_encoder(
     """
     apart = not takes_one_scale(path)
     if is_ort(path):
-        return open_session(path, threads=threads, ready=path), apart
+        return open_session(path, threads=threads, ready=path, saved=saved), apart
     alone = alone or not apart
     target = cache.place(path, f"encoder of {'one' if alone else 'any'}") if rewriting and saved is None else None
     net = kept(path, target, threads)
@@ -153,11 +153,13 @@ def _for_one(model: Model, data: bytes | None) -> bytes | None:
     return for_one_stream(model, encoder.layout.feeds(features, [0], states), encoder.layout.states)
 
 
-def open_rows(path: Path, *, threads: int, many: bool = True, notes: list[str] | None = None) -> Any:
-    """The session of a predictor or joiner; `many` rows can share a call, since each is quantised by itself."""
+def open_rows(
+    path: Path, *, threads: int, many: bool = True, saved: Path | None = None, notes: list[str] | None = None
+) -> Any:
+    """The session of a predictor or joiner; `many` rows can share a call, since each is quantised by itself. `saved` as above."""
     if is_ort(path):
-        return open_session(path, threads=threads, ready=path)
-    target = cache.place(path, "rows" if many else "one row")
+        return open_session(path, threads=threads, ready=path, saved=saved)
+    target = cache.place(path, "rows" if many else "one row") if saved is None else None
     net = kept(path, target, threads)
     if net is not None:
         return net
@@ -167,7 +169,7 @@ def open_rows(path: Path, *, threads: int, many: bool = True, notes: list[str] |
     outside = external(model)
     changed = by_row(model) if many and not outside else None
     del model
-    return _opened(path, None if outside else target, changed or data, threads)
+    return _opened(path, None if outside else target, changed or data, threads, saved=saved)
 
 
 def is_ort(path: Path) -> bool:
