@@ -12,7 +12,7 @@ from wattscribe.errors import InputError
 from wattscribe.metering import Sampler
 from wattscribe.pages.formats import to_markdown
 from wattscribe.pages.run_page import run_page
-from wattscribe.records import Paced, PowerTrace, RunFacts, TrialFacts, Window
+from wattscribe.records import Paced, PowerTrace, Processor, RunFacts, TrialFacts, Window
 from wattscribe.results import table
 from wattscribe.results.compare import compare
 from wattscribe.results.gates import Gates
@@ -127,7 +127,7 @@ def test_a_slow_sensor_answers_for_the_whole_and_refuses_the_parts() -> None:
 
 
 @pytest.mark.parametrize("feeds", [("cpu",), ()])
-def test_a_rail_that_is_a_part_says_nothing_about_a_battery(feeds: tuple[str, ...]) -> None:
+def test_a_rail_that_is_a_part_says_nothing_about_a_battery(feeds: tuple[Processor, ...]) -> None:
     facts, _ = paced_run()
     (trial,) = facts.trials
     part = replace(trial.traces[0], total=bool(feeds), processors=feeds)

@@ -106,15 +106,10 @@ def test_threads_are_the_modes_where_modes_set_them() -> None:
     one, two = PowerMode(name="1 thread", threads=1), PowerMode(name="2 threads", threads=2)
     facts = in_modes((one, 0.4, 3.0), (two, 0.3, 4.0))
     trials = tuple(
-        replace(
-            trial,
-            trial=replace(
-                trial.trial,
-                recognizer=replace(trial.trial.recognizer, threads=trial.trial.mode.threads if trial.trial.mode else 1),
-            ),
-        )
+        replace(trial, trial=replace(trial.trial, recognizer=replace(trial.trial.recognizer, threads=threads)))
         for trial in facts.trials
-    )  # fmt: skip
+        if trial.trial.mode is not None and (threads := trial.trial.mode.threads) is not None
+    )
     item = found(replace(facts, trials=trials))
     assert [entry.row.threads for entry in item.entries] == [1, 2]
     rows = table.view(replace(facts, trials=trials)).rows

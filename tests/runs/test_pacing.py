@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.runs.conftest import write_speech
 from wattscribe.errors import InputError
 from wattscribe.journal import read_run
 from wattscribe.metering import MonotonicClock
@@ -197,9 +199,13 @@ def test_a_recognizer_that_cannot_do_whole_files_keeps_its_measurement(
     assert len(trial.utterances) == 4
 
 
-def test_pauses_longer_than_the_limits_are_no_hang(experiment: Callable[..., Experiment], tmp_path: Path) -> None:
-    keys = {"pace": "realtime", "duty": 0.15, "limit": 2, "timeout_s": 0.2, "load_timeout_s": 10.0}
+def test_the_time_that_speech_takes_is_no_hang(experiment: Callable[..., Experiment], tmp_path: Path) -> None:
+    """An utterance of 3 s with a limit of 2 s: the limit begins when it has been spoken. Pauses have no limit but their own."""
+    write_speech(tmp_path / "long.wav", 3.0, 0)
+    lines = [{"audio_filepath": "long.wav", "text": "x", "speaker": "s", "id": name} for name in "ab"]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    keys = {"data": [str(tmp_path)], "pace": "realtime", "duty": 0.75, "timeout_s": 2.0}
     (trial,) = read_run(run(experiment(models=["fake:a?text=x"], **keys), tmp_path / "r", meters=[])).trials
     assert (trial.status, trial.reason) == ("done", None)
     starts = [utterance.paced.spoken_from_s for utterance in trial.utterances if utterance.paced]
-    assert all(b - a > 1.9 for a, b in itertools.pairwise(starts))
+    assert [b - a for a, b in itertools.pairwise(starts)] == [pytest.approx(4.0)]
