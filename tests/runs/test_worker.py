@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from wattscribe.records import Condition, Counts, PrecisionAudit, RecognizerSpec, StreamingLatency, Trial
 from wattscribe.runs import worker as worker_module
 from wattscribe.runs.plan import trial_of
-from wattscribe.runs.process import WorkerGoneError, WorkerProcess, exit_in_words, last_line
+from wattscribe.runs.process import WorkerGoneError, WorkerProcess, last_line
 from wattscribe.runs.protocol import (
     Answer,
     Answered,

@@ -10,7 +10,7 @@ from wattscribe.errors import InputError
 from wattscribe.models import SHIPPED, locate
 from wattscribe.models.directory import require_directory
 from wattscribe.recognizers.detect import runtime_of
-from wattscribe.recognizers.registry import RuntimeEntry, entry_of, runtimes
+from wattscribe.recognizers.registry import RuntimeEntry, entry_of, named, runtimes
 from wattscribe.records import MAX_BATCH, MAX_THREADS, RecognizerSpec
 from wattscribe.text_files import whole
 
@@ -41,6 +41,8 @@ def parse_model(
         require_directory(Path(model).expanduser(), model)
     elif runtime != "fake" and not model:
         raise InputError("no model is named", where=text, fix=f"Write {runtime}:MODEL, where MODEL is {entry.model}")
+    elif entry.check is not None:
+        named(entry.check)(model)
     elif _looks_like_path(model):
         require_directory(Path(model).expanduser(), model)
     spec = RecognizerSpec(

@@ -25,7 +25,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from wattscribe.errors import RecognizerError, WattscribeError
-from wattscribe.metering import memory
+from wattscribe.metering import memory, processes
 from wattscribe.recognizers import open_recognizer
 from wattscribe.recognizers.base import (
     Audio,
@@ -119,24 +119,26 @@ class Worker:
         quiet_s: float,
     ) -> None:
         starved_before_s = _starved_s()
-        window_start_s, window_cpu_s = time.monotonic(), time.process_time()
+        window_cpu_s, window_start_s = _cpu_s(), time.monotonic()
         for batch in batches:
             audio = _read(spool, batch)
             self._send(Begin(ids=tuple(place.id for place in batch), start_s=time.monotonic()))
-            cpu_s, start_s = time.process_time(), time.monotonic()
+            cpu_s, start_s = _cpu_s(), time.monotonic()
             answers = _transcribe(recognizer, audio, streaming)
-            end_s, cpu_s = time.monotonic(), time.process_time() - cpu_s
+            end_s, cpu_s = time.monotonic(), max(0.0, _cpu_s() - cpu_s)
             named = tuple(_named(place, *answer) for place, answer in zip(batch, answers, strict=True))
             self._send(Answered(answers=named, start_s=start_s, end_s=end_s, cpu_s=cpu_s))
-        window_end_s, window_cpu_s = time.monotonic(), time.process_time() - window_cpu_s
+        window_end_s, window_cpu_s = time.monotonic(), max(0.0, _cpu_s() - window_cpu_s)
         starved_s = _starved_s()
         if starved_s is not None and starved_before_s is not None:
             starved_s = max(0.0, starved_s - starved_before_s)
         time.sleep(quiet_s)
-        peak_bytes, gpu_bytes = (
+        # before the audit takes memory of its own
+        peak_bytes, gpu_bytes, children_bytes = (
             footprint.peak_bytes(),
             footprint.gpu_bytes(),
-        )  # before the audit takes memory of its own
+            memory.descendants_peak_bytes(),
+        )
         last = Done(
             start_s=window_start_s,
             end_s=window_end_s,
@@ -144,6 +146,7 @@ class Worker:
             starved_s=starved_s,
             peak_memory_bytes=peak_bytes,
             gpu_memory_bytes=gpu_bytes,
+            children_peak_bytes=children_bytes,
             audit=recognizer.audit(),
         )
         self._ending.set()  # from here on the runner may hang up
@@ -160,12 +163,21 @@ class Worker:
         return message
 
 
+def _cpu_s() -> float:
+    """CPU seconds so far of this process, all threads, and of its children: a recognizer may compute in one."""
+    return time.process_time() + processes.descendants_cpu_s()
+
+
 def _starved_s() -> float | None:
-    """Seconds that this process's threads have waited in the run queue so far (Linux, Documentation/scheduler/sched-stats)."""
+    """Seconds that the threads of this process and of its living children have waited in the run queue so far.
+
+    Source: Linux, Documentation/scheduler/sched-stats.
+    """
     waited_ns = []
-    for path in Path("/proc/self/task").glob("*/schedstat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):  # a thread that ended meanwhile
-            waited_ns.append(int(path.read_text(encoding="ascii").split()[1]))
+    for pid in ("self", *processes.descendants()):
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, ValueError, IndexError):  # a thread that ended meanwhile
+                waited_ns.append(int(path.read_text(encoding="ascii").split()[1]))
     return s_from_ns(sum(waited_ns)) if waited_ns else None
 
 
