@@ -65,7 +65,7 @@ _ENDPOINT = RuntimeEntry(
         "retries": "how often a request is repeated that the server could not take, 0 to 10 (default 2)",
         "key_env": "environment variable that holds the API key (default WATTSCRIBE_API_KEY, where it is set)",
     },
-    check="wattscribe.recognizers.endpoint:require_address",
+    check="wattscribe.recognizers.address:require_address",
 )
 
 RUNTIMES: Mapping[str, RuntimeEntry] = {
