@@ -10,6 +10,7 @@ from wattscribe.errors import InputError
 from wattscribe.models import SHIPPED, locate
 from wattscribe.models.directory import require_directory
 from wattscribe.recognizers.detect import runtime_of
+from wattscribe.recognizers.ggml_file import is_ggml
 from wattscribe.recognizers.registry import RuntimeEntry, entry_of, named, runtimes
 from wattscribe.records import MAX_BATCH, MAX_THREADS, RecognizerSpec
 from wattscribe.text_files import whole
@@ -89,6 +90,8 @@ def _split(text: str) -> tuple[str, str]:
     path = locate(text)
     if path.is_dir():
         return runtime_of(path), text
+    if path.is_file() and is_ggml(path):
+        return "whispercpp", text
     if _looks_like_path(text):
         raise InputError("there is no such directory", where=text, fix=_runtimes())
     if colon:

@@ -263,7 +263,7 @@ def _moved_model(value: Any, base: Path) -> Any:
     if runtime == "cmd":
         place, space, arguments = place.partition(" ")
         arguments = space + arguments
-    if place.startswith(("./", "../")) or (place and not Path(place).is_absolute() and (base / place).is_dir()):
+    if place.startswith(("./", "../")) or (place and not Path(place).is_absolute() and (base / place).exists()):
         place = _explicit(os.path.normpath(base / place))
     return prefix + place + arguments + question + query
 
