@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,19 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.recognizers import ggml
+from tests.recognizers.test_endpoint import Server
 from wattscribe.errors import RecognizerError
 from wattscribe.recognizers import Audio, Recognizer, StreamingRecognizer, open_recognizer, parse_model
 from wattscribe.testing.contracts import RecognizerContract, babble
 
-NEEDS = {"hf": "transformers", "ct2": "faster_whisper", "sherpa": "sherpa_onnx", "pocketsphinx": "pocketsphinx"}
+NEEDS = {"hf": "transformers", "ct2": "faster_whisper", "sherpa": "sherpa_onnx", "pocketsphinx": "pocketsphinx",
+         "whispercpp": "pywhispercpp"}  # fmt: skip
 NAMES = (
-    "fake", "pocketsphinx", "ct2", "onnx:real", "sherpa:real",
+    "fake", "pocketsphinx", "ct2", "whispercpp", "cmd", "cmd:stream", "http", "onnx:real", "sherpa:real",
     *(f"hf:{family}" for family in ("whisper", "wav2vec2", "hubert", "wavlm", "unispeech", "speecht5", "moonshine",
                                     "parakeet-ctc", "parakeet-tdt", "parakeet-rnnt")),
     *(f"sherpa:{kind}" for kind in ("online zipformer2 ctc", "offline transducer", "offline zipformer ctc",
                                     "offline nemo ctc", "whisper", "moonshine")),
 )  # fmt: skip
-STREAMING = {"fake", "onnx:real", "sherpa:real", "sherpa:online zipformer2 ctc"}
+STREAMING = {"fake", "cmd:stream", "onnx:real", "sherpa:real", "sherpa:online zipformer2 ctc"}
 PARAMS = [pytest.param(name, marks=pytest.mark.data if name.endswith(":real") else ()) for name in NAMES]
 Open = Callable[[], Recognizer]
 
@@ -31,6 +36,38 @@ Open = Callable[[], Recognizer]
 def clips() -> list[Audio]:
     """Shorter than elsewhere: PocketSphinx searches long for words in a buzz."""
     return [babble(0.9, 1), babble(0.7, 2)]
+
+
+COMMAND = """
+import base64, json, sys
+lengths = {}
+for line in sys.stdin:
+    request = json.loads(line)
+    lengths[request["id"]] = lengths.get(request["id"], 0) + len(base64.b64decode(request["samples"]))
+    key = "text" if request.get("last", True) else "partial"
+    print(json.dumps({key: f"{lengths[request['id']]} bytes"}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("command") / "asr.py"
+    path.write_text(COMMAND)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ggml_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ggml.random(tmp_path_factory.mktemp("ggml") / "ggml-random.bin")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    with Server() as server:
+        server.answers = [lambda handler: handler.say(200, f"{len(server.asked[-1][2]['file'])} bytes".encode())]
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.url
+        server.shutdown()
 
 
 @pytest.fixture(scope="module", params=PARAMS)
@@ -44,6 +81,12 @@ def opener(request: pytest.FixtureRequest) -> tuple[str, Open]:
         text = "fake:x"
     elif runtime == "pocketsphinx":
         text = "pocketsphinx:en-us"
+    elif runtime == "whispercpp":
+        text = f"whispercpp:{request.getfixturevalue('ggml_model')}?beam=2"
+    elif runtime == "cmd":
+        text = f"cmd:{sys.executable} {request.getfixturevalue('command')}?{'stream=true' if what else 'audio=samples'}"
+    elif runtime == "http":
+        text = f"{request.getfixturevalue('served')}?response_format=text"
     elif runtime == "ct2":
         text = f"ct2:{request.getfixturevalue('ct2_model')}?beam=1"
     elif what == "real":
@@ -78,10 +121,13 @@ def test_bad_samples_are_refused(opener: tuple[str, Open], recognizer: Recognize
             recognizer.transcribe([audio])
 
 
-def test_ours_audit_what_they_computed_in(recognizer: Recognizer) -> None:
+def test_ours_audit_what_they_computed_in(opener: tuple[str, Open], recognizer: Recognizer) -> None:
     audit = recognizer.audit()
     assert audit.ok, audit.reason
     assert audit.device == "cpu"
+    if opener[0].startswith(("cmd", "http")):
+        assert "not" in str(audit.note), "nothing is visible, which is said"
+        return
     assert sum(audit.weight_bytes.values()) > 1000
     assert any(":" in name for name in audit.operators)
 

@@ -45,17 +45,18 @@ def read_address(spec: RecognizerSpec) -> Address:
 def read(scheme: str, model: str) -> Address:
     """The part behind `http:` may be `//host…`, or `host…` or an address of its own. Raises InputError."""
     text = model if "://" in model else f"{scheme}://{model.removeprefix('//')}"
+    where = repr(text if "@" not in text else f"{scheme}://…@{text.rpartition('@')[2]}")
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise InputError(f"this is no address: {error}", where=text, fix="Write http://HOST:PORT/v1") from None
+    except ValueError:
+        raise InputError("this is no address of a server", where=where, fix="Write http://HOST:PORT/v1") from None
     if parts.scheme not in PORTS or not parts.hostname or not text.isprintable() or " " in text:
-        raise InputError("this is no address of a server", where=repr(text), fix="Write http://HOST:PORT/v1")
+        raise InputError("this is no address of a server", where=where, fix="Write http://HOST:PORT/v1")
     if parts.username is not None or parts.password is not None:
         raise InputError(
             "a key or a password in an address would be written into the journal",
-            where=f"{parts.scheme}://{parts.hostname}",
+            where=where,
             fix=f"Put it into the environment variable {KEY}",
         )
     path = parts.path.rstrip("/")

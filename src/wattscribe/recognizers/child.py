@@ -191,7 +191,7 @@ def _number(stream: IO[bytes] | None) -> int:
     return _stream(stream).fileno()
 
 
-def shown(data: bytes) -> str:
+def shown(data: bytes | bytearray) -> str:
     return repr(data[:_SHOWN].decode("utf-8", "replace").strip())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from wattscribe.errors import InputError
@@ -57,6 +57,12 @@ def parse_model(
     )
     check(spec)
     return spec
+
+
+def options_of(text: str) -> Collection[str] | None:
+    """What the runtime of a model, as a user writes it, may be asked; None: anything. Raises InputError as `parse_model`."""
+    entry = entry_of(_split(text.partition("?")[0])[0])
+    return None if entry is None else entry.options
 
 
 def check(spec: RecognizerSpec) -> RuntimeEntry:
