@@ -270,7 +270,9 @@ def test_an_address_is_named_as_clients_name_it(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [("http://", "no address"), ("http://:80", "no address"), ("http://a:99999", "no address"), ("http:ftp://a", "no address"),
-     ("http://user:s3cret@a/v1", "journal"), ("http://user:s3cret@a:99999", "no address"), ("http://a b/", "no address"), ("http:", "no model"), ("http://[::1", "no address")],
+     ("http://user:s3cret@a/v1", "journal"),
+     ("http://user:s3cret@a:99999", "no address"),
+     ("http://a b/", "no address"), ("http:", "no model"), ("http://[::1", "no address")],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_before(name: str, why: str) -> None:
     with pytest.raises(InputError, match=why) as caught:

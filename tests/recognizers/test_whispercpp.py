@@ -99,7 +99,7 @@ def test_a_file_alone_is_recognised(made: Made, tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_refused_before(tmp_path: Path) -> None:
     for name in (tmp_path, tmp_path / "ggml-tiny.bin"):
-        with pytest.raises(InputError, match="is a directory|no such file"):
+        with pytest.raises(InputError, match=r"is a directory|no such file"):
             parse_model(f"whispercpp:{name}")
 
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wattscribe.errors import exit_in_words
 from wattscribe.records import Condition, Counts, PrecisionAudit, RecognizerSpec, StreamingLatency, Trial
 from wattscribe.runs import worker as worker_module
 from wattscribe.runs.plan import trial_of

@@ -17,8 +17,8 @@ from wattscribe import as_file
 from wattscribe.errors import InputError, ModelError
 from wattscribe.recognizers.ct2_file import Variable
 
-MAGIC = 0x67676D6C
-"""`ggml` as a number."""
+MAGIC = b"lmgg"
+"""`ggml` as a little-endian number."""
 TYPES: Mapping[int, tuple[str, int, int]] = {
     0: ("float32", 1, 4),
     1: ("float16", 1, 2),
@@ -73,7 +73,7 @@ def is_ggml(path: Path) -> bool:
     """Whether the file begins as whisper.cpp's models do."""
     try:
         with as_file.open_bytes(path) as file:
-            return file.read(4) == struct.pack("<I", MAGIC)
+            return file.read(4) == MAGIC
     except OSError:
         return False
 
@@ -90,7 +90,7 @@ def read_ggml(path: Path) -> GgmlFile:
 
 
 def _read(file: BinaryIO, size_bytes: int) -> GgmlFile:
-    if _numbers(file, 1)[0] != MAGIC:
+    if file.read(4) != MAGIC:
         raise EOFError("it does not begin with ggml's magic number; GGUF is another format")
     sizes = dict(zip(SIZES, _numbers(file, len(SIZES)), strict=True))
     _skip(file, 4 * prod(_numbers(file, 2)))
@@ -140,9 +140,9 @@ def _layers(names: Mapping[str, object], part: str) -> int:
 
 
 def _numbers(file: BinaryIO, count: int) -> tuple[int, ...]:
-    """Of 32 bits each, none negative or beyond what a model has, but for the magic number."""
+    """Of 32 bits each, none negative or beyond what a model has."""
     numbers: tuple[int, ...] = struct.unpack(f"<{count}i", file.read(4 * count))
-    if any(number < 0 or (number > _LARGEST and number != MAGIC) for number in numbers):
+    if any(not 0 <= number <= _LARGEST for number in numbers):
         raise EOFError(f"the size {max(numbers, key=abs)} behind {file.tell()} bytes")
     return numbers
 
