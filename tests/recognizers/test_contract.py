@@ -82,7 +82,7 @@ def opener(request: pytest.FixtureRequest) -> tuple[str, Open]:
     elif runtime == "pocketsphinx":
         text = "pocketsphinx:en-us"
     elif runtime == "whispercpp":
-        text = f"whispercpp:{request.getfixturevalue('ggml_model')}?beam=2"
+        text = f"whispercpp:{request.getfixturevalue('ggml_model')}?beam=2&audio_ctx=100"
     elif runtime == "cmd":
         text = f"cmd:{sys.executable} {request.getfixturevalue('command')}?{'stream=true' if what else 'audio=samples'}"
     elif runtime == "http":

@@ -57,7 +57,9 @@ def own_text(path: Path, audio: Any, beam: int, **keywords: Any) -> str:
     return " ".join(filter(None, (segment.text for segment in model.transcribe(audio))))
 
 
-@pytest.mark.parametrize(("query", "keywords"), [("beam=1", {}), ("beam=2&audio_ctx=100", {"audio_ctx": 100})])
+@pytest.mark.parametrize(
+    ("query", "keywords"), [("beam=1&audio_ctx=200", {"audio_ctx": 200}), ("beam=2&audio_ctx=100", {"audio_ctx": 100})]
+)
 def test_options_reach_the_library(query: str, keywords: dict[str, int], made: Made) -> None:
     clip, beam = babble(1.0, 1), int(query[5])
     text = heard(f"whispercpp:{made()}?{query}", clip)
@@ -79,15 +81,6 @@ def test_the_audit_says_what_the_file_says(dtype: str, precision: str, made: Mad
     assert max(audit.weight_bytes, key=lambda name: audit.weight_bytes[name]) == dtype
     assert f"MulMat:{dtype}" in audit.operators
     assert sum(audit.weight_bytes.values()) == pytest.approx(made(dtype).stat().st_size, rel=0.2)
-
-
-def test_a_quantised_file_holds_what_the_other_holds(made: Made) -> None:
-    """The test's own quantiser: ggml reads its blocks as it means them, so that the text stays."""
-    clip = babble(1.0, 1)
-    assert (
-        heard(f"whispercpp:{made('q8_0')}?beam=1", clip).split()[:3]
-        == heard(f"{made('float32')}?beam=1", clip).split()[:3]
-    )
 
 
 def test_a_file_alone_is_recognised(made: Made, tmp_path: Path) -> None:
@@ -146,7 +139,7 @@ def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
     path = ggml.random(tmp_path / "multilingual.bin", vocabulary=ggml.MULTILINGUAL)
     with pytest.raises(RecognizerError, match="knows no language"):
         open_recognizer(parse_model(f"whispercpp:{path}?language=klingon"))
-    with closing(open_recognizer(parse_model(f"whispercpp:{path}?language=de&beam=1"))) as recognizer:
+    with closing(open_recognizer(parse_model(f"whispercpp:{path}?language=de&beam=1&audio_ctx=100"))) as recognizer:
         assert recognizer.transcribe([babble(0.5, 1)])[0].language == "de"
 
 
