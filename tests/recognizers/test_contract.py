@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
+import wattscribe
 from tests.recognizers import ggml
 from tests.recognizers.test_endpoint import Server
 from wattscribe.errors import RecognizerError
 from wattscribe.recognizers import Audio, Recognizer, StreamingRecognizer, open_recognizer, parse_model
+from wattscribe.recognizers.registry import RUNTIMES
 from wattscribe.testing.contracts import RecognizerContract, babble
+from wattscribe.transcribing import Follower
 
 NEEDS = {"hf": "transformers", "ct2": "faster_whisper", "sherpa": "sherpa_onnx", "pocketsphinx": "pocketsphinx",
          "whispercpp": "pywhispercpp"}  # fmt: skip
@@ -71,8 +75,8 @@ def served() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module", params=PARAMS)
-def opener(request: pytest.FixtureRequest) -> tuple[str, Open]:
-    """The name, and a function that opens a fresh recognizer of it."""
+def named(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """The name here, and the one that a user writes."""
     name = str(request.param)
     runtime, _, what = name.partition(":")
     if runtime in NEEDS and find_spec(NEEDS[runtime]) is None:
@@ -94,8 +98,14 @@ def opener(request: pytest.FixtureRequest) -> tuple[str, Open]:
     else:
         path: Path = request.getfixturevalue("checkpoint" if runtime == "hf" else "sherpa_model")(what)
         text = f"{runtime}:{path}"
-    spec = parse_model(text)
-    return name, lambda: open_recognizer(spec)
+    return name, text
+
+
+@pytest.fixture(scope="module")
+def opener(named: tuple[str, str]) -> tuple[str, Open]:
+    """The name, and a function that opens a fresh recognizer of it."""
+    spec = parse_model(named[1])
+    return named[0], lambda: open_recognizer(spec)
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +151,28 @@ def test_a_closed_one_says_so(opener: tuple[str, Open], clips: Any) -> None:
     fresh.close()
     with pytest.raises(RecognizerError, match="closed"):
         fresh.transcribe([clips[0]])
+
+
+def test_every_runtime_is_among_them() -> None:
+    """`python:` has tests of its own (test_foreign.py), and https: is http: with a certificate."""
+    assert {name.partition(":")[0] for name in NAMES} | {"python", "https"} == set(RUNTIMES)
+
+
+class Heard(Follower):
+    def __init__(self) -> None:
+        self.partials: list[str] = []
+
+    def partial(self, source: str, text: str) -> None:
+        self.partials.append(text)
+
+
+def test_transcribe_runs_it_under_the_same_name(
+    named: tuple[str, str], recognizer: Recognizer, clips: list[Audio], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.tile(clips[0], 2), 16_000, subtype="FLOAT")
+    heard = Heard()
+    (transcript,) = wattscribe.transcribe(named[1], [tmp_path / "a.wav"], follow=heard)
+    (alone,) = recognizer.transcribe([np.tile(clips[0], 2)])
+    assert transcript.text == alone.text
+    if not isinstance(recognizer, StreamingRecognizer):
+        assert set(heard.partials[:-1]) <= {""}, "text before the end"

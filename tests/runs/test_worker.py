@@ -77,6 +77,7 @@ def test_messages_come_back(text: str, number: float, flag: bool) -> None:
             starved_s=None,
             peak_memory_bytes=1,
             gpu_memory_bytes=None,
+            children_peak_bytes=2,
             audit=AUDIT,
         ),
         Failed(reason=text, out_of_memory=flag),
