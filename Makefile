@@ -15,7 +15,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.base requirements-test.txt
 	$(PIP) torch==2.13.0
 	$(PIP) -r requirements-test.txt
-	$(PIP) -e '.[hf,hub,ct2,sherpa,pocketsphinx,nvml,parquet,vad,profile,train,compress]'
+	$(PIP) -e '.[hf,hub,ct2,sherpa,whispercpp,pocketsphinx,nvml,parquet,vad,profile,train,compress]'
 	touch $@
 
 demo: $(VENV)/.base

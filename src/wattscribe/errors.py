@@ -21,6 +21,18 @@ def did_you_mean(name: str, names: Iterable[str]) -> str | None:
     return f"did you mean {near[0]}?" if near else None
 
 
+def exit_in_words(status: int) -> str:
+    """How a process ended: `exit status 3` or `signal SIGSEGV`."""
+    if status >= 0:
+        return f"exit status {status}"
+    import signal
+
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
+
+
 class WattscribeError(Exception):
     """Base of every error a user can fix; the command line prints it as one line and exits with `exit_code`."""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wattscribe.errors import InputError
 from wattscribe.runs.experiment import check
-from wattscribe.runs.plan import plan
+from wattscribe.runs.plan import notes_of, plan
 
 FULL: dict[str, Any] = {
     "models": ["fake:a", {"model": "fake:b", "precision": ["fp16"]}],
@@ -92,3 +92,35 @@ def test_a_model_named_twice_is_refused() -> None:
 def test_an_unknown_precision_is_refused_with_what_there_is() -> None:
     with pytest.raises(InputError, match=r"fp7.*One of: .*int8"):
         plan(check({"models": ["fake:a"], "precision": ["fp7"], "data": ["bundled"]}))
+
+
+def test_an_option_of_all_holds_for_those_that_have_it_and_the_others_are_named() -> None:
+    experiment = check(
+        {"models": ["fake:a", {"model": "pocketsphinx:en-us", "options": {"lm": "x"}}], "data": ["bundled"],
+         "options": {"text": "yes", "seed": "1"}}
+    )  # fmt: skip
+    options = {trial.recognizer.runtime: trial.recognizer.options for trial in plan(experiment)}
+    assert options == {"fake": {"text": "yes", "seed": "1"}, "pocketsphinx": {"lm": "x"}}
+    assert notes_of(experiment) == [
+        "option text=yes is left out where there is none: pocketsphinx:en-us",
+        "option seed=1 is left out where there is none: pocketsphinx:en-us",
+    ]
+
+
+def test_an_option_that_none_has_is_refused() -> None:
+    for models in (["fake:a"], ["fake:a", "pocketsphinx:en-us"]):
+        experiment = check({"models": models, "data": ["bundled"], "options": {"txt": "yes"}})
+        with pytest.raises(InputError, match="no option 'txt'"):
+            plan(experiment)
+        assert notes_of(experiment) == []
+
+
+def test_an_option_in_a_name_is_that_models_own_mistake() -> None:
+    experiment = check({"models": ["fake:a", "pocketsphinx:en-us?text=yes"], "data": ["bundled"]})
+    with pytest.raises(InputError, match="pocketsphinx has no option 'text'"):
+        plan(experiment)
+
+
+def test_what_a_class_takes_is_its_own_matter() -> None:
+    experiment = check({"models": ["fake:a", "python:m:C"], "data": ["bundled"], "options": {"text": "yes"}})
+    assert all(trial.recognizer.options == {"text": "yes"} for trial in plan(experiment))

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wattscribe.errors import exit_in_words
 from wattscribe.records import Condition, Counts, PrecisionAudit, RecognizerSpec, StreamingLatency, Trial
 from wattscribe.runs import worker as worker_module
 from wattscribe.runs.plan import trial_of
-from wattscribe.runs.process import WorkerGoneError, WorkerProcess, exit_in_words, last_line
+from wattscribe.runs.process import WorkerGoneError, WorkerProcess, last_line
 from wattscribe.runs.protocol import (
     Answer,
     Answered,
@@ -76,6 +77,7 @@ def test_messages_come_back(text: str, number: float, flag: bool) -> None:
             starved_s=None,
             peak_memory_bytes=1,
             gpu_memory_bytes=None,
+            children_peak_bytes=2,
             audit=AUDIT,
         ),
         Failed(reason=text, out_of_memory=flag),

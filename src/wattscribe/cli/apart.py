@@ -72,7 +72,7 @@ def _waited(child: int) -> tuple[int, signal.Signals | None]:
 
 def _died(verb: str, number: int, order: signal.Signals | None) -> int:
     """Say of what; returns the exit status."""
-    from wattscribe.runs.process import exit_in_words
+    from wattscribe.errors import exit_in_words
 
     if order is not None:
         with guarded():

@@ -21,7 +21,7 @@ LIBRARIES = (
     "moonshine-voice", "onnx-asr", "vosk", "openvino", "openvino-genai",
     "wattscribe", "numpy", "onnxruntime", "torch", "torchao", "transformers", "ctranslate2", "faster-whisper",
     "sherpa-onnx", "pocketsphinx", "jiwer", "whisper-normalizer", "soundfile", "soxr", "kaldi-native-fbank",
-    "nvidia-ml-py", "psutil",
+    "nvidia-ml-py", "psutil", "pywhispercpp",
 )  # fmt: skip
 JETSON_CLOCKS_NOTE = "every CPU's lowest allowed clock equals its highest, as jetson_clocks sets it"
 

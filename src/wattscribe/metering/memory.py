@@ -10,6 +10,7 @@ import psutil
 
 from wattscribe.metering.files import SensorFiles
 from wattscribe.metering.host import system_nvml
+from wattscribe.metering.processes import descendants, is_copy
 
 RESET_PEAK = b"5"
 """Written to clear_refs, this sets VmHWM back to the present resident set (Linux 4.0, proc(5))."""
@@ -36,6 +37,14 @@ class PeakMemory:
         if peak_bytes is None or self.baseline_bytes is None:
             return None
         return max(peak_bytes - self.baseline_bytes, 0)
+
+
+def descendants_peak_bytes(pid: int | None = None) -> int:
+    """The peaks of a process's living children and theirs, added up: an upper bound of what they held at once; 0: it has none.
+
+    A child that has not started its program yet still shows its parent's memory and is left out.
+    """
+    return sum(peak_rss_bytes(child) or 0 for child in descendants(pid) if not is_copy(child))
 
 
 def rss_bytes(pid: int | None = None, files: SensorFiles | None = None) -> int | None:
@@ -66,15 +75,17 @@ def reset_peak(pid: int | None = None, files: SensorFiles | None = None) -> bool
 
 
 def gpu_memory_bytes(pid: int | None = None, nvml: Any | None = None) -> int | None:
-    """Memory that the process holds on all NVIDIA GPUs; `pid` None: this process. None: no GPU, or the driver does not tell.
+    """Memory that the process and its children hold on all NVIDIA GPUs; `pid` None: this process.
+
+    None: no GPU, or the driver does not tell.
 
     In a container the driver lists processes by the host's numbers, so ours may not be found: then None, not 0.
     """
     import os
 
-    wanted = os.getpid() if pid is None else pid
+    wanted = {os.getpid() if pid is None else pid, *descendants(pid)}
     found = _of_gpus(nvml, _gpu_processes) or []
-    mine = [process.usedGpuMemory for processes in found for process in processes if process.pid == wanted]
+    mine = [process.usedGpuMemory for processes in found for process in processes if process.pid in wanted]
     known = [int(value) for value in mine if value is not None]
     return sum(known) if known else None
 

@@ -20,12 +20,12 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any
 
-from wattscribe.errors import InputError, WattscribeError
+from wattscribe.errors import InputError, WattscribeError, exit_in_words
 from wattscribe.observing.callgrind import Dump, read_dump
 from wattscribe.observing.memory import Cache, options_for
 from wattscribe.observing.recorded import Call, write_job
 from wattscribe.observing.replayed import GO, MARK, READY
-from wattscribe.runs.process import exit_in_words, last_line, worker_environment
+from wattscribe.runs.process import last_line, worker_environment
 
 _POLL_BLOCKS = 200
 """Basic blocks after which the waiting process looks for orders: it sleeps most of the time."""

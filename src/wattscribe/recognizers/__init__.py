@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import cast
 
 from wattscribe.as_found import as_found
 from wattscribe.errors import MissingExtraError
 from wattscribe.recognizers.base import Audio, Recognizer, SettlingRecognizer, Stream, StreamingRecognizer
 from wattscribe.recognizers.naming import check, parse_model
-from wattscribe.recognizers.registry import RUNTIMES, RuntimeEntry
+from wattscribe.recognizers.registry import RUNTIMES, RuntimeEntry, named
 from wattscribe.records import RecognizerSpec
 
 __all__ = [
@@ -30,7 +29,7 @@ def open_recognizer(spec: RecognizerSpec) -> Recognizer:
     for package in entry.packages:
         if find_spec(package) is None:
             raise MissingExtraError(package, str(entry.extra), needed_for=f"the runtime {spec.runtime}:")
-    return cast(Recognizer, _named(entry.target)(spec))
+    return cast(Recognizer, named(entry.target)(spec))
 
 
 def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:
@@ -40,9 +39,4 @@ def prepare(spec: RecognizerSpec, audio_s: float) -> float | None:
     first start, so whoever measures calls it in a process of its own. Raises as `open_recognizer`.
     """
     entry = check(spec)
-    return None if entry.prepare is None else cast("float | None", _named(entry.prepare)(spec, audio_s))
-
-
-def _named(target: str) -> Any:
-    module, _, name = target.partition(":")
-    return getattr(import_module(module), name)
+    return None if entry.prepare is None else cast("float | None", named(entry.prepare)(spec, audio_s))

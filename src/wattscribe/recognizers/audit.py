@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wattscribe.graph.model import BITS
+from wattscribe.graph.model import BITS as ONNX_BITS
 from wattscribe.models.names import STORED
 from wattscribe.recognizers.executed_on import in_words
 from wattscribe.records import PrecisionAudit, ProviderShare
@@ -37,6 +37,8 @@ class Facts:
     parameters: int | None = None
     note: str | None = None
     """What the adapter saw that explains a mismatch, for instance that only an int8 file was there."""
+    bits: Mapping[str, int] = field(default_factory=lambda: ONNX_BITS)
+    """Per element, of the dtypes' names."""
 
 
 def judge(facts: Facts) -> PrecisionAudit:
@@ -81,7 +83,7 @@ def _float_reason(facts: Facts, dtype: str) -> str | None:
             f"{facts.requested} was asked for, {share:.0%} of the weight bytes are {dtype}: {_mix(facts.weight_bytes)}"
         )
     others = {name.rpartition(":")[2] for name in facts.operators if ":" in name} - {dtype}
-    integer = sorted(name for name in others if BITS.get(name, 64) <= 8)
+    integer = sorted(name for name in others if facts.bits.get(name, 64) <= 8)
     if integer:
         return f"{facts.requested} was asked for, part of the products are computed in {', '.join(integer)}"
     ran = {name.rpartition(":")[2] for name in facts.operators if ":" in name}
@@ -92,7 +94,9 @@ def _float_reason(facts: Facts, dtype: str) -> str | None:
 
 def _int8_reason(facts: Facts) -> str | None:
     """Asked for int8: at least half of the weight bytes in 8 bits or fewer, and not all of them dequantised first."""
-    narrow = sum(count for dtype, count in facts.weight_bytes.items() if BITS.get(dtype, 64) <= 8 and dtype != "bool")
+    narrow = sum(
+        count for dtype, count in facts.weight_bytes.items() if facts.bits.get(dtype, 64) <= 8 and dtype != "bool"
+    )
     share = narrow / sum(facts.weight_bytes.values())
     if share < 0.5:
         return f"int8 was asked for, {share:.0%} of the weight bytes are 8-bit or smaller: {_mix(facts.weight_bytes)}"
@@ -107,7 +111,7 @@ def _int8_reason(facts: Facts) -> str | None:
 def _companion_reason(facts: Facts) -> str | None:
     """`int8_float16` also names the float type of everything else."""
     wanted = _INT8_COMPANION.get(facts.requested)
-    floats = {dtype for dtype in facts.weight_bytes if "float" in dtype and BITS.get(dtype, 64) > 8}
+    floats = {dtype for dtype in facts.weight_bytes if "float" in dtype and facts.bits.get(dtype, 64) > 8}
     if wanted is None or not floats or wanted in floats:
         return None
     return f"{facts.requested} was asked for, what is not int8 is {', '.join(sorted(floats))}"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from wattscribe.errors import InputError
 from wattscribe.models import SHIPPED, locate
 from wattscribe.models.directory import require_directory
 from wattscribe.recognizers.detect import runtime_of
-from wattscribe.recognizers.registry import RuntimeEntry, entry_of, runtimes
+from wattscribe.recognizers.ggml_file import is_ggml
+from wattscribe.recognizers.registry import RuntimeEntry, entry_of, named, runtimes
 from wattscribe.records import MAX_BATCH, MAX_THREADS, RecognizerSpec
 from wattscribe.text_files import whole
 
@@ -41,6 +42,8 @@ def parse_model(
         require_directory(Path(model).expanduser(), model)
     elif runtime != "fake" and not model:
         raise InputError("no model is named", where=text, fix=f"Write {runtime}:MODEL, where MODEL is {entry.model}")
+    elif entry.check is not None:
+        named(entry.check)(model)
     elif _looks_like_path(model):
         require_directory(Path(model).expanduser(), model)
     spec = RecognizerSpec(
@@ -54,6 +57,12 @@ def parse_model(
     )
     check(spec)
     return spec
+
+
+def options_of(text: str) -> Collection[str] | None:
+    """What the runtime of a model, as a user writes it, may be asked; None: anything. Raises InputError as `parse_model`."""
+    entry = entry_of(_split(text.partition("?")[0])[0])
+    return None if entry is None else entry.options
 
 
 def check(spec: RecognizerSpec) -> RuntimeEntry:
@@ -87,6 +96,8 @@ def _split(text: str) -> tuple[str, str]:
     path = locate(text)
     if path.is_dir():
         return runtime_of(path), text
+    if path.is_file() and is_ggml(path):
+        return "whispercpp", text
     if _looks_like_path(text):
         raise InputError("there is no such directory", where=text, fix=_runtimes())
     if colon:

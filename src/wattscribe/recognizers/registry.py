@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any
 
 from wattscribe.errors import InputError
@@ -47,9 +47,27 @@ class RuntimeEntry:
     extra: str | None = None
     directory: bool = False
     """The model must be a local directory."""
+    check: str | None = None
+    """`module:function` that looks at the model as it is named, before anything starts; it raises InputError."""
     prepare: str | None = None
     """`module:function` of a spec and seconds of audio, which keeps on disk what makes later starts cheaper."""
 
+
+_ENDPOINT = RuntimeEntry(
+    target="wattscribe.recognizers.endpoint:EndpointRecognizer",
+    model="the address of a server with OpenAI's /audio/transcriptions, as http://HOST:PORT/v1",
+    precisions=(STORED,),
+    options={
+        "model": "name of the model that is asked for (default whisper-1)",
+        "language": "language that is stated, as en or de (default: the server's choice)",
+        "prompt": "text that is sent with every utterance",
+        "response_format": "json (default) or text",
+        "timeout_s": "seconds that an answer may take, per 30 s of audio (default 100)",
+        "retries": "how often a request is repeated that the server could not take, 0 to 10 (default 2)",
+        "key_env": "environment variable that holds the API key (default WATTSCRIBE_API_KEY, where it is set)",
+    },
+    check="wattscribe.recognizers.address:require_address",
+)
 
 RUNTIMES: Mapping[str, RuntimeEntry] = {
     "hf": RuntimeEntry(
@@ -164,6 +182,32 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
         directory=True,
         prepare="wattscribe.recognizers.onnx:prepare",
     ),
+    "whispercpp": RuntimeEntry(
+        target="wattscribe.recognizers.whispercpp:WhisperCppRecognizer",
+        model="a Whisper as a ggml file of whisper.cpp, quantised or not",
+        precisions=PRECISIONS,
+        options={
+            "language": _LANGUAGE,
+            "beam": "beam size (default 5, whisper-cli's own; 1 is greedy)",
+            "audio_ctx": "encoder positions of 20 ms that are computed (default 0: the model's 1500, 30 s)",
+        },
+        packages=("pywhispercpp",),
+        extra="whispercpp",
+        check="wattscribe.recognizers.ggml_file:require_file",
+    ),
+    "cmd": RuntimeEntry(
+        target="wattscribe.recognizers.command:open_command",
+        model="a command that speaks JSON lines, with its arguments",
+        precisions=(STORED,),
+        options={
+            "audio": "path (default: a 16-bit WAV file) or samples (float32 as base64)",
+            "stream": "true sends an utterance piece by piece (default false)",
+            "ready": 'seconds in which it prints {"ready": true} once it has loaded (default 0: it says nothing)',
+            "timeout_s": "seconds that a line of it may take, per 30 s of audio (default 100)",
+        },
+        check="wattscribe.recognizers.command:require_command",
+    ),
+    **dict.fromkeys(("http", "https"), _ENDPOINT),
     "python": RuntimeEntry(
         target="wattscribe.recognizers.foreign:open_class",
         model="module:Class, where the class takes a RecognizerSpec",
@@ -214,6 +258,12 @@ def entry_of(runtime: str) -> RuntimeEntry | None:
     if registered is None or isinstance(registered, RuntimeEntry):
         return registered
     return replace(RUNTIMES["python"], model="what its class takes")
+
+
+def named(target: str) -> Any:
+    """What `module:name` leads to."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
 
 
 def registered_as(runtime: str) -> Any:

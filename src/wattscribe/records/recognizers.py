@@ -30,6 +30,11 @@ class RecognizerSpec:
         """`runtime:model`, as the user wrote it."""
         return f"{self.runtime}:{self.model}"
 
+    @property
+    def is_served(self) -> bool:
+        """Whether a server computes, so that what is seen of this process is its client's share alone."""
+        return self.runtime in ("http", "https")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderShare:

@@ -106,9 +106,9 @@ class TrialFacts:
     load_s: float | None = None
     warmup_s: float | None = None
     cpu_s: float | None = None
-    """CPU seconds of the worker over the inference window."""
+    """CPU seconds of the worker and of its children over the inference window."""
     peak_memory_bytes: int | None = None
-    """Peak resident set of the isolated worker above its own empty baseline."""
+    """Peak resident set of the isolated worker above its own empty baseline, and with it the peaks of its children."""
     gpu_memory_bytes: int | None = None
     window: Window | None = None
     """From the first utterance's start to the last one's end, queue drained."""

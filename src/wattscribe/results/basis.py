@@ -36,6 +36,8 @@ class Basis:
     def per_audio_s(self, row: Row) -> tuple[float | None, Interval | None]:
         """Joules per second of audio of a row on this basis, with their interval."""
         if self.prefix == "cpu_":
+            if row.cpu_energy_covers != self.covers:
+                return None, None
             return row.cpu_j_per_audio_s, row.cpu_j_per_audio_s_ci95
         if self.prefix == "device_":
             return row.device_j_per_audio_s, row.device_j_per_audio_s_ci95
@@ -52,9 +54,11 @@ def bases(rows: Sequence[Row]) -> list[Basis]:
         full = name if names.count(name) == 1 else f"{evidence}: {covers}"
         header = "J/s = Wh/h audio" if len(own) == 1 else f"J/s = Wh/h audio, {full}"
         columns.append(Basis(evidence=evidence, covers=covers, header=header))
-    cpu = next((row.cpu_energy_covers for row in rows if row.cpu_j_per_audio_s is not None), None)
-    if cpu is not None and ("modelled", cpu) not in own:
-        columns.append(Basis(evidence="modelled", covers=cpu, header="J/s = Wh/h audio, CPU modelled", prefix="cpu_"))
+    of_cpu = dict.fromkeys(row.cpu_energy_covers or "" for row in rows if row.cpu_j_per_audio_s is not None)
+    for covers in of_cpu:
+        if ("modelled", covers) not in own:
+            header = "J/s = Wh/h audio, CPU modelled" + ("" if len(of_cpu) == 1 else f": {short_covers(covers)}")
+            columns.append(Basis(evidence="modelled", covers=covers, header=header, prefix="cpu_"))
     on_device = next((row for row in rows if row.device_j_per_audio_s is not None), None)
     if on_device is not None:
         columns.append(

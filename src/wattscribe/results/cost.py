@@ -12,7 +12,7 @@ import numpy as np
 from wattscribe.errors import InputError
 from wattscribe.metering import window as windows
 from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts, UtteranceResult
-from wattscribe.results.modelled import counted, cpu_reading, default_device, device_reading, unavailable
+from wattscribe.results.modelled import as_seen, counted, cpu_reading, default_device, device_reading, unavailable
 from wattscribe.student import student_t
 
 if TYPE_CHECKING:
@@ -152,7 +152,8 @@ def measured_reading(trial: TrialFacts, channel: str) -> Reading:
     if trace is None or trial.window is None:
         missing = f"no samples of {channel}" if trace is None else "the trial has no window"
         return unavailable(trial, missing, covers=channel if trace is None else trace.covers)
-    return windows.energy(trace, trial.window, idle_before=trial.idle_before, idle_after=trial.idle_after)
+    reading = windows.energy(trace, trial.window, idle_before=trial.idle_before, idle_after=trial.idle_after)
+    return as_seen(trial, reading)
 
 
 def _combined(readings: Sequence[Reading]) -> Energy:

@@ -6,6 +6,7 @@ computes on it; and, for a transducer that counts its invocations, what these wo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wattscribe.records import Counts, Reading, TrialFacts
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
 
 
+CLIENT = "this side of a server"
 DEFAULT_DEVICE = "phone"
 """The profile of the device column where the user names none."""
 
@@ -43,7 +45,8 @@ def cpu_reading(trial: TrialFacts, *, cpu_name: str | None, machine: str | None)
         return unavailable(trial, "it computes on a GPU, about which CPU seconds say nothing", covers=COVERS)
     if trial.cpu_s is None or trial.window is None:
         return unavailable(trial, "no CPU seconds were recorded", covers=COVERS)
-    return of_cpu_seconds(trial.cpu_s, trial.window.duration_s, cpu_name=cpu_name, machine=machine)
+    reading = of_cpu_seconds(trial.cpu_s, trial.window.duration_s, cpu_name=cpu_name, machine=machine)
+    return as_seen(trial, reading)
 
 
 def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str, float]]:
@@ -72,6 +75,11 @@ def device_reading(trial: TrialFacts, device: Device) -> tuple[Reading, dict[str
         for key, (counts, seconds) in done.items()
     }
     return reading, shares
+
+
+def as_seen(trial: TrialFacts, reading: Reading) -> Reading:
+    """The reading of a recognizer that a server computes covers this side of it: a kind of its own, ranked with no other."""
+    return replace(reading, covers=f"{CLIENT}: {reading.covers}") if trial.trial.recognizer.is_served else reading
 
 
 def unavailable(trial: TrialFacts, reason: str, *, covers: str = "") -> Reading:

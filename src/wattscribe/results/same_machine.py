@@ -21,6 +21,7 @@ RUNTIME_LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "ct2": ("ctranslate2", "faster-whisper"),
     "sherpa": ("sherpa-onnx",),
     "pocketsphinx": ("pocketsphinx",),
+    "whispercpp": ("pywhispercpp",),
 }
 """Whose version changes what a recognizer of this runtime costs; `onnx:` is run by Wattscribe's own decoder."""
 

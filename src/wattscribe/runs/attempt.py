@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from wattscribe.errors import exit_in_words
 from wattscribe.journal import Journal
+from wattscribe.metering.memory import descendants_peak_bytes
 from wattscribe.records import Trial, TrialFacts, UtteranceResult, Window, to_json
 from wattscribe.runs.power import Power
-from wattscribe.runs.process import WorkerGoneError, WorkerProcess, exit_in_words, last_line
+from wattscribe.runs.process import WorkerGoneError, WorkerProcess, last_line
 from wattscribe.runs.protocol import Answered, Begin, Done, Failed, Go, Hello, Job, Loaded, Message, Place, Warm, Whole
 from wattscribe.runs.spool import Piece, Spool
 
@@ -79,6 +81,8 @@ class Attempt:
     _last_end_s: float = 0.0
     _done: Done | None = None
     _whole: dict[str, str] = field(default_factory=dict)
+    _children_bytes: int = 0
+    """Most that the worker's children were seen to hold; those that end with their utterance are seen here alone."""
 
     def __post_init__(self) -> None:
         self.facts = TrialFacts(trial=self.trial, status="running")
@@ -118,6 +122,7 @@ class Attempt:
         self._enter("loading", self.limits.load_s)
         while True:
             message = worker.receive(min(TICK_S, max(0.0, self._deadline_s - time.monotonic())))
+            self._children_bytes = max(self._children_bytes, descendants_peak_bytes(worker.pid))
             if isinstance(message, Done):
                 self._finish(message)
                 return "done"
@@ -237,7 +242,9 @@ class Attempt:
             status="done",
             window=Window(start_s=done.start_s, end_s=done.end_s),
             cpu_s=done.cpu_s,
-            peak_memory_bytes=done.peak_memory_bytes,
+            peak_memory_bytes=None
+            if done.peak_memory_bytes is None
+            else done.peak_memory_bytes + max(done.children_peak_bytes, self._children_bytes),
             gpu_memory_bytes=done.gpu_memory_bytes,
             audit=done.audit,
             starved_s=done.starved_s,

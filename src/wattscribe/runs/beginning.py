@@ -16,7 +16,7 @@ from wattscribe.metering import Host, probe
 from wattscribe.metering import machine as machines
 from wattscribe.records import Heard, Trial, to_json
 from wattscribe.runs.experiment import BUILT_IN_CORPORA, BUILT_IN_NOISE, Experiment, differences
-from wattscribe.runs.plan import plan
+from wattscribe.runs.plan import notes_of, plan
 from wattscribe.runs.previous import Previous
 from wattscribe.runs.progress import Watcher
 from wattscribe.runs.spool import Key, Spool, discard, spool_all
@@ -43,6 +43,8 @@ def begin(
 ) -> tuple[Journal, Mapping[Key, Spool]]:
     """A new run. All its speech is prepared first, so that what cannot be measured replaces no run that was measured."""
     trials = plan(experiment)
+    for note in notes_of(experiment):
+        watcher.noted(note)
     was_there = out_dir.is_dir()
     lock = claim(out_dir)
     try:

@@ -346,9 +346,13 @@ def _moved_model(value: Any, base: Path) -> Any:
     name, question, query = value.partition("?")
     runtime, colon, model = name.partition(":")
     prefix, place = (runtime + colon, model) if colon else ("", name)
-    if place.startswith(("./", "../")) or (place and not Path(place).is_absolute() and (base / place).is_dir()):
+    arguments = ""
+    if runtime == "cmd":
+        place, space, arguments = place.partition(" ")
+        arguments = space + arguments
+    if place.startswith(("./", "../")) or (place and not Path(place).is_absolute() and (base / place).exists()):
         place = _explicit(os.path.normpath(base / place))
-    return prefix + place + question + query
+    return prefix + place + arguments + question + query
 
 
 def _explicit(path: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from wattscribe.errors import InputError
 from wattscribe.recognizers import parse_model
+from wattscribe.recognizers.naming import options_of
 from wattscribe.records import PowerMode, RecognizerSpec, Trial, to_json
 from wattscribe.runs.experiment import Experiment, ModelEntry
 
@@ -66,12 +67,37 @@ def recognizers(experiment: Experiment) -> list[RecognizerSpec]:
                 device=entry.device or experiment.device,
                 threads=entry.threads or experiment.threads,
                 batch_size=entry.batch_size or experiment.batch_size,
-                options={**experiment.options, **entry.options},
+                options={**_shared(experiment, entry.model), **entry.options},
             )
             if spec in specs:
                 raise InputError(f"the model is named twice at precision {spec.precision}", where=spec.name)
             specs.append(spec)
     return specs
+
+
+def _shared(experiment: Experiment, model: str) -> dict[str, str]:
+    """Options of the whole experiment that this model's runtime has; one that none has is left for it to refuse."""
+    lacking = lacked(experiment)
+    return {name: value for name, value in experiment.options.items() if model not in lacking.get(name, ())}
+
+
+def lacked(experiment: Experiment) -> dict[str, list[str]]:
+    """Options of the whole experiment that some of its models have, with those that lack them and run without."""
+    models = list(dict.fromkeys(m.model if isinstance(m, ModelEntry) else m for m in experiment.models))
+    known = {model: options_of(model) for model in models}
+    lacking = {
+        name: [model for model, options in known.items() if options is not None and name not in options]
+        for name in experiment.options
+    }
+    return {name: without for name, without in lacking.items() if 0 < len(without) < len(models)}
+
+
+def notes_of(experiment: Experiment) -> list[str]:
+    """What whoever began it should know: which options do not hold for which models."""
+    return [
+        f"option {name}={experiment.options[name]} is left out where there is none: {', '.join(models)}"
+        for name, models in lacked(experiment).items()
+    ]
 
 
 def trial_of(trial: Trial) -> Trial:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wattscribe.as_found import TELEMETRY_OFF
+from wattscribe.metering.processes import THREAD_VARIABLES
 from wattscribe.runs.protocol import Message, decode, encode
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 EXIT_GRACE_S = 10.0
 """How long a worker may take to end after its last word."""
 LOG_TAIL_BYTES = 1 << 16
@@ -153,16 +153,6 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above
         os._exit(EXIT_ORPHANED)
-
-
-def exit_in_words(status: int) -> str:
-    """`exit status 3` or `signal SIGSEGV`."""
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return f"signal {signal.Signals(-status).name}"
-    except ValueError:
-        return f"signal {-status}"
 
 
 def last_line(log: Path, start_bytes: int) -> str | None:

@@ -13,6 +13,10 @@ from wattscribe.terminal import console, say
 class Watcher(Protocol):
     """Told what the runner does; it must be cheap, for it is called beside a measurement."""
 
+    def noted(self, note: str) -> None:
+        """What is to be known of the experiment before it begins."""
+        ...
+
     def prepared(self, label: str, audio_s: float) -> None:
         """An utterance lies ready on disk."""
         ...
@@ -34,6 +38,9 @@ class Watcher(Protocol):
 
 class Silent:
     """Nobody watches."""
+
+    def noted(self, note: str) -> None:
+        say(f"note: {note}")
 
     def prepared(self, label: str, audio_s: float) -> None:
         pass
@@ -57,6 +64,9 @@ class Lines(Silent):
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
+
+    def noted(self, note: str) -> None:
+        self._say(f"note: {note}")
 
     def planned(self, audio_s: float, trials: int) -> None:
         self._say(f"{trials} trial{'' if trials == 1 else 's'}, {audio_s:.0f} s of speech to transcribe")
@@ -99,6 +109,9 @@ class Bars(Silent):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def noted(self, note: str) -> None:
+        self._progress.console.print(f"note: {note}", markup=False, highlight=False)
 
     def prepared(self, label: str, audio_s: float) -> None:
         self._prepared_s += audio_s

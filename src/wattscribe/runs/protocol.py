@@ -91,7 +91,7 @@ class Answered:
     start_s: float
     end_s: float
     cpu_s: float
-    """CPU seconds of the worker, all threads, over the batch."""
+    """CPU seconds of the worker, all threads, and of its children over the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +109,13 @@ class Done:
     start_s: float
     end_s: float
     cpu_s: float
-    """CPU seconds of the worker, all threads, over the whole window."""
+    """The same over the whole window."""
     starved_s: float | None
     """Seconds in which a thread of the worker was ready to run and other work had the core; None: not known."""
     peak_memory_bytes: int | None
     """Above the empty baseline."""
+    children_peak_bytes: int
+    """The peaks of the worker's children that still live, added up; 0: it has none."""
     gpu_memory_bytes: int | None
     audit: PrecisionAudit
     whole_failed: str | None = None

@@ -26,7 +26,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from wattscribe.errors import RecognizerError, WattscribeError
-from wattscribe.metering import memory
+from wattscribe.metering import memory, processes
 from wattscribe.recognizers import open_recognizer
 from wattscribe.recognizers.base import (
     Audio,
@@ -115,7 +115,7 @@ class Worker:
 
     def _transcribe_all(self, work: _Work, footprint: _Footprint) -> None:
         starved_before_s = _starved_s()
-        window_start_s, window_cpu_s = time.monotonic(), time.process_time()
+        window_cpu_s, window_start_s = _cpu_s(), time.monotonic()
         if work.pace is not None:
             work.pace.open()
         for index, batch in enumerate(work.batches):
@@ -123,25 +123,26 @@ class Worker:
             if work.pace is not None:
                 work.pace.await_utterance(index)
             self._send(Begin(ids=tuple(place.id for place in batch), start_s=time.monotonic()))
-            cpu_s, start_s = time.process_time(), time.monotonic()
+            cpu_s, start_s = _cpu_s(), time.monotonic()
             answers: list[tuple[Transcript, StreamingLatency | None, Paced | None]]
             if work.pace is None:
                 answers = [(*answer, None) for answer in _transcribe(work.recognizer, audio, work.streaming)]
             else:
                 one = work.pace.transcribe(index, work.recognizer, audio[0], streaming=work.streaming)
                 answers, start_s = [one[:3]], one[3]
-            end_s, cpu_s = time.monotonic(), time.process_time() - cpu_s
+            end_s, cpu_s = time.monotonic(), max(0.0, _cpu_s() - cpu_s)
             named = tuple(_named(place, *answer) for place, answer in zip(batch, answers, strict=True))
             self._send(Answered(answers=named, start_s=start_s, end_s=end_s, cpu_s=cpu_s))
         if work.pace is not None:
             work.pace.await_utterance(len(work.batches))
-        window_end_s, window_cpu_s = time.monotonic(), time.process_time() - window_cpu_s
+        window_end_s, window_cpu_s = time.monotonic(), max(0.0, _cpu_s() - window_cpu_s)
         starved_s = _starved_s()
         if starved_s is not None and starved_before_s is not None:
             starved_s = max(0.0, starved_s - starved_before_s)
         time.sleep(work.job.quiet_s)
         # before whole files and the audit take memory of their own
         peak_bytes, gpu_bytes = footprint.peak_bytes(), footprint.gpu_bytes()
+        children_bytes = memory.descendants_peak_bytes()
         whole_failed = self._whole_files(work) if work.pace is not None and work.streaming else None
         last = Done(
             start_s=window_start_s,
@@ -150,6 +151,7 @@ class Worker:
             starved_s=starved_s,
             peak_memory_bytes=peak_bytes,
             gpu_memory_bytes=gpu_bytes,
+            children_peak_bytes=children_bytes,
             audit=work.recognizer.audit(),
             whole_failed=whole_failed,
         )
@@ -198,12 +200,21 @@ class _Work:
         object.__setattr__(self, "pace", None if duty is None else Pace(lengths_s, duty))
 
 
+def _cpu_s() -> float:
+    """CPU seconds so far of this process, all threads, and of its children: a recognizer may compute in one."""
+    return time.process_time() + processes.descendants_cpu_s()
+
+
 def _starved_s() -> float | None:
-    """Seconds that this process's threads have waited in the run queue so far (Linux, Documentation/scheduler/sched-stats)."""
+    """Seconds that the threads of this process and of its living children have waited in the run queue so far.
+
+    Source: Linux, Documentation/scheduler/sched-stats.
+    """
     waited_ns = []
-    for path in Path("/proc/self/task").glob("*/schedstat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):  # a thread that ended meanwhile
-            waited_ns.append(int(path.read_text(encoding="ascii").split()[1]))
+    for pid in ("self", *processes.descendants()):
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, ValueError, IndexError):  # a thread that ended meanwhile
+                waited_ns.append(int(path.read_text(encoding="ascii").split()[1]))
     return s_from_ns(sum(waited_ns)) if waited_ns else None
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import bisect
-import time
 from dataclasses import dataclass
 
 import psutil
 
+from wattscribe.metering.processes import cpu_clock_s
 from wattscribe.testing.loads import Load
 from wattscribe.testing.work import Cost
 
@@ -74,7 +74,7 @@ class ProcessorTime:
 
     def __init__(self) -> None:
         self._own = psutil.Process()
-        self._seen = {self._own.pid: self._read(self._own.pid) or 0.0}
+        self._seen = {self._own.pid: cpu_clock_s(self._own.pid) or 0.0}
 
     def children(self) -> set[int]:
         """Slow beside a thread that computes: every file that psutil reads hands the interpreter over to it for 5 ms."""
@@ -83,23 +83,15 @@ class ProcessorTime:
     def watch(self, children: set[int]) -> None:
         """Of a child seen for the first time nothing counts: it was being loaded."""
         there = {self._own.pid, *children}
-        self._seen = {pid: self._seen.get(pid, self._read(pid) or 0.0) for pid in there}
+        self._seen = {pid: self._seen.get(pid, cpu_clock_s(pid) or 0.0) for pid in there}
 
     def since_last(self) -> float:
         total_s = 0.0
         for pid, before_s in list(self._seen.items()):
-            if (after_s := self._read(pid)) is not None:
+            if (after_s := cpu_clock_s(pid)) is not None:
                 total_s += max(0.0, after_s - before_s)
                 self._seen[pid] = after_s
         return total_s
-
-    @staticmethod
-    def _read(pid: int) -> float | None:
-        """The kernel's number of a process's CPU clock is (~pid << 3) | 2 (CPUCLOCK_SCHED, posix-timers.h); None: it is gone."""
-        try:
-            return time.clock_gettime((~pid << 3) | 2)
-        except OSError:
-            return None
 
 
 class Ledger:

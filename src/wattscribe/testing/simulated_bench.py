@@ -39,6 +39,9 @@ class _Relay:
     def __init__(self, board: Board, watcher: Watcher) -> None:
         self._board, self._watcher = board, watcher
 
+    def noted(self, note: str) -> None:
+        self._watcher.noted(note)
+
     def prepared(self, label: str, audio_s: float) -> None:
         self._watcher.prepared(label, audio_s)
 
