@@ -35,6 +35,8 @@ KINDS = [
     "hwmon",
     "pmic",
     "battery",
+    "apple",
+    "cmd",
     "external",
     "replay",
     "modelled",

@@ -79,6 +79,7 @@ def meters(
     recording: Files = None,
     tegrastats_log: Path | None = None,
     interval_ms: float | None = None,
+    meter: Pairs = None,
     root: Path = Path("/"),
     reading: Reading | None = None,
 ) -> int:
@@ -95,13 +96,15 @@ def meters(
     interval_ms
         The interval at which that log was recorded, where its lines carry no date: their stamps are the clock. 1000 unless
         you say otherwise.
+    meter
+        Also a command that prints watts or joules, cmd:COMMAND; or whole:METER.CHANNEL, which stands for the whole device.
     root
         Look for sensors below this directory, for instance a copy of another board's /sys.
     """
     import wattscribe
     from wattscribe.records import json_text
 
-    probes = wattscribe.meters(root)
+    probes = wattscribe.meters(root, stated=meter or ())
     read = (reading or Reading()).read(recording) if recording else None
     checked = [] if read is None or not recording else [_of_recording(recording[0], read)]
     checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]

@@ -55,7 +55,7 @@ def run(
     _check(out_dir, resume=resume, overwrite=overwrite, retry_failed=retry_failed)
     host = host or Host.of_root(Path("/"))
     watcher = watcher or Silent()
-    with _opened(meters, host) as opened:
+    with _opened(meters, host, experiment.meters) as opened:
         power = Power.of(
             opened,
             clock=clock or MonotonicClock(),
@@ -229,12 +229,12 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _opened(meters: Sequence[Meter] | None, host: Host) -> Iterator[Sequence[Meter]]:
-    """The meters handed in, which stay open, or all of the host's, closed in the end."""
+def _opened(meters: Sequence[Meter] | None, host: Host, stated: Sequence[str]) -> Iterator[Sequence[Meter]]:
+    """The meters handed in, which stay open, or all of the host's and the stated ones, closed in the end."""
     if meters is not None:
         yield meters
         return
-    own = open_meters(host=host)
+    own = open_meters(host=host, stated=stated)
     try:
         yield own
     finally:

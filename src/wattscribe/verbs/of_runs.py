@@ -68,13 +68,15 @@ def measure(
     idle_s: float = 0.0,
     idle: Measurement | None = None,
     device: str = "cpu",
+    meters: Sequence[str] = (),
     sample_rate_hz: float = 20.0,
     root: Path | str = "/",
 ) -> Measurement:
     """Measure any code: `with wattscribe.measure() as m: …`, then `m.energy_j`, `m.energy_ci95_j`, `m.cpu_s` and more.
 
     `idle_s`: do nothing for so long first, so that `m.net_energy_j` is what the code added; or give `idle`, a measurement of a
-    block that did nothing. `device`: which sensor stands for the code, `cpu`, `cuda` or `cuda:N`. `root`: another board's
+    block that did nothing. `device`: which sensor stands for the code, `cpu`, `cuda` or `cuda:N`. `meters`: beside the sensors,
+    `cmd:COMMAND` that prints watts or joules; `whole:METER.CHANNEL` says what stands for the device. `root`: another board's
     sensor files. Entering and leaving wait until the sensors have forgotten what was before, 5 s at most. Raises InputError
     for what cannot be; a machine without sensors is no error: `m.evidence` is then `unavailable` and `m.reason` says why.
     """
@@ -82,7 +84,12 @@ def measure(
     from wattscribe.runs.measuring import Measurement
 
     return Measurement(
-        host=Host.of_root(Path(root)), idle_s=idle_s, idle=idle, device=device, sample_rate_hz=sample_rate_hz
+        host=Host.of_root(Path(root)),
+        stated=meters,
+        idle_s=idle_s,
+        idle=idle,
+        device=device,
+        sample_rate_hz=sample_rate_hz,
     )
 
 
@@ -224,14 +231,15 @@ def compare(
 
 
 @verb
-def meters(root: Path | str = "/") -> list[Probe]:
+def meters(root: Path | str = "/", *, stated: Sequence[str] = ()) -> list[Probe]:
     """What can be measured on this machine and what cannot, with the reason and the command that would fix it.
 
-    `root`: look at another board's sensor files, which lie below that directory.
+    `root`: look at another board's sensor files, which lie below that directory. `stated`: `cmd:COMMAND` and
+    `whole:METER.CHANNEL`, as `measure` and an experiment take them; InputError or MeterError where one cannot be.
     """
     from wattscribe.metering import probe
 
-    return probe(Path(root))
+    return probe(Path(root), stated=stated)
 
 
 @verb
