@@ -11,7 +11,7 @@ import re
 
 _OTHERWISE = {
     "models": "model", "meters": "meter", "options": "option", "inputs": "input", "dims": "dim", "units": "unit",
-    "laws": "accuracy", "timeout_s": "timeout", "load_timeout_s": "load-timeout", "memory_limit_bytes": "memory-limit", 
+    "laws": "accuracy", "timeout_s": "timeout", "load_timeout_s": "load-timeout", "memory_limit_bytes": "memory-limit",
     "idle_s": "idle", "mark_unit_s": "mark-unit", "longform_minutes": "longform",
     "local_memory_bytes": "local-memory",
     "max_error_s": "max-error", "sample_rate_hz": "sample-rate", "interval_s": "interval-ms", "prepare_only": "prepare",

@@ -194,7 +194,8 @@ class CommandMeter:
         try:
             if self._closing.is_set():
                 return 0.0
-            lines, seen = [], 0
+            lines: list[str] = []
+            seen = 0
             for line in shell:
                 lines += [line] if len(lines) < KEPT_LINES else []
                 seen += self._take(line)
@@ -288,7 +289,7 @@ def _fix(problem: str) -> str | None:
     if "nothing tells which" in problem:
         return "Say which: cmd:match=WORDS -- COMMAND, or cmd:field=KEY -- COMMAND for JSON"
     if "no watts" in problem:
-        return "Print a number, W alone or with its unit; or say where it is: cmd:field=KEY -- COMMAND, cmd:match=WORDS -- COMMAND"
+        return "Print W, or a number with its unit; or say where it is: cmd:field=KEY -- COMMAND, cmd:match=WORDS -- COMMAND"
     return None
 
 
