@@ -105,11 +105,10 @@ def meters(
     from wattscribe.records import json_text
 
     probes = wattscribe.meters(root, stated=meter or ())
-    read = (reading or Reading()).read(recording) if recording else None
-    checked = [] if read is None or not recording else [_of_recording(recording[0], read)]
+    checked = [_check_recording(recording, reading or Reading())] if recording else []
     checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
     if json_output:
-        of_file = {"recording": checked[0]} if read is not None else {}
+        of_file = {"recording": checked[0]} if recording else {}
         print(json_text({"schema": SCHEMA, "meters": probes, **of_file, "recordings": checked}, indent=2))
         return 0
     _print_table(probes)
@@ -220,8 +219,14 @@ def _interval_s(interval_ms: float | None) -> float | None:
     return None if interval_ms is None else interval_ms / 1e3
 
 
-def _of_recording(path: Path, read: Recording) -> dict[str, Any]:
-    return {"file": str(path), **read.facts(), "rails": []}
+def _check_recording(paths: list[Path], reading: Reading) -> dict[str, Any]:
+    from wattscribe.metering.recordings import perfetto, perfetto_table
+
+    if len(paths) == 1 and perfetto_table.is_trace(paths[0]):
+        volts = perfetto.as_volts(reading.voltage)
+        unit = _pairs(reading.unit, "--unit").get("current")
+        return perfetto.facts(paths[0], perfetto.read(paths[0], voltage=volts, current_unit=unit))
+    return {"file": str(paths[0]), **reading.read(paths).facts(), "rails": []}
 
 
 def _sentence(entry: dict[str, Any]) -> str:

@@ -271,8 +271,9 @@ def attach(
     """
     from wattscribe.errors import InputError
     from wattscribe.metering import recordings
+    from wattscribe.metering.recordings import perfetto, perfetto_table
     from wattscribe.metering.recordings.attach import attach as attach_source
-    from wattscribe.metering.recordings.attach import of_recording, of_tegrastats
+    from wattscribe.metering.recordings.attach import of_phone, of_recording, of_tegrastats
 
     if (recording is None) == (tegrastats_log is None):
         raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
@@ -291,11 +292,31 @@ def attach(
         source = of_tegrastats(Path(tegrastats_log), interval_s=interval_s, name=name)
     else:
         paths = [Path(path) for path in ([recording] if isinstance(recording, Path | str) else recording or ())]
+        if len(paths) == 1 and perfetto_table.is_trace(paths[0]):
+            _refuse_for_phone(paths[0], covers, columns, total, processors, channel, sample_rate_hz)
+            trace = perfetto.read(
+                paths[0], voltage=perfetto.as_volts(voltage), current_unit=(units or {}).get("current")
+            )
+            return attach_source(
+                Path(run), of_phone(paths[0], trace, name=name), by=by, max_error_s=max_error_s, gain_error=gain_error
+            )
         read = recordings.read(paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz)
         source = of_recording(
             paths[0], read, covers=covers or recordings.COVERS, total=total, processors=tuple(processors), name=name
         )
     return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
+
+
+def _refuse_for_phone(path: Path, *given: object) -> None:
+    """Raises InputError: its counters say themselves what they are."""
+    from wattscribe.errors import InputError
+
+    if any(value not in (None, (), True) and value != [] for value in given):
+        raise InputError(
+            "a Perfetto trace names its counters itself",
+            where=path,
+            fix="Leave these options out, but for `voltage` and `units`",
+        )
 
 
 @verb

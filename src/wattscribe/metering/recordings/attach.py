@@ -17,6 +17,7 @@ from wattscribe.journal import Journal, read_run
 from wattscribe.metering import window
 from wattscribe.metering.recordings.align import Alignment, by_correlation
 from wattscribe.metering.recordings.marks import by_marks, possible_error_s
+from wattscribe.metering.recordings.perfetto import PhoneRail, PhoneTrace
 from wattscribe.metering.recordings.recording import NAME, Recording
 from wattscribe.metering.sensors import tegrastats_log
 from wattscribe.metering.window import signal
@@ -80,6 +81,28 @@ def of_recording(
     )
     rail = Rail(about=about, recording=recording, failed_t_s=np.empty(0))
     return Source(name=name or recording.name, path=path, recording=recording, rails=(rail,))
+
+
+def of_phone(path: Path, trace: PhoneTrace, *, name: str | None = None) -> Source:
+    """Counters of an Android phone: its battery, which is the whole of it, and rails behind that."""
+    rails = [_phone_rail(rail, f"{NAME}.{name or path.stem}.{rail.name}") for rail in trace.rails]
+    return Source(name=name or path.stem, path=path, recording=trace.first.recording, rails=tuple(rails))
+
+
+def _phone_rail(rail: PhoneRail, channel: str) -> Rail:
+    about = PowerTrace(
+        channel=channel,
+        covers=rail.covers,
+        total=rail.total,
+        update_interval_s=rail.recording.spacing_s,
+        evidence="measured",
+        t_s=(),
+        power_w=(),
+        processors=rail.processors,
+        origin="attached",
+        meter=NAME,
+    )
+    return Rail(about=about, recording=rail.recording, failed_t_s=rail.failed_t_s)
 
 
 def of_tegrastats(path: Path, *, interval_s: float | None = None, name: str | None = None) -> Source:

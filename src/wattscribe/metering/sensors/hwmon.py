@@ -112,8 +112,8 @@ def _powers(files: SensorFiles, folder: Path, driver: Driver) -> Iterator[Found]
         for number in re.findall(r"^(?:power|energy)(\d+)_(?:input|average)$", path.name)
     }
     for index in sorted(index for index in indices if index <= MOST_INDEX):
-        here = [path for form in driver.files if (path := folder / form.format(n=index)).exists()]
-        path = next((path for path in here if files.number(path) is not None), here[0] if here else None)
+        here = [folder / form.format(n=index) for form in driver.files if (folder / form.format(n=index)).exists()]
+        path = next((shown for shown in here if files.number(shown) is not None), here[0] if here else None)
         if path is not None and files.number(folder / f"power{index}_enable") != 0:
             kind = path.name.partition("_")[0]
             yield (path,), files.text(folder / f"{kind}_label") or files.text(folder / "label") or kind
