@@ -160,6 +160,7 @@ def attach(
     /,
     *recording: Path,
     tegrastats_log: Path | None = None,
+    correction: Path | None = None,
     interval_ms: float | None = None,
     fitting: Fitting | None = None,
     reading: Reading | None = None,
@@ -176,6 +177,8 @@ def attach(
         The meter's file: time and power, or time, voltage and current. Two files: its current and its voltage.
     tegrastats_log
         Instead of a CSV, a log written with tegrastats --logfile.
+    correction
+        Instead of a CSV, what wattscribe calibrate --rail wrote: that rail of this run, put right.
     interval_ms
         The interval at which that log was recorded, where its lines carry no date: their stamps are the clock.
     """
@@ -186,6 +189,7 @@ def attach(
         run,
         recording or None,
         tegrastats_log=tegrastats_log,
+        correction=correction,
         interval_s=_interval_s(interval_ms),
         columns=how.columns(),
         **how.rest(),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wattscribe.calibration import Skipped
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.metering import Probe
+    from wattscribe.metering.recordings.correction import Correction
     from wattscribe.records import AttachedRecording, Processor, RunFacts
     from wattscribe.results.compare import Comparison
     from wattscribe.runs.experiment import Experiment
@@ -248,6 +249,7 @@ def attach(
     recording: Path | str | Sequence[Path | str] | None = None,
     *,
     tegrastats_log: Path | str | None = None,
+    correction: Path | str | None = None,
     interval_s: float | None = None,
     covers: str | None = None,
     total: bool = True,
@@ -266,17 +268,21 @@ def attach(
 
     `covers` says what the meter measures; `total` False: a part only, which feeds these `processors`. How the file is read (two
     files, `columns`, `units`, `voltage`, `channel`, `sample_rate_hz`): see `wattscribe.metering.recordings.read`.
-    `gain_error` is the meter's own as a fraction, from its data sheet.
+    `gain_error` is the meter's own as a fraction, from its data sheet. `correction`: instead of a recording, what `calibrate`
+    with a `rail` wrote: that rail of this run, put right.
     Raises InputError and MeterError where the recording does not fit the run.
     """
     from wattscribe.errors import InputError
     from wattscribe.metering import recordings
+    from wattscribe.metering.recordings import correction as corrections
     from wattscribe.metering.recordings import perfetto, perfetto_table
     from wattscribe.metering.recordings.attach import attach as attach_source
     from wattscribe.metering.recordings.attach import of_phone, of_recording, of_tegrastats
 
-    if (recording is None) == (tegrastats_log is None):
-        raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
+    if [recording, tegrastats_log, correction].count(None) != 2:
+        raise InputError("one recording is needed: a CSV, a tegrastats log, or a correction of a rail", where=run)
+    if correction is not None:
+        return corrections.apply(Path(run), Path(correction))
     if tegrastats_log is not None:
         if (
             covers is not None
@@ -319,14 +325,37 @@ def _refuse_for_phone(path: Path, *given: object) -> None:
         )
 
 
+@overload
+def calibrate(
+    runs: Sequence[Path | str], *, seed: int = 0, left_out: Callable[[Skipped], None] | None = None, rail: None = None
+) -> Calibration: ...
+@overload
+def calibrate(
+    runs: Sequence[Path | str], *, seed: int = 0, left_out: Callable[[Skipped], None] | None = None, rail: str
+) -> Correction: ...
 @verb
 def calibrate(
-    runs: Sequence[Path | str], *, seed: int = 0, left_out: Callable[[Skipped], None] | None = None
-) -> Calibration:
+    runs: Sequence[Path | str],
+    *,
+    seed: int = 0,
+    left_out: Callable[[Skipped], None] | None = None,
+    rail: str | None = None,
+) -> Calibration | Correction:
     """Fit joules per byte, per operation and idle watts to the measured energies of runs. Raises InputError for too few.
 
-    `left_out` is given each trial that says nothing about them, with the reason.
+    `left_out` is given each trial that says nothing about them, with the reason. `rail`, with one run to which an external
+    recording is attached: fit instead what this rail leaves out of the whole board (`pmic.total` of a Raspberry Pi 5).
     """
+    from wattscribe.errors import InputError
+
+    if rail is not None:
+        from wattscribe.metering.recordings import correction
+
+        if len(runs) != 1:
+            raise InputError(
+                f"a rail is corrected by one run, not by {len(runs)}", fix="Name the run with the recording"
+            )
+        return correction.fit(Path(runs[0]), rail)
     from wattscribe.calibration import calibrate_runs
 
     calibration, skipped = calibrate_runs(runs, seed=seed)

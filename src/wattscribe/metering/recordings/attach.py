@@ -272,7 +272,7 @@ def _record(source: Source, alignment: Alignment, *, covered: int, outside: int)
     return AttachedRecording(
         name=source.name,
         file=source.path.name,
-        sha256=_sha256(source.path),
+        sha256=sha256(source.path),
         covers="; ".join(rail.about.covers for rail in source.rails),
         channels=channels,
         samples=source.recording.samples,
@@ -288,7 +288,7 @@ def _record(source: Source, alignment: Alignment, *, covered: int, outside: int)
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with as_file.open_bytes(path) as file:
         while block := file.read(1 << 20):

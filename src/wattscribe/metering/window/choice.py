@@ -32,10 +32,11 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
         return None
     wanted = "gpu" if device.startswith("cuda") else "cpu"
 
-    def rank(trace: PowerTrace) -> tuple[bool, bool, bool, bool, float]:
+    def rank(trace: PowerTrace) -> tuple[bool, bool, bool, bool, bool, float]:
         return (
             trace.evidence == "modelled",
             not (trace.total and trace.origin == "attached"),
+            trace.evidence == "calibrated",
             not (trace.total and trace.processors in ((), (wanted,))),
             wanted not in trace.processors,
             -float(np.nanmean(trace.power_w)),
