@@ -136,8 +136,8 @@ def _refuse_unfit(x: np.ndarray, y: np.ndarray, rail: str, run_dir: Path) -> Non
         )
     if (y < (1 - BELOW) * x).any():
         raise InputError(
-            f"the recording shows less than {rail} does ({float(y.min()):.4g} W beside {float(x.min()):.4g} W): it is not that of "
-            "the board's input",
+            f"the recording shows less than {rail} does ({float(y.min()):.4g} W beside {float(x.min()):.4g} W): it is not "
+            "that of the board's input",
             where=run_dir,
         )
 
