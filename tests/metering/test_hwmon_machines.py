@@ -156,6 +156,7 @@ def test_a_rail_that_a_user_states_is_the_whole_device_and_no_other_is(tmp_path:
     assert whole.covers == "whole device, as stated (what ina219 1-0040 carries (power1))"
     row = next(row for row in probe(host=host, stated=stated) if row.meter == "hwmon")
     assert "stands for the whole device, as stated" in row.reason
+    assert "say which" not in row.reason
     assert [channel.name for channel in row.channels if channel.total] == ["ina219-1-0040-power1"]
 
 

@@ -9,6 +9,7 @@ from wattscribe.errors import InputError
 from wattscribe.metering.base import Channel, DoubtfulMeter, Meter, PacedMeter, Probe
 from wattscribe.metering.sensors import command, command_line
 from wattscribe.metering.sensors.command_line import PREFIX, Spec
+from wattscribe.metering.sensors.hwmon import SAY_WHICH
 
 WHOLE = "whole:"
 
@@ -63,7 +64,8 @@ class Said:
         channels = tuple(_stated(row.meter, channel, self.whole) for channel in row.channels)
         named = [channel.name for channel in channels if channel.total]
         words = f"; {named[0]} stands for the whole device, as stated" if named else ""
-        return replace(row, channels=channels, reason=row.reason + words)
+        asked = [part for part in row.reason.split("; ") if not part.startswith(SAY_WHICH)]
+        return replace(row, channels=channels, reason="; ".join(asked) + words)
 
 
 class _Stated:

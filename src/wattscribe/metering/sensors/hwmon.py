@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from wattscribe.units import j_from_uj, w_from_uw
 NAME = "hwmon"
 CLASS = "sys/class/hwmon"
 RAILS_PER_CHIP = 16
+SAY_WHICH = "say which of them feeds the whole device, if one does: --meter whole:"
 MOST_INDEX = 600
 """amd_energy numbers its cores before its sockets: two sockets have up to 512."""
 
@@ -253,8 +255,7 @@ def _with_extents(row: Probe) -> Probe:
     if any(channel.total for channel in row.channels):
         return row
     name = f"{NAME}.{row.channels[0].name}"
-    words = f"say which of them feeds the whole device, if one does: --meter whole:{name}"
-    return Probe(meter=row.meter, available=True, reason=f"{row.reason}; {words}", fix=row.fix, channels=row.channels)
+    return replace(row, reason=f"{row.reason}; {SAY_WHICH}{name}")
 
 
 def open_meter(host: Host) -> HwmonMeter:
