@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from wattscribe.calibration import Skipped
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.metering import Probe
+    from wattscribe.metering.recordings.attach import Source
     from wattscribe.metering.recordings.correction import Correction
     from wattscribe.records import AttachedRecording, Processor, RunFacts
     from wattscribe.results.compare import Comparison
@@ -275,37 +276,25 @@ def attach(
     from wattscribe.errors import InputError
     from wattscribe.metering import recordings
     from wattscribe.metering.recordings import correction as corrections
-    from wattscribe.metering.recordings import perfetto, perfetto_table
+    from wattscribe.metering.recordings import perfetto_table
     from wattscribe.metering.recordings.attach import attach as attach_source
-    from wattscribe.metering.recordings.attach import of_phone, of_recording, of_tegrastats
+    from wattscribe.metering.recordings.attach import of_recording, of_tegrastats
 
     if [recording, tegrastats_log, correction].count(None) != 2:
         raise InputError("one recording is needed: a CSV, a tegrastats log, or a correction of a rail", where=run)
     if correction is not None:
         return corrections.apply(Path(run), Path(correction))
+    stated = bool(covers is not None or columns or not total or processors or (channel, sample_rate_hz) != (None, None))
+    paths = [Path(path) for path in ([recording] if isinstance(recording, Path | str) else recording or ())]
     if tegrastats_log is not None:
-        if (
-            covers is not None
-            or columns
-            or units
-            or not total
-            or processors
-            or (voltage, channel, sample_rate_hz) != (None, None, None)
-        ):
+        if stated or units or voltage is not None:
             raise InputError(
                 "a tegrastats log names its rails itself", where=tegrastats_log, fix="Leave these options out"
             )
         source = of_tegrastats(Path(tegrastats_log), interval_s=interval_s, name=name)
+    elif len(paths) == 1 and perfetto_table.is_trace(paths[0]):
+        source = _of_phone(paths[0], voltage, (units or {}).get("current"), name, stated=stated)
     else:
-        paths = [Path(path) for path in ([recording] if isinstance(recording, Path | str) else recording or ())]
-        if len(paths) == 1 and perfetto_table.is_trace(paths[0]):
-            _refuse_for_phone(paths[0], covers, columns, total, processors, channel, sample_rate_hz)
-            trace = perfetto.read(
-                paths[0], voltage=perfetto.as_volts(voltage), current_unit=(units or {}).get("current")
-            )
-            return attach_source(
-                Path(run), of_phone(paths[0], trace, name=name), by=by, max_error_s=max_error_s, gain_error=gain_error
-            )
         read = recordings.read(paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz)
         source = of_recording(
             paths[0], read, covers=covers or recordings.COVERS, total=total, processors=tuple(processors), name=name
@@ -313,16 +302,22 @@ def attach(
     return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
 
 
-def _refuse_for_phone(path: Path, *given: object) -> None:
-    """Raises InputError: its counters say themselves what they are."""
+def _of_phone(
+    path: Path, voltage: float | str | Path | None, current_unit: str | None, name: str | None, *, stated: bool
+) -> Source:
+    """A Perfetto trace. Raises InputError for options that its counters answer themselves."""
     from wattscribe.errors import InputError
+    from wattscribe.metering.recordings import perfetto
+    from wattscribe.metering.recordings.attach import of_phone
 
-    if any(value not in (None, (), True) and value != [] for value in given):
+    if stated:
         raise InputError(
             "a Perfetto trace names its counters itself",
             where=path,
             fix="Leave these options out, but for `voltage` and `units`",
         )
+    trace = perfetto.read(path, voltage=perfetto.as_volts(voltage), current_unit=current_unit)
+    return of_phone(path, trace, name=name)
 
 
 @overload
