@@ -9,10 +9,15 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from wattscribe.metering import Sampler, open_meters
-from wattscribe.testing import sensor_trees
+from wattscribe.metering import Meter, Sampler, open_meters
+from wattscribe.metering.files import SensorFiles
+from wattscribe.testing import FakeGpu, FakeNvml, hwmon_trees, sensor_trees
+from wattscribe.testing.apple import FakeApple
+from wattscribe.testing.recorded import PMIC_OUTPUT
 
 LIMIT_SHARE = 0.01
 SECONDS = 10.0
@@ -20,11 +25,32 @@ BOARDS = {"orin_nano": 6, "agx_orin": 8, "xeon": 4}
 """Board → files read per sample."""
 
 
+ALL = "every meter"
+COMMANDS = ("cmd:part name=running -- while :; do echo 5.25 W; sleep 0.2; done", "cmd:part name=polled -- echo 7 W")
+"""One that prints five lines a second and is followed, one that is started anew each second; their own CPU time is theirs."""
+
+
+def _meters(board: str, root: Path) -> Sequence[Meter]:
+    """A board's; or one of every kind at once, which no machine has."""
+    if board != ALL:
+        return open_meters(host=sensor_trees.BOARDS[board](root).host())
+    tree = sensor_trees.thor(root)
+    hwmon_trees.gpu_desktop(root)
+    hwmon_trees.chip(tree, 20, "ina226", "1-0041", curr1_input=250, in1_input=12_050, power1_input=3_012_500)
+    hwmon_trees.chip(tree, 21, "powerz", "1-1.2:1.0", curr1_input=1_000, in0_input=5_090)
+    sensor_trees.rapl_zone(tree, "intel-rapl:0", "package-0")
+    sensor_trees.rapl_zone(tree, "intel-rapl:0:0", "dram")
+    sensor_trees.discharging(tree)
+    tree.commands.answers["vcgencmd pmic_read_adc"] = PMIC_OUTPUT
+    host = replace(tree.host(), files=SensorFiles(root), nvml=FakeNvml([FakeGpu()]), apple=FakeApple())
+    return open_meters(host=host, stated=COMMANDS)
+
+
 def measure(board: str, rate_hz: float, seconds: float = SECONDS) -> dict[str, float | str | int]:
     """Sample one board's tree; this process does nothing else meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
-        tree = sensor_trees.BOARDS[board](Path(folder))
-        meters = open_meters(host=tree.host())
+        meters = _meters(board, Path(folder))
+        files = BOARDS.get(board) or sum(len(meter.channels()) for meter in meters)
         sampler = Sampler(meters, rate_hz)
         with sampler:
             time.sleep(0.5)
@@ -40,7 +66,7 @@ def measure(board: str, rate_hz: float, seconds: float = SECONDS) -> dict[str, f
         "board": board,
         "rate_hz": rate_hz,
         "samples_per_s": round(samples / span_s, 2),
-        "register_reads_per_s": round(samples / span_s * BOARDS[board], 1),
+        "register_reads_per_s": round(samples / span_s * files, 1),
         "cpu_share_of_one_core": round(cpu_s / span_s, 5),
         "cpu_us_per_sample": round(cpu_s / samples * 1e6, 1),
     }
@@ -60,7 +86,7 @@ def one_round_s(board: str = "orin_nano", rounds: int = 5000) -> float:
 
 
 def main() -> int:
-    rows = [measure(board, 20.0) for board in BOARDS] + [measure("orin_nano", 100.0)]
+    rows = [measure(board, 20.0) for board in (*BOARDS, ALL)] + [measure("orin_nano", 100.0)]
     at_20_hz = [float(row["cpu_share_of_one_core"]) for row in rows if row["rate_hz"] == 20.0]
     within = max(at_20_hz) < LIMIT_SHARE
     result = {

@@ -25,7 +25,7 @@ SHOWN_ONLY = {"demo"}
 
 
 def test_every_verb_of_the_command_line_is_a_function() -> None:
-    functions = {*VERBS, "measure", "attach"} - SHOWN_ONLY
+    functions = {*VERBS, "attach"} - SHOWN_ONLY
     assert set(wattscribe.__all__) == functions
     for name in functions:
         assert inspect.isfunction(getattr(wattscribe, name))

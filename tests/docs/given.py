@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.docs.blocks import blocks
 from tests.docs.session import Page
 from wattscribe.corpora.open import BUNDLED_DIRECTORY
-from wattscribe.testing import sensor_trees
+from wattscribe.testing import hwmon_trees, sensor_trees
 from wattscribe.testing.recorded import TEGRASTATS
 
 
@@ -43,6 +43,11 @@ def agx_orin(path: Path) -> None:
     sensor_trees.agx_orin(path)
 
 
+def monitor_hat(path: Path) -> None:
+    path.mkdir()
+    hwmon_trees.monitor_hat(path)
+
+
 def common_voice(path: Path) -> None:
     (path / "en").mkdir(parents=True)
     for name in ("dev", "test"):
@@ -56,6 +61,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "ppk2.csv": ppk2,
     "tegra.log": tegrastats,
     "agx-orin": agx_orin,
+    "monitor-hat": monitor_hat,
     "cv-corpus": common_voice,
 }
 FIRST = "runs/first"

@@ -21,6 +21,8 @@ KINDS = [
     "hwmon",
     "pmic",
     "battery",
+    "apple",
+    "cmd",
     "external",
     "replay",
     "modelled",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from tests.known import known
 from tests.metering.traces import grid, of
@@ -18,7 +19,9 @@ def test_the_total_stands_for_the_device_and_never_a_sum() -> None:
     assert window.preferred([part, total, gpu]) is total
     assert window.preferred([gpu, cpu], "cuda:0") is gpu
     assert window.preferred([gpu, cpu], "cpu") is cpu
-    assert window.preferred([guess, part]) is part
+    assert known(window.preferred([guess, replace(part, processors=("cpu",))])).channel == part.channel
+    assert window.preferred([guess, part]) is guess, "a rail without the processors is not the device"
+    assert window.preferred([part]) is None
     assert window.preferred([]) is None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.metering.boards import found, opened, values
+from wattscribe.metering import Sampler, window
 from wattscribe.testing import FakeClock
 from wattscribe.testing.sensor_trees import SensorTree
 
@@ -41,10 +42,15 @@ def test_an_intel_gpu_s_counter_is_energy(tmp_path: Path) -> None:
     assert values(opened(tree, "hwmon")) == {"xe-hwmon2-card": 5.0}
 
 
-def test_a_driver_whose_power_nobody_knows_is_named_and_not_read(tmp_path: Path) -> None:
-    row = found(tree_of(tmp_path, 1, name="mystery", power1_input=5_000_000), "hwmon")
-    assert not row.available
-    assert "mystery" in row.reason
+def test_a_driver_whose_power_nobody_knows_is_a_part_that_stands_for_nothing(tmp_path: Path) -> None:
+    tree = tree_of(tmp_path, 1, name="mystery", power1_input=5_000_000)
+    (channel,) = opened(tree, "hwmon").channels()
+    assert (channel.total, channel.processors) == (False, ())
+    assert "unknown extent" in channel.covers
+    assert "--meter whole:hwmon.mystery-hwmon1-power" in found(tree, "hwmon").reason
+    sampler = Sampler([opened(tree, "hwmon")], 20, FakeClock())
+    sampler.read_once()
+    assert window.preferred(sampler.drain()) is None
 
 
 def test_a_gpu_that_is_numbered_anew_is_found_again(tmp_path: Path) -> None:

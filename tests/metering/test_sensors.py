@@ -19,9 +19,11 @@ from wattscribe.testing import (
     FakeNvml,
     ReplayMeter,
     SimulatedMeter,
+    hwmon_trees,
     loads,
     sensor_trees,
 )
+from wattscribe.testing.apple import FakeApple
 from wattscribe.testing.contracts import MeterContract
 from wattscribe.testing.recorded import TEGRASTATS
 
@@ -35,14 +37,19 @@ KINDS = [
     "hwmon",
     "pmic",
     "battery",
+    "apple",
+    "cmd",
     "external",
     "replay",
     "modelled",
 ]
 
 
+BOARDS = {**sensor_trees.BOARDS, **hwmon_trees.MACHINES}
+
+
 def _board(name: str) -> Callable[[Path, FakeClock], list[Meter]]:
-    return lambda root, clock: open_meters(host=sensor_trees.BOARDS[name](root).host(clock))
+    return lambda root, clock: open_meters(host=BOARDS[name](root).host(clock))
 
 
 def _gpu(gpu: FakeGpu) -> Callable[[Path, FakeClock], list[Meter]]:
@@ -65,12 +72,24 @@ def _fakes(root: Path, clock: FakeClock) -> list[Meter]:
     return [simulated, ReplayMeter(sampler.drain(), clock), SimulatedMeter(loads.constant(5.0), clock, kind="energy")]
 
 
+def _mac(root: Path, clock: FakeClock) -> list[Meter]:
+    return open_meters(host=replace(Host.of_root(root), clock=clock, apple=FakeApple(), system="Darwin"))
+
+
+def _commands(root: Path, clock: FakeClock) -> list[Meter]:
+    counter = "i=0; while :; do i=$((i+1)); echo $i J; sleep 0.02; done"
+    stated = ["cmd:echo 5.25 W", f"cmd:part name=counter -- {counter}"]
+    return open_meters(host=Host.of_root(root), stated=stated)
+
+
 def _itself(meter: Meter) -> Meter:
     return meter
 
 
 SETUPS = {
-    **{name: _board(name) for name in sensor_trees.BOARDS},
+    **{name: _board(name) for name in BOARDS},
+    "Apple silicon": _mac,
+    "commands": _commands,
     "energy counter of a GPU": _gpu(FakeGpu()),
     "power of a GPU": _gpu(FakeGpu(energy_mj=None, instant_mw=None)),
     "tegrastats": _tegrastats,
@@ -88,9 +107,9 @@ def test_every_meter_keeps_the_contract(setup: str, tmp_path: Path) -> None:
         assert {channel.evidence for channel in meter.channels()} == {"measured"}
 
 
-@pytest.mark.parametrize("board", sensor_trees.BOARDS, ids=str)
+@pytest.mark.parametrize("board", BOARDS, ids=str)
 def test_every_kind_has_its_row_on_every_board_with_a_reason(board: str, tmp_path: Path) -> None:
-    rows = probe(host=sensor_trees.BOARDS[board](tmp_path).host())
+    rows = probe(host=BOARDS[board](tmp_path).host())
     assert [row.meter for row in rows] == KINDS
     assert all(row.reason for row in rows)
     json.dumps(to_json(rows), allow_nan=False)

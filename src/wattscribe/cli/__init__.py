@@ -20,6 +20,7 @@ VERBS = {
     "report": "turn a run into one HTML page, a table, CSV, JSON or Parquet",
     "compare": "accept or refuse a new run against a base run, for a CI pipeline",
     "demo": "try everything without a meter, on a simulated board",
+    "measure": "joules, watts and idle of any command",
     "meters": "what can be measured on this machine, what cannot, and why",
     "data": "download a LibriSpeech set, resumable and checked",
     "transcribe": "text as it is recognised: files, standard input or the microphone",

@@ -38,14 +38,14 @@ GROUPS = {
     WHAT: ("models", "precision", "data", "clean", "noise", "snr", "rir", "longform_minutes", "limit"),
     HOW: (
         "repeats", "seed", "device", "threads", "batch_size", "options", "latency", "pace", "duty", "timeout_s", "load_timeout_s",
-        "memory_limit_bytes", "idle_s", "mark", "mark_unit_s", "normaliser", "strict",
+        "memory_limit_bytes", "idle_s", "meters", "mark", "mark_unit_s", "normaliser", "strict",
     ),
 }  # fmt: skip
 REPEATED = Flag(annotation=list[str] | None, parameter=Repeatable)
 SWITCH = Flag(parameter=Switch)
 TEXT = Flag(annotation=str | None)
 TYPED = {
-    **dict.fromkeys(("models", "data", "noise", "rir", "options"), REPEATED),
+    **dict.fromkeys(("models", "data", "noise", "rir", "options", "meters"), REPEATED),
     **dict.fromkeys(("latency", "mark", "strict"), SWITCH),
     **dict.fromkeys(("precision", "snr", "normaliser", "pace"), TEXT),
 }

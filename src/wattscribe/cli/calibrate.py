@@ -21,6 +21,7 @@ def calibrate(
     name: str = "calibrated",
     out: Annotated[Path | None, cyclopts.Parameter(["--out", "-o"])] = None,
     seed: int = 0,
+    rail: str | None = None,
     json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
 ) -> int:
     """Fit joules per byte, per operation and idle watts to several models and precisions.
@@ -37,6 +38,9 @@ def calibrate(
         Write the profile to this TOML file; then: wattscribe profile MODEL --device FILE.
     seed
         Of the resampling behind the intervals.
+    rail
+        With one run that has an external recording: fit what this rail leaves out of the whole board, for instance pmic.total.
+        Then: wattscribe meters attach OTHER_RUN --correction FILE.
     json_output
         Print JSON instead of a table.
     """
@@ -44,6 +48,8 @@ def calibrate(
     from wattscribe.calibration import Skipped
     from wattscribe.records import json_text, to_json
 
+    if rail is not None:
+        return _correct(runs, rail, out, json_output=json_output)
     device = wattscribe.devices(base)
     skipped: list[Skipped] = []
     calibration = wattscribe.calibrate(runs, seed=seed, left_out=skipped.append)
@@ -65,6 +71,30 @@ def calibrate(
         raise InputError(f"this is not a calibration: {calibration.refusal}{unwritten}", fix=REMEDY)
     if out is not None and not json_output:
         print(f"profile: {out}")
+    return 0
+
+
+def _correct(runs: tuple[Path, ...], rail: str, out: Path | None, *, json_output: bool) -> int:
+    import wattscribe
+    from wattscribe.records import json_text
+
+    correction = wattscribe.calibrate(runs, rail=rail)
+    if out is not None:
+        try:
+            out.write_text(correction.to_toml(), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"the correction cannot be written: {error.strerror}", where=out) from error
+    if json_output:
+        print(json_text({"schema": 1, "correction": correction, "left_out_w": correction.left_out_w}, indent=2))
+        return 0
+    low_w, high_w = correction.left_out_w
+    print(
+        f"{correction.covers} = {correction.offset_w:.4g} W + {correction.gain:.4g} × {rail}, from {correction.points} windows, "
+        f"residual {correction.residual_w:.3g} W\n"
+        f"{rail} leaves out {low_w:.4g} W at {correction.low_w:.4g} W and {high_w:.4g} W at {correction.high_w:.4g} W"
+    )
+    if out is not None:
+        print(f"correction: {out}\nnext: wattscribe meters attach RUN --correction {out}")
     return 0
 
 

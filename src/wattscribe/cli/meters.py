@@ -79,6 +79,7 @@ def meters(
     recording: Files = None,
     tegrastats_log: Path | None = None,
     interval_ms: float | None = None,
+    meter: Pairs = None,
     root: Path = Path("/"),
     reading: Reading | None = None,
 ) -> int:
@@ -95,18 +96,19 @@ def meters(
     interval_ms
         The interval at which that log was recorded, where its lines carry no date: their stamps are the clock. 1000 unless
         you say otherwise.
+    meter
+        Also a command that prints watts or joules, cmd:COMMAND; or whole:METER.CHANNEL, which stands for the whole device.
     root
         Look for sensors below this directory, for instance a copy of another board's /sys.
     """
     import wattscribe
     from wattscribe.records import json_text
 
-    probes = wattscribe.meters(root)
-    read = (reading or Reading()).read(recording) if recording else None
-    checked = [] if read is None or not recording else [_of_recording(recording[0], read)]
+    probes = wattscribe.meters(root, stated=meter or ())
+    checked = [_check_recording(recording, reading or Reading())] if recording else []
     checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
     if json_output:
-        of_file = {"recording": checked[0]} if read is not None else {}
+        of_file = {"recording": checked[0]} if recording else {}
         print(json_text({"schema": SCHEMA, "meters": probes, **of_file, "recordings": checked}, indent=2))
         return 0
     _print_table(probes)
@@ -158,6 +160,7 @@ def attach(
     /,
     *recording: Path,
     tegrastats_log: Path | None = None,
+    correction: Path | None = None,
     interval_ms: float | None = None,
     fitting: Fitting | None = None,
     reading: Reading | None = None,
@@ -174,6 +177,8 @@ def attach(
         The meter's file: time and power, or time, voltage and current. Two files: its current and its voltage.
     tegrastats_log
         Instead of a CSV, a log written with tegrastats --logfile.
+    correction
+        Instead of a CSV, what wattscribe calibrate --rail wrote: that rail of this run, put right.
     interval_ms
         The interval at which that log was recorded, where its lines carry no date: their stamps are the clock.
     """
@@ -184,6 +189,7 @@ def attach(
         run,
         recording or None,
         tegrastats_log=tegrastats_log,
+        correction=correction,
         interval_s=_interval_s(interval_ms),
         columns=how.columns(),
         **how.rest(),
@@ -217,8 +223,14 @@ def _interval_s(interval_ms: float | None) -> float | None:
     return None if interval_ms is None else interval_ms / 1e3
 
 
-def _of_recording(path: Path, read: Recording) -> dict[str, Any]:
-    return {"file": str(path), **read.facts(), "rails": []}
+def _check_recording(paths: list[Path], reading: Reading) -> dict[str, Any]:
+    from wattscribe.metering.recordings import perfetto, perfetto_table
+
+    if len(paths) == 1 and perfetto_table.is_trace(paths[0]):
+        volts = perfetto.as_volts(reading.voltage)
+        unit = _pairs(reading.unit, "--unit").get("current")
+        return perfetto.facts(paths[0], perfetto.read(paths[0], voltage=volts, current_unit=unit))
+    return {"file": str(paths[0]), **reading.read(paths).facts(), "rails": []}
 
 
 def _sentence(entry: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -10,11 +10,14 @@ from typing import cast
 
 from wattscribe.errors import MeterError
 from wattscribe.metering import limits, machine, modelled, recordings
-from wattscribe.metering.base import Meter, Probe
+from wattscribe.metering.base import Channel, Meter, Probe
 from wattscribe.metering.cores import profile_for
 from wattscribe.metering.host import Host
 from wattscribe.metering.sensors import (
+    apple,
     battery,
+    command,
+    command_line,
     hwmon,
     ina238,
     ina3221,
@@ -25,6 +28,7 @@ from wattscribe.metering.sensors import (
     replay,
     tegrastats,
 )
+from wattscribe.metering.stated import Said
 
 JETSON_SENSORS = frozenset({ina3221.NAME, ina3221_iio.NAME, ina238.NAME})
 
@@ -76,6 +80,8 @@ KINDS = (
     Kind(probe=hwmon.probe, open_meter=hwmon.open_meter),
     Kind(probe=pmic.probe, open_meter=pmic.open_meter),
     Kind(probe=battery.probe, open_meter=battery.open_meter),
+    Kind(probe=apple.probe, open_meter=apple.open_meter),
+    Kind(probe=lambda host: command.probe_none()),
     Kind(probe=_probe_recordings),
     Kind(probe=replay.probe),
     Kind(probe=_probe_model),
@@ -122,11 +128,20 @@ def _kinds(host: Host) -> list[Kind]:
     return [*KINDS, *([] if host.files.is_copy else _registered())]
 
 
-def probe(root: Path = Path("/"), *, host: Host | None = None) -> list[Probe]:
-    """One row per kind of sensor, also for those that are not here."""
+def probe(root: Path = Path("/"), *, host: Host | None = None, stated: Sequence[str] = ()) -> list[Probe]:
+    """One row per kind of sensor, also for those that are not here. `stated`: as in `open_meters`; each command has a row.
+
+    Raises InputError and MeterError for a stated meter that cannot be.
+    """
     host = host if host is not None else Host.of_root(root)
+    said = Said.of(stated)
     probes = [limits.with_instants(kind.probe(host)) for kind in _kinds(host)]
-    return probes if host.simulated is None else [_played(row) for row in probes]
+    probes = probes if host.simulated is None else [_played(row) for row in probes]
+    if said.commands:
+        place = next(at for at, row in enumerate(probes) if row.meter == command.NAME)
+        probes[place : place + 1] = [_look_at_command(spec, host) for spec in said.commands]
+    said.check(channel for row in probes if row.available for channel in _names(row.meter, row.channels))
+    return [said.row(row) for row in probes]
 
 
 def _played(row: Probe) -> Probe:
@@ -136,16 +151,41 @@ def _played(row: Probe) -> Probe:
     return replace(row, channels=channels, reason=reason)
 
 
-def open_meters(root: Path = Path("/"), *, host: Host | None = None) -> list[Meter]:
-    """Every sensor that can be read here, opened; the caller closes them."""
+def _look_at_command(spec: command_line.Spec, host: Host) -> Probe:
+    meter = command.CommandMeter(spec, host.clock)
+    try:
+        return command.probe_of(meter)
+    finally:
+        meter.close()
+
+
+def open_meters(root: Path = Path("/"), *, host: Host | None = None, stated: Sequence[str] = ()) -> list[Meter]:
+    """Every sensor that can be read here, opened; the caller closes them.
+
+    `stated`: what a user says of meters (`stated.Said`). Raises InputError and MeterError where such a one cannot be: who asks
+    for a meter wants no run without it.
+    """
     host = host if host is not None else Host.of_root(root)
+    said = Said.of(stated)
     meters: list[Meter] = []
-    for kind in _kinds(host):
-        opened = {meter.name for meter in meters}
-        if kind.open_meter is None or opened & kind.instead_of or not kind.probe(host).available:
-            continue
-        try:
-            meters.append(kind.open_meter(host))
-        except MeterError:  # It went away between looking and opening; the probe's row says what was found.
-            continue
-    return meters
+    try:
+        for kind in _kinds(host):
+            opened = {meter.name for meter in meters}
+            if kind.open_meter is None or opened & kind.instead_of or not kind.probe(host).available:
+                continue
+            try:
+                meters.append(kind.open_meter(host))
+            except MeterError:  # It went away between looking and opening; the probe's row says what was found.
+                continue
+        for spec in said.commands:
+            meters.append(command.CommandMeter(spec, host.clock))
+        said.check(name for meter in meters for name in _names(meter.name, meter.channels()))
+    except BaseException:
+        for meter in meters:
+            meter.close()
+        raise
+    return [said.meter(meter) for meter in meters]
+
+
+def _names(meter: str, channels: Sequence[Channel]) -> list[str]:
+    return [f"{meter}.{channel.name}" for channel in channels]

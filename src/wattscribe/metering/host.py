@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import platform
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -103,6 +104,14 @@ class NoCommands:
         raise MeterError("this program is not installed", where=arguments[0])
 
 
+def system_apple() -> Any | None:
+    """The module that reads Apple silicon's energy counters, or None where it is not installed."""
+    try:
+        return importlib.import_module("zeus_apple_silicon")
+    except ImportError:
+        return None
+
+
 def system_nvml() -> Any | None:
     """The NVIDIA library's Python module, or None where it is not installed."""
     try:
@@ -113,12 +122,15 @@ def system_nvml() -> Any | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What a sensor may use. `nvml` is a module with pynvml's functions, or None."""
+    """What a sensor may use. `nvml` is a module with pynvml's functions, `apple` one with zeus_apple_silicon's, or None."""
 
     files: SensorFiles = field(default_factory=SensorFiles)
     commands: Commands = field(default_factory=SystemCommands)
     clock: Clock = field(default_factory=MonotonicClock)
     nvml: Any | None = None
+    apple: Any | None = None
+    system: str = ""
+    """As `platform.system()` says; empty for a file tree of another machine."""
 
     @property
     def simulated(self) -> str | None:
@@ -132,7 +144,8 @@ class Host:
         Raises InputError where there is no such directory: an empty tree would pass for a board without sensors.
         """
         if root == Path("/"):
-            return cls(nvml=system_nvml())
+            system = platform.system()
+            return cls(nvml=system_nvml(), apple=system_apple() if system == "Darwin" else None, system=system)
         if not root.is_dir():
             raise InputError(
                 "there is no such directory", where=root, fix="Name the folder that holds the board's sys/ and proc/"

@@ -39,7 +39,7 @@ def describe(root: Path = Path("/"), *, host: Host | None = None) -> dict[str, A
         "python": platform.python_version(),
         "cpu": cpu_name(files),
         "cpu_cores": os.cpu_count() if _is_this_machine(files) else _count_cpus(files),
-        "cpu_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "cpu_usable": usable_cores(),
         "memory_bytes": _memory_bytes(files),
         "load_1min": _load(files),
         "gpus": nvidia.describe_gpus(host.nvml),
@@ -94,13 +94,24 @@ def _processors(text: str) -> list[dict[str, str]]:
     return processors
 
 
+def usable_cores() -> int:
+    """Cores that this process may use; macOS keeps no process to some of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _brand() -> str | None:
     """macOS has no /proc; `platform.processor()` says `arm` there."""
+    return sysctl("machdep.cpu.brand_string")
+
+
+def sysctl(name: str) -> str | None:
+    """What macOS's kernel says under a name; None on any other system."""
     if platform.system() != "Darwin":
         return None
     try:
-        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        done = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None

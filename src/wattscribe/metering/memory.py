@@ -50,7 +50,9 @@ def descendants_peak_bytes(pid: int | None = None) -> int:
 def rss_bytes(pid: int | None = None, files: SensorFiles | None = None) -> int | None:
     """Resident set now: VmRSS, or psutil where there is no /proc."""
     value = _status_bytes(pid, "VmRSS", files)
-    return value if value is not None or files is not None else _psutil_bytes(pid, "rss")
+    if value is not None or (files is not None and files.root != Path("/")):
+        return value
+    return _psutil_bytes(pid, "rss")
 
 
 def peak_rss_bytes(pid: int | None = None, files: SensorFiles | None = None) -> int | None:

@@ -142,6 +142,8 @@ class Sampler:
             raise InputError(f"the sampling rate must be above 0 and at most {MAX_RATE_HZ:g} Hz, not {rate_hz}")
         self.rate_hz = rate_hz
         self._instants = random.Random(seed)
+        self._drawn: dict[float, tuple[float, float]] = {}
+        """Of each length of period: the start of the one that was drawn for last, and the place in it."""
         self._clock: Clock = clock if clock is not None else MonotonicClock()
         self._meters = [_MeterLog(meter, 1.0 / rate_hz, evidence) for meter in meters]
         self._names = _unique_names(meters)
@@ -244,8 +246,12 @@ class Sampler:
         self._begin_period(meter, _next_period_s(due_s, meter.period_s, self._clock.now_s()))
 
     def _begin_period(self, meter: _MeterLog, due_s: float) -> None:
+        """Meters of one pace share the instant: waking up for each costs more than reading it."""
         meter.due_s = due_s
-        meter.at_s = due_s + self._instants.random() * meter.period_s
+        drawn = self._drawn.get(meter.period_s)
+        if drawn is None or drawn[0] != due_s:
+            drawn = self._drawn[meter.period_s] = (due_s, self._instants.random())
+        meter.at_s = due_s + drawn[1] * meter.period_s
 
 
 def _in_words(log: _ChannelLog) -> str:

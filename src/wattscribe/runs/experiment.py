@@ -195,6 +195,8 @@ class Experiment(_Strict):
     cooldown_limit_s: float = Field(default=60.0, ge=0, le=MAX_IDLE_S)
     cooldown_band: float = Field(default=0.05, gt=0)
     """Idle power has returned when it is within this share of the run's first baseline."""
+    meters: list[str] = []
+    """Beside the sensors: cmd:COMMAND that prints watts or joules; whole:METER.CHANNEL stands for the whole device."""
     sample_rate_hz: float = Field(default=DEFAULT_RATE_HZ, gt=0, le=MAX_RATE_HZ)
     mark: bool = False
     """Busy and idle pulses before the first trial and after the last, for the recording of an external meter; start that

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import threading
 import time
 from pathlib import Path
 
+from wattscribe.metering.machine import sysctl, usable_cores
 from wattscribe.records import Window
 
 PATTERN = (2.0, 1.0, 1.0, 2.0, 1.0)
@@ -36,7 +36,7 @@ def boot_id() -> str | None:
     """Names the machine's present uptime, to which its monotonic clock belongs; None where the kernel does not tell."""
     with contextlib.suppress(OSError):
         return BOOT_ID.read_text(encoding="ascii").strip()
-    return None
+    return sysctl("kern.bootsessionuuid")
 
 
 def _pulses(pattern: tuple[float, ...], unit_s: float) -> tuple[Window, ...]:
@@ -55,7 +55,7 @@ def _pulses(pattern: tuple[float, ...], unit_s: float) -> tuple[Window, ...]:
 
 def _busy(start_s: float, end_s: float) -> Window:
     """Every core that this process may use works from `start_s` to `end_s`; the mean of when they did."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     worked: list[tuple[float, float]] = []
     threads = [threading.Thread(target=_work, args=(start_s, end_s, worked)) for _ in range(cores)]
     for thread in threads:

@@ -37,6 +37,10 @@ class Block:
     traces: tuple[PowerTrace, ...]
     chosen: Reading
     """Of the one rail that stands for the device; `unavailable` with the reasons where there is none."""
+    channel: str | None
+    """That rail's name."""
+    seen_share: float | None
+    """How much of the block that rail saw: what failed reads and set-back counters left out is missing in it."""
     channels: tuple[ChannelReading, ...]
     modelled: Reading
     """CPU seconds × watts per core."""
@@ -53,19 +57,21 @@ class Measurement:
         *,
         host: Host | None = None,
         meters: Sequence[Meter] | None = None,
+        stated: Sequence[str] = (),
         clock: Clock | None = None,
         idle_s: float = 0.0,
         idle: Measurement | None = None,
         device: str = "cpu",
         sample_rate_hz: float = DEFAULT_RATE_HZ,
     ) -> None:
-        """`meters` None: every sensor of `host` that can be read, opened on entering and closed on leaving."""
+        """`meters` None: every sensor of `host` that can be read, and what is `stated` (`metering.stated`), opened on entering
+        and closed on leaving."""
         if idle_s < 0:
             raise InputError(f"idle_s is {idle_s:g}", fix="Give seconds: 0 or more")
         if idle is not None and idle_s > 0:
             raise InputError("both idle and idle_s are given", fix="Give one of them")
         self._host = host or Host.of_root()
-        self._meters = meters
+        self._meters, self._stated = meters, stated
         self._clock: Clock = clock or MonotonicClock()
         self._idle = None if idle is None else idle.block
         self._idle_s, self._device, self._rate_hz = idle_s, device, sample_rate_hz
@@ -78,7 +84,7 @@ class Measurement:
             raise InputError("this measurement was already used", fix="Make a new one for each block")
         meters = self._meters
         if meters is None:
-            meters = open_meters(host=self._host)
+            meters = open_meters(host=self._host, stated=self._stated)
             for meter in meters:
                 self._open.callback(meter.close)
         evidence: Evidence | None = None if self._host.simulated is None else "simulated"
@@ -122,6 +128,8 @@ class Measurement:
             cpu_s=cpu_s,
             traces=traces,
             chosen=chosen,
+            channel=None if stands is None else stands.channel,
+            seen_share=None if stands is None or chosen.energy_j is None else windows.seen_share(stands, window),
             channels=tuple(
                 ChannelReading(channel=trace.channel, total=trace.total, reading=readings[trace.channel])
                 for trace in traces
@@ -159,6 +167,21 @@ class Measurement:
     @property
     def net_energy_ci95_j(self) -> Interval | None:
         return self.block.chosen.net_ci95_j
+
+    @property
+    def power_w(self) -> float | None:
+        """Mean power of the block, gross."""
+        return None if self.energy_j is None else self.energy_j / self.duration_s
+
+    @property
+    def power_ci95_w(self) -> Interval | None:
+        return None if self.energy_ci95_j is None else _over(self.energy_ci95_j, self.duration_s)
+
+    @property
+    def idle_power_w(self) -> float | None:
+        """What the idle machine drew; None where idle was not measured."""
+        idle_j = self.block.chosen.idle_j
+        return None if idle_j is None else idle_j / self.duration_s
 
     @property
     def evidence(self) -> Evidence:
@@ -205,6 +228,10 @@ class Measurement:
         if self.energy_j is None:
             return f"<Measurement: energy unavailable, {times}>"
         return f"<Measurement: {self.energy_j:.4g} J {self.evidence} ({self.covers}), {times}>"
+
+
+def _over(interval_j: Interval, duration_s: float) -> Interval:
+    return interval_j[0] / duration_s, interval_j[1] / duration_s
 
 
 def _cpu_s() -> float:

@@ -149,8 +149,12 @@ def ended_by_interrupts() -> None:
 
 
 def die_with(parent: int) -> None:
-    """Let the kernel kill this process with the runner, also while a library holds the interpreter."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    """Let the kernel kill this process with the runner, also while a library holds the interpreter.
+
+    Only Linux can. Elsewhere a worker notices at its pipe that the runner is gone, as soon as the interpreter is free.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before the line above
         os._exit(EXIT_ORPHANED)
 

@@ -59,7 +59,7 @@ def run(
     watcher = watcher or Silent()
     recover(host, say)
     wanted = [entry.mode() for entry in experiment.modes]
-    with _opened(meters, host) as opened, held(host, wanted, say) as modes:
+    with _opened(meters, host, experiment.meters) as opened, held(host, wanted, say) as modes:
         power = Power.of(
             opened,
             clock=clock or MonotonicClock(),
@@ -252,12 +252,12 @@ def _baseline(trial: Trial) -> str:
 
 
 @contextlib.contextmanager
-def _opened(meters: Sequence[Meter] | None, host: Host) -> Iterator[Sequence[Meter]]:
-    """The meters handed in, which stay open, or all of the host's, closed in the end."""
+def _opened(meters: Sequence[Meter] | None, host: Host, stated: Sequence[str]) -> Iterator[Sequence[Meter]]:
+    """The meters handed in, which stay open, or all of the host's and the stated ones, closed in the end."""
     if meters is not None:
         yield meters
         return
-    own = open_meters(host=host)
+    own = open_meters(host=host, stated=stated)
     try:
         yield own
     finally:

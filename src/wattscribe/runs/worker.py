@@ -288,7 +288,12 @@ def _named(place: Place, answer: Transcript, latency: StreamingLatency | None, p
 
 
 def _limit_memory(extra_bytes: int) -> None:
-    """Let the address space grow by so much and no more; beyond it an allocation fails instead of the machine."""
+    """Let the address space grow by so much and no more; beyond it an allocation fails instead of the machine.
+
+    Raises RecognizerError where the system has no such limit: a run without it is not the one that was asked for.
+    """
+    if sys.platform != "linux":
+        raise RecognizerError("a memory limit can be set under Linux only", fix="Leave `memory_limit_bytes` out")
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit_bytes = pages * resource.getpagesize() + extra_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))

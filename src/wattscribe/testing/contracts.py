@@ -159,8 +159,14 @@ class MeterContract:
             promised(channel.update_interval_s > 0, f"{channel.name} has no update interval")
             promised(bool(channel.covers), f"{channel.name} does not say what it covers")
             promised(channel.resolution is None or channel.resolution > 0, f"{channel.name} has a step of 0")
-        totals = sum(channel.total for channel in channels)
-        promised(totals <= 1 or meter.name == "nvml", f"{totals} channels stand for the whole device")
+        totals = [channel.processors for channel in channels if channel.total]
+        twice = [
+            feeds for feeds in totals if totals.count(feeds) > 1 and feeds != ("gpu",)
+        ]  # GPUs are beside each other
+        promised(
+            not twice,
+            f"{len(twice)} channels stand for the same: {twice[0] if twice and twice[0] else 'the whole device'}",
+        )
         first, second = meter.read(), meter.read()
         promised(len(first) == len(second) == len(channels), "a reading has another number of values than of channels")
         for channel, before, after in zip(channels, first, second, strict=True):

@@ -303,6 +303,11 @@ def _battery(tree: SensorTree, name: str, status: str) -> None:
         tree.write(f"{folder}/{key}", value)
 
 
+def discharging(tree: SensorTree) -> None:
+    """Give any machine a battery that feeds it."""
+    _battery(tree, "BAT1", "Discharging")
+
+
 def raspberry_pi_5(root: Path) -> SensorTree:
     """Its rails come from a command."""
     tree = SensorTree(root=root, board="Raspberry Pi 5 Model B Rev 1.0")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from wattscribe.calibration import Skipped
     from wattscribe.energy.calibrate import Calibration
     from wattscribe.metering import Probe
+    from wattscribe.metering.recordings.attach import Source
+    from wattscribe.metering.recordings.correction import Correction
     from wattscribe.records import AttachedRecording, Processor, RunFacts
     from wattscribe.results.compare import Comparison
     from wattscribe.runs.experiment import Experiment
@@ -68,13 +70,15 @@ def measure(
     idle_s: float = 0.0,
     idle: Measurement | None = None,
     device: str = "cpu",
+    meters: Sequence[str] = (),
     sample_rate_hz: float = 20.0,
     root: Path | str = "/",
 ) -> Measurement:
     """Measure any code: `with wattscribe.measure() as m: …`, then `m.energy_j`, `m.energy_ci95_j`, `m.cpu_s` and more.
 
     `idle_s`: do nothing for so long first, so that `m.net_energy_j` is what the code added; or give `idle`, a measurement of a
-    block that did nothing. `device`: which sensor stands for the code, `cpu`, `cuda` or `cuda:N`. `root`: another board's
+    block that did nothing. `device`: which sensor stands for the code, `cpu`, `cuda` or `cuda:N`. `meters`: beside the sensors,
+    `cmd:COMMAND` that prints watts or joules; `whole:METER.CHANNEL` says what stands for the device. `root`: another board's
     sensor files. Entering and leaving wait until the sensors have forgotten what was before, 5 s at most. Raises InputError
     for what cannot be; a machine without sensors is no error: `m.evidence` is then `unavailable` and `m.reason` says why.
     """
@@ -82,7 +86,12 @@ def measure(
     from wattscribe.runs.measuring import Measurement
 
     return Measurement(
-        host=Host.of_root(Path(root)), idle_s=idle_s, idle=idle, device=device, sample_rate_hz=sample_rate_hz
+        host=Host.of_root(Path(root)),
+        stated=meters,
+        idle_s=idle_s,
+        idle=idle,
+        device=device,
+        sample_rate_hz=sample_rate_hz,
     )
 
 
@@ -231,14 +240,15 @@ def compare(
 
 
 @verb
-def meters(root: Path | str = "/") -> list[Probe]:
+def meters(root: Path | str = "/", *, stated: Sequence[str] = ()) -> list[Probe]:
     """What can be measured on this machine and what cannot, with the reason and the command that would fix it.
 
-    `root`: look at another board's sensor files, which lie below that directory.
+    `root`: look at another board's sensor files, which lie below that directory. `stated`: `cmd:COMMAND` and
+    `whole:METER.CHANNEL`, as `measure` and an experiment take them; InputError or MeterError where one cannot be.
     """
     from wattscribe.metering import probe
 
-    return probe(Path(root))
+    return probe(Path(root), stated=stated)
 
 
 @verb
@@ -247,6 +257,7 @@ def attach(
     recording: Path | str | Sequence[Path | str] | None = None,
     *,
     tegrastats_log: Path | str | None = None,
+    correction: Path | str | None = None,
     interval_s: float | None = None,
     covers: str | None = None,
     total: bool = True,
@@ -265,31 +276,32 @@ def attach(
 
     `covers` says what the meter measures; `total` False: a part only, which feeds these `processors`. How the file is read (two
     files, `columns`, `units`, `voltage`, `channel`, `sample_rate_hz`): see `wattscribe.metering.recordings.read`.
-    `gain_error` is the meter's own as a fraction, from its data sheet.
+    `gain_error` is the meter's own as a fraction, from its data sheet. `correction`: instead of a recording, what `calibrate`
+    with a `rail` wrote: that rail of this run, put right.
     Raises InputError and MeterError where the recording does not fit the run.
     """
     from wattscribe.errors import InputError
     from wattscribe.metering import recordings
+    from wattscribe.metering.recordings import correction as corrections
+    from wattscribe.metering.recordings import perfetto_table
     from wattscribe.metering.recordings.attach import attach as attach_source
     from wattscribe.metering.recordings.attach import of_recording, of_tegrastats
 
-    if (recording is None) == (tegrastats_log is None):
-        raise InputError("one recording is needed: a CSV, or a tegrastats log", where=run)
+    if [recording, tegrastats_log, correction].count(None) != 2:
+        raise InputError("one recording is needed: a CSV, a tegrastats log, or a correction of a rail", where=run)
+    if correction is not None:
+        return corrections.apply(Path(run), Path(correction))
+    stated = bool(covers is not None or columns or not total or processors or (channel, sample_rate_hz) != (None, None))
+    paths = [Path(path) for path in ([recording] if isinstance(recording, Path | str) else recording or ())]
     if tegrastats_log is not None:
-        if (
-            covers is not None
-            or columns
-            or units
-            or not total
-            or processors
-            or (voltage, channel, sample_rate_hz) != (None, None, None)
-        ):
+        if stated or units or voltage is not None:
             raise InputError(
                 "a tegrastats log names its rails itself", where=tegrastats_log, fix="Leave these options out"
             )
         source = of_tegrastats(Path(tegrastats_log), interval_s=interval_s, name=name)
+    elif len(paths) == 1 and perfetto_table.is_trace(paths[0]):
+        source = _of_phone(paths[0], voltage, (units or {}).get("current"), name, stated=stated)
     else:
-        paths = [Path(path) for path in ([recording] if isinstance(recording, Path | str) else recording or ())]
         read = recordings.read(paths, columns, units, voltage=voltage, channel=channel, sample_rate_hz=sample_rate_hz)
         source = of_recording(
             paths[0], read, covers=covers or recordings.COVERS, total=total, processors=tuple(processors), name=name
@@ -297,14 +309,55 @@ def attach(
     return attach_source(Path(run), source, by=by, max_error_s=max_error_s, gain_error=gain_error)
 
 
+def _of_phone(
+    path: Path, voltage: float | str | Path | None, current_unit: str | None, name: str | None, *, stated: bool
+) -> Source:
+    """A Perfetto trace. Raises InputError for options that its counters answer themselves."""
+    from wattscribe.errors import InputError
+    from wattscribe.metering.recordings import perfetto
+    from wattscribe.metering.recordings.attach import of_phone
+
+    if stated:
+        raise InputError(
+            "a Perfetto trace names its counters itself",
+            where=path,
+            fix="Leave these options out, but for `voltage` and `units`",
+        )
+    trace = perfetto.read(path, voltage=perfetto.as_volts(voltage), current_unit=current_unit)
+    return of_phone(path, trace, name=name)
+
+
+@overload
+def calibrate(
+    runs: Sequence[Path | str], *, seed: int = 0, left_out: Callable[[Skipped], None] | None = None, rail: None = None
+) -> Calibration: ...
+@overload
+def calibrate(
+    runs: Sequence[Path | str], *, seed: int = 0, left_out: Callable[[Skipped], None] | None = None, rail: str
+) -> Correction: ...
 @verb
 def calibrate(
-    runs: Sequence[Path | str], *, seed: int = 0, left_out: Callable[[Skipped], None] | None = None
-) -> Calibration:
+    runs: Sequence[Path | str],
+    *,
+    seed: int = 0,
+    left_out: Callable[[Skipped], None] | None = None,
+    rail: str | None = None,
+) -> Calibration | Correction:
     """Fit joules per byte, per operation and idle watts to the measured energies of runs. Raises InputError for too few.
 
-    `left_out` is given each trial that says nothing about them, with the reason.
+    `left_out` is given each trial that says nothing about them, with the reason. `rail`, with one run to which an external
+    recording is attached: fit instead what this rail leaves out of the whole board (`pmic.total` of a Raspberry Pi 5).
     """
+    from wattscribe.errors import InputError
+
+    if rail is not None:
+        from wattscribe.metering.recordings import correction
+
+        if len(runs) != 1:
+            raise InputError(
+                f"a rail is corrected by one run, not by {len(runs)}", fix="Name the run with the recording"
+            )
+        return correction.fit(Path(runs[0]), rail)
     from wattscribe.calibration import calibrate_runs
 
     calibration, skipped = calibrate_runs(runs, seed=seed)

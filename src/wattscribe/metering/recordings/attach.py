@@ -17,6 +17,7 @@ from wattscribe.journal import Journal, read_run
 from wattscribe.metering import window
 from wattscribe.metering.recordings.align import Alignment, by_correlation
 from wattscribe.metering.recordings.marks import by_marks, possible_error_s
+from wattscribe.metering.recordings.perfetto import PhoneRail, PhoneTrace
 from wattscribe.metering.recordings.recording import NAME, Recording
 from wattscribe.metering.sensors import tegrastats_log
 from wattscribe.metering.window import signal
@@ -80,6 +81,28 @@ def of_recording(
     )
     rail = Rail(about=about, recording=recording, failed_t_s=np.empty(0))
     return Source(name=name or recording.name, path=path, recording=recording, rails=(rail,))
+
+
+def of_phone(path: Path, trace: PhoneTrace, *, name: str | None = None) -> Source:
+    """Counters of an Android phone: its battery, which is the whole of it, and rails behind that."""
+    rails = [_phone_rail(rail, f"{NAME}.{name or path.stem}.{rail.name}") for rail in trace.rails]
+    return Source(name=name or path.stem, path=path, recording=trace.first.recording, rails=tuple(rails))
+
+
+def _phone_rail(rail: PhoneRail, channel: str) -> Rail:
+    about = PowerTrace(
+        channel=channel,
+        covers=rail.covers,
+        total=rail.total,
+        update_interval_s=rail.recording.spacing_s,
+        evidence="measured",
+        t_s=(),
+        power_w=(),
+        processors=rail.processors,
+        origin="attached",
+        meter=NAME,
+    )
+    return Rail(about=about, recording=rail.recording, failed_t_s=rail.failed_t_s)
 
 
 def of_tegrastats(path: Path, *, interval_s: float | None = None, name: str | None = None) -> Source:
@@ -249,7 +272,7 @@ def _record(source: Source, alignment: Alignment, *, covered: int, outside: int)
     return AttachedRecording(
         name=source.name,
         file=source.path.name,
-        sha256=_sha256(source.path),
+        sha256=sha256(source.path),
         covers="; ".join(rail.about.covers for rail in source.rails),
         channels=channels,
         samples=source.recording.samples,
@@ -265,7 +288,7 @@ def _record(source: Source, alignment: Alignment, *, covered: int, outside: int)
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with as_file.open_bytes(path) as file:
         while block := file.read(1 << 20):

@@ -17,6 +17,8 @@ MAX_BOARD_W = 27.0
 """What its power supply gives: 5.1 V at 5 A, with 6 % for its tolerance (Raspberry Pi 27W USB-C power supply)."""
 _VALUE = re.compile(r"^\s*(\S+)_([AV])\s+(?:current|volt)\(\d+\)=(-?[\d.]+(?:[eE]-?\d+)?)[AV]\s*$", re.MULTILINE)
 CORE_RAIL = "VDD_CORE"
+LEFT_OUT = "USB devices, HATs (an accelerator, a disk), the fan, losses of the 5 V input"
+"""EXT5V, from which all of them are fed, has a voltage and no current (vcgencmd pmic_read_adc)."""
 FIX = "sudo usermod -aG video $USER, then log in again"
 
 
@@ -46,7 +48,7 @@ class PmicMeter:
 
     def channels(self) -> Sequence[Channel]:
         rails = [self._channel(name, _covers(name), total=False) for name in self._names]
-        covers = f"board: sum of {len(self._names)} PMIC rails (without USB devices, HATs and input losses)"
+        covers = f"board: sum of {len(self._names)} PMIC rails (without {LEFT_OUT})"
         return [*rails, self._channel("total", covers, total=True)]
 
     def read(self) -> Sequence[float | None]:
@@ -92,7 +94,10 @@ def probe(host: Host) -> Probe:
     return Probe(
         meter=NAME,
         available=True,
-        reason=f"{len(channels) - 1} rails and their sum, every {meter.min_period_s:g} s; input losses and USB are not in it",
+        reason=(
+            f"{len(channels) - 1} rails and their sum, every {meter.min_period_s:g} s; not in it: {LEFT_OUT}. "
+            f"One external recording corrects it: wattscribe calibrate RUN --rail {NAME}.total"
+        ),
         channels=channels,
     )
 

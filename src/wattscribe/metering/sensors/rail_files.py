@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from wattscribe.errors import MeterError
 from wattscribe.metering.base import Channel, Probe
-from wattscribe.metering.files import MovingFile
 from wattscribe.metering.host import Host
 from wattscribe.metering.sensors.rails import probe_of
+
+
+class Readable(Protocol):
+    """A `files.MovingFile`, or several of them as one."""
+
+    def read(self) -> float | None: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def forbidden(self) -> bool: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +31,7 @@ class RailFile:
     """One rail. `si`: the file's number → W or J."""
 
     channel: Channel
-    file: MovingFile
+    file: Readable
     si: Callable[[float], float]
 
 

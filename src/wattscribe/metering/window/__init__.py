@@ -7,11 +7,12 @@ from wattscribe.metering.window.integration import (
     energy,
     mean_power_w,
     measured_energy_j,
+    seen_share,
     unavailable,
 )
 from wattscribe.metering.window.signal import join
 
 __all__ = [
     "Edges", "effective_update_interval_s", "energy", "join", "mean_power_w", "measured_energy_j", "preferred",
-    "unavailable",
+    "seen_share", "unavailable",
 ]  # fmt: skip

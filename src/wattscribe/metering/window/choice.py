@@ -16,22 +16,27 @@ def preferred(traces: Sequence[PowerTrace], device: str = "cpu") -> PowerTrace |
 
     A recording of the whole device that somebody attached comes first, then a meter of the whole device; then the GPU's for a
     `cuda` device and the CPU's for any other; then the rail that covers most of what computes. `cuda:1` is never answered by
-    another numbered GPU than 1. A modelled trace is taken only where nothing is measured.
+    another numbered GPU than 1. A rail that neither is a total nor feeds a processor stands for nothing. A modelled trace is
+    taken only where nothing is measured.
     """
     filled = [
         trace
         for trace in traces
-        if trace.evidence != "unavailable" and np.isfinite(trace.power_w).any() and not _is_another_gpu(trace, device)
+        if trace.evidence != "unavailable"
+        and np.isfinite(trace.power_w).any()
+        and (trace.total or trace.processors)
+        and not _is_another_gpu(trace, device)
     ]
     filled = _without_false_psys(filled)
     if not filled:
         return None
     wanted = "gpu" if device.startswith("cuda") else "cpu"
 
-    def rank(trace: PowerTrace) -> tuple[bool, bool, bool, bool, float]:
+    def rank(trace: PowerTrace) -> tuple[bool, bool, bool, bool, bool, float]:
         return (
             trace.evidence == "modelled",
             not (trace.total and trace.origin == "attached"),
+            trace.evidence == "calibrated",
             not (trace.total and trace.processors in ((), (wanted,))),
             wanted not in trace.processors,
             -float(np.nanmean(trace.power_w)),

@@ -86,6 +86,12 @@ def mean_power_w(trace: PowerTrace, window: Window) -> float:
     return measured_energy_j(trace, window) / window.duration_s
 
 
+def seen_share(trace: PowerTrace, window: Window) -> float:
+    """The share of the window without gaps."""
+    unseen_s = float(signals.of_trace(trace).gaps_s(window.start_s, window.end_s).sum())
+    return max(0.0, 1.0 - unseen_s / window.duration_s)
+
+
 def effective_update_interval_s(trace: PowerTrace) -> float:
     """The sensor's refresh that bounds the windows: the largest of the nominal one, the one in the data, the spacing."""
     return signals.of_trace(trace).update_s
