@@ -38,9 +38,14 @@ def tegrastats(path: Path) -> None:
     path.write_text("".join(f"{time:%m-%d-%Y %H:%M:%S} {line}\n" for time in times), encoding="utf-8")
 
 
-def agx_orin(path: Path) -> None:
-    path.mkdir()
-    sensor_trees.agx_orin(path)
+def board(tree: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Sensor files of a board in a folder of their own."""
+
+    def make(path: Path) -> None:
+        path.mkdir()
+        tree(path)
+
+    return make
 
 
 def common_voice(path: Path) -> None:
@@ -55,7 +60,9 @@ FILES: dict[str, Callable[[Path], None]] = {
     "usb.txt": usb,
     "ppk2.csv": ppk2,
     "tegra.log": tegrastats,
-    "agx-orin": agx_orin,
+    "agx-orin": board(sensor_trees.agx_orin),
+    "orin-nano": board(sensor_trees.orin_nano),
+    "intel-laptop": board(sensor_trees.intel_laptop),
     "cv-corpus": common_voice,
 }
 FIRST = "runs/first"

@@ -1,4 +1,4 @@
-"""The shipped plotly.js: the file that `scripts/plotly` builds, with the kinds of traces that the pages draw and their licences."""
+"""The shipped plotly.js: the file that `scripts/plotly` builds, with the kinds of traces that the pages draw, and licences."""
 
 from __future__ import annotations
 
