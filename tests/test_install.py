@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import platform
 import re
+import runpy
 import subprocess
 import sys
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,27 @@ def test_every_promised_python_is_resolved() -> None:
     assert f"PYTHONS = ({promised[1]})" in text
     assert "make resolve" in workflow
     assert "resolve" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
+def test_an_sdist_has_the_same_bytes_whoever_packs_it(tmp_path: Path) -> None:
+    packed_again = runpy.run_path(str(ROOT / "scripts/dist.py"))["packed_again"]
+    for name, when, owner, order in (("a", 1, 0, "xy"), ("b", 99, 1000, "yx")):
+        (tmp_path / name).mkdir()
+        with tarfile.open(tmp_path / name / "w.tar.gz", "w:gz") as archive:
+            for each in order:
+                member = tarfile.TarInfo(f"w/{each}")
+                member.size, member.mtime, member.uid, member.uname, member.mode = (
+                    3,
+                    when + 0.5,
+                    owner,
+                    name,
+                    0o600 + owner % 2,
+                )
+                archive.addfile(member, BytesIO(b"abc"))
+        packed_again(tmp_path / name / "w.tar.gz", 1_700_000_000)
+    assert (tmp_path / "a/w.tar.gz").read_bytes() == (tmp_path / "b/w.tar.gz").read_bytes()
+    with tarfile.open(tmp_path / "a/w.tar.gz") as archive:
+        assert [(each.name, each.mtime) for each in archive] == [("w/x", 1_700_000_000), ("w/y", 1_700_000_000)]
+        held = archive.extractfile("w/x")
+        assert held is not None
+        assert held.read() == b"abc"
