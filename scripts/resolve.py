@@ -20,8 +20,10 @@ else:
 ROOT = Path(__file__).parents[1]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
-GLIBC = "manylinux_2_31"
-"""Of the oldest systems promised, Debian 11 and Raspberry Pi OS 11; JetPack 6 has glibc 2.35."""
+GLIBC = "manylinux_2_35"
+"""Of the oldest systems promised: Ubuntu 22.04, which JetPack 6 is; Debian and Raspberry Pi OS 12 have glibc 2.36."""
+PLAIN_SOURCES = ("srt",)
+"""Packages without any wheel that are Python alone (srt: one file, needed by vosk): building them takes no compiler."""
 BASE = "(base)"
 
 
@@ -37,6 +39,7 @@ def resolve(chosen: list[str], python: str, machine: str) -> str:
         "uv", "pip", "compile", "pyproject.toml", "--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:",
         "-c", "constraints.txt", "--python-version", python, "--python-platform", f"{machine}-{GLIBC}",
     ]  # fmt: skip
+    command += [part for name in PLAIN_SOURCES for part in ("--no-binary", name)]
     command += [part for extra in chosen if extra != BASE for part in ("--extra", extra)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode == 0:
