@@ -23,7 +23,7 @@ def heavy_modules() -> list[str]:
     """Libraries that `import wattscribe` and `--help` must not load, and did."""
     code = (
         "import sys, wattscribe, wattscribe.cli; wattscribe.cli.usage()\n"
-        "print(*sorted({'torch', 'transformers', 'numpy', 'pydantic', 'rich', 'onnxruntime', 'plotly'} & set(sys.modules)))"
+        "print(*sorted({'torch', 'transformers', 'numpy', 'pydantic', 'rich', 'onnxruntime'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return done.stdout.split()

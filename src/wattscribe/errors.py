@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+NO_WHEEL = frozenset({("pocketsphinx", "aarch64")})
+"""Extras that `pyproject.toml` leaves empty on a processor for which there is no wheel."""
+
 _ENDLESS = re.compile(r"(\S{200})\S{4000,}(\S{50})")
 
 
@@ -61,10 +64,12 @@ class MissingExtraError(WattscribeError):
     exit_code = 2
 
     def __init__(self, package: str, extra: str, *, needed_for: str) -> None:
-        super().__init__(
-            f"{needed_for} needs the package {package!r}",
-            fix=f"Install it: pip install 'wattscribe[{extra}]'",
-        )
+        from platform import machine
+
+        fix = f"Install it: pip install 'wattscribe[{extra}]'"
+        if (extra, machine()) in NO_WHEEL:
+            fix = f"It has no wheel for {machine()}; with a C compiler and Python's headers: pip install {package}"
+        super().__init__(f"{needed_for} needs the package {package!r}", fix=fix)
 
 
 class MeterError(WattscribeError):

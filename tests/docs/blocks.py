@@ -43,7 +43,8 @@ class Block:
 
 def pages() -> list[str]:
     """Every page that shows commands, relative to the root. Decisions show none."""
-    return ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+    found = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/boards").glob("*.md")]
+    return ["README.md", "CONTRIBUTING.md", *sorted(path.relative_to(ROOT).as_posix() for path in found)]
 
 
 def blocks(page: str, text: str | None = None) -> Iterator[Block]:

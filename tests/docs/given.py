@@ -38,14 +38,14 @@ def tegrastats(path: Path) -> None:
     path.write_text("".join(f"{time:%m-%d-%Y %H:%M:%S} {line}\n" for time in times), encoding="utf-8")
 
 
-def agx_orin(path: Path) -> None:
-    path.mkdir()
-    sensor_trees.agx_orin(path)
+def board(tree: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Sensor files of a board in a folder of their own."""
 
+    def make(path: Path) -> None:
+        path.mkdir()
+        tree(path)
 
-def monitor_hat(path: Path) -> None:
-    path.mkdir()
-    hwmon_trees.monitor_hat(path)
+    return make
 
 
 def common_voice(path: Path) -> None:
@@ -60,8 +60,10 @@ FILES: dict[str, Callable[[Path], None]] = {
     "usb.txt": usb,
     "ppk2.csv": ppk2,
     "tegra.log": tegrastats,
-    "agx-orin": agx_orin,
-    "monitor-hat": monitor_hat,
+    "agx-orin": board(sensor_trees.agx_orin),
+    "orin-nano": board(sensor_trees.orin_nano),
+    "intel-laptop": board(sensor_trees.intel_laptop),
+    "monitor-hat": board(hwmon_trees.monitor_hat),
     "cv-corpus": common_voice,
 }
 FIRST = "runs/first"

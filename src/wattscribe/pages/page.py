@@ -21,6 +21,9 @@ from wattscribe import __version__
 from wattscribe.records import finite
 from wattscribe.results.words import right_to_left
 
+TRACES = frozenset({"bar", "heatmap", "scatter", "waterfall"})
+"""Kinds that `plotly/plotly.min.js` draws."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -62,6 +65,11 @@ class Figure:
     """Takes the whole width where others stand two in a row."""
     apart: str = ""
     """What tells it from another figure with the same title: added to the title where there is one."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a kind of trace that the shipped plotly.js lacks: it would be drawn as a line."""
+        if unknown := {trace.get("type", "scatter") for trace in self.traces} - TRACES:
+            raise ValueError(f"figure {self.id}: scripts/plotly builds no {', '.join(sorted(unknown))}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +200,6 @@ def _inline(name: str) -> Markup:
 
 @lru_cache(maxsize=1)
 def _plotly() -> Markup:
-    """plotly.js as the plotly package ships it (4.8 MB)."""
-    from plotly.offline import get_plotlyjs
-
-    return Markup(get_plotlyjs().replace("</script", "<\\/script"))
+    """plotly.js with the kinds of traces that the pages draw (1.2 MB); `scripts/plotly` builds the file."""
+    text = (files("wattscribe.pages") / "plotly" / "plotly.min.js").read_text(encoding="utf-8")
+    return Markup(text.replace("</script", "<\\/script"))
