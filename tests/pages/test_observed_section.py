@@ -71,4 +71,4 @@ def test_every_column_has_a_title_and_a_component_without_calls_no_figure() -> N
 
 def test_the_order_is_by_bytes_per_second() -> None:
     assert observed().orders == (("joiner", "encoder"), ("joiner", "encoder"))
-    assert "most of it moved both by joiner, encoder" in observed_table.second(observed())
+    assert "by bytes the order is joiner, encoder, as executed and as simulated" in observed_table.second(observed())
