@@ -80,8 +80,9 @@ class Networks:
         feeds = self._feeds(call)
         executed = execute_on(model, feeds, by_priority=True)
         steps, typed = _steps(model, feeds, executed)
-        weights = self._weights.setdefault(name, _weights(model, steps, typed, self._places))
-        return _laid_out(model, steps, typed, weights, self._places)
+        if name not in self._weights:  # the same at any number of rows
+            self._weights[name] = _weights(model, steps, typed, self._places)
+        return _laid_out(model, steps, typed, self._weights[name], self._places)
 
     def _model(self, name: str) -> Model:
         """As the streaming runtime opens it for one stream; as it was exported, where it must not be optimised."""
