@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _REGION = 40
 KINDS = ("weights", "states", "activations", "runtime")
 """Regions of the address space: 2^40 bytes each."""
-NOTE_BYTES = 1024
-"""Room for what the runtime keeps of one step or weight, as much as it reads or writes of it."""
 
 
 class Places:
@@ -56,8 +54,6 @@ class Network:
     weights: frozenset[str]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    notes: Mapping[str, Span]
-    """Where onnxruntime keeps its own account of each step (by its place) and of each weight."""
 
 
 class Networks:
@@ -67,7 +63,6 @@ class Networks:
         self._transducer, self._folder, self._places = transducer, folder, places
         self._models: dict[str, Model] = {}
         self._weights: dict[str, dict[str, Span]] = {}
-        self._notes: dict[str, dict[str, Span]] = {}
         self._made: dict[tuple[str, int], Network] = {}
 
     def of(self, call: Call) -> Network:
@@ -85,12 +80,9 @@ class Networks:
         feeds = self._feeds(call)
         executed = execute_on(model, feeds, by_priority=True)
         steps, typed = _steps(model, feeds, executed)
-        weights = self._weights.setdefault(name, _weights(model, steps, typed, self._places))
-        notes = self._notes.setdefault(name, {})
-        for what in (*map(str, range(len(steps))), *(f"weight {weight}" for weight in weights)):
-            if what not in notes:
-                notes[what] = self._places.take("runtime", NOTE_BYTES)
-        return _laid_out(model, steps, typed, weights, notes, self._places)
+        if name not in self._weights:  # the same at any number of rows
+            self._weights[name] = _weights(model, steps, typed, self._places)
+        return _laid_out(model, steps, typed, self._weights[name], self._places)
 
     def _model(self, name: str) -> Model:
         """As the streaming runtime opens it for one stream; as it was exported, where it must not be optimised."""
@@ -161,7 +153,6 @@ def _laid_out(
     steps: list[Step],
     typed: Mapping[str, Typed],
     weights: Mapping[str, Span],
-    notes: Mapping[str, Span],
     places: Places,
 ) -> Network:
     inputs = tuple(value.name for value in model.graph.inputs)
@@ -184,7 +175,6 @@ def _laid_out(
         weights=frozenset(weights),
         inputs=inputs,
         outputs=outputs,
-        notes=notes,
     )
 
 

@@ -32,6 +32,7 @@ _POLL_BLOCKS = 200
 _ORDER_S = 120.0
 """Within which it takes one, on a busy machine too."""
 _LOOK_S = 0.05
+_ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def need_valgrind() -> None:
@@ -57,24 +58,35 @@ def simulate(
     with _cleared_away(), TemporaryDirectory(prefix="wattscribe-observed-") as name:
         folder = Path(name)
         write_job(folder, model, options, calls, groups)
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                _command(folder, cache),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=worker_environment(1),
-            )
-            try:
-                _switched_on(process, folder, say)
-                status = process.wait()
-            finally:
-                process.kill()
-                process.wait()
+        status = _made(folder, cache, say)
         texts = [folder / f"dump.{number + 2}" for number in range(len(groups))]  # the first is of what came before
         if status or not all(path.is_file() for path in texts):
             raise _failed(status, folder)
         return [read_dump(path.read_text(encoding="utf-8", errors="replace"), path.name) for path in texts]
+
+
+def _made(folder: Path, cache: Cache, say: Callable[[str], None]) -> int:
+    """Run the job to its end; returns the exit status. The process is gone then, whatever happens here."""
+    process: subprocess.Popen[bytes] | None = None
+    with (folder / "log").open("wb") as log:
+        try:
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)  # one that comes now finds a process to end
+            try:
+                process = subprocess.Popen(
+                    _command(folder, cache),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=worker_environment(1),
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _switched_on(process, folder, say)
+            return process.wait()
+        finally:
+            if process is not None:
+                process.kill()
+                process.wait()
 
 
 class _EndedError(BaseException):

@@ -89,11 +89,13 @@ def second(observed: Observed) -> str:
         each.shared_seen.total_bytes * each.calls_per_s for each in observed.components if each.shared_seen is not None
     )
     executed, simulated = (", ".join(names) for names in observed.orders)
-    same = f"both by {executed}" if executed == simulated else f"as executed by {executed}, simulated by {simulated}"
+    order = executed + (
+        ", as executed and as simulated" if executed == simulated else f" as executed, {simulated} as simulated"
+    )
     return (
         f"per second of audio {placed / 1e6:.3g} MB pass a placed memory (modelled) and {shared / 1e6:.3g} MB a cache "
         f"(simulated); the calling program's {observed.interpreter_bytes / 1e3:.3g} kB per call are left out; "
-        f"most of it moved {same}"
+        f"by bytes the order is {order}"
     )
 
 
