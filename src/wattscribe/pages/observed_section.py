@@ -12,7 +12,7 @@ _KINDS = ("weights", "states", "activations", "runtime", "sum")
 
 
 def sections(profile: Profile) -> list[Section]:
-    """None where nothing was observed."""
+    """No section where nothing was observed or counted."""
     observed, counts = profile.observed, profile.counted
     blocks: list[Block] = (
         [] if observed is None else [_traffic(observed), _executed(observed), Words(lines=[second(observed)])]
