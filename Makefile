@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Bytecode of what is never imported would take 40 MB: Python compiles the rest on first use.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo test test-parallel test-data check resolve dist format bench bench-compress clean
+.PHONY: demo test test-parallel test-data check format bench bench-compress clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -44,16 +44,6 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m benchmarks.stated
-
-# Whether every extra has wheels for each Python and processor that is promised; nothing but uv is installed.
-resolve: $(VENV)/.base
-	$(PIP) uv==0.13.9
-	PATH="$(BIN):$$PATH" $(BIN)/python scripts/resolve.py
-
-# Wheel and sdist of what is committed, the same bytes each time.
-dist: $(VENV)/.base
-	$(PIP) uv==0.13.9
-	PATH="$(BIN):$$PATH" $(BIN)/python scripts/dist.py
 
 format: $(VENV)/.test
 	$(BIN)/ruff format .

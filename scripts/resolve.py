@@ -1,6 +1,6 @@
 """Whether the base and every extra have wheels for each Python and processor that is promised: resolved, nothing is installed.
 
-`make resolve`, which installs uv. pip's own `--platform` and `--python-version` would judge the environment markers of packages
+`pip install uv==0.13.9 && python scripts/resolve.py`. pip's own `--platform` and `--python-version` would judge the environment markers of packages
 (`python_version < '3.11'`, `platform_machine`) by the Python that runs pip; uv judges them by the one that is asked for.
 
 What has no wheel on a processor is left out by a marker in `pyproject.toml`, never by a list here.

@@ -82,7 +82,7 @@ def test_every_promised_python_is_resolved() -> None:
     promised = re.search(r"python: \[(.*)\]", workflow)
     assert promised is not None
     assert f"PYTHONS = ({promised[1]})" in text
-    assert "make resolve" in workflow
+    assert "scripts/resolve.py" in workflow
     assert "resolve" in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
