@@ -1,4 +1,6 @@
-"""Wheel and sdist of what is committed, the same bytes each time: `pip install uv==0.13.9 && python scripts/dist.py` writes them into dist/ and prints their sums.
+"""Wheel and sdist of what is committed, the same bytes each time, written into dist/; prints their sums.
+
+    pip install uv==0.13.9 && python scripts/dist.py
 
 The tree is exported by `git archive`, so that nothing uncommitted is in it and every file has the commit's time; setuptools
 takes that time for the wheel (SOURCE_DATE_EPOCH). Its sdist still holds times, owners and a gzip header of the moment, so it is

@@ -1,7 +1,8 @@
 """Whether the base and every extra have wheels for each Python and processor that is promised: resolved, nothing is installed.
 
-`pip install uv==0.13.9 && python scripts/resolve.py`. pip's own `--platform` and `--python-version` would judge the environment markers of packages
-(`python_version < '3.11'`, `platform_machine`) by the Python that runs pip; uv judges them by the one that is asked for.
+    pip install uv==0.13.9 && python scripts/resolve.py
+
+pip's own `--platform` and `--python-version` would judge the environment markers of packages (`python_version < '3.11'`, `platform_machine`) by the Python that runs pip; uv judges them by the one that is asked for.
 
 What has no wheel on a processor is left out by a marker in `pyproject.toml`, never by a list here.
 """

@@ -83,7 +83,6 @@ def test_every_promised_python_is_resolved() -> None:
     assert promised is not None
     assert f"PYTHONS = ({promised[1]})" in text
     assert "scripts/resolve.py" in workflow
-    assert "resolve" in (ROOT / ".ci/run").read_text(encoding="utf-8")
 
 
 def test_an_sdist_has_the_same_bytes_whoever_packs_it(tmp_path: Path) -> None:
