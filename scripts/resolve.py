@@ -2,7 +2,8 @@
 
     pip install uv==0.13.9 && python scripts/resolve.py
 
-pip's own `--platform` and `--python-version` would judge the environment markers of packages (`python_version < '3.11'`, `platform_machine`) by the Python that runs pip; uv judges them by the one that is asked for.
+pip's own `--platform` and `--python-version` would judge the environment markers of packages (`python_version < '3.11'`,
+`platform_machine`) by the Python that runs pip; uv judges them by the one that is asked for.
 
 What has no wheel on a processor is left out by a marker in `pyproject.toml`, never by a list here.
 """
