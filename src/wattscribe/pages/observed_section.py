@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wattscribe.energy.observed import ComponentTraffic, Observed
+from wattscribe.energy.observed import Observed
 from wattscribe.energy.profile import Profile
-from wattscribe.pages.observed_table import counted, parts, second
+from wattscribe.pages.observed_table import counted, moved, parts, second
 from wattscribe.pages.page import Block, Cell, Section, Table, Words
 
 _MOVED = ("placed (modelled)", "as executed (modelled)", "simulated")
@@ -42,21 +42,10 @@ def _traffic(observed: Observed) -> Table:
         caption="kB per call past the local memory",
         header=header,
         rows=[
-            [Cell(text=each.name), _number(each.calls_per_s), _number(each.rows_per_call), *map(_kb, _moved(each))]
+            [Cell(text=each.name), _number(each.calls_per_s), _number(each.rows_per_call), *map(_kb, moved(each))]
             for each in observed.components
         ],
         numeric=frozenset(range(1, len(header))),
-    )
-
-
-def _moved(each: ComponentTraffic) -> tuple[float | None, ...]:
-    return (
-        each.alone.total_bytes,
-        each.alone_executed.total_bytes,
-        each.alone_seen.total_bytes,
-        each.placed.total_bytes,
-        None if each.shared_executed is None else each.shared_executed.total_bytes,
-        None if each.shared_seen is None else each.shared_seen.total_bytes,
     )
 
 

@@ -65,10 +65,12 @@ def _table(columns: Sequence[str]) -> Table:
 
 
 def _bytes(each: ComponentTraffic) -> tuple[float | None, ...]:
+    return (each.read.weight_bytes, each.read.state_bytes, each.read.activation_bytes, *moved(each))
+
+
+def moved(each: ComponentTraffic) -> tuple[float | None, ...]:
+    """Bytes past the local memory, alone and among the others, as the columns have them."""
     return (
-        each.read.weight_bytes,
-        each.read.state_bytes,
-        each.read.activation_bytes,
         each.alone.total_bytes,
         each.alone_executed.total_bytes,
         each.alone_seen.total_bytes,
