@@ -143,6 +143,7 @@ def test_a_signal_reaches_the_command_and_what_it_took_is_still_said(number: sig
             "sh", "-c", command,
         ],
         stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # under nohup it is ignored, and a shell cannot trap it
     )  # fmt: skip
     try:
         assert known(process.stdout).readline() == "ready\n"
