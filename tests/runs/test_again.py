@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -135,7 +136,7 @@ def test_a_starved_trial_has_upper_bounds(experiment: Make, tmp_path: Path) -> N
         (row,) = view(seen).rows
         assert row.starved_share == pytest.approx(share)
         assert row.starved_s == pytest.approx(waited_s)
-        return pages.to_markdown(seen) + run_page(seen)
+        return pages.to_markdown(seen) + re.sub(r"<script.*?</script>", "", run_page(seen), flags=re.DOTALL)
 
     assert with_wait(0.4).count("40 % of its time at worst; its times and energies are upper bounds") == 2
     assert "upper bound" not in with_wait(0.02)

@@ -28,6 +28,8 @@ Counter = tuple[Floats, Floats]
 
 def is_trace(path: Path) -> bool:
     """Whether the file is a table of Perfetto's counters, by its beginning."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES).decode("utf-8", errors="replace").lstrip("\ufeff \r\n")
