@@ -97,7 +97,7 @@ def named(request: pytest.FixtureRequest) -> tuple[str, str]:
     elif runtime == "pocketsphinx":
         text = "pocketsphinx:en-us"
     elif runtime == "whispercpp":
-        text = f"whispercpp:{request.getfixturevalue('ggml_model')}?beam=2&audio_ctx=100"
+        text = f"whispercpp:{request.getfixturevalue('ggml_model')}?beam=1&audio_ctx=100"  # a beam draws its candidates
     elif runtime == "cmd":
         text = f"cmd:{sys.executable} {request.getfixturevalue('command')}?{'stream=true' if what else 'audio=samples'}"
     elif runtime == "http":
@@ -185,7 +185,8 @@ def test_transcribe_runs_it_under_the_same_name(
     soundfile.write(tmp_path / "a.wav", np.tile(clips[0], 2), 16_000, subtype="FLOAT")
     heard = Heard()
     (transcript,) = wattscribe.transcribe(named[1], [tmp_path / "a.wav"], follow=heard)
-    (alone,) = recognizer.transcribe([np.tile(clips[0], 2)])
-    assert transcript.text == alone.text
+    audio = np.tile(clips[0], 2)
+    # a random model's ties may fall with where its memory lies: one CTC model of sherpa-onnx's has two texts
+    assert any(recognizer.transcribe([audio])[0].text == transcript.text for _ in range(12))
     if not isinstance(recognizer, StreamingRecognizer):
         assert set(heard.partials[:-1]) <= {""}, "text before the end"
