@@ -53,6 +53,8 @@ def clips() -> list[Audio]:
     return [babble(0.9, 1), babble(0.7, 2)]
 
 
+UNSTEADY = ("sherpa:offline wenet ctc",)
+"""Random models whose text differs from call to call of one recognizer: ties fall with where the memory lies."""
 COMMAND = """
 import base64, json, sys
 lengths = {}
@@ -186,7 +188,7 @@ def test_transcribe_runs_it_under_the_same_name(
     heard = Heard()
     (transcript,) = wattscribe.transcribe(named[1], [tmp_path / "a.wav"], follow=heard)
     audio = np.tile(clips[0], 2)
-    # a random model's ties may fall with where its memory lies: one CTC model of sherpa-onnx's has two texts
-    assert any(recognizer.transcribe([audio])[0].text == transcript.text for _ in range(12))
+    calls = 12 if named[0] in UNSTEADY else 1
+    assert any(recognizer.transcribe([audio])[0].text == transcript.text for _ in range(calls))
     if not isinstance(recognizer, StreamingRecognizer):
         assert set(heard.partials[:-1]) <= {""}, "text before the end"
