@@ -43,6 +43,7 @@ class HfRecognizer:
         self._max_new_tokens = options.integer(spec, "max_new_tokens", 0) or None
         self._loaded: Any = load(spec)
         self._language = self._stated_language()
+        self._has_run = False
 
     @property
     def network(self) -> Any:
@@ -105,7 +106,7 @@ class HfRecognizer:
 
         try:
             with torch.inference_mode(), threads(self._spec.threads):
-                return self._decode(pieces)
+                decoded = self._decode(pieces)
         except torch.cuda.OutOfMemoryError as error:
             raise RecognizerError(
                 "the GPU's memory is exhausted", where=self._spec.name, fix="Lower batch_size"
@@ -115,6 +116,8 @@ class HfRecognizer:
             if "not implemented for" in reason:
                 reason = f"torch has no {self._spec.precision} kernel for one of its operators on {self._spec.device}: {reason}"
             raise RecognizerError(reason, where=self._spec.name) from error
+        self._has_run = True
+        return decoded
 
     def _decode(self, pieces: list[Audio]) -> list[Decoded]:
         family = self._loaded.family
@@ -233,6 +236,8 @@ class HfRecognizer:
 
         require_open(self._loaded, self._spec)
         noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE_HZ).astype(np.float32)
+        if not self._has_run:  # what a model computes once and keeps (Mimi's codebooks) no utterance takes
+            self._run([noise])
         return audit_torch(
             self._spec, self._loaded.model, lambda: self._run([noise]), parameters=self._loaded.parameters
         )

@@ -11,6 +11,7 @@ which test runners show as a failed assertion.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import cached_property
 
 import numpy as np
@@ -93,11 +94,14 @@ class RecognizerContract:
                 promised(text == text.strip(), f"the text of {samples} samples has spaces around it: {text!r}")
 
     def the_audit_is_well_formed_and_travels(self) -> None:
+        self.recognizer.transcribe(self.clips[:1])
         audit = self.recognizer.audit()
         promised(audit.ok or bool(audit.reason), "an audit that is not ok gives no reason")
         promised(all(count > 0 for count in audit.weight_bytes.values()), f"no bytes of a type: {audit.weight_bytes}")
         promised(from_json(PrecisionAudit, to_json(audit)) == audit, "the audit is another one after JSON")
         promised(self.recognizer.audit() == audit, "a second audit says something else")
+        with closing(self.open()) as fresh:
+            promised(fresh.audit() == audit, "before its first utterance it audits something else than after")
 
     def pieces_of_a_stream_give_the_whole_text(self) -> None:
         """Of a recognizer that streams."""
