@@ -7,6 +7,7 @@ random states. They also report on their users. Every verb, and every opening of
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import sys
@@ -39,9 +40,10 @@ def as_found() -> Iterator[None]:
     May be nested and entered by several threads at once: what belongs to the process is put back when the last one leaves. What
     other threads change meanwhile in `os.environ`, `sys.path` or the filters of warnings is put back with it. Random states and
     threads of torch, numpy and Python are put back each time, for those that are imported on entering: enter once more after an
-    import to guard what it brought.
+    import to guard what it brought. So is the stack on which this thread handles signals.
     """
     with _SHARED, contextlib.ExitStack() as mine:
+        mine.callback(_signal_stack, _signal_stack())
         mine.callback(_put_back, _states())
         if (numpy := sys.modules.get("numpy")) is not None:
             mine.enter_context(
@@ -129,6 +131,27 @@ def _put_back_root(handlers: list[logging.Handler], level: int, disabled: int) -
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     logging.disable(disabled)
+
+
+class _Stack(ctypes.Structure):
+    """stack_t of Linux."""
+
+    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def _signal_stack(put_back: _Stack | None = None) -> _Stack | None:
+    """Where this thread handles signals (sigaltstack), before it is put back.
+
+    OpenVINO gives the thread that loads it a stack of its own, and frees it: the next signal would end the process, silently.
+    """
+    if sys.platform != "linux":
+        return None
+    now = _Stack()
+    library = ctypes.CDLL(None)
+    library.sigaltstack(None, ctypes.byref(now))
+    if put_back is not None and (now.sp, now.size) != (put_back.sp, put_back.size):
+        library.sigaltstack(ctypes.byref(put_back), None)
+    return now
 
 
 def _states() -> dict[str, Any]:

@@ -7,6 +7,7 @@ after] of all that differs.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import locale
@@ -65,7 +66,7 @@ def _arithmetic() -> str:
 def _kernel() -> Facts:
     """Signals that C code handles, the umask; the descriptors of the standard streams."""
     status = Path("/proc/self/status")
-    found: Facts = {"streams": [os.fstat(each)[:3] for each in (1, 2)]}
+    found: Facts = {"streams": [os.fstat(each)[:3] for each in (1, 2)], "stack of signals": _signal_stack()}
     if status.exists():
         wanted = ("Umask", "SigBlk", "SigIgn", "SigCgt")
         for line in status.read_text(encoding="ascii").splitlines():
@@ -73,6 +74,15 @@ def _kernel() -> Facts:
                 name, value = line.split(":")
                 found[name] = value.strip()[-8:]  # signals above 32 are the C library's own, for threads
     return found
+
+
+def _signal_stack() -> list[int] | None:
+    """Address and size of what sigaltstack says."""
+    if sys.platform != "linux":
+        return None
+    words = (ctypes.c_size_t * 3)()  # stack_t: a pointer, an int that is padded, a size
+    ctypes.CDLL(None).sigaltstack(None, words)
+    return [words[0], words[2]]
 
 
 def _numpy(numpy: Any) -> Facts:

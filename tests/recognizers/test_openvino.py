@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from wattscribe.as_found import as_found
 from wattscribe.errors import ModelError, RecognizerError
 from wattscribe.recognizers import open_recognizer, parse_model
 from wattscribe.recognizers.base import Audio
@@ -26,12 +30,35 @@ def test_text_equals_the_librarys_and_transformers(
     """The weights are the random checkpoint's, so Transformers says the same but for how it counts the limit of tokens."""
     recognizer = open_recognizer(parse_model(f"openvino:{openvino_model}"))
     texts = [answer.text for answer in recognizer.transcribe(clips)]
-    own = openvino_genai.WhisperPipeline(str(openvino_model), "CPU")
+    with as_found():  # it gives this thread a stack of its own for signals
+        own = openvino_genai.WhisperPipeline(str(openvino_model), "CPU")
     assert texts == [own.generate(clip.tolist()).texts[0].strip() for clip in clips]
     assert callable(checkpoint)
     hf = open_recognizer(parse_model(f"hf:{checkpoint('whisper')}"))
     assert [text[:20] for text in texts] == [answer.text[:20] for answer in hf.transcribe(clips)]
     assert all(len(text) >= 3 for text in texts)
+
+
+def test_signals_are_still_handled_when_the_library_has_freed_its_stack_for_them() -> None:
+    """Its plugin gives the thread a stack for signals and puts back the one that it found: another plugin's, which is gone."""
+    code = (
+        "import faulthandler, signal, openvino\n"
+        "from wattscribe.as_found import as_found\n"
+        "faulthandler.enable()\n"
+        "def overlapping():\n"
+        "    first, second = openvino.Core(), openvino.Core()\n"
+        "    assert first.available_devices and second.available_devices\n"
+        "    del first\n"
+        "{how}\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
+        "signal.raise_signal(signal.SIGUSR1)\n"
+    )
+    ended = {
+        how: subprocess.run([sys.executable, "-c", code.format(how=how)], capture_output=True, text=True, check=False)
+        for how in ("overlapping()", "with as_found(): overlapping()")
+    }
+    assert [each.returncode for each in ended.values()] == [-signal.SIGSEGV, 0], "the library mends it, or we do not"
+    assert ended["with as_found(): overlapping()"].stdout == "handled\n"
 
 
 def test_a_limit_of_tokens_is_kept(openvino_model: Path, clips: list[Audio]) -> None:
