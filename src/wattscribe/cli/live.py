@@ -6,6 +6,7 @@ the machine: see docs/live.md. A row of the table is worked out between two tria
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -37,6 +38,8 @@ MAX_SHARE = 0.003
 """Of one core's time that drawing may take: after a picture that took 6 ms the next comes 2 s later."""
 SPARKS = "▁▂▃▄▅▆▇█"
 HEADER = ("recognizer", "condition", "WER %", "RTF", "memory", "J/s", "energy of")
+BESIDE_ROWS = 3
+"""Lines that the table takes beside its rows: its header, how many rows are above, and the cursor's own."""
 LEAST_COLUMNS = (0, 0, 0, 50, 90, 60, 110)
 """The width of the terminal from which each column is shown."""
 
@@ -120,7 +123,9 @@ class LiveView(Bars):
             self._close()
         took_s = time.monotonic() - self._begun_s
         share = 100 * self.drawing_s / took_s if took_s > 0 else 0.0
-        say(f"live view: {self.pictures} pictures took {self.drawing_s:.2f} s of processor time, {share:.2f} % of a core")
+        say(
+            f"live view: {self.pictures} pictures took {self.drawing_s:.2f} s of processor time, {share:.2f} % of a core"
+        )
 
     def noted(self, note: str) -> None:
         with self._lock:
@@ -149,13 +154,13 @@ class LiveView(Bars):
                 return
             spent_s = time.thread_time() - before_s
             self.pictures, self.drawing_s = self.pictures + 1, self.drawing_s + spent_s
-            pause_s = max(LEAST_PAUSE_S, spent_s / MAX_SHARE)
+            pause_s = pause_after(spent_s)
 
     def _draw(self) -> None:
-        try:
+        with contextlib.suppress(
+            WattscribeError
+        ):  # no run yet, or one that is being replaced: its figures stay as they were
             self._tail.look()
-        except WattscribeError:
-            pass  # no run yet, or one that is being replaced: the picture stays as it was
         console = self._progress.console
         with self._lock:
             if self._live is None:
@@ -186,10 +191,10 @@ class LiveView(Bars):
 
         lines = [self._title, self._how_far(width), self._power(width), self._speed()]
         texts = [Text(line, no_wrap=True, overflow="ellipsis") for line in lines if line]
-        rows = list(self._growing.rows.values())
-        shown = rows[-max(1, height - len(texts) - 5) :]
-        if not rows or height < len(texts) + 6:
+        rows, room = list(self._growing.rows.values()), height - len(texts) - BESIDE_ROWS
+        if not rows or room < 1:
             return Group(*texts)
+        shown = rows[-room:]
         above = len(rows) - len(shown)
         more = [Text(f"{above} rows above", style="dim")] if above else []
         return Group(*texts, _table(shown, width), *more)
@@ -221,15 +226,21 @@ class LiveView(Bars):
         return f"RTF {number(tail.took_s / tail.audio_s)}  {tail.utterances} utterances, {tail.audio_s:.0f} s of speech"
 
 
+def pause_after(spent_s: float) -> float:
+    """Seconds until the next picture, after one that took so much processor time."""
+    return max(LEAST_PAUSE_S, spent_s / MAX_SHARE)
+
+
 def sparks(rail: Rail, width: int) -> str:
     """The last samples as a row of bars from 0 W to the highest, each the mean of some of them; newest on the right."""
     watts = rail.power_w
-    step = max(1, len(watts) // width) if width else 0
-    if not step:
+    if not watts or not width:
         return ""
+    step = max(1, len(watts) // width)
     means = [sum(watts[at - step : at]) / step for at in range(len(watts), step - 1, -step)][:width][::-1]
-    top = max(max(means), 1e-12)
-    return "".join(SPARKS[min(len(SPARKS) - 1, max(0, int(mean / top * len(SPARKS))))] for mean in means)
+    top = max(means)
+    heights = [int(mean / top * len(SPARKS)) if top > 0 else 0 for mean in means]
+    return "".join(SPARKS[min(len(SPARKS) - 1, max(0, height))] for height in heights)
 
 
 def _clock(seconds: float) -> str:
