@@ -58,14 +58,8 @@ def report(
     """
     import wattscribe
     from wattscribe.errors import InputError
-    from wattscribe.results.quantities import bytes_of, percent_of, watts_of
 
-    keep: dict[str, Any] = {
-        "max_wer_percent": None if max_wer is None else percent_of(max_wer, flag="--max-wer"),
-        "max_power_w": None if max_watts is None else watts_of(max_watts, flag="--max-watts"),
-        "max_memory_bytes": None if max_memory is None else bytes_of(max_memory, flag="--max-memory"),
-        "condition": condition,
-    }
+    keep = _limits(max_wer, max_watts, max_memory) | {"condition": condition}
     show: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh, "battery_wh": battery_wh}
     if watch:
         if format != "html" or out is not None:
@@ -76,6 +70,17 @@ def report(
         raise InputError("--port is where --watch serves the page", fix="Add --watch")
     output: Path | str = wattscribe.report(run, out, format=format, **keep, **show)
     print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")
+
+
+def _limits(max_wer: str | None, max_watts: str | None, max_memory: str | None) -> dict[str, Any]:
+    """By the names that functions have."""
+    from wattscribe.results.quantities import bytes_of, percent_of, watts_of
+
+    return {
+        "max_wer_percent": None if max_wer is None else percent_of(max_wer, flag="--max-wer"),
+        "max_power_w": None if max_watts is None else watts_of(max_watts, flag="--max-watts"),
+        "max_memory_bytes": None if max_memory is None else bytes_of(max_memory, flag="--max-memory"),
+    }
 
 
 def _serve(run: Path, port: int, *, keep: dict[str, Any], show: dict[str, Any]) -> None:
