@@ -23,6 +23,8 @@ from wattscribe.results.words import right_to_left
 
 TRACES = frozenset({"bar", "heatmap", "scatter", "waterfall"})
 """Kinds that `plotly/plotly.min.js` draws."""
+LINES_SHOWN = 12
+"""Of a list of sentences; the rest is folded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,7 @@ def render(
         tiles=tiles,
         sections=shown,
         runs=_runs,
+        lines_shown=LINES_SHOWN,
         titles=_titles(figures),
         data=embedded({figure.id: harmless({"data": figure.traces, "layout": figure.layout}) for figure in figures}),
         style=_inline("page.css"),
