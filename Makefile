@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Bytecode of what is never imported would take 40 MB: Python compiles the rest on first use.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo test test-parallel test-data check format bench bench-compress clean
+.PHONY: demo test test-parallel test-data check format bench bench-compress docs clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -17,6 +17,10 @@ $(VENV)/.test: $(VENV)/.base requirements-test.txt
 	$(PIP) torch==2.13.0
 	$(PIP) -r requirements-test.txt
 	$(PIP) -e '.[hf,hub,ct2,sherpa,whispercpp,moonshine,onnx-asr,vosk,openvino,pocketsphinx,nvml,parquet,vad,profile,train,compress]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.base requirements-docs.txt
+	$(PIP) -r requirements-docs.txt
 	touch $@
 
 # PocketSphinx has no wheel for aarch64 (pyproject.toml): there the shipped model's two precisions are compared alone.
@@ -55,7 +59,12 @@ bench: $(VENV)/.test
 bench-compress: $(VENV)/.test
 	$(BIN)/python -m benchmarks.compress
 
+# site/, of README, docs/ and the program's own help; a warning is an error. No network is needed to read it.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Open site/index.html; with its search: $(BIN)/python -m http.server -b 127.0.0.1 -d site'
+
 # What was measured, in runs/, stays.
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,8 +48,9 @@ NOTES: dict[str, Any] = {
 """What `meta` holds under which key."""
 
 
-def read_run(run_dir: Path) -> RunFacts:
-    """Everything a run holds, also while it is being written; of each trial the one attempt that has a verdict.
+def read_run(run_dir: Path, *, only: Collection[str] | None = None) -> RunFacts:
+    """Everything a run holds, also while it is being written; of each trial the one attempt that has a verdict. `only`: every
+    other trial than these (ids) comes without its utterances and traces, which are not read.
 
     A trial without a verdict comes as `pending` or `running`, without utterances. Raises InputError when there is no run, or
     a damaged one.
@@ -57,18 +58,18 @@ def read_run(run_dir: Path) -> RunFacts:
     path = existing_file(Path(run_dir))
     with readable_errors(Path(run_dir)), contextlib.closing(connect_to_read(path)) as db:
         db.execute("BEGIN")  # one snapshot, whatever the writer does meanwhile
-        return facts_of(db, path)
+        return facts_of(db, path, only=only)
 
 
-def facts_of(db: sqlite3.Connection, path: Path) -> RunFacts:
+def facts_of(db: sqlite3.Connection, path: Path, *, only: Collection[str] | None = None) -> RunFacts:
     """The same of an open journal: whoever goes on writing has read all of it before."""
     reader = _Reader(db=db, path=path, sealed=check_version(db, path) > 1)
     meta = reader.meta()
     trials = sorted(reader.rows("trial"), key=lambda row: row["ordinal"])
     plan = [reader.record(Trial, "trial", row, "trial", id="id") for row in trials]
     attempts = reader.attempts({trial.id for trial in plan})
-    reader.utterances(attempts)
-    reader.traces(attempts)
+    reader.utterances(attempts, only)
+    reader.traces(attempts, only)
     return RunFacts(
         **{key: meta[key] for key in FACTS},
         trials=tuple(_trial(trial, attempts) for trial in plan),
@@ -126,8 +127,8 @@ class _Reader:
     path: Path
     sealed: bool
 
-    def rows(self, table: str) -> Iterator[dict[str, Any]]:
-        return journal_rows.verified(self.db, self.path, table, sealed=self.sealed)
+    def rows(self, table: str, only: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
+        return journal_rows.verified(self.db, self.path, table, sealed=self.sealed, only=only)
 
     def record(
         self,
@@ -188,8 +189,8 @@ class _Reader:
             own[row["attempt"]] = attempt
         return attempts
 
-    def utterances(self, attempts: Attempts) -> None:
-        for row in self.rows("utterance"):
+    def utterances(self, attempts: Attempts, only: Collection[str] | None) -> None:
+        for row in self.rows("utterance", only):
             attempt = self._attempt_of(attempts, "utterance", row)
             if attempt.counts:
                 result = self.record(UtteranceResult, "utterance", row, "result", id="id")
@@ -197,8 +198,8 @@ class _Reader:
                     raise self.damaged("utterance", row, "its duration is not positive")
                 attempt.utterances.append(result)
 
-    def traces(self, attempts: Attempts) -> None:
-        for row in self.rows("trace"):
+    def traces(self, attempts: Attempts, only: Collection[str] | None) -> None:
+        for row in self.rows("trace", only):
             attempt = self._attempt_of(attempts, "trace", row)
             if len(row["t_s"]) != len(row["power_w"]) or len(row["t_s"]) % array("d").itemsize:
                 raise self.damaged("trace", row, "its samples are cut off")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -111,17 +111,21 @@ def _count(db: sqlite3.Connection, table: str, added: int) -> None:
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
-def verified(db: sqlite3.Connection, path: Path, table: str, *, sealed: bool) -> Iterator[dict[str, Any]]:
-    """All rows of a table in the order of their keys. `sealed`: with checksums, which schema 1 has not.
+def verified(
+    db: sqlite3.Connection, path: Path, table: str, *, sealed: bool, only: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """All rows of a table in the order of their keys. `sealed`: with checksums, which schema 1 has not. `only`: those of these
+    trials; how many there are in all is then not checked.
 
     Raises InputError that names the first row whose types, key or checksum do not hold, or says how many rows are missing.
     """
     there = _columns(db, table)
     names = [name for name in COLUMNS[table] if name in there or sealed or name not in LATER_COLUMNS]
     order = ", ".join(KEYS[table])
-    query = f"SELECT {', '.join(names)}{', checksum' if sealed else ''} FROM {table} ORDER BY {order}"
+    where = "" if only is None else f" WHERE trial_id IN ({', '.join('?' * len(only))})"
+    query = f"SELECT {', '.join(names)}{', checksum' if sealed else ''} FROM {table}{where} ORDER BY {order}"
     count, last = 0, None
-    for stored in db.execute(query):
+    for stored in db.execute(query, tuple(only or ())):
         row = dict(zip(names, stored, strict=False))
         for name, value in row.items():
             if not isinstance(value, COLUMNS[table][name]):
@@ -133,7 +137,7 @@ def verified(db: sqlite3.Connection, path: Path, table: str, *, sealed: bool) ->
             raise damaged(path, table, row, "its key is out of order")
         count, last = count + 1, key
         yield row
-    if sealed and (wanted := _tally(db, table)) != count:
+    if sealed and only is None and (wanted := _tally(db, table)) != count:
         raise _broken(path, f"the table {table} has {count} rows, {wanted} were written")
 
 

@@ -59,6 +59,15 @@ def width(wanted: int | None = None) -> int:
     return min(max(wanted or shutil.get_terminal_size().columns, MIN_WIDTH), MAX_WIDTH)
 
 
+def fitted(stream: TextIO) -> tuple[int, int]:
+    """Columns and lines of the terminal behind a stream as it is now, within what is laid out for."""
+    try:
+        columns, lines = os.get_terminal_size(stream.fileno())
+    except (OSError, ValueError):
+        columns, lines = shutil.get_terminal_size()
+    return width(columns), min(max(lines, 1), MAX_HEIGHT)
+
+
 def console(*, stderr: bool = False, columns: int | None = None) -> Console:
     """For tables, colours and bars: what others named is shown with escapes, rich's own control sequences pass."""
     from rich.console import Console, ConsoleOptions, RenderableType

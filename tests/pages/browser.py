@@ -70,8 +70,10 @@ class Browser:
             self._driver.terminate()
             self._driver.wait(timeout=20)
 
-    def open(self, page: Path) -> None:
-        self._call("POST", f"{self._session}/url", {"url": page.resolve().as_uri()})
+    def open(self, page: Path | str) -> None:
+        """A file, or what a server has under an address."""
+        address = page if isinstance(page, str) else page.resolve().as_uri()
+        self._call("POST", f"{self._session}/url", {"url": address})
 
     def resize(self, width: int, height: int) -> None:
         self._call("POST", f"{self._session}/window/rect", {"width": width, "height": height})

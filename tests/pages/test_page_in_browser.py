@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from tests.pages.browser import MISSING, Browser
 from tests.pages.hostile import hostile
-from tests.stored_runs import CLEAN, MODELS, NOISY, made_up_run
+from tests.stored_runs import CLEAN, MODELS, NOISY, Shape, made_up_run
 from wattscribe.pages import formats
 from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, render
 from wattscribe.pages.run_page import run_page
+from wattscribe.records import Condition
 
 needs_browser = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 TRAFFIC = "return performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length"
@@ -196,3 +197,66 @@ def test_section_anchors_are_unique() -> None:
         r'\sid="([^"]+)"', run_page(made_up_run(models=MODELS[:2], precisions=("fp32",))).split("<script", 1)[0]
     )
     assert len(ids) == len(set(ids))
+
+
+FIFTY = [
+    replace(
+        MODELS[at % 4], name=f"{('whisper-tiny.en', 'zipformer-gigaspeech', 'moonshine-base-streaming')[at % 3]}-{at:02d}",
+        word_errors=0.03 + 0.004 * at, rtf=0.03 * 1.06**at, parameters=int(2e7 * 1.07**at),
+    )
+    for at in range(50)
+]  # fmt: skip
+NAMED = """
+return [...document.querySelectorAll('figure.chart:not([hidden]) .plot')]
+  .filter(plot => /^(wer-bars|energy-bars|speed-memory|snr-)/.test(plot.id))
+  .map(plot => Math.max(...['.xtick text, .x2tick text', '.ytick text']
+    .map(ticks => new Set([...plot.querySelectorAll(ticks)].map(text => text.textContent)).size)));"""
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_fifty_models_under_eight_conditions_are_all_named(width: int, tmp_path: Path) -> None:
+    """Bars and maps scroll where a screen is too narrow for them; long tables and lists are folded."""
+    conditions = (CLEAN, *NOISY, *(Condition(noise="babble", snr_db=snr) for snr in (10.0, 5.0, 0.0)))
+    facts = made_up_run(
+        models=FIFTY, precisions=("fp32",), conditions=conditions, shape=Shape(utterances=6, idle_s=1.0)
+    )
+    formats.write(facts, "html", tmp_path / "report.html")
+    with Browser(tmp_path / "profile", width=width, height=900) as browser:
+        browser.open(tmp_path / "report.html")
+        assert browser.logs() == []
+        named = browser.run(NAMED)
+        assert len(named) == 7
+        assert set(named) == {50}
+        assert browser.run(OVER) == []
+        assert browser.run(TOO_WIDE) <= 0
+        if width == 1280:
+            assert browser.run(CUT) == []
+        shown = "return [...document.querySelectorAll('#table tbody tr')].filter(row => !row.hidden).length"
+        assert browser.run(shown) == 60
+        assert browser.run(f"document.querySelector('#table .more').click(); {shown}") == 400
+        last = "const rows = document.querySelectorAll('#table tbody tr'); return rows[rows.length - 1].cells[0].textContent"
+        before = browser.run(last)
+        press = "document.querySelectorAll('#table th button')[0].click();"
+        assert browser.run(f"{press} {press} document.querySelector('#table .more').click(); {shown}") == 60
+        assert browser.run(last) != before, "what is folded is sorted too"
+        assert browser.run("return document.querySelectorAll('#worst > details').length") == 50
+
+
+@pytest.mark.browser
+@needs_browser
+def test_worst_utterances_come_a_page_at_a_time(tmp_path: Path) -> None:
+    facts = made_up_run(models=MODELS[:1], precisions=("fp32",), conditions=NOISY[3:], shape=Shape(utterances=12))
+    formats.write(facts, "html", tmp_path / "report.html")
+    with Browser(tmp_path / "profile", width=1280, height=900) as browser:
+        browser.open(tmp_path / "report.html")
+        each = "[...document.querySelectorAll('#worst .aligned')]"
+        shown = f"return {each}.map((one, at) => one.hidden ? -1 : at).filter(at => at >= 0)"
+        press = "document.querySelectorAll('#worst .turn button')[{}].click();"
+        assert browser.run(shown) == [0, 1, 2, 3, 4]
+        assert browser.run(press.format(1) + shown) == [5, 6, 7, 8, 9]
+        assert browser.run(press.format(1) + shown) == [10, 11]
+        assert "11 to 12 of 12" in browser.run("return document.querySelector('#worst .turn').textContent")
+        assert browser.run("return document.querySelectorAll('#worst .turn button')[1].disabled")
+        assert browser.run(press.format(0) + shown) == [5, 6, 7, 8, 9]

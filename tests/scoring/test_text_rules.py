@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from wattscribe.scoring import count_errors, normaliser
+from wattscribe.scoring import count_errors, normalise, normaliser
 from wattscribe.scoring.normalise import unsuited
 
 ENGLISH = [
@@ -97,3 +99,28 @@ def test_a_rule_that_does_not_suit_the_language_is_said(rule: str, text: str, ad
 )
 def test_a_rule_that_suits_is_not_complained_about(rule: str, text: str) -> None:
     assert unsuited(rule, [text]) is None
+
+
+PLAIN = "the of and to a in that was his with for been got gone he it s t i"
+READ_TOGETHER = "one two twenty hundred thousand point half double triple minus per cent percent oh dollars cents third"
+REWRITTEN = "mr mrs st dr colour grey hmm um wanna can't it's they'd he'll seconds"
+SENTENCES = st.lists(
+    st.tuples(
+        st.one_of(*(st.sampled_from(words.split()) for words in (PLAIN, READ_TOGETHER, REWRITTEN))),
+        st.sampled_from([" ", " ", " ", ", ", ". ", "-", " - ", "? ", "\n", "", ": ", "! "]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=400)
+@given(SENTENCES, st.booleans())
+def test_the_quick_way_through_plain_sentences_says_the_same(pieces: list[tuple[str, str]], capital: bool) -> None:
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    whole = EnglishTextNormalizer()
+    for added in normalise.NOT_OPENAIS:
+        whole.replacers.pop(added, None)
+    text = "".join(word + mark for word, mark in pieces)
+    text = text.capitalize() if capital else text
+    assert normaliser("whisper")(text) == " ".join(whole(text).split())

@@ -82,6 +82,7 @@ def bench(
     grid_gco2_per_kwh: Annotated[float | None, Parameter(group=RUN)] = None,
     battery_wh: Annotated[float | None, Parameter(group=RUN)] = None,
     simulated_board: Annotated[str | None, Parameter(group=RUN)] = None,
+    live: Annotated[bool, Parameter(group=RUN), Switch] = False,
 ) -> int:
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
 
@@ -106,6 +107,8 @@ def bench(
         Watt-hours of a battery: with --pace realtime, table and page show how long it lasts. Not part of the run.
     simulated_board
         Measure nothing: the recognizers run, power is simulated (docs/simulated-board.md). An unknown name lists the boards.
+    live
+        Show power, real-time factor and the table as they grow; in a pipe or a log, the figures of each trial (docs/live.md).
     """
     from wattscribe.results.energy_columns import check_grid
     from wattscribe.results.listening import check_battery
@@ -113,7 +116,7 @@ def bench(
     check_grid(grid_gco2_per_kwh)
     check_battery(battery_wh)
     plan = _experiment(experiment, _given(flags), resume=resume)
-    with _writing(out), _watcher() as watcher:
+    with _writing(out), _watcher(out if live else None) as watcher:
         facts = wattscribe.bench(
             plan,
             out,
@@ -137,13 +140,19 @@ def _experiment(path: Path | None, flags: dict[str, Any], *, resume: bool) -> Ex
 
 
 @contextlib.contextmanager
-def _watcher() -> Iterator[Watcher]:
-    """Bars for a terminal, silence for a pipe or a log."""
-    if sys.stderr.isatty():
-        with Bars() as bars:
-            yield bars
+def _watcher(live: Path | None) -> Iterator[Watcher]:
+    """Bars for a terminal, silence for a pipe or a log; or the live view of the run there."""
+    if live is not None:
+        from wattscribe.cli.live import live_watcher
+
+        watcher: Watcher = live_watcher(live)
     else:
-        yield Silent()
+        watcher = Bars() if sys.stderr.isatty() else Silent()
+    if isinstance(watcher, Bars):
+        with watcher:
+            yield watcher
+    else:
+        yield watcher
 
 
 @contextlib.contextmanager

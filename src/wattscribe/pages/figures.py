@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from wattscribe.pages.axes import energy_axis, wer_axis
@@ -14,6 +14,7 @@ from wattscribe.pages.traces import (
     by_precision,
     curves,
     level,
+    level_map,
     memory,
     wer,
     wer_interval,
@@ -29,6 +30,11 @@ from wattscribe.results.words import sentence
 MANY_BARS = 12
 """More bars than this take the page's whole width."""
 MANY_CURVES = 6
+MOST_CURVES = 16
+"""More recognizers than this are rows of a map, each with its name and its figures, instead of curves nobody can tell apart."""
+ROW_PX, ROWS_BESIDE_PX = 22, 120
+NAME_AND_LEVEL_PX = (320, 64)
+"""The least width of a map: its names, and each of its columns."""
 MOST_NAMES = 16
 """With more points than this only those on the front are named in the figure; the others on pointing."""
 MANY_POINTS = 6
@@ -191,11 +197,10 @@ def against_snr(all_eval_sets: Sequence[EvalSet], names: Names = AS_LABELLED) ->
                 id=f"snr-wer-{index}",
                 title=f"WER against SNR: {name}",
                 apart=apart,
-                description="SNR is the signal-to-noise ratio: noise grows to the right. Lines are 95 % intervals. "
-                + ("The leftmost points are clean speech." if clean else ""),
-                traces=curves(levels, clean, names, wer, wer_interval),
-                layout=_snr_layout(levels, clean, "WER, %"),
-                wide=len(first.entries) > MANY_CURVES,
+                description="SNR is the signal-to-noise ratio: noise grows to the right. "
+                + ("Point at a field for its interval. " if _is_map(first) else "Lines are 95 % intervals. ")
+                + ("On the left is clean speech." if clean else ""),
+                **_against_levels(levels, clean, names, "WER, %", wer, wer_interval),
             )
         )
         kinds = {e.energy.kind for level in levels for e in level.entries if e.row.j_per_audio_s is not None}
@@ -210,12 +215,40 @@ def against_snr(all_eval_sets: Sequence[EvalSet], names: Names = AS_LABELLED) ->
                     title=f"Energy against SNR: {name}",
                     apart=f"{kind[0]}, {kind[1]}" if len(kinds) > 1 else apart,
                     description=f"{kind[0].capitalize()}: {kind[1]}. Noise grows to the right.",
-                    traces=curves(levels, clean, names, joules, lambda e: e.row.j_per_audio_s_ci95),
-                    layout=_snr_layout(levels, clean, "J per second of audio"),
-                    wide=len(first.entries) > MANY_CURVES,
+                    **_against_levels(
+                        levels, clean, names, "J per second of audio", joules, lambda e: e.row.j_per_audio_s_ci95
+                    ),
                 )
             )
     return plots
+
+
+def _against_levels(
+    levels: Sequence[EvalSet],
+    clean: EvalSet | None,
+    names: Names,
+    title: str,
+    value: Callable[[Entry], float | None],
+    interval: Callable[[Entry], Interval | None],
+) -> dict[str, Any]:
+    """What such a figure draws: a curve for each recognizer, or a row of a map where there are too many of them."""
+    count = len((clean or levels[0]).entries)
+    if not _is_map(clean or levels[0]):
+        drawn = curves(levels, clean, names, value, interval)
+        return {"traces": drawn, "layout": _snr_layout(levels, clean, title), "wide": count > MANY_CURVES}
+    order = ([clean] if clean else []) + list(levels)
+    least_px = NAME_AND_LEVEL_PX[0] + NAME_AND_LEVEL_PX[1] * len(order)
+    layout = {
+        "xaxis": {"title": {"text": "SNR"}, "type": "category", "side": "top"},
+        "yaxis": {"autorange": "reversed", "dtick": 1, "tickfont": {"size": 11}},
+        "meta": {"least_px": least_px},
+    }
+    height_px = ROWS_BESIDE_PX + ROW_PX * count
+    return {"traces": [level_map(order, names, title, value)], "layout": layout, "height_px": height_px, "wide": True}
+
+
+def _is_map(eval_set: EvalSet) -> bool:
+    return len(eval_set.entries) > MOST_CURVES
 
 
 def _snr_series(all_eval_sets: Sequence[EvalSet]) -> list[tuple[list[EvalSet], EvalSet | None]]:

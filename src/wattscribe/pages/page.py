@@ -23,6 +23,8 @@ from wattscribe.results.words import right_to_left
 
 TRACES = frozenset({"bar", "heatmap", "scatter", "waterfall"})
 """Kinds that `plotly/plotly.min.js` draws."""
+LINES_SHOWN = 12
+"""Of a list of sentences; the rest is folded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,19 @@ Block = Words | Table | Figure | Choice | Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """Of a page that is served while its run goes on: the state that it shows, in words too."""
+
+    version: str
+    text: str
+
+    @property
+    def script(self) -> Markup:
+        """Asks the server whether there is another state, and then loads the page anew."""
+        return _inline("watch.js")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A heading with blocks; `id` is its anchor."""
 
@@ -104,9 +119,14 @@ class Section:
 
 
 def render(
-    title: str, sections: Sequence[Section], *, subtitle: str = "", tiles: Sequence[tuple[str, str, str]] = ()
+    title: str,
+    sections: Sequence[Section],
+    *,
+    subtitle: str = "",
+    tiles: Sequence[tuple[str, str, str]] = (),
+    watched: Watched | None = None,
 ) -> str:
-    """The whole page as HTML. `tiles` are (figure, unit or name, note) shown large at the top."""
+    """The whole page as HTML. `tiles` are (figure, unit or name, note) shown large at the top; `watched`: it is served."""
     shown = [section for section in sections if section.blocks]
     figures = [figure for section in shown for figure in _figures(section)]
     template = _environment().get_template("page.html")
@@ -116,12 +136,14 @@ def render(
         tiles=tiles,
         sections=shown,
         runs=_runs,
+        lines_shown=LINES_SHOWN,
         titles=_titles(figures),
         data=embedded({figure.id: harmless({"data": figure.traces, "layout": figure.layout}) for figure in figures}),
         style=_inline("page.css"),
         script=_inline("page.js"),
         plotly=_plotly() if figures else "",
         version=__version__,
+        watched=watched,
     )
 
 

@@ -93,10 +93,11 @@ def thinned(
     """At most `budget` samples: of each stretch its lowest and highest, in the order of time, so that no peak is lost."""
     if len(times) <= budget:
         return times, powers
-    keep: set[int] = {0, len(times) - 1}
-    for stretch in np.array_split(np.arange(len(times)), max(1, (budget - 2) // 2)):
-        values = powers[stretch]
-        if not np.isnan(values).all():  # NaN: a counter was set back
-            keep.update((int(stretch[np.nanargmin(values)]), int(stretch[np.nanargmax(values)])))
-    chosen = np.array(sorted(keep))
+    ends = np.linspace(0, len(times), max(1, (budget - 2) // 2) + 1).astype(int)
+    padded = np.full((len(ends) - 1, int(np.diff(ends).max())), np.nan)
+    place = np.arange(padded.shape[1]) < np.diff(ends)[:, None]
+    padded[place] = powers
+    known = ~np.isnan(padded).all(axis=1)  # NaN: a counter was set back
+    extremes = [ends[:-1][known] + find(padded[known], axis=1) for find in (np.nanargmin, np.nanargmax)]
+    chosen = np.unique(np.concatenate([[0, len(times) - 1], *extremes]))
     return times[chosen], powers[chosen]

@@ -12,7 +12,7 @@ from wattscribe.pages import figures, sections, sentences
 from wattscribe.pages.listening import listening_section
 from wattscribe.pages.modes import modes_section
 from wattscribe.pages.names import Names, names_of
-from wattscribe.pages.page import Block, Figure, Section, Words, render
+from wattscribe.pages.page import Block, Figure, Section, Watched, Words, render
 from wattscribe.pages.power_figures import power_traces
 from wattscribe.pages.worst import worst_utterances
 from wattscribe.records import RunFacts
@@ -42,6 +42,7 @@ def run_page(
     device: Device | None = None,
     grid_gco2_per_kwh: float | None = None,
     battery_wh: float | None = None,
+    watched: Watched | None = None,
 ) -> str:
     """The page as HTML. A `device` that was asked for gets a section of its own, with figures and advice."""
     seen = view(facts, device=device, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh)
@@ -65,6 +66,7 @@ def run_page(
         ],
         subtitle=f"{_taken(facts)} {facts.created[:16].replace('T', ' ')} UTC. {_machine(facts)}",
         tiles=sentences.tiles(all_eval_sets),
+        watched=watched,
     )
 
 

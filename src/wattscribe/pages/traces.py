@@ -143,6 +143,29 @@ def curves(
     return traces
 
 
+def level_map(
+    eval_sets: Sequence[EvalSet], names: Names, title: str, value: Callable[[Entry], float | None]
+) -> dict[str, Any]:
+    """A row for each recognizer, a column for each level, the figure in each field."""
+    rows = eval_sets[0].entries
+    points = [[counterpart(entry, eval_set) for eval_set in eval_sets] for entry in rows]
+    values = [[None if point is None else value(point) for point in row] for row in points]
+    return {
+        "type": "heatmap",
+        "x": [level(eval_set) for eval_set in eval_sets],
+        "y": [names.of(entry) for entry in rows],
+        "z": values,
+        "text": [["" if each is None else number(each) for each in row] for row in values],
+        "texttemplate": "%{text}",
+        "hovertext": [["" if point is None else hover(point) for point in row] for row in points],
+        "hoverinfo": "text",
+        "hoverongaps": False,
+        "colorscale": "YlOrRd",
+        "reversescale": True,
+        "colorbar": {"title": {"text": title}, "thickness": 10, "outlinewidth": 0},
+    }
+
+
 def level(eval_set: EvalSet) -> str:
     snr = eval_set.condition.snr_db
     return "clean" if snr is None else f"{snr:g} dB"

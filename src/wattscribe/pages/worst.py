@@ -7,14 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from wattscribe.pages.page import Words
 from wattscribe.results.findings import Entry, EvalSet
 from wattscribe.results.groups import Scored
 from wattscribe.results.words import plural, right_to_left
 from wattscribe.scoring import Span, normaliser
 
-PER_RECOGNIZER = 5
-RECOGNIZERS = 24
+PER_PAGE = 5
+IN_PAGE = 1000
+"""Utterances over all lists: about 1 MB of the page."""
+FEWEST, MOST = 2, 100
+"""In one list."""
+LISTS_APART = 24
+"""More lists than this are put together by recognizer."""
 GAP = "·"
 KEY = Markup(
     '<p class="key"><b class="s">substituted</b> <b class="d">deleted</b> <b class="i">inserted</b> '
@@ -22,32 +26,40 @@ KEY = Markup(
 )
 
 
-def worst_utterances(all_eval_sets: Sequence[EvalSet], rule: str) -> list[Markup | Words]:
-    """For every recognizer and eval set its utterances with the most errors; the first few lists are in the page."""
+def worst_utterances(all_eval_sets: Sequence[EvalSet], rule: str) -> list[Markup]:
+    """For every recognizer and eval set its utterances with the most errors, a few at a time."""
     lists = [(eval_set, entry) for eval_set in all_eval_sets for entry in eval_set.scored if _any_error(entry)]
     if not lists:
         return []
-    shown: list[Markup | Words] = [KEY, *(_details(eval_set, entry, rule) for eval_set, entry in lists[:RECOGNIZERS])]
-    if len(lists) > RECOGNIZERS:
-        shown.append(Words(lines=[f"{plural(len(lists) - RECOGNIZERS, 'further list')} not shown."]))
-    return shown
+    count = min(MOST, max(FEWEST, IN_PAGE // len(lists)))
+    if len(lists) <= LISTS_APART:
+        return [KEY, *(_details(eval_set, entry, rule, count) for eval_set, entry in lists)]
+    by_label: dict[str, list[Markup]] = {}
+    for eval_set, entry in lists:
+        by_label.setdefault(entry.group.label, []).append(_details(eval_set, entry, rule, count))
+    together = Markup('<details><summary>{} <span class="why">{}</span></summary>{}</details>')
+    return [
+        KEY,
+        *(together.format(label, plural(len(each), "list"), Markup("").join(each)) for label, each in by_label.items()),
+    ]
 
 
 def _any_error(entry: Entry) -> bool:
     return entry.group.scored is not None and bool(entry.group.scored.counts.errors.sum())
 
 
-def _details(eval_set: EvalSet, entry: Entry, rule: str) -> Markup:
+def _details(eval_set: EvalSet, entry: Entry, rule: str, count: int) -> Markup:
     scored = entry.group.scored
     if scored is None:
         return Markup("")
     errors = scored.counts.errors
-    order = [int(i) for i in np.lexsort((scored.counts.words, -errors))[:PER_RECOGNIZER] if errors[i] > 0]
+    order = [int(i) for i in np.lexsort((scored.counts.words, -errors))[:count] if errors[i] > 0]
     body = Markup("").join(_utterance(scored, index, rule) for index in order)
     total = plural(int(np.count_nonzero(errors)), "utterance")
-    return Markup('<details><summary>{} <span class="why">{}: {} with errors</span></summary>{}</details>').format(
-        entry.group.label, eval_set.name, total, body
-    )
+    return Markup(
+        '<details><summary>{} <span class="why">{}: {} with errors</span></summary>'
+        '<div class="pages" data-size="{}">{}</div></details>'
+    ).format(entry.group.label, eval_set.name, total, PER_PAGE, body)
 
 
 def _utterance(scored: Scored, index: int, rule: str) -> Markup:

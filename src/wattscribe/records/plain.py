@@ -57,21 +57,33 @@ def _has_default(field_: dataclasses.Field[Any]) -> bool:
     return field_.default is not dataclasses.MISSING or field_.default_factory is not dataclasses.MISSING
 
 
-def _restore(kind: Any, value: Any, strict: bool) -> Any:
+@functools.cache
+def _required(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind) if field.init and not _has_default(field))
+
+
+@functools.cache
+def _shape(kind: Any) -> tuple[Any, Any]:
+    """What a kind is made with (`tuple`, `Literal`, …), and what stands there unless it is None, where it may be None."""
     origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        return _restore(options[0], value, strict)
+    if origin not in (typing.Union, types.UnionType):
+        return origin, None
+    return origin, next(option for option in typing.get_args(kind) if option is not type(None))
+
+
+def _restore(kind: Any, value: Any, strict: bool) -> Any:
+    if type(value) is kind and kind in _SCALARS:
+        return value
+    origin, otherwise = _shape(kind)
+    if otherwise is not None:
+        return None if value is None else _restore(otherwise, value, strict)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, Mapping):
             raise TypeError(f"a table is expected, not {_shown(value)}")
         hints = _hints(kind)
         if strange := [str(key) for key in value if key not in hints]:
             raise TypeError(f"there is no {strange[0]} among {', '.join(hints)}")
-        required = (field.name for field in dataclasses.fields(kind) if field.init and not _has_default(field))
-        if absent := [name for name in required if name not in value]:
+        if absent := [name for name in _required(kind) if name not in value]:
             raise TypeError(f"{', '.join(absent)} is missing")
         return kind(**{key: _restore_field(key, hints.get(key, Any), item, strict) for key, item in value.items()})
     if origin is tuple:

@@ -42,6 +42,19 @@ class Limits:
     condition: str | None = None
     """The condition under which the limits hold; None: clean, or the first one measured."""
 
+    @classmethod
+    def stated(
+        cls,
+        *,
+        max_wer_percent: float | None = None,
+        max_power_w: float | None = None,
+        max_memory_bytes: float | None = None,
+        condition: str | None = None,
+    ) -> Limits:
+        """As the options of `report` state them."""
+        max_wer = None if max_wer_percent is None else max_wer_percent / 100.0
+        return cls(max_wer=max_wer, max_watts=max_power_w, max_memory_bytes=max_memory_bytes, condition=condition)
+
     @property
     def any(self) -> bool:
         return any(limit is not None for limit in (self.max_wer, self.max_watts, self.max_memory_bytes))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 
 from wattscribe.errors import InputError
@@ -45,6 +46,11 @@ _OTHER_WORDS = frozenset(_SMALL_WORDS.split())
 
 _SPACELESS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "MYANMAR", "KHMER", "TIBETAN")
 """Beginnings of the Unicode names of letters whose script puts no spaces between words."""
+
+_MARKS = ',.?!;:"-'
+"""What the whisper rule puts a space for where no digit is near."""
+_PLAIN = re.compile(rf"[a-z\s{re.escape(_MARKS)}]*", re.ASCII)
+_REMOVED = str.maketrans(dict.fromkeys(_MARKS, " "))
 
 
 @lru_cache(maxsize=len(NORMALISERS))
@@ -97,7 +103,25 @@ def _whisper() -> Normaliser:
     rule: Normaliser = EnglishTextNormalizer()
     for added in NOT_OPENAIS:
         rule.replacers.pop(added, None)  # type: ignore[attr-defined]
-    return rule
+    return _quick(rule, joined=rule.standardize_numbers.words - {"and"})  # type: ignore[attr-defined]
+
+
+def _quick(rule: Normaliser, joined: Collection[str]) -> Normaliser:
+    """The same rule, several times as fast on plain sentences: those in letters, with marks that it removes between them.
+
+    Where it leaves every single word of such a sentence as it is, it leaves the sentence; it is asked once about each word.
+    `joined`: those that it reads together with their neighbours, as numbers (*and* only beside one of the others).
+    """
+    kept = lru_cache(maxsize=CACHED_TEXTS)(lambda word: word not in joined and rule(word) == word)
+
+    def quick(text: str) -> str:
+        plain = text.lower()
+        if _PLAIN.fullmatch(plain) is None:
+            return rule(text)
+        words = plain.translate(_REMOVED).split()
+        return " ".join(words) if all(map(kept, words)) else rule(text)
+
+    return quick
 
 
 def _basic() -> Normaliser:

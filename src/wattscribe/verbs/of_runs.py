@@ -175,9 +175,9 @@ def report(
         if not isinstance(run, (str, Path)):
             raise InputError("facts alone have no directory to write to", fix=f"Give a file: out='report.{format}'")
         out = Path(run) / f"report.{format}"
-    limits = Limits(
-        max_wer=None if max_wer_percent is None else max_wer_percent / 100.0,
-        max_watts=max_power_w,
+    limits = Limits.stated(
+        max_wer_percent=max_wer_percent,
+        max_power_w=max_power_w,
         max_memory_bytes=max_memory_bytes,
         condition=condition,
     )

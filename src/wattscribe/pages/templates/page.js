@@ -34,15 +34,19 @@
     }
     return lines;
   };
-  const fitNames = (place, data, layout) => {
-    const bars = data.filter((trace) => trace.type === "bar" && trace.x.every((name) => typeof name === "string"));
+  const named = (data) => data.filter((trace) => trace.type === "bar" && trace.x.every((name) => typeof name === "string"));
+  /** A figure with more names than its room has columns of text is wider than its room, which then scrolls. */
+  const widthFor = (place, data, layout) => Math.max(
+    place.clientWidth, layout.meta?.least_px ?? 0, LINE_PX * new Set(named(data).flatMap((trace) => trace.x)).size + 80);
+  const fitNames = (wide, data, layout) => {
+    const bars = named(data);
     const names = [...new Set(bars.flatMap((trace) => trace.x))];
     if (!names.length) return 0;
-    const width = Math.floor((place.clientWidth - 80) / names.length / LETTER_PX);
+    const width = Math.floor((wide - 80) / names.length / LETTER_PX);
     const lines = new Map(names.map((name) => [name, broken(name, width)]));
     const longest = Math.max(...[...lines.values()].flat().map((line) => line.length));
     const upright = longest > width;
-    for (const key of ["xaxis", "xaxis2"]) if (layout[key]) layout[key].tickangle = upright ? -90 : 0;
+    for (const key of ["xaxis", "xaxis2"]) if (layout[key]) Object.assign(layout[key], { tickangle: upright ? -90 : 0, dtick: 1 });
     if (upright) return LETTER_PX * Math.max(...names.map((name) => name.length)) - 60;
     for (const trace of bars) trace.x = trace.x.map((name) => lines.get(name).join("<br>"));
     return LINE_PX * (Math.max(...[...lines.values()].map((each) => each.length)) - 1);
@@ -154,9 +158,9 @@
       }
     }
     const finished = themed(layout);
-    finished.width = place.clientWidth;
+    finished.width = widthFor(place, copy, layout);
     place.dataset.height ??= place.clientHeight;
-    const more = fitNames(place, copy, finished);
+    const more = fitNames(finished.width, copy, finished);
     place.style.height = `${Number(place.dataset.height) + Math.max(0, more)}px`;
     const first = !place.classList.contains("js-plotly-plot");
     await window.Plotly.react(place, copy, finished, { displaylogo: false, displayModeBar: false });
@@ -197,7 +201,56 @@
       return down ? compare(b, a) : compare(a, b);
     });
     body.append(...rows);
+    fold(table);
   };
+  // --- long tables and lists show their beginning until all of it is asked for ------------------------------------------
+  const ROWS_SHOWN = 60;
+  const fold = (table) => {
+    const button = table.parentElement.nextElementSibling;
+    if (!button?.matches(".more")) return;
+    const open = button.getAttribute("aria-expanded") === "true";
+    [...table.tBodies[0].rows].forEach((row, at) => { row.hidden = !open && at >= ROWS_SHOWN; });
+    button.textContent = open ? `Show the first ${ROWS_SHOWN} rows` : `Show all ${table.tBodies[0].rows.length} rows`;
+  };
+  for (const table of document.querySelectorAll("table.sortable")) {
+    if (table.tBodies[0].rows.length <= ROWS_SHOWN) continue;
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "more" });
+    button.setAttribute("aria-expanded", "false");
+    button.addEventListener("click", () => {
+      button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true"));
+      fold(table);
+    });
+    table.parentElement.after(button);
+    fold(table);
+  }
+
+  // --- worst utterances, a page at a time ------------------------------------------------------------------------------
+  for (const list of document.querySelectorAll(".pages")) {
+    const each = [...list.querySelectorAll(":scope > .aligned")];
+    const size = Number(list.dataset.size);
+    if (each.length <= size) continue;
+    const turn = Object.assign(document.createElement("p"), { className: "turn" });
+    const label = document.createElement("span");
+    label.setAttribute("role", "status");
+    const press = (text, by) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "more", textContent: text });
+      button.addEventListener("click", () => show(first + by * size));
+      return button;
+    };
+    const [back, on] = [press("Previous", -1), press("Next", 1)];
+    let first = 0;
+    const show = (from) => {
+      first = from;
+      each.forEach((one, at) => { one.hidden = at < first || at >= first + size; });
+      label.textContent = ` ${first + 1} to ${Math.min(first + size, each.length)} of ${each.length} `;
+      back.disabled = first === 0;
+      on.disabled = first + size >= each.length;
+    };
+    turn.append(back, label, on);
+    list.prepend(turn);
+    show(0);
+  }
+
   for (const table of document.querySelectorAll("table.sortable")) {
     [...table.tHead.rows[0].cells].forEach((heading, column) => {
       heading.querySelector("button").addEventListener("click", () => sort(table, heading, column));
