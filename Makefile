@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Bytecode of what is never imported would take 40 MB: Python compiles the rest on first use.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo test test-parallel test-data check format bench bench-compress clean
+.PHONY: demo test test-parallel test-data check format schemas bench bench-compress clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -48,6 +48,10 @@ check: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The JSON Schemas that the package ships, of what --json prints; a test compares them.
+schemas: $(VENV)/.test
+	$(BIN)/python -m wattscribe.cli.schemas
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

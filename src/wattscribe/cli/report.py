@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import cyclopts
 
+from wattscribe.cli.output import Json, Quiet
+from wattscribe.errors import InputError
+from wattscribe.results.row import Row
+from wattscribe.verbs.of_runs import Format
+
 app = cyclopts.App(name="wattscribe report", help="Turn a run into one HTML page, a table, CSV, JSON or Parquet.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One row per recognizer, corpus, condition and power mode."""
+
+    rows: Sequence[Row]
 
 
 @app.default
@@ -15,7 +29,7 @@ def report(
     run: Path,
     /,
     *,
-    format: Literal["html", "md", "csv", "json", "parquet"] = "html",
+    format: Format = "html",
     out: Annotated[Path | None, cyclopts.Parameter(["--out", "-o"])] = None,
     max_wer: str | None = None,
     max_watts: str | None = None,
@@ -24,6 +38,9 @@ def report(
     device: str | None = None,
     grid_gco2_per_kwh: float | None = None,
     battery_wh: float | None = None,
+    tracking_uri: str | None = None,
+    json_output: Json = False,
+    quiet: Quiet = False,  # what is printed is the result
 ) -> None:
     """Write what a run found.
 
@@ -32,9 +49,11 @@ def report(
     run
         The run's directory, runs/NAME.
     format
-        html is written to RUN/report.html; md, csv and json are printed; parquet is written to RUN/report.parquet.
+        html and parquet are written to RUN/report.html and RUN/report.parquet; md, csv, json and prometheus (a text file for
+        node_exporter) are printed; open-asr (the Open ASR Leaderboard's result files) and model-card (a block per model) are
+        written into RUN/open-asr and RUN/model-card; mlflow logs the run with MLflow's client (extra mlflow).
     out
-        Write to this file instead.
+        Write to this file, of open-asr and model-card: into this folder, instead.
     max_wer
         The recommendation keeps this WER, in per cent: 5 or 5%.
     max_watts
@@ -49,14 +68,18 @@ def report(
         Grams of CO2 that the grid emits per kWh, as its operator or a national office states; shows CO2 per hour of audio.
     battery_wh
         Watt-hours of a battery: shows how long it lasts while listening, in a run with --pace realtime.
+    tracking_uri
+        With --format mlflow: the server, database or folder; MLFLOW_TRACKING_URI unless given.
     """
     import wattscribe
     from wattscribe.results.quantities import bytes_of, percent_of, watts_of
 
+    if json_output and format not in ("html", "json"):
+        raise InputError(f"--json and --format {format} contradict each other", fix="Give one of them")
     output = wattscribe.report(
         run,
         out,
-        format=format,
+        format="json" if json_output else format,
         max_wer_percent=None if max_wer is None else percent_of(max_wer, flag="--max-wer"),
         max_power_w=None if max_watts is None else watts_of(max_watts, flag="--max-watts"),
         max_memory_bytes=None if max_memory is None else bytes_of(max_memory, flag="--max-memory"),
@@ -64,5 +87,6 @@ def report(
         device=device,
         grid_gco2_per_kwh=grid_gco2_per_kwh,
         battery_wh=battery_wh,
+        tracking_uri=tracking_uri,
     )
     print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")
