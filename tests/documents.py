@@ -1,4 +1,4 @@
-"""What `--json` prints, held against the schema that the package ships: nothing lacks, nothing is there that it does not describe."""
+"""What `--json` prints, held against the shipped schema: nothing lacks, and nothing is there that it does not describe."""
 
 from __future__ import annotations
 

@@ -137,11 +137,15 @@ def export(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
     return ["export", str(folder / "model"), "--out", str(folder / "out"), "--precision", "fp32"]
 
 
+def completion(_: Path, __: pytest.MonkeyPatch) -> list[str]:
+    return ["completion", "bash"]
+
+
 def compress(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
     from tests.compression import builders
 
     model = builders.build(folder / "model")
-    dev = builders.corpus(folder / "dev", model, count=4)
+    dev = builders.corpus(folder / "dev", model, count=8)
     (folder / "recipe.toml").write_text(RECIPE.replace("MODEL", str(model)), encoding="utf-8")
     limits = ["--max-wer-increase", "20", "--calibration-s", "8", "--probe-s", "4"]
     speech = ["--data", str(dev), "--unlabelled", str(dev), "--device", "wearable"]
@@ -173,6 +177,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "data get": ("data", data), "transcribe": ("transcribe", transcribe), "profile": ("profile", profile),
     "devices": ("devices", devices), "calibrate": ("calibrate", calibrate), "calibrate --rail": ("correction", correct),
     "train": ("train", train), "export": ("export", export), "compress": ("compress", compress),
+    "completion": ("completion", completion),
 }  # fmt: skip
 ON_STDERR = ("measure",)
 """Standard output is the measured command's own."""

@@ -20,6 +20,7 @@ from wattscribe import schemas
 from wattscribe.cli import (
     calibrate,
     compare,
+    completion,
     data,
     demo,
     described,
@@ -65,6 +66,7 @@ CONTRACTS: Mapping[str, Contract] = {
         about="each line of transcribe --json",
         sometimes=frozenset(("language", "skipped_s")),
     ),
+    "completion": Contract(kind=completion.Completion, version=completion.SCHEMA, about="completion --json"),
     "profile": Contract(kind=described.Profiled, version=profile.SCHEMA, about="profile --json"),
     "devices": Contract(kind=devices.Devices, version=devices.SCHEMA, about="devices --json"),
     "calibrate": Contract(kind=calibrate.Calibrated, version=calibrate.SCHEMA, about="calibrate --json"),
