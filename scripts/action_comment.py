@@ -1,7 +1,8 @@
 """One comment on a pull request, written at first and brought up to date later. Run by action.yml, with nothing but Python.
 
 Takes from the environment what GitHub sets (GITHUB_API_URL, GITHUB_REPOSITORY) and what the action adds: GITHUB_TOKEN,
-PULL_REQUEST (a number), TITLE, REPORT (a Markdown file). A comment that cannot be written is a warning: the job's summary has the same.
+PULL_REQUEST (a number), TITLE, REPORT (a Markdown file). A comment that cannot be written is a warning: the job's summary has
+the same.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def test_no_input_is_ever_a_command(attack: str, tmp_path: Path, github: GitHub)
     done = carried_out(tmp_path, github, command=RECORDER, **given)
     assert done.status == 0, done.log
     arguments = (tmp_path / "arguments").read_text(encoding="utf-8").split("\0")[:-1]
-    assert arguments[:4] == ["--format", "md", "--metric", f"{attack} metric"]
+    assert arguments[:5] == ["compare", "--format", "md", "--metric", f"{attack} metric"]
     assert arguments[-3:] == ["--", f"{attack} base", f"{attack} new"]
     for name in names:
         if name.startswith("max-") or name == "device":
