@@ -21,12 +21,12 @@ from wattscribe.results.table import view
 from wattscribe.scoring import normaliser
 
 
-def facts_of(corpus: str = "bundled", **shape: int) -> RunFacts:
+def facts_of(corpus: str = "bundled") -> RunFacts:
     return made_up_run(
         models=MODELS[:2],
         conditions=(CLEAN, NOISY[1]),
         precisions=("fp32", "int8"),
-        shape=Shape(corpus=corpus, **shape),
+        shape=Shape(corpus=corpus),
     )
 
 
@@ -151,7 +151,7 @@ def test_a_run_without_a_finished_trial_has_nothing_to_publish(tmp_path: Path) -
     pending = replace(facts, trials=tuple(replace(each, status="failed") for each in facts.trials))
     for kind in ("open-asr", "model-card"):
         with pytest.raises(InputError, match="no trial of the run"):
-            wattscribe.report(pending, tmp_path / kind, format=kind)  # type: ignore[call-overload]
+            wattscribe.report(pending, tmp_path / kind, format=kind)
         assert not (tmp_path / kind).exists()
 
 

@@ -57,7 +57,7 @@ def html(profile: Profile) -> str:
 def fragment(profile: Profile) -> str:
     """For a notebook: the total, the components, and what follows from them."""
     shown = profile.breakdown
-    blocks = [_components(shown), Words(lines=profile.guidelines, as_list=True)]
+    blocks: list[Words | Table] = [_components(shown), Words(lines=profile.guidelines, as_list=True)]
     return page.fragment(_title(shown), blocks, subtitle=_subtitle(shown), tiles=_tiles(profile))
 
 
