@@ -44,7 +44,7 @@ def log(seen: View, flat: Callable[[Row], Mapping[str, Any]], texts: Mapping[str
     except MlflowException as error:
         what = " ".join(str(error).split())
         raise WattscribeError(
-            f"MLflow refuses: {what}", fix="Give --tracking-uri, for instance sqlite:///mlflow.db or http://HOST:5000"
+            f"MLflow refuses: {what}", fix="Give `tracking_uri`, for instance sqlite:///mlflow.db or http://HOST:5000"
         ) from error
 
 
