@@ -18,10 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 EPOCH_S = "1700000000"
 BUILT_FROM = ("src", "scripts", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
-BUILD = (
-    "import sys; from setuptools import build_meta; "
-    "build_meta.build_wheel(sys.argv[1]); build_meta.build_sdist(sys.argv[1])"
-)
+BUILD = "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
 
 
 def build(folder: Path) -> tuple[Path, Path]:
@@ -37,8 +34,9 @@ def build(folder: Path) -> tuple[Path, Path]:
         else:
             shutil.copy(path, source / name)
     environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH_S, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", BUILD, str(target)]
-    subprocess.run(command, cwd=source, env=environment, check=True, capture_output=True, umask=0o022)
+    for hook in ("build_wheel", "build_sdist"):  # each in a process of its own, as PEP 517 has it
+        command = [sys.executable, "-c", BUILD, hook, str(target)]
+        subprocess.run(command, cwd=source, env=environment, check=True, capture_output=True, umask=0o022)
     (wheel,), (sdist,) = target.glob("*.whl"), target.glob("*.tar.gz")
     return wheel, sdist
 
