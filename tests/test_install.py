@@ -112,6 +112,9 @@ def test_an_sdist_has_the_same_bytes_whoever_packs_it(tmp_path: Path) -> None:
         assert held.read() == b"abc"
 
 
+BUILDS = pytest.mark.timeout(900)  # seconds of processor time, on a machine that may be busy
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, Path]]:
     """Wheel and sdist, twice, of copies whose files have other times."""
@@ -122,6 +125,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, Path]]:
     return pairs
 
 
+@BUILDS
 def test_a_wheel_has_the_same_bytes_whenever_it_is_built(built: list[tuple[Path, Path]]) -> None:
     (one, first), (other, second) = built
     assert one.name == other.name
@@ -132,6 +136,7 @@ def test_a_wheel_has_the_same_bytes_whenever_it_is_built(built: list[tuple[Path,
     assert first.read_bytes() == second.read_bytes()
 
 
+@BUILDS
 def test_a_wheel_holds_every_file_of_the_package_and_nothing_else(built: list[tuple[Path, Path]]) -> None:
     with zipfile.ZipFile(built[0][0]) as packed:
         names = {name for name in packed.namelist() if ".dist-info/" not in name}
@@ -145,6 +150,7 @@ def test_a_wheel_holds_every_file_of_the_package_and_nothing_else(built: list[tu
     assert {"METADATA", "WHEEL", "entry_points.txt", "LICENSE", "LICENSES.txt"} <= metadata
 
 
+@BUILDS
 def test_it_is_installed_from_an_index_without_the_repository(built: list[tuple[Path, Path]], tmp_path: Path) -> None:
     """tests/cli/test_demo.py plays the demo in such an environment."""
     programs = installed.install(tmp_path / "venv", built[0][0])
