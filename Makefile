@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Bytecode of what is never imported would take 40 MB: Python compiles the rest on first use.
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo test test-parallel test-data check format bench bench-compress docs clean
+.PHONY: demo test test-parallel test-data check format schemas bench bench-compress docs clean
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,7 +16,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.base requirements-test.txt
 	$(PIP) torch==2.13.0
 	$(PIP) -r requirements-test.txt
-	$(PIP) -e '.[hf,hub,ct2,sherpa,whispercpp,moonshine,onnx-asr,vosk,openvino,pocketsphinx,nvml,parquet,vad,profile,train,compress]'
+	$(PIP) -e '.[hf,hub,ct2,sherpa,whispercpp,moonshine,onnx-asr,vosk,openvino,pocketsphinx,nvml,parquet,vad,profile,train,compress,mlflow]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.base requirements-docs.txt
@@ -52,6 +52,10 @@ check: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The JSON Schemas that the package ships, of what --json prints; a test compares them.
+schemas: $(VENV)/.test
+	$(BIN)/python -m wattscribe.cli.schemas
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

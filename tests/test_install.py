@@ -8,11 +8,14 @@ import runpy
 import subprocess
 import sys
 import tarfile
+import time
+import zipfile
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from tests import installed
 from wattscribe.errors import NO_WHEEL, MissingExtraError
 from wattscribe.runs.experiment import load
 
@@ -107,3 +110,65 @@ def test_an_sdist_has_the_same_bytes_whoever_packs_it(tmp_path: Path) -> None:
         held = archive.extractfile("w/x")
         assert held is not None
         assert held.read() == b"abc"
+
+
+BUILDS = pytest.mark.timeout(900)  # seconds of processor time, on a machine that may be busy
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, Path]]:
+    """Wheel and sdist, twice, of copies whose files have other times."""
+    pairs = []
+    for name in "ab":
+        pairs.append(installed.build(tmp_path_factory.mktemp(name)))
+        time.sleep(2.1)  # a zip counts seconds in twos
+    return pairs
+
+
+@BUILDS
+def test_a_wheel_has_the_same_bytes_whenever_it_is_built(built: list[tuple[Path, Path]]) -> None:
+    (one, first), (other, second) = built
+    assert one.name == other.name
+    assert one.read_bytes() == other.read_bytes()
+    packed_again = runpy.run_path(str(ROOT / "scripts/dist.py"))["packed_again"]
+    for path in (first, second):
+        packed_again(path, int(installed.EPOCH_S))
+    assert first.read_bytes() == second.read_bytes()
+
+
+@BUILDS
+def test_a_wheel_holds_every_file_of_the_package_and_nothing_else(built: list[tuple[Path, Path]]) -> None:
+    with zipfile.ZipFile(built[0][0]) as packed:
+        names = {name for name in packed.namelist() if ".dist-info/" not in name}
+        metadata = {name.rpartition("/")[2] for name in packed.namelist() if ".dist-info/" in name}
+    source = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src/wattscribe").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert names == source
+    assert {"METADATA", "WHEEL", "entry_points.txt", "LICENSE", "LICENSES.txt"} <= metadata
+
+
+@BUILDS
+def test_it_is_installed_from_an_index_without_the_repository(built: list[tuple[Path, Path]], tmp_path: Path) -> None:
+    """tests/cli/test_demo.py plays the demo in such an environment."""
+    programs = installed.install(tmp_path / "venv", built[0][0])
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    def said(*command: str) -> str:
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(empty), "LANG": "C.UTF-8"}
+        done = subprocess.run(command, cwd=empty, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = "import wattscribe; print(wattscribe.__file__)"
+    assert said(str(programs / "python"), "-c", where).startswith(str(tmp_path))
+    missing = "import importlib.util; print(*(n for n in ('torch', 'onnx', 'scipy', 'pytest') if importlib.util.find_spec(n)))"
+    assert said(str(programs / "python"), "-c", missing).strip() == "", "the base dependencies, no extra"
+    assert said(str(programs / "wattscribe"), "--version").startswith("wattscribe ")
+    assert "demo" in said(str(programs / "wattscribe"), "--help")
+    assert '"report"' in said(
+        str(programs / "python"), "-c", "import json, wattscribe.schemas as s; print(json.dumps(s.names()))"
+    )

@@ -20,13 +20,14 @@ TELEMETRY_OFF: Mapping[str, str] = {
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime from 1.29 on, which looks once, when it is loaded, and never again
     "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub, transformers, datasets, hf-xet; at import, too
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",  # datasets
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # mlflow; looks when it is imported
     "DO_NOT_TRACK": "1",  # what others agreed on
 }
 """The environment in which libraries are to be imported: none collects or sends anything about its user."""
 
 LIBRARIES = (
-    "accelerate", "ctranslate2", "datasets", "faster_whisper", "huggingface_hub", "lightning", "lightning_fabric", "onnxruntime",
-    "onnxscript", "optuna", "torch", "torchao", "transformers",
+    "accelerate", "alembic", "ctranslate2", "datasets", "faster_whisper", "huggingface_hub", "lightning", "lightning_fabric",
+    "mlflow", "onnxruntime", "onnxscript", "optuna", "torch", "torchao", "transformers",
 )  # fmt: skip
 """Those whose loggers say more than errors."""
 _SAY_AT_IMPORT = ("torch.utils._pytree",)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import installed
+from tests.documents import described
 from wattscribe.journal import read_run
 from wattscribe.testing.demonstration import SIZES, steps
 
@@ -26,10 +28,12 @@ SHORT = (
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
-    """In an empty folder, with an empty home and nothing else in the environment."""
+    """In an empty folder, with an empty home, in an environment of `pip install wattscribe` alone."""
     here, home = tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("home")
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT / "src"), "LANG": "C.UTF-8"}
-    command = [sys.executable, "-c", SHORT, "demo", "--simulated-board", "orin-nano"]
+    wheel, _ = installed.build(tmp_path_factory.mktemp("built"))
+    programs = installed.install(tmp_path_factory.mktemp("alone") / "venv", wheel)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
+    command = [str(programs / "python"), "-c", SHORT, "demo"]
     done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True, timeout=850, check=False)
     return done, here
 
@@ -95,3 +99,22 @@ def test_a_demo_does_not_write_over_a_run(
     assert main(["demo", "--simulated-board", "orin-nano"]) == 2
     assert "there is a run here" in capsys.readouterr().err
     assert (demo[1] / "runs/simulated/run/journal.sqlite").read_bytes() == before
+
+
+def test_its_json_says_which_figures_held_the_truth(
+    demo: tuple[subprocess.CompletedProcess[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of the runs that were played: they are not played once more."""
+    from wattscribe.cli import demo as verb
+    from wattscribe.cli import main
+
+    monkeypatch.chdir(demo[1])
+    monkeypatch.setattr(verb, "play", lambda *_, **__: 0)
+    assert main(["demo", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    described("demo", document)
+    assert document["board"] == "orin-nano"
+    held = [each["holds"] for each in document["checks"] if each["holds"] is not None]
+    assert f"{sum(held)} of {len(held)} intervals hold the truth" in demo[0].stdout

@@ -13,6 +13,7 @@ import onnx
 import pytest
 
 from tests.compression import builders
+from tests.documents import described
 from tests.streaming import models
 from wattscribe.cli import main
 from wattscribe.compression import outcome
@@ -81,6 +82,7 @@ def test_out_holds_everything_and_runs(made: Made, world: World) -> None:
     names = {path.name for path in out.iterdir()}
     assert {"recipe.toml", "result.json", "report.html", "tokens.txt"} <= names
     result = json.loads((out / "result.json").read_text())
+    described("compress", result)
     for part in (result, result["dev"], result["test"]):
         assert [key for key in KEYS if key not in part and key != "evidence"] == []
     assert result["evidence"] == "modelled"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.compression import builders
+from tests.documents import described
 from tests.known import known
 from wattscribe.compression import outcome
 from wattscribe.compression.acceptance import latency
@@ -104,6 +105,7 @@ def test_longer_calls_stand_beside_the_result_at_its_own_latency(tmp_path: Path)
     assert [round(known(each.call_s), 3) for each in waits] == [0.08, 0.24]
     assert found.dev.before.latency.call_s == waits[0].call_s
     kept = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
+    described("compress", kept)
     assert kept["longer_calls"]["token_delay_mean_after_s"] == waits[1].token_delay_mean_s
     assert kept["energy_after_mj_per_audio_s"] > kept["longer_calls"]["energy_after_mj_per_audio_s"]
     said = "\n".join(outcome.lines(found))

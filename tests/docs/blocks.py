@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RUN = ("console", "sh", "python")
-"""What is run. Files (`toml`, `json`) are written; `text` is output, or a formula."""
-LANGUAGES = (*RUN, "toml", "json", "text")
+"""What is run. Files (`toml`, `json`, `yaml`) are written; `text` is output, or a formula."""
+LANGUAGES = (*RUN, "toml", "json", "yaml", "text")
 
 _MARK = re.compile(r"<!-- (not run|file|given): (.+?) -->")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.documents import described
 from tests.energy.builders import CHAPTER, ZIPFORMER, component, device, needs_zipformer, rates, workload
 from tests.pages.browser import MISSING, Browser
 from wattscribe import api
@@ -28,6 +29,7 @@ ARCH = ["profile", "arch:emformer-rnnt-base", "--vocab", "4097", "--decoding", "
 def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     assert main([*arguments, "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    described("profile", found)
     return found
 
 

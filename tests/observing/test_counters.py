@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import described
 from wattscribe.cli import main
 from wattscribe.errors import InputError
 from wattscribe.observing.counters import Counter, counted, read_perf
@@ -121,7 +122,9 @@ def test_the_profile_shows_them_beside_the_model(tmp_path: Path, capsys: pytest.
     assert main(command) == 0
     assert "counted by this machine (measured), per second of audio: last-level misses" in capsys.readouterr().out
     assert main([*command, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["counted"]
+    document = json.loads(capsys.readouterr().out)
+    described("profile", document)
+    found = document["counted"]
     assert found["dram_w"] * found["audio_s"] == pytest.approx(3.25)
     assert (found["evidence"], found["missing"]) == ("measured", ["cache-misses"])
     recorded.unlink()

@@ -13,6 +13,8 @@ from wattscribe.cli.ending import WORDS, Ending, in_order
 from wattscribe.terminal import console, guarded, mute, say
 
 if TYPE_CHECKING:
+    from cyclopts import App
+
     from wattscribe.errors import WattscribeError
 
 VERBS = {
@@ -30,6 +32,7 @@ VERBS = {
     "train": "train a streaming transducer",
     "export": "write a trained transducer as ONNX, in sherpa-onnx's layout",
     "compress": "make a transducer cheaper under a WER limit, and prove it",
+    "completion": "a script that completes these commands in bash, zsh or fish",
 }
 
 
@@ -142,22 +145,15 @@ def _run(arguments: list[str]) -> int:
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
-    """Import `cli/VERB.py` and call its `app`; an int that the command returns becomes the exit status."""
-    from importlib import import_module
-
-    from cyclopts import CycloptsError, Parameter
+    """Call the `app` of `cli/VERB.py`; an int that the command returns becomes the exit status."""
+    from cyclopts import CycloptsError
 
     from wattscribe.as_found import as_found
-    from wattscribe.cli.flags import flag_name
-    from wattscribe.cli.numbers import usable
     from wattscribe.errors import WattscribeError
 
     try:
         with as_found():
-            app = import_module(f"wattscribe.cli.{verb}").app
-            app.suppress_keyboard_interrupt = False
-            app.default_parameter = Parameter(validator=usable, name_transform=flag_name)
-            status = app(
+            status = app_of(verb)(
                 arguments, result_action="return_value", exit_on_error=False, print_error=False, console=console()
             )
     except CycloptsError as error:
@@ -166,6 +162,23 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     except WattscribeError as error:
         return tell(verb, error)
     return status if isinstance(status, int) else 0
+
+
+def app_of(verb: str) -> App:
+    """The parser of a verb, with what holds for all."""
+    from importlib import import_module
+
+    from cyclopts import App, Parameter
+
+    from wattscribe.cli.flags import flag_name
+    from wattscribe.cli.numbers import usable
+
+    app = import_module(f"wattscribe.cli.{verb}").app
+    if not isinstance(app, App):
+        raise TypeError(f"cli/{verb}.py has no app")
+    app.suppress_keyboard_interrupt = False
+    app.default_parameter = Parameter(validator=usable, name_transform=flag_name)
+    return app
 
 
 def _interruption(error: BaseException | None) -> KeyboardInterrupt | None:

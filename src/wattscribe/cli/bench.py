@@ -16,11 +16,12 @@ from cyclopts import Group, Parameter
 
 import wattscribe
 from wattscribe.cli.one_list import Flag, flags_of
+from wattscribe.cli.output import Json, Quiet
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import RunFacts
 from wattscribe.runs.beginning import REPORT_NAME
 from wattscribe.runs.experiment import Experiment, check, load, split_list, split_numbers, split_options
-from wattscribe.runs.progress import Bars, Silent, Watcher
+from wattscribe.runs.progress import Bars, Mute, Silent, Watcher
 
 app = cyclopts.App(
     name="wattscribe bench", help="Measure recognizers × precisions × corpora × conditions on this device."
@@ -83,6 +84,8 @@ def bench(
     battery_wh: Annotated[float | None, Parameter(group=RUN)] = None,
     simulated_board: Annotated[str | None, Parameter(group=RUN)] = None,
     live: Annotated[bool, Parameter(group=RUN), Switch] = False,
+    json_output: Annotated[Json, Parameter(group=RUN)] = False,
+    quiet: Annotated[Quiet, Parameter(group=RUN)] = False,
 ) -> int:
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
 
@@ -116,7 +119,9 @@ def bench(
     check_grid(grid_gco2_per_kwh)
     check_battery(battery_wh)
     plan = _experiment(experiment, _given(flags), resume=resume)
-    with _writing(out), _watcher(out if live else None) as watcher:
+    if live and quiet:
+        raise InputError("--live and --quiet contradict each other", fix="Give one of them")
+    with _writing(out), _watcher(out if live else None, quiet=quiet) as watcher:
         facts = wattscribe.bench(
             plan,
             out,
@@ -126,7 +131,8 @@ def bench(
             simulated_board=simulated_board,
             watcher=watcher,
         )
-    return _conclude(facts, out, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh)
+    report = partial(wattscribe.report, facts, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh)
+    return _conclude(facts, out, report, as_json=json_output, quiet=quiet)
 
 
 def _experiment(path: Path | None, flags: dict[str, Any], *, resume: bool) -> Experiment | None:
@@ -140,12 +146,14 @@ def _experiment(path: Path | None, flags: dict[str, Any], *, resume: bool) -> Ex
 
 
 @contextlib.contextmanager
-def _watcher(live: Path | None) -> Iterator[Watcher]:
-    """Bars for a terminal, silence for a pipe or a log; or the live view of the run there."""
+def _watcher(live: Path | None, *, quiet: bool) -> Iterator[Watcher]:
+    """Bars for a terminal, notes alone for a pipe or a log; or the live view of the run there."""
     if live is not None:
         from wattscribe.cli.live import live_watcher
 
         watcher: Watcher = live_watcher(live)
+    elif quiet:
+        watcher = Mute()
     else:
         watcher = Bars() if sys.stderr.isatty() else Silent()
     if isinstance(watcher, Bars):
@@ -174,17 +182,15 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _conclude(
-    facts: RunFacts, out: Path, *, grid_gco2_per_kwh: float | None = None, battery_wh: float | None = None
-) -> int:
+def _conclude(facts: RunFacts, out: Path, report: Callable[..., Any], *, as_json: bool, quiet: bool) -> int:
     """The table on standard output, then the page beside the journal; the exit status."""
     page = out / REPORT_NAME
-    report = partial(wattscribe.report, facts, grid_gco2_per_kwh=grid_gco2_per_kwh, battery_wh=battery_wh)
     try:
-        print(report(format="md"), flush=True)
+        print(report(format="json" if as_json else "md"), flush=True)
     finally:  # a reader who closed the pipe still finds the page
         _page(partial(report, page), out)
-    print(f"report: {page}")
+    if not as_json and not quiet:
+        print(f"report: {page}")
     return 0 if all(trial.status == "done" for trial in facts.trials) else 1
 
 

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
 import cyclopts
 
+from wattscribe.calibration import Skipped
+from wattscribe.cli.output import Json, Quiet, document
 from wattscribe.energy.calibrate import REMEDY, Calibration, Fitted
 from wattscribe.energy.calibrated_device import as_device, to_toml
 from wattscribe.errors import InputError
+from wattscribe.metering.recordings.correction import Correction
+from wattscribe.records import Interval
 
 app = cyclopts.App(name="wattscribe calibrate", help="Fit a device profile's constants to the measured energy of runs.")
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated(Calibration):
+    """The fitted constants, and how well they predict a model that was left out."""
+
+    left_out_median_error: float
+    left_out_worst_error: float
+    skipped: Sequence[Skipped]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """The line fitted to a rail, and the W that the rail leaves out at its lowest and its highest power."""
+
+    correction: Correction
+    left_out_w: Interval
 
 
 @app.default
@@ -22,7 +47,8 @@ def calibrate(
     out: Annotated[Path | None, cyclopts.Parameter(["--out", "-o"])] = None,
     seed: int = 0,
     rail: str | None = None,
-    json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Fit joules per byte, per operation and idle watts to several models and precisions.
 
@@ -41,15 +67,11 @@ def calibrate(
     rail
         With one run that has an external recording: fit what this rail leaves out of the whole board, for instance pmic.total.
         Then: wattscribe meters attach OTHER_RUN --correction FILE.
-    json_output
-        Print JSON instead of a table.
     """
     import wattscribe
-    from wattscribe.calibration import Skipped
-    from wattscribe.records import json_text, to_json
 
     if rail is not None:
-        return _correct(runs, rail, out, json_output=json_output)
+        return _correct(runs, rail, out, json_output=json_output, quiet=quiet)
     device = wattscribe.devices(base)
     skipped: list[Skipped] = []
     calibration = wattscribe.calibrate(runs, seed=seed, left_out=skipped.append)
@@ -60,11 +82,10 @@ def calibrate(
         except OSError as error:
             raise InputError(f"the profile cannot be written: {error.strerror}", where=out) from error
     if json_output:
-        errors = {"left_out_median_error": calibration.left_out_error, "left_out_worst_error": calibration.worst_error}
-        print(json_text({"schema": 1, **to_json(calibration), **errors, "skipped": skipped}, indent=2))
+        print(document(SCHEMA, _answer(calibration, skipped)))
     else:
         _print(calibration)
-        for skip in skipped:
+        for skip in () if quiet else skipped:
             print(f"left out: {skip.recognizer} of {skip.run}: {skip.reason}")
     if calibration.refusal is not None:
         unwritten = "" if out is None else f"; {out} is not written"
@@ -74,9 +95,18 @@ def calibrate(
     return 0
 
 
-def _correct(runs: tuple[Path, ...], rail: str, out: Path | None, *, json_output: bool) -> int:
+def _answer(calibration: Calibration, skipped: Sequence[Skipped]) -> Calibrated:
+    fitted = {field.name: getattr(calibration, field.name) for field in fields(calibration)}
+    return Calibrated(
+        **fitted,
+        left_out_median_error=calibration.left_out_error,
+        left_out_worst_error=calibration.worst_error,
+        skipped=skipped,
+    )
+
+
+def _correct(runs: tuple[Path, ...], rail: str, out: Path | None, *, json_output: bool, quiet: bool) -> int:
     import wattscribe
-    from wattscribe.records import json_text
 
     correction = wattscribe.calibrate(runs, rail=rail)
     if out is not None:
@@ -85,7 +115,7 @@ def _correct(runs: tuple[Path, ...], rail: str, out: Path | None, *, json_output
         except OSError as error:
             raise InputError(f"the correction cannot be written: {error.strerror}", where=out) from error
     if json_output:
-        print(json_text({"schema": 1, "correction": correction, "left_out_w": correction.left_out_w}, indent=2))
+        print(document(SCHEMA, Corrected(correction=correction, left_out_w=correction.left_out_w)))
         return 0
     low_w, high_w = correction.left_out_w
     print(
@@ -94,7 +124,9 @@ def _correct(runs: tuple[Path, ...], rail: str, out: Path | None, *, json_output
         f"{rail} leaves out {low_w:.4g} W at {correction.low_w:.4g} W and {high_w:.4g} W at {correction.high_w:.4g} W"
     )
     if out is not None:
-        print(f"correction: {out}\nnext: wattscribe meters attach RUN --correction {out}")
+        print(f"correction: {out}")
+        if not quiet:
+            print(f"next: wattscribe meters attach RUN --correction {out}")
     return 0
 
 

@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 
 import cyclopts
 
+from wattscribe.cli.output import Json, Quiet, document
+
 app = cyclopts.App(name="wattscribe compare", help="Accept or refuse a new run against a base run, for a CI pipeline.")
 
 Switch = cyclopts.Parameter(negative=())
+SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,9 @@ def compare(
     limits: Annotated[Limits, cyclopts.Parameter("*")] = Limits(),
     across_machines: Annotated[bool, Switch] = False,
     device: str | None = None,
-    json: Annotated[bool, Switch] = False,
+    format: Literal["text", "md"] = "text",
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Exit 0 when the new run is shown to be within the limits, 1 with the reason when it is not.
 
@@ -69,17 +74,17 @@ def compare(
         Compare energy, time and memory of other machines, power modes, library versions or thread counts nevertheless.
     device
         Compare what transducers would take on this device: a profile's name or file (see wattscribe devices).
-    json
-        Print the comparison as JSON.
+    format
+        md: Markdown, as a comment of a pull request or a job's summary shows it.
     """
     import wattscribe
     from wattscribe.cli.flags import spelled
-    from wattscribe.pages.compare_words import in_words
-    from wattscribe.records import json_text, to_json
+    from wattscribe.pages.compare_words import in_markdown, in_words
 
     result = wattscribe.compare(
         base, new, metric=metric, **limits.numbers(), across_machines=across_machines, device=device
     )
-    shown = json_text({"schema": 2, **to_json(result)}, indent=1) if json else in_words(result)
+    words = in_markdown if format == "md" else in_words
+    shown = document(SCHEMA, result) if json_output else words(result, notes=not quiet)
     print(spelled(shown, "compare"))
     return 0 if result.accepted else 1

@@ -10,6 +10,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from wattscribe.cli.flags import spelled
+from wattscribe.cli.output import Json, Quiet, progress
 from wattscribe.compression.options import Options
 
 app = cyclopts.App(
@@ -26,6 +27,8 @@ def compress(
     out: Annotated[Path, Parameter(name=["--out", "-o", "--output"])],
     options: Annotated[Options, Parameter("*", negative=(), consume_multiple=False)],
     overwrite: Annotated[bool, Parameter(negative=())] = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Compress MODEL for a device and write the result with its recipe, figures and report.
 
@@ -40,9 +43,14 @@ def compress(
     """
     import wattscribe
     from wattscribe.compression import outcome
+    from wattscribe.records import json_text
 
     asked = {field.name: getattr(options, field.name) for field in fields(Options)}
-    result = wattscribe.compress(model, out, **asked, overwrite=overwrite, say=lambda text: print(text, flush=True))
+    say = progress(quiet=quiet, as_json=json_output)
+    result = wattscribe.compress(model, out, **asked, overwrite=overwrite, say=say)
+    if json_output:
+        print(json_text(outcome.to_json(result), indent=2))
+        return 0 if result.met else 1
     print(spelled("\n".join(outcome.lines(result)), "compress"))
     print(f"written: {out}")
     return 0 if result.met else 1

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import cyclopts
 from cyclopts import Parameter
 
+from wattscribe.cli.output import Json, Quiet, document
 from wattscribe.terminal import console
 
 app = cyclopts.App(name="wattscribe data", help="Download speech, noise and a model to measure with.")
 
 Switch = Annotated[bool, Parameter(negative=())]
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What was downloaded, and where it lies."""
+
+    name: str
+    folder: str
 
 
 @app.command
@@ -23,6 +34,8 @@ def get(
     out: Annotated[Path, Parameter(["--out", "-o"])] = Path("data"),
     mirror: str | None = None,
     keep_archive: Switch = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Download speech, noise or a model, check it, unpack it and print its folder.
 
@@ -43,7 +56,7 @@ def get(
     import wattscribe
 
     columns = ("[progress.description]{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True)) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console(stderr=True), disable=quiet) as bar:
         task = bar.add_task(name, total=None, visible=False)
         folder = wattscribe.data(
             name,
@@ -52,4 +65,4 @@ def get(
             keep_archive=keep_archive,
             progress=lambda held, total: bar.update(task, completed=held, total=total, visible=True),
         )
-    print(folder)
+    print(document(SCHEMA, Fetched(name=name, folder=str(folder))) if json_output else folder)

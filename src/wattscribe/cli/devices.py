@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import cyclopts
 
+from wattscribe.cli.output import Json, Quiet, document
 from wattscribe.energy.devices import Constant, Device
-from wattscribe.records import json_text
 from wattscribe.terminal import console
 
 WIDTH = 150
+SCHEMA = 1
 
 app = cyclopts.App(
     name="wattscribe devices", help="List the shipped device profiles, show one, or check your own file."
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Devices:
+    """The shipped profiles, or the one that was named."""
+
+    devices: Sequence[Device]
 
 
 @app.default
@@ -23,7 +32,8 @@ def devices(
     device: str | None = None,
     /,
     *,
-    json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
+    json_output: Json = False,
+    quiet: Quiet = False,  # there is nothing else to say
 ) -> int:
     """Without an argument: the shipped profiles. With one: all its constants, checked, with ranges and sources.
 
@@ -31,15 +41,13 @@ def devices(
     ----------
     device
         A shipped profile's name, or the path of a TOML file.
-    json_output
-        Print JSON instead of a table.
     """
     import wattscribe
 
     asked: list[Path | str] = [*wattscribe.devices()] if device is None else [Path(device) if "/" in device else device]
     profiles = [wattscribe.devices(name) for name in asked]
     if json_output:
-        print(json_text({"schema": 1, "devices": [profile.model_dump(mode="json") for profile in profiles]}, indent=2))
+        print(document(SCHEMA, {"devices": [profile.model_dump(mode="json") for profile in profiles]}))
     elif device is None:
         _list(profiles)
     else:

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 from wattscribe.cli import tell
 from wattscribe.errors import InputError
 from wattscribe.recognizers import Audio
-from wattscribe.records import Transcript, json_text, to_json
+from wattscribe.records import Counts, Token, Transcript, json_text, to_json
 from wattscribe.terminal import say
 from wattscribe.transcribing import Follower, Heard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeardUtterance:
+    """A line of `--json`: times in s from the start of the source; `language` where the recognizer tells it."""
+
+    type: Literal["utterance"]
+    source: str
+    start_s: float | None
+    end_s: float
+    text: str
+    language: str
+    tokens: Sequence[Token]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCost:
+    """The line of `--json` after each source; `skipped_s`: not decoded with --vad."""
+
+    type: Literal["cost"]
+    source: str
+    audio_s: float
+    counts: Counts | None
+    skipped_s: float
 
 
 class Interrupts:
@@ -60,14 +85,18 @@ class Interrupts:
 class Printer(Follower):
     """Words as they come where they are never revised (greedy), else whole utterances; or JSON lines."""
 
-    def __init__(self, interrupts: Interrupts, *, json_lines: bool, live: bool, titled: bool) -> None:
+    def __init__(
+        self, interrupts: Interrupts, *, json_lines: bool, live: bool, titled: bool, quiet: bool = False
+    ) -> None:
         self._interrupts = interrupts
         self._json_lines, self._live, self._titled = json_lines, live, titled
+        self._quiet = quiet
         self._shown = ""
         self.status = 0
 
     def noted(self, note: str) -> None:
-        say(f"wattscribe transcribe: note: {note}")
+        if not self._quiet:
+            say(f"wattscribe transcribe: note: {note}")
 
     def pieces(self, audio: Iterator[Audio]) -> Iterator[Audio]:
         return self._interrupts.until_asked(audio)

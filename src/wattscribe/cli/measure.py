@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter
 
+from wattscribe.cli.output import Json, Quiet, document
 from wattscribe.errors import InputError
+from wattscribe.records import Evidence, Interval
+from wattscribe.runs.measuring import ChannelReading
 from wattscribe.terminal import say, visible
 
 if TYPE_CHECKING:
-    from wattscribe.records import Interval
     from wattscribe.runs.measuring import Measurement
 
 app = cyclopts.App(name="wattscribe measure", help="Joules, watts and idle of any command. Its exit status is ours.")
 
 SCHEMA = 1
 """Of `--json`; documented in docs/measure.md."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a command took. None: not known."""
+
+    command: Sequence[str]
+    exit_status: int
+    duration_s: float
+    cpu_s: float
+    energy_j: float | None
+    energy_ci95_j: Interval | None
+    power_w: float | None
+    power_ci95_w: Interval | None
+    idle_power_w: float | None
+    net_energy_j: float | None
+    net_energy_ci95_j: Interval | None
+    evidence: Evidence
+    covers: str | None
+    channel: str | None
+    samples: int
+    update_interval_s: float | None
+    seen_share: float | None
+    reason: str | None
+    modelled_cpu_energy_j: float | None
+    modelled_cpu_energy_range_j: Interval | None
+    channels: Sequence[ChannelReading]
 
 
 @app.default
@@ -28,9 +59,10 @@ def measure(
     device: str = "cpu",
     meter: Annotated[list[str] | None, Parameter(negative=(), consume_multiple=False)] = None,
     sample_rate: float = 20.0,
-    json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
     out: Annotated[Path | None, Parameter(["--out", "-o"])] = None,
     root: Path = Path("/"),
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Run COMMAND and say on standard error what it took.
 
@@ -46,15 +78,12 @@ def measure(
         Also a command that prints watts or joules, cmd:COMMAND; or whole:METER.CHANNEL, which stands for the whole device.
     sample_rate
         Reads of the sensors per second.
-    json_output
-        JSON (schema 1) instead of lines.
     out
         Write it to this file instead of standard error.
     root
         Read another board's sensor files, which lie below this directory.
     """
     import wattscribe
-    from wattscribe.records import json_text
     from wattscribe.runs import commanded
 
     if (refused := commanded.findable(command)) is not None:
@@ -65,7 +94,8 @@ def measure(
         idle_s=idle, device=device, meters=meter or (), sample_rate_hz=sample_rate, root=root
     )
     status = commanded.run(command, measurement)
-    text = json_text(_facts(command, status, measurement), indent=2) if json_output else "\n".join(_lines(measurement))
+    lines = _lines(measurement, notes=not quiet)
+    text = document(SCHEMA, _facts(command, status, measurement)) if json_output else "\n".join(lines)
     if out is None:
         for line in text.splitlines():
             say(line)
@@ -77,7 +107,7 @@ def measure(
     return status
 
 
-def _lines(m: Measurement) -> list[str]:
+def _lines(m: Measurement, *, notes: bool) -> list[str]:
     block = m.block
     if m.energy_j is None or m.power_w is None:
         why = (
@@ -99,7 +129,7 @@ def _lines(m: Measurement) -> list[str]:
         every = "" if update_s is None else f", one update every {update_s:.3g} s"
         seen = "" if block.seen_share is None else f", {100 * block.seen_share:.4g} % of the time seen"
         lines.append(f"covers: {m.covers} ({block.channel}); {block.chosen.samples} samples{every}{seen}")
-        lines += [f"note: {m.reason}"] if m.reason else []
+        lines += [f"note: {m.reason}"] if m.reason and notes else []
     modelled = (
         "" if m.cpu_energy_j is None else f"; modelled {m.cpu_energy_j:.4g} J{_interval(m.cpu_energy_ci95_j, 'J')}"
     )
@@ -110,29 +140,28 @@ def _interval(interval: Interval | None, unit: str) -> str:
     return "" if interval is None else f" ({interval[0]:.4g} to {interval[1]:.4g} {unit})"
 
 
-def _facts(command: tuple[str, ...], status: int, m: Measurement) -> dict[str, Any]:
+def _facts(command: tuple[str, ...], status: int, m: Measurement) -> Measured:
     block = m.block
-    return {
-        "schema": SCHEMA,
-        "command": list(command),
-        "exit_status": status,
-        "duration_s": m.duration_s,
-        "cpu_s": m.cpu_s,
-        "energy_j": m.energy_j,
-        "energy_ci95_j": m.energy_ci95_j,
-        "power_w": m.power_w,
-        "power_ci95_w": m.power_ci95_w,
-        "idle_power_w": m.idle_power_w,
-        "net_energy_j": m.net_energy_j,
-        "net_energy_ci95_j": m.net_energy_ci95_j,
-        "evidence": m.evidence,
-        "covers": m.covers,
-        "channel": block.channel,
-        "samples": block.chosen.samples,
-        "update_interval_s": block.chosen.update_interval_s,
-        "seen_share": block.seen_share,
-        "reason": m.reason,
-        "modelled_cpu_energy_j": m.cpu_energy_j,
-        "modelled_cpu_energy_range_j": m.cpu_energy_ci95_j,
-        "channels": m.channels,
-    }
+    return Measured(
+        command=command,
+        exit_status=status,
+        duration_s=m.duration_s,
+        cpu_s=m.cpu_s,
+        energy_j=m.energy_j,
+        energy_ci95_j=m.energy_ci95_j,
+        power_w=m.power_w,
+        power_ci95_w=m.power_ci95_w,
+        idle_power_w=m.idle_power_w,
+        net_energy_j=m.net_energy_j,
+        net_energy_ci95_j=m.net_energy_ci95_j,
+        evidence=m.evidence,
+        covers=m.covers,
+        channel=block.channel,
+        samples=block.chosen.samples,
+        update_interval_s=block.chosen.update_interval_s,
+        seen_share=block.seen_share,
+        reason=m.reason,
+        modelled_cpu_energy_j=m.cpu_energy_j,
+        modelled_cpu_energy_range_j=m.cpu_energy_ci95_j,
+        channels=m.channels,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import cyclopts
 
 from wattscribe.cli.flags import spelled
+from wattscribe.cli.output import Json, Quiet, document
 from wattscribe.metering.base import Probe
 from wattscribe.terminal import console
 
@@ -23,6 +25,36 @@ Files = Annotated[list[Path] | None, cyclopts.Parameter(negative=(), consume_mul
 
 SCHEMA = 1
 """Of `--json`; documented in docs/meters.md."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedRecording:
+    """How an external meter's file was read. `rails` and `mean_of`: of a log of several; the others: of one recording."""
+
+    file: str
+    samples: int
+    duration_s: float
+    interval_s: float
+    mean_w: float
+    skipped_lines: int
+    rails: Sequence[str]
+    notes: Sequence[str]
+    mean_of: str
+    meter: str | None
+    columns: Mapping[str, str]
+    units: Mapping[str, str]
+    energy_j: float
+    gaps: int
+    gaps_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meters:
+    """Every kind of sensor, and the files that were to be checked; `recording` is the first of those."""
+
+    meters: Sequence[Probe]
+    recording: CheckedRecording
+    recordings: Sequence[CheckedRecording]
 
 
 @cyclopts.Parameter(name="*")
@@ -75,20 +107,19 @@ class Reading:
 @app.default
 def meters(
     *,
-    json_output: Annotated[bool, cyclopts.Parameter(name="--json", negative=())] = False,
     recording: Files = None,
     tegrastats_log: Path | None = None,
     interval_ms: float | None = None,
     meter: Pairs = None,
     root: Path = Path("/"),
     reading: Reading | None = None,
+    json_output: Json = False,
+    quiet: Quiet = False,  # there is nothing else to say
 ) -> int:
     """List every kind of sensor.
 
     Parameters
     ----------
-    json_output
-        Print JSON (schema 1) instead of a table.
     recording
         Also check an external meter's file: which meter, columns, units, rate, length. Two files: its current and its voltage.
     tegrastats_log
@@ -102,14 +133,13 @@ def meters(
         Look for sensors below this directory, for instance a copy of another board's /sys.
     """
     import wattscribe
-    from wattscribe.records import json_text
 
     probes = wattscribe.meters(root, stated=meter or ())
     checked = [_check_recording(recording, reading or Reading())] if recording else []
     checked += [] if tegrastats_log is None else [_check_log(tegrastats_log, _interval_s(interval_ms))]
     if json_output:
         of_file = {"recording": checked[0]} if recording else {}
-        print(json_text({"schema": SCHEMA, "meters": probes, **of_file, "recordings": checked}, indent=2))
+        print(document(SCHEMA, {"meters": probes, **of_file, "recordings": checked}))
         return 0
     _print_table(probes)
     for entry in checked:
@@ -164,6 +194,8 @@ def attach(
     interval_ms: float | None = None,
     fitting: Fitting | None = None,
     reading: Reading | None = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Put an external meter's recording beside the trials of a run, on the run's clock; reports then use it.
 
@@ -195,15 +227,19 @@ def attach(
         **how.rest(),
         **(fitting or Fitting()).asked(),
     )
+    if json_output:
+        print(document(SCHEMA, record))
+        return
     drift = "drift unknown" if record.drift_ppm is None else f"drift {record.drift_ppm:+.1f} ppm"
     left = f", {record.trials_outside} lie outside of it" if record.trials_outside else ""
     print(
         f"{record.file}: {record.samples} samples, one every {record.spacing_s:.4g} s, {record.skipped_lines} lines skipped\n"
         f"clock by {record.method}: offset {record.offset_s:+.4f} s, {drift}, residual {record.residual_s * 1e3:.2f} ms\n"
         f"covers: {record.covers}\n"
-        f"attached as {', '.join(record.channels)} to {record.trials} trials{left}\n"
-        f"next: wattscribe report {run}"
+        f"attached as {', '.join(record.channels)} to {record.trials} trials{left}"
     )
+    if not quiet:
+        print(f"next: wattscribe report {run}")
 
 
 def _pairs(given: list[str] | None, flag: str) -> dict[str, str]:

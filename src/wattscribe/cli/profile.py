@@ -15,6 +15,7 @@ from cyclopts import Group, Parameter
 
 from wattscribe.cli.flags import spelled
 from wattscribe.cli.one_list import Flag, defaults, flags_of
+from wattscribe.cli.output import Json, Quiet
 from wattscribe.energy.accuracy import AccuracyLaw, fit
 from wattscribe.energy.options import Options
 from wattscribe.energy.profile import Profile
@@ -78,8 +79,9 @@ def profile(
     /,
     *,
     flags: Annotated[Flags, Parameter("*")] = NONE_GIVEN,
-    json_output: Annotated[bool, Parameter("--json", negative=(), show_default=False, group=OUTPUT)] = False,
     page: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    json_output: Annotated[Json, Parameter(group=OUTPUT)] = False,
+    quiet: Annotated[Quiet, Parameter(group=OUTPUT)] = False,
 ) -> int:
     """Print the breakdown of a model's power on a device.
 
@@ -87,18 +89,14 @@ def profile(
     ----------
     model
         An exported model directory, one .onnx file (CTC), hf:MODEL (Whisper, wav2vec2, …) or arch:NAME[,key=value…].
-    json_output
-        Print JSON (schema 1) instead of a table.
     page
         Write one self-contained HTML page here as well.
     """
     import wattscribe
 
-    show(
-        _with_flags(wattscribe.profile(model, **_asked(flags), say=say if sys.stderr.isatty() else None)),
-        as_json=json_output,
-        page=page,
-    )
+    told = say if sys.stderr.isatty() and not quiet else None
+    priced = _with_flags(wattscribe.profile(model, **_asked(flags), say=told))
+    show(priced, as_json=json_output, page=page, quiet=quiet)
     return 0
 
 
@@ -109,7 +107,7 @@ def _with_flags(priced: Profile) -> Profile:
     return replace(priced, breakdown=replace(priced.breakdown, workload=replace(workload, notes=notes)))
 
 
-def show(priced: Profile, *, as_json: bool, page: Path | None) -> None:
+def show(priced: Profile, *, as_json: bool, page: Path | None, quiet: bool = False) -> None:
     """Print and write what was asked for."""
     if page is not None:
         from wattscribe.pages.profile_page import write_page
@@ -121,7 +119,7 @@ def show(priced: Profile, *, as_json: bool, page: Path | None) -> None:
     from wattscribe.pages.profile_table import print_profile
 
     print_profile(priced)
-    if page is not None:
+    if page is not None and not quiet:
         print(f"\npage: {page}")
 
 

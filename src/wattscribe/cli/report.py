@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import cyclopts
 
+from wattscribe.cli.output import Json, Quiet
+from wattscribe.errors import InputError
+from wattscribe.results.row import Row
+from wattscribe.verbs.of_runs import Format
+
 app = cyclopts.App(name="wattscribe report", help="Turn a run into one HTML page, a table, CSV, JSON or Parquet.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One row per recognizer, corpus, condition and power mode."""
+
+    rows: Sequence[Row]
 
 
 @app.default
@@ -15,7 +29,7 @@ def report(
     run: Path,
     /,
     *,
-    format: Literal["html", "md", "csv", "json", "parquet"] = "html",
+    format: Format = "html",
     out: Annotated[Path | None, cyclopts.Parameter(["--out", "-o"])] = None,
     max_wer: str | None = None,
     max_watts: str | None = None,
@@ -26,6 +40,9 @@ def report(
     battery_wh: float | None = None,
     watch: Annotated[bool, cyclopts.Parameter(negative=())] = False,
     port: int | None = None,
+    tracking_uri: str | None = None,
+    json_output: Json = False,
+    quiet: Quiet = False,  # what is printed is the result
 ) -> None:
     """Write what a run found.
 
@@ -34,9 +51,11 @@ def report(
     run
         The run's directory, runs/NAME.
     format
-        html is written to RUN/report.html; md, csv and json are printed; parquet is written to RUN/report.parquet.
+        html and parquet are written to RUN/report.html and RUN/report.parquet; md, csv, json and prometheus (a text file for
+        node_exporter) are printed; open-asr (the Open ASR Leaderboard's result files) and model-card (a block per model) are
+        written into RUN/open-asr and RUN/model-card; mlflow logs the run with MLflow's client (extra mlflow).
     out
-        Write to this file instead.
+        Write to this file, of open-asr and model-card: into this folder, instead.
     max_wer
         The recommendation keeps this WER, in per cent: 5 or 5%.
     max_watts
@@ -55,20 +74,24 @@ def report(
         Serve the page to browsers of this machine while the run goes on, until Ctrl-C; it follows the run (docs/live.md).
     port
         With --watch: the port to serve on. One that is free unless given.
+    tracking_uri
+        With --format mlflow: the server, database or folder; MLFLOW_TRACKING_URI unless given.
     """
     import wattscribe
-    from wattscribe.errors import InputError
 
     keep = _limits(max_wer, max_watts, max_memory) | {"condition": condition}
     show: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh, "battery_wh": battery_wh}
     if watch:
-        if format != "html" or out is not None:
-            raise InputError("--watch serves the page and writes nothing", fix="Leave --format and --out out")
+        if format != "html" or json_output or out is not None:
+            raise InputError("--watch serves the page and writes nothing", fix="Leave --format, --json and --out out")
         _serve(run, port or 0, keep=keep, show=show)
         return
     if port is not None:
         raise InputError("--port is where --watch serves the page", fix="Add --watch")
-    output: Path | str = wattscribe.report(run, out, format=format, **keep, **show)
+    if json_output and format not in ("html", "json"):
+        raise InputError(f"--json and --format {format} contradict each other", fix="Give one of them")
+    chosen = "json" if json_output else format
+    output = wattscribe.report(run, out, format=chosen, tracking_uri=tracking_uri, **keep, **show)
     print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")
 
 

@@ -10,6 +10,7 @@ import cyclopts
 from cyclopts import Group, Parameter
 
 from wattscribe.cli.follow import Interrupts, Printer
+from wattscribe.cli.output import Json, Quiet
 from wattscribe.errors import InputError
 
 app = cyclopts.App(
@@ -72,13 +73,14 @@ def transcribe(
     /,
     *sources: Annotated[str, Parameter(allow_leading_hyphen=True)],
     mic: Annotated[bool, Parameter(negative="")] = False,
-    json_lines: Annotated[bool, Parameter(name="--json", negative="")] = False,
     vad: Annotated[bool, Parameter(negative="")] = False,
     endpoints: bool = True,
     flags: Annotated[Flags, Parameter("*")] = Flags(),
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Transcribe with MODEL, named as in bench: runtime:model, or a local directory. Recognizers that stream give text as it is
-    recognised, the others when a source has ended.
+    recognised, the others when a source has ended. --json: one line per utterance, with times, and one with what the source cost.
 
     Parameters
     ----------
@@ -88,8 +90,6 @@ def transcribe(
         Audio files, or - for raw PCM on standard input.
     mic
         Listen to the default microphone until Ctrl-C (extra mic).
-    json_lines
-        One JSON line per utterance, with times, and one with what the source cost.
     vad
         Decode speech only: no encoder call in silence (extra vad; streaming transducers).
     endpoints
@@ -103,9 +103,8 @@ def transcribe(
     if bool(sources) == mic:
         raise InputError("nothing to transcribe" if not mic else "both files and --mic", fix="Give FILE…, - or --mic")
     with Interrupts() as interrupts:
-        printer = Printer(
-            interrupts, json_lines=json_lines, live=flags.decoding != "beam" and not json_lines, titled=len(sources) > 1
-        )
+        live = flags.decoding != "beam" and not json_output
+        printer = Printer(interrupts, json_lines=json_output, live=live, titled=len(sources) > 1, quiet=quiet)
         wattscribe.transcribe(
             model,
             ["microphone"] if mic else sources,

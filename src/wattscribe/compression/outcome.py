@@ -19,6 +19,7 @@ from wattscribe.compression.strategies import Sensitivity
 from wattscribe.compression.workbench import Tried
 from wattscribe.errors import InputError
 from wattscribe.records import json_text
+from wattscribe.shown import Shown
 
 SCHEMA = 1
 LATENCIES = {
@@ -33,7 +34,7 @@ WRITTEN = frozenset(("recipe.toml", "result.json"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
+class Compression(Shown):
     """Everything that a run of `compress` found."""
 
     original: Candidate

@@ -19,6 +19,7 @@ from wattscribe.energy.sensitivity import PowerSensitivity, Step
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
 from wattscribe.records import to_json
+from wattscribe.shown import Shown
 from wattscribe.units import J_PER_WH
 
 SCHEMA = 1
@@ -31,7 +32,7 @@ _VOCABULARIES = (128, 256, 500, 1000, 2000, 4000, 8000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(Shown):
     """Everything that `wattscribe profile` says."""
 
     breakdown: Breakdown

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from wattscribe.compression.outcome import LATENCIES, VERDICTS, judged
+from wattscribe.pages import page
 from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, render
 from wattscribe.pages.traces import COLOURS
 
@@ -32,12 +33,22 @@ def html(compression: Compression) -> str:
         Section(id="sensitivity", title="What each lever does by itself", blocks=_sensitivity(compression)),
         Section(id="method", title="How it was measured", blocks=[_method(compression)]),
     ]
-    return render(
-        f"Compression of {compression.recipe.model}",
-        sections,
-        subtitle=f"for {compression.recipe.device}, strategy {compression.recipe.strategy}; energy is {compression.evidence}",
-        tiles=_tiles(compression),
-    )
+    return render(_title(compression), sections, subtitle=_subtitle(compression), tiles=_tiles(compression))
+
+
+def fragment(compression: Compression) -> str:
+    """For a notebook: the verdict, and original beside result."""
+    blocks = [block for block in _result(compression) if isinstance(block, (Words, Table))]
+    return page.fragment(_title(compression), blocks, subtitle=_subtitle(compression))
+
+
+def _title(compression: Compression) -> str:
+    return f"Compression of {compression.recipe.model}"
+
+
+def _subtitle(compression: Compression) -> str:
+    recipe = compression.recipe
+    return f"for {recipe.device}, strategy {recipe.strategy}; energy is {compression.evidence}"
 
 
 def _tiles(compression: Compression) -> list[tuple[str, str, str]]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from wattscribe import whole_file
 from wattscribe.errors import InputError, MissingExtraError
+from wattscribe.pages import model_card, open_asr, prometheus, tracking
+from wattscribe.pages.in_markdown import aligned, cell_text, inline
 from wattscribe.pages.listening import listening_sentences, listening_table
 from wattscribe.pages.modes import mode_sentences, mode_tables
 from wattscribe.pages.page import Cell, Table
@@ -30,7 +32,7 @@ from wattscribe.results.findings import eval_sets
 from wattscribe.results.groups import rejected_under, short_corpus
 from wattscribe.results.modelled import counted
 from wattscribe.results.notes import once_sentences, rule_sentences
-from wattscribe.results.row import COLUMNS, Row
+from wattscribe.results.row import COLUMNS, Row, to_plain
 from wattscribe.results.table import SCHEMA, View, rows, view
 from wattscribe.results.words import bytes_text, interval_text, number, percent_text
 
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
     from wattscribe.results.findings import Limits
 
-FORMATS = ("html", "md", "csv", "json", "parquet")
+FORMATS = ("html", "md", "csv", "json", "parquet", "open-asr", "model-card", "prometheus", "mlflow")
+FOLDERS = ("open-asr", "model-card")
+"""Formats of several files, which are written into a folder."""
 REJECTED_SHOWN = 20
 """Inputs that Markdown names; the rest is counted."""
 
@@ -125,17 +129,17 @@ def to_markdown(
     header = ("model", "precision", "corpus", "condition", "utt.", "WER %", "CER %", "RTF", "p50 s", "p99 s", "memory")
     table = [(*header, *columns)]
     table += [(*_cells(row), *(column[at] for column in columns.values())) for at, row in enumerate(seen.rows)]
-    lines = _aligned(table)
+    lines = aligned(table)
     notes = [
-        *(f"- ! {_inline(sentence)}" for sentence in board_sentences(facts)),
+        *(f"- ! {inline(sentence)}" for sentence in board_sentences(facts)),
         *markdown_notes(seen.rows),
-        *(f"- {_inline(sentence)}" for sentence in basis_sentences(seen)),
+        *(f"- {inline(sentence)}" for sentence in basis_sentences(seen)),
         *_rejected_notes(seen),
     ]
     sentences = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
     sentences += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen.normaliser, seen.groups)]
     sentences += [*listening_sentences(seen.rows), *mode_sentences(eval_sets(seen))]
-    notes += [f"- {_inline(sentence)}" for sentence in sentences]
+    notes += [f"- {inline(sentence)}" for sentence in sentences]
     below = [streaming_table(seen) if any(row.finalisation_p50_s is not None for row in seen.rows) else None]
     below += [listening_table(seen.rows), *mode_tables(eval_sets(seen))]
     parts = [line for table in below if table is not None for line in _below(table)]
@@ -144,8 +148,8 @@ def to_markdown(
 
 def _below(table: Table) -> list[str]:
     """A table of the page under the first one."""
-    texts = [[_cell(_with_note(cell)) for cell in row] for row in table.rows]
-    return ["", _inline(table.caption), "", *_aligned([table.header, *texts])]
+    texts = [[cell_text(_with_note(cell)) for cell in row] for row in table.rows]
+    return ["", inline(table.caption), "", *aligned([table.header, *texts])]
 
 
 def _with_note(cell: Cell) -> str:
@@ -155,22 +159,15 @@ def _with_note(cell: Cell) -> str:
     return f"{cell.text} {cell.note}" if cell.note.startswith("[") else f"{cell.text} ({cell.note})"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table that is read as it stands, its header first."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
-
-
 def energy_columns(rows: Sequence[Row]) -> dict[str, list[str]]:
     """The cells about energy by their headers: joules of the pass, what they cover, joules per second of audio on each basis,
     and grams of CO2 where the grid's intensity was stated."""
     columns = {
         "J": [f"{number(row.energy_j)} {interval_text(row.energy_ci95_j)}".strip() for row in rows],
-        "energy of": [_cell(energy_name(row.energy_evidence, row.energy_covers)) for row in rows],
+        "energy of": [cell_text(energy_name(row.energy_evidence, row.energy_covers)) for row in rows],
     }
     for basis in bases(rows):
-        columns[_cell(basis.header)] = [number(basis.per_audio_s(row)[0]) for row in rows]
+        columns[cell_text(basis.header)] = [number(basis.per_audio_s(row)[0]) for row in rows]
     if any(row.gco2_per_audio_h is not None for row in rows):
         columns["gCO2/h audio"] = [number(row.gco2_per_audio_h) for row in rows]
     return columns
@@ -182,13 +179,13 @@ def markdown_notes(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         name = f"{row.model_label} {row.precision}, {short_corpus(row.corpus)}, {row.condition}"
         if row.precision_ok is False:
-            notes.append(f"- ! {name}: precision not as requested: {_cell(row.precision_reason or '')}")
+            notes.append(f"- ! {name}: precision not as requested: {cell_text(row.precision_reason or '')}")
         if row.status != "done":
-            notes.append(f"- {name}: {row.status}: {_cell(row.reason or 'not run yet')}")
+            notes.append(f"- {name}: {row.status}: {cell_text(row.reason or 'not run yet')}")
         elif row.failed:
             notes.append(f"- {name}: {row.failed} of {row.utterances} utterances got no answer: all words deleted")
     unavailable = sorted({row.energy_reason or "" for row in rows if row.energy_j is None and row.repeats})
-    notes += [f"- energy unavailable: {_cell(reason)}" for reason in unavailable if reason]
+    notes += [f"- energy unavailable: {cell_text(reason)}" for reason in unavailable if reason]
     return notes
 
 
@@ -201,10 +198,10 @@ def _rejected_notes(seen: View) -> list[str]:
     total = f"{len(left_out)} inputs rejected, excluded from the score"
     if any(count != len(left_out) for count in counts.values()):
         total += ": " + "; ".join(f"{n} of {short_corpus(corpus)}, {name}" for (corpus, name), n in counts.items())
-    lines = [f"- {_cell(total)}:"]
+    lines = [f"- {cell_text(total)}:"]
     for entry, conditions in left_out[:REJECTED_SHOWN]:
         where = f" (under {conditions})" if conditions else ""
-        lines.append(f"  - {_cell(entry.id)}: {_cell(entry.reason + where)}")
+        lines.append(f"  - {cell_text(entry.id)}: {cell_text(entry.reason + where)}")
     more = len(left_out) - REJECTED_SHOWN
     return [*lines, f"  - and {more} more"] if more > 0 else lines
 
@@ -218,8 +215,9 @@ def write(
     device: Device | None = None,
     grid_gco2_per_kwh: float | None = None,
     battery_wh: float | None = None,
+    tracking_uri: str | None = None,
 ) -> str | None:
-    """Write to `path`, whole or not at all, or return the text where there is none.
+    """Write to `path`, whole or not at all, or return the text where there is none; of `mlflow` the id of what was logged.
 
     Raises InputError where the file cannot be written.
     """
@@ -228,7 +226,7 @@ def write(
         "grid_gco2_per_kwh": grid_gco2_per_kwh,
         "battery_wh": battery_wh,
     }
-    makers = {"md": to_markdown, "csv": to_csv, "json": to_json}
+    makers = {"md": to_markdown, "csv": to_csv, "json": to_json, "prometheus": _to_prometheus}
     if kind not in FORMATS:
         raise InputError(f"there is no format {kind!r}", fix=f"Choose one of: {', '.join(FORMATS)}")
     if device is not None and not any(map(counted, facts.trials)):  # before a good page is overwritten by empty columns
@@ -236,6 +234,12 @@ def write(
             f"nothing in the run {facts.name} can be modelled on {device.name}: no recognizer counted its invocations",
             fix="Bench onnx: transducers, or leave `device` out",
         )
+    if tracking_uri is not None and kind != "mlflow":
+        raise InputError(
+            f"`tracking_uri` does nothing with `format` {kind}", fix="Leave it out, or give `format` mlflow"
+        )
+    if kind == "mlflow":
+        return _to_mlflow(facts, path, limits, tracking_uri, options)
     if path is None:
         if kind not in makers:
             raise InputError(f"{kind} is not printed", fix=f"Give a file: `out` report.{kind}")
@@ -248,11 +252,34 @@ def write(
         elif kind == "parquet":
             with whole_file.beside(path) as draft:
                 to_parquet(facts, draft, **options)
+        elif kind == "open-asr":
+            open_asr.write(facts, path)
+        elif kind == "model-card":
+            model_card.write(view(facts, **options), path)
         else:
             whole_file.write_text(path, makers[kind](facts, **options))
     except OSError as error:
         raise InputError(f"the report cannot be written: {_obstacle(path, error)}", where=path) from error
     return None
+
+
+def _to_prometheus(facts: RunFacts, **options: Any) -> str:
+    return prometheus.to_prometheus(view(facts, **options))
+
+
+def _to_mlflow(
+    facts: RunFacts, path: Path | None, limits: Limits | None, uri: str | None, options: dict[str, Any]
+) -> str:
+    from wattscribe.pages.run_page import run_page
+
+    if path is not None:
+        raise InputError("MLflow keeps its files itself", where=path, fix="Give `tracking_uri` instead of `out`")
+    texts = {
+        "report.html": run_page(facts, limits=limits, **options),
+        "report.json": to_json(facts, **options),
+        "report.md": to_markdown(facts, **options),
+    }
+    return tracking.log(view(facts, **options), lambda row: _flat(to_plain(row)), texts, uri=uri)
 
 
 def _obstacle(path: Path, error: OSError) -> str:
@@ -291,23 +318,13 @@ def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _inline(text: str) -> str:
-    """Text on one line that is not taken for HTML; a command in it can be copied as it is."""
-    return " ".join(text.replace("<", "&lt;").split())
-
-
-def _cell(text: str) -> str:
-    """The same, inside its Markdown cell."""
-    return _inline(text.replace("|", "\\|"))
-
-
 def _cells(row: Row) -> tuple[str, ...]:
     flag = " !" if row.precision_ok is False else ""
     return (
-        _cell(row.model_label),
-        _cell(row.precision) + flag,
-        _cell(short_corpus(row.corpus)),
-        _cell(row.condition),
+        cell_text(row.model_label),
+        cell_text(row.precision) + flag,
+        cell_text(short_corpus(row.corpus)),
+        cell_text(row.condition),
         f"{row.utterances - row.failed}/{row.utterances}" if row.failed else str(row.utterances),
         f"{percent_text(row.wer)} {interval_text(row.wer_ci95, 100)}".strip(),
         percent_text(row.cer),

@@ -147,6 +147,14 @@ def render(
     )
 
 
+def fragment(
+    title: str, blocks: Sequence[Words | Table], *, subtitle: str = "", tiles: Sequence[tuple[str, str, str]] = ()
+) -> str:
+    """Words and tables for inside another page, with the few styles that they need and no script."""
+    template = _environment().get_template("fragment.html")
+    return template.render(title=title, subtitle=subtitle, tiles=tiles, blocks=blocks)
+
+
 def embedded(value: Any) -> Markup:
     """JSON that may stand inside a script element: nothing in it can end the element or open a comment."""
     text = json.dumps(finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))

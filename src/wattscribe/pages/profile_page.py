@@ -12,7 +12,7 @@ from wattscribe.energy.curves import Point
 from wattscribe.energy.devices import Constant
 from wattscribe.energy.profile import Profile
 from wattscribe.errors import InputError
-from wattscribe.pages import observed_section
+from wattscribe.pages import observed_section, page
 from wattscribe.pages.page import Block, Cell, Figure, Section, Table, Words, render
 from wattscribe.pages.profile_table import local_memory
 
@@ -51,12 +51,22 @@ def html(profile: Profile) -> str:
         Section(id="order", title="Order of compression", blocks=[_sensitivity(profile), _order(profile)]),
         Section(id="inputs", title="Rates and constants", blocks=[_rates(shown), _constants(shown)]),
     ]
-    return render(
-        f"Energy profile of {shown.workload.name}",
-        sections,
-        subtitle=f"on {shown.device.title}; every figure is {shown.evidence}; 95 % intervals from the constants' ranges",
-        tiles=_tiles(profile),
-    )
+    return render(_title(shown), sections, subtitle=_subtitle(shown), tiles=_tiles(profile))
+
+
+def fragment(profile: Profile) -> str:
+    """For a notebook: the total, the components, and what follows from them."""
+    shown = profile.breakdown
+    blocks: list[Words | Table] = [_components(shown), Words(lines=profile.guidelines, as_list=True)]
+    return page.fragment(_title(shown), blocks, subtitle=_subtitle(shown), tiles=_tiles(profile))
+
+
+def _title(shown: Breakdown) -> str:
+    return f"Energy profile of {shown.workload.name}"
+
+
+def _subtitle(shown: Breakdown) -> str:
+    return f"on {shown.device.title}; every figure is {shown.evidence}; 95 % intervals from the constants' ranges"
 
 
 def _tiles(profile: Profile) -> list[tuple[str, str, str]]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from wattscribe.pages import figures, sections, sentences
+from wattscribe.pages import figures, page, sections, sentences
 from wattscribe.pages.listening import listening_section
 from wattscribe.pages.modes import modes_section
 from wattscribe.pages.names import Names, names_of
-from wattscribe.pages.page import Block, Figure, Section, Watched, Words, render
+from wattscribe.pages.page import Block, Figure, Section, Table, Watched, Words, render
 from wattscribe.pages.power_figures import power_traces
 from wattscribe.pages.worst import worst_utterances
 from wattscribe.records import RunFacts
@@ -64,10 +64,24 @@ def run_page(
             _left_out(seen),
             _record(facts),
         ],
-        subtitle=f"{_taken(facts)} {facts.created[:16].replace('T', ' ')} UTC. {_machine(facts)}",
+        subtitle=_subtitle(facts),
         tiles=sentences.tiles(all_eval_sets),
         watched=watched,
     )
+
+
+def fragment(facts: RunFacts) -> str:
+    """For a notebook: what the page begins with, and its table."""
+    seen = view(facts)
+    words = Words(lines=sentences.summary(seen, eval_sets(seen)))
+    flags = [*sentences.flag_sentences(seen), *rule_sentences(seen.normaliser, seen.groups)]
+    warnings = [Words(lines=flags, tone="warn", as_list=True)] if flags else []
+    blocks = [block for block in sections.table_section(seen).blocks if isinstance(block, (Words, Table))]
+    return page.fragment(facts.name, [words, *warnings, *blocks], subtitle=_subtitle(facts))
+
+
+def _subtitle(facts: RunFacts) -> str:
+    return f"{_taken(facts)} {facts.created[:16].replace('T', ' ')} UTC. {_machine(facts)}"
 
 
 def _taken(facts: RunFacts) -> str:

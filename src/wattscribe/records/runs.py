@@ -9,6 +9,7 @@ from typing import Any, Literal
 from wattscribe.records.power import PowerTrace, Window
 from wattscribe.records.recognizers import Counts, PrecisionAudit, RecognizerSpec, StreamingLatency
 from wattscribe.records.speech import Condition, Rejected
+from wattscribe.shown import Shown
 
 TrialStatus = Literal["pending", "running", "done", "failed"]
 
@@ -184,7 +185,7 @@ class AttachedRecording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
+class RunFacts(Shown):
     """A whole run as the journal holds it."""
 
     name: str

@@ -59,6 +59,16 @@ class Silent:
             say(f"{title(trial)}: {status}: {reason}")
 
 
+class Mute(Silent):
+    """Nothing is said, of notes and of failures neither: they are in the run."""
+
+    def noted(self, note: str) -> None:
+        pass
+
+    def ended(self, trial: Trial, status: str, reason: str | None, left_out_s: float) -> None:
+        pass
+
+
 class Lines(Silent):
     """One line for what is prepared, begun and ended, to a function of the caller's."""
 

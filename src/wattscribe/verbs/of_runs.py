@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from wattscribe.runs.measuring import Measurement
     from wattscribe.runs.progress import Watcher
 
+Format = Literal["html", "md", "csv", "json", "parquet", "open-asr", "model-card", "prometheus", "mlflow"]
+"""Of a report."""
+
 
 @verb
 def bench(
@@ -100,7 +103,7 @@ def report(
     run: Path | str | RunFacts,
     out: Path | str | None = None,
     *,
-    format: Literal["html", "parquet"] = "html",
+    format: Literal["html", "parquet", "open-asr", "model-card"] = "html",
     max_wer_percent: float | None = None,
     max_power_w: float | None = None,
     max_memory_bytes: float | None = None,
@@ -114,7 +117,7 @@ def report(
     run: Path | str | RunFacts,
     out: None = None,
     *,
-    format: Literal["md", "csv", "json"],
+    format: Literal["md", "csv", "json", "prometheus"],
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
     battery_wh: float | None = None,
@@ -124,7 +127,7 @@ def report(
     run: Path | str | RunFacts,
     out: Path | str,
     *,
-    format: Literal["md", "csv", "json"],
+    format: Literal["md", "csv", "json", "prometheus"],
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
     battery_wh: float | None = None,
@@ -134,7 +137,7 @@ def report(
     run: Path | str | RunFacts,
     out: Path | str | None = None,
     *,
-    format: Literal["html", "md", "csv", "json", "parquet"],
+    format: Format,
     max_wer_percent: float | None = None,
     max_power_w: float | None = None,
     max_memory_bytes: float | None = None,
@@ -142,13 +145,14 @@ def report(
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
     battery_wh: float | None = None,
+    tracking_uri: str | None = None,
 ) -> Path | str: ...
 @verb
 def report(
     run: Path | str | RunFacts,
     out: Path | str | None = None,
     *,
-    format: Literal["html", "md", "csv", "json", "parquet"] = "html",
+    format: Format = "html",
     max_wer_percent: float | None = None,
     max_power_w: float | None = None,
     max_memory_bytes: float | None = None,
@@ -156,9 +160,11 @@ def report(
     device: Path | str | None = None,
     grid_gco2_per_kwh: float | None = None,
     battery_wh: float | None = None,
+    tracking_uri: str | None = None,
 ) -> Path | str:
-    """Write a run's report and return its path. Without `out` a page or a Parquet file goes into the run directory, and md,
-    csv and json are returned as text.
+    """Write a run's report and return its path. Without `out` a page, a Parquet file, or the folder of open-asr (the Open ASR
+    Leaderboard's result files) and of model-card (a block per model) goes into the run directory; md, csv, json and prometheus
+    are returned as text, and of mlflow the id of the run that was logged at `tracking_uri` (None: as the environment says).
 
     The limits are what the page's recommendation keeps, under `condition` (None: clean). `device`: what transducers would take
     on that device profile stands beside it. `battery_wh`: how long such a battery lasts while listening, where the run was paced.
@@ -171,10 +177,11 @@ def report(
     from wattscribe.results.findings import Limits
 
     facts = read_run(Path(run)) if isinstance(run, (str, Path)) else run
-    if format in ("html", "parquet") and out is None:
+    if out is None and (format in ("html", "parquet") or format in formats.FOLDERS):
+        name = format if format in formats.FOLDERS else f"report.{format}"
         if not isinstance(run, (str, Path)):
-            raise InputError("facts alone have no directory to write to", fix=f"Give a file: out='report.{format}'")
-        out = Path(run) / f"report.{format}"
+            raise InputError("facts alone have no directory to write to", fix=f"Say where: out='{name}'")
+        out = Path(run) / name
     limits = Limits.stated(
         max_wer_percent=max_wer_percent,
         max_power_w=max_power_w,
@@ -189,6 +196,7 @@ def report(
         device=None if device is None else devices.load(device),
         grid_gco2_per_kwh=grid_gco2_per_kwh,
         battery_wh=battery_wh,
+        tracking_uri=tracking_uri,
     )
     return text if text is not None else Path(str(out))
 
