@@ -14,6 +14,7 @@ from wattscribe.corpora.base import spelt_out
 from wattscribe.errors import InputError, did_you_mean
 from wattscribe.metering.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
 from wattscribe.records import MAX_BATCH, MAX_THREADS, Condition, ModeCommand, PowerMode
+from wattscribe.runs.part import PartEntry
 from wattscribe.text_files import read_toml
 
 Decibels = Annotated[float, Field(ge=-200, le=200)]
@@ -176,6 +177,7 @@ class Experiment(_Strict):
     """Of the noise, the pauses and the order of the trials."""
     limit: int | None = Field(default=None, ge=1)
     """Only this many of the first usable utterances of each corpus."""
+    part: PartEntry | None = None
     latency: bool = False
     """Feed streaming recognizers piece by piece and measure their delays."""
     pace: Literal["none", "realtime"] = "none"
@@ -294,7 +296,7 @@ def _explain(error: ValidationError) -> str:
     place = [part for part in first["loc"] if part not in ("ModelEntry", "str")]
     key = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {"models": ModelEntry, "conditions": ConditionEntry, "modes": ModeEntry}
+        tables: dict[str, type[BaseModel]] = {"models": ModelEntry, "conditions": ConditionEntry, "modes": ModeEntry, "part": PartEntry}
         kind = tables.get(str(place[0]), Experiment) if len(place) > 1 else Experiment
         near = did_you_mean(str(place[-1]), kind.model_fields)
         return f"there is no key {key!r}{'' if near is None else f', {near}'}. Allowed: {', '.join(kind.model_fields)}"

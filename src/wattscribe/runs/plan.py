@@ -36,6 +36,7 @@ def plan(experiment: Experiment) -> list[Trial]:
                 limit=experiment.limit,
                 mode=mode,
                 duty=experiment.duty if experiment.pace == "realtime" else None,
+                part=None if experiment.part is None else experiment.part.part(),
             )
         )
         for repeat in range(experiment.repeats)
@@ -102,7 +103,10 @@ def notes_of(experiment: Experiment) -> list[str]:
 
 def trial_of(trial: Trial) -> Trial:
     """The trial with its id: a hash of everything else it says, so that the same job has the same name anywhere."""
-    return replace(trial, id=_digest(to_json(replace(trial, id=""))))
+    said = to_json(replace(trial, id=""))
+    if trial.part is None:  # trials of a whole corpus keep the names that they had before there were parts
+        del said["part"]
+    return replace(trial, id=_digest(said))
 
 
 def _lot(seed: int, trial_id: str) -> str:
