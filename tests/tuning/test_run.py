@@ -16,6 +16,7 @@ from tests.runs.conftest import write_corpus
 from tests.runs.test_killed import kill_and_check_orphans
 from wattscribe.errors import InputError
 from wattscribe.journal import FILE_NAME, read_run
+from wattscribe.metering import open_meters
 from wattscribe.records import RunFacts
 from wattscribe.results.tuned import sentences, to_plain
 from wattscribe.runs.experiment import Experiment, load
@@ -69,7 +70,7 @@ def test_it_finds_the_cheap_one_that_is_right(tuned: tuple[Path, Any, list[str]]
     assert text[0].startswith("Take fake:right")
     assert "energy" not in text[0]
     assert " J " not in text[0]
-    assert "on 7 utterances of 3 speakers" in text[1].lower()
+    assert "on 8 utterances of 3 speakers" in text[1].lower()
     assert "latency" in text[1]
     assert "too few utterances to tell" in text[1]
 
@@ -109,7 +110,7 @@ def test_the_proof_is_of_speech_that_no_stage_has_used(tuned: tuple[Path, Any, l
         if path.is_dir()
     }
     proof = ids.pop("proof-1")
-    assert len(proof) == 7
+    assert len(proof) == 8
     assert not proof & set().union(*ids.values())
     assert sum(map(len, ids.values())) + len(proof) == 30
 
@@ -143,7 +144,7 @@ def test_another_question_is_refused_and_loses_nothing(
 
 
 def test_without_a_meter_energy_is_refused_before_anything_is_measured(corpus: Path, tmp_path: Path) -> None:
-    if here.open_meters():
+    if open_meters():
         pytest.skip("this machine has a sensor")
     with pytest.raises(
         InputError, match=r"energy cannot be minimised: no sensor could be read\. Name what stands for it"
@@ -154,7 +155,7 @@ def test_without_a_meter_energy_is_refused_before_anything_is_measured(corpus: P
 
 def test_where_energy_was_not_measured_it_is_refused_too(corpus: Path, tmp_path: Path) -> None:
     """A bench elsewhere, on a board whose sensor cannot be read."""
-    if here.open_meters():
+    if open_meters():
         pytest.skip("this machine has a sensor")
     asked: list[Path] = []
 

@@ -103,7 +103,8 @@ def world(seed: int, *, utterances: int = 400, speakers: int = 12, noise: float 
     audio_s = words * draw.gamma(40, 1 / 100, utterances)
     of = draw.integers(0, speakers, utterances)
     hard = draw.lognormal(0, 0.6, utterances) * draw.lognormal(0, 0.3, speakers)[of]
-    configurations, errors, costs, latencies, memory = [], [], [], [], []
+    configurations, memory = list[Configuration](), list[int]()
+    errors, costs, latencies = list[Floats](), list[Floats](), list[Floats]()
     for model in "abcde":
         base_wer, base_cost = draw.uniform(0.05, 0.3), draw.lognormal(0, 0.8)
         for precision, (worse, cheaper) in {

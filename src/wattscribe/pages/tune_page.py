@@ -41,9 +41,8 @@ def html(tuned: Tuned) -> str:
 
 
 def _tiles(tuned: Tuned) -> list[tuple[str, str, str]]:
-    tiles = [
-        (f"{100 * tuned.share:.0f} %", "of the audio", f"that all {tuned.configurations} configurations would take")
-    ]
+    share = MISSING if tuned.share is None else f"{100 * tuned.share:.0f} %"
+    tiles = [(share, "of the audio", f"that all {tuned.configurations} configurations would take")]
     if (chosen := tuned.chosen) is None:
         return [("none", "holds the limits", ""), *tiles]
     return [

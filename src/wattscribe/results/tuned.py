@@ -141,8 +141,9 @@ class Tuned:
     schema: int = SCHEMA
 
     @property
-    def share(self) -> float:
-        return self.audio_s / self.exhaustive_audio_s
+    def share(self) -> float | None:
+        """None: nothing was transcribed."""
+        return self.audio_s / self.exhaustive_audio_s if self.exhaustive_audio_s else None
 
     @property
     def next_best(self) -> Proof | None:
@@ -215,6 +216,8 @@ def _refusals(proofs: Sequence[Proof]) -> str:
 
 
 def _of_budget(tuned: Tuned) -> str:
+    if tuned.share is None:
+        return "No audio was transcribed."
     return (
         f"{tuned.audio_s:.0f} s of audio were transcribed, {100 * tuned.share:.0f} % of the {tuned.exhaustive_audio_s:.0f} s "
         "that all configurations would take on the speech of the search."
