@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from wattscribe import __version__
 from wattscribe.errors import InputError
-from wattscribe.journal import holds_run, read_run
-from wattscribe.journal_file import make_directory, run_exists
-from wattscribe.lock import Lock
+from wattscribe.journal import claim, holds_run, read_run
+from wattscribe.journal_file import run_exists
 from wattscribe.pages import tune_page
 from wattscribe.records import RunFacts, json_text, to_json
 from wattscribe.results.cost import energy_rule
 from wattscribe.results.tuned import Proof, Stage, Tuned, TuningLimits, to_plain
+from wattscribe.runs.beginning import GO_ON
 from wattscribe.runs.experiment import Experiment, differences
 from wattscribe.runs.part import PartEntry
 from wattscribe.text_files import read_json
@@ -35,7 +35,7 @@ from wattscribe.whole_file import write_text
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
 
-QUESTION, RESULT, CHOSEN, PAGE, LOCK = "question.json", "tuned.json", "chosen.toml", "tuned.html", "tuning.lock"
+QUESTION, RESULT, CHOSEN, PAGE = "question.json", "tuned.json", "chosen.toml", "tuned.html"
 OWN = (QUESTION, RESULT, CHOSEN, PAGE)
 STAGES = ("stage-*", "proof-*")
 """Directories of a tuning: each is a run that every verb reads."""
@@ -102,8 +102,7 @@ def tune(
     it began with, and for speech or measurements that cannot answer it.
     """
     partition = of_experiment(space.experiment)
-    make_directory(out)
-    lock = Lock.take(out / LOCK)
+    lock = claim(out)
     try:
         _begin(out, question.to_json(space), resume=resume, overwrite=overwrite)
         stages = _Stages(space=space, question=question, out=out, bench=bench)
@@ -125,6 +124,8 @@ def tune(
         write_text(out / RESULT, json_text(to_plain(tuned), indent=1) + "\n")
         write_text(out / PAGE, tune_page.html(tuned))
         return tuned
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(GO_ON) from None
     finally:
         lock.release()
 
@@ -188,11 +189,11 @@ def _begin(out: Path, question: Mapping[str, Any], *, resume: bool, overwrite: b
         return
     if path.exists() and not overwrite:
         raise run_exists(out)
-    for pattern in STAGES:
-        for folder in out.glob(pattern):
+    if path.exists():
+        for folder in (folder for pattern in STAGES for folder in out.glob(pattern)):
             shutil.rmtree(folder)
-    for name in OWN:
-        (out / name).unlink(missing_ok=True)
+        for name in OWN:
+            (out / name).unlink(missing_ok=True)
     write_text(path, json_text(question, indent=1) + "\n")
 
 

@@ -16,8 +16,8 @@ from wattscribe.tuning.space import Configuration
 
 ABSENT = "–"
 """Of an axis that this configuration does not have."""
-TRIES = 40
-"""How often a combination is asked for that is not in the space, or is known, before the rest is drawn at random."""
+MISSES = 10
+"""Combinations in a row that are not in the space, or are known, before the rest is drawn at random: each takes milliseconds."""
 OVERSHOOT = "overshoot"
 
 
@@ -52,14 +52,15 @@ class OptunaSampler:
         """So many that have not been asked for yet, or all that are left."""
         chosen: list[Configuration] = []
         with as_found():
-            for _ in range(TRIES * count):
-                if len(chosen) == count or not self._unseen:
-                    break
+            misses = 0
+            while len(chosen) < count and self._unseen and misses < MISSES:
                 trial = self._study.ask()
                 one = self._by_axes.get(tuple(sorted(self._suggested(trial).items())))
                 if one is None or one.key not in self._unseen:
                     self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+                    misses += 1
                     continue
+                misses = 0
                 chosen.append(self._unseen.pop(one.key))
                 self._asked[one.key] = trial
         rest = sorted(self._unseen)
