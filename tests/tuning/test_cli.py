@@ -56,7 +56,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def tune(space: Path, out: Path, **options: Any) -> Tuned:
         asked.update(options, space=space, out=out)
-        return asked["result"]
+        result: Tuned = asked["result"]
+        return result
 
     monkeypatch.setattr(wattscribe, "tune", tune)
     return asked
