@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.shared import ZIPFORMER
 
 from wattscribe.journal import holds_run, read_run
-from wattscribe.records import TrialFacts
+from wattscribe.records import Counts, TrialFacts
 from wattscribe.results.groups import Group, group, take
 from wattscribe.results.tuned import TuningLimits
 from wattscribe.runs.part import PartEntry
@@ -37,6 +36,7 @@ from wattscribe.tuning.partition import split
 from wattscribe.tuning.proof import prove
 from wattscribe.tuning.space import Configuration, Space, key_of, read
 
+ZIPFORMER = Path(__file__).resolve().parents[2] / "shared/data/models/zipformer-gigaspeech-3.3m"
 BOARD = kind_of("orin-nano")
 PARTITIONS = 40
 NOISE = 0.02
@@ -108,18 +108,19 @@ def _as_on_the_board(trial: TrialFacts, one: Group) -> Observed:
         raise ValueError("nothing was scored")
     results = {result.id: result for result in trial.utterances}
     spec, ordered = trial.trial.recognizer, [results[name] for name in one.scored.ids]
-    joules = []
-    for result in ordered:
-        cpu_s = result.cpu_s or 0.0
-        work_j = BOARD.core_w * cpu_s if result.counts is None else joules_of(spec, result.counts, BOARD.constants)
-        joules.append(BOARD.idle_w * cpu_s / spec.threads + work_j)
+    cpu_s = np.array([result.cpu_s or 0.0 for result in ordered])
+    counted = [result.counts for result in ordered if result.counts is not None]
+    work_j = BOARD.core_w * float(cpu_s.sum())
+    if len(counted) == len(ordered):
+        work_j = joules_of(spec, sum(counted, Counts()), BOARD.constants)
+    joules = BOARD.idle_w * cpu_s / spec.threads + work_j * cpu_s / cpu_s.sum()
     return Observed(
         ids=one.scored.ids,
         speakers=one.scored.speakers,
         counts=one.scored.counts,
         audio_s=np.array([result.audio_s for result in ordered]),
-        cost=np.array(joules),
-        latency_s=np.array([(result.cpu_s or 0.0) / spec.threads for result in ordered]),
+        cost=joules,
+        latency_s=cpu_s / spec.threads,
         peak_memory_bytes=trial.peak_memory_bytes,
         kind=("simulated", "the board, at the recorded processor time"),
     )

@@ -20,6 +20,9 @@ from wattscribe.tuning.observed import LATENCY_POINT, Floats, Observed
 DRAWS = 4000
 PSEUDO_ERRORS = 0.5
 """Jeffreys' prior of a rate of events: errors that have not been seen are still possible."""
+DIFFICULTY = 0.8
+"""By how much the errors of utterances differ, for all configurations alike, as a natural logarithm: five hard ones must not drop
+all that the rest of the speech would let hold."""
 FIRST_NOISE = 0.05
 """Of a cost from run to run, as a natural logarithm, before two stages have shown it: more than a quiet machine has."""
 LEAST_NOISE = 0.005
@@ -60,10 +63,11 @@ def chances(seen: Mapping[str, Observed], limits: TuningLimits, *, seed: int) ->
     audio_s, words = sums([first.audio_s]), sums([first.counts.words])
     pseudo = generator.gamma(PSEUDO_ERRORS, size=(DRAWS, len(keys)))
     rate = np.array([one.wer for one in each])
+    hard = np.exp(DIFFICULTY / math.sqrt(len(first.ids)) * generator.standard_normal((DRAWS, 1)))
     wer = (sums([one.counts.errors for one in each]) + pseudo) / np.maximum(words, 1.0)
     holds = np.ones((DRAWS, len(keys)), dtype=bool)
     if limits.max_wer is not None:
-        holds &= rate + wider * (wer - rate) <= limits.max_wer
+        holds &= hard * (rate + wider * (wer - rate)) <= limits.max_wer
     if limits.max_latency_s is not None:
         late = [(one.latency_s[: len(one.ids)] > limits.max_latency_s).astype(np.float64) for one in each]
         holds &= sums(late) <= (1 - LATENCY_POINT / 100) * sums([np.ones(len(first.ids))]) + 1e-9

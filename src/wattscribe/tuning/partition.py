@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ HELD_BACK = 0.25
 STAGES = (0.1, 0.1, 0.2, 0.6)
 """Of the rest, what each stage adds: little where there are many configurations, most where there are few."""
 MOST_PARTS = 64
+GOLDEN = (math.sqrt(5) - 1) / 2
 FEWEST = 20
 """Utterances: below, the first stage would have one."""
 
@@ -56,10 +58,12 @@ def of_experiment(experiment: Experiment) -> Partition:
 
 
 def split(utterances: int, *, seed: int) -> Partition:
-    """Remainders of a utterance's position, drawn once: neighbours, who are often of one speaker, go to different parts."""
+    """Remainders of an utterance's position in steps of the golden ratio, from a start that is drawn: however few of them lie in
+    a part, they come from all over the corpus, which is mostly sorted by speaker."""
     of = min(MOST_PARTS, utterances)
-    drawn = list(range(of))
-    random.Random(seed).shuffle(drawn)
+    step = min((n for n in range(1, of) if math.gcd(n, of) == 1), key=lambda n: abs(n - GOLDEN * of))
+    start = random.Random(seed).randrange(of)
+    drawn = [(start + step * at) % of for at in range(of)]
     kept = max(2, round(HELD_BACK * of))
     rest = drawn[kept:]
     ends = [round(sum(STAGES[: at + 1]) * len(rest)) for at in range(len(STAGES))]
