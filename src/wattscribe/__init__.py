@@ -24,13 +24,14 @@ if TYPE_CHECKING:
         report,
         train,
         transcribe,
+        tune,
     )  # fmt: skip
 
 __version__ = "0.1.0"
 
 __all__ = [
     "attach", "bench", "calibrate", "compare", "compress", "data", "devices", "export", "measure", "meters",
-    "profile", "report", "train", "transcribe",
+    "profile", "report", "train", "transcribe", "tune",
 ]  # fmt: skip
 
 

@@ -31,6 +31,7 @@ VERBS = {
     "calibrate": "fit a device profile to measured runs",
     "train": "train a streaming transducer",
     "export": "write a trained transducer as ONNX, in sherpa-onnx's layout",
+    "tune": "find the configuration of least energy that holds your limits",
     "compress": "make a transducer cheaper under a WER limit, and prove it",
     "completion": "a script that completes these commands in bash, zsh or fish",
 }

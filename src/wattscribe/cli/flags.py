@@ -15,7 +15,7 @@ _OTHERWISE = {
     "idle_s": "idle", "mark_unit_s": "mark-unit", "longform_minutes": "longform",
     "local_memory_bytes": "local-memory",
     "max_error_s": "max-error", "sample_rate_hz": "sample-rate", "interval_s": "interval-ms", "prepare_only": "prepare",
-    "max_wer_percent": "max-wer", "max_power_w": "max-watts", "max_memory_bytes": "max-memory",
+    "max_wer_percent": "max-wer", "max_power_w": "max-watts", "max_memory_bytes": "max-memory", "budget_percent": "budget",
     "resume=False": "fresh", "columns": "column", "follow": "json",
 }  # fmt: skip
 """Flags that are shorter than the names, whose units a program needs."""

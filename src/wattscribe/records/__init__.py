@@ -24,6 +24,7 @@ from wattscribe.records.runs import (
     Marks,
     ModeCommand,
     Paced,
+    Part,
     PowerMode,
     RunFacts,
     Trial,
@@ -35,7 +36,7 @@ from wattscribe.records.speech import Condition, Rejected, Utterance
 
 __all__ = [
     "AttachedRecording", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM", "MAX_THREADS",
-    "Marks", "ModeCommand", "Origin", "Paced", "PowerMode", "PowerTrace", "Processor", "PrecisionAudit", "ProviderShare",
+    "Marks", "ModeCommand", "Origin", "Paced", "Part", "PowerMode", "PowerTrace", "Processor", "PrecisionAudit", "ProviderShare",
     "Reading", "RecognizerSpec", "Rejected", "RunFacts", "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts",
     "TrialStatus", "Utterance", "UtteranceResult", "Window", "finite", "from_json", "json_text", "to_json",
 ]  # fmt: skip

@@ -38,6 +38,17 @@ class PowerMode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some utterances of a corpus, evenly from all of it: those whose position, from 0, leaves one of these remainders."""
+
+    of: int
+    taken: tuple[int, ...]
+
+    def holds(self, position: int) -> bool:
+        return position % self.of in self.taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """recognizer × corpus × condition × power mode × repeat: a self-contained job."""
 
@@ -55,6 +66,8 @@ class Trial:
     """Audio arrives as it is spoken, and speech takes this share of the time. None: as fast as the recognizer takes it."""
     mode: PowerMode | None = None
     """None: as the machine was found."""
+    part: Part | None = None
+    """Only these of the corpus's utterances (of the first `limit` of them). None: all."""
 
     @property
     def streams(self) -> bool:

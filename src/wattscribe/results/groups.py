@@ -98,7 +98,7 @@ def settings_text(device: str, threads: int, batch_size: int, options: Mapping[s
     return ", ".join([*parts, *(f"{key}={value}" for key, value in options.items())])
 
 
-def _model_labels(trials: Sequence[Trial]) -> list[str]:
+def model_labels(trials: Sequence[Trial]) -> list[str]:
     """Each model's shortest name in this run; with its settings where nothing else tells two recognizers apart, and with the
     power mode where there is one."""
     specs = [trial.recognizer for trial in trials]
@@ -171,7 +171,7 @@ def group(facts: RunFacts, *, normaliser: str = "whisper", resamples: int = 1000
         what = (trial.recognizer, trial.corpus, trial.condition, trial.mode)
         key = json.dumps(to_json(what), sort_keys=True)
         by_key.setdefault(key, []).append(trial_facts)
-    labels = _model_labels([trials[0].trial for trials in by_key.values()])
+    labels = model_labels([trials[0].trial for trials in by_key.values()])
     corpora = _corpus_names(trials[0].trial.corpus for trials in by_key.values())
     groups = [
         _group(trials, label, corpora[trials[0].trial.corpus], facts, normaliser, resamples)

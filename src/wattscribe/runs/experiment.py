@@ -14,6 +14,7 @@ from wattscribe.corpora.base import spelt_out
 from wattscribe.errors import InputError, did_you_mean
 from wattscribe.metering.sampler import DEFAULT_RATE_HZ, MAX_RATE_HZ
 from wattscribe.records import MAX_BATCH, MAX_THREADS, Condition, ModeCommand, PowerMode
+from wattscribe.runs.part import PartEntry
 from wattscribe.text_files import read_toml
 
 Decibels = Annotated[float, Field(ge=-200, le=200)]
@@ -176,6 +177,7 @@ class Experiment(_Strict):
     """Of the noise, the pauses and the order of the trials."""
     limit: int | None = Field(default=None, ge=1)
     """Only this many of the first usable utterances of each corpus."""
+    part: PartEntry | None = None
     latency: bool = False
     """Feed streaming recognizers piece by piece and measure their delays."""
     pace: Literal["none", "realtime"] = "none"
@@ -250,7 +252,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Experiment:
     """Read a TOML file; its relative paths start at the file, those in `overrides` (flags) at the current directory."""
     fix = "Name a TOML file such as docs/bench.md shows, or state `models` and `data`"
     values = read_toml(Path(path), what="the experiment", fix=fix)
-    return check(_override(_relocate(values, Path(path).parent), overrides or {}), where=path)
+    return check(_override(relocated(values, Path(path).parent), overrides or {}), where=path)
 
 
 def check(values: Mapping[str, Any], *, where: object | None = None) -> Experiment:
@@ -294,7 +296,12 @@ def _explain(error: ValidationError) -> str:
     place = [part for part in first["loc"] if part not in ("ModelEntry", "str")]
     key = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        tables: dict[str, type[BaseModel]] = {"models": ModelEntry, "conditions": ConditionEntry, "modes": ModeEntry}
+        tables: dict[str, type[BaseModel]] = {
+            "models": ModelEntry,
+            "conditions": ConditionEntry,
+            "modes": ModeEntry,
+            "part": PartEntry,
+        }
         kind = tables.get(str(place[0]), Experiment) if len(place) > 1 else Experiment
         near = did_you_mean(str(place[-1]), kind.model_fields)
         return f"there is no key {key!r}{'' if near is None else f', {near}'}. Allowed: {', '.join(kind.model_fields)}"
@@ -316,7 +323,7 @@ def _override(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def _relocate(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
+def relocated(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """The same values with paths that start at `base` rewritten to start at the current directory."""
     moved = dict(values)
     for key, built_in in (("data", BUILT_IN_CORPORA), ("noise", BUILT_IN_NOISE), ("rir", ())):

@@ -21,13 +21,12 @@ def plan(experiment: Experiment) -> list[Trial]:
     So the repeats of one combination lie far apart, and slow drift (heat, other load) falls on all combinations alike.
     The order depends on the seed and the trials' content alone. Raises InputError for a recognizer that cannot be.
     """
-    specs = recognizers(experiment)
-    modes: list[PowerMode | None] = [entry.mode() for entry in experiment.modes]
+    combinations = in_modes(experiment)
     trials = [
         trial_of(
             Trial(
                 id="",
-                recognizer=spec if mode is None or mode.threads is None else replace(spec, threads=mode.threads),
+                recognizer=spec,
                 corpus=corpus,
                 condition=condition,
                 repeat=repeat,
@@ -36,13 +35,13 @@ def plan(experiment: Experiment) -> list[Trial]:
                 limit=experiment.limit,
                 mode=mode,
                 duty=experiment.duty if experiment.pace == "realtime" else None,
+                part=None if experiment.part is None else experiment.part.part(),
             )
         )
         for repeat in range(experiment.repeats)
-        for spec in specs
+        for spec, mode in combinations
         for corpus in dict.fromkeys(experiment.data)
         for condition in experiment.all_conditions()
-        for mode in modes or [None]
     ]
 
     def place(trial: Trial) -> tuple[int, str, str]:
@@ -51,6 +50,16 @@ def plan(experiment: Experiment) -> list[Trial]:
         return trial.repeat, mode, _lot(experiment.seed, trial.id)
 
     return sorted(trials, key=place)
+
+
+def in_modes(experiment: Experiment) -> list[tuple[RecognizerSpec, PowerMode | None]]:
+    """Every recognizer in every power mode; a mode that sets threads sets the recognizer's."""
+    modes: list[PowerMode | None] = [entry.mode() for entry in experiment.modes]
+    return [
+        (spec if mode is None or mode.threads is None else replace(spec, threads=mode.threads), mode)
+        for spec in recognizers(experiment)
+        for mode in modes or [None]
+    ]
 
 
 def recognizers(experiment: Experiment) -> list[RecognizerSpec]:
@@ -102,7 +111,10 @@ def notes_of(experiment: Experiment) -> list[str]:
 
 def trial_of(trial: Trial) -> Trial:
     """The trial with its id: a hash of everything else it says, so that the same job has the same name anywhere."""
-    return replace(trial, id=_digest(to_json(replace(trial, id=""))))
+    said = to_json(replace(trial, id=""))
+    if trial.part is None:  # trials of a whole corpus keep the names that they had before there were parts
+        del said["part"]
+    return replace(trial, id=_digest(said))
 
 
 def _lot(seed: int, trial_id: str) -> str:

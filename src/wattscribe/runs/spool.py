@@ -21,7 +21,8 @@ from wattscribe.corpora.base import UNUSABLE, Audio, Corpus, blocks_of, spelt_ou
 from wattscribe.corpora.conditions import ConditionedCorpus
 from wattscribe.corpora.open import BUNDLED
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.records import Condition, Rejected, Trial, Utterance
+from wattscribe.records import Condition, Part, Rejected, Trial, Utterance
+from wattscribe.runs.part import in_part
 from wattscribe.units import SAMPLE_BYTES, SAMPLE_RATE_HZ
 
 READ_BYTES = 1 << 20
@@ -59,12 +60,12 @@ class Spool:
         return sum(piece.audio_s for piece in self.pieces)
 
 
-Key = tuple[str, Condition, int | None]
+Key = tuple[str, Condition, int | None, Part | None]
 
 
 def key_of(trial: Trial) -> Key:
     """Trials with the same key transcribe the same samples."""
-    return (trial.corpus, trial.condition, trial.limit)
+    return (trial.corpus, trial.condition, trial.limit, trial.part)
 
 
 def spool_all(
@@ -107,7 +108,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Cal
     with _disk_errors(path.parent):
         file = path.open("w+b", buffering=0)
     with file:
-        for entry in corpus:
+        for entry in in_part(corpus, trial):
             if trial.limit is not None and len(pieces) >= trial.limit:
                 break
             piece = _prepare(corpus, entry, ids, file, digest)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from wattscribe.errors import InputError
 from wattscribe.journal import holds_run, read_run
 from wattscribe.journal_file import run_exists
-from wattscribe.records import Trial
+from wattscribe.records import RunFacts, Trial
 from wattscribe.runs.experiment import Experiment
 from wattscribe.runs.plan import plan
-from wattscribe.runs.progress import Watcher
+from wattscribe.runs.progress import Silent, Watcher
 from wattscribe.runs.runner import run
 from wattscribe.testing.board import Board, kind_of, leave, played
 from wattscribe.testing.work import costs_of
+from wattscribe.tuning.run import finished
 
 
 def run_on_board(
@@ -31,6 +33,21 @@ def run_on_board(
     with played(name, costs_of(plan(experiment), kind.constants)) as board:
         run(experiment, out_dir, overwrite=overwrite, watcher=_Relay(board, watcher), host=board.host())
         leave(board, read_run(out_dir), out_dir)
+
+
+def stage_on_board(name: str) -> Callable[[Experiment, Path], RunFacts]:
+    """Stages of a tuning on the board of that name; one that was broken off begins anew. Raises InputError for a name that
+    there is not."""
+    kind_of(name)
+
+    def stage(experiment: Experiment, out_dir: Path) -> RunFacts:
+        facts = finished(experiment, out_dir)
+        if facts is None:
+            run_on_board(name, experiment, out_dir, resume=False, overwrite=True, watcher=Silent())
+            facts = read_run(out_dir)
+        return facts
+
+    return stage
 
 
 class _Relay:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wattscribe.errors import WattscribeError
 from wattscribe.records import Counts, RecognizerSpec, Rejected, Trial
+from wattscribe.runs.part import in_part
 from wattscribe.units import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _speech(trial: Trial) -> list[NDArray[np.float32]]:
     from wattscribe.corpora import open_corpus
 
     corpus = open_corpus(trial.corpus)
-    usable = (utterance for utterance in corpus if not isinstance(utterance, Rejected))
+    usable = (utterance for utterance in in_part(corpus, trial) if not isinstance(utterance, Rejected))
     speech: list[NDArray[np.float32]] = []
     for utterance in usable:
         if trial.limit is not None and len(speech) >= trial.limit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from wattscribe.as_found import as_found
 from wattscribe.compression import options as compressions
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
     from wattscribe.energy.profile import Profile
     from wattscribe.records import Transcript
+    from wattscribe.results.tuned import Tuned
     from wattscribe.training.train import Fitted
     from wattscribe.transcribing import Follower
+    from wattscribe.tuning.run import Bench
 
 
 @verb
@@ -185,6 +187,62 @@ def compress(model: Path | str, out: Path | str, options: CompressOptions) -> Co
     from wattscribe.pages.compress_page import html
 
     return compress_model(model, out, options, overwrite=options.overwrite, say=options.say or silent, page=html)
+
+
+@verb
+def tune(
+    space: Path | str | Mapping[str, Any],
+    out: Path | str,
+    *,
+    max_wer_percent: float | None = None,
+    max_latency_ms: float | None = None,
+    max_memory_bytes: float | None = None,
+    minimise: Literal["energy", "modelled_energy", "device_energy", "cpu_s", "rtf"] = "energy",
+    device: Path | str | None = None,
+    budget_percent: float = 25.0,
+    resume: bool = False,
+    overwrite: bool = False,
+    simulated_board: str | None = None,
+    bench: Bench | None = None,
+    say: Say | None = None,
+) -> Tuned:
+    """Find the configuration of `space` (a TOML file as docs/tune.md shows, or its keys) that takes the least energy of those
+    that hold the limits, on a share of the audio that trying all would take, and prove it on speech that nothing was chosen on.
+
+    Each stage is a run below `out` that every verb reads; with `resume` a tuning that was broken off goes on. Where no meter can
+    be read, `minimise` names what stands for energy; `device` is the profile of device_energy. `max_latency_ms`: nine of ten
+    answers come within it. `simulated_board`: measure nothing, play that board's watts. `bench` runs the trials of an experiment
+    elsewhere, on a fleet for instance. Raises InputError for a question that cannot be answered.
+    """
+    from wattscribe.energy import devices
+    from wattscribe.errors import InputError
+    from wattscribe.results.tuned import TuningLimits
+    from wattscribe.testing.simulated_bench import stage_on_board
+    from wattscribe.tuning import objective
+    from wattscribe.tuning import space as spaces
+    from wattscribe.tuning.here import require_sensor, stage_here
+    from wattscribe.tuning.run import Question
+    from wattscribe.tuning.run import tune as race
+
+    limits = TuningLimits(
+        max_wer=None if max_wer_percent is None else max_wer_percent / 100.0,
+        max_latency_s=None if max_latency_ms is None else max_latency_ms / 1000.0,
+        max_memory_bytes=max_memory_bytes,
+    )
+    if not 0 < budget_percent <= 100:
+        raise InputError(
+            f"`budget_percent` is {budget_percent:g}", fix="It is a share of the audio, above 0 and up to 100"
+        )
+    profile = None if device is None else devices.load(device)
+    question = Question(
+        objective=objective.objective(minimise, profile), limits=limits, budget=budget_percent / 100.0, device=profile
+    )
+    chosen = spaces.read(space) if isinstance(space, Mapping) else spaces.load(Path(space))
+    if bench is None and simulated_board is not None:
+        bench = stage_on_board(simulated_board)
+    elif bench is None:
+        require_sensor(question.objective, chosen.experiment)
+    return race(chosen, question, Path(out), bench or stage_here, resume=resume, overwrite=overwrite, say=say or silent)
 
 
 @verb
