@@ -20,12 +20,14 @@ from wattscribe.records.recognizers import (
 )
 from wattscribe.records.runs import (
     AttachedRecording,
+    Board,
     Heard,
     Marks,
     ModeCommand,
     Paced,
     PowerMode,
     RunFacts,
+    Shard,
     Trial,
     TrialFacts,
     TrialStatus,
@@ -34,8 +36,8 @@ from wattscribe.records.runs import (
 from wattscribe.records.speech import Condition, Rejected, Utterance
 
 __all__ = [
-    "AttachedRecording", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM", "MAX_THREADS",
+    "AttachedRecording", "Board", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM", "MAX_THREADS",
     "Marks", "ModeCommand", "Origin", "Paced", "PowerMode", "PowerTrace", "Processor", "PrecisionAudit", "ProviderShare",
-    "Reading", "RecognizerSpec", "Rejected", "RunFacts", "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts",
+    "Reading", "RecognizerSpec", "Rejected", "RunFacts", "Shard", "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts",
     "TrialStatus", "Utterance", "UtteranceResult", "Window", "finite", "from_json", "json_text", "to_json",
 ]  # fmt: skip

@@ -37,6 +37,19 @@ class PowerMode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One of several parts of a corpus, each a run of its entries in their order."""
+
+    index: int
+    """From 0."""
+    of: int
+
+    @property
+    def name(self) -> str:
+        return f"part {self.index + 1} of {self.of}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """recognizer × corpus × condition × power mode × repeat: a self-contained job."""
 
@@ -54,6 +67,13 @@ class Trial:
     """Audio arrives as it is spoken, and speech takes this share of the time. None: as fast as the recognizer takes it."""
     mode: PowerMode | None = None
     """None: as the machine was found."""
+    shard: Shard | None = None
+    """None: the whole corpus."""
+
+    @property
+    def speech(self) -> str:
+        """What the journal calls the speech of a corpus that the trial transcribes: its condition, and which part."""
+        return self.condition.name if self.shard is None else f"{self.condition.name}, {self.shard.name}"
 
     @property
     def streams(self) -> bool:
@@ -184,6 +204,15 @@ class AttachedRecording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """Which board of a fleet a run was made on."""
+
+    label: str
+    id: str
+    """A hash of what is the board's own, with a salt: the same in every run of one fleet, and nothing that tells whose it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
     """A whole run as the journal holds it."""
 
@@ -200,3 +229,5 @@ class RunFacts:
     heard: tuple[Heard, ...] = ()
     marks: tuple[Marks, ...] = ()
     recordings: tuple[AttachedRecording, ...] = ()
+    board: Board | None = None
+    """None: a machine of its own."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from wattscribe.errors import InputError
 from wattscribe.recognizers import parse_model
 from wattscribe.recognizers.naming import options_of
-from wattscribe.records import PowerMode, RecognizerSpec, Trial, to_json
+from wattscribe.records import PowerMode, RecognizerSpec, Shard, Trial, to_json
 from wattscribe.runs.experiment import Experiment, ModelEntry
 
 ID_LENGTH = 16
@@ -23,6 +23,8 @@ def plan(experiment: Experiment) -> list[Trial]:
     """
     specs = recognizers(experiment)
     modes: list[PowerMode | None] = [entry.mode() for entry in experiment.modes]
+    count = experiment.shards
+    shards = [None] if count == 1 else [Shard(index=index, of=count) for index in range(count)]
     trials = [
         trial_of(
             Trial(
@@ -36,6 +38,7 @@ def plan(experiment: Experiment) -> list[Trial]:
                 limit=experiment.limit,
                 mode=mode,
                 duty=experiment.duty if experiment.pace == "realtime" else None,
+                shard=shard,
             )
         )
         for repeat in range(experiment.repeats)
@@ -43,6 +46,7 @@ def plan(experiment: Experiment) -> list[Trial]:
         for corpus in dict.fromkeys(experiment.data)
         for condition in experiment.all_conditions()
         for mode in modes or [None]
+        for shard in shards
     ]
 
     def place(trial: Trial) -> tuple[int, str, str]:
@@ -102,7 +106,10 @@ def notes_of(experiment: Experiment) -> list[str]:
 
 def trial_of(trial: Trial) -> Trial:
     """The trial with its id: a hash of everything else it says, so that the same job has the same name anywhere."""
-    return replace(trial, id=_digest(to_json(replace(trial, id=""))))
+    said = to_json(replace(trial, id=""))
+    if trial.shard is None:  # as before there were parts: the whole corpus keeps its name
+        del said["shard"]
+    return replace(trial, id=_digest(said))
 
 
 def _lot(seed: int, trial_id: str) -> str:
