@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -71,5 +70,20 @@ def run(
         say=say,
     )
     for line in ended.errors:
-        print(line, file=sys.stderr)
-    return 1 if ended.errors else 0
+        say(line)
+    return 1 if _show(out) or ended.errors else 0
+
+
+def _show(out: Path) -> bool:
+    """The table on standard output, and the page; whether something in them is amiss."""
+    import wattscribe
+    from wattscribe.journal import read_run
+    from wattscribe.journal_file import holds_run, run_folders
+    from wattscribe.results.fleet import amiss
+
+    folders = [folder for folder in run_folders(out) if holds_run(folder)]
+    if not folders:
+        return True
+    print(wattscribe.report(folders, format="md"), end="", flush=True)
+    print(f"report: {wattscribe.report(folders, out / 'report.html', format='html')}")
+    return amiss([read_run(folder) for folder in folders])

@@ -12,9 +12,7 @@ app = cyclopts.App(name="wattscribe report", help="Turn a run into one HTML page
 
 @app.default
 def report(
-    run: Path,
-    /,
-    *,
+    *runs: Path,
     format: Literal["html", "md", "csv", "json", "parquet"] = "html",
     out: Annotated[Path | None, cyclopts.Parameter(["--out", "-o"])] = None,
     max_wer: str | None = None,
@@ -25,12 +23,12 @@ def report(
     grid_gco2_per_kwh: float | None = None,
     battery_wh: float | None = None,
 ) -> None:
-    """Write what a run found.
+    """Write what a run found, or what several boards found together.
 
     Parameters
     ----------
-    run
-        The run's directory, runs/NAME.
+    runs
+        The run's directory, runs/NAME. Several, or the folder of a fleet's run: one report, as html, md or json.
     format
         html is written to RUN/report.html; md, csv and json are printed; parquet is written to RUN/report.parquet.
     out
@@ -51,10 +49,13 @@ def report(
         Watt-hours of a battery: shows how long it lasts while listening, in a run with --pace realtime.
     """
     import wattscribe
+    from wattscribe.errors import InputError
     from wattscribe.results.quantities import bytes_of, percent_of, watts_of
 
+    if not runs:
+        raise InputError("there is nothing to report", fix="Name a run: wattscribe report runs/NAME")
     output = wattscribe.report(
-        run,
+        runs,
         out,
         format=format,
         max_wer_percent=None if max_wer is None else percent_of(max_wer, flag="--max-wer"),

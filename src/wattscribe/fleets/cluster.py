@@ -134,7 +134,12 @@ class LocalBoard(Subprocess):  # type: ignore[misc]
         environment = {**os.environ, "DASK_INTERNAL_INHERIT_CONFIG": dask.config.serialize(dask.config.global_config)}
         with self._log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
 
 
@@ -226,5 +231,3 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, (asyncio.CancelledError, TimeoutError)):
         return "no answer"
     return " ".join(str(error).split()) or type(error).__name__
-
-

@@ -184,5 +184,3 @@ def collect(cluster: Cluster, label: str, run_dir: str, target: Path, *, timeout
         if got.hexdigest() != digest:
             raise WattscribeError("the journal changed on its way", where=label)
         fold_log(path)
-
-

@@ -108,7 +108,9 @@ class Dispatch:
         error = future.exception() if future.status == "error" else None
         label = job.label or "a board"
         if error is not None and not isinstance(error, (KilledWorker, ChildProcessError)):
-            return Outcome(label=label, run_dir="", error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            return Outcome(
+                label=label, run_dir="", error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            )
         why = "Dask forgot it" if error is None else str(error).splitlines()[0]
         self._losses[at] += 1
         if self._losses[at] >= MAX_LOSSES:

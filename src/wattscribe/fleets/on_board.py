@@ -92,7 +92,12 @@ def _started(fleet: str, log: Any) -> Iterator[tuple[subprocess.Popen[bytes], An
     with open(tell, "wb") as tell_file, open(heard, "rb") as heard_file:  # noqa: PTH123
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(source, sink), start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(source, sink),
+                start_new_session=True,
             )
         finally:
             os.close(source)

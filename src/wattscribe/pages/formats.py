@@ -127,25 +127,25 @@ def to_markdown(
     table += [(*_cells(row), *(column[at] for column in columns.values())) for at, row in enumerate(seen.rows)]
     lines = _aligned(table)
     notes = [
-        *(f"- ! {_inline(sentence)}" for sentence in board_sentences(facts)),
+        *(f"- ! {inline(sentence)}" for sentence in board_sentences(facts)),
         *markdown_notes(seen.rows),
-        *(f"- {_inline(sentence)}" for sentence in basis_sentences(seen)),
+        *(f"- {inline(sentence)}" for sentence in basis_sentences(seen)),
         *_rejected_notes(seen),
     ]
     sentences = [*starved_sentences(seen.rows), *scaling_sentences(seen.rows), *recording_sentences(facts)]
     sentences += [*once_sentences(seen.rows), *sensor_sentences(seen), *rule_sentences(seen.normaliser, seen.groups)]
     sentences += [*listening_sentences(seen.rows), *mode_sentences(eval_sets(seen))]
-    notes += [f"- {_inline(sentence)}" for sentence in sentences]
+    notes += [f"- {inline(sentence)}" for sentence in sentences]
     below = [streaming_table(seen) if any(row.finalisation_p50_s is not None for row in seen.rows) else None]
     below += [listening_table(seen.rows), *mode_tables(eval_sets(seen))]
-    parts = [line for table in below if table is not None for line in _below(table)]
+    parts = [line for table in below if table is not None for line in table_lines(table)]
     return "\n".join([*lines, *parts, *(["", *notes] if notes else []), ""])
 
 
-def _below(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
     """A table of the page under the first one."""
     texts = [[_cell(_with_note(cell)) for cell in row] for row in table.rows]
-    return ["", _inline(table.caption), "", *_aligned([table.header, *texts])]
+    return ["", inline(table.caption), "", *_aligned([table.header, *texts])]
 
 
 def _with_note(cell: Cell) -> str:
@@ -251,11 +251,11 @@ def write(
         else:
             whole_file.write_text(path, makers[kind](facts, **options))
     except OSError as error:
-        raise InputError(f"the report cannot be written: {_obstacle(path, error)}", where=path) from error
+        raise InputError(f"the report cannot be written: {obstacle(path, error)}", where=path) from error
     return None
 
 
-def _obstacle(path: Path, error: OSError) -> str:
+def obstacle(path: Path, error: OSError) -> str:
     """What is in the way, and what to do about it."""
     if isinstance(error, IsADirectoryError):
         return f"this is a directory. Name a file in it, for instance {path / 'report.html'}"
@@ -291,14 +291,14 @@ def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """Text on one line that is not taken for HTML; a command in it can be copied as it is."""
     return " ".join(text.replace("<", "&lt;").split())
 
 
 def _cell(text: str) -> str:
     """The same, inside its Markdown cell."""
-    return _inline(text.replace("|", "\\|"))
+    return inline(text.replace("|", "\\|"))
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -47,6 +48,11 @@ class Shard:
     @property
     def name(self) -> str:
         return f"part {self.index + 1} of {self.of}"
+
+    @staticmethod
+    def unnamed(speech: str) -> str:
+        """The condition in what `Trial.speech` says."""
+        return re.sub(r", part \d+ of \d+$", "", speech)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
