@@ -16,7 +16,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.base requirements-test.txt
 	$(PIP) torch==2.13.0
 	$(PIP) -r requirements-test.txt
-	$(PIP) -e '.[hf,hub,ct2,sherpa,whispercpp,moonshine,onnx-asr,vosk,openvino,pocketsphinx,nvml,parquet,vad,profile,train,compress]'
+	$(PIP) -e '.[hf,hub,ct2,sherpa,whispercpp,moonshine,onnx-asr,vosk,openvino,pocketsphinx,nvml,parquet,vad,profile,train,compress,fleet]'
 	touch $@
 
 # PocketSphinx has no wheel for aarch64 (pyproject.toml): there the shipped model's two precisions are compared alone.

@@ -39,7 +39,8 @@ def run(
     hosts
         A TOML file with a [[boards]] table for each board: label, and host unless it is this machine (docs/fleet.md).
     scheduler
-        A Dask scheduler that runs already, tcp://HOST:PORT: each of its workers is a board. It executes code for whoever reaches it.
+        A Dask scheduler that runs already, tcp://HOST:PORT: each of its workers is a board; with --hosts too, those of these
+        labels. It executes code for whoever reaches it.
     out
         The folder of the run; each board's own run is in OUT/LABEL.
     shards

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import time
@@ -26,7 +27,7 @@ from distributed.deploy.subprocess import Subprocess
 from distributed.utils import get_ip
 
 from wattscribe.errors import InputError
-from wattscribe.fleets.hosts import BoardEntry, Hosts
+from wattscribe.fleets.hosts import LABEL, BoardEntry, Hosts
 from wattscribe.fleets.quiet import ANY, CONFIG, QuietNanny, Seat
 
 LOOPBACK = "127.0.0.1"
@@ -43,8 +44,13 @@ class Cluster:
     client: Client
     labels: tuple[str, ...]
     boards: Mapping[str, BoardEntry] = field(default_factory=dict)
-    """Those that we start; none for a cluster that runs already."""
+    """What was said of them."""
     starters: Starters | None = None
+    """None: the cluster runs already."""
+
+    def is_here(self, label: str) -> bool:
+        """Whether the board is this machine, so that its run is written where it is wanted."""
+        return self.starters is not None and self.boards[label].host is None
 
     def present(self) -> dict[str, str]:
         """The boards that are connected now, with their addresses; a worker is one once `Seat` has made it one."""
@@ -89,18 +95,23 @@ def of_hosts(hosts: Hosts, logs: Path) -> Iterator[Cluster]:
 
 
 @contextlib.contextmanager
-def of_scheduler(address: str, labels: tuple[str, ...] = ()) -> Iterator[Cluster]:
-    """A cluster that runs already; each of its workers is a board of its name. `labels`: those that an earlier run had.
+def of_scheduler(address: str, hosts: Hosts | None = None, *, known: tuple[str, ...] = ()) -> Iterator[Cluster]:
+    """A cluster that runs already. Its boards: those of `hosts`, by the names of its workers; else every worker that it has.
 
-    Raises InputError where nobody answers, and where there is no worker.
+    `known`: those of an earlier part of the run. Raises InputError where nobody answers, and where there is no worker.
     """
+    boards = {} if hosts is None else {board.label: board for board in hosts.boards}
     with _client(address, Security()) as client:
-        cluster = Cluster(client=client, labels=labels)
-        if not (there := tuple(cluster.present())) and not labels:
+        cluster = Cluster(client=client, labels=tuple(boards) or known, boards=boards)
+        if not (there := tuple(cluster.present())) and not cluster.labels:
             raise InputError(
                 "this scheduler has no workers", where=address, fix=f"Start one on each board: dask worker {address}"
             )
-        cluster.labels = tuple(dict.fromkeys((*labels, *there)))
+        if not boards:
+            cluster.labels = tuple(dict.fromkeys((*known, *there)))
+        if strange := [label for label in cluster.labels if re.fullmatch(LABEL, label) is None]:
+            fix = "Start it with a --name of letters, digits, dots and dashes"
+            raise InputError(f"the worker's name {strange[0]!r} is no board's label", where=address, fix=fix)
         yield cluster
 
 
@@ -117,6 +128,9 @@ def _client(where: Any, security: Security) -> Iterator[Client]:
         client.register_plugin(Seat())
         yield client
     finally:
+        with contextlib.suppress(Exception):  # whoever is gone needs nothing undone
+            client.unregister_worker_plugin(Seat.name)
+            client.unregister_worker_plugin(QuietNanny.name, nanny=True)
         client.close()
 
 

@@ -137,7 +137,7 @@ def measure(record: Record, cluster: Cluster, out: Path, asked: Asked, say: Call
         else:
             finished[outcome.label] = outcome.run_dir
     for label, run_dir in finished.items():
-        if cluster.boards.get(label) is None or cluster.boards[label].host is not None:
+        if not cluster.is_here(label):
             try:
                 collect(cluster, label, run_dir, out / label, timeout_s=asked.patience_s)
             except (OSError, TimeoutError, WattscribeError) as error:
@@ -153,7 +153,7 @@ def _jobs(record: Record, cluster: Cluster, out: Path, asked: Asked) -> list[Job
         "experiment": record.experiment,
         "retry_failed": asked.retry_failed,
         "folders": {label: board.folder for label, board in boards.items() if board.folder is not None},
-        "journals": {label: str((out / label).resolve()) for label, board in boards.items() if board.host is None},
+        "journals": {label: str((out / label).resolve()) for label in cluster.labels if cluster.is_here(label)},
         "simulated": {label: b.simulated_board for label, b in boards.items() if b.simulated_board is not None},
     }
     experiment = check(record.experiment)

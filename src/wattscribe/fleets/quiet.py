@@ -6,9 +6,10 @@ limits, which a board that runs one trial at a time has no use for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from distributed import Nanny, Worker
+from distributed import Nanny, Status, Worker
 from distributed.diagnostics.plugin import NannyPlugin, WorkerPlugin
 from tornado.ioloop import PeriodicCallback
 
@@ -29,12 +30,20 @@ CONFIG: dict[str, Any] = {
 """For processes that we start; a nanny and its worker read some of it only as they begin."""
 
 
-def slow_down(server: Any) -> None:
-    """Every clock of a running worker or nanny, those of its configuration too."""
-    for callback in server.periodic_callbacks.values():
-        if callback.callback_time < 1000 * SLOW_S:
+def slow_down(server: Any) -> dict[str, float]:
+    """Every clock of a running worker or nanny, those of its configuration too; returns what they were, in ms by name."""
+    before = {name: callback.callback_time for name, callback in server.periodic_callbacks.items()}
+    set_clocks(server, {name: max(time_ms, 1000 * SLOW_S) for name, time_ms in before.items()})
+    return before
+
+
+def set_clocks(server: Any, times_ms: Mapping[str, float]) -> None:
+    """Those that are named and differ."""
+    for name, time_ms in times_ms.items():
+        callback = server.periodic_callbacks.get(name)
+        if callback is not None and callback.callback_time != time_ms:
             callback.stop()
-            callback.callback_time = 1000 * SLOW_S
+            callback.callback_time = time_ms
             callback.start()
 
 
@@ -45,7 +54,7 @@ class Seat(WorkerPlugin):  # type: ignore[misc]
 
     async def setup(self, worker: Worker) -> None:
         """Called by Dask on each worker, also on one that comes later or comes back."""
-        slow_down(worker)
+        self.before = slow_down(worker)
         # The scheduler's answer to each sign of life sets the clock of the next one to half a second.
         worker.periodic_callbacks["heartbeat"].stop()
         self.heartbeat = PeriodicCallback(worker.heartbeat, 1000 * SLOW_S)
@@ -53,7 +62,11 @@ class Seat(WorkerPlugin):  # type: ignore[misc]
         await worker.set_resources(**{ANY: 1, resource(str(worker.name)): 1})
 
     def teardown(self, worker: Worker) -> None:
+        """As the worker was; it may serve others next."""
         self.heartbeat.stop()
+        if worker.status == Status.running:
+            set_clocks(worker, self.before)
+            worker.periodic_callbacks["heartbeat"].start()
 
 
 class QuietNanny(NannyPlugin):  # type: ignore[misc]
@@ -62,7 +75,10 @@ class QuietNanny(NannyPlugin):  # type: ignore[misc]
     name = "wattscribe-quiet-nanny"
 
     def setup(self, nanny: Nanny) -> None:
-        slow_down(nanny)
+        self.before = slow_down(nanny)
+
+    def teardown(self, nanny: Nanny) -> None:
+        set_clocks(nanny, self.before)
 
 
 ANY = "wattscribe-board"

@@ -16,7 +16,7 @@ from wattscribe.errors import WattscribeError
 from wattscribe.fleets.identity import board_of
 from wattscribe.fleets.jobs import Job
 from wattscribe.journal import holds_run
-from wattscribe.records import Board, Trial, from_json
+from wattscribe.records import Trial, from_json
 from wattscribe.runs.experiment import Experiment, check
 from wattscribe.runs.process import die_with
 from wattscribe.runs.progress import Silent, title
@@ -79,7 +79,7 @@ def _play(name: str, experiment: Experiment, run_dir: Path, watcher: Told, optio
 def main(source: int, sink: int, parent: int) -> int:
     """Read the job, do it; the last line says how it ended."""
     die_with(parent)
-    with open(source, encoding="utf-8") as file:  # noqa: PTH123
+    with open(source, encoding="utf-8") as file:
         asked = json.load(file)
     watcher = Told(sink)
     try:

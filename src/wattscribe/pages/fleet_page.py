@@ -180,8 +180,8 @@ def between_table(seen: FleetView) -> Table | None:
 def board_table(seen: FleetView) -> Table:
     """What each board did, with its own energy, and what the scheduler's processes took of it meanwhile."""
     return Table(
-        caption="Board by board: trials that are done, the audio in them, joules per second of it on the board's own sensors, and "
-        "the most that Dask's processes took of a core, and woke up, during any trial.",
+        caption="Board by board: trials that are done, the audio in them, joules per second of it on the board's own sensors, "
+        "and the most that Dask's processes took of a core, and woke up, during any trial.",
         header=(
             "Board",
             "Class",
@@ -228,12 +228,8 @@ def warnings(seen: FleetView) -> list[str]:
         for labels in seen.one_device
     ]
     if seen.shared is None or not board_sentences(seen.shared.facts):
-        lines += [
-            line
-            for line in dict.fromkeys(
-                line for kind in seen.classes for run in kind.runs for line in board_sentences(run)
-            )
-        ]
+        runs = [run for kind in seen.classes for run in kind.runs]
+        lines += dict.fromkeys(line for run in runs for line in board_sentences(run))
     return lines
 
 

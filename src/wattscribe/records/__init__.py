@@ -36,8 +36,9 @@ from wattscribe.records.runs import (
 from wattscribe.records.speech import Condition, Rejected, Utterance
 
 __all__ = [
-    "AttachedRecording", "Board", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM", "MAX_THREADS",
-    "Marks", "ModeCommand", "Origin", "Paced", "PowerMode", "PowerTrace", "Processor", "PrecisionAudit", "ProviderShare",
-    "Reading", "RecognizerSpec", "Rejected", "RunFacts", "Shard", "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts",
-    "TrialStatus", "Utterance", "UtteranceResult", "Window", "finite", "from_json", "json_text", "to_json",
+    "AttachedRecording", "Board", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH",
+    "MAX_BEAM", "MAX_THREADS", "Marks", "ModeCommand", "Origin", "Paced", "PowerMode", "PowerTrace", "Processor",
+    "PrecisionAudit", "ProviderShare",
+    "Reading", "RecognizerSpec", "Rejected", "RunFacts", "Shard", "StreamingLatency", "Token", "Transcript", "Trial",
+    "TrialFacts", "TrialStatus", "Utterance", "UtteranceResult", "Window", "finite", "from_json", "json_text", "to_json",
 ]  # fmt: skip

@@ -162,7 +162,8 @@ def _pool(kind: BoardClass, found: Sequence[Disagreement], notes: list[str]) -> 
     """Each row of the first board with the same of the others."""
     views = [view(run) for run in kind.runs]
     base = eval_sets(views[0])
-    rows = [entry for eval_set in base for entry in eval_set.entries]
+    place = {id(group): at for at, group in enumerate(views[0].groups)}
+    rows = sorted((entry for eval_set in base for entry in eval_set.entries), key=lambda entry: place[id(entry.group)])
     members: dict[int, list[tuple[str, Entry]]] = {id(entry): [(kind.labels[0], entry)] for entry in rows}
     for label, other in zip(kind.labels[1:], views[1:], strict=True):
         pairs, reasons, extra = pair_up(base, eval_sets(other))

@@ -44,8 +44,8 @@ def compare_fleets(
     notes += _by_class([old[label] for label in common], answers)
     return Comparison(
         accepted=not reasons and all(answer.accepted for answer in answers.values()),
-        base=base[0].name if len(base) == 1 else f"{len(base)} boards",
-        new=new[0].name if len(new) == 1 else f"{len(new)} boards",
+        base=_named(base),
+        new=_named(new),
         gates=gates or Gates(),
         reasons=tuple(reasons),
         notes=tuple(notes),
@@ -82,3 +82,7 @@ def _energy_rise(verdict: Verdict) -> float | None:
     """In per cent."""
     rises = [cost.increase_percent for cost in verdict.costs if cost.quantity == "energy"]
     return rises[0] if rises else None
+
+
+def _named(runs: Sequence[RunFacts]) -> str:
+    return runs[0].name if len(runs) == 1 else f"the run of {len(runs)} boards"

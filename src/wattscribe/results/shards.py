@@ -40,7 +40,7 @@ def traces_of(trial: TrialFacts) -> Iterable[PowerTrace]:
 
 
 def joined(facts: RunFacts, *, apart: str | None = None) -> RunFacts:
-    """The run without shards: each pass one trial, done where all of its shards are, what was prepared of each speech in one row."""
+    """The run without shards: each pass one trial, done where all of its shards are; each speech that was prepared one row."""
     if all(trial.trial.shard is None for trial in facts.trials):
         return facts
     passes: dict[str, list[TrialFacts]] = {}

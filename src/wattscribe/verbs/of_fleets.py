@@ -31,15 +31,16 @@ def fleet(
     """Measure an experiment on every board into `out`, a folder with a run per board; where it has `shards`, each on one board.
 
     `hosts`: a TOML file with the boards, which are reached by SSH or are this machine. `scheduler`: the address of a Dask
-    scheduler that runs already, each worker of it a board. A board that is lost goes on when it is back; `patience_s`: how long
-    that is waited for once the others are through. None as experiment, with `resume`: the one that the run began with. What no
-    board did is in `errors` of what is returned. Raises InputError for what cannot be, MissingExtraError without Dask.
+    scheduler that runs already, each worker of it a board; with `hosts` too, those of these labels. A board that is lost goes on
+    when it is back; `patience_s`: how long that is waited for once the others are through. None as experiment, with `resume`: the
+    one that the run began with. What no board did is in `errors` of what is returned. Raises InputError for what cannot be, and
+    MissingExtraError without Dask.
     """
     from wattscribe.errors import InputError, MissingExtraError
     from wattscribe.runs.experiment import check, load
 
-    if (hosts is None) == (scheduler is None):
-        raise InputError("boards are named by `hosts` or by `scheduler`", fix="Give one of them")
+    if hosts is None and scheduler is None:
+        raise InputError("no boards are named", fix="Give a list of boards (`hosts`) or a Dask `scheduler`")
     try:
         from wattscribe.fleets import coordinate
     except ImportError as error:
@@ -69,4 +70,9 @@ def _cluster(
     from wattscribe.fleets.cluster import of_hosts, of_scheduler
     from wattscribe.fleets.hosts import load
 
-    return of_hosts(load(Path(hosts)), out) if hosts is not None else of_scheduler(str(scheduler), known)
+    boards = None if hosts is None else load(Path(hosts))
+    if scheduler is not None:
+        return of_scheduler(scheduler, boards, known=known)
+    if boards is None:
+        raise ValueError("there is neither")
+    return of_hosts(boards, out)

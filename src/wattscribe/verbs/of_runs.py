@@ -169,8 +169,8 @@ def report(
     """
     from wattscribe.energy import devices
     from wattscribe.errors import InputError
-    from wattscribe.records import RunFacts
     from wattscribe.pages import formats
+    from wattscribe.records import RunFacts
     from wattscribe.results.findings import Limits
 
     runs = [run] if isinstance(run, (str, Path, RunFacts)) else list(run)
@@ -235,8 +235,9 @@ def compare(
     across_machines: bool = False,
     device: Path | str | None = None,
 ) -> Comparison:
-    """Whether the run `new` is shown to be within the limits of the run `base`, each board of a fleet's against itself: points of the error rate (0.2 lets 3.65 % become
-    3.85 %), per cent of each cost. None: 0.2 points, or less than 1 where no word differs; a cost is reported, not judged.
+    """Whether the run `new` is shown to be within the limits of the run `base`: points of the error rate (0.2 lets 3.65 % become
+    3.85 %), per cent of each cost. None: 0.2 points, or less than 1 where no word differs; a cost is reported, not judged. Of two
+    fleets' runs each board is compared with itself.
 
     `across_machines`: compare costs that were measured under other conditions too. `device`: compare what transducers would
     take on this device profile. Raises InputError for runs that cannot be compared, and for a limit of the other metric.
