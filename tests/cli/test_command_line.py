@@ -147,7 +147,7 @@ def test_a_place_that_cannot_be_used_is_named(
 NEGATIVES_THAT_MEAN_SOMETHING = {"--no-clean", "--no-endpoints", "--no-require-proof"}
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "data get", "meters attach"])
+@pytest.mark.parametrize("verb", [*VERBS, "data get", "fleet run", "meters attach"])
 def test_no_flag_is_offered_that_means_nothing(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([*verb.split(), "--help"])
     offered = set(re.findall(r"--(?:no|empty)-[a-z-]+", capsys.readouterr().out))

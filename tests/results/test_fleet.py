@@ -24,9 +24,17 @@ ORIN = {"machine": "Orin Nano", "cpu": "Cortex-A78AE", "power_mode": "nvpmodel 1
 PI = {"machine": "Raspberry Pi 5", "cpu": "Cortex-A76", "libraries": {"wattscribe": "1"}}
 
 
-def run_of(label: str, machine: dict[str, Any], *, more_w: float = 0.0, repeats: int = 2, offset_s: float = 0.0) -> RunFacts:
+def run_of(
+    label: str, machine: dict[str, Any], *, more_w: float = 0.0, repeats: int = 2, offset_s: float = 0.0
+) -> RunFacts:
     """A board's run: the same texts on all, `more_w` of power, a monotonic clock that is `offset_s` ahead."""
-    facts = made_up_run(models=MODELS[:2], precisions=("fp32",), conditions=(CLEAN,), shape=Shape(repeats=repeats, utterances=14), name=label)
+    facts = made_up_run(
+        models=MODELS[:2],
+        precisions=("fp32",),
+        conditions=(CLEAN,),
+        shape=Shape(repeats=repeats, utterances=14),
+        name=label,
+    )
     trials = tuple(_moved(trial, more_w, offset_s) for trial in facts.trials)
     return replace(facts, machine=machine, trials=trials, board=Board(label=label, id=f"id-{label}"))
 
@@ -141,7 +149,9 @@ def test_figures_that_cover_different_things_are_not_pooled() -> None:
 
 @given(st.lists(st.floats(1.0, 100.0), min_size=2, max_size=6))
 def test_the_pooled_interval_holds_the_mean(joules: list[float]) -> None:
-    energies: list[Energy] = [replace(NOTHING, energy_j=j, ci95_j=(j * 0.9, j * 1.1), evidence="measured") for j in joules]
+    energies: list[Energy] = [
+        replace(NOTHING, energy_j=j, ci95_j=(j * 0.9, j * 1.1), evidence="measured") for j in joules
+    ]
     pooled = pooled_energy(energies)
     assert pooled.energy_j is not None
     assert pooled.ci95_j is not None

@@ -65,21 +65,24 @@ def opened(experiment: Experiment | None, out: Path, asked: Asked) -> Iterator[R
     if path.exists() and not (asked.resume or asked.overwrite):
         fix = "Go on with it (`resume`), replace it (`overwrite`) or choose another `out`"
         raise InputError("there is a fleet's run already", where=out, fix=fix)
-    if experiment is not None:
-        plan(experiment)
+    record = _read(path, experiment) if asked.resume else _new(experiment)
+    was_there = out.is_dir()
     make_directory(out)
     lock = Lock.take(out / LOCK_NAME)
     try:
-        if asked.resume:
-            yield _read(path, experiment)
-        elif experiment is None:
-            raise InputError("there is nothing to measure", fix="Name an experiment, or resume a run")
-        else:
-            yield Record(
-                fleet=secrets.token_hex(8), salt=secrets.token_hex(16), experiment=experiment.model_dump(), boards=()
-            )
+        yield record
     finally:
         lock.release()
+        if not was_there and not path.exists():  # nothing came of it
+            shutil.rmtree(out, ignore_errors=True)
+
+
+def _new(experiment: Experiment | None) -> Record:
+    """Raises InputError for an experiment that cannot be planned."""
+    if experiment is None:
+        raise InputError("there is nothing to measure", fix="Name an experiment, or resume a run")
+    plan(experiment)
+    return Record(fleet=secrets.token_hex(8), salt=secrets.token_hex(16), experiment=experiment.model_dump(), boards=())
 
 
 def _read(path: Path, experiment: Experiment | None) -> Record:

@@ -14,7 +14,7 @@ from wattscribe.pages.sentences import board_sentences
 from wattscribe.records import RunFacts, finite, to_json
 from wattscribe.results.basis import energy_name
 from wattscribe.results.boards import Disagreement
-from wattscribe.results.fleet import SCHEMA, Between, BoardShare, FleetView, Pooled, fleet_view
+from wattscribe.results.fleet import SCHEMA, Between, BoardShare, FleetView, Pooled, fleet_view, mean_of_boards
 from wattscribe.results.groups import short_corpus
 from wattscribe.results.table import rows
 from wattscribe.results.words import MISSING, bytes_text, interval_text, number, percent_text, plural
@@ -250,7 +250,19 @@ def remarks(seen: FleetView) -> list[str]:
         for board in seen.boards
         if board.trials < board.of and (seen.shared is None or board.failed)
     ]
+    if seen.shared is not None:
+        lines += [
+            _class_share(kind.name, [one for one in seen.boards if one.board_class == kind.name])
+            for kind in seen.classes
+        ]
     return [*lines, *seen.notes]
+
+
+def _class_share(name: str, boards: Sequence[BoardShare]) -> str:
+    """What boards of a class took for their shares of the work."""
+    value, interval = mean_of_boards([(board.j_per_audio_s, board.j_per_audio_s_ci95) for board in boards])
+    figure = "no figure" if value is None else f"{number(value)} {interval_text(interval)}".strip()
+    return f"{name}: {figure} J per second of audio, the mean of {plural(len(boards), 'board')}"
 
 
 def _plain(row: Pooled) -> dict[str, object]:

@@ -181,7 +181,7 @@ def _pooled(
     trials = [trial for _, member in done for trial in member.group.done]
     energy = pooled_energy([member.energy for _, member in done], differ=differ)
     rows = [member.row for _, member in done]
-    rtf, rtf_ci95 = _mean_of_boards([(row.rtf, row.rtf_ci95) for row in rows])
+    rtf, rtf_ci95 = mean_of_boards([(row.rtf, row.rtf_ci95) for row in rows])
     per_second, per_second_ci95 = per_audio_s(energy, trials)
     return Pooled(
         board_class=kind.name,
@@ -228,7 +228,8 @@ def pooled_energy(energies: Sequence[Energy], *, differ: bool = False) -> Energy
     )
 
 
-def _mean_of_boards(figures: Sequence[tuple[float | None, Interval | None]]) -> tuple[float | None, Interval | None]:
+def mean_of_boards(figures: Sequence[tuple[float | None, Interval | None]]) -> tuple[float | None, Interval | None]:
+    """Of quantities that cannot be negative, each board's with its interval: their mean, with what the boards differ by."""
     known = [(value, interval) for value, interval in figures if value is not None]
     if not known:
         return None, None

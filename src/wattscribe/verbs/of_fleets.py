@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from wattscribe.verbs.called import Say, silent, verb
 if TYPE_CHECKING:
     from wattscribe.fleets.cluster import Cluster
     from wattscribe.fleets.coordinate import Ended
+    from wattscribe.fleets.hosts import Hosts
     from wattscribe.runs.experiment import Experiment
 
 
@@ -37,6 +39,7 @@ def fleet(
     MissingExtraError without Dask.
     """
     from wattscribe.errors import InputError, MissingExtraError
+    from wattscribe.fleets.hosts import load as load_hosts
     from wattscribe.runs.experiment import check, load
 
     if hosts is None and scheduler is None:
@@ -45,17 +48,16 @@ def fleet(
         from wattscribe.fleets import coordinate
     except ImportError as error:
         raise MissingExtraError(error.name or "distributed", "fleet", needed_for="a fleet") from error
-    from dataclasses import replace
-
     if isinstance(experiment, (str, Path)):
         experiment = load(Path(experiment))
     elif isinstance(experiment, Mapping):
         experiment = check(experiment)
+    boards = None if hosts is None else load_hosts(Path(hosts))
     asked = coordinate.Asked(resume=resume, overwrite=overwrite, retry_failed=retry_failed, patience_s=patience_s)
     folder = Path(out)
     with (
         coordinate.opened(experiment, folder, asked) as record,
-        _cluster(hosts, scheduler, folder, record.boards) as cluster,
+        _cluster(boards, scheduler, folder, record.boards) as cluster,
     ):
         if overwrite:
             coordinate.clear(folder)
@@ -65,14 +67,12 @@ def fleet(
 
 
 def _cluster(
-    hosts: Path | str | None, scheduler: str | None, out: Path, known: tuple[str, ...]
+    hosts: Hosts | None, scheduler: str | None, out: Path, known: tuple[str, ...]
 ) -> AbstractContextManager[Cluster]:
     from wattscribe.fleets.cluster import of_hosts, of_scheduler
-    from wattscribe.fleets.hosts import load
 
-    boards = None if hosts is None else load(Path(hosts))
     if scheduler is not None:
-        return of_scheduler(scheduler, boards, known=known)
-    if boards is None:
-        raise ValueError("there is neither")
-    return of_hosts(boards, out)
+        return of_scheduler(scheduler, hosts, known=known)
+    if hosts is None:
+        raise ValueError("there are no boards")
+    return of_hosts(hosts, out)
