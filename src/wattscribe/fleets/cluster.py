@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import os
 import re
 import shlex
@@ -33,7 +34,9 @@ from wattscribe.fleets.quiet import ANY, CONFIG, QuietNanny, Seat
 LOOPBACK = "127.0.0.1"
 AGAIN_S = 15.0
 """Between two attempts to start what is missing."""
-CONNECT_S = 20.0
+START_S = 180.0
+"""A worker that runs and is not connected after so long is started anew; a busy board takes a minute to import Dask."""
+CONNECT_S = 10.0
 KEEP_ALIVE_S = 30.0
 
 
@@ -193,13 +196,14 @@ class Starters:
             if board.label in present:
                 self._said.pop(board.label, None)
                 continue
-            began_s, attempt = self._attempts.get(board.label, (-AGAIN_S, None))
+            began_s, attempt = self._attempts.get(board.label, (-math.inf, None))
             if attempt is not None and attempt.done() and (error := attempt.exception()) is not None:
                 line = f"{board.label}: it cannot be started: {_in_words(error)}"
                 if self._said.get(board.label) != line:
                     self._said[board.label] = line
                     words.append(line)
-            if (attempt is None or attempt.done()) and time.monotonic() - began_s >= AGAIN_S:
+            again_s = START_S if _runs(self._processes.get(board.label)) else AGAIN_S
+            if (attempt is None or attempt.done()) and time.monotonic() - began_s >= again_s:
                 future = asyncio.run_coroutine_threadsafe(self._start(board), self.cluster.loop.asyncio_loop)
                 self._attempts[board.label] = (time.monotonic(), future)
         return words
@@ -239,6 +243,13 @@ class Starters:
 
     async def _close_all(self) -> None:
         await asyncio.gather(*(process.close() for process in self._processes.values()), return_exceptions=True)
+
+
+def _runs(process: Any) -> bool:
+    """Whether what was started is still there, as far as this side can see."""
+    if isinstance(process, SshBoard):
+        return process.proc is not None and not process.proc.is_closing()
+    return process is not None and process.process is not None and process.process.returncode is None
 
 
 def _in_words(error: BaseException) -> str:

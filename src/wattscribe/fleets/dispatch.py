@@ -22,6 +22,18 @@ MAX_LOSSES = 3
 """A job that was lost this often in a row, with no trial finished in between, is given up: it takes its board down."""
 
 
+GIVEN_UP = f"lost {MAX_LOSSES} times without a finished trial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """A job that Dask has."""
+
+    future: Future
+    addresses: frozenset[str]
+    """Of the workers that could take it."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Dispatch:
     """Jobs on a cluster, one at a time on each board; `say` is given a line for whatever happens."""
@@ -33,23 +45,25 @@ class Dispatch:
     _events: queue.SimpleQueue[Mapping[str, Any]] = field(default_factory=queue.SimpleQueue)
     _present: dict[str, str] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
-    _losses: Counter[int] = field(default_factory=Counter)
-    """By place of the job, since the last trial that ended."""
+    _losses: Counter[str] = field(default_factory=Counter)
+    """By board (or of any, under no name), since the last trial that ended there."""
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome | None]]:
         """Each job with its outcome as they come; None: its board stayed away. Interrupted, it stops the boards."""
         client = self.cluster.client
         client.subscribe_topic(on_board.TOPIC, lambda event: self._events.put(event[1]))
         waiting = dict(enumerate(jobs))
-        futures: dict[int, Future] = {}
+        futures: dict[int, Submitted] = {}
         since_s = time.monotonic()
         try:
             while waiting:
                 self._look()
                 self._place(waiting, futures)
+                for at in [at for at, job in waiting.items() if at not in futures and self._given_up(job)]:
+                    yield waiting[at], Outcome(label=waiting.pop(at).label or "a shard", run_dir="", error=GIVEN_UP)
                 since_s = time.monotonic() if futures else since_s
-                for at in [at for at, future in futures.items() if future.status != "pending"]:
-                    outcome = self._outcome(at, futures.pop(at), waiting[at])
+                for at in [at for at, one in futures.items() if one.future.status != "pending"]:
+                    outcome = self._outcome(futures.pop(at).future, waiting[at])
                     if outcome is not None:
                         yield waiting.pop(at), outcome
                 if time.monotonic() - since_s > self.patience_s:
@@ -59,29 +73,34 @@ class Dispatch:
         finally:
             client.unsubscribe_topic(on_board.TOPIC)
             if futures:
-                client.cancel(list(futures.values()), force=True)
+                client.cancel([one.future for one in futures.values()], force=True)
                 for fleet in {job.fleet for job in jobs}:
                     with contextlib.suppress(Exception):
                         client.run(on_board.stop, fleet, on_error="ignore")
 
-    def _place(self, waiting: Mapping[int, Job], futures: dict[int, Future]) -> None:
-        """Submit what has a board, and take back what has lost it: Dask does not look again for a resource that comes later."""
+    def _place(self, waiting: Mapping[int, Job], futures: dict[int, Submitted]) -> None:
+        """Submit what has a board, and take back what has lost it: Dask does not look again for a resource that comes later.
+
+        A worker that its nanny has started again is another one, at another address, also where nobody saw it missing.
+        """
         for at, job in waiting.items():
-            there = bool(self._present) if job.label is None else job.label in self._present
-            if there and at not in futures:
+            there = frozenset(address for label, address in self._present.items() if job.label in (None, label))
+            if at in futures and not there & futures[at].addresses:
+                futures.pop(at).future.cancel(force=True)
+                self._losses[job.label or ""] += 1
+            if there and at not in futures and self._losses[job.label or ""] < MAX_LOSSES:
                 wanted = {ANY: 1} if job.label is None else {ANY: 1, resource(job.label): 1}
                 key = f"{job.fleet}-{at}-{time.monotonic_ns()}"
-                futures[at] = self.cluster.client.submit(on_board.measure, job, key=key, resources=wanted, pure=False)
-            elif not there and at in futures:
-                futures.pop(at).cancel(force=True)
-                self._losses[at] += 1
+                future = self.cluster.client.submit(on_board.measure, job, key=key, resources=wanted, pure=False)
+                futures[at] = Submitted(future=future, addresses=there)
 
     def _look(self) -> None:
         """Say who went and who came."""
         present = self.cluster.present()
-        for label in sorted(set(self._present) - set(present)):
+        gone = {label for label, address in self._present.items() if present.get(label) != address}
+        for label in sorted(gone):
             self.say(f"{label}: lost; what it has finished is kept, the rest waits for it")
-        for label in sorted(set(present) - set(self._present)):
+        for label in sorted(set(present) - (set(self._present) - gone)):
             self.say(f"{label}: {'back' if label in self._seen else 'there'}")
         self._present = present
         self._seen |= set(present)
@@ -97,25 +116,25 @@ class Dispatch:
             except queue.Empty:
                 return
             if event["event"] == "ended":
-                self._losses.clear()
+                self._losses[event["label"]] = self._losses[""] = 0
             if line := _line(event):
                 self.say(f"{event['label']}: {line}")
 
-    def _outcome(self, at: int, future: Future, job: Job) -> Outcome | None:
+    def _given_up(self, job: Job) -> bool:
+        return self._losses[job.label or ""] >= MAX_LOSSES
+
+    def _outcome(self, future: Future, job: Job) -> Outcome | None:
         """What came of it; None: to be tried again."""
         if future.status == "finished":
             return future.result()  # type: ignore[no-any-return]
         error = future.exception() if future.status == "error" else None
-        label = job.label or "a board"
+        label = job.label or "a shard"
         if error is not None and not isinstance(error, (KilledWorker, ChildProcessError)):
-            return Outcome(
-                label=label, run_dir="", error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            )
+            words = " ".join(str(error).split())[:300]
+            return Outcome(label=label, run_dir="", error=f"{type(error).__name__}: {words}")
         why = "Dask forgot it" if error is None else str(error).splitlines()[0]
-        self._losses[at] += 1
-        if self._losses[at] >= MAX_LOSSES:
-            return Outcome(label=label, run_dir="", error=f"lost {MAX_LOSSES} times without a finished trial: {why}")
-        self.say(f"{label}: {why}: resumed")
+        self._losses[job.label or ""] += 1
+        self.say(f"{label}: {why}")
         return None
 
 

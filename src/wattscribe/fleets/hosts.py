@@ -66,7 +66,10 @@ def load(path: Path) -> Hosts:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next(
+        (one for one in errors if one["type"] == "extra_forbidden"), errors[0]
+    )  # a mistyped key is missing too
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         kind = BoardEntry if len(first["loc"]) > 1 else Hosts
