@@ -37,6 +37,8 @@ AGAIN_S = 15.0
 START_S = 180.0
 """A worker that runs and is not connected after so long is started anew; a busy board takes a minute to import Dask."""
 CONNECT_S = 10.0
+ALONE_S = 60.0
+"""A worker that finds no scheduler for so long ends: whoever started it was killed."""
 KEEP_ALIVE_S = 30.0
 
 
@@ -216,6 +218,7 @@ class Starters:
             "name": board.label,
             "nthreads": 1,
             "memory_limit": 0,
+            "death_timeout": ALONE_S,
             "dashboard": False,
             "dashboard_address": f"{LOOPBACK}:0",
         }

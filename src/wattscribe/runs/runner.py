@@ -66,16 +66,7 @@ def run(
     recover(host, say)
     wanted = [entry.mode() for entry in experiment.modes]
     with _opened(meters, host, experiment.meters) as opened, held(host, wanted, say) as modes:
-        power = Power.of(
-            opened,
-            clock=clock or MonotonicClock(),
-            rate_hz=experiment.sample_rate_hz,
-            evidence=None if host.simulated is None else "simulated",
-            idle_s=experiment.idle_s,
-            limit_s=experiment.cooldown_limit_s,
-            band=experiment.cooldown_band,
-            recorded_elsewhere=experiment.mark,
-        )
+        power = _power(opened, experiment, host, clock or MonotonicClock())
         if resume:
             journal, spools = go_on(experiment, out_dir, host, watcher, retry_failed=retry_failed, only=only)
         else:
@@ -102,6 +93,19 @@ def run(
                 discard(out_dir / SPOOL_DIRECTORY)
                 journal.close()
     return out_dir
+
+
+def _power(meters: Sequence[Meter], experiment: Experiment, host: Host, clock: Clock) -> Power:
+    return Power.of(
+        meters,
+        clock=clock,
+        rate_hz=experiment.sample_rate_hz,
+        evidence=None if host.simulated is None else "simulated",
+        idle_s=experiment.idle_s,
+        limit_s=experiment.cooldown_limit_s,
+        band=experiment.cooldown_band,
+        recorded_elsewhere=experiment.mark,
+    )
 
 
 def _check(out_dir: Path, *, resume: bool, overwrite: bool, retry_failed: bool) -> None:
