@@ -124,7 +124,7 @@ def holds_run(run_dir: Path) -> bool:
 
 
 def run_folders(path: Path) -> list[Path]:
-    """The run in a directory, or the runs in its folders where it is a fleet's. Raises InputError where there is none."""
+    """The directory of a run, or those in it where it is a fleet's; without any, itself, for whoever reads it to refuse."""
     if holds_run(path) or not path.is_dir():
         return [path]
     found = sorted(folder for folder in path.iterdir() if holds_run(folder))

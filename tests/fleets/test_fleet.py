@@ -119,8 +119,9 @@ def test_what_becomes_of_boards_does_not_show(
 def test_shards_over_boards_make_the_table_of_one(experiment: Experiment, single: RunFacts, tmp_path: Path) -> None:
     parts = check({**experiment.model_dump(), "shards": 3})
     out = tmp_path / "f"
-    ended = wattscribe.fleet(parts, out, hosts=hosts(tmp_path, one="orin-nano", two="orin-nano"))
-    assert ended.errors == ()
+    said: list[str] = []
+    ended = wattscribe.fleet(parts, out, hosts=hosts(tmp_path, one="orin-nano", two="orin-nano"), say=said.append)
+    assert ended.errors == (), said
     runs = [read_run(out / label) for label in ("one", "two")]
     assert all(any(trial.status == "done" for trial in run.trials) for run in runs), "both did some of it"
     shared = fleet_view(runs).shared
@@ -132,3 +133,7 @@ def test_shards_over_boards_make_the_table_of_one(experiment: Experiment, single
         for name in columns:
             assert getattr(row, name) == pytest.approx(getattr(one, name)), name
         assert row.energy_j == pytest.approx(one.energy_j, rel=0.3)
+    said.clear()
+    again = wattscribe.fleet(None, out, hosts=tmp_path / "boards.toml", resume=True, say=said.append)
+    assert again.errors == ()
+    assert not [line for line in said if line.endswith(": started")], "no board does what another has done"

@@ -19,7 +19,8 @@ from wattscribe.fleets.cluster import Cluster
 from wattscribe.fleets.dispatch import Dispatch
 from wattscribe.fleets.jobs import Job
 from wattscribe.fleets.quiet import ANY, resource
-from wattscribe.journal_file import FILE_NAME, fold_log, make_directory
+from wattscribe.journal import read_run
+from wattscribe.journal_file import FILE_NAME, fold_log, holds_run, make_directory, run_folders
 from wattscribe.lock import Lock
 from wattscribe.runs.experiment import Experiment, check, differences
 from wattscribe.runs.plan import plan
@@ -161,8 +162,16 @@ def _jobs(record: Record, cluster: Cluster, out: Path, asked: Asked) -> list[Job
     }
     experiment = check(record.experiment)
     if experiment.shards > 1:
-        return [Job(only=(trial.id,), **shared) for trial in plan(experiment)]
+        through = _through(out, again=asked.retry_failed)
+        return [Job(only=(trial.id,), **shared) for trial in plan(experiment) if trial.id not in through]
     return [Job(label=label, **shared) for label in cluster.labels]
+
+
+def _through(out: Path, *, again: bool) -> set[str]:
+    """Shards that a board has done, in journals that are here, so that no other does them once more; `again`: not failed ones."""
+    verdicts = {"done"} if again else {"done", "failed"}
+    runs = [read_run(folder) for folder in run_folders(out) if holds_run(folder)]
+    return {trial.trial.id for run in runs for trial in run.trials if trial.status in verdicts}
 
 
 def collect(cluster: Cluster, label: str, run_dir: str, target: Path, *, timeout_s: float) -> None:
