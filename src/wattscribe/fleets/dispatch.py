@@ -46,7 +46,7 @@ class Dispatch:
     _present: dict[str, str] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
     _losses: Counter[str] = field(default_factory=Counter)
-    """By board (or of any, under no name), since the last trial that ended there."""
+    """By board, since the last trial that ended there; by shard where any board may take it."""
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome | None]]:
         """Each job with its outcome as they come; None: its board stayed away. Interrupted, it stops the boards."""
@@ -87,8 +87,8 @@ class Dispatch:
             there = frozenset(address for label, address in self._present.items() if job.label in (None, label))
             if at in futures and not there & futures[at].addresses:
                 futures.pop(at).future.cancel(force=True)
-                self._losses[job.label or ""] += 1
-            if there and at not in futures and self._losses[job.label or ""] < MAX_LOSSES:
+                self._losses[_key(job)] += 1
+            if there and at not in futures and not self._given_up(job):
                 wanted = {ANY: 1} if job.label is None else {ANY: 1, resource(job.label): 1}
                 key = f"{job.fleet}-{at}-{time.monotonic_ns()}"
                 future = self.cluster.client.submit(on_board.measure, job, key=key, resources=wanted, pure=False)
@@ -116,12 +116,13 @@ class Dispatch:
             except queue.Empty:
                 return
             if event["event"] == "ended":
-                self._losses[event["label"]] = self._losses[""] = 0
+                self._losses.pop(event["label"], None)
+                self._losses.pop(event["trial"], None)
             if line := _line(event):
                 self.say(f"{event['label']}: {line}")
 
     def _given_up(self, job: Job) -> bool:
-        return self._losses[job.label or ""] >= MAX_LOSSES
+        return self._losses[_key(job)] >= MAX_LOSSES
 
     def _outcome(self, future: Future, job: Job) -> Outcome | None:
         """What came of it; None: to be tried again."""
@@ -133,9 +134,14 @@ class Dispatch:
             words = " ".join(str(error).split())[:300]
             return Outcome(label=label, run_dir="", error=f"{type(error).__name__}: {words}")
         why = "Dask forgot it" if error is None else str(error).splitlines()[0]
-        self._losses[job.label or ""] += 1
+        self._losses[_key(job)] += 1
         self.say(f"{label}: {why}")
         return None
+
+
+def _key(job: Job) -> str:
+    """Whose losses are counted together."""
+    return job.label or ",".join(job.only or ())
 
 
 def _line(event: Mapping[str, Any]) -> str | None:
