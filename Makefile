@@ -16,7 +16,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 $(VENV)/.test: $(VENV)/.base requirements-test.txt
 	$(PIP) torch==2.13.0
 	$(PIP) -r requirements-test.txt
-	$(PIP) -e '.[hf,hub,ct2,sherpa,whispercpp,moonshine,onnx-asr,vosk,openvino,pocketsphinx,nvml,parquet,vad,profile,train,compress,mlflow,tune]'
+	$(PIP) -e '.[hf,hub,ct2,sherpa,whispercpp,moonshine,onnx-asr,vosk,openvino,pocketsphinx,nvml,parquet,vad,profile,train,compress,mlflow,tune,fleet]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.base requirements-docs.txt
@@ -36,7 +36,7 @@ test: $(VENV)/.test
 # The same on two cores: two at a time, a file of tests by one process; then what nothing may run beside.
 test-parallel: $(VENV)/.test
 	status=0; $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not alone' || status=1; \
-	$(BIN)/python -m pytest -m alone tests/runs tests/cli tests/metering tests/process || status=1; exit $$status
+	$(BIN)/python -m pytest -m alone tests/fleets tests/runs tests/cli tests/metering tests/process || status=1; exit $$status
 
 # What needs the real data of ../shared, which `make test` skips where they are not; with an environment that is there already.
 test-data:

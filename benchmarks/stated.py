@@ -231,8 +231,23 @@ def _readme_of_docs() -> Iterator[Stated]:
             )
 
 
+def _fleet() -> Iterator[Stated]:
+    rows = {
+        "worker_and_nanny": "worker and nanny of a fleet",
+        "worker_alone_with_dask_defaults": "worker alone with Dask",
+    }
+    for key, row in rows.items():
+        where = rf"\| {row}[^|]*\| ([\d.]+) % \| ([\d.]+) \|"
+        result = f"{RESULTS}/fleet.json"
+        for at, (name, form, factor) in enumerate((("core_share", "{:.2g}", 100.0), ("wakeups_per_s", "{:.1f}", 1.0))):
+            figure = _only(where, at)
+            yield Stated(
+                file="docs/fleet.md", where=figure, result=result, key=f"result/{key}/{name}", form=form, factor=factor
+            )
+
+
 def everything() -> list[Stated]:
-    return [*_streaming(), *_compress(), *_profile(), *_small(), *_readme_of_docs()]
+    return [*_streaming(), *_compress(), *_profile(), *_small(), *_readme_of_docs(), *_fleet()]
 
 
 def _only(pattern: str, group: int) -> str:

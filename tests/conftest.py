@@ -22,6 +22,7 @@ settings.load_profile("repeatable")
 
 
 ALONE = (
+    "tests/fleets",
     "tests/runs/test_killed.py",
     "tests/runs/test_measuring.py",
     "tests/runs/test_preparation.py",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         data,
         devices,
         export,
+        fleet,
         measure,
         meters,
         profile,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "attach", "bench", "calibrate", "compare", "compress", "data", "devices", "export", "measure", "meters",
+    "attach", "bench", "calibrate", "compare", "compress", "data", "devices", "export", "fleet", "measure", "meters",
     "profile", "report", "train", "transcribe", "tune",
 ]  # fmt: skip
 

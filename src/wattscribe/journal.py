@@ -29,6 +29,7 @@ from wattscribe.journal_file import (
     connect,
     existing_file,
     fold_log,
+    holds_run,
     make_directory,
     readable_errors,
     remove_file,
@@ -334,11 +335,6 @@ def _renew(db: sqlite3.Connection, path: Path) -> None:
     if check_version(db, path) < SCHEMA_VERSION:
         journal_rows.seal_all(db)
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def holds_run(run_dir: Path) -> bool:
-    """Whether a journal lies there."""
-    return (run_dir / FILE_NAME).exists()
 
 
 def _dump(record: Any) -> str:

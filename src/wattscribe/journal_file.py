@@ -118,6 +118,19 @@ def existing_file(run_dir: Path) -> Path:
     return path
 
 
+def holds_run(run_dir: Path) -> bool:
+    """Whether a journal lies there."""
+    return (run_dir / FILE_NAME).exists()
+
+
+def run_folders(path: Path) -> list[Path]:
+    """The directory of a run, or those in it where it is a fleet's; without any, itself, for whoever reads it to refuse."""
+    if holds_run(path) or not path.is_dir():
+        return [path]
+    found = sorted(folder for folder in path.iterdir() if holds_run(folder))
+    return found or [path]
+
+
 def run_exists(run_dir: Path) -> InputError:
     """What to say to whoever would write over a run."""
     fix = "Go on with it (`resume`), replace it (`overwrite`) or choose another `out`"

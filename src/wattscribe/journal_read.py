@@ -17,6 +17,7 @@ from wattscribe.errors import InputError
 from wattscribe.journal_file import check_version, connect_to_read, existing_file, readable_errors
 from wattscribe.records import (
     AttachedRecording,
+    Board,
     Heard,
     Marks,
     PowerTrace,
@@ -44,6 +45,7 @@ NOTES: dict[str, Any] = {
     "note:recordings": tuple[AttachedRecording, ...],
     "note:first_idle_w": Mapping[str, float],
     "note:directory": str,
+    "note:board": Board,
 }
 """What `meta` holds under which key."""
 
@@ -77,6 +79,7 @@ def facts_of(db: sqlite3.Connection, path: Path, *, only: Collection[str] | None
         heard=tuple(Heard(**row) for row in reader.rows("heard")),
         marks=meta.get("note:marks") or (),
         recordings=meta.get("note:recordings") or (),
+        board=meta.get("note:board"),
     )
 
 

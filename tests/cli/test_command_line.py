@@ -41,7 +41,7 @@ def test_a_slip_is_told_in_one_line(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "data"])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("data", "fleet")])
 def test_every_option_is_explained(verb: str) -> None:
     from importlib import import_module
 
@@ -147,7 +147,7 @@ def test_a_place_that_cannot_be_used_is_named(
 NEGATIVES_THAT_MEAN_SOMETHING = {"--no-clean", "--no-endpoints", "--no-require-proof"}
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "data get", "meters attach"])
+@pytest.mark.parametrize("verb", [*VERBS, "data get", "fleet run", "meters attach"])
 def test_no_flag_is_offered_that_means_nothing(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     main([*verb.split(), "--help"])
     offered = set(re.findall(r"--(?:no|empty)-[a-z-]+", capsys.readouterr().out))

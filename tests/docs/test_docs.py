@@ -71,7 +71,7 @@ def test_what_is_not_run_has_options_that_exist(capsys: pytest.CaptureFixture[st
         lines = [command for command, _ in commands(block)] if block.language == "console" else block.text.splitlines()
         for line in "\n".join(lines).replace("\\\n", " ").splitlines():
             for given in re.findall(r"(?:^|\s)wattscribe ([^|;&#]+)", line):
-                verb = given.split()[:2] if given.split()[0] in ("data", "meters") else given.split()[:1]
+                verb = given.split()[:2] if given.split()[0] in ("data", "fleet", "meters") else given.split()[:1]
                 verb = [word for word in verb if word.isalpha()]
                 if " ".join(verb) not in helps:
                     assert main([*verb, "--help"]) == 0, f"{block}: {given}"

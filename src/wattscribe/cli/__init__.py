@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "bench": "measure any recognizer × precision × corpus × noise on this device",
+    "fleet": "the same on many boards at once, or one corpus over all of them",
     "report": "turn a run into one HTML page, a table, CSV, JSON or Parquet",
     "compare": "accept or refuse a new run against a base run, for a CI pipeline",
     "demo": "try everything without a meter, on a simulated board",

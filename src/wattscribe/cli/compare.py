@@ -65,7 +65,7 @@ def compare(
     Parameters
     ----------
     base
-        The run that is known to be good.
+        The run that is known to be good, or the folder of a fleet's run: each board is compared with itself.
     new
         The run that would replace it, over the same utterances.
     metric

@@ -13,7 +13,7 @@ _OTHERWISE = {
     "models": "model", "meters": "meter", "options": "option", "inputs": "input", "dims": "dim", "units": "unit",
     "laws": "accuracy", "timeout_s": "timeout", "load_timeout_s": "load-timeout", "memory_limit_bytes": "memory-limit",
     "idle_s": "idle", "mark_unit_s": "mark-unit", "longform_minutes": "longform",
-    "local_memory_bytes": "local-memory",
+    "local_memory_bytes": "local-memory", "patience_s": "patience",
     "max_error_s": "max-error", "sample_rate_hz": "sample-rate", "interval_s": "interval-ms", "prepare_only": "prepare",
     "max_wer_percent": "max-wer", "max_power_w": "max-watts", "max_memory_bytes": "max-memory", "budget_percent": "budget",
     "resume=False": "fresh", "columns": "column", "follow": "json",

@@ -26,9 +26,7 @@ class Report:
 
 @app.default
 def report(
-    run: Path,
-    /,
-    *,
+    *runs: Path,
     format: Format = "html",
     out: Annotated[Path | None, cyclopts.Parameter(["--out", "-o"])] = None,
     max_wer: str | None = None,
@@ -44,12 +42,12 @@ def report(
     json_output: Json = False,
     quiet: Quiet = False,  # what is printed is the result
 ) -> None:
-    """Write what a run found.
+    """Write what a run found, or what several boards found together.
 
     Parameters
     ----------
-    run
-        The run's directory, runs/NAME.
+    runs
+        The run's directory, runs/NAME. Several, or the folder of a fleet's run: one report, as html, md or json.
     format
         html and parquet are written to RUN/report.html and RUN/report.parquet; md, csv, json and prometheus (a text file for
         node_exporter) are printed; open-asr (the Open ASR Leaderboard's result files) and model-card (a block per model) are
@@ -79,19 +77,23 @@ def report(
     """
     import wattscribe
 
+    if not runs:
+        raise InputError("there is nothing to report", fix="Name a run: wattscribe report runs/NAME")
     keep = _limits(max_wer, max_watts, max_memory) | {"condition": condition}
     show: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh, "battery_wh": battery_wh}
     if watch:
+        if len(runs) > 1:
+            raise InputError("--watch follows one run", fix="Name one")
         if format != "html" or json_output or out is not None:
             raise InputError("--watch serves the page and writes nothing", fix="Leave --format, --json and --out out")
-        _serve(run, port or 0, keep=keep, show=show)
+        _serve(runs[0], port or 0, keep=keep, show=show)
         return
     if port is not None:
         raise InputError("--port is where --watch serves the page", fix="Add --watch")
     if json_output and format not in ("html", "json"):
         raise InputError(f"--json and --format {format} contradict each other", fix="Give one of them")
     chosen = "json" if json_output else format
-    output = wattscribe.report(run, out, format=chosen, tracking_uri=tracking_uri, **keep, **show)
+    output = wattscribe.report(runs, out, format=chosen, tracking_uri=tracking_uri, **keep, **show)
     print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import psutil
@@ -45,6 +46,41 @@ def cpu_clock_s(pid: int) -> float | None:
         return time.clock_gettime((~pid << 3) | 2)
     except (OSError, AttributeError):
         return None
+
+
+def wakeups(pid: int) -> int | None:
+    """How often the threads of a process have waited for something so far (voluntary switches, proc(5)); None: not told."""
+    try:
+        states = [(task / "status").read_text(encoding="ascii") for task in (PROC / str(pid) / "task").iterdir()]
+    except OSError:
+        return None
+    lines = [line for state in states for line in state.splitlines() if line.startswith("voluntary_ctxt_switches:")]
+    return sum(int(line.partition(":")[2]) for line in lines) if lines else None
+
+
+class Bystanders:
+    """What other processes take from now on, without their children: shares of a core, and wake-ups a second."""
+
+    def __init__(self, pids: Collection[int]) -> None:
+        self._pids, self._since_s = pids, time.monotonic()
+        self._before = self._now()
+
+    def so_far(self) -> dict[str, float | None]:
+        """Since it was made. None: one of them has ended, or the system does not tell."""
+        elapsed_s = time.monotonic() - self._since_s
+        cpu_s, woken = (
+            None if now is None or before is None or not elapsed_s else (now - before) / elapsed_s
+            for now, before in zip(self._now(), self._before, strict=True)
+        )
+        return {"core_share": cpu_s, "wakeups_per_s": woken}
+
+    def _now(self) -> tuple[float | None, float | None]:
+        return _sum([cpu_clock_s(pid) for pid in self._pids]), _sum([wakeups(pid) for pid in self._pids])
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(sum(there)) if len(there) == len(values) else None
 
 
 def is_copy(pid: int) -> bool:

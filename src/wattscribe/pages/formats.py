@@ -142,11 +142,11 @@ def to_markdown(
     notes += [f"- {inline(sentence)}" for sentence in sentences]
     below = [streaming_table(seen) if any(row.finalisation_p50_s is not None for row in seen.rows) else None]
     below += [listening_table(seen.rows), *mode_tables(eval_sets(seen))]
-    parts = [line for table in below if table is not None for line in _below(table)]
+    parts = [line for table in below if table is not None for line in table_lines(table)]
     return "\n".join([*lines, *parts, *(["", *notes] if notes else []), ""])
 
 
-def _below(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
     """A table of the page under the first one."""
     texts = [[cell_text(_with_note(cell)) for cell in row] for row in table.rows]
     return ["", inline(table.caption), "", *aligned([table.header, *texts])]
@@ -259,7 +259,7 @@ def write(
         else:
             whole_file.write_text(path, makers[kind](facts, **options))
     except OSError as error:
-        raise InputError(f"the report cannot be written: {_obstacle(path, error)}", where=path) from error
+        raise InputError(f"the report cannot be written: {obstacle(path, error)}", where=path) from error
     return None
 
 
@@ -282,7 +282,7 @@ def _to_mlflow(
     return tracking.log(view(facts, **options), lambda row: _flat(to_plain(row)), texts, uri=uri)
 
 
-def _obstacle(path: Path, error: OSError) -> str:
+def obstacle(path: Path, error: OSError) -> str:
     """What is in the way, and what to do about it."""
     if isinstance(error, IsADirectoryError):
         return f"this is a directory. Name a file in it, for instance {path / 'report.html'}"

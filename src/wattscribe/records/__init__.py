@@ -20,6 +20,7 @@ from wattscribe.records.recognizers import (
 )
 from wattscribe.records.runs import (
     AttachedRecording,
+    Board,
     Heard,
     Marks,
     ModeCommand,
@@ -27,6 +28,7 @@ from wattscribe.records.runs import (
     Part,
     PowerMode,
     RunFacts,
+    Shard,
     Trial,
     TrialFacts,
     TrialStatus,
@@ -35,8 +37,9 @@ from wattscribe.records.runs import (
 from wattscribe.records.speech import Condition, Rejected, Utterance
 
 __all__ = [
-    "AttachedRecording", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM", "MAX_THREADS",
-    "Marks", "ModeCommand", "Origin", "Paced", "Part", "PowerMode", "PowerTrace", "Processor", "PrecisionAudit", "ProviderShare",
-    "Reading", "RecognizerSpec", "Rejected", "RunFacts", "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts",
-    "TrialStatus", "Utterance", "UtteranceResult", "Window", "finite", "from_json", "json_text", "to_json",
+    "AttachedRecording", "Board", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM",
+    "MAX_THREADS", "Marks", "ModeCommand", "Origin", "Paced", "Part", "PowerMode", "PowerTrace", "Processor",
+    "PrecisionAudit", "ProviderShare", "Reading", "RecognizerSpec", "Rejected", "RunFacts", "Shard",
+    "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts", "TrialStatus", "Utterance", "UtteranceResult",
+    "Window", "finite", "from_json", "json_text", "to_json",
 ]  # fmt: skip

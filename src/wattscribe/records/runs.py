@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,6 +50,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One of several parts of a corpus, each a run of its entries in their order."""
+
+    index: int
+    """From 0."""
+    of: int
+
+    @property
+    def name(self) -> str:
+        return f"part {self.index + 1} of {self.of}"
+
+    @staticmethod
+    def unnamed(speech: str) -> str:
+        """The condition in what `Trial.speech` says."""
+        return re.sub(r", part \d+ of \d+$", "", speech)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """recognizer × corpus × condition × power mode × repeat: a self-contained job."""
 
@@ -68,6 +87,13 @@ class Trial:
     """None: as the machine was found."""
     part: Part | None = None
     """Only these of the corpus's utterances (of the first `limit` of them). None: all."""
+    shard: Shard | None = None
+    """None: the whole corpus."""
+
+    @property
+    def speech(self) -> str:
+        """What the journal calls the speech of a corpus that the trial transcribes: its condition, and which part."""
+        return self.condition.name if self.shard is None else f"{self.condition.name}, {self.shard.name}"
 
     @property
     def streams(self) -> bool:
@@ -198,6 +224,15 @@ class AttachedRecording:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """Which board of a fleet a run was made on."""
+
+    label: str
+    id: str
+    """A hash of what is the board's own, with a salt: the same in every run of one fleet, and nothing that tells whose it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts(Shown):
     """A whole run as the journal holds it."""
 
@@ -214,3 +249,5 @@ class RunFacts(Shown):
     heard: tuple[Heard, ...] = ()
     marks: tuple[Marks, ...] = ()
     recordings: tuple[AttachedRecording, ...] = ()
+    board: Board | None = None
+    """None: a machine of its own."""

@@ -175,8 +175,8 @@ def _other_words(base: Entry, new: Entry, base_view: View, new_view: View) -> li
 
 def _other_audio(base: Entry, new: Entry, base_seed: int, new_seed: int) -> list[str]:
     """Utterances of the same names and words whose samples differ; where a run did not record them, nothing is said."""
-    speech = (base.group.speech, new.group.speech)
-    if speech[0] is None or speech[1] is None or speech[0].digest == speech[1].digest:
+    digests = {speech.digest for speech in (base.group.speech, new.group.speech) if speech is not None}
+    if len(digests) < 2 or "" in digests:  # of shards there is none
         return []
     seeds = "" if base_seed == new_seed else f" (seed {base_seed} in the base run, {new_seed} in the new one)"
     return [

@@ -13,6 +13,7 @@ from wattscribe.errors import InputError
 from wattscribe.metering import window as windows
 from wattscribe.records import Evidence, Interval, PowerTrace, Reading, RunFacts, TrialFacts, UtteranceResult
 from wattscribe.results.modelled import as_seen, counted, cpu_reading, default_device, device_reading, unavailable
+from wattscribe.results.shards import Joined, summed, traces_of
 from wattscribe.student import student_t
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def energy_rule(facts: RunFacts, device: Device | None = None) -> EnergyRule:
     pooled: dict[str, dict[str, PowerTrace]] = {}
     for trial in facts.trials:
         rails = pooled.setdefault(trial.trial.recognizer.device, {})
-        for trace in trial.traces:
+        for trace in traces_of(trial):
             before = rails.get(trace.channel)
             powers = trace.power_w if before is None else before.power_w + trace.power_w
             times = trace.t_s if before is None else before.t_s + trace.t_s
@@ -108,7 +109,7 @@ def energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:
         modelled = cpu_energy_of(trials, rule)
         lacking = f"no sensor could be read; {modelled.reason}" if modelled.energy_j is None else modelled.reason
         return replace(modelled, reason=lacking)
-    others = sorted({trace.channel for trial in trials for trace in trial.traces if trace.t_s} - {channel})
+    others = sorted({trace.channel for trial in trials for trace in traces_of(trial) if trace.t_s} - {channel})
     rails = tuple(_combined([measured_reading(trial, name) for trial in trials]) for name in others)
     return replace(_combined([measured_reading(trial, channel) for trial in trials]), rails=rails)
 
@@ -148,6 +149,10 @@ def _mean_of(repeats: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def measured_reading(trial: TrialFacts, channel: str) -> Reading:
     """Joules of one trial on one channel; `unavailable` with the reason where the samples do not answer."""
+    if isinstance(trial, Joined):
+        if trial.apart is not None:
+            return unavailable(trial, trial.apart)
+        return summed([measured_reading(shard, channel) for shard in trial.shards])
     trace = next((candidate for candidate in trial.traces if candidate.channel == channel), None)
     if trace is None or trial.window is None:
         missing = f"no samples of {channel}" if trace is None else "the trial has no window"

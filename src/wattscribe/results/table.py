@@ -40,6 +40,7 @@ from wattscribe.results.row import (
     row_of,
     to_plain,
 )
+from wattscribe.results.shards import joined
 
 if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
@@ -78,6 +79,7 @@ def view(
     """
     check_grid(grid_gco2_per_kwh)
     check_battery(battery_wh)
+    facts = joined(facts)
     rule = energy_rule(facts, device)
     text_rule = normaliser or _recorded_normaliser(facts)
     groups = group(facts, normaliser=text_rule, resamples=resamples)

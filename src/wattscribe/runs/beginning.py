@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,24 @@ DIRECTORY_NOTE = "directory"
 """Where the run began: there its relative paths start."""
 
 
+def among(trials: Sequence[Trial], only: Collection[str] | None) -> list[Trial]:
+    """Those of the given ids, in the order of the plan; None: all."""
+    return [trial for trial in trials if only is None or trial.id in only]
+
+
 def begin(
-    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, overwrite: bool
+    experiment: Experiment,
+    out_dir: Path,
+    host: Host,
+    watcher: Watcher,
+    *,
+    overwrite: bool,
+    only: Collection[str] | None = None,
 ) -> tuple[Journal, Mapping[Key, Spool]]:
-    """A new run. All its speech is prepared first, so that what cannot be measured replaces no run that was measured."""
+    """A new run. All its speech is prepared first, so that what cannot be measured replaces no run that was measured.
+
+    `only`: the trials that are measured now, by id; the speech of others is not prepared.
+    """
     trials = plan(experiment)
     for note in notes_of(experiment):
         watcher.noted(note)
@@ -50,7 +64,7 @@ def begin(
     try:
         if holds_run(out_dir) and not overwrite:
             raise run_exists(out_dir)
-        spools = _prepare(trials, experiment, out_dir, watcher)
+        spools = _prepare(among(trials, only), experiment, out_dir, watcher)
         if holds_run(out_dir):
             _previous(out_dir).keep()
         journal = Journal.create(
@@ -127,7 +141,13 @@ def _leave(out_dir: Path, lock: Lock, *, was_there: bool) -> None:
 
 
 def go_on(
-    experiment: Experiment, out_dir: Path, host: Host, watcher: Watcher, *, retry_failed: bool
+    experiment: Experiment,
+    out_dir: Path,
+    host: Host,
+    watcher: Watcher,
+    *,
+    retry_failed: bool,
+    only: Collection[str] | None = None,
 ) -> tuple[Journal, Mapping[Key, Spool]]:
     """A run that was broken off, with the speech of the trials that have no verdict yet, or a failed one to be tried again."""
     journal = Journal.resume(out_dir)
@@ -143,6 +163,7 @@ def go_on(
         trials = journal.unfinished()
         if retry_failed:
             trials += [facts.trial for facts in read_run(out_dir).trials if facts.status == "failed"]
+        trials = among(trials, only)
         _check_place(trials, journal.noted(DIRECTORY_NOTE))
         plan(experiment)
         return journal, _prepare(trials, experiment, out_dir, watcher)
@@ -182,7 +203,7 @@ def _prepare(trials: Sequence[Trial], experiment: Experiment, out_dir: Path, wat
 
 
 def record(journal: Journal, spool: Spool) -> None:
-    name = spool.condition.name
+    name = spool.name
     journal.record_speech(
         Heard(
             corpus=spool.corpus,

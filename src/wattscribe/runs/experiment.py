@@ -29,6 +29,7 @@ MAX_MARK_UNIT_S = 600.0
 MAX_BYTES = (1 << 63) - 1
 """What the kernel takes as a limit, and a seed that any format can hold."""
 
+MAX_SHARDS = 10_000
 MIN_DUTY = 0.001
 """A second of speech in a quarter of an hour; less is a slip."""
 
@@ -178,6 +179,8 @@ class Experiment(_Strict):
     limit: int | None = Field(default=None, ge=1)
     """Only this many of the first usable utterances of each corpus."""
     part: PartEntry | None = None
+    shards: int = Field(default=1, ge=1, le=MAX_SHARDS)
+    """Parts of each corpus that are trials of their own: for boards that share the work, and what an interruption costs."""
     latency: bool = False
     """Feed streaming recognizers piece by piece and measure their delays."""
     pace: Literal["none", "realtime"] = "none"
@@ -216,6 +219,8 @@ class Experiment(_Strict):
             raise ValueError("noise and snr belong together: noise names what is mixed in, snr lists how loud, in dB")
         if self.pace == "none" and self.duty != 1.0:
             raise ValueError("duty is the share of speech in real time: it needs pace = 'realtime'")
+        if self.shards > 1 and (self.limit is not None or self.pace == "realtime"):
+            raise ValueError("shards are parts of a whole corpus: leave out limit, and pace = 'realtime'")
         if not self.all_conditions():
             raise ValueError("there is no condition: clean is false and no noise, rir, longform_minutes or conditions")
         for key, values in (("noise", self.noise), ("snr", self.snr), ("rir", self.rir)):

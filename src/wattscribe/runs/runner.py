@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from wattscribe.journal_file import DRAFT_NAME
 from wattscribe.lock import link_in_the_way
 from wattscribe.metering import Clock, Host, Meter, MonotonicClock, open_meters
 from wattscribe.metering import machine as machines
-from wattscribe.records import Marks, Trial, TrialFacts
+from wattscribe.metering.processes import Bystanders
+from wattscribe.records import Board, Marks, Trial, TrialFacts, to_json
 from wattscribe.runs import marks as marking
 from wattscribe.runs.attempt import Attempt, Limits, Verdict
-from wattscribe.runs.beginning import LOG_NAME, SPOOL_DIRECTORY, begin, go_on, or_put_back, record
+from wattscribe.runs.beginning import LOG_NAME, SPOOL_DIRECTORY, among, begin, go_on, or_put_back, record
 from wattscribe.runs.experiment import Experiment, check
 from wattscribe.runs.ground import Ground
 from wattscribe.runs.power import Power
@@ -45,10 +46,15 @@ def run(
     clock: Clock | None = None,
     watcher: Watcher | None = None,
     host: Host | None = None,
+    only: Collection[str] | None = None,
+    bystanders: Collection[int] = (),
+    board: Board | None = None,
 ) -> Path:
     """Measure every trial that has no verdict yet and return the run directory.
 
     `retry_failed`, with `resume`: failed trials have none; what they recorded stays as an earlier attempt and never counts.
+    `only`: of these trials alone, by id; the others stay as they are. `bystanders`: processes that share the machine for a
+    reason of ours, a scheduler's worker: what they take during each trial is kept with it. `board`: of a fleet.
     `meters` None: every sensor of `host` (None: this machine) that can be read. Raises InputError for an experiment that
     cannot be, for a directory that holds a run (unless `resume` or `overwrite`) and for a resumed run whose experiment or
     speech has changed; whatever lay in the directory is then untouched.
@@ -60,38 +66,46 @@ def run(
     recover(host, say)
     wanted = [entry.mode() for entry in experiment.modes]
     with _opened(meters, host, experiment.meters) as opened, held(host, wanted, say) as modes:
-        power = Power.of(
-            opened,
-            clock=clock or MonotonicClock(),
-            rate_hz=experiment.sample_rate_hz,
-            evidence=None if host.simulated is None else "simulated",
-            idle_s=experiment.idle_s,
-            limit_s=experiment.cooldown_limit_s,
-            band=experiment.cooldown_band,
-            recorded_elsewhere=experiment.mark,
-        )
+        power = _power(opened, experiment, host, clock or MonotonicClock())
         if resume:
-            journal, spools = go_on(experiment, out_dir, host, watcher, retry_failed=retry_failed)
+            journal, spools = go_on(experiment, out_dir, host, watcher, retry_failed=retry_failed, only=only)
         else:
-            journal, spools = begin(experiment, out_dir, host, watcher, overwrite=overwrite)
+            journal, spools = begin(experiment, out_dir, host, watcher, overwrite=overwrite, only=only)
         with or_put_back(out_dir, spools) as previous:
             try:
+                if board is not None:
+                    journal.note("board", to_json(board))
                 for spool in spools.values():
                     record(journal, spool)
                 if retry_failed:
                     journal.set_aside_failed()
-                prepared = _keep_ready(experiment, journal.unfinished(), spools, out_dir, watcher)
+                trials = among(journal.unfinished(), only)
+                prepared = _keep_ready(experiment, trials, spools, out_dir, watcher)
                 power.start()
                 marks = _next_marks(experiment, journal)
-                ground = Ground.of(out_dir, journal.unfinished())
+                ground = Ground.of(out_dir, trials)
                 _Run(
-                    experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous, ground, modes
-                ).all_trials()
+                    experiment, journal, spools, power, watcher, out_dir, host, marks, prepared, previous, ground, modes,
+                    bystanders,
+                ).all_trials(trials)  # fmt: skip
             finally:
                 power.stop()
                 discard(out_dir / SPOOL_DIRECTORY)
                 journal.close()
     return out_dir
+
+
+def _power(meters: Sequence[Meter], experiment: Experiment, host: Host, clock: Clock) -> Power:
+    return Power.of(
+        meters,
+        clock=clock,
+        rate_hz=experiment.sample_rate_hz,
+        evidence=None if host.simulated is None else "simulated",
+        idle_s=experiment.idle_s,
+        limit_s=experiment.cooldown_limit_s,
+        band=experiment.cooldown_band,
+        recorded_elsewhere=experiment.mark,
+    )
 
 
 def _check(out_dir: Path, *, resume: bool, overwrite: bool, retry_failed: bool) -> None:
@@ -133,17 +147,17 @@ class _Run:
     previous: Previous
     ground: Ground
     modes: Session
+    bystanders: Collection[int]
 
-    def all_trials(self) -> None:
+    def all_trials(self, trials: Sequence[Trial]) -> None:
         """Raises WattscribeError where something that the run needs is removed meanwhile."""
         try:
-            self._all_trials()
+            self._all_trials(trials)
         except (OSError, WattscribeError):
             self.ground.check_folder()  # the reason behind whatever could not be written
             raise
 
-    def _all_trials(self) -> None:
-        unfinished = self.journal.unfinished()
+    def _all_trials(self, unfinished: Sequence[Trial]) -> None:
         self.watcher.planned(sum(self.spools[key_of(trial)].audio_s for trial in unfinished), len(unfinished))
         if self.marks is None or not unfinished:
             self._measure(unfinished)
@@ -173,12 +187,14 @@ class _Run:
         for kills in range(1, MAX_KILLS + 1):
             self.ground.check(spool, trial.recognizer.model)
             attempt = self._attempt(trial, spool)
+            taken = Bystanders(self.bystanders)
             verdict = attempt.run()
             self._check_verdict(verdict, trial, spool)
             if attempt.answered:
                 self.previous.forget()
             self._note_first_idle(trial)
             around = {**(attempt.facts.surroundings or {}), "after": _state(self.host), "kills": kills - 1}
+            around |= {"bystanders": taken.so_far()} if self.bystanders else {}
             facts = replace(attempt.facts, surroundings=around)
             if verdict == "done" and trial.mode is not None and (read := self.modes.differs(trial.mode)) is not None:
                 why = f"the power mode {trial.mode.name} did not hold until the end: {read}"

@@ -21,7 +21,7 @@ from wattscribe.corpora.base import UNUSABLE, Audio, Corpus, blocks_of, spelt_ou
 from wattscribe.corpora.conditions import ConditionedCorpus
 from wattscribe.corpora.open import BUNDLED
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.records import Condition, Part, Rejected, Trial, Utterance
+from wattscribe.records import Condition, Part, Rejected, Shard, Trial, Utterance
 from wattscribe.runs.part import in_part
 from wattscribe.units import SAMPLE_BYTES, SAMPLE_RATE_HZ
 
@@ -49,6 +49,8 @@ class Spool:
 
     corpus: str
     condition: Condition
+    name: str
+    """The condition's name, and which part of the corpus where it is one."""
     path: Path
     pieces: tuple[Piece, ...]
     rejected: tuple[Rejected, ...]
@@ -60,12 +62,12 @@ class Spool:
         return sum(piece.audio_s for piece in self.pieces)
 
 
-Key = tuple[str, Condition, int | None, Part | None]
+Key = tuple[str, Condition, int | None, Part | None, Shard | None]
 
 
 def key_of(trial: Trial) -> Key:
     """Trials with the same key transcribe the same samples."""
-    return (trial.corpus, trial.condition, trial.limit, trial.part)
+    return (trial.corpus, trial.condition, trial.limit, trial.part, trial.shard)
 
 
 def spool_all(
@@ -99,7 +101,7 @@ def discard(directory: Path) -> None:
 
 
 def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Callable[[str, float], None]) -> Spool:
-    label = f"{corpus.name} · {trial.condition.name}"
+    label = f"{corpus.name} · {trial.speech}"
     corpus = conditioned(corpus, trial.condition)
     pieces: list[Piece] = []
     rejected: list[Rejected] = []
@@ -108,7 +110,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Cal
     with _disk_errors(path.parent):
         file = path.open("w+b", buffering=0)
     with file:
-        for entry in in_part(corpus, trial):
+        for entry in in_part(_entries(corpus, trial.shard), trial):
             if trial.limit is not None and len(pieces) >= trial.limit:
                 break
             piece = _prepare(corpus, entry, ids, file, digest)
@@ -124,11 +126,21 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Cal
     return Spool(
         corpus=trial.corpus,
         condition=trial.condition,
+        name=trial.speech,
         path=path,
         pieces=tuple(pieces),
         rejected=tuple(rejected),
         digest=digest.hexdigest(),
     )
+
+
+def _entries(corpus: Corpus, shard: Shard | None) -> Iterable[Utterance | Rejected]:
+    """All that the corpus lists, or its part: as many entries as in every other part, one more or less."""
+    if shard is None:
+        return corpus
+    entries = list(corpus)
+    first, behind = (len(entries) * index // shard.of for index in (shard.index, shard.index + 1))
+    return entries[first:behind]
 
 
 def _check_there(corpus: str) -> None:
@@ -187,7 +199,7 @@ def _recordable(rejected: Rejected, trial: Trial) -> Rejected:
     where = None if rejected.where is None else spelt_out(rejected.where)
     return Rejected(
         corpus=trial.corpus,
-        condition=trial.condition.name,
+        condition=trial.speech,
         id=spelt_out(rejected.id),
         reason=spelt_out(rejected.reason),
         where=where,

@@ -31,7 +31,7 @@ def run_on_board(
     if holds_run(out_dir) and not overwrite:
         raise run_exists(out_dir)
     with played(name, costs_of(plan(experiment), kind.constants)) as board:
-        run(experiment, out_dir, overwrite=overwrite, watcher=_Relay(board, watcher), host=board.host())
+        run(experiment, out_dir, overwrite=overwrite, watcher=Relay(board, watcher), host=board.host())
         leave(board, read_run(out_dir), out_dir)
 
 
@@ -50,7 +50,7 @@ def stage_on_board(name: str) -> Callable[[Experiment, Path], RunFacts]:
     return stage
 
 
-class _Relay:
+class Relay:
     """Tells the board what the watcher is told."""
 
     def __init__(self, board: Board, watcher: Watcher) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from wattscribe.verbs.called import Say, checked, verb
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wattscribe.runs.experiment import Experiment
     from wattscribe.runs.measuring import Measurement
     from wattscribe.runs.progress import Watcher
+
+    Run: TypeAlias = Path | str | RunFacts
 
 Format = Literal["html", "md", "csv", "json", "parquet", "open-asr", "model-card", "prometheus", "mlflow"]
 """Of a report."""
@@ -100,7 +102,7 @@ def measure(
 
 @overload
 def report(
-    run: Path | str | RunFacts,
+    run: Run | Sequence[Run],
     out: Path | str | None = None,
     *,
     format: Literal["html", "parquet", "open-asr", "model-card"] = "html",
@@ -114,7 +116,7 @@ def report(
 ) -> Path: ...
 @overload
 def report(
-    run: Path | str | RunFacts,
+    run: Run | Sequence[Run],
     out: None = None,
     *,
     format: Literal["md", "csv", "json", "prometheus"],
@@ -124,7 +126,7 @@ def report(
 ) -> str: ...
 @overload
 def report(
-    run: Path | str | RunFacts,
+    run: Run | Sequence[Run],
     out: Path | str,
     *,
     format: Literal["md", "csv", "json", "prometheus"],
@@ -134,7 +136,7 @@ def report(
 ) -> Path: ...
 @overload
 def report(
-    run: Path | str | RunFacts,
+    run: Run | Sequence[Run],
     out: Path | str | None = None,
     *,
     format: Format,
@@ -149,7 +151,7 @@ def report(
 ) -> Path | str: ...
 @verb
 def report(
-    run: Path | str | RunFacts,
+    run: Run | Sequence[Run],
     out: Path | str | None = None,
     *,
     format: Format = "html",
@@ -165,6 +167,8 @@ def report(
     """Write a run's report and return its path. Without `out` a page, a Parquet file, or the folder of open-asr (the Open ASR
     Leaderboard's result files) and of model-card (a block per model) goes into the run directory; md, csv, json and prometheus
     are returned as text, and of mlflow the id of the run that was logged at `tracking_uri` (None: as the environment says).
+    Several runs, or the folder of a fleet's run, are one report as html, md or json: pooled within a class of boards, compared
+    between classes.
 
     The limits are what the page's recommendation keeps, under `condition` (None: clean). `device`: what transducers would take
     on that device profile stands beside it. `battery_wh`: how long such a battery lasts while listening, where the run was paced.
@@ -172,16 +176,22 @@ def report(
     """
     from wattscribe.energy import devices
     from wattscribe.errors import InputError
-    from wattscribe.journal import read_run
     from wattscribe.pages import formats
+    from wattscribe.records import RunFacts
     from wattscribe.results.findings import Limits
 
-    facts = read_run(Path(run)) if isinstance(run, (str, Path)) else run
+    runs = [run] if isinstance(run, (str, Path, RunFacts)) else list(run)
+    read = [facts for one in runs for facts in _facts(one)]
+    folder = runs[0] if len(runs) == 1 and isinstance(runs[0], (str, Path)) else None
+    if len(read) != 1:
+        target = out if out is not None or format != "html" or folder is None else Path(folder) / "report.html"
+        return _report_fleet(read, format, target, name="fleet" if folder is None else Path(folder).resolve().name)
+    facts = read[0]
     if out is None and (format in ("html", "parquet") or format in formats.FOLDERS):
         name = format if format in formats.FOLDERS else f"report.{format}"
-        if not isinstance(run, (str, Path)):
+        if folder is None:
             raise InputError("facts alone have no directory to write to", fix=f"Say where: out='{name}'")
-        out = Path(run) / name
+        out = Path(folder) / name
     limits = Limits.stated(
         max_wer_percent=max_wer_percent,
         max_power_w=max_power_w,
@@ -201,10 +211,28 @@ def report(
     return text if text is not None else Path(str(out))
 
 
+def _facts(run: Run) -> list[RunFacts]:
+    """Of one run, or of every board's where the folder is a fleet's."""
+    from wattscribe.journal import read_run
+    from wattscribe.journal_file import run_folders
+
+    return [read_run(folder) for folder in run_folders(Path(run))] if isinstance(run, (str, Path)) else [run]
+
+
+def _report_fleet(runs: Sequence[RunFacts], format: str, out: Path | str | None, *, name: str) -> Path | str:
+    from wattscribe.errors import InputError
+    from wattscribe.pages.fleet_page import write_fleet
+
+    if format == "html" and out is None:
+        raise InputError("several runs have no directory of their own", fix="Give a file: `out` report.html")
+    text = write_fleet(runs, format, None if out is None else Path(out), name=name)
+    return text if text is not None else Path(str(out))
+
+
 @verb
 def compare(
-    base: Path | str,
-    new: Path | str,
+    base: Run,
+    new: Run,
     *,
     metric: Literal["wer", "cer"] = "wer",
     max_wer_increase_points: float | None = None,
@@ -217,15 +245,15 @@ def compare(
     device: Path | str | None = None,
 ) -> Comparison:
     """Whether the run `new` is shown to be within the limits of the run `base`: points of the error rate (0.2 lets 3.65 % become
-    3.85 %), per cent of each cost. None: 0.2 points, or less than 1 where no word differs; a cost is reported, not judged.
+    3.85 %), per cent of each cost. None: 0.2 points, or less than 1 where no word differs; a cost is reported, not judged. Of two
+    fleets' runs each board is compared with itself.
 
     `across_machines`: compare costs that were measured under other conditions too. `device`: compare what transducers would
     take on this device profile. Raises InputError for runs that cannot be compared, and for a limit of the other metric.
     """
     from wattscribe.energy import devices
     from wattscribe.errors import InputError
-    from wattscribe.journal import read_run
-    from wattscribe.results.compare import compare as compare_runs
+    from wattscribe.results.fleet_compare import compare_fleets
     from wattscribe.results.gates import Gates
 
     points = {"wer": max_wer_increase_points, "cer": max_cer_increase_points}
@@ -244,7 +272,7 @@ def compare(
         across_machines=across_machines,
     )
     profile = None if device is None else devices.load(device)
-    return compare_runs(read_run(Path(base)), read_run(Path(new)), gates, device=profile)
+    return compare_fleets(_facts(base), _facts(new), gates, device=profile)
 
 
 @verb
