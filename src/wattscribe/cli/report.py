@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cyclopts
 
@@ -49,9 +49,8 @@ def report(
     run
         The run's directory, runs/NAME.
     format
-        html and parquet are written to RUN/report.html and RUN/report.parquet; md, csv, json and prometheus (a text file for
-        node_exporter) are printed; open-asr (the Open ASR Leaderboard's result files) and model-card (a block per model) are
-        written into RUN/open-asr and RUN/model-card; mlflow logs the run with MLflow's client (extra mlflow).
+        html, parquet: RUN/report.html, RUN/report.parquet. md, csv, json, prometheus (for node_exporter): printed. open-asr (as the
+        Open ASR Leaderboard), model-card: folders RUN/open-asr, RUN/model-card. mlflow: logged (extra mlflow).
     out
         Write to this file, of open-asr and model-card: into this folder, instead.
     max_wer
@@ -72,17 +71,12 @@ def report(
         With --format mlflow: the server, database or folder; MLFLOW_TRACKING_URI unless given.
     """
     import wattscribe
-    from wattscribe.results.quantities import bytes_of, percent_of, watts_of
 
-    if json_output and format not in ("html", "json"):
-        raise InputError(f"--json and --format {format} contradict each other", fix="Give one of them")
     output = wattscribe.report(
         run,
         out,
-        format="json" if json_output else format,
-        max_wer_percent=None if max_wer is None else percent_of(max_wer, flag="--max-wer"),
-        max_power_w=None if max_watts is None else watts_of(max_watts, flag="--max-watts"),
-        max_memory_bytes=None if max_memory is None else bytes_of(max_memory, flag="--max-memory"),
+        format=_format(format, json_output),
+        **_limits(max_wer, max_watts, max_memory),
         condition=condition,
         device=device,
         grid_gco2_per_kwh=grid_gco2_per_kwh,
@@ -90,3 +84,20 @@ def report(
         tracking_uri=tracking_uri,
     )
     print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")
+
+
+def _format(format: Format, json_output: bool) -> Format:
+    if json_output and format not in ("html", "json"):
+        raise InputError(f"--json and --format {format} contradict each other", fix="Give one of them")
+    return "json" if json_output else format
+
+
+def _limits(max_wer: str | None, max_watts: str | None, max_memory: str | None) -> dict[str, Any]:
+    """As numbers. Raises InputError for what is none."""
+    from wattscribe.results.quantities import bytes_of, percent_of, watts_of
+
+    return {
+        "max_wer_percent": None if max_wer is None else percent_of(max_wer, flag="--max-wer"),
+        "max_power_w": None if max_watts is None else watts_of(max_watts, flag="--max-watts"),
+        "max_memory_bytes": None if max_memory is None else bytes_of(max_memory, flag="--max-memory"),
+    }
