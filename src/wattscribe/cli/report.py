@@ -49,7 +49,7 @@ def report(
     run
         The run's directory, runs/NAME.
     format
-        html, parquet: RUN/report.html, RUN/report.parquet. md, csv, json, prometheus (for node_exporter): printed. open-asr (as the
+        html, parquet: RUN/report.html, RUN/report.parquet. md, csv, json, prometheus (for node_exporter): printed. open-asr (the
         Open ASR Leaderboard), model-card: folders RUN/open-asr, RUN/model-card. mlflow: logged (extra mlflow).
     out
         Write to this file, of open-asr and model-card: into this folder, instead.
