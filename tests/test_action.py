@@ -46,7 +46,7 @@ def github() -> Iterator[GitHub]:
             state.calls.append((self.command, self.path))
             assert self.headers["Authorization"] == "Bearer secret"
             length = int(self.headers["Content-Length"] or 0)
-            given = json.loads(self.rfile.read(length)) if length else None
+            given: dict[str, str] = json.loads(self.rfile.read(length)) if length else {}
             if state.refuse:
                 self.send_error(state.refuse)
                 return

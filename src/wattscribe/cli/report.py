@@ -49,9 +49,8 @@ def report(
     runs
         The run's directory, runs/NAME. Several, or the folder of a fleet's run: one report, as html, md or json.
     format
-        html and parquet are written to RUN/report.html and RUN/report.parquet; md, csv, json and prometheus (a text file for
-        node_exporter) are printed; open-asr (the Open ASR Leaderboard's result files) and model-card (a block per model) are
-        written into RUN/open-asr and RUN/model-card; mlflow logs the run with MLflow's client (extra mlflow).
+        html, parquet: RUN/report.html, RUN/report.parquet. md, csv, json, prometheus (for node_exporter): printed. open-asr (the
+        Open ASR Leaderboard), model-card: folders RUN/open-asr, RUN/model-card. mlflow: logged (extra mlflow).
     out
         Write to this file, of open-asr and model-card: into this folder, instead.
     max_wer
@@ -81,24 +80,29 @@ def report(
         raise InputError("there is nothing to report", fix="Name a run: wattscribe report runs/NAME")
     keep = _limits(max_wer, max_watts, max_memory) | {"condition": condition}
     show: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh, "battery_wh": battery_wh}
-    if watch:
-        if len(runs) > 1:
-            raise InputError("--watch follows one run", fix="Name one")
-        if format != "html" or json_output or out is not None:
-            raise InputError("--watch serves the page and writes nothing", fix="Leave --format, --json and --out out")
+    if watch or port is not None:
+        if not watch:
+            raise InputError("--port is where --watch serves the page", fix="Add --watch")
+        if len(runs) > 1 or format != "html" or json_output or out is not None:
+            raise InputError(
+                "--watch serves one run's page and writes nothing", fix="Leave --format, --json and --out out"
+            )
         _serve(runs[0], port or 0, keep=keep, show=show)
         return
-    if port is not None:
-        raise InputError("--port is where --watch serves the page", fix="Add --watch")
-    if json_output and format not in ("html", "json"):
-        raise InputError(f"--json and --format {format} contradict each other", fix="Give one of them")
-    chosen = "json" if json_output else format
-    output = wattscribe.report(runs, out, format=chosen, tracking_uri=tracking_uri, **keep, **show)
+    output = wattscribe.report(
+        runs, out, format=_format(format, json_output), tracking_uri=tracking_uri, **keep, **show
+    )
     print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")
 
 
+def _format(format: Format, json_output: bool) -> Format:
+    if json_output and format not in ("html", "json"):
+        raise InputError(f"--json and --format {format} contradict each other", fix="Give one of them")
+    return "json" if json_output else format
+
+
 def _limits(max_wer: str | None, max_watts: str | None, max_memory: str | None) -> dict[str, Any]:
-    """By the names that functions have."""
+    """As numbers, by the names that functions have. Raises InputError for what is none."""
     from wattscribe.results.quantities import bytes_of, percent_of, watts_of
 
     return {
