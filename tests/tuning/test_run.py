@@ -169,11 +169,11 @@ def test_where_energy_was_not_measured_it_is_refused_too(corpus: Path, tmp_path:
 
 
 def test_a_simulated_board_has_joules(corpus: Path, tmp_path: Path) -> None:
-    keys = space(corpus, repeats=1, models=[{"model": "fake:a", "options": {"text": "x", "cpu": [0.3, 2]}}])
+    keys = space(corpus, repeats=1, models=[{"model": "fake:a", "options": {"text": "x", "cpu": [0.2, 1]}}])
     result = wattscribe.tune(keys, tmp_path / "t", simulated_board="orin-nano")
     assert result.chosen is not None
     assert result.chosen.evidence == "simulated"
-    assert result.chosen.axes["cpu"] == "0.3"
+    assert result.chosen.axes["cpu"] == "0.2"
     assert result.unit == "J"
     assert len(result.proofs) == 2
     with pytest.raises(InputError, match="there is no simulated board 'x'"):
