@@ -161,6 +161,25 @@ def compress(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
     ]
 
 
+def fleet(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
+    pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
+    (folder / "e.toml").write_text("models = ['fake:a']\ndata = ['bundled']\nlimit = 2\nidle_s = 0\n", encoding="utf-8")
+    (folder / "boards.toml").write_text("[[boards]]\nlabel = 'one'\n[[boards]]\nlabel = 'two'\n", encoding="utf-8")
+    out = ["--hosts", str(folder / "boards.toml"), "--out", str(folder / "fleet")]
+    return ["fleet", "run", str(folder / "e.toml"), *out]
+
+
+def tune(folder: Path, _: pytest.MonkeyPatch) -> list[str]:
+    (folder / "s.toml").write_text(SPACE, encoding="utf-8")
+    return ["tune", str(folder / "s.toml"), "--out", str(folder / "t"), "--minimise", "cpu_s", "--budget", "100%"]
+
+
+SPACE = """
+data = ["bundled"]
+[[models]]
+model = "fake:a"
+threads = [1, 2]
+"""
 RECIPE = """
 schema = 1
 model = "MODEL"
@@ -177,7 +196,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "data get": ("data", data), "transcribe": ("transcribe", transcribe), "profile": ("profile", profile),
     "devices": ("devices", devices), "calibrate": ("calibrate", calibrate), "calibrate --rail": ("correction", correct),
     "train": ("train", train), "export": ("export", export), "compress": ("compress", compress),
-    "completion": ("completion", completion),
+    "completion": ("completion", completion), "fleet run": ("fleet", fleet), "tune": ("tune", tune),
 }  # fmt: skip
 ON_STDERR = ("measure",)
 """Standard output is the measured command's own."""
@@ -207,7 +226,7 @@ def test_json_is_one_document_and_quiet_is_the_result_alone(
         folder.mkdir()
         with pytest.MonkeyPatch.context() as monkeypatch:
             arguments = case(folder, monkeypatch)
-            at = 2 if verb in ("meters attach", "data get") else 1
+            at = 2 if verb in ("meters attach", "data get", "fleet run") else 1
             capfd.readouterr()
             assert main([*arguments[:at], *flags, *arguments[at:]]) == 0, capfd.readouterr()
         printed[flags] = capfd.readouterr()

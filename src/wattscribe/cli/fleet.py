@@ -8,6 +8,8 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
+from wattscribe.cli.output import Json, Quiet
+
 app = cyclopts.App(name="wattscribe fleet", help="Measure on many boards at once, through Dask.")
 
 Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
@@ -26,6 +28,8 @@ def run(
     retry_failed: Switch = False,
     overwrite: Switch = False,
     patience_s: float = 600.0,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Run an experiment on every board, or, with shards, each part of the corpus on one of them; then print the table of all.
 
@@ -68,14 +72,14 @@ def run(
         overwrite=overwrite,
         retry_failed=retry_failed,
         patience_s=patience_s,
-        say=say,
+        say=None if quiet else say,
     )
     for line in ended.errors:
         say(line)
-    return 1 if _show(out) or ended.errors else 0
+    return 1 if _show(out, as_json=json_output, quiet=quiet) or ended.errors else 0
 
 
-def _show(out: Path) -> bool:
+def _show(out: Path, *, as_json: bool, quiet: bool) -> bool:
     """The table on standard output, and the page; whether something in them is amiss."""
     import wattscribe
     from wattscribe.journal import read_run
@@ -85,6 +89,8 @@ def _show(out: Path) -> bool:
     folders = [folder for folder in run_folders(out) if holds_run(folder)]
     if not folders:
         return True
-    print(wattscribe.report(folders, format="md"), end="", flush=True)
-    print(f"report: {wattscribe.report(folders, out / 'report.html', format='html')}")
+    print(wattscribe.report(folders, format="json" if as_json else "md").rstrip("\n"), flush=True)
+    page = wattscribe.report(folders, out / "report.html", format="html")
+    if not (as_json or quiet):
+        print(f"report: {page}")
     return amiss([read_run(folder) for folder in folders])

@@ -24,6 +24,7 @@ from wattscribe.cli import (
     data,
     demo,
     described,
+    described_fleet,
     devices,
     export,
     follow,
@@ -35,7 +36,7 @@ from wattscribe.cli import (
 from wattscribe.compression import outcome
 from wattscribe.energy import profile
 from wattscribe.records import AttachedRecording
-from wattscribe.results import table
+from wattscribe.results import fleet, table, tuned
 from wattscribe.results.compare import Comparison
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -69,6 +70,14 @@ CONTRACTS: Mapping[str, Contract] = {
     "completion": Contract(kind=completion.Completion, version=completion.SCHEMA, about="completion --json"),
     "profile": Contract(kind=described.Profiled, version=profile.SCHEMA, about="profile --json"),
     "devices": Contract(kind=devices.Devices, version=devices.SCHEMA, about="devices --json"),
+    "fleet": Contract(
+        kind=described_fleet.FleetReport,
+        version=fleet.SCHEMA,
+        about="fleet run --json, and report --json of several runs",
+    ),
+    "tune": Contract(
+        kind=described_fleet.TunedResult, version=tuned.SCHEMA, about="tune --json, and the tuned.json that it writes"
+    ),
     "calibrate": Contract(kind=calibrate.Calibrated, version=calibrate.SCHEMA, about="calibrate --json"),
     "correction": Contract(kind=calibrate.Corrected, version=calibrate.SCHEMA, about="calibrate --rail --json"),
     "train": Contract(kind=train.Trained, version=train.SCHEMA, about="train --json"),

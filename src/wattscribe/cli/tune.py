@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import cyclopts
+
+from wattscribe.cli.output import Json, Quiet, progress
 
 app = cyclopts.App(
     name="wattscribe tune", help="Find the configuration of least energy that holds your limits, and prove it."
@@ -51,7 +52,8 @@ def tune(
     resume: Annotated[bool, Switch] = False,
     overwrite: Annotated[bool, Switch] = False,
     simulated_board: str | None = None,
-    json: Annotated[bool, Switch] = False,
+    json_output: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Race the configurations of a space over growing parts of its speech, and prove the best on speech that is kept for it.
 
@@ -77,8 +79,6 @@ def tune(
         Replace the tuning in --out.
     simulated_board
         Measure nothing: the recognizers run, power is simulated (docs/simulated-board.md). An unknown name lists the boards.
-    json
-        Print the result as JSON.
     """
     import wattscribe
     from wattscribe.results.quantities import percent_of
@@ -86,17 +86,17 @@ def tune(
     result = wattscribe.tune(
         space, out, **limits.numbers(), minimise=minimise, device=device, budget_percent=percent_of(budget, flag="--budget"),
         resume=resume, overwrite=overwrite, simulated_board=simulated_board,
-        say=lambda line: print(line, flush=True, file=sys.stderr if json else sys.stdout),
+        say=progress(quiet=quiet, as_json=json_output),
     )  # fmt: skip
-    _print(result, out, as_json=json)
+    _print(result, out, as_json=json_output, quiet=quiet)
     return 0 if result.chosen is not None else 1
 
 
-def _print(result: Any, out: Path, *, as_json: bool) -> None:
+def _print(result: Any, out: Path, *, as_json: bool, quiet: bool) -> None:
     from wattscribe.records import json_text
     from wattscribe.results.tuned import sentences, to_plain
 
     if as_json:
         print(json_text(to_plain(result), indent=1))
     else:
-        print("\n".join([*sentences(result), f"report: {out / 'tuned.html'}"]))
+        print("\n".join([*sentences(result), *([] if quiet else [f"report: {out / 'tuned.html'}"])]))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from wattscribe import whole_file
 from wattscribe.errors import InputError
-from wattscribe.pages.formats import inline, obstacle, table_lines, to_markdown
+from wattscribe.pages.formats import obstacle, table_lines, to_markdown
+from wattscribe.pages.in_markdown import inline
 from wattscribe.pages.page import Block, Cell, Section, Table, Words, render
 from wattscribe.pages.sentences import board_sentences
 from wattscribe.records import RunFacts, finite, to_json
@@ -296,7 +297,7 @@ def _plain(row: Pooled) -> dict[str, object]:
 def _plain_between(pair: Between) -> dict[str, object]:
     own = pair.base.entry.row
     return {
-        "class": pair.other.board_class,
+        "board_class": pair.other.board_class,
         "against": pair.base.board_class,
         **{name: getattr(own, name) for name in ("model", "precision", "corpus", "condition", "mode")},
         "energy_ratio": None if pair.energy is None else pair.energy.value,
@@ -322,7 +323,7 @@ def _plain_board(board: BoardShare) -> dict[str, object]:
     )
     return {
         **{name: getattr(board, name) for name in names},
-        "class": board.board_class,
+        "board_class": board.board_class,
         "j_per_audio_s_ci95": to_json(board.j_per_audio_s_ci95),
         "energy_evidence": board.energy.evidence,
         "energy_covers": board.energy.covers or None,
