@@ -270,6 +270,7 @@ def test_noise_is_one_channel_that_bench_takes(serve: Callable[..., Site], tmp_p
         (zipped({"a/ch01.wav": b"x" * 500})[:-30], "damaged"),
         (b"no zip", "damaged"),
     ],
+    ids=["another file", "two files", "too large", "cut off", "no zip"],  # their bytes hold the time
 )
 def test_other_zips_are_refused(tmp_path: Path, body: bytes, reason: str) -> None:
     source = tmp_path / "a.zip"
