@@ -67,6 +67,13 @@ def made(world: World, options: Options) -> Made:
     return found, root / "out", said
 
 
+def test_where_all_unlabelled_speech_calibrates_the_same_is_compared_on(world: World, options: Options) -> None:
+    said: list[str] = []
+    bench = make_bench(read_candidate(world[1]), replace(options, calibration_s=3600.0), said.append)
+    assert bench.probe.speech.ids == bench.calibration.speech.ids
+    assert said[0].endswith(" s to compare, the same")
+
+
 def test_the_result_is_cheaper_and_within_the_limit(made: Made) -> None:
     found, _, _ = made
     assert found.dev.energy_reduction > 0.2

@@ -164,7 +164,7 @@ def make_bench(
         calibrated = set(calibration.ids)
         drawn = read_unlabelled(folders, seconds=options.calibration_s + 2 * options.probe_s, seed=options.drawn + 2)
         probe = drawn.of([i for i, name in enumerate(drawn.ids) if name not in calibrated], drawn.name)
-        probe = probe.beginning(options.probe_s)
+        probe = probe.beginning(options.probe_s) if len(probe) else calibration  # all of it is heard already
     else:
         calibration = probe = family.excerpt(dev, options.calibration_s)
     budget, memo = Budget(options.minutes), Memo(options.journal)
@@ -172,7 +172,7 @@ def make_bench(
     aside = "" if held is None else f" ({len(held.confirm)} of them held back by {held.by})"
     say(
         f"{len(whole)} utterances{aside}, {whole.audio_s:.0f} s of development speech; {calibration.audio_s:.0f} s to calibrate, "
-        f"{probe.audio_s:.0f} s to compare"
+        f"{probe.audio_s:.0f} s to compare" + (", the same" if probe is calibration else "")
     )
     return Workbench(
         original=original, family=family, measurer=Measurer(device, cache=options.cache, memo=memo, check=budget.check), dev=dev,
