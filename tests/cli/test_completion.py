@@ -60,12 +60,12 @@ def test_bash_offers_every_option_that_help_shows(
 ) -> None:
     assert main([verb, "--help"]) == 0
     shown = set(re.findall(r"(?<=[\s│])--[a-z][a-z0-9-]*", capsys.readouterr().out))
-    command = ["data", "get"] if verb == "data" else [verb]
-    offered = in_bash(scripts["bash"], "wattscribe", *command, "--")
+    offered = in_bash(scripts["bash"], "wattscribe", verb, *WITHIN.get(verb, ()), "--")
     assert shown <= offered | OF_OTHERS
     assert {"--json", "--quiet"} <= offered
 
 
+WITHIN = {"data": ["get"], "fleet": ["run"]}
 OF_OTHERS = {"--pace", "--device", "--correction", "--version"}
 """Options of other verbs, which a help text names."""
 

@@ -211,7 +211,7 @@ def test_on_a_terminal_through_a_resize_to_ctrl_c(tmp_path: Path) -> None:
     what = ["--model", "reference", "--precision", "int8", "--data", "bundled", "--limit", "9", "--pace", "realtime"]
     shown = on_a_terminal(
         ["bench", *what, "--simulated-board", "orin-nano", "--live", "--out", str(tmp_path / "run")],
-        [("W  ina3221.VDD_IN, simulated", resized(46, 12)), ("1 utterances", interrupted)],
+        [("W  ina3221.VDD_IN, simulated", resized(46, 12)), ("utterances", interrupted)],
         NO_COLOR="1",
     )
     assert shown.status == 130

@@ -89,8 +89,7 @@ def bench(
 ) -> int:
     """Run an experiment from a TOML file, from flags, or from both: a flag overrides the file's key.
 
-    Exit status 0: every trial is done. 1: a trial failed, the table says why. 2: the input is at fault. 130: interrupted;
-    what is finished is kept; continue with --resume.
+    Exit status 0: every trial is done. 1: a trial failed. 2: the input is at fault. 130: interrupted; continue with --resume.
 
     Parameters
     ----------
@@ -119,8 +118,6 @@ def bench(
     check_grid(grid_gco2_per_kwh)
     check_battery(battery_wh)
     plan = _experiment(experiment, _given(flags), resume=resume)
-    if live and quiet:
-        raise InputError("--live and --quiet contradict each other", fix="Give one of them")
     with _writing(out), _watcher(out if live else None, quiet=quiet) as watcher:
         facts = wattscribe.bench(
             plan,
@@ -149,6 +146,8 @@ def _experiment(path: Path | None, flags: dict[str, Any], *, resume: bool) -> Ex
 def _watcher(live: Path | None, *, quiet: bool) -> Iterator[Watcher]:
     """Bars for a terminal, notes alone for a pipe or a log; or the live view of the run there."""
     if live is not None:
+        if quiet:
+            raise InputError("--live and --quiet contradict each other", fix="Give one of them")
         from wattscribe.cli.live import live_watcher
 
         watcher: Watcher = live_watcher(live)

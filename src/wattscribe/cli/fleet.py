@@ -33,8 +33,7 @@ def run(
 ) -> int:
     """Run an experiment on every board, or, with shards, each part of the corpus on one of them; then print the table of all.
 
-    Exit status 0: every trial is done and boards of a class gave the same texts. 1: not so, the lines say what. 2: the input
-    is at fault. 130: interrupted; what is finished is kept; continue with --resume.
+    Exit status 0: every trial is done, boards of a class gave the same texts. 1: not so. 2: bad input. 130: interrupted.
 
     Parameters
     ----------
@@ -64,16 +63,9 @@ def run(
 
     values = None if experiment is None else load(experiment, {} if shards is None else {"shards": shards})
     ended = wattscribe.fleet(
-        values,
-        out,
-        hosts=hosts,
-        scheduler=scheduler,
-        resume=resume,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-        patience_s=patience_s,
-        say=None if quiet else say,
-    )
+        values, out, hosts=hosts, scheduler=scheduler, resume=resume, overwrite=overwrite, retry_failed=retry_failed,
+        patience_s=patience_s, say=None if quiet else say,
+    )  # fmt: skip
     for line in ended.errors:
         say(line)
     return 1 if _show(out, as_json=json_output, quiet=quiet) or ended.errors else 0

@@ -49,8 +49,7 @@ def report(
     runs
         The run's directory, runs/NAME. Several, or the folder of a fleet's run: one report, as html, md or json.
     format
-        html, parquet: RUN/report.html, RUN/report.parquet. md, csv, json, prometheus (for node_exporter): printed. open-asr (the
-        Open ASR Leaderboard), model-card: folders RUN/open-asr, RUN/model-card. mlflow: logged (extra mlflow).
+        html, parquet, open-asr (for that leaderboard), model-card: in RUN. md, csv, json, prometheus: printed. mlflow: logged.
     out
         Write to this file, of open-asr and model-card: into this folder, instead.
     max_wer
@@ -70,32 +69,34 @@ def report(
     watch
         Serve the page to browsers of this machine while the run goes on, until Ctrl-C; it follows the run (docs/live.md).
     port
-        With --watch: the port to serve on. One that is free unless given.
+        With --watch: the port to serve on, else a free one.
     tracking_uri
         With --format mlflow: the server, database or folder; MLFLOW_TRACKING_URI unless given.
     """
     import wattscribe
 
-    if not runs:
-        raise InputError("there is nothing to report", fix="Name a run: wattscribe report runs/NAME")
     keep = _limits(max_wer, max_watts, max_memory) | {"condition": condition}
     show: dict[str, Any] = {"device": device, "grid_gco2_per_kwh": grid_gco2_per_kwh, "battery_wh": battery_wh}
     if watch or port is not None:
-        if not watch:
-            raise InputError("--port is where --watch serves the page", fix="Add --watch")
-        if len(runs) > 1 or format != "html" or json_output or out is not None:
-            raise InputError(
-                "--watch serves one run's page and writes nothing", fix="Leave --format, --json and --out out"
-            )
-        _serve(runs[0], port or 0, keep=keep, show=show)
-        return
-    output = wattscribe.report(
-        runs, out, format=_format(format, json_output), tracking_uri=tracking_uri, **keep, **show
-    )
-    print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")
+        plain = format == "html" and not json_output and out is None
+        _serve(_watchable(runs, plain=plain, watch=watch), port or 0, keep=keep, show=show)
+    else:
+        chosen = _format(runs, format, json_output)
+        output = wattscribe.report(runs, out, format=chosen, tracking_uri=tracking_uri, **keep, **show)
+        print(output, end="" if isinstance(output, str) and output.endswith("\n") else "\n")
 
 
-def _format(format: Format, json_output: bool) -> Format:
+def _watchable(runs: Sequence[Path], *, plain: bool, watch: bool) -> Path:
+    if not watch:
+        raise InputError("--port is where --watch serves the page", fix="Add --watch")
+    if len(runs) != 1 or not plain:
+        raise InputError("--watch serves one run's page and writes nothing", fix="Leave --format, --json and --out out")
+    return runs[0]
+
+
+def _format(runs: Sequence[Path], format: Format, json_output: bool) -> Format:
+    if not runs:
+        raise InputError("there is nothing to report", fix="Name a run: wattscribe report runs/NAME")
     if json_output and format not in ("html", "json"):
         raise InputError(f"--json and --format {format} contradict each other", fix="Give one of them")
     return "json" if json_output else format

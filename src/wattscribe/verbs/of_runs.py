@@ -164,11 +164,9 @@ def report(
     battery_wh: float | None = None,
     tracking_uri: str | None = None,
 ) -> Path | str:
-    """Write a run's report and return its path. Without `out` a page, a Parquet file, or the folder of open-asr (the Open ASR
-    Leaderboard's result files) and of model-card (a block per model) goes into the run directory; md, csv, json and prometheus
-    are returned as text, and of mlflow the id of the run that was logged at `tracking_uri` (None: as the environment says).
-    Several runs, or the folder of a fleet's run, are one report as html, md or json: pooled within a class of boards, compared
-    between classes.
+    """Write a run's report and return its path. Without `out` html, parquet, open-asr (for that leaderboard) and model-card go
+    into the run directory; md, csv, json and prometheus are returned as text, of mlflow the run's id, logged at `tracking_uri`
+    or as the environment says. Several runs, or a fleet's folder, are one report: pooled within a class, compared between.
 
     The limits are what the page's recommendation keeps, under `condition` (None: clean). `device`: what transducers would take
     on that device profile stands beside it. `battery_wh`: how long such a battery lasts while listening, where the run was paced.
@@ -225,8 +223,7 @@ def _report_fleet(runs: Sequence[RunFacts], format: str, out: Path | str | None,
 
     if format == "html" and out is None:
         raise InputError("several runs have no directory of their own", fix="Give a file: `out` report.html")
-    text = write_fleet(runs, format, None if out is None else Path(out), name=name)
-    return text if text is not None else Path(str(out))
+    return write_fleet(runs, format, None if out is None else Path(out), name=name) or Path(str(out))
 
 
 @verb
