@@ -242,7 +242,7 @@ def test_a_profile_fitted_to_a_played_board_says_so() -> None:
 def test_a_wrong_name_lists_the_boards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "r")]
     flags = ["--model", "fake:a?text=x", "--data", "bundled", "--simulated-board", "toaster"]
-    for command in (["bench", *flags, *out], ["demo", "--simulated-board", "toaster", *out], ["demo", *out]):
+    for command in (["bench", *flags, *out], ["demo", "--simulated-board", "toaster", *out]):
         assert main(command) == 2
         said = capsys.readouterr().err
         assert "orin-nano (" in said
