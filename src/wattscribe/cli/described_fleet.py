@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wattscribe.records import Evidence, Interval
 from wattscribe.results.boards import Disagreement
 from wattscribe.results.row import Row
-from wattscribe.results.tuned import Check, Stage, Standing, TuningLimits
+from wattscribe.results.tuned import Stage, Standing, Tried, TuningLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,26 +102,9 @@ class FleetReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proven:
+class Proven(Tried):
     """One configuration on the speech that was held back."""
 
-    label: str
-    axes: Mapping[str, str]
-    checks: Sequence[Check]
-    utterances: int
-    speakers: int
-    words: int
-    audio_s: float
-    repeats: int
-    wer: float
-    wer_ci95: Interval | None
-    wer_method: str
-    cost: float | None
-    cost_ci95: Interval | None
-    evidence: str
-    covers: str
-    latency_p90_s: float | None
-    peak_memory_bytes: int | None
     holds: bool
     """Every limit, as seen."""
     shown: bool

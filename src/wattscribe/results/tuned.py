@@ -45,8 +45,8 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """One configuration on the speech that was held back."""
+class Tried:
+    """What one configuration did on the speech that was held back."""
 
     label: str
     axes: Mapping[str, str]
@@ -66,6 +66,11 @@ class Proof:
     covers: str
     latency_p90_s: float | None
     peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof(Tried):
+    """The same, judged."""
 
     @property
     def holds(self) -> bool:
