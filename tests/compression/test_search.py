@@ -90,28 +90,36 @@ def test_a_killed_search_goes_on_where_it_stopped(world: World) -> None:
     assert {number: after[number] for number in before} == before
 
 
+def told(process: subprocess.Popen[str], count: int) -> set[int]:
+    """The numbers of the next `count` recipes that the process says it has asked."""
+    numbers: set[int] = set()
+    for line in known(process.stdout):
+        if "mJ/s, divergence" in line:
+            numbers.add(int(line.split()[1].rstrip(":")))
+        if len(numbers) == count:
+            break
+    return numbers
+
+
 def test_two_processes_share_a_journal_and_one_may_be_killed(world: World) -> None:
     journal = world[0] / "shared.journal"
-    wanted = 10
-    killed, other = start(world, journal, wanted), start(world, journal, wanted)
-    deadline = time.monotonic() + 200
-    seen = 0
-    while seen < 2 and time.monotonic() < deadline:  # it is told before it is written
-        seen += known(killed.stdout).readline().strip().startswith("recipe")
+    killed, other = start(world, journal, 400), start(world, journal, 400)
+    gone, before = told(killed, 2), told(other, 2)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    said, _ = other.communicate(timeout=250)
-    assert other.returncode == 0
+    after = told(other, 2)
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    assert (len(gone), len(before), len(after)) == (2, 2, 2), "each asks, and the one that is left goes on"
+    assert not gone & (before | after), "each asks its own"
     numbers = {trial.number for trial in finished(journal)}
-    mine = {
-        int(line.split()[1].rstrip(":"))
-        for line in said.splitlines()
-        if "mJ/s, divergence" in line and "recipe" in line
-    }
-    assert len(numbers) >= wanted
-    assert seen
-    assert not numbers <= mine, "what the killed process finished counts"
-    assert len({str(sorted(trial.params.items())) for trial in finished(journal)}) > wanted // 2
+    assert before <= numbers, "what is told is written before the next is asked"
+    assert gone & numbers and after & numbers, "what the killed process finished counts"
+    assert len({str(sorted(trial.params.items())) for trial in finished(journal)}) > len(numbers) // 2
+    last = start(world, journal, len(numbers))
+    said, _ = last.communicate(timeout=250)
+    assert last.returncode == 0
+    assert f"search: {len(numbers)} of {len(numbers)} recipes are known already" in said
 
 
 def test_the_search_answers_with_the_cheapest_recipe_that_holds(world: World) -> None:
