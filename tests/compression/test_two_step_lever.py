@@ -157,7 +157,9 @@ def test_sherpa_onnx_hears_what_it_heard_without(parts: Any, clips: Any, tmp_pat
     sherpa_onnx = pytest.importorskip("sherpa_onnx")
     original, calibration = parts
     heard = []
-    for name, steps in (("whole", (EIGHT,)), ("two", (EIGHT, TWO)), ("narrow", (EIGHT, NARROW))):
+    many = {"candidates": 512}  # of a random model the best may all be among what is never said
+    two, narrow = (replace(step, options={**step.options, **many}) for step in (TWO, NARROW))
+    for name, steps in (("whole", (EIGHT,)), ("two", (EIGHT, two)), ("narrow", (EIGHT, narrow))):
         made = original
         for step in steps:
             made = apply(made, step, calibration)

@@ -296,10 +296,6 @@ def test_sherpa_onnx_hears_the_same(parts: tuple[Candidate, Calibration], clips:
     for component in ("encoder", "cross_attention", "decoder"):
         made = apply(made, Step(lever="blockwise", component=component, options={"block": 32}), calibration)
     made = apply(made, FOUR, calibration)
-    heard = made.model("encoder")
-    for each in heard.metadata_props:  # sherpa-onnx suppresses nothing, and a random model says what no other would
-        each.value = "" if each.key in ("suppress_tokens", "begin_suppress_tokens") else each.value
-    made = made.with_model("encoder", heard)
     made.write(tmp_path)
     names = made.names()
     ours = open_recognizer(parse_model(f"onnx:{tmp_path}")).transcribe(clips)
@@ -313,7 +309,7 @@ def test_sherpa_onnx_hears_the_same(parts: tuple[Candidate, Calibration], clips:
         other.decode_stream(stream)
         said = stream.result.text.strip()  # at most six tokens a second, where ours go on: a random model never ends
         assert said
-        assert answer.text.strip().startswith(said)
+        assert answer.text.replace("\ufffd", "").strip().startswith(said)  # bytes that are no text are left out there
 
 
 def test_every_move_has_its_place_in_a_recipe(bench: Workbench) -> None:

@@ -18,6 +18,7 @@ from wattscribe.recognizers import Audio
 from wattscribe.seq2seq import network
 from wattscribe.seq2seq.decoder_graph import CACHES
 from wattscribe.seq2seq.export import export_whisper
+from wattscribe.seq2seq.mel import log_mel
 
 PROMPT, REST = 3, 3
 
@@ -41,6 +42,11 @@ def scores(folder: Path, mark: str, mel: np.ndarray, tokens: np.ndarray) -> np.n
         found.append(logits)
         said += part.shape[1]
     return np.concatenate(found, axis=1)
+
+
+def within_reach(scores: np.ndarray) -> np.ndarray:
+    """Whether a token may be said at all."""
+    return scores > -1000
 
 
 def theirs(folder: Path, mel: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -68,7 +74,25 @@ def test_scores_are_those_of_transformers(
     """Relative to the largest score: fp32 by rounding alone, the narrower ones by what their weights lose."""
     own, expected = scores(exported, mark, *given), theirs(english, *given)
     assert own.shape == expected.shape
-    assert np.abs(own - expected).max() / np.abs(expected).max() < tolerance
+    may = within_reach(own)
+    assert not may.all(), "the checkpoint's special tokens are never said"
+    assert may.mean() > 0.8
+    assert np.abs(own - expected)[may].max() / np.abs(expected).max() < tolerance
+
+
+@pytest.mark.parametrize("loudness", [1.0, 1e-6])
+def test_zeros_behind_the_audio_are_silence(exported: Path, clips: list[Audio], loudness: float) -> None:
+    """As sherpa-onnx fills a window: what it answers is then what it does behind digital silence; a single zero stays."""
+    frames = 600
+    whole = log_mel(loudness * clips[0], frames)
+    spoken = len(clips[0]) // 160 + 3  # the frames behind it hold silence alone
+    filled = whole.copy()
+    filled[:, spoken:] = 0.0
+    encoder = onnxruntime.InferenceSession(str(exported / "encoder.onnx"))
+    expected, own = (encoder.run(None, {"mel": mel[None]})[0] for mel in (whole, filled))
+    np.testing.assert_allclose(own, expected, atol=1e-5)
+    whole[3, 10] = 0.0
+    assert np.abs(encoder.run(None, {"mel": whole[None]})[0] - expected).max() > 1e-4
 
 
 def test_narrower_files_are_smaller(exported: Path) -> None:
@@ -98,7 +122,6 @@ def test_ports_and_metadata_are_what_sherpa_onnx_asks_for(exported: Path) -> Non
 
 
 def test_sherpa_onnx_runs_it(english: Path, exported: Path, exported_multilingual: Path, clips: list[Audio]) -> None:
-    """Its decoder says nothing about what is never said, so random weights give another text: that it hears is what counts."""
     sherpa = pytest.importorskip("sherpa_onnx", reason="needs wattscribe[sherpa]")
     for folder in (exported, exported_multilingual):
         recognizer = sherpa.OfflineRecognizer.from_whisper(
@@ -145,7 +168,8 @@ def test_shards_and_bfloat16_are_read(english: Path, given: tuple[np.ndarray, np
     export_whisper(str(source), tmp_path / "out")
     model.float().save_pretrained(plain := shutil.copytree(english, tmp_path / "plain"))
     own, expected = scores(tmp_path / "out", "", *given), theirs(plain, *given)
-    assert np.abs(own - expected).max() / np.abs(expected).max() < 2e-5
+    may = within_reach(own)
+    assert np.abs(own - expected)[may].max() / np.abs(expected).max() < 2e-5
 
 
 def changed(folder: Path, target: Path, name: str, **values: object) -> str:

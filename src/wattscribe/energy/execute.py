@@ -23,6 +23,7 @@ from wattscribe.energy import binding
 from wattscribe.errors import ModelError
 from wattscribe.graph.model import Model, Value
 from wattscribe.graph.names import executable
+from wattscribe.graph.session import source_of
 from wattscribe.units import SAMPLE_RATE_HZ
 
 _FROM_CPP = {"float": "float32", "double": "float64"}
@@ -81,10 +82,9 @@ def execute_on(model: Model, feeds: Mapping[str, NDArray[Any]], *, by_priority: 
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = False  # an arena grows by powers of two, far beyond the weights
     options.add_session_config_entry("session.disable_prepacking", "1")
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(model.path.parent))
     with tempfile.TemporaryDirectory(prefix="wattscribe-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
-        source = executable(model)
+        source = source_of(options, model.path, executable(model))
         try:
             session = onnxruntime.InferenceSession(
                 source, options, providers=["CPUExecutionProvider"], enable_fallback=0

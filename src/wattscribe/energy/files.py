@@ -12,9 +12,10 @@ from wattscribe.energy.execute import LENGTH
 from wattscribe.energy.last_product import last_product
 from wattscribe.energy.workload import Component, Workload
 from wattscribe.errors import InputError, ModelError
+from wattscribe.graph.index import spliced
 from wattscribe.graph.model import Graph, Model, Value
 from wattscribe.graph.read import read_model
-from wattscribe.models.directory import CROSS, FIRST_DECODER, MOONSHINE, find_model
+from wattscribe.models.directory import CROSS, FIRST_DECODER, LOGITS, MOONSHINE, SCORES, find_model
 from wattscribe.models.names import MODEL
 from wattscribe.text_files import whole
 from wattscribe.units import FRAMES_PER_S
@@ -180,10 +181,14 @@ def whisper_encoder(encoder: Model, ask: Asked) -> tuple[Segment, tuple[Componen
 
 
 def whisper_decoder(decoder: Model, frames: int, *, places: int, ask: Asked) -> tuple[Component, Component]:
-    """The decoder's layers and its vocabulary, a token at a time, behind so many encoder frames; `places` of its caches."""
+    """The decoder's layers and its vocabulary, a token at a time, behind so many encoder frames; `places` of its caches.
+
+    As this runtime opens it: without the step that tells others what is never said.
+    """
+    decoder = replace(decoder, graph=replace(decoder.graph, nodes=spliced(decoder.graph, LOGITS, SCORES)))
     sizes = binding.free_sizes(decoder, None, encoder_frames=frames, past_tokens=PAST_TOKENS, given=ask.given.dims)
     components, _ = counting.parted(
-        decoder, ("decoder", "vocabulary"), last_product(decoder.graph, ["logits"]),
+        decoder, ("decoder", "vocabulary"), last_product(decoder.graph, [LOGITS]),
         dims=sizes, inputs={"offset": PAST_TOKENS, **ask.given.values_of(decoder)},
     )  # fmt: skip
     if places and _in_place(decoder.graph):  # the rows of past tokens, not the whole cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
@@ -117,6 +118,18 @@ def live_nodes(nodes: Iterable[N], outputs: Collection[str]) -> list[N]:
             needed.update(node.input)
             needed.update(inner_names([node]))
     return kept[::-1]
+
+
+def spliced(graph: Graph, output: str, source: str) -> tuple[Node, ...]:
+    """Without the node that makes the graph's `output` of `source`, which then is `output` itself, and what only it needed.
+
+    All of them where there is no such node.
+    """
+    if not any(node.outputs == (output,) and source in node.inputs for node in graph.nodes):
+        return graph.nodes
+    others = (node for node in graph.nodes if output not in node.outputs)
+    renamed = (replace(node, outputs=(output,), raw=None) if node.outputs == (source,) else node for node in others)
+    return tuple(live_nodes(renamed, {port.name for port in graph.outputs}))
 
 
 def in_order(nodes: Sequence[N]) -> list[N] | None:

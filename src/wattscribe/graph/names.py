@@ -68,8 +68,8 @@ def by_name(model: Model) -> dict[str, Node]:
     return {node.name: node for node in model.graph.all_nodes()} if _is_named(model) else dict(_placed(model.graph))
 
 
-def executable(model: Model) -> str | bytes:
-    """What onnxruntime shall load to be profiled: the model's own path, or the bytes of a copy in which every node has its name.
+def executable(model: Model) -> bytes | None:
+    """What onnxruntime shall load to be profiled: the bytes of a copy in which every node has its name; None: the file itself.
 
     torch's exporter puts even small constants into the file beside the model; onnxruntime refuses a graph whose shapes it cannot
     read at once, so that these go inside.
@@ -83,7 +83,8 @@ def executable(model: Model) -> str | bytes:
         named_ = _with_names(model.graph, "")
         rest = (*model.graph.rest, (NAME, memoryview(named_.name.encode())))
         return to_bytes(replace(model, graph=replace(named_, rest=rest)), named_.nodes, inside.values(), inside)
-    return to_bytes(model, model.graph.nodes, inside.values(), inside) if inside else str(model.path)
+    changed = any(node.raw is None for node in model.graph.nodes)
+    return to_bytes(model, model.graph.nodes, inside.values(), inside) if inside or changed else None
 
 
 def _placed(graph: Graph, path: str = "") -> Iterator[tuple[str, Node]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from wattscribe import first_run
 from wattscribe.errors import ModelError
+from wattscribe.graph.linked import graph_apart, real_places
 from wattscribe.graph.memory import give_back
 
 
@@ -51,9 +52,7 @@ def open_session(
     if _one_arena():
         options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if model is not None:  # weights that lie outside of these bytes lie beside the file
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-    source: bytes | str = str(ready or path) if model is None else model
+    source = str(ready) if ready is not None and model is None else source_of(options, path, model)
     with Running(path, "cannot be executed"):
         return onnxruntime.InferenceSession(
             source,
@@ -62,6 +61,16 @@ def open_session(
             disabled_optimizers=_none_but_first_give_back(),
             enable_fallback=0,  # which prints to standard output, and tries the same once more
         )
+
+
+def source_of(options: Any, path: Path, model: bytes | None = None) -> bytes | str:
+    """What onnxruntime shall open for the file, or for `model`, made of it; `options` learn where weights outside lie."""
+    model = graph_apart(path) if model is None else model
+    if model is None:
+        return str(path)
+    model, folder = real_places(model, path)
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    return model
 
 
 @cache

@@ -27,6 +27,8 @@ NAMEABLE = (*TRANSDUCER, MODEL)
 _MOONSHINE_FILES = ("preprocess", "encode", "uncached_decode", "cached_decode")
 CROSS = ("n_layer_cross_k", "n_layer_cross_v")
 """Outputs of a Whisper's encoder in sherpa-onnx's layout: keys and values of cross-attention, all layers in one."""
+LOGITS, SCORES = "logits", "scores"
+"""The decoder's output; what it is made of in our exports, by a last step that puts out of reach what is never said."""
 FIRST_DECODER = "first_decoder"
 """Where optimum wrote two decoders: the one for the first token, without a cache."""
 

@@ -3,21 +3,24 @@
 sherpa-onnx's interface (scripts/whisper/export-onnx.py): tokens (N, t), in_n_layer_self_{k,v}_cache (layers, N, places, width),
 n_layer_cross_{k,v} (layers, N, T, width), offset (1) → logits (N, t, vocabulary), out_n_layer_self_{k,v}_cache. The new keys and
 values enter the cache in one operator that changes nothing else, so a runtime that binds input and output to one buffer moves
-these rows alone.
+these rows alone. What the checkpoint never says is out of reach in the scores already, as sherpa-onnx has no list of it; our
+runtime has, and opens the graph without that step, so that a beam's probabilities are those of all tokens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wattscribe.models.directory import CROSS
+from wattscribe.models.directory import CROSS, LOGITS, SCORES
 from wattscribe.seq2seq.checkpoint import Sizes
 from wattscribe.seq2seq.encoder_graph import Blocks
 from wattscribe.seq2seq.network import Network, Precision, quantise
 from wattscribe.seq2seq.safetensors import Weights
+from wattscribe.seq2seq.special import Special
 
 CACHES = ("in_n_layer_self_k_cache", "in_n_layer_self_v_cache")
 UPDATED = ("out_n_layer_self_k_cache", "out_n_layer_self_v_cache")
@@ -27,15 +30,23 @@ they are turned once per window and not once per token."""
 CROSS_QUERIES = "decoder.layers.{layer}.encoder_attn.q_proj.biased"
 """Name of one layer's queries of cross-attention (N, t, D), scaled."""
 
+_NEVER = -1e4
+"""Far below every score, and a number, so that probabilities of two such graphs can be compared."""
 
-def decoder(sizes: Sizes, weights: Weights, precision: Precision) -> tuple[Network, list[Any], list[Any]]:
+
+def decoder(
+    sizes: Sizes, weights: Weights, special: Special, precision: Precision
+) -> tuple[Network, list[Any], list[Any]]:
     """The graph, its inputs and its outputs."""
     net = Network("decoder", precision)
     part = DecoderGraph(net, sizes, weights)
     x = part.front()
     for layer in range(sizes.decoder_layers):
         x = part.layer(x, layer)
-    part.scores(part.norm(x, "decoder.layer_norm"))
+    never, first = special.suppressed, special.suppressed_first
+    part.scores(part.norm(x, "decoder.layer_norm"), SCORES if never or first else LOGITS)
+    if never or first:
+        part.silence(never, first)
     part.update()
     from onnx import TensorProto, helper
 
@@ -47,7 +58,7 @@ def decoder(sizes: Sizes, weights: Weights, precision: Precision) -> tuple[Netwo
     inputs = [port("tokens", ["N", "n_tokens"], TensorProto.INT64)]
     inputs += [port(name, cache) for name in CACHES] + [port(name, cross) for name in CROSS]
     inputs.append(port("offset", [1], TensorProto.INT64))
-    outputs = [port("logits", ["N", "n_tokens", sizes.vocabulary])] + [port(name, cache) for name in UPDATED]
+    outputs = [port(LOGITS, ["N", "n_tokens", sizes.vocabulary])] + [port(name, cache) for name in UPDATED]
     return net, inputs, outputs
 
 
@@ -138,21 +149,38 @@ class DecoderGraph(Blocks):
         low, high = (net.constant(f"layer_{index}", [index]) for index in (layer, layer + 1))
         return net.op("Squeeze", net.op("Slice", source, low, high, axis), axis, name=f"{source}.{layer}")
 
-    def scores(self, x: str) -> None:
-        """(N, t, vocabulary). As table × xᵀ: the table is the embedding's own, and stands in memory once."""
+    def scores(self, x: str, name: str) -> None:
+        """(N, t, vocabulary), under this name. As table × xᵀ: the table is the embedding's own, and stands in memory once."""
         net, shape = self.net, (self.sizes.vocabulary, self.sizes.width)
         tied = self._output.endswith("embed_tokens.weight")
-        name = "decoder.embed_tokens" if tied else "proj_out"
+        source = "decoder.embed_tokens" if tied else "proj_out"
         make = self._table if tied else lambda: self.weights.array(self._output)
         if net.precision == "int8":
-            table, steps = self._eight(name, make)
+            table, steps = self._eight(source, make)
             turned = net.op("Transpose", table, name="proj_out.turned", perm=[1, 0])
-            net.integer_product(x, turned, steps, "logits")
+            net.integer_product(x, turned, steps, name)
             return
         # a second Cast of the same half would be a second table of 32 bits
-        table = f"{name}.weight" if tied else net.weight(f"{name}.weight", shape, make)
+        table = f"{source}.weight" if tied else net.weight(f"{source}.weight", shape, make)
         turned = net.op("Transpose", x, perm=[0, 2, 1])
-        net.op("Transpose", net.op("MatMul", table, turned, name="proj_out"), name="logits", perm=[0, 2, 1])
+        net.op("Transpose", net.op("MatMul", table, turned, name="proj_out"), name=name, perm=[0, 2, 1])
+
+    def silence(self, never: Sequence[int], first: Sequence[int]) -> None:
+        """Tokens that are never said, and those that are not said first, out of reach."""
+        net = self.net
+        always = self._penalty("never", never)
+        starts = net.op("Equal", "offset", net.constant("axis_0", [0]))
+        net.op("Add", SCORES, net.op("Where", starts, self._penalty("first", {*never, *first}), always), name=LOGITS)
+
+    def _penalty(self, name: str, tokens: Collection[int]) -> str:
+        """(vocabulary,), made when the graph is loaded."""
+        net, chosen = self.net, np.array(sorted(tokens), np.int64)
+        none = net.op("ConstantOfShape", net.constant("vocabulary", [self.sizes.vocabulary]))
+        far = np.full(len(chosen), _NEVER)
+        return net.op(
+            "ScatterElements", none, net.constant(f"{name}.tokens", chosen), net.constant(f"{name}.far", far, "float32"),
+            name=f"{name}.penalty",
+        )  # fmt: skip
 
     def update(self) -> None:
         """Rows of the new tokens into the caches, by (layer, stream, place)."""

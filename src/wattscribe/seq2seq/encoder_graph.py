@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.checkpoint import Sizes
+from wattscribe.seq2seq.mel import FLOOR, RANGE, SCALE, SHIFT
 from wattscribe.seq2seq.network import MICROSOFT, Network, Precision
 from wattscribe.seq2seq.safetensors import Weights
 
@@ -22,7 +23,7 @@ def encoder(sizes: Sizes, weights: Weights, precision: Precision) -> tuple[Netwo
     """The graph, its inputs and its outputs."""
     net = Network("encoder", precision)
     part = EncoderGraph(net, sizes, weights)
-    x = part.front("mel")
+    x = part.front(part.filled("mel"))
     for layer in range(sizes.encoder_layers):
         x = part.layer(x, layer)
     x = part.norm(x, "encoder.layer_norm")
@@ -107,6 +108,19 @@ class Blocks:
 
 
 class EncoderGraph(Blocks):
+    def filled(self, mel: str) -> str:
+        """Frames of exact zeros as silence: sherpa-onnx fills a window with them, and 0 is a sound, often a loud one.
+
+        Digital silence is `RANGE` decades under the loudest value of the window, as in `log_mel`.
+        """
+        net = self.net
+        sums = net.op("ReduceL1", mel, axes=[1], keepdims=1)
+        empty = net.op("Equal", sums, net.constant("nought", 0.0, "float32"), name="mel.empty")
+        lowest = net.constant("mel.lowest", (np.log10(FLOOR) + SHIFT) / SCALE, "float32")
+        loudest = net.op("ReduceMax", net.op("Where", empty, lowest, mel), axes=[1, 2], keepdims=1)
+        under = net.op("Sub", loudest, net.constant("mel.range", RANGE / SCALE, "float32"))
+        return net.op("Where", empty, net.op("Max", under, lowest, name="mel.silence"), mel, name="mel.filled")
+
     def front(self, mel: str) -> str:
         """Two convolutions, the second of stride 2, and fixed positions."""
         net, width = self.net, self.sizes.width

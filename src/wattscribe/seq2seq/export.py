@@ -56,8 +56,12 @@ def export_whisper(
 def _write(checkpoint: Checkpoint, directory: Path, precision: Precision) -> list[Path]:
     mark = "" if precision == "fp32" else f".{precision}"
     files = []
-    for name, build, metadata in (("encoder", encoder, metadata_of(checkpoint)), ("decoder", decoder, {})):
-        net, inputs, outputs = build(checkpoint.sizes, checkpoint.weights, precision)
+    given = checkpoint.sizes, checkpoint.weights
+    graphs = {
+        "encoder": (encoder(*given, precision), metadata_of(checkpoint)),
+        "decoder": (decoder(*given, checkpoint.special, precision), {}),
+    }
+    for name, ((net, inputs, outputs), metadata) in graphs.items():
         files += net.write(directory / f"{name}{mark}.onnx", inputs, outputs, metadata)
     return files
 

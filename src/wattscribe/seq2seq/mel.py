@@ -19,6 +19,7 @@ HOP = 160
 FLOOR = 1e-10
 RANGE = 8.0
 """Decades of power under the loudest value of the window."""
+SHIFT = SCALE = np.float32(4)
 _TOP_HZ = SAMPLE_RATE_HZ / 2
 _AT_ONCE = 100
 """Frames whose spectra are in memory together."""
@@ -48,8 +49,8 @@ def log_mel(samples: Samples, frames: int, bands: int = 80) -> NDArray[np.float3
     spoken = mel[:, :alive]
     np.log10(np.maximum(spoken, np.float32(FLOOR), out=spoken), out=spoken)
     np.maximum(mel, mel.max() - np.float32(RANGE), out=mel)
-    mel += np.float32(4)
-    mel /= np.float32(4)
+    mel += SHIFT
+    mel /= SCALE
     return mel
 
 

@@ -7,7 +7,7 @@ decoder's weights. Where the graph is one that we wrote, the turned values becom
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from wattscribe import as_file
 from wattscribe.errors import ModelError
 from wattscribe.graph import wire
-from wattscribe.graph.index import live_nodes
-from wattscribe.graph.model import DTYPES, INITIALIZER, INPUT, NODE, OUTPUT, Model, Tensor
+from wattscribe.graph.index import live_nodes, spliced
+from wattscribe.graph.linked import in_file
+from wattscribe.graph.model import INITIALIZER, INPUT, NODE, OUTPUT, External, Model, Tensor
 from wattscribe.graph.read import parse_model
 from wattscribe.graph.session import open_session
 from wattscribe.graph.write import encode_port, encoded, model_bytes, named
-from wattscribe.models.directory import CROSS
+from wattscribe.models.directory import CROSS, LOGITS, SCORES
 from wattscribe.seq2seq.decoder_graph import CACHES, CROSS_KEYS, CROSS_VALUES, UPDATED
 
 _OUTSIDE_BYTES = 1024
 """Weights from this size on are read from the file by onnxruntime itself; smaller ones stand in the graph."""
-_TYPE, _NAME, _EXTERNAL, _LOCATION = 2, 8, 13, 14
+_NAME = 8
 """TensorProto."""
-_CODES = {name: code for code, (name, _) in DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def _in_place(model: Model) -> bool:
 
 def _changed(model: Model, data: mmap.mmap, handed: set[str], heads: int) -> bytes:
     """The graph with `handed` among its inputs, without what made them."""
-    others = [node for node in model.graph.nodes if not handed.issuperset(node.outputs)]
+    others = [node for node in spliced(model.graph, LOGITS, SCORES) if not handed.issuperset(node.outputs)]
     alive = live_nodes(others, {output.name for output in model.graph.outputs})
     base = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
     parts = [wire.field(NODE, encoded(node)) for node in alive]
@@ -108,12 +108,4 @@ def _in_file(weight: Tensor, base: int, path: Path) -> bytes | None:
     if weight.raw is None or len(weight.raw) < _OUTSIDE_BYTES:
         return None
     start = np.frombuffer(weight.raw, np.uint8).__array_interface__["data"][0] - base
-    parts = [wire.field(1, size) for size in weight.shape]
-    parts += [wire.field(_TYPE, _CODES[weight.dtype]), wire.field(_NAME, weight.name)]
-    parts += [wire.field(_EXTERNAL, entry) for entry in _entries(path.name, start, len(weight.raw))]
-    return b"".join((*parts, wire.field(_LOCATION, 1)))
-
-
-def _entries(location: str, offset: int, length: int) -> Iterator[bytes]:
-    for key, value in (("location", location), ("offset", offset), ("length", length)):
-        yield wire.field(1, key) + wire.field(2, str(value))
+    return in_file(weight, path.name, External(path=path, offset=start, size=len(weight.raw)))

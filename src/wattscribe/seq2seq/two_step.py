@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import InputError, ModelError
+from wattscribe.models.directory import LOGITS, SCORES
 from wattscribe.seq2seq.network import MICROSOFT, import_onnx
 
 Floats = NDArray[np.float32]
 
 CANDIDATES = 32
-"""Room for what may never be said too: a runtime takes those out afterwards."""
+"""Room for what may never be said too, which is taken out afterwards."""
 KEY = "vocabulary_candidates"
 """Of the decoder's metadata: rows that are scored exactly."""
-LOGITS = "logits"
 BLOCKS: Mapping[int, tuple[int, ...]] = {4: (128, 64, 32, 16), 2: (32, 16)}
 """By bits of the codes, values that share a scale: the most that divide a row. Of four levels, larger ones lose the best row."""
 BITS = 4
@@ -43,6 +43,8 @@ class _LastProduct:
     """Initializer (vocabulary, width): float32, float16 or int8."""
     hidden: str
     """(N, t, width), float."""
+    scores: str
+    """What it makes: the output, or what the output is made of."""
     eight: tuple[str, str, str, str] | None = None
     """Of 8-bit products: hidden state as integers, its step and its zero point; the step of each row."""
 
@@ -68,7 +70,7 @@ def two_step(model: Any, candidates: int = CANDIDATES, bits: int = BITS) -> Any:
         values *= _array(model.graph, product.eight[3])[:, None]
     codes, scales = codes_of(values, block, bits)
     graph = _Graph(model.graph, onnx)
-    graph.drop_output()
+    graph.drop(product.scores)
     graph.weight("two_step.codes", codes)
     graph.weight("two_step.scales", scales)
     cheap = graph.op(
@@ -80,8 +82,9 @@ def two_step(model: Any, candidates: int = CANDIDATES, bits: int = BITS) -> Any:
     exact = _exact(graph, product)
     never = graph.weight("two_step.never", np.array([-np.inf], np.float32))
     others = graph.op("Expand", never, graph.op("Shape", cheap, name="two_step.shape"), name="two_step.others")
-    graph.op("ScatterElements", others, "two_step.candidates", exact, name=LOGITS, axis=-1)
+    graph.op("ScatterElements", others, "two_step.candidates", exact, name=product.scores, axis=-1)
     graph.lift_rows(product.table)
+    graph.to_end(LOGITS)
     graph.prune()
     _write_candidates(model, onnx, candidates)
     return model
@@ -90,6 +93,11 @@ def two_step(model: Any, candidates: int = CANDIDATES, bits: int = BITS) -> Any:
 def candidates_of(metadata: Mapping[str, str]) -> int | None:
     """Rows that a decoder with this metadata scores exactly; None: all."""
     return int(metadata[KEY]) if metadata.get(KEY, "").isdigit() else None
+
+
+def scores_of(last: Any) -> str:
+    """What the vocabulary's product makes, given the node of the output: that, or what a last step puts in part out of reach."""
+    return SCORES if last is not None and last.op_type == "Add" and last.input[0] == SCORES else LOGITS
 
 
 def _last_product(graph: Any) -> _LastProduct:
@@ -101,21 +109,23 @@ def _last_product(graph: Any) -> _LastProduct:
         node = makers.get(name)
         return node if node is not None and node.op_type in kinds else None
 
-    last = maker(LOGITS, "Transpose", "Mul")
+    scores = scores_of(makers.get(LOGITS))
+    last = maker(scores, "Transpose", "Mul")
     product = last and maker(last.input[0], "MatMul")
     turned = product and maker(product.input[1], "Transpose")
     if turned is not None:  # table × hiddenᵀ
         lifted = maker(product.input[0], "Cast")
         table = lifted.input[0] if lifted is not None else product.input[0]
         if table in stored:
-            return _LastProduct(table=table, hidden=turned.input[0])
+            return _LastProduct(table=table, hidden=turned.input[0], scores=scores)
     cast = last and maker(last.input[0], "Cast")
     sums = cast and maker(cast.input[0], "MatMulInteger")
     steps = sums and len(last.input) > 1 and maker(last.input[1], "Mul")
     turned = sums and maker(sums.input[1], "Transpose")
     eight = sums and maker(sums.input[0], "DynamicQuantizeLinear")
     if steps and turned and eight and turned.input[0] in stored:
-        return _LastProduct(table=turned.input[0], hidden=eight.input[0], eight=(*eight.output, steps.input[1]))
+        eights = (*eight.output, steps.input[1])
+        return _LastProduct(table=turned.input[0], hidden=eight.input[0], scores=scores, eight=eights)
     raise ModelError(
         "its vocabulary is not the last product that `export` writes, in float32, float16 or int8",
         fix="Take this step before others that change the vocabulary, on a decoder of `wattscribe export`",
@@ -202,10 +212,16 @@ class _Graph:
         tensor = next(stored for stored in self._graph.initializer if stored.name == table)
         return bool(tensor.data_type == self._onnx.TensorProto.FLOAT16)
 
-    def drop_output(self) -> None:
-        """The node that made the scores."""
-        for node in [node for node in self._graph.node if LOGITS in node.output]:
+    def drop(self, value: str) -> None:
+        """The node that made it."""
+        for node in [node for node in self._graph.node if value in node.output]:
             self._graph.node.remove(node)
+
+    def to_end(self, value: str) -> None:
+        """The node that makes it, behind what was added."""
+        for node in [node for node in self._graph.node if value in node.output]:
+            self._graph.node.remove(node)
+            self._graph.node.append(node)
 
     def lift_rows(self, table: str) -> None:
         """Rows of a half-precision table are lifted where they are looked up: as a whole it would stand in memory in 32 bits."""

@@ -18,21 +18,23 @@ from wattscribe.compression.levers.weights import block_codes, known_moments, ro
 from wattscribe.compression.linears import Index, Weights, add_constant, pack, replace_nodes, sweep
 from wattscribe.compression.rounding import gptq
 from wattscribe.errors import InputError
+from wattscribe.models.directory import LOGITS
 from wattscribe.seq2seq.network import STEPS, quantise
+from wattscribe.seq2seq.two_step import scores_of
 
 BLOCKS = (32, 64, 128)
 _AT_ONCE = 4096
 """Tokens whose codes are chosen together: their errors do not touch those of others, and all of them take gigabytes."""
-_LOGITS = "logits"
 _FLOAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """logits = x · tableᵀ."""
+    """scores = x · tableᵀ."""
 
     source: str
     """The value x."""
+    scores: str
     weight: Weights
     """[tokens, width]."""
     product: tuple[Any, ...]
@@ -45,7 +47,8 @@ def table_of(model: Any) -> Table | None:
     """None where the scores are not the product with a matrix of floats."""
     index = Index(model)
     nodes: list[Any] = []
-    node = index.maker(_LOGITS)
+    scores = scores_of(index.maker(LOGITS))
+    node = index.maker(scores)
     while node is not None and node.op_type == "Transpose":
         nodes.append(node)
         node = index.maker(node.input[0])
@@ -65,8 +68,8 @@ def table_of(model: Any) -> Table | None:
             source = before.input[0]
         lookups = tuple(user for user in index.users[name] if user.op_type == "Gather" and user.input[0] == name)
         return Table(
-            source=source, weight=weight if by_token else np.ascontiguousarray(weight.T), product=tuple(nodes),
-            lookups=lookups if by_token else (),
+            source=source, scores=scores, weight=weight if by_token else np.ascontiguousarray(weight.T),
+            product=tuple(nodes), lookups=lookups if by_token else (),
         )  # fmt: skip
     return None
 
@@ -181,7 +184,7 @@ def _integer_product(table: Table) -> list[Any]:
         ),
         make("Cast", ["vocabulary.sums"], ["vocabulary.float"], name="vocabulary/float", to=_FLOAT),
         make("Mul", [quantised[1], "vocabulary.scale"], ["vocabulary.steps"], name="vocabulary/steps"),
-        make("Mul", ["vocabulary.float", "vocabulary.steps"], [_LOGITS], name="vocabulary/scores"),
+        make("Mul", ["vocabulary.float", "vocabulary.steps"], [table.scores], name="vocabulary/scores"),
     ]
 
 
@@ -205,7 +208,7 @@ def _blocks_product(table: Table, block: int, accuracy: int) -> list[Any]:
     tokens, width = table.weight.shape
     return [
         helper.make_node(
-            "MatMulNBits", [table.source, "vocabulary.weight", "vocabulary.scale"], [_LOGITS], name="vocabulary/scores",
+            "MatMulNBits", [table.source, "vocabulary.weight", "vocabulary.scale"], [table.scores], name="vocabulary/scores",
             domain="com.microsoft", K=width, N=tokens, bits=4, block_size=block, accuracy_level=accuracy,
         )
     ]  # fmt: skip

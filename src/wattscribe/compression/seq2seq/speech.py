@@ -16,16 +16,18 @@ from wattscribe.compression.calibrate import Calibration, Feeds, with_outputs
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Probe, Scores, log_softmax
 from wattscribe.compression.levers.table import table_of
+from wattscribe.compression.linears import Index
 from wattscribe.compression.seq2seq.candidate import FRAME_SAMPLES, WhisperCandidate
 from wattscribe.compression.shelf import Shelf
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.graph.session import open_session, run
-from wattscribe.models.directory import CROSS
+from wattscribe.models.directory import CROSS, LOGITS
 from wattscribe.seq2seq.decoder_graph import CACHES
 from wattscribe.seq2seq.files import find
 from wattscribe.seq2seq.mel import log_mel
 from wattscribe.seq2seq.opening import open_model
 from wattscribe.seq2seq.recognize import Spoken
+from wattscribe.seq2seq.two_step import scores_of
 
 Cross = tuple[NDArray[np.float32], ...]
 """Keys and values of one window."""
@@ -127,10 +129,11 @@ class SpokenProbe(Probe):
     def _ask(self, candidate: Candidate) -> Scores:
         asked = _whisper(candidate)
         encoded = self._encoded.get(asked.digests["encoder"], lambda: self._encode(asked))
-        decoder = Decoder(asked, ["logits"])
+        scores = scores_of(Index(asked.model("decoder")).maker(LOGITS))  # of all tokens: this is no search
+        decoder = Decoder(asked, [scores])
         rows = []
         for window, cross in zip(self._windows, encoded, strict=True):
-            logits = decoder.run(decoder.feeds(window, cross))["logits"][0, window.prompt - 1 :]
+            logits = decoder.run(decoder.feeds(window, cross))[scores][0, window.prompt - 1 :]
             rows.append(log_softmax(logits))
         return np.concatenate(rows)
 
