@@ -55,7 +55,10 @@ def peaks(arguments: list[str]) -> dict[str, int]:
     while process.poll() is None:
         with suppress(psutil.Error):
             own = psutil.Process(process.pid)
-            for role, pid in [("runner", own.pid), *(("worker", each.pid) for each in own.children() if is_worker(each))]:
+            for role, pid in [
+                ("runner", own.pid),
+                *(("worker", each.pid) for each in own.children() if is_worker(each)),
+            ]:
                 found[role] = max(found.get(role, 0), peak_rss_bytes(pid) or 0)
         time.sleep(POLL_S)
     if process.returncode:
