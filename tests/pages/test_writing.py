@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run
+from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run, store_run
 from wattscribe import whole_file
 from wattscribe.cli import main
 from wattscribe.errors import InputError
@@ -65,6 +68,33 @@ def test_a_disk_that_fills_keeps_the_old_report(kind: str, tmp_path: Path, monke
         formats.write(facts, kind, path)
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path], "nothing half-written is left"
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from wattscribe.cli import main
+def half(path, text, **options):
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text[: len(text) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path.write_text = half
+main(sys.argv[1:])
+"""
+"""The command, whose first text file gets half of its text before the process is killed."""
+
+
+@pytest.mark.parametrize("command", ["report", "profile"])
+def test_a_kill_in_mid_write_keeps_the_old_page(command: str, tmp_path: Path) -> None:
+    facts = made_up_run(models=MODELS[:1], precisions=("fp32",), conditions=(CLEAN,), shape=Shape(utterances=2))
+    page = tmp_path / "page.html"
+    page.write_text("old", encoding="utf-8")
+    asked = {
+        "report": ["report", str(store_run(facts, tmp_path / "r")), "--out", str(page)],
+        "profile": ["profile", "reference", "--page", str(page)],
+    }
+    done = subprocess.run([sys.executable, "-c", KILLED, *asked[command]], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert page.read_text(encoding="utf-8") == "old"
 
 
 def test_a_file_keeps_its_mode_and_a_new_one_gets_the_usual(tmp_path: Path) -> None:

@@ -51,6 +51,13 @@ def test_an_empty_hypothesis_deletes_every_word() -> None:
     assert counts.cer == 1.0
 
 
+def test_characters_are_counted_by_their_distance() -> None:
+    """A rule may leave a space at an end, which is no character of the text."""
+    counts = count_errors(["kitten", "ab "], ["sitting", " ab"], rule=str)
+    assert counts.character_errors.tolist() == [3, 0]
+    assert counts.characters.tolist() == [6, 2]
+
+
 def test_without_reference_words_there_is_no_rate() -> None:
     assert count_errors(["", "um"], ["x", ""]).wer is None
     assert count_errors([], []).wer is None

@@ -23,6 +23,8 @@ from wattscribe.results.words import right_to_left
 
 TRACES = frozenset({"bar", "heatmap", "scatter", "waterfall"})
 """Kinds that `plotly/plotly.min.js` draws."""
+NUMBERS = frozenset({int, float, bool, type(None)})
+"""Kinds of values without a text in them."""
 LINES_SHOWN = 12
 """Of a list of sentences; the rest is folded."""
 
@@ -157,8 +159,15 @@ def fragment(
 
 def embedded(value: Any) -> Markup:
     """JSON that may stand inside a script element: nothing in it can end the element or open a comment."""
-    text = json.dumps(finite(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    try:
+        text = _compact(value)
+    except ValueError:  # a figure that is not finite: rare, and looking for it takes longer than all else here
+        text = _compact(finite(value))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 def _runs(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:
@@ -181,7 +190,7 @@ def harmless(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: harmless(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [harmless(item) for item in value]
+        return list(value) if NUMBERS.issuperset(map(type, value)) else [harmless(item) for item in value]
     return value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wattscribe import whole_file
 from wattscribe.energy.breakdown import Breakdown
 from wattscribe.energy.breakdown import Figure as Modelled
 from wattscribe.energy.curves import Point
@@ -33,7 +34,7 @@ def write_page(profile: Profile, path: Path) -> None:
     """Write the page to `path`. Raises InputError when it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html(profile), encoding="utf-8")
+        whole_file.write_text(path, html(profile))
     except OSError as error:
         raise InputError(f"the page cannot be written: {error.strerror}", where=path) from error
 

@@ -49,7 +49,6 @@ def from_json(kind: type[T], value: Any, *, strict: bool = False) -> T:
     return typing.cast(T, _restore(kind, value, strict))
 
 
-_hints = functools.cache(typing.get_type_hints)
 _SCALARS = {str: "a text", int: "a whole number", bool: "true or false", float: "a number"}
 
 
@@ -80,12 +79,7 @@ def _restore(kind: Any, value: Any, strict: bool) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(value, Mapping):
             raise TypeError(f"a table is expected, not {_shown(value)}")
-        hints = _hints(kind)
-        if strange := [str(key) for key in value if key not in hints]:
-            raise TypeError(f"there is no {strange[0]} among {', '.join(hints)}")
-        if absent := [name for name in _required(kind) if name not in value]:
-            raise TypeError(f"{', '.join(absent)} is missing")
-        return kind(**{key: _restore_field(key, hints.get(key, Any), item, strict) for key, item in value.items()})
+        return _restore_record(kind, value, strict)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise TypeError(f"a list is expected, not {_shown(value)}")
@@ -98,6 +92,31 @@ def _restore(kind: Any, value: Any, strict: bool) -> Any:
     if kind is float and isinstance(value, int) and not (strict and isinstance(value, bool)):
         return _as_float(value)
     return _checked(kind, origin, value) if strict else value
+
+
+def _restore_record(kind: type, value: Mapping[str, Any], strict: bool) -> Any:
+    """A journal has millions of fields that are a scalar or missing already: those are not looked at further."""
+    known = _fields(kind)
+    if strange := [str(key) for key in value if key not in known]:
+        raise TypeError(f"there is no {strange[0]} among {', '.join(known)}")
+    if absent := [name for name in _required(kind) if name not in value]:
+        raise TypeError(f"{', '.join(absent)} is missing")
+    restored = {}
+    for key, item in value.items():
+        hint, at_once = known[key]
+        restored[key] = item if type(item) in at_once else _restore_field(key, hint, item, strict)
+    return kind(**restored)
+
+
+@functools.cache
+def _fields(kind: type) -> Mapping[str, tuple[Any, tuple[type, ...]]]:
+    """Each field with its kind, and the types whose values are what it says as they are."""
+    found = {}
+    for name, hint in typing.get_type_hints(kind).items():
+        _, otherwise = _shape(hint)
+        scalar = hint if otherwise is None else otherwise
+        found[name] = (hint, (*([scalar] if scalar in _SCALARS else []), *([] if otherwise is None else [type(None)])))
+    return found
 
 
 def _checked(kind: Any, origin: Any, value: Any) -> Any:

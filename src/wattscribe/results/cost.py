@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,15 +80,15 @@ class EnergyRule:
 
 def energy_rule(facts: RunFacts, device: Device | None = None) -> EnergyRule:
     """Choose once per run and device, over all its trials together."""
-    pooled: dict[str, dict[str, PowerTrace]] = {}
+    pooled: dict[str, dict[str, list[PowerTrace]]] = {}
     for trial in facts.trials:
         rails = pooled.setdefault(trial.trial.recognizer.device, {})
         for trace in traces_of(trial):
-            before = rails.get(trace.channel)
-            powers = trace.power_w if before is None else before.power_w + trace.power_w
-            times = trace.t_s if before is None else before.t_s + trace.t_s
-            rails[trace.channel] = replace(trace, power_w=powers, t_s=times)
-    chosen = {device: windows.preferred(tuple(rails.values()), device) for device, rails in pooled.items()}
+            rails.setdefault(trace.channel, []).append(trace)
+    chosen = {
+        device: windows.preferred([_together(parts) for parts in rails.values()], device)
+        for device, rails in pooled.items()
+    }
     cpu, machine = (value if isinstance(value := facts.machine.get(key), str) else None for key in ("cpu", "machine"))
     return EnergyRule(
         device=device,
@@ -98,6 +99,13 @@ def energy_rule(facts: RunFacts, device: Device | None = None) -> EnergyRule:
             device for device, trace in chosen.items() if trace is not None and trace.total and not trace.processors
         ),
     )
+
+
+def _together(parts: Sequence[PowerTrace]) -> PowerTrace:
+    """All samples of one channel, described as the last trial describes it."""
+    chain = itertools.chain.from_iterable
+    powers, times = (tuple(chain(values)) for values in ([p.power_w for p in parts], [p.t_s for p in parts]))
+    return replace(parts[-1], power_w=powers, t_s=times)
 
 
 def energy_of(trials: Sequence[TrialFacts], rule: EnergyRule) -> Energy:

@@ -68,6 +68,8 @@ class Attempt:
     """Utterances that got an answer."""
     facts: TrialFacts = field(init=False)
     _pieces: Mapping[str, Piece] = field(init=False)
+    _longest_s: float = field(init=False)
+    """What the longest utterance may take: asked for after each one, so worked out once."""
     _phase: str = "starting"
     _patience_s: float = 0.0
     _deadline_s: float = 0.0
@@ -87,6 +89,7 @@ class Attempt:
     def __post_init__(self) -> None:
         self.facts = TrialFacts(trial=self.trial, status="running")
         self._pieces = {piece.utterance.id: piece for piece in self.spool.pieces}
+        self._longest_s = max((self.limits.transcribing_s([piece]) for piece in self.spool.pieces), default=0.0)
 
     def run(self) -> Verdict:
         """Cool down, idle, work, idle; leaves `facts` complete and every row but the verdict in the journal."""
@@ -172,7 +175,7 @@ class Attempt:
             self._enter("finishing", self.limits.load_s + self._pause_s(message))
         elif isinstance(message, Whole):
             self._whole[message.id] = message.text
-            self._enter("transcribing whole files after the window", self.limits.load_s + self._longest_s())
+            self._enter("transcribing whole files after the window", self.limits.load_s + self._longest_s)
         else:
             raise ValueError(f"{type(message).__name__} was not due")
 
@@ -181,10 +184,7 @@ class Attempt:
         if self.trial.duty is None:
             return 0.0
         audio_s = sum(self._pieces[answer.id].audio_s for answer in message.answers)
-        return audio_s * (1 / self.trial.duty - 1) + self._longest_s()
-
-    def _longest_s(self) -> float:
-        return max(self.limits.transcribing_s([piece]) for piece in self.spool.pieces)
+        return audio_s * (1 / self.trial.duty - 1) + self._longest_s
 
     def _enter(self, phase: str, patience_s: float, option: str = LOAD_OPTION) -> None:
         self._phase, self._patience_s, self._option = phase, patience_s, option

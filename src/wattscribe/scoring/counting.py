@@ -20,7 +20,7 @@ from wattscribe.scoring.normalise import Normaliser, normaliser
 Floats = NDArray[np.float64]
 
 ALIGNED_AT_ONCE = 256
-"""Pairs whose characters are aligned together: the aligner keeps an object for every character until it is through."""
+"""Pairs that are aligned together: the aligner keeps an object for every word until it is through."""
 
 
 class Span(NamedTuple):
@@ -98,23 +98,27 @@ def count_errors(
 
 
 def _aligned(wanted: list[str], answered: list[str]) -> ErrorCounts:
-    """A few normalised pairs."""
+    """A few normalised pairs. Characters need no alignment, only its errors: the distance, from what jiwer itself aligns with."""
     import jiwer
+    from rapidfuzz.distance import Levenshtein
 
-    words = jiwer.process_words(wanted, answered)
-    characters = jiwer.process_characters(wanted, answered)
+    words = jiwer.process_words(wanted, answered, _in_words, _in_words)
     spans = tuple(tuple(map(_span, chunks)) for chunks in words.alignments)
     substitutions, deletions, insertions = (_amount(spans, kind) for kind in ("substitute", "delete", "insert"))
-    letters = (tuple(map(_span, chunks)) for chunks in characters.alignments)
+    letters = [(one.strip(), other.strip()) for one, other in zip(wanted, answered, strict=True)]
     return ErrorCounts(
         substitutions=substitutions,
         deletions=deletions,
         insertions=insertions,
         words=np.array([len(text) for text in words.references], dtype=np.float64),
-        character_errors=np.array([sum(map(_size, text)) for text in letters], dtype=np.float64),
-        characters=np.array([len(text) for text in characters.references], dtype=np.float64),
+        character_errors=np.array([Levenshtein.distance(one, other) for one, other in letters], dtype=np.float64),
+        characters=np.array([len(text) for text, _ in letters], dtype=np.float64),
         alignments=spans,
     )
+
+
+def _in_words(texts: list[str]) -> list[list[str]]:
+    return [text.split() for text in texts]
 
 
 def mean_counts(repeats: Sequence[ErrorCounts]) -> ErrorCounts:

@@ -56,9 +56,10 @@ def energy(
     `edges`). `auto`: `load` on the side where an idle window is given.
     """
     whole = _with_idle_pieces(trace, idle_traces)
-    idle, notes = _idle_powers(whole, (idle_before, idle_after))
+    signal = signals.of_trace(whole)
+    idle, notes = _idle_powers(whole, signal, (idle_before, idle_after))
     try:
-        measured = _measure(whole, window, _ways(edges, (idle_before, idle_after)), idle)
+        measured = _measure(whole, signal, window, _ways(edges, (idle_before, idle_after)), idle)
     except MeterError as error:
         return unavailable(trace, window, str(error))
     reading = Reading(
@@ -70,7 +71,7 @@ def energy(
         covers=trace.covers,
         samples=measured.samples,
         window_s=window.duration_s,
-        update_interval_s=effective_update_interval_s(whole),
+        update_interval_s=signal.update_s,
         reason=_join([measured.note, *notes]),
     )
     return _net_of_idle(reading, measured, window, (idle_before, idle_after), idle)
@@ -78,7 +79,8 @@ def energy(
 
 def measured_energy_j(trace: PowerTrace, window: Window) -> float:
     """Gross joules, for programs that want an error: WindowTooShortError below two updates, MeterError for a gap."""
-    return _measure(trace, window, ("interpolated", "interpolated"), (None, None)).energy_j
+    signal = signals.of_trace(trace)
+    return _measure(trace, signal, window, ("interpolated", "interpolated"), (None, None)).energy_j
 
 
 def mean_power_w(trace: PowerTrace, window: Window) -> float:
@@ -106,10 +108,14 @@ def unavailable(trace: PowerTrace, window: Window, reason: str) -> Reading:
 
 # --- one window -----------------------------------------------------------------------------------------------------
 def _measure(
-    trace: PowerTrace, window: Window, ways: tuple[Edges, Edges], idle: tuple[IdlePower | None, IdlePower | None]
+    trace: PowerTrace,
+    signal: Signal,
+    window: Window,
+    ways: tuple[Edges, Edges],
+    idle: tuple[IdlePower | None, IdlePower | None],
 ) -> _Measured:
+    """`signal`: what the trace was prepared to, once for its window and both idle ones."""
     _check(window)
-    signal = signals.of_trace(trace)
     inside = _refuse_unanswerable(trace, signal, window)
     note = _gap_note(trace, signal, window)
     chosen = (
@@ -212,7 +218,7 @@ def _gap_note(trace: PowerTrace, signal: Signal, window: Window) -> str | None:
 
 # --- idle -----------------------------------------------------------------------------------------------------------
 def _idle_powers(
-    trace: PowerTrace, windows: tuple[Window | None, Window | None]
+    trace: PowerTrace, signal: Signal, windows: tuple[Window | None, Window | None]
 ) -> tuple[tuple[IdlePower | None, IdlePower | None], list[str]]:
     """Idle power before and after, and words for what is missing of them; none where no idle was asked for."""
     powers: list[IdlePower | None] = []
@@ -223,16 +229,16 @@ def _idle_powers(
             notes.append(f"no idle window {name}")
         else:
             try:
-                power = _idle_power(trace, window)
+                power = _idle_power(trace, signal, window)
             except MeterError as error:
                 notes.append(f"idle {name}: {error}")
         powers.append(power)
     return (powers[0], powers[1]), [] if windows == (None, None) else notes
 
 
-def _idle_power(trace: PowerTrace, window: Window) -> IdlePower:
+def _idle_power(trace: PowerTrace, signal: Signal, window: Window) -> IdlePower:
     """Only samples that saw nothing but the idle window."""
-    measured = _measure(trace, window, ("load", "load"), (None, None))
+    measured = _measure(trace, signal, window, ("load", "load"), (None, None))
     return IdlePower(
         power_w=measured.energy_j / window.duration_s,
         variance_w2=measured.uncertainty.variance_j2 / window.duration_s**2,
