@@ -1,8 +1,8 @@
 """Memory of a bench of a large corpus against a small one: the runner's and the worker's peaks, and that of `report`.
 
-Run as `python -m benchmarks.memory [FEW MANY]`, 2,000 and 20,000 utterances unless given. Each command is a process of its own; the
-peak of the resident set of it and of each worker is what the system counts (VmHWM), looked at until they end. The recognizer is a
-fake that holds nothing of the corpus. The limit: an utterance more takes no more than `LIMIT_BYTES` in any of the three.
+Run as `python -m benchmarks.memory [FEW MANY]`, 2,000 and 20,000 utterances unless given. Each command is a process of its own;
+the peak of the resident set of it and of each worker is what the system counts (VmHWM), looked at until they end. The recognizer
+is a fake that holds nothing of the corpus. The limit: an utterance more takes no more than `LIMIT_BYTES` in any of the three.
 """
 
 from __future__ import annotations
