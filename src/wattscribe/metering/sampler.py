@@ -123,8 +123,8 @@ class Sampler:
 
     Periods are absolute, so that the rate does not drift; one that has passed is left out, not made up for. Within each the
     thread reads once, at an instant drawn evenly from it: at a steady beat a load with a beat of its own (live chunks of 100,
-    200 or 250 ms) would be met at the same few moments of it every time, and no interval could tell. The generator is the
-    sampler's own, seeded with `seed`. A channel is named `meter.channel`. Use it as a context manager, or step it under a
+    200 or 250 ms) would be met at the same few moments of it every time, and no interval could tell. Slower meters are read
+    when the fastest are next, as waking up costs more than reading. The generator is the sampler's own, seeded with `seed`. A channel is named `meter.channel`. Use it as a context manager, or step it under a
     fake clock: with `read_once` at times of your own, or with `sleep_and_read` at those of the thread. `evidence`: in place of
     what the channels say of themselves.
     """
@@ -148,7 +148,9 @@ class Sampler:
         self._meters = [_MeterLog(meter, 1.0 / rate_hz, evidence) for meter in meters]
         self._names = _unique_names(meters)
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._fastest_s = min((meter.period_s for meter in self._meters), default=1.0 / rate_hz)
+        self._running = threading.Lock()
+        """Held while the thread shall read: to wait for it is to sleep, in one call of the system's."""
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Sampler:
@@ -162,7 +164,7 @@ class Sampler:
         """Begin to read; a second start while running changes nothing."""
         if self._thread is not None or not self._meters:
             return
-        self._wake.clear()
+        self._running.acquire()
         self._thread = threading.Thread(target=self._run, name="wattscribe-sampler", daemon=True)
         self._thread.start()
 
@@ -170,7 +172,7 @@ class Sampler:
         """Read no more. What was read stays until `drain`; the meters stay open and belong to the caller."""
         if self._thread is None:
             return
-        self._wake.set()
+        self._running.release()
         self._thread.join()
         self._thread = None
 
@@ -220,9 +222,10 @@ class Sampler:
         self._read_due()
 
     def _run(self) -> None:
-        while not self._wake.is_set():
+        while True:
             wait_s = self._next_read_s() - self._clock.now_s()
-            if wait_s > 0 and self._wake.wait(wait_s):
+            if self._running.acquire(timeout=max(0.0, wait_s)):
+                self._running.release()
                 return
             self._read_due()
 
@@ -231,7 +234,7 @@ class Sampler:
         for meter in self._meters:
             if math.isinf(meter.due_s):
                 self._begin_period(meter, now_s)
-        return min(meter.at_s for meter in self._meters)
+        return min(meter.at_s for meter in self._meters if meter.period_s == self._fastest_s)
 
     def _read_due(self) -> None:
         now_s = self._clock.now_s()
@@ -243,7 +246,8 @@ class Sampler:
         due_s = self._clock.now_s() if math.isinf(meter.due_s) else meter.due_s
         with self._lock:
             meter.read(self._clock)
-        self._begin_period(meter, _next_period_s(due_s, meter.period_s, self._clock.now_s()))
+        late_s = 0.0 if meter.period_s == self._fastest_s else 2 * self._fastest_s  # it may have waited for the fastest
+        self._begin_period(meter, _next_period_s(due_s, meter.period_s, self._clock.now_s() - late_s))
 
     def _begin_period(self, meter: _MeterLog, due_s: float) -> None:
         """Meters of one pace share the instant: waking up for each costs more than reading it."""
