@@ -171,17 +171,18 @@ def test_whoever_answers_alike_is_judged_by_what_one_of_them_heard() -> None:
     made.errors[1] = made.errors[0]
     limits = TuningLimits(max_wer=0.35)
     one, twin, other = parts_of(made, 0), parts_of(made, 1, 1), parts_of(made, 40, 1)
-    assert found_of(made, {"twin": twin}, limits)["twin"].holds > 0.5
+    assert found_of(made, {"twin": twin}, limits)["twin"].holds > 0.3
     found = found_of(made, {"one": one, "twin": twin, "other": other}, limits)
     assert (found["one"].holds, found["twin"].holds) == (0.0, pytest.approx(0.0, abs=0.02))
 
 
 def test_the_race_judges_equal_texts_once() -> None:
-    """Sixty configurations of one text that breaks the limit on later speech, but for one that is dear: a race that tried them
-    one by one would have no audio left for it."""
+    """Fifty-nine configurations of one text that breaks the limit on later speech, and one that is dear and errs elsewhere: a race
+    that tried them one by one would have no audio left for it."""
     made = world(13, utterances=200)
     later = [at for part in made.partition.searched[1:] for at in made.inside(part)]
-    made.errors[:] = 0.05 * made.words
+    odd = np.arange(200) % 2
+    made.errors[:59], made.errors[59] = 2.0 * odd, 2.0 * (1 - odd)
     made.errors[:59, later] = 0.5 * made.words[later]
     made.latency_s[:] = 0.1
     made.cost[:] = made.audio_s * np.linspace(1.0, 1.5, 60)[:, None]
