@@ -177,8 +177,8 @@ def test_whoever_answers_alike_is_judged_by_what_one_of_them_heard() -> None:
 
 
 def test_the_race_judges_equal_texts_once() -> None:
-    """Fifty-nine configurations of one text that breaks the limit on later speech, and one that is dear and errs elsewhere: a race
-    that tried them one by one would have no audio left for it."""
+    """Fifty-nine configurations of one text that breaks the limit on later speech, and one that is dear and errs elsewhere: a
+    race that tried them one by one would have no audio left for it."""
     made = world(13, utterances=200)
     later = [at for part in made.partition.searched[1:] for at in made.inside(part)]
     odd = np.arange(200) % 2
