@@ -50,7 +50,7 @@ class World:
 
     @cached_property
     def searched(self) -> list[int]:
-        return [at for stage in self.partition.stages for at in self.inside(stage)]
+        return [at for part in self.partition.searched for at in self.inside(part)]
 
     def measure(
         self, stage: str, configurations: Sequence[Configuration], part: PartEntry, repeats: int

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wattscribe.records import Evidence, Interval
 from wattscribe.results.boards import Disagreement
 from wattscribe.results.row import Row
-from wattscribe.results.tuned import Stage, Standing, Tried, TuningLimits
+from wattscribe.results.tuned import Search, Tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,24 +112,11 @@ class Proven(Tried):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TunedResult:
+class TunedResult(Search):
     """What a tuning found. `chosen`: None where no configuration holds the limits."""
 
-    name: str
-    minimise: str
-    title: str
-    unit: str
-    limits: TuningLimits
-    seed: int
-    budget: float
-    configurations: int
     chosen: Proven | None
     proofs: Sequence[Proven]
-    standings: Sequence[Standing]
-    stages: Sequence[Stage]
-    audio_s: float
-    exhaustive_audio_s: float
-    cost_noise: float
     share: float | None
     """Of the audio that trying every configuration takes."""
     in_words: Sequence[str]

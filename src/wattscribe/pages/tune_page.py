@@ -197,14 +197,15 @@ def _configurations(tuned: Tuned) -> Table:
 def _method(tuned: Tuned) -> Words:
     widths = " → ".join(str(stage.configurations) for stage in tuned.stages if stage.name.startswith("stage"))
     lines = [
-        f"A race over {widths} configurations, each stage on speech that the one before had not used. All of a stage transcribe "
-        "the same utterances; these are drawn again and again for all together, and in each draw the cheapest that holds the "
-        "limits wins.",
-        "A configuration that wins in fewer than 0.5 % of the draws is dropped; of the others the least promising where the "
-        "budget has too few places.",
+        f"A race over {widths} configurations, each stage on one part of the speech. After each, what every configuration would "
+        "do on the parts that it has not transcribed is drawn from what the one did there that answered most like it, and in "
+        "each draw the cheapest that holds the limits wins.",
+        "A configuration that wins in fewer than 2 % of the draws gets no audio; one that may be the best and has transcribed "
+        "all speech of the search is proven.",
         f"Costs changed by {100 * tuned.cost_noise:.1f} % from stage to stage beyond what the speech does to all; every draw "
         "has that error.",
-        "The speech of the proof is of the same corpora: it was transcribed by none before, and says nothing of other speakers.",
+        "The speech of the proof is of the same corpora, was transcribed by none before its proof, and says nothing of other "
+        "speakers. Of several that hold the limits there the cheapest on all speech is taken.",
     ]
     return Words(lines=lines, as_list=True)
 

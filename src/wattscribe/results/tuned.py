@@ -120,8 +120,8 @@ class TuningLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tuned:
-    """The result of a tuning; schema 1. `chosen` is None where none was found that holds the limits."""
+class Search:
+    """What was asked, and what the search did."""
 
     name: str
     minimise: str
@@ -132,9 +132,6 @@ class Tuned:
     seed: int
     budget: float
     configurations: int
-    chosen: Proof | None
-    proofs: tuple[Proof, ...]
-    """All that were tried on the held-back speech, in this order."""
     standings: tuple[Standing, ...]
     stages: tuple[Stage, ...]
     audio_s: float
@@ -143,6 +140,15 @@ class Tuned:
     """What all configurations would have transcribed on the speech of the search."""
     cost_noise: float
     """By how much a cost changed from stage to stage beyond the speech; a natural logarithm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned(Search):
+    """The result of a tuning; schema 1. `chosen` is None where none was found that holds the limits."""
+
+    chosen: Proof | None
+    proofs: tuple[Proof, ...]
+    """All that were tried on the held-back speech, in this order."""
     schema: int = SCHEMA
 
     @property
@@ -185,12 +191,12 @@ def _of_choice(tuned: Tuned) -> list[str]:
         f"{percent_text(chosen.wer)} % {interval_text(chosen.wer_ci95, 100)}, 90 % of the answers within "
         f"{number(chosen.latency_p90_s)} s, {bytes_text(chosen.peak_memory_bytes)} of memory.",
         f"On {plural(chosen.utterances, 'utterance')} of {plural(chosen.speakers, 'speaker')} ({chosen.audio_s:.0f} s, "
-        f"{plural(chosen.repeats, 'repeat')}) that nothing was chosen on: "
+        f"{plural(chosen.repeats, 'repeat')}) that were held back: "
         + ("; ".join(check.text for check in chosen.checks) or "no limit was asked for")
         + ".",
     ]
-    if (place := tuned.proofs.index(chosen) + 1) > 1 and not tuned.proofs[0].holds:
-        said.append(f"It is the {_ordinal(place)} that was tried there; {_refusals(tuned.proofs[: place - 1])}.")
+    if (place := tuned.proofs.index(chosen) + 1) > 1 and (refused := _refusals(tuned.proofs[: place - 1])):
+        said.append(f"It is the {_ordinal(place)} that was tried there; {refused}.")
     other = tuned.next_best
     if other is not None and other.cost is not None and chosen.cost:
         said.append(f"{other.label} holds them too and takes {number(other.cost / chosen.cost)} times as much there.")

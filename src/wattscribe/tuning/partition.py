@@ -1,4 +1,4 @@
-"""Which speech the search may use, stage by stage, and which is kept for the proof: each part evenly from all of it."""
+"""Which speech the search may use, part by part, and which is kept for the proof: each part evenly from all of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from wattscribe.runs.part import PartEntry
 
 HELD_BACK = 0.25
 """Of all utterances: for the proof."""
-STAGES = (0.1, 0.1, 0.2, 0.6)
-"""Of the rest, what each stage adds: little where there are many configurations, most where there are few."""
+PARTS = (0.1, 0.2, 0.3, 0.4)
+"""Of the rest: little where there are many configurations, most where there are few."""
 MOST_PARTS = 64
 GOLDEN = (math.sqrt(5) - 1) / 2
 FEWEST = 20
@@ -26,22 +26,20 @@ FEWEST = 20
 class Partition:
     """Parts that share no utterance and make up all of the speech."""
 
-    stages: tuple[PartEntry, ...]
+    searched: tuple[PartEntry, ...]
     held_back: PartEntry
+    utterances: int
 
     @property
-    def searched(self) -> float:
-        """The share of the speech that the stages use together."""
-        return sum(len(stage.taken) for stage in self.stages) / self.held_back.of
-
-    def share(self, stage: int) -> float:
-        """Of what all stages use."""
-        return len(self.stages[stage].taken) / sum(len(each.taken) for each in self.stages)
+    def parts(self) -> tuple[PartEntry, ...]:
+        """The held-back one last."""
+        return *self.searched, self.held_back
 
     @property
-    def proof(self) -> float:
-        """What is held back, over what all stages use."""
-        return len(self.held_back.taken) / sum(len(each.taken) for each in self.stages)
+    def counts(self) -> tuple[int, ...]:
+        """Utterances of each of `parts`."""
+        of = self.held_back.of
+        return tuple(sum(len(range(each, self.utterances, of)) for each in part.taken) for part in self.parts)
 
 
 def of_experiment(experiment: Experiment) -> Partition:
@@ -66,9 +64,10 @@ def split(utterances: int, *, seed: int) -> Partition:
     drawn = [(start + step * at) % of for at in range(of)]
     kept = max(2, round(HELD_BACK * of))
     rest = drawn[kept:]
-    ends = [round(sum(STAGES[: at + 1]) * len(rest)) for at in range(len(STAGES))]
+    ends = [round(sum(PARTS[: at + 1]) * len(rest)) for at in range(len(PARTS))]
     return Partition(
-        stages=tuple(_part(of, rest[start:end]) for start, end in zip([0, *ends], ends, strict=False)),
+        utterances=utterances,
+        searched=tuple(_part(of, rest[start:end]) for start, end in zip([0, *ends], ends, strict=False)),
         held_back=_part(of, drawn[:kept]),
     )
 

@@ -1,45 +1,14 @@
-"""The proof: the most promising on speech that nothing was chosen on, until one holds the limits there."""
+"""The proof: what a configuration did on the held-back speech, against the limits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from wattscribe.results.tuned import Check, Proof, TuningLimits
 from wattscribe.scoring import wer_interval
 from wattscribe.scoring.bounds import events_upper
 from wattscribe.tuning.observed import LATENCY_POINT, Observed
-from wattscribe.tuning.partition import Partition
-from wattscribe.tuning.race import Measure, Race
 from wattscribe.tuning.space import Configuration
-
-TOGETHER = 2
-"""The first two are proven in turn in one bench, so that the next best stands beside the best under the same conditions."""
-MOST_TRIED = 5
-"""With every further one the chance grows that one holds by luck."""
-
-
-def prove(
-    race: Race,
-    configurations: Mapping[str, Configuration],
-    partition: Partition,
-    measure: Measure,
-    *,
-    repeats: int,
-) -> tuple[str | None, dict[str, Proof]]:
-    """The key of the configuration that holds, and all that were tried, by key in this order."""
-    ranked = race.ranked()[:MOST_TRIED]
-    groups = [ranked[:TOGETHER], *([key] for key in ranked[TOGETHER:])]
-    proofs: dict[str, Proof] = {}
-    for number, keys in enumerate((group for group in groups if group), start=1):
-        tried = [configurations[key] for key in keys]
-        answers = measure(f"proof-{number}", tried, partition.held_back, repeats)
-        for one in tried:
-            seen = answers.get(one.key)
-            if isinstance(seen, Observed):
-                proofs[one.key] = proof_of(one, seen, race.limits, repeats=repeats, seed=race.seed)
-        if (held := next((key for key in keys if key in proofs and proofs[key].holds), None)) is not None:
-            return held, proofs
-    return None, proofs
 
 
 def proof_of(one: Configuration, seen: Observed, limits: TuningLimits, *, repeats: int, seed: int) -> Proof:

@@ -1,7 +1,8 @@
-"""The race: stage by stage more speech for fewer configurations, until the few that are left have transcribed all of it.
+"""The race: more speech for whoever may be the best, until the cheapest that holds the limits has shown it on held-back speech.
 
-After each stage a configuration goes on that has a chance to be the cheapest which holds the limits; one that has none is
-dropped, however many places there are, and of the others the least promising where there are too few places.
+Every stage is a bench of some configurations on one part of the speech. After each, `chances` says how likely each configuration
+is the cheapest that holds the limits; the audio goes to those that may be, and in time to the proof of whoever has heard all
+that is searched on. What is certain takes no audio, and nobody is dropped for good.
 """
 
 from __future__ import annotations
@@ -10,21 +11,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from wattscribe.results.tuned import TuningLimits
+from wattscribe.results.tuned import Proof, TuningLimits
 from wattscribe.runs.part import PartEntry
 from wattscribe.tuning.chances import FIRST_NOISE, Chance, chances, overshoot, run_noise
 from wattscribe.tuning.observed import Observed, joined
-from wattscribe.tuning.partition import STAGES, Partition
+from wattscribe.tuning.partition import PARTS, Partition
+from wattscribe.tuning.proof import proof_of
 from wattscribe.tuning.space import Configuration
 
-SPENDING = (0.5, 0.2, 0.13, 0.17)
-"""How the stages share the audio; with STAGES, a budget of a quarter begins with every configuration and ends with three."""
-FOR_THE_PROOF = 0.2
-"""Of the budget: for the proof."""
+FIRST_STAGE = 0.4
+"""Of the budget: so that a quarter of the audio lets every configuration transcribe the first tenth of the speech."""
+ROUND = 1 / 2
+"""Of the audio that is left: one stage. More of them know more, but each is a bench with its waits."""
 FEWEST = 2
-"""Configurations that every stage keeps: what is held back may speak against the first."""
-CERTAIN = 0.005
-"""Below this chance to be the best a configuration is dropped, however many places there are."""
+"""Configurations that may be searched on all and proven whatever the budget: a space of few is raced, too."""
+TOGETHER = 2
+"""Proven in turn in one bench, so that two that may both be the best stand beside each other under the same conditions."""
+MOST_TRIED = 5
+"""On the held-back speech: with every further one the chance grows that one holds by luck."""
+UNLIKELY = 0.02
+"""Below this chance to be the best a configuration gets no audio, and is said to be certainly not the best."""
+UNDECIDED = 0.05
+"""Below this chance, together, of all that were not proven the one that was proven is taken."""
 
 
 class Measure(Protocol):
@@ -45,84 +53,114 @@ class Sampler(Protocol):
     def tell(self, seen: Mapping[str, Observed | str]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dropped:
-    """Who left the race, after which stage (from 1), and why."""
-
-    stage: int
-    reason: str
-    chance: Chance | None = None
-
-
 @dataclass(slots=True, kw_only=True)
 class Race:
-    """What is known so far. `order`: those in the race, the most promising first."""
+    """What is known so far."""
 
+    configurations: Mapping[str, Configuration]
+    partition: Partition
     limits: TuningLimits
+    budget: float
     seed: int
-    stages: list[dict[str, Observed]] = field(default_factory=list)
+    repeats: int
+    shown: dict[str, list[Observed | None]] = field(default_factory=dict)
+    """By key, part by part, the held-back one last."""
     sizes: list[int] = field(default_factory=list)
     """Configurations that each stage measured."""
-    dropped: dict[str, Dropped] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
+    last: dict[str, int] = field(default_factory=dict)
+    """The last stage (from 1) that measured a configuration."""
+    failed: dict[str, str] = field(default_factory=dict)
+    proofs: dict[str, Proof] = field(default_factory=dict)
+    """In the order in which they were tried."""
     found: dict[str, Chance] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    """Who has not failed, the most promising first."""
     noise: float = FIRST_NOISE
+    spent_s: float = 0.0
+    """Of audio."""
+
+    @property
+    def chosen(self) -> str | None:
+        """The cheapest of those that were proven, on all that they transcribed."""
+        holding = [key for key, proof in self.proofs.items() if proof.holds]
+        return min(holding, key=lambda key: self.found[key].cost, default=None)
 
     def seen(self, key: str) -> Observed:
-        """All that a configuration showed, over its stages."""
-        return joined([stage[key] for stage in self.stages if key in stage], noise=self.noise)
+        """All that a configuration showed on the speech of the search."""
+        return joined([one for one in self.shown[key][:-1] if one is not None], noise=self.noise)
 
-    def add(self, answers: Mapping[str, Observed | str]) -> None:
+    def complete(self, key: str) -> bool:
+        """Whether it has transcribed all speech of the search."""
+        return all(one is not None for one in self.shown[key][:-1])
+
+    def add(self, part: int, answers: Mapping[str, Observed | str], repeats: int = 1) -> None:
         """One stage's answers; who failed is out."""
-        self.stages.append({key: one for key, one in answers.items() if isinstance(one, Observed)})
         self.sizes.append(len(answers))
-        for key, why in answers.items():
-            if isinstance(why, str):
-                self.dropped[key] = Dropped(stage=len(self.stages), reason=f"failed: {why}")
-        self.noise = run_noise(self.stages)
-        here = {key: self.seen(key) for key in self.stages[-1]}
-        self.found = chances(here, self.limits, seed=self.seed + len(self.stages)) if here else {}
+        for key, one in answers.items():
+            self.last[key] = len(self.sizes)
+            if isinstance(one, str):
+                self.failed[key] = one
+                self.spent_s += repeats * self.part_s(part)
+                continue
+            self.shown.setdefault(key, [None] * len(self.partition.parts))[part] = one
+            self.spent_s += repeats * float(one.audio_s.sum())
+            if part == len(self.partition.parts) - 1:
+                self.proofs[key] = proof_of(self.configurations[key], one, self.limits, repeats=repeats, seed=self.seed)
+        racing = {key: shown for key, shown in self.shown.items() if key not in self.failed}
+        self.noise = run_noise(list(racing.values()))
+        counts, seed = self.partition.counts, self.seed + len(self.sizes)
+        self.found = chances(racing, counts, self.limits, noise=self.noise, seed=seed)
         self.order = sorted(self.found, key=lambda key: self.found[key].order)
 
-    def keep(self, places: int) -> None:
-        """Drop who has no chance, and the least promising beyond `places`."""
-        stage, kept = len(self.stages), []
-        for at, key in enumerate(self.order):
-            chance = self.found[key]
-            if at < FEWEST or (at < places and chance.best >= CERTAIN):
-                kept.append(key)
+    def part_s(self, part: int) -> float:
+        """Audio of a part; before anybody has transcribed it, as much as its utterances take elsewhere."""
+        heard = [next((row[at] for row in self.shown.values() if row[at] is not None), None) for at in range(part + 1)]
+        if (one := heard[part]) is not None:
+            return float(one.audio_s.sum())
+        known = [one for one in heard if one is not None]
+        mean_s = sum(float(one.audio_s.sum()) for one in known) / max(1, sum(len(one.ids) for one in known))
+        return mean_s * self.partition.counts[part]
+
+    @property
+    def searched_s(self) -> float:
+        """Audio that one configuration transcribes when it is searched on all."""
+        return sum(map(self.part_s, range(len(self.partition.searched))))
+
+    @property
+    def left_s(self) -> float:
+        """Of the budget, which lets FEWEST configurations transcribe all and be proven, however small it is."""
+        least_s = self.sizes[0] * self.part_s(0)
+        least_s += FEWEST * (self.searched_s + self.repeats * self.part_s(len(self.partition.searched)))
+        return max(self.budget * len(self.configurations) * self.searched_s, least_s) - self.spent_s
+
+    def next_stage(self) -> tuple[int, list[str]] | None:
+        """Which part, and who transcribes it: the most promising the part that it lacks, with those of the others that lack the
+        same, as many as the audio allows. None: the race is over."""
+        likely = [key for key in self.order if self.found[key].best >= UNLIKELY and self._may_go_on(key)]
+        doubt = sum(self.found[key].best for key in self.order if key not in self.proofs)
+        if not likely or len(self.proofs) >= MOST_TRIED or (self.chosen is not None and doubt < UNDECIDED):
+            return None
+        held_back = len(self.partition.searched)
+        proof_s = self.repeats * self.part_s(held_back)
+        for first in likely:
+            part = self.shown[first].index(None)
+            if part == held_back:
+                count = min(TOGETHER, MOST_TRIED - len(self.proofs), int(self.left_s / proof_s))
             else:
-                self.dropped[key] = Dropped(stage=stage, reason=self._why(key, chance), chance=chance)
-        self.order = kept
+                left_s, each_s = self.left_s - proof_s, self.part_s(part)
+                count = max(int(ROUND * left_s / each_s), int(left_s >= each_s))
+            if count:
+                return part, [key for key in likely if self.shown[key].index(None) == part][:count]
+        return None
 
-    def ranked(self) -> list[str]:
-        """Who may be proven, of those that hold the limits: finalists by cost, then the dropped, latest first."""
-        cost = {key: self.seen(key).rate for key in {*self.order, *self.dropped} if any(key in s for s in self.stages)}
-        known = {
-            key: rate for key, rate in cost.items() if rate is not None and overshoot(self.seen(key), self.limits) <= 1
-        }
-        finalists = sorted((key for key in self.order if key in known), key=lambda key: known[key])
-        others = sorted(
-            (key for key in known if key not in finalists), key=lambda key: (-self.dropped[key].stage, known[key])
-        )
-        return finalists + others
-
-    def _why(self, key: str, chance: Chance) -> str:
-        if chance.holds < CERTAIN:
-            return "breaks a limit"
-        if chance.best < CERTAIN:
-            return "certainly not the cheapest that holds the limits"
-        return f"no place left: {100 * chance.best:.1f} % likely the best"
+    def _may_go_on(self, key: str) -> bool:
+        """Whether there is speech that it has not transcribed, and it held the limits if only the proof is left."""
+        return key not in self.proofs and (not self.complete(key) or overshoot(self.seen(key), self.limits) <= 1)
 
 
-def places(configurations: int, budget: float) -> tuple[int, ...]:
-    """How many configurations each stage takes, for a budget that is a share of what trying all would transcribe."""
-    audio = budget * configurations * (1 - FOR_THE_PROOF)
-    counts, before = [], configurations
-    for spending, stage in zip(SPENDING, STAGES, strict=True):
-        before = min(before, max(FEWEST, int(audio * spending / stage + 1e-9)))
-        counts.append(before)
-    return tuple(counts)
+def entrants(configurations: int, budget: float) -> int:
+    """How many configurations transcribe the first part, for a budget that is a share of what trying all would transcribe."""
+    return min(configurations, max(FEWEST, int(budget * configurations * FIRST_STAGE / PARTS[0] + 1e-9)))
 
 
 def run(
@@ -133,24 +171,28 @@ def run(
     *,
     budget: float,
     seed: int,
+    repeats: int,
     sampler: Sampler | None = None,
     waves: int = 3,
     after: Callable[[Race], None] = lambda _: None,
 ) -> Race:
     """All stages. `sampler` chooses who enters where there are fewer places than configurations, in waves of which each knows
-    what the one before showed; `after` is told of each stage."""
-    counts = places(len(configurations), budget)
-    race = Race(limits=limits, seed=seed)
+    what the one before showed; `repeats`: of the proof; `after` is told of each stage."""
     by_key = {each.key: each for each in configurations}
-    for stage, part in enumerate(partition.stages):
-        if stage == 0:
-            race.add(_enter(configurations, counts[0], part, measure, sampler, waves))
-        else:
-            race.add(measure(f"stage-{stage + 1}", [by_key[key] for key in race.order], part, 1))
-        if not race.order:
-            break
-        race.keep(counts[stage + 1] if stage + 1 < len(counts) else len(race.order))
+    race = Race(configurations=by_key, partition=partition, limits=limits, budget=budget, seed=seed, repeats=repeats)
+    race.add(0, _enter(configurations, entrants(len(by_key), budget), partition.searched[0], measure, sampler, waves))
+    taken = {"stage": 1, "proof": 0}
+    while race.order:
         after(race)
+        if (stage := race.next_stage()) is None:
+            break
+        part, keys = stage
+        kind = "proof" if part == len(partition.searched) else "stage"
+        taken[kind] += 1
+        times = repeats if kind == "proof" else 1
+        race.add(
+            part, measure(f"{kind}-{taken[kind]}", [by_key[key] for key in keys], partition.parts[part], times), times
+        )
     return race
 
 

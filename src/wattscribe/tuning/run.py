@@ -16,7 +16,7 @@ from wattscribe.journal_file import run_exists
 from wattscribe.pages import tune_page
 from wattscribe.records import RunFacts, json_text, to_json
 from wattscribe.results.cost import energy_rule
-from wattscribe.results.tuned import Proof, Stage, Tuned, TuningLimits, to_plain
+from wattscribe.results.tuned import Stage, Tuned, TuningLimits, to_plain
 from wattscribe.runs.beginning import GO_ON
 from wattscribe.runs.experiment import Experiment, differences
 from wattscribe.runs.part import PartEntry
@@ -24,8 +24,8 @@ from wattscribe.text_files import read_json
 from wattscribe.tuning import race as racing
 from wattscribe.tuning.objective import INSTEAD, NO_SENSOR, Objective
 from wattscribe.tuning.observed import Observed, observe
-from wattscribe.tuning.partition import Partition, of_experiment
-from wattscribe.tuning.proof import chosen_toml, prove
+from wattscribe.tuning.partition import of_experiment
+from wattscribe.tuning.proof import chosen_toml
 from wattscribe.tuning.race import Race
 from wattscribe.tuning.sampling import OptunaSampler
 from wattscribe.tuning.space import Configuration, Space
@@ -114,13 +114,13 @@ def tune(
             question.limits,
             budget=question.budget,
             seed=space.experiment.seed,
+            repeats=space.proof_repeats,
             sampler=_sampler(space, question),
             after=lambda race: say(_progress(race, by_key)),
         )
-        key, proofs = prove(race, by_key, partition, stages, repeats=space.proof_repeats)
-        tuned = _result(out, space, question, partition, race, key, proofs, stages.done)
-        if key is not None:
-            write_text(out / CHOSEN, chosen_toml(by_key[key], space.experiment.data))
+        tuned = _result(out, space, question, race, stages.done)
+        if race.chosen is not None:
+            write_text(out / CHOSEN, chosen_toml(by_key[race.chosen], space.experiment.data))
         write_text(out / RESULT, json_text(to_plain(tuned), indent=1) + "\n")
         write_text(out / PAGE, tune_page.html(tuned))
         return tuned
@@ -166,7 +166,7 @@ def no_sensor() -> InputError:
 def _sampler(space: Space, question: Question) -> OptunaSampler | None:
     """None where all enter."""
     count = len(space.configurations)
-    if racing.places(count, question.budget)[0] >= count:
+    if racing.entrants(count, question.budget) >= count:
         return None
     return OptunaSampler(space.configurations, question.limits, seed=space.experiment.seed)
 
@@ -198,27 +198,14 @@ def _begin(out: Path, question: Mapping[str, Any], *, resume: bool, overwrite: b
 
 
 def _progress(race: Race, by_key: Mapping[str, Configuration]) -> str:
-    left = len(race.order)
-    first = by_key[race.order[0]]
-    chance = race.found[race.order[0]].best
+    first = race.order[0]
     return (
-        f"stage {len(race.stages)}: {race.sizes[-1]} configurations; {left} go on, the most likely {first.label} "
-        f"({100 * chance:.0f} %)"
+        f"stage {len(race.sizes)}: {race.sizes[-1]} configurations; the most likely is {by_key[first].label} "
+        f"({100 * race.found[first].best:.0f} %)"
     )
 
 
-def _result(
-    out: Path,
-    space: Space,
-    question: Question,
-    partition: Partition,
-    race: Race,
-    key: str | None,
-    proofs: Mapping[str, Proof],
-    stages: Sequence[Stage],
-) -> Tuned:
-    whole_s = sum(next(iter(stage.values())).audio_s.sum() for stage in race.stages if stage)
-    heard = sum(partition.share(at) for at, stage in enumerate(race.stages) if stage)
+def _result(out: Path, space: Space, question: Question, race: Race, stages: Sequence[Stage]) -> Tuned:
     return Tuned(
         name=out.resolve().name,
         minimise=question.objective.name,
@@ -228,11 +215,11 @@ def _result(
         seed=space.experiment.seed,
         budget=question.budget,
         configurations=len(space.configurations),
-        chosen=None if key is None else proofs[key],
-        proofs=tuple(proofs.values()),
-        standings=standings(space.configurations, race, key, proofs),
+        chosen=None if race.chosen is None else race.proofs[race.chosen],
+        proofs=tuple(race.proofs.values()),
+        standings=standings(space.configurations, race),
         stages=tuple(stages),
         audio_s=sum(stage.audio_s for stage in stages),
-        exhaustive_audio_s=len(space.configurations) * float(whole_s) / heard if heard else 0.0,
+        exhaustive_audio_s=len(space.configurations) * race.searched_s,
         cost_noise=race.noise,
     )
