@@ -124,9 +124,9 @@ class Sampler:
     Periods are absolute, so that the rate does not drift; one that has passed is left out, not made up for. Within each the
     thread reads once, at an instant drawn evenly from it: at a steady beat a load with a beat of its own (live chunks of 100,
     200 or 250 ms) would be met at the same few moments of it every time, and no interval could tell. Slower meters are read
-    when the fastest are next, as waking up costs more than reading. The generator is the sampler's own, seeded with `seed`. A channel is named `meter.channel`. Use it as a context manager, or step it under a
-    fake clock: with `read_once` at times of your own, or with `sleep_and_read` at those of the thread. `evidence`: in place of
-    what the channels say of themselves.
+    when the fastest are next, as waking up costs more than reading. The generator is the sampler's own, seeded with `seed`. A
+    channel is named `meter.channel`. Use it as a context manager, or step it under a fake clock: with `read_once` at times of
+    your own, or with `sleep_and_read` at those of the thread. `evidence`: in place of what the channels say of themselves.
     """
 
     def __init__(
