@@ -204,7 +204,7 @@ def test_sherpa_onnx_hears_the_same(parts: Parts, clips: list[Audio], tmp_path: 
 )
 def test_what_cannot_be_cut_is_named(parts: Parts, step: Step, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        apply(*[parts[0], step, parts[1]])
+        apply(parts[0], step, parts[1])
 
 
 @pytest.mark.parametrize(

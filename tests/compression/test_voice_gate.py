@@ -105,7 +105,7 @@ def test_the_directory_asks_for_it_and_the_user_has_the_last_word(
 
 
 def test_audio_without_speech_costs_the_detector_alone(parts: Parts, tmp_path: Path) -> None:
-    apply(*[parts[0], VAD, parts[1]]).write(tmp_path / "gated")
+    apply(parts[0], VAD, parts[1]).write(tmp_path / "gated")
     (answer,) = open_recognizer(parse_model(f"onnx:{tmp_path / 'gated'}")).transcribe([np.zeros(32_000, np.float32)])
     assert answer.text == ""
     assert answer.counts is not None

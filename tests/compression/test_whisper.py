@@ -313,9 +313,10 @@ def test_sherpa_onnx_hears_the_same(parts: tuple[Candidate, Calibration], clips:
 
 
 def test_every_move_has_its_place_in_a_recipe(bench: Workbench) -> None:
-    """Layers and windows first, the vocabulary's form last: one choice of each slot, carried out together."""
+    """Layers and windows first, the vocabulary's form last: one choice of each slot, carried out together. A gate would cost more
+    than this toy does."""
     offered = bench.family.moves(bench, ())
-    choices = {each.slot: each for each in reversed(offered) if each.slot != "joint"}
+    choices = {each.slot: each for each in reversed(offered) if each.slot not in ("joint", "gate")}
     steps = steps_of(choices)
     assert {each.component for each in steps} == set(bench.original.COMPONENTS)
     forms = [each.lever for each in steps if each.lever != "cut-layers"]
