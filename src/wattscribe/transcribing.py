@@ -96,7 +96,11 @@ def follow(
     try:
         transducer = getattr(recognizer, "transducer", None)
         if vad and transducer is None:
-            raise InputError("`vad` is for streaming transducers that onnx: runs", where=spec.name, fix="Leave it out")
+            raise InputError(
+                "`vad` is for streaming transducers that onnx: runs",
+                where=spec.name,
+                fix="Leave it out; a Whisper takes ?vad=true",
+            )
         if transducer is not None:
             for note in transducer.notes:
                 follower.noted(note)

@@ -97,6 +97,12 @@ def _summed(moments: Moments) -> Summed:
     return Summed(gram=moments.gram[:-1, :-1], total=moments.gram[-1, :-1], rows=moments.rows)
 
 
+def _halves(moments: Moments, width: int) -> Crossed:
+    """Of rows that are x, of this width, then y and a 1."""
+    x, y, gram = slice(0, width), slice(width, -1), moments.gram
+    return Crossed(gram=gram[x, x], cross=gram[x, y], sum_x=gram[-1, x], sum_y=gram[-1, y], rows=moments.rows)
+
+
 class Calibration:
     """Gathered component by component when first asked for."""
 
@@ -132,17 +138,24 @@ class Calibration:
 
     def crossed(self, component: str, source: str, output: str) -> Crossed:
         """Of two values of the original that have the same rows."""
-        return self.kept((component, source, output, "crossed"), lambda: self._crossed(component, source, output))
+        return self.all_crossed(component, [(source, output)])[source, output]
 
-    def _crossed(self, component: str, source: str, output: str) -> Crossed:
-        both, width = _Sum(), 0
-        for _, values in self._walk(component, [source, output]):
-            width = values[source].shape[-1]
-            both.add(np.concatenate([values[source], values[output], np.ones_like(values[source][..., :1])], axis=-1))
-        moments = both.moments()
-        x, y = slice(0, width), slice(width, -1)
-        gram = moments.gram
-        return Crossed(gram=gram[x, x], cross=gram[x, y], sum_x=gram[-1, x], sum_y=gram[-1, y], rows=moments.rows)
+    def all_crossed(self, component: str, pairs: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Crossed]:
+        """`crossed` of many pairs in one walk; what is known already is not gathered again."""
+        known: dict[tuple[str, str], Crossed] = self.kept((component, "crossed"), dict)
+        missing = [pair for pair in dict.fromkeys(pairs) if pair not in known]
+        if missing:
+            known.update(self._crossed(component, missing))
+        return {pair: known[pair] for pair in pairs}
+
+    def _crossed(self, component: str, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Crossed]:
+        sums, width = {pair: _Sum() for pair in pairs}, dict[str, int]()
+        for _, values in self._walk(component, sorted({name for pair in pairs for name in pair})):
+            for (source, output), both in sums.items():
+                x, y = values[source], values[output]
+                width[source] = x.shape[-1]
+                both.add(np.concatenate([x, y, np.ones_like(x[..., :1])], axis=-1))
+        return {pair: _halves(both.moments(), width[pair[0]]) for pair, both in sums.items()}
 
     def queries(self, component: str, sources: Sequence[str]) -> Mapping[str, Summed]:
         """Of values whose rows are asked of speech alone, not of the silence behind it, in one walk."""

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from wattscribe.compression.answers import Answers
 from wattscribe.compression.linears import Linear, linears
 from wattscribe.compression.opened import OpenedModel, OpenedTransducer
+from wattscribe.compression.speech import Audio
 from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Decoding, Unit
 from wattscribe.energy.workload import Workload
@@ -98,9 +99,8 @@ class Candidate:
         ModelError."""
         return OpenedTransducer.of_directory(folder, frame_by_frame=decoding == "frame-by-frame")
 
-    def own_counts(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
-        """The original's counts, utterance by utterance, as they are where this one decodes as it does: of utterances of so many
-        samples."""
+    def own_counts(self, counts: Sequence[Counts], audio: Sequence[Audio]) -> tuple[Counts, ...]:
+        """The original's counts, utterance by utterance, as they are where this one decodes as it does."""
         return tuple(counts)
 
     def workload(self, counts: Sequence[Counts]) -> Workload:

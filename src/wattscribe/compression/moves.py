@@ -47,7 +47,9 @@ class Move:
 
 Choices = Mapping[str, Move]
 """Slot → what is chosen for it."""
-ORDER = ("window", "joint", "activation", "convolution", "depth", "width", "rank", "recurrent", "form", "table")
+ORDER = (
+    "cut", "window", "gate", "joint", "activation", "convolution", "depth", "width", "rank", "recurrent", "form", "table",
+)  # fmt: skip
 
 
 def steps_of(choices: Choices) -> tuple[Step, ...]:

@@ -28,6 +28,8 @@ NOTHING = 1e-5
 """Relative: what sums in another order or the few bytes of an operator's constants cost."""
 SLOWER = 1.05
 """A step is slower where a set takes this much longer: the spread of processor time between repeats of one model."""
+SEVERAL = ("prune-width", "segments", "cut-layers")
+"""Levers that may change more than the network of their component, or how it is decoded."""
 SEEN = 3e-4
 """Seconds of processor time per second of audio: smaller differences are left out of account."""
 
@@ -97,7 +99,7 @@ class Workbench:
     def _apply(self, before: Candidate, steps: Sequence[Step]) -> Candidate:
         self.budget.check()
         last = steps[-1]
-        if last.component not in before.COMPONENTS or last.lever in ("prune-width", "segments"):
+        if last.component not in before.COMPONENTS or last.lever in SEVERAL:
             return apply(before, last, self.calibration)
         network = before.network_of(last.component)
         chain = tuple(step.key for step in steps if _touches(step, network, before))
@@ -122,7 +124,7 @@ class Workbench:
             decoded = self.measurer.decode(like, self.dev, candidate.decoding)
             self._counts[key] = (decoded.counts, decoded.audio_s)
         counts, audio_s = self._counts[key]
-        return candidate.own_counts(counts, [len(samples) for samples in self.dev.audio]), audio_s
+        return candidate.own_counts(counts, self.dev.audio), audio_s
 
     def kl(self, candidate: Candidate, probe: Probe | None = None) -> Divergence:
         """Distance from the original on unlabelled audio, or on that of another probe."""
@@ -260,7 +262,7 @@ def _touches(step: Step, network: str, candidate: Candidate) -> bool:
     """Whether a step may change a network."""
     if step.lever in ("place", "batched-joiner"):
         return False
-    if step.component == "all" or (step.lever == "prune-width" and step.component == "joiner"):
+    if step.component == "all" or (step.lever in SEVERAL and step.component in ("joiner", "decoder")):
         return True
     return candidate.network_of(step.component) == network
 

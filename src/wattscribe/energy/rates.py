@@ -54,6 +54,7 @@ def counted(
         "decoder": (counts.predictor_calls, counts.predictor_rows),
         "vocabulary": (counts.predictor_calls, counts.predictor_rows),
         "joiner": (counts.joiner_calls, counts.joiner_rows),
+        "gate": (counts.gate_calls, counts.gate_calls),
     }
     by_component = {}
     for component in workload.components:

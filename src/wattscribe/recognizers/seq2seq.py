@@ -13,6 +13,7 @@ from wattscribe.recognizers.base import Audio
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked
 from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
 from wattscribe.seq2seq.files import find
+from wattscribe.seq2seq.gate import KEEP_S
 from wattscribe.seq2seq.opening import open_model
 from wattscribe.seq2seq.recognize import Recogniser
 from wattscribe.seq2seq.windows import SHORT, Window
@@ -20,13 +21,15 @@ from wattscribe.streaming.opening import takes_one_scale
 
 _WINDOWS: Mapping[str, Window | Literal["stated"] | None] = {"stated": "stated", "whole": None, "short": SHORT}
 """stated: as the directory says, whole where it says nothing."""
+_GATES: Mapping[str, float | Literal["stated"] | None] = {"stated": "stated", "true": KEEP_S, "false": None}
+"""stated: as the directory says, no gate where it says nothing."""
 _FOR_TRANSDUCERS = ("tail_s", "blank_penalty", "phrases", "frame_by_frame")
 
 
 class EncoderDecoderRecognizer:
     """A directory with an encoder, a decoder with caches, and their tokens; counts come with every transcript.
 
-    Options: `decoding`, `beam`, `language`, `window`, `max_new_tokens`.
+    Options: `decoding`, `beam`, `language`, `window`, `vad`, `max_new_tokens`.
     """
 
     def __init__(self, spec: RecognizerSpec) -> None:
@@ -41,6 +44,7 @@ class EncoderDecoderRecognizer:
             threads=spec.threads,
             width=options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM) if beam else 1,
             window=_WINDOWS[options.choice(spec, "window", tuple(_WINDOWS))],
+            gate=_GATES[options.choice(spec, "vad", tuple(_GATES))],
             limit=options.integer(spec, "max_new_tokens", 0) or None,
         )
         self._one_scale = any(takes_one_scale(path) for path in self._files.parts.values())

@@ -93,6 +93,10 @@ class Counts:
     padded_frames: int = 0
     vocabulary_rows: int = 0
     """Rows of an encoder–decoder's vocabulary that were scored; its tokens are the predictor's."""
+    gate_calls: int = 0
+    """Windows of 32 ms that an encoder–decoder's voice gate judged."""
+    skipped_frames: int = 0
+    """Encoder frames of audio that the gate kept from the encoder."""
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)})

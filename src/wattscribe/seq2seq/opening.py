@@ -10,6 +10,7 @@ from typing import Any, Literal
 from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.checkpoint import read_json, read_special, read_vocabulary
 from wattscribe.seq2seq.files import Files
+from wattscribe.seq2seq.gate import Gate, gate_of
 from wattscribe.seq2seq.moonshine_net import MoonshineNet
 from wattscribe.seq2seq.network_io import EncoderDecoder
 from wattscribe.seq2seq.optimum_net import OptimumNet
@@ -37,9 +38,11 @@ def open_model(
     window: Window | Literal["stated"] | None = "stated",
     limit: int | None = None,
     recall: Recall | None = None,
+    gate: float | Literal["stated"] | None = "stated",
 ) -> Recogniser:
     """The loaded model. `width` hypotheses of a beam; the `window` that the directory states, another one, or None: whole ones;
-    at most `limit` tokens; `recall` may know what a Whisper's encoder answers. Raises ModelError, InputError."""
+    at most `limit` tokens; `recall` may know what a Whisper's encoder answers; `gate` keeps so many seconds of silence around
+    speech, as stated or None: all audio is heard. Raises ModelError, InputError, MissingExtraError."""
     net, style = _networks(files, threads)
     if recall is not None and isinstance(net, WhisperNet):
         net.recall = recall
@@ -49,7 +52,9 @@ def open_model(
         raise InputError("its encoder takes windows of 30 s alone", where=files.directory, fix="Leave out window=short")
     if limit is not None:
         style = replace(style, rules=replace(style.rules, limit=min(limit, style.rules.limit)))
-    return Recogniser(net, style, width=width, window=window)
+    if gate == "stated":
+        gate = gate_of(net.metadata, files.parts["encoder"]) if isinstance(net, WhisperNet) else None
+    return Recogniser(net, style, width=width, window=window, gate=None if gate is None else Gate(gate))
 
 
 def _networks(files: Files, threads: int) -> tuple[EncoderDecoder, Style]:

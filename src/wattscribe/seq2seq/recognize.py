@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Transcript
+from wattscribe.seq2seq.gate import Gate, Gated
 from wattscribe.seq2seq.mel import HOP, WINDOW, Samples, log_mel
 from wattscribe.seq2seq.network_io import Encoded, EncoderDecoder
 from wattscribe.seq2seq.search import Rules, Work, beam, greedy
@@ -63,10 +64,19 @@ class _Done:
 
 
 class Recogniser:
-    """A loaded model. `width` hypotheses: 1 is greedy; `window`: as short as the audio allows, None: whole ones."""
+    """A loaded model. `width` hypotheses: 1 is greedy; `window`: as short as the audio allows, None: whole ones; `gate`: what it
+    hears of the audio, None: all."""
 
-    def __init__(self, net: EncoderDecoder, style: Style, *, width: int = 1, window: Window | None = None) -> None:
-        self._net, self._style = net, style
+    def __init__(
+        self,
+        net: EncoderDecoder,
+        style: Style,
+        *,
+        width: int = 1,
+        window: Window | None = None,
+        gate: Gate | None = None,
+    ) -> None:
+        self._net, self._style, self._gate = net, style, gate
         self.width, self._window = width, window
         self._language: str | None = None
 
@@ -88,13 +98,18 @@ class Recogniser:
         window = (
             round(MOONSHINE_WINDOW_S * SAMPLE_RATE_HZ) if self._style.bands is None else self._style.window_frames * HOP
         )
-        cut = [(index, piece) for index, audio in enumerate(batch) for piece in cut_at_silence(audio, window)]
+        gated = [self._gated(audio) for audio in batch]
+        cut = [(index, piece) for index, each in enumerate(gated) for piece in cut_at_silence(each.audio, window)]
         pieces = [(index, piece) for index, piece in cut if len(piece) >= WINDOW]
         parts_by_input: list[list[_Done]] = [[] for _ in batch]
         for group in self._groups(pieces, together):
             for (index, _), done in zip(group, self._decode([piece for _, piece in group]), strict=True):
                 parts_by_input[index].append(done)
-        return [_joined(parts) for parts in parts_by_input]
+        parts = zip(parts_by_input, batch, gated, strict=True)
+        return [_joined(done, _gate_counts(audio, each)) for done, audio, each in parts]
+
+    def _gated(self, audio: Samples) -> Gated:
+        return Gated(audio=audio, judged=0) if self._gate is None else self._gate.heard(audio)
 
     def _groups(self, pieces: Sequence[tuple[int, Samples]], together: int) -> Iterator[list[tuple[int, Samples]]]:
         """Windows in order; only those of one length stand in one call."""
@@ -122,7 +137,7 @@ class Recogniser:
 
     def paths(self, audio: Samples) -> Iterator[Spoken]:
         """Window by window the samples of a recording and the tokens that the model gives them, greedily."""
-        for piece in cut_at_silence(audio, self._style.window_frames * HOP):
+        for piece in cut_at_silence(self._gated(audio).audio, self._style.window_frames * HOP):
             if len(piece) < WINDOW:
                 continue
             encoded = self._net.encode(self._features([piece]))
@@ -204,8 +219,12 @@ class Recogniser:
         )
 
 
-def _joined(parts: Sequence[_Done]) -> Transcript:
+def _gate_counts(audio: Samples, gated: Gated) -> Counts:
+    return Counts(gate_calls=gated.judged, skipped_frames=(len(audio) - len(gated.audio)) // _FRAME_SAMPLES)
+
+
+def _joined(parts: Sequence[_Done], gate: Counts) -> Transcript:
     """Of a recording in several windows; its language is the first one's."""
-    counts = sum((part.counts for part in parts), Counts())
+    counts = sum((part.counts for part in parts), gate)
     text = " ".join(filter(None, (part.text for part in parts)))
     return Transcript(text=text, counts=counts, language=next((part.language for part in parts), None))

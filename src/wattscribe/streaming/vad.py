@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wattscribe.streaming.transducer import Transducer
 
 WINDOW_SAMPLES = 512
-_CONTEXT_SAMPLES = 64
+CONTEXT_SAMPLES = 64
 """silero-vad at 16 kHz takes 512 new samples after the last 64."""
 
 
@@ -55,7 +55,7 @@ class VoiceDetector:
     def reset(self) -> None:
         """Forget the audio before."""
         self._state = np.zeros((2, 1, 128), np.float32)
-        self._context = np.zeros(_CONTEXT_SAMPLES, np.float32)
+        self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
 
     def probability(self, window: Samples) -> float:
         """Of one window of 512 samples."""
@@ -66,7 +66,7 @@ class VoiceDetector:
             "sr": np.array(SAMPLE_RATE_HZ, np.int64),
         }
         output, self._state = self._net.run(None, feeds)
-        self._context = padded[-_CONTEXT_SAMPLES:]
+        self._context = padded[-CONTEXT_SAMPLES:]
         return float(output[0, 0])
 
 

@@ -14,6 +14,7 @@ from wattscribe.compression.levers import (
     depth,
     depthwise,
     factor,
+    layers,
     recurrent,
     segments,
     sharing,
@@ -21,6 +22,7 @@ from wattscribe.compression.levers import (
     sparse,
     table,
     two_step,
+    voice_gate,
     weights,
     width,
 )
@@ -173,6 +175,17 @@ LEVERS: Mapping[str, Lever] = {
         says="a window as short as the audio allows: its speech, a margin of silence, up to the next step; this runtime does it, "
         "sherpa-onnx does not know it; with `silence` the rest of a whole window stays as constants, one frame in so many",
         takes={"margin_s": float, "step_s": float, "silence": int},
+    ),
+    "vad": Lever(
+        apply=_on_model(voice_gate.gated), lossless=False,
+        says="silence further than so much from speech is not given to the encoder (silero-vad, extra vad); "
+        "this runtime does it, sherpa-onnx does not know it",
+        takes={"keep_s": float},
+    ),
+    "cut-layers": Lever(
+        apply=layers.cut, lossless=False,
+        says="whole layers go, and the feed-forward map before them is fitted so that the stream behind them stays, by ridge "
+        "regression on calibration audio",
     ),
     "linearise": Lever(
         apply=_on_model(depth.linearise), lossless=False,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.compression.calibrate import Summed, with_outputs
+from wattscribe.compression.levers.layers import kept_layers
 from wattscribe.compression.levers.tools import Asked
 from wattscribe.graph.session import open_session, run
 from wattscribe.models.directory import CROSS
@@ -96,10 +97,10 @@ def _weigh(asked: Asked, attentions: list[Any], answers: dict[str, Floats], scor
         count = attributes["num_heads"].i
         direction = measuring_one(sums[node.input[0]], count)
         answers[node.input[1]] += score * direction / (scale or (len(direction) / count) ** -0.5)
-    layers = range(len(answers[CROSS[0]]))
-    sums = asked.calibration.queries("decoder", [CROSS_QUERIES.format(layer=layer) for layer in layers])
-    for layer in layers:
-        answers[CROSS[0]][layer] += score * measuring_one(sums[CROSS_QUERIES.format(layer=layer)], heads)
+    names = [CROSS_QUERIES.format(layer=layer) for layer in kept_layers(asked.model)]
+    sums = asked.calibration.queries("decoder", names)
+    for place, name in enumerate(names):
+        answers[CROSS[0]][place] += score * measuring_one(sums[name], heads)
 
 
 def measuring_one(sums: Summed, heads: int) -> Floats:

@@ -17,6 +17,7 @@ import numpy as np
 from wattscribe.compression.answers import Answers
 from wattscribe.compression.candidate import Candidate, network_of_file
 from wattscribe.compression.opened import Latency, OpenedModel
+from wattscribe.compression.seq2seq.gated import gate_component, heard_pieces
 from wattscribe.compression.speech import Audio, SpeechSet
 from wattscribe.energy.files import Asked, whisper_decoder, whisper_encoder
 from wattscribe.energy.last_product import last_product
@@ -28,7 +29,8 @@ from wattscribe.graph.read import parse_model, read_model
 from wattscribe.models.directory import CROSS
 from wattscribe.records import Counts, Transcript
 from wattscribe.seq2seq.files import find
-from wattscribe.seq2seq.mel import HOP
+from wattscribe.seq2seq.gate import gate_of
+from wattscribe.seq2seq.mel import HOP, WINDOW
 from wattscribe.seq2seq.opening import open_model
 from wattscribe.seq2seq.recognize import Recogniser
 from wattscribe.seq2seq.windows import Window, window_of
@@ -70,6 +72,11 @@ class WhisperCandidate(Candidate):
         """The shorter window that the directory asks its runtime for; None: whole ones."""
         return window_of(self.metadata)
 
+    @cached_property
+    def gate_s(self) -> float | None:
+        """Seconds of silence around speech that the gate before the encoder keeps; None: no gate."""
+        return gate_of(self.metadata)
+
     @property
     def window_s(self) -> float:
         """Of a whole window."""
@@ -101,15 +108,27 @@ class WhisperCandidate(Candidate):
         encoder = self.digests["encoder"]
         return OpenedWhisper(open_model(files, recall=lambda key, run: answers.recall(encoder, key, run)))
 
-    def own_counts(self, counts: Sequence[Counts], samples: Sequence[int]) -> tuple[Counts, ...]:
-        """The same tokens, in this one's windows; recordings of several windows stay as they are."""
-        return tuple(self._in_windows(*pair) for pair in zip(counts, samples, strict=True))
+    def own_counts(self, counts: Sequence[Counts], audio: Sequence[Audio]) -> tuple[Counts, ...]:
+        """The same tokens, in this one's windows; without a gate recordings of several windows stay as they are."""
+        return tuple(self._in_windows(*pair) for pair in zip(counts, audio, strict=True))
 
-    def _in_windows(self, counts: Counts, samples: int) -> Counts:
-        if counts.encoder_rows != 1 or self.window is None:
-            return counts
-        frames = self.window.frames(samples, 2 * self._whole_frames) // 2
-        return replace(counts, frames=frames, padded_frames=max(0, frames + -samples // FRAME_SAMPLES))
+    def _in_windows(self, counts: Counts, audio: Audio) -> Counts:
+        samples, whole = len(audio), 2 * self._whole_frames
+        if self.gate_s is None:
+            if counts.encoder_rows != 1 or self.window is None:
+                return counts
+            pieces = [samples]
+        else:
+            pieces, judged = heard_pieces(audio, self.gate_s, whole * HOP)
+            skipped = (samples - sum(pieces)) // FRAME_SAMPLES
+            counts = replace(counts, gate_calls=judged, skipped_frames=skipped)
+            pieces = [piece for piece in pieces if piece >= WINDOW]
+        each = [whole if self.window is None else self.window.frames(piece, whole) for piece in pieces]
+        frames, spoken = sum(each) // 2, sum(-(-piece // FRAME_SAMPLES) for piece in pieces)
+        rows = len(pieces)
+        return replace(
+            counts, encoder_calls=rows, encoder_rows=rows, frames=frames, padded_frames=max(0, frames - spoken)
+        )
 
     # --- energy -----------------------------------------------------------------------------------------------------
     def workload_key(self, counts: Sequence[Counts]) -> str:
@@ -125,6 +144,8 @@ class WhisperCandidate(Candidate):
         windows, rows = ([totals[which] for totals in lengths.values()] for which in (0, 1))
         parts = [_mean([pair[which] for pair in encoder_parts], windows) for which in (0, 1)]
         parts += [_mean([pair[which] for pair in decoder_parts], rows) for which in (0, 1)]
+        if self.gate_s is not None:
+            parts.append(gate_component())
         mean = sum(frames * count for frames, count in zip(lengths, windows, strict=True)) / sum(windows)
         return Workload(
             name="model", kind="encoder-decoder", components=tuple(parts), segment_s=mean / _FRAMES_PER_S,

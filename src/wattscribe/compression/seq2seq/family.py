@@ -10,6 +10,7 @@ from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Probe
 from wattscribe.compression.moves import Move
 from wattscribe.compression.options import Options
+from wattscribe.compression.seq2seq.shorter import cuts, gates
 from wattscribe.compression.seq2seq.speech import SpokenCalibration, SpokenProbe
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.compression.step import Step
@@ -23,6 +24,8 @@ MARGINS_S = (20.0, 10.0, 5.0)
 STEP_S = 5.0
 SILENT = ((2.0, 1), (2.0, 8), (1.0, 8), (1.0, 32), (0.5, 32))
 """Margins where silence is remembered, and of how many frames one: windows then end on the next half second."""
+GATED = SILENT[2:4]
+"""Of these, those offered together with a voice gate as well: a gate alone shortens no window of 30 s."""
 SILENT_STEP_S = 0.5
 EXCERPT_S = 60.0
 """Of speech in every corpus's share: a window of 1500 frames is two seconds of another model's work."""
@@ -83,6 +86,10 @@ class Whispers:
     def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
         offered = [_move("window", "encoder", window(margin_s)) for margin_s in MARGINS_S]
         offered += [_move("window", "encoder", remembering(*sizes)) for sizes in SILENT]
+        for gate in gates(bench):  # by itself it saves where a recording is longer than a window
+            offered.append(_move("gate", "encoder", gate))
+            offered += [_move("window", "encoder", remembering(*sizes), gate) for sizes in GATED]
+        offered += [move for component in ("encoder", "decoder") for move in cuts(bench, base, component)]
         for component in ("encoder", "cross_attention"):
             offered += [_move(f"form:{component}", component, step) for step in forms(component)]
         offered += ladder(bench, base, "decoder", rest_float=True)

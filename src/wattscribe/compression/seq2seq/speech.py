@@ -18,13 +18,14 @@ from wattscribe.compression.divergence import Probe, Scores, log_softmax
 from wattscribe.compression.levers.table import table_of
 from wattscribe.compression.linears import Index
 from wattscribe.compression.seq2seq.candidate import FRAME_SAMPLES, WhisperCandidate
+from wattscribe.compression.seq2seq.gated import heard
 from wattscribe.compression.shelf import Shelf
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.graph.session import open_session, run
 from wattscribe.models.directory import CROSS, LOGITS
 from wattscribe.seq2seq.decoder_graph import CACHES
 from wattscribe.seq2seq.files import find
-from wattscribe.seq2seq.mel import log_mel
+from wattscribe.seq2seq.mel import WINDOW, log_mel
 from wattscribe.seq2seq.opening import open_model
 from wattscribe.seq2seq.recognize import Spoken
 from wattscribe.seq2seq.two_step import scores_of
@@ -48,14 +49,17 @@ class Encoder:
     def __init__(self, candidate: WhisperCandidate, outputs: list[str]) -> None:
         """Inner values `outputs` come with the keys and values of cross-attention."""
         self._window, self._bands = candidate.window, int(candidate.metadata["n_mels"])
+        self._gate_s = candidate.gate_s
         self._whole, self._outputs = 2 * int(candidate.metadata["n_audio_ctx"]), [*CROSS, *outputs]
         self._path = Path("encoder.onnx")
         self._session = open_session(self._path, model=with_outputs(candidate.model("encoder"), outputs))
 
     def feeds(self, window: Spoken) -> Feeds:
-        samples = len(window.audio)
-        length = self._whole if self._window is None else self._window.frames(samples, self._whole)
-        return {"mel": log_mel(window.audio, length, self._bands)[None]}
+        audio = window.audio if self._gate_s is None else heard(window.audio, self._gate_s)
+        if len(audio) < WINDOW:  # nobody speaks, and nothing would be asked of the decoder
+            audio = np.zeros(WINDOW, np.float32)
+        length = self._whole if self._window is None else self._window.frames(len(audio), self._whole)
+        return {"mel": log_mel(audio, length, self._bands)[None]}
 
     def run(self, feeds: Feeds) -> Feeds:
         return dict(zip(self._outputs, run(self._session, self._path, self._outputs, feeds), strict=True))
