@@ -46,7 +46,8 @@ class Told(Silent):
 
 
 def _title(trial: Trial) -> str:
-    return title(trial) if trial.shard is None else f"{title(trial)} · {trial.shard.name}"
+    part = "" if trial.part is None else trial.part.name
+    return f"{title(trial)} · {part}" if part else title(trial)
 
 
 def measure(job: Job, label: str, run_dir: Path, bystanders: list[int], watcher: Told) -> None:
