@@ -70,9 +70,13 @@ def test_runs_that_were_cut_into_consecutive_parts(tmp_path: Path) -> None:
 
 
 def test_what_parts_exclude(experiment: Callable[..., Experiment]) -> None:
-    for keys in ({"limit": 2}, {"pace": "realtime"}, {"part": {"of": 2, "taken": [0]}}):
-        with pytest.raises(InputError, match="shards cut a whole corpus: leave out limit, part"):
+    for keys in ({"limit": 2}, {"pace": "realtime"}):
+        with pytest.raises(InputError, match="shards cut a whole corpus: leave out limit, and"):
             experiment(shards=2, **keys)
+    with pytest.raises(InputError, match="a part of 1 remainders is not cut into 2 shards"):
+        experiment(shards=2, part={"of": 2, "taken": [0]})
+    shards = {trial.part for trial in plan(experiment(shards=2, part={"of": 8, "taken": [0, 3, 5]}))}
+    assert shards == {Part(of=8, taken=(0, 5)), Part(of=8, taken=(3,))}, "a part is cut as a corpus is"
 
 
 def test_a_run_in_parts_gives_the_table_of_a_whole_one(tmp_path: Path) -> None:

@@ -46,8 +46,7 @@ class Told(Silent):
 
 
 def _title(trial: Trial) -> str:
-    part = "" if trial.part is None else trial.part.name
-    return f"{title(trial)} · {part}" if part else title(trial)
+    return title(trial) if trial.part is None else f"{title(trial)} · {trial.part.name}"
 
 
 def measure(job: Job, label: str, run_dir: Path, bystanders: list[int], watcher: Told) -> None:

@@ -50,13 +50,14 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Of one that is cut by `shards`; others are the only ones of their run, and have none."""
-        return f"part {self.taken[0] + 1} of {self.of}" if len(self.taken) == 1 else ""
+        """Unlike that of every part that shares no utterance with it."""
+        more = f" and {len(self.taken) - 1} more" if len(self.taken) > 1 else ""
+        return f"part {self.taken[0] + 1} of {self.of}{more}"
 
     @staticmethod
     def unnamed(speech: str) -> str:
         """The condition in what `Trial.speech` says."""
-        return re.sub(r", part \d+ of \d+$", "", speech)
+        return re.sub(r", part \d+ of \d+( and \d+ more)?$", "", speech)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +84,7 @@ class Trial:
     @property
     def speech(self) -> str:
         """What the journal calls the speech of a corpus that the trial transcribes: its condition, and which part."""
-        part = "" if self.part is None else self.part.name
-        return f"{self.condition.name}, {part}" if part else self.condition.name
+        return self.condition.name if self.part is None else f"{self.condition.name}, {self.part.name}"
 
     @property
     def streams(self) -> bool:

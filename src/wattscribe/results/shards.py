@@ -69,10 +69,10 @@ def _whole(trials: Sequence[TrialFacts], apart: str | None) -> list[TrialFacts]:
             best.setdefault(trial.trial.part, trial)
     shards = tuple(best[part] for part in sorted(best, key=lambda part: part.taken))
     first = shards[0]
-    count = 0 if first.trial.part is None else first.trial.part.of
     whole = replace(first.trial, part=None)
     statuses = {shard.status for shard in shards}
-    if len(shards) == count and statuses == {"done"}:
+    count = len(shards)
+    if statuses == {"done"}:
         return [_done(shards, apart)]
     status = next(name for name in ("failed", "running", "pending") if name in statuses or name == "pending")
     through = sum(shard.status == "done" for shard in shards)

@@ -54,11 +54,12 @@ def plan(experiment: Experiment) -> list[Trial]:
 
 
 def _parts(experiment: Experiment) -> list[Part | None]:
-    """Of each corpus: all of it, the part that is asked for, or every shard."""
-    count = experiment.shards
-    if count > 1:
-        return [Part(of=count, taken=(index,)) for index in range(count)]
-    return [None if experiment.part is None else experiment.part.part()]
+    """Of each corpus: all of it, the part that is asked for, or every shard of either."""
+    part, count = None if experiment.part is None else experiment.part.part(), experiment.shards
+    if count == 1:
+        return [part]
+    whole = Part(of=count, taken=tuple(range(count))) if part is None else part
+    return [Part(of=whole.of, taken=whole.taken[index::count]) for index in range(count)]
 
 
 def in_modes(experiment: Experiment) -> list[tuple[RecognizerSpec, PowerMode | None]]:

@@ -12,6 +12,7 @@ from wattscribe.compression import options as compressions
 from wattscribe.energy import options as profiles
 from wattscribe.errors import MissingExtraError
 from wattscribe.verbs.called import Say, model_into, of_model, silent, verb
+from wattscribe.verbs.of_fleets import stages_of, workers_of
 
 if TYPE_CHECKING:
     from wattscribe.compression.outcome import Compression
@@ -186,7 +187,9 @@ def compress(model: Path | str, out: Path | str, options: CompressOptions) -> Co
     from wattscribe.compression.run import compress_model
     from wattscribe.pages.compress_page import html
 
-    return compress_model(model, out, options, overwrite=options.overwrite, say=options.say or silent, page=html)
+    say = options.say or silent
+    with workers_of(options.hosts, options.scheduler, say) as workers:
+        return compress_model(model, out, options, overwrite=options.overwrite, say=say, page=html, workers=workers)
 
 
 @verb
@@ -203,6 +206,8 @@ def tune(
     resume: bool = False,
     overwrite: bool = False,
     simulated_board: str | None = None,
+    hosts: Path | str | None = None,
+    scheduler: str | None = None,
     bench: Bench | None = None,
     say: Say | None = None,
 ) -> Tuned:
@@ -211,8 +216,9 @@ def tune(
 
     Each stage is a run below `out` that every verb reads; with `resume` a tuning that was broken off goes on. Where no meter can
     be read, `minimise` names what stands for energy; `device` is the profile of device_energy. `max_latency_ms`: nine of ten
-    answers come within it. `simulated_board`: measure nothing, play that board's watts. `bench` runs the trials of an experiment
-    elsewhere, on a fleet for instance. Raises InputError for a question that cannot be answered.
+    answers come within it. `simulated_board`: measure nothing, play that board's watts. `hosts` or `scheduler`:
+    on boards of one class, as `wattscribe.fleet` reaches them. `bench` runs the trials of an experiment elsewhere. Raises
+    InputError for a question that cannot be answered, and for boards of several classes.
     """
     from wattscribe.energy import devices
     from wattscribe.errors import InputError
@@ -238,6 +244,12 @@ def tune(
         objective=objective.objective(minimise, profile), limits=limits, budget=budget_percent / 100.0, device=profile
     )
     chosen = spaces.read(space) if isinstance(space, Mapping) else spaces.load(Path(space))
+    if hosts is not None or scheduler is not None:
+        if bench is not None or simulated_board is not None:
+            fix = "Leave out `bench` and `simulated_board`: boards measure, and what is simulated stands in `hosts`"
+            raise InputError("a tuning is on boards or here", fix=fix)
+        with stages_of(hosts, scheduler, say or silent) as stages:
+            return race(chosen, question, Path(out), stages, resume=resume, overwrite=overwrite, say=say or silent)
     if bench is None and simulated_board is not None:
         bench = stage_on_board(simulated_board)
     elif bench is None:

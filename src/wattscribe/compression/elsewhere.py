@@ -1,0 +1,91 @@
+"""Recipes weighed on other machines: what is sent there and how it is answered. Who carries it fills the seam `Workers`.
+
+The study stays with whoever asks; a worker is sent one recipe at a time and has no storage. Model and speech are not sent: it
+reads its own, as a fleet's board does, and digests tell whether they are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from wattscribe.compression.checked import Placed
+from wattscribe.compression.workbench import Workbench
+from wattscribe.errors import InputError, WattscribeError
+from wattscribe.records import Counts
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class Workers(Protocol):
+    """Machines that answer questions."""
+
+    def answer(
+        self, function: Callable[[Q], A], ask: Callable[[], Q | None], told: Callable[[Q, A | None, str], None],
+        check: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """Have `function` answer all that `ask` gives until it gives None, on as many workers as there are.
+
+        A question whose worker is lost goes to another. `told`: question, answer and by whom; no answer where the question
+        took down every worker that had it. `check` is called often and may raise, which ends it.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """What a search knows of a recipe before it is decoded."""
+
+    energy_mj: float = 0.0
+    kl: float = 0.0
+    size_bytes: int = 0
+    pruned: str | None = None
+    """Why it is not worth more."""
+    refused: str | None = None
+    """Why this machine cannot answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """From which a worker makes the bench that the search has."""
+
+    model: str
+    options: Placed
+    digest: str
+    """Of all that an answer depends on."""
+    counts: Mapping[Any, tuple[tuple[Counts, ...], float]]
+    """What decoding the development set by the original counted, which no worker does again."""
+
+
+def material_of(bench: Workbench, model: str, options: Placed) -> Material:
+    """What is sent; no place of this machine's is in it but those that the user named."""
+    alone = replace(options, storage=None, cache=None, journal=None, leave=None, minutes=None, beside=(), test_data=())
+    bench.energy_mj(bench.original)  # counts what all recipes need that change no decoding
+    return Material(model=model, options=alone, digest=bench.digest, counts=dict(bench.counted))
+
+
+_made: dict[str, Workbench] = {}
+"""On a worker, by digest: of the last search."""
+
+
+def bench_of(material: Material) -> Workbench | str:
+    """The worker's bench, read once; or why there is none."""
+    from wattscribe.compression.kinds import read_model
+    from wattscribe.compression.lift import lifted
+    from wattscribe.compression.run import make_bench
+
+    if material.digest not in _made:
+        try:
+            original = lifted(read_model(material.model))
+            bench = make_bench(original, material.options, lambda _: None, hold_back=True)
+        except InputError as error:
+            return str(error)
+        except (WattscribeError, OSError) as error:
+            return f"{type(error).__name__}: {error}"
+        if bench.digest != material.digest:
+            return "the model, the speech or the device there is another than here"
+        bench.counted.update(material.counts)
+        _made.clear()
+        _made[material.digest] = bench
+    return _made[material.digest]
