@@ -87,6 +87,12 @@ def below(process: psutil.Process) -> list[psutil.Process]:
     return []
 
 
+def end(together: list[psutil.Process]) -> None:
+    for one in together:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+
+
 def says(process: psutil.Process, *words: str) -> bool:
     with contextlib.suppress(psutil.Error):
         line = " ".join(process.cmdline())
@@ -138,13 +144,11 @@ class Killing:
             until_s = time.monotonic() + self.draw.uniform(0.2, APART_S)
             together: list[psutil.Process] = []
             while process.poll() is None and (time.monotonic() < until_s or not together):
-                time.sleep(0.02)
+                time.sleep(0.1)
                 together = victims(kind, psutil.Process(process.pid), self.draw) if time.monotonic() >= until_s else []
             if process.poll() is not None:
                 return killed
-            for one in together:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.kill()
+            end(together)
             killed, self.left = killed + 1, self.left - 1
             self.done[kind] += 1
         return killed
@@ -162,10 +166,8 @@ def disturbed(folder: Path, out: Path, killing: Killing, failures: Counter[str])
             failures["it hung"] += 1
             status = -1
         finally:
-            for one in [*below(psutil.Process(process.pid))] if process.poll() is None else []:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.kill()
-            process.kill()
+            if process.poll() is None:
+                end([*below(psutil.Process(process.pid)), psutil.Process(process.pid)])
         if status == 0:
             return starts
         if status > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from tests.compression import builders
 from tests.fleets.conftest import Loopback, until
 from wattscribe.compression.candidate import read_candidate
+from wattscribe.compression.checked import placed
 from wattscribe.compression.elsewhere import Weighed, material_of
-from wattscribe.compression.run import Options, make_bench, placed
+from wattscribe.compression.run import Options, make_bench
 from wattscribe.compression.search import Question, Search, weigh, weigh_there
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
@@ -85,7 +87,7 @@ def test_a_worker_with_other_speech_is_refused(model: Path, asked: Options, tmp_
     question = Question(material=material, base=(), steps=(), number=0)
     assert weigh_there(question) == weigh(bench, (), ())
     other = str(builders.corpus(tmp_path / "other", model, count=3))
-    bench = bench_of(model, Options(**{**_fields(asked), "data": (other,)}), [])
+    bench = bench_of(model, replace(asked, data=(other,)), [])
     wrong = material_of(bench, str(model), placed(asked))
     refused = weigh_there(Question(material=wrong, base=(), steps=(), number=0))
     assert refused == Weighed(refused="the model, the speech or the device there is another than here")
@@ -99,7 +101,3 @@ def test_a_worker_with_other_speech_is_refused(model: Path, asked: Options, tmp_
     search = Search(trials=2, workers=Refusing(), material=lambda _: wrong)
     with pytest.raises(InputError, match="it cannot work on this search: the model, the speech"):
         search.run(bench, [])
-
-
-def _fields(options: Options) -> dict[str, object]:
-    return {name: getattr(options, name) for name in options.__dataclass_fields__}

@@ -1,9 +1,10 @@
-"""A tuning on boards: each hears a part of every stage from every configuration, one is killed, the choice is that of one."""
+"""A stage of a tuning on boards: each hears a part of it from every configuration; one is killed, and it shows what one does."""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,24 +13,35 @@ from tests.fleets.conftest import Loopback, until
 from tests.fleets.test_fleet import hosts
 from tests.runs.conftest import write_corpus
 from wattscribe.errors import InputError
-from wattscribe.journal import read_run
-from wattscribe.journal_file import holds_run, run_folders
-
-pytest.importorskip("optuna")
+from wattscribe.journal import holds_run, read_run
+from wattscribe.journal_file import run_folders
+from wattscribe.results.cost import energy_rule
+from wattscribe.runs.part import PartEntry
+from wattscribe.testing.simulated_bench import stage_on_board
+from wattscribe.tuning.objective import objective
+from wattscribe.tuning.observed import Observed, observe
+from wattscribe.tuning.space import Space, read
+from wattscribe.verbs.of_fleets import stages_of
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Of two recognizers that err alike the second takes four times the processor time."""
+def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Of two recognizers that err alike the second takes more processor time."""
     corpus = write_corpus(tmp_path_factory.mktemp("tuning") / "corpus", utterances=20, speakers=4)
     models = [f"fake:{name}?corpus={corpus}&wer=0.2&cpu={cpu}" for name, cpu in (("lean", 0.1), ("greedy", 0.6))]
-    return {"models": models, "data": [str(corpus)], "idle_s": 0.1, "repeats": 1}
+    return {"models": models, "data": [str(corpus)], "idle_s": 0.1}
 
 
-def test_a_tuning_on_two_boards_of_which_one_is_killed(
-    space: dict[str, object], loopback: Loopback, tmp_path: Path
-) -> None:
-    alone = wattscribe.tune(space, tmp_path / "alone", simulated_board="orin-nano", budget_percent=100.0)
+def observed(facts: Any) -> dict[str, Observed]:
+    found = observe([(facts, energy_rule(facts))], objective("energy", None), "whisper")
+    assert all(isinstance(one, Observed) for one in found.values()), found
+    return {key: one for key, one in found.items() if isinstance(one, Observed)}
+
+
+def test_a_stage_on_two_boards_of_which_one_is_killed(keys: dict[str, Any], loopback: Loopback, tmp_path: Path) -> None:
+    space: Space = read(keys)
+    (stage,) = space.stage(space.configurations, PartEntry(of=8, taken=[0, 3, 5]), repeats=1)
+    alone = observed(stage_on_board("orin-nano")(stage, tmp_path / "alone"))
     said: list[str] = []
 
     def disturb() -> None:
@@ -38,39 +50,36 @@ def test_a_tuning_on_two_boards_of_which_one_is_killed(
         until(lambda: any(line.startswith("left: lost") for line in said))
         loopback.worker("left")
 
-    boards = hosts(tmp_path, left="orin-nano", right="orin-nano")
     for name in ("left", "right"):
         loopback.worker(name)
     thread = threading.Thread(target=disturb)
     thread.start()
-    out = tmp_path / "out"
-    tuned = wattscribe.tune(space, out, scheduler=loopback.address, hosts=boards, budget_percent=100.0, say=said.append)
-    thread.join()
-    assert "left: back" in said
-    assert alone.chosen is not None
-    assert tuned.chosen is not None
-    assert tuned.chosen.label == alone.chosen.label
-    assert tuned.audio_s == pytest.approx(alone.audio_s)
-    assert [(stage.name, stage.configurations) for stage in tuned.stages] == [
-        (stage.name, stage.configurations) for stage in alone.stages
-    ]
-    first = [read_run(folder) for folder in run_folders(out / "stage-1") if holds_run(folder)]
-    for run in first:
-        parts = {trial.trial.part: 0 for trial in run.trials if trial.status == "done"}
-        for part in parts:
-            done = {
-                trial.trial.recognizer.model
-                for trial in run.trials
-                if (trial.trial.part, trial.status) == (part, "done")
-            }
-            assert len(done) == 2 or run.board is None or run.board.label == "left", "what compares is on one board"
-    again = wattscribe.tune(space, out, scheduler=loopback.address, hosts=boards, budget_percent=100.0, resume=True)
-    assert again == tuned, "nothing is measured again"
+    out, boards = tmp_path / "out", hosts(tmp_path, left="orin-nano", right="orin-nano")
+    with stages_of(boards, loopback.address, said.append) as on_boards:
+        shared = observed(on_boards(stage, out))
+        thread.join()
+        starts = sum(line.endswith(": started") for line in said)
+        assert observed(on_boards(stage, out)).keys() == shared.keys()
+        assert sum(line.endswith(": started") for line in said) == starts, "nothing is measured again"
+    assert any(line.startswith("left: lost") for line in said)
+    assert shared.keys() == alone.keys()
+    for key, one in alone.items():
+        assert shared[key].ids == one.ids, "the same utterances in the same order"
+        assert shared[key].counts.errors.tolist() == one.counts.errors.tolist()
+        assert shared[key].rate is not None
+        assert shared[key].kind == one.kind
+    cheaper = min(alone, key=lambda key: alone[key].rate or 0.0)
+    assert min(shared, key=lambda key: shared[key].rate or 0.0) == cheaper
+    runs = [read_run(folder) for folder in run_folders(out) if holds_run(folder)]
+    done = [{(t.trial.part, t.trial.recognizer.model) for t in run.trials if t.status == "done"} for run in runs]
+    assert any(len(pairs) in (2, 4) and len({part for part, _ in pairs}) * 2 == len(pairs) for pairs in done), (
+        "a board hears its part from both"
+    )
 
 
-def test_boards_of_two_classes_are_not_tuned_together(space: dict[str, object], tmp_path: Path) -> None:
+def test_boards_of_two_classes_are_not_tuned_together(keys: dict[str, Any], tmp_path: Path) -> None:
     boards = hosts(tmp_path, nano="orin-nano", other="orin-nx")
     with pytest.raises(InputError, match=r"2 classes, whose joules do not compare: .*nano.*other"):
-        wattscribe.tune(space, tmp_path / "out", hosts=boards)
+        wattscribe.tune(keys, tmp_path / "out", hosts=boards)
     with pytest.raises(InputError, match="on boards or here"):
-        wattscribe.tune(space, tmp_path / "out", hosts=boards, simulated_board="orin-nano")
+        wattscribe.tune(keys, tmp_path / "out", hosts=boards, simulated_board="orin-nano")

@@ -6,7 +6,7 @@ import contextlib
 import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +30,8 @@ class Submitted:
     """A job that Dask has."""
 
     future: Future
-    addresses: frozenset[str]
-    """Of the workers that could take it."""
+    address: str
+    """Of the worker that has it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +43,10 @@ class Attendance:
     lost: str = "lost; what it has finished is kept, the rest waits for it"
     present: Mapping[str, str] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
+
+    def free(self, taken: Collection[str], label: str | None = None) -> Iterator[str]:
+        """The labels of those at no address that is taken; `label`: of this one alone."""
+        return (one for one, address in self.present.items() if label in (None, one) and address not in taken)
 
     def look(self) -> None:
         """Say who went and who came, and have started what is missing."""
@@ -105,20 +109,23 @@ class Dispatch:
                         client.run(on_board.stop, fleet, on_error="ignore")
 
     def _place(self, waiting: Mapping[int, Job], futures: dict[int, Submitted]) -> None:
-        """Submit what has a board, and take back what has lost it: Dask does not look again for a resource that comes later.
+        """Submit what has a free board, and take back what has lost its own.
 
-        A worker that its nanny has started again is another one, at another address, also where nobody saw it missing.
+        Never more than boards can begin: Dask places a job as it is submitted, and boards that come later would stay idle. A
+        worker that its nanny has started again is another one, at another address, also where nobody saw it missing.
         """
+        for at in [at for at, one in futures.items() if one.address not in self._boards.present.values()]:
+            futures.pop(at).future.cancel(force=True)
+            self._losses[_key(waiting[at])] += 1
+        taken = {one.address for one in futures.values()}
         for at, job in waiting.items():
-            there = frozenset(address for label, address in self._boards.present.items() if job.label in (None, label))
-            if at in futures and not there & futures[at].addresses:
-                futures.pop(at).future.cancel(force=True)
-                self._losses[_key(job)] += 1
-            if there and at not in futures and not self._given_up(job):
-                wanted = {ANY: 1} if job.label is None else {ANY: 1, resource(job.label): 1}
+            label = next(self._boards.free(taken, job.label), None)
+            if label is not None and at not in futures and not self._given_up(job):
+                wanted = {ANY: 1, resource(label): 1}
                 key = f"{job.fleet}-{at}-{time.monotonic_ns()}"
                 future = self.cluster.client.submit(on_board.measure, job, key=key, resources=wanted, pure=False)
-                futures[at] = Submitted(future=future, addresses=there)
+                futures[at] = Submitted(future=future, address=self._boards.present[label])
+                taken.add(futures[at].address)
 
     def _hear(self) -> None:
         """What boards tell, as it comes, until it is time to look again."""

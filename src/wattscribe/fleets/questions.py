@@ -15,7 +15,7 @@ from distributed import Future, KilledWorker, get_worker
 from wattscribe.errors import WattscribeError
 from wattscribe.fleets.cluster import Cluster
 from wattscribe.fleets.dispatch import LOOK_S, MAX_LOSSES, Attendance
-from wattscribe.fleets.quiet import ANY
+from wattscribe.fleets.quiet import ANY, resource
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -28,8 +28,8 @@ class _Open:
     question: Any
     losses: int = 0
     future: Future | None = None
-    addresses: frozenset[str] = frozenset()
-    """Of the workers that could take it."""
+    address: str = ""
+    """Of the worker that has it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,18 +76,22 @@ class Questions:
             self.cluster.client.cancel([one.future for one in asked if one.future is not None], force=True)
 
     def _place(self, function: Callable[[Any], Any], asked: list[_Open]) -> None:
-        """Submit what has no worker; Dask does not look again for workers that come later."""
+        """Submit what has a free worker, as `Dispatch` does with jobs."""
         there = frozenset(self._workers.present.values())
         folders = {label: board.folder for label, board in self.cluster.boards.items() if board.folder is not None}
         for one in asked:
-            if one.future is not None and not there & one.addresses:
+            if one.future is not None and one.address not in there:
                 one.future.cancel(force=True)
                 one.future = None
                 one.losses += 1
-            if one.future is None and there:
-                one.addresses = there
+        taken = {one.address for one in asked if one.future is not None}
+        for one in [one for one in asked if one.future is None]:
+            if (label := next(self._workers.free(taken), None)) is not None:
+                one.address = self._workers.present[label]
+                taken.add(one.address)
+                wanted = {ANY: 1, resource(label): 1}
                 one.future = self.cluster.client.submit(
-                    _there, function, one.question, folders, resources={ANY: 1}, pure=False
+                    _there, function, one.question, folders, resources=wanted, pure=False
                 )
 
     def _answer(self, one: _Open) -> tuple[Any, str] | None:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from wattscribe.energy.devices import Device
     from wattscribe.energy.profile import Profile
     from wattscribe.records import Transcript
-    from wattscribe.results.tuned import Tuned
+    from wattscribe.results.tuned import Tuned, TuningLimits
     from wattscribe.training.train import Fitted
     from wattscribe.transcribing import Follower
-    from wattscribe.tuning.run import Bench
+    from wattscribe.tuning.run import Bench, Question
 
 
 @verb
@@ -220,14 +220,11 @@ def tune(
     on boards of one class, as `wattscribe.fleet` reaches them. `bench` runs the trials of an experiment elsewhere. Raises
     InputError for a question that cannot be answered, and for boards of several classes.
     """
-    from wattscribe.energy import devices
     from wattscribe.errors import InputError
     from wattscribe.results.tuned import TuningLimits
     from wattscribe.testing.simulated_bench import stage_on_board
-    from wattscribe.tuning import objective
     from wattscribe.tuning import space as spaces
     from wattscribe.tuning.here import require_sensor, stage_here
-    from wattscribe.tuning.run import Question
     from wattscribe.tuning.run import tune as race
 
     limits = TuningLimits(
@@ -235,14 +232,7 @@ def tune(
         max_latency_s=None if max_latency_ms is None else max_latency_ms / 1000.0,
         max_memory_bytes=max_memory_bytes,
     )
-    if not 0 < budget_percent <= 100:
-        raise InputError(
-            f"`budget_percent` is {budget_percent:g}", fix="It is a share of the audio, above 0 and up to 100"
-        )
-    profile = None if device is None else devices.load(device)
-    question = Question(
-        objective=objective.objective(minimise, profile), limits=limits, budget=budget_percent / 100.0, device=profile
-    )
+    question = _question(minimise, device, limits, budget_percent)
     chosen = spaces.read(space) if isinstance(space, Mapping) else spaces.load(Path(space))
     if hosts is not None or scheduler is not None:
         if bench is not None or simulated_board is not None:
@@ -255,6 +245,23 @@ def tune(
     elif bench is None:
         require_sensor(question.objective, chosen.experiment)
     return race(chosen, question, Path(out), bench or stage_here, resume=resume, overwrite=overwrite, say=say or silent)
+
+
+def _question(minimise: str, device: Path | str | None, limits: TuningLimits, budget_percent: float) -> Question:
+    """Raises InputError for a budget that is no share, and for what cannot be minimised."""
+    from wattscribe.energy import devices
+    from wattscribe.errors import InputError
+    from wattscribe.tuning import objective
+    from wattscribe.tuning.run import Question
+
+    if not 0 < budget_percent <= 100:
+        raise InputError(
+            f"`budget_percent` is {budget_percent:g}", fix="It is a share of the audio, above 0 and up to 100"
+        )
+    profile = None if device is None else devices.load(device)
+    return Question(
+        objective=objective.objective(minimise, profile), limits=limits, budget=budget_percent / 100.0, device=profile
+    )
 
 
 @verb
