@@ -27,29 +27,39 @@ from typing import Any
 import psutil
 from tests.runs.conftest import write_corpus
 
+import wattscribe
 from benchmarks.fleet_load import SAME
+from wattscribe.journal import read_run
+from wattscribe.journal_file import holds_run, run_folders
+from wattscribe.records import RunFacts
+from wattscribe.results import rows
+from wattscribe.results.fleet import as_one
+from wattscribe.results.shards import joined
 
 KINDS = ("runner", "worker", "board", "scheduler")
-UTTERANCES, SHARDS, LABELS = 24, 8, ("left", "right")
-KILLS_A_RUN, MOST_STARTS = 8, 20
-LONGEST_S = 300.0
+UTTERANCES, SHARDS, LABELS = 24, 4, ("left", "right")
+KILLS_A_RUN, MOST_STARTS = 12, 30
+LONGEST_S = 900.0
 """Of one start of a run, which is then taken to hang."""
-APART_S = 5.0
+APART_S = 10.0
 """The most between two kills."""
 Table = Mapping[str, Any]
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
-def write_question(folder: Path) -> None:
+def write_question(folder: Path) -> dict[str, Any]:
+    """What a fleet is asked, in files; returned is the same of one machine that takes the corpus whole."""
     corpus = write_corpus(folder / "corpus", UTTERANCES)
     model = f"fake:a?corpus={corpus}&wer=0.3&latency=0.4"
-    experiment = {"models": [model], "data": [str(corpus)], "idle_s": 0.0, "shards": SHARDS}
+    experiment = {"models": [model], "data": [str(corpus)], "idle_s": 0.0}
     (folder / "experiment.toml").write_text(
-        "".join(f"{key} = {json.dumps(value)}\n" for key, value in experiment.items()), encoding="utf-8"
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in {**experiment, "shards": SHARDS}.items()),
+        encoding="utf-8",
     )
     (folder / "boards.toml").write_text(
         "".join(f'[[boards]]\nlabel = "{label}"\n' for label in LABELS), encoding="utf-8"
     )
+    return experiment
 
 
 def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
@@ -61,17 +71,14 @@ def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
 
-def table(out: Path) -> Table:
-    """What time does not decide, of the boards' runs as one, with every text in its order."""
-    from wattscribe.journal import read_run
-    from wattscribe.journal_file import holds_run, run_folders
-    from wattscribe.results import rows
-    from wattscribe.results.fleet import as_one
-    from wattscribe.results.shards import joined
+def of_boards(out: Path) -> list[RunFacts]:
+    return [read_run(each) for each in run_folders(out) if holds_run(each)]
 
-    whole = as_one([read_run(each) for each in run_folders(out) if holds_run(each)])
+
+def table(runs: list[RunFacts]) -> Table:
+    """What time does not decide, of the boards' runs as one, with every text in its order."""
     seen = []
-    for facts in whole:
+    for facts in as_one(runs):
         (row,) = rows(facts)
         (trial,) = joined(facts).trials
         texts = [(result.id, result.reference, result.hypothesis) for result in trial.utterances]
@@ -188,15 +195,13 @@ def main(kills: int, minutes: float, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["XDG_DATA_HOME"] = str(folder / "data")
-        write_question(folder)
-        if start(folder, folder / "wanted").wait(LONGEST_S) != 0:
-            raise RuntimeError((folder / "said.log").read_text(encoding="utf-8")[-2000:])
-        wanted = table(folder / "wanted")
+        alone = write_question(folder)
+        wanted = table([wattscribe.bench(alone, folder / "wanted")])
         while killing.left > 0 and time.monotonic() - began_s < 60 * minutes:
             out = folder / f"run-{runs}"
             try:
                 starts += disturbed(folder, out, killing, failures)
-                found += [f"run {runs}: {key}" for key in differences(wanted, table(out))]
+                found += [f"run {runs}: {key}" for key in differences(wanted, table(of_boards(out)))]
             except RuntimeError:
                 found.append(f"run {runs}: no table\n" + (folder / "said.log").read_text(encoding="utf-8")[-3000:])
             runs += 1
