@@ -12,9 +12,10 @@ from tests.compression import builders
 from tests.fleets.conftest import Loopback, until
 from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.checked import placed
-from wattscribe.compression.elsewhere import Weighed, material_of
+from wattscribe.compression.elsewhere import Elsewhere, Question, Weighed, material_of
 from wattscribe.compression.run import Options, make_bench
-from wattscribe.compression.search import Question, Search, weigh, weigh_there
+from wattscribe.compression.search import Search, weigh
+from wattscribe.compression.there import weigh_there
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
 from wattscribe.verbs.of_fleets import workers_of
@@ -59,9 +60,12 @@ def test_a_search_on_two_workers_of_which_one_is_killed(model: Path, asked: Opti
     until(lambda: len(workers.children("left")) > 0 and len(workers.children("right")) > 0)
     thread = threading.Thread(target=disturb)
     thread.start()
-    with workers_of(None, workers.address, said.append) as elsewhere:
+    with workers_of(None, workers.address, said.append) as there:
+        assert there is not None
         search = Search(
-            trials=TRIALS, workers=elsewhere, material=lambda bench: material_of(bench, str(model), placed(asked))
+            trials=TRIALS,
+            elsewhere=Elsewhere(workers=there, weigh=weigh_there),
+            material=lambda bench: material_of(bench, str(model), placed(asked)),
         )
         found = search.run(bench, [])
     thread.join()
@@ -98,6 +102,6 @@ def test_a_worker_with_other_speech_is_refused(model: Path, asked: Options, tmp_
         def answer(self, function, ask, told, check) -> None:  # type: ignore[no-untyped-def]
             told(ask(), refused, "left")
 
-    search = Search(trials=2, workers=Refusing(), material=lambda _: wrong)
+    search = Search(trials=2, elsewhere=Elsewhere(workers=Refusing(), weigh=weigh_there), material=lambda _: wrong)
     with pytest.raises(InputError, match="it cannot work on this search: the model, the speech"):
         search.run(bench, [])

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from wattscribe.compression.checked import Placed
+from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench
-from wattscribe.errors import InputError, WattscribeError
 from wattscribe.records import Counts
 
 Q = TypeVar("Q")
@@ -65,27 +65,19 @@ def material_of(bench: Workbench, model: str, options: Placed) -> Material:
     return Material(model=model, options=alone, digest=bench.digest, counts=dict(bench.counted))
 
 
-_made: dict[str, Workbench] = {}
-"""On a worker, by digest: of the last search."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A recipe, as a worker is sent it."""
+
+    material: Material
+    base: tuple[Step, ...]
+    steps: tuple[Step, ...]
+    number: int
 
 
-def bench_of(material: Material) -> Workbench | str:
-    """The worker's bench, read once; or why there is none."""
-    from wattscribe.compression.kinds import read_model
-    from wattscribe.compression.lift import lifted
-    from wattscribe.compression.run import make_bench
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Who weighs the recipes of a search, and by which function there."""
 
-    if material.digest not in _made:
-        try:
-            original = lifted(read_model(material.model))
-            bench = make_bench(original, material.options, lambda _: None, hold_back=True)
-        except InputError as error:
-            return str(error)
-        except (WattscribeError, OSError) as error:
-            return f"{type(error).__name__}: {error}"
-        if bench.digest != material.digest:
-            return "the model, the speech or the device there is another than here"
-        bench.counted.update(material.counts)
-        _made.clear()
-        _made[material.digest] = bench
-    return _made[material.digest]
+    workers: Workers
+    weigh: Callable[[Question], Weighed]

@@ -15,7 +15,7 @@ from wattscribe.compression.budget import Budget
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.checked import Placed, checked, command, limits_of, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
-from wattscribe.compression.elsewhere import Workers, material_of
+from wattscribe.compression.elsewhere import Elsewhere, material_of
 from wattscribe.compression.held import divided
 from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.leave import cut_note, leaving
@@ -53,10 +53,10 @@ def compress_model(
     overwrite: bool = False,
     say: Callable[[str], None] = print,
     page: Page | None = None,
-    workers: Workers | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Compression:
-    """Compress an exported transducer post-training and write OUT, with a `page` of it where one is asked for; `workers` weigh
-    the recipes of a search.
+    """Compress an exported transducer post-training and write OUT, with a `page` of it where one is asked for; `elsewhere`:
+    who weighs the recipes of a search.
 
     Raises InputError and ModelError; OUT is then absent.
     """
@@ -85,7 +85,7 @@ def compress_model(
     if recipe is not None and options.recipe is not None:
         selected = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
     else:
-        selected = _search(bench, options, strategy_of(options, str(model), workers))
+        selected = _search(bench, options, strategy_of(options, str(model), elsewhere))
     given16 = options.train_config is None and bench.against is not None
     if given16:
         selected = _as_given(bench, selected)
@@ -185,7 +185,7 @@ def make_bench(
     )  # fmt: skip
 
 
-def strategy_of(options: Placed, model: str = "", workers: Workers | None = None) -> Strategy:
+def strategy_of(options: Placed, model: str = "", elsewhere: Elsewhere | None = None) -> Strategy:
     """The class behind a name."""
     if options.strategy == "uniform":
         return Uniform()
@@ -197,7 +197,7 @@ def strategy_of(options: Placed, model: str = "", workers: Workers | None = None
         return Search(
             storage=options.storage,
             trials=options.trials,
-            workers=workers,
+            elsewhere=elsewhere,
             material=lambda bench: material_of(bench, model, options),
         )
     return Targeted()

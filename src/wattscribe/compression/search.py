@@ -15,7 +15,7 @@ from typing import Any
 from wattscribe import as_file
 from wattscribe.as_found import as_found
 from wattscribe.compression import sets
-from wattscribe.compression.elsewhere import Material, Weighed, Workers, bench_of
+from wattscribe.compression.elsewhere import Elsewhere, Material, Question, Weighed
 from wattscribe.compression.judgement import Judgement, judge, reverted
 from wattscribe.compression.moves import Move, steps_of
 from wattscribe.compression.recipe import Done
@@ -40,10 +40,10 @@ class Search:
     storage: Path | None = None
     trials: int = 60
     name: str = "search"
-    workers: Workers | None = None
+    elsewhere: Elsewhere | None = None
     """Who weighs the recipes; None: this process."""
     material: Callable[[Workbench], Material] | None = None
-    """What workers are sent."""
+    """What is sent there."""
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
@@ -76,8 +76,8 @@ class Search:
                 study.enqueue_trial(start, skip_if_exists=True)
         done = len(study.get_trials(deepcopy=False, states=finished))
         bench.say(f"search: {done} of {self.trials} recipes are known already")
-        if done < self.trials and self.workers is not None:
-            self._walk_elsewhere(self.workers, study, bench, base, slots, left=self.trials - done)
+        if done < self.trials and self.elsewhere is not None:
+            self._walk_elsewhere(self.elsewhere, study, bench, base, slots, left=self.trials - done)
         elif done < self.trials:
             study.optimize(
                 lambda trial: self._answered(trial, weigh(bench, base, _picked(trial, base, slots)), bench.say),
@@ -95,7 +95,7 @@ class Search:
         return weighed.energy_mj, weighed.kl
 
     def _walk_elsewhere(
-        self, workers: Workers, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]],
+        self, elsewhere: Elsewhere, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]],
         *, left: int,
     ) -> None:  # fmt: skip
         """The same on several machines. The study is asked and told here alone; what they had in hand when the search is cut
@@ -132,7 +132,7 @@ class Search:
             else:
                 study.tell(trial, values)
 
-        workers.answer(weigh_there, ask, told, bench.budget.check)
+        elsewhere.workers.answer(elsewhere.weigh, ask, told, bench.budget.check)
 
     def _note_all(
         self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
@@ -186,22 +186,6 @@ class Search:
                 return [*now, *gone]
             gone += now
         return gone
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A recipe, as a worker is sent it."""
-
-    material: Material
-    base: tuple[Step, ...]
-    steps: tuple[Step, ...]
-    number: int
-
-
-def weigh_there(question: Question) -> Weighed:
-    """On a worker."""
-    bench = bench_of(question.material)
-    return Weighed(refused=bench) if isinstance(bench, str) else weigh(bench, question.base, question.steps)
 
 
 def weigh(bench: Workbench, base: Sequence[Step], steps: Sequence[Step]) -> Weighed:

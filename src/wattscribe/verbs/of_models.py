@@ -189,7 +189,13 @@ def compress(model: Path | str, out: Path | str, options: CompressOptions) -> Co
 
     say = options.say or silent
     with workers_of(options.hosts, options.scheduler, say) as workers:
-        return compress_model(model, out, options, overwrite=options.overwrite, say=say, page=html, workers=workers)
+        elsewhere = None
+        if workers is not None:
+            from wattscribe.compression.elsewhere import Elsewhere
+            from wattscribe.compression.there import weigh_there
+
+            elsewhere = Elsewhere(workers=workers, weigh=weigh_there)
+        return compress_model(model, out, options, overwrite=options.overwrite, say=say, page=html, elsewhere=elsewhere)
 
 
 @verb
