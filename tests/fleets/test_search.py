@@ -12,10 +12,10 @@ from tests.compression import builders
 from tests.fleets.conftest import Loopback, until
 from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.checked import placed
-from wattscribe.compression.elsewhere import Elsewhere, Question, Weighed, material_of
+from wattscribe.compression.elsewhere import Question, Weighed
 from wattscribe.compression.run import Options, make_bench
 from wattscribe.compression.search import Search, weigh
-from wattscribe.compression.there import weigh_there
+from wattscribe.compression.there import by, material_of, weigh_there
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
 from wattscribe.verbs.of_fleets import workers_of
@@ -64,7 +64,7 @@ def test_a_search_on_two_workers_of_which_one_is_killed(model: Path, asked: Opti
         assert there is not None
         search = Search(
             trials=TRIALS,
-            elsewhere=Elsewhere(workers=there, weigh=weigh_there),
+            elsewhere=by(there),
             material=lambda bench: material_of(bench, str(model), placed(asked)),
         )
         found = search.run(bench, [])
@@ -102,6 +102,6 @@ def test_a_worker_with_other_speech_is_refused(model: Path, asked: Options, tmp_
         def answer(self, function, ask, told, check) -> None:  # type: ignore[no-untyped-def]
             told(ask(), refused, "left")
 
-    search = Search(trials=2, elsewhere=Elsewhere(workers=Refusing(), weigh=weigh_there), material=lambda _: wrong)
+    search = Search(trials=2, elsewhere=by(Refusing()), material=lambda _: wrong)
     with pytest.raises(InputError, match="it cannot work on this search: the model, the speech"):
         search.run(bench, [])

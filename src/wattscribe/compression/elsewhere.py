@@ -7,10 +7,10 @@ reads its own, as a fleet's board does, and digests tell whether they are the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from wattscribe.compression.checked import Placed
+from wattscribe.compression.options import Options
 from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench
 from wattscribe.records import Counts
@@ -51,18 +51,11 @@ class Material:
     """From which a worker makes the bench that the search has."""
 
     model: str
-    options: Placed
+    options: Options
     digest: str
     """Of all that an answer depends on."""
     counts: Mapping[Any, tuple[tuple[Counts, ...], float]]
     """What decoding the development set by the original counted, which no worker does again."""
-
-
-def material_of(bench: Workbench, model: str, options: Placed) -> Material:
-    """What is sent; no place of this machine's is in it but those that the user named."""
-    alone = replace(options, storage=None, cache=None, journal=None, leave=None, minutes=None, beside=(), test_data=())
-    bench.energy_mj(bench.original)  # counts what all recipes need that change no decoding
-    return Material(model=model, options=alone, digest=bench.digest, counts=dict(bench.counted))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +70,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
-    """Who weighs the recipes of a search, and by which function there."""
+    """Who weighs the recipes of a search, by which function there, and what is sent with each."""
 
     workers: Workers
     weigh: Callable[[Question], Weighed]
+    material: Callable[[Workbench, str, Any], Material]
+    """Of the bench, the model's name and the options."""

@@ -15,7 +15,7 @@ from wattscribe.compression.budget import Budget
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.checked import Placed, checked, command, limits_of, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
-from wattscribe.compression.elsewhere import Elsewhere, material_of
+from wattscribe.compression.elsewhere import Elsewhere
 from wattscribe.compression.held import divided
 from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.leave import cut_note, leaving
@@ -198,7 +198,7 @@ def strategy_of(options: Placed, model: str = "", elsewhere: Elsewhere | None = 
             storage=options.storage,
             trials=options.trials,
             elsewhere=elsewhere,
-            material=lambda bench: material_of(bench, model, options),
+            material=None if elsewhere is None else lambda bench: elsewhere.material(bench, model, options),
         )
     return Targeted()
 

@@ -191,10 +191,9 @@ def compress(model: Path | str, out: Path | str, options: CompressOptions) -> Co
     with workers_of(options.hosts, options.scheduler, say) as workers:
         elsewhere = None
         if workers is not None:
-            from wattscribe.compression.elsewhere import Elsewhere
-            from wattscribe.compression.there import weigh_there
+            from wattscribe.compression.there import by
 
-            elsewhere = Elsewhere(workers=workers, weigh=weigh_there)
+            elsewhere = by(workers)
         return compress_model(model, out, options, overwrite=options.overwrite, say=say, page=html, elsewhere=elsewhere)
 
 
