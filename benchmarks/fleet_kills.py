@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -202,6 +203,8 @@ def main(kills: int, minutes: float, seed: int) -> dict[str, Any]:
             try:
                 starts += disturbed(folder, out, killing, failures)
                 found += [f"run {runs}: {key}" for key in differences(wanted, table(of_boards(out)))]
+            except KeyboardInterrupt:  # what was seen until now is said
+                break
             except RuntimeError:
                 found.append(f"run {runs}: no table\n" + (folder / "said.log").read_text(encoding="utf-8")[-3000:])
             runs += 1
@@ -226,7 +229,12 @@ def main(kills: int, minutes: float, seed: int) -> dict[str, Any]:
     }
 
 
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no further run after so long")
