@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,24 +50,24 @@ def bench_of(model: Path, asked: Options, said: list[str]) -> Workbench:
 def test_a_search_on_two_workers_of_which_one_is_killed(model: Path, asked: Options, workers: Loopback) -> None:
     """It goes on and ends as one alone does: so many recipes, each asked once, with figures that this machine has too."""
     said: list[str] = []
-    bench = bench_of(model, asked, said)
 
-    def disturb() -> None:
-        until(lambda: any(line.endswith("(left)") for line in said))
-        workers.kill("left")
+    def say(line: str) -> None:
+        """Kill the left one when both have answered and it has the next recipe in hand."""
+        both = {line.rpartition(" ")[2] for line in [*said, line]} >= {"(left)", "(right)"}
+        if both and line.endswith("(right)") and "killed" not in said:
+            workers.kill("left")
+            said.append("killed")
+        said.append(line)
 
-    until(lambda: len(workers.children("left")) > 0 and len(workers.children("right")) > 0)
-    thread = threading.Thread(target=disturb)
-    thread.start()
-    with workers_of(None, workers.address, said.append) as there:
+    bench = make_bench(read_candidate(model), asked, say, hold_back=True)
+    with workers_of(None, workers.address, say) as there:
         assert there is not None
+        until(lambda: len(there.cluster.present()) == 2, 240.0)
         search = Search(
-            trials=TRIALS,
-            elsewhere=by(there),
-            material=lambda bench: material_of(bench, str(model), placed(asked)),
+            trials=TRIALS, elsewhere=by(there), material=lambda bench: material_of(bench, str(model), placed(asked))
         )
         found = search.run(bench, [])
-    thread.join()
+    assert "killed" in said
     assert any(line.startswith("left: lost; what it had in hand goes to another") for line in said)
     answers = [line for line in said if "mJ/s, divergence" in line]
     assert {line.rpartition("(")[2].rstrip(")") for line in answers} == {"left", "right"}
