@@ -9,6 +9,7 @@ import pytest
 
 from tests.compression import builders
 from tests.fleets.conftest import Loopback, until
+from tests.fleets.test_fleet import hosts
 from wattscribe.compression.candidate import read_candidate
 from wattscribe.compression.checked import placed
 from wattscribe.compression.elsewhere import Question, Weighed
@@ -47,7 +48,9 @@ def bench_of(model: Path, asked: Options, said: list[str]) -> Workbench:
     return make_bench(read_candidate(model), asked, said.append, hold_back=True)
 
 
-def test_a_search_on_two_workers_of_which_one_is_killed(model: Path, asked: Options, workers: Loopback) -> None:
+def test_a_search_on_two_workers_of_which_one_is_killed(
+    model: Path, asked: Options, workers: Loopback, tmp_path: Path
+) -> None:
     """It goes on and ends as one alone does: so many recipes, each asked once, with figures that this machine has too."""
     said: list[str] = []
 
@@ -60,7 +63,7 @@ def test_a_search_on_two_workers_of_which_one_is_killed(model: Path, asked: Opti
         said.append(line)
 
     bench = make_bench(read_candidate(model), asked, say, hold_back=True)
-    with workers_of(None, workers.address, say) as there:
+    with workers_of(hosts(tmp_path, left=None, right=None), workers.address, say) as there:
         assert there is not None
         until(lambda: len(there.cluster.present()) == 2, 240.0)
         search = Search(
