@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from wattscribe import journal_rows
+from wattscribe import journal_old, journal_rows
 from wattscribe.errors import InputError
 from wattscribe.journal_file import (
     DRAFT_NAME,
@@ -123,7 +123,7 @@ class Journal:
         """Trials without a verdict, in the order of the plan."""
         query = """SELECT trial FROM trial WHERE id NOT IN
                    (SELECT trial_id FROM attempt WHERE status IN ('done', 'failed')) ORDER BY ordinal"""
-        return [from_json(Trial, json.loads(row[0])) for row in self._db.execute(query)]
+        return [_trial(row[0]) for row in self._db.execute(query)]
 
     def set_aside_failed(self) -> list[Trial]:
         """Make failed trials unfinished again and return them; their attempts stay, with verdict and reason, and never count."""
@@ -131,7 +131,7 @@ class Journal:
         with self._transaction():
             rows = self._db.execute(f"SELECT trial FROM trial WHERE {failed} ORDER BY ordinal").fetchall()
             journal_rows.change(self._db, "attempt", {"status": "interrupted"}, "status = 'failed'")
-        return [from_json(Trial, json.loads(row[0])) for row in rows]
+        return [_trial(row[0]) for row in rows]
 
     def earlier_failures(self, trial_id: str) -> list[Mapping[str, Any]]:
         """Attempts at a trial that had failed before it was tried again: number and reason."""
@@ -304,6 +304,10 @@ def claim(run_dir: Path) -> Lock:
     """Make the directory and keep every other writer out. Raises InputError that names the one who is there."""
     make_directory(run_dir)
     return take_lock(run_dir)
+
+
+def _trial(text: str) -> Trial:
+    return from_json(Trial, journal_old.trial(json.loads(text)))
 
 
 def _write_plan(run_dir: Path, facts: Mapping[str, Any], trials: Sequence[Trial]) -> Path:

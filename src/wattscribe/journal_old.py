@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from wattscribe.errors import InputError
+
 _NUMBERED_GPU = re.compile(r"GPU board (\d+) ")
 _BEGINNINGS: tuple[tuple[str, list[str]], ...] = (
     ("CPU, GPU", ["cpu", "gpu"]),
@@ -34,9 +36,24 @@ def trace_facts(about: Any) -> Any:
     }
 
 
+def trial(said: Any) -> Any:
+    """A trial without the key `shard`. Raises InputError where it has one: consecutive utterances, which no trial has now."""
+    if not isinstance(said, dict) or "shard" not in said:
+        return said
+    if said["shard"] is not None:
+        raise InputError(
+            "this run cut its corpus into consecutive parts, which this version cannot put together",
+            fix="Measure again with `overwrite`, or read it with the version that wrote it",
+        )
+    return {key: value for key, value in said.items() if key != "shard"}
+
+
 def trial_facts(facts: Any) -> Any:
     """A trial's facts with what lay among its surroundings: how long it waited for a core, and which marks enclose it."""
-    if not isinstance(facts, dict) or "starved_s" in facts:
+    if not isinstance(facts, dict):
+        return facts
+    facts = {**facts, "trial": trial(facts["trial"])} if "trial" in facts else facts
+    if "starved_s" in facts:
         return facts
     around = facts.get("surroundings")
     lay = around if isinstance(around, dict) else {}

@@ -68,7 +68,7 @@ def facts_of(db: sqlite3.Connection, path: Path, *, only: Collection[str] | None
     reader = _Reader(db=db, path=path, sealed=check_version(db, path) > 1)
     meta = reader.meta()
     trials = sorted(reader.rows("trial"), key=lambda row: row["ordinal"])
-    plan = [reader.record(Trial, "trial", row, "trial", id="id") for row in trials]
+    plan = [reader.record(Trial, "trial", row, "trial", completed=journal_old.trial, id="id") for row in trials]
     attempts = reader.attempts({trial.id for trial in plan})
     reader.utterances(attempts, only)
     reader.traces(attempts, only)

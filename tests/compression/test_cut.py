@@ -36,7 +36,7 @@ from wattscribe.compression.levels import Uniform
 from wattscribe.compression.workbench import Workbench
 model, dev, out, rows = sys.argv[1:]
 Workbench._timed = lambda *_: 1.0  # a load on the machine must not decide what this test sees
-run.strategy_of = lambda _: Uniform(keeps=(0.9, 0.7))
+run.strategy_of = lambda *_: Uniform(keeps=(0.9, 0.7))
 append = Memo._append
 def and_die(self, kind, key, value):
     append(self, kind, key, value)
@@ -68,7 +68,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time decides nothing, the search has three levels, and memory is not looked at, which takes a process each time."""
     monkeypatch.setattr(acceptance, "_peak_memory", lambda *_, **__: None)
     monkeypatch.setattr(Workbench, "_timed", lambda *_: 1.0)
-    monkeypatch.setattr(run_of, "strategy_of", lambda _: Uniform(keeps=KEEPS))
+    monkeypatch.setattr(run_of, "strategy_of", lambda *_: Uniform(keeps=KEEPS))
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(

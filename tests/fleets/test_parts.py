@@ -218,12 +218,33 @@ def test_a_shard_goes_to_whichever_board_there_is() -> None:
     shard = Job(fleet="f", experiment={}, only=("t",))
     cluster = Cluster([{"a": "1", "b": "2"}, {"b": "2"}, {"b": "2"}], finish_at=5)
     outcomes, _ = done(cluster, [shard])
-    assert len(cluster.submitted) == 1, "Dask gives it to the other one by itself"
-    assert cluster.submitted[0].wanted == {ANY: 1}
+    assert [future.wanted for future in cluster.submitted] == [{ANY: 1, resource("a"): 1}, {ANY: 1, resource("b"): 1}]
+    assert [future.cancelled for future in cluster.submitted] == [True, False], "the other one has it now"
     assert outcomes == [Outcome(label="x", run_dir="/r")]
     alone = Cluster([{"a": "1"}, {}, {"a": "3"}], finish_at=5)
     done(alone, [shard])
     assert [future.cancelled for future in alone.submitted] == [True, False], "there was no other"
+
+
+def test_a_board_that_comes_late_has_shards_too() -> None:
+    """None waits at a board that is busy: Dask would leave it there."""
+    shards = [Job(fleet="f", experiment={}, only=(name,)) for name in "tuv"]
+    cluster = Cluster([{"a": "1"}, {"a": "1"}, {"a": "1", "b": "2"}, {"a": "1", "b": "2"}])
+    assert done_until(cluster, shards, looks=4) == [{ANY: 1, resource("a"): 1}, {ANY: 1, resource("b"): 1}]
+
+
+def done_until(cluster: Cluster, jobs: Sequence[Job], looks: int) -> list[dict[str, int]]:
+    """What was wanted of the boards when somebody had looked so often."""
+
+    def tend(_: Any) -> list[str]:
+        if cluster._looks > looks:
+            raise KeyboardInterrupt
+        return []
+
+    cluster.tend = tend  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        done(cluster, jobs)
+    return [future.wanted for future in cluster.submitted]
 
 
 def test_an_interruption_takes_back_what_is_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.stored_runs import CLEAN, MODELS, Shape, made_up_run
 from wattscribe.errors import InputError
 from wattscribe.pages.fleet_page import as_json, markdown, page
-from wattscribe.records import Board, Heard, PowerTrace, RunFacts, Shard, TrialFacts, Window
+from wattscribe.records import Board, Heard, Part, PowerTrace, RunFacts, TrialFacts, UtteranceResult, Window
 from wattscribe.results import view
 from wattscribe.results.boards import classes
 from wattscribe.results.cost import NOTHING, Energy
@@ -164,14 +165,12 @@ def cut(run: RunFacts, count: int, mine: set[int], label: str) -> RunFacts:
     """The board's part of a run: of each trial all shards in its plan, those of `mine` done, its clock its own."""
     trials: list[TrialFacts] = []
     for trial in run.trials:
-        places = [len(trial.utterances) * at // count for at in range(count + 1)]
         for at in range(count):
-            shard = replace(trial.trial, id=f"{trial.trial.id}-{at}", shard=Shard(index=at, of=count))
+            shard = replace(trial.trial, id=f"{trial.trial.id}-{at}", part=Part(of=count, taken=(at,)))
             if at not in mine:
                 trials.append(TrialFacts(trial=shard, status="pending"))
                 continue
-            own = trial.utterances[places[at] : places[at + 1]]
-            window = Window(start_s=own[0].start_s, end_s=own[-1].end_s)
+            own, window = _alone(trial.utterances, at, count)
             cpu_s = None if trial.cpu_s is None else trial.cpu_s / count
             part = replace(trial, trial=shard, utterances=own, window=window, cpu_s=cpu_s)
             trials.append(_moved(replace(part, idle_before=None, idle_after=None), 0.0, 1000.0 * len(label)))
@@ -180,6 +179,18 @@ def cut(run: RunFacts, count: int, mine: set[int], label: str) -> RunFacts:
         for at in sorted(mine)
     )
     return replace(run, name=label, trials=tuple(trials), heard=heard, board=Board(label=label, id=f"id-{label}"))
+
+
+def _alone(whole: Sequence[UtteranceResult], at: int, count: int) -> tuple[tuple[UtteranceResult, ...], Window]:
+    """The shard's utterances, one behind the other."""
+    first_s = whole[0].start_s
+    end_s, own = first_s, list[UtteranceResult]()
+    for position, one in enumerate(whole):
+        if position % count == at:
+            took_s = one.end_s - one.start_s
+            own.append(replace(one, start_s=end_s, end_s=end_s + took_s, position=position))
+            end_s += took_s
+    return tuple(own), Window(start_s=first_s, end_s=end_s)
 
 
 @settings(max_examples=8)

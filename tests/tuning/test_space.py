@@ -103,9 +103,9 @@ def test_a_part_is_of_the_first_so_many(tmp_path: Path) -> None:
     corpus = open_corpus("bundled")
     ids = [entry.id for entry in corpus]
     (trial,) = plan(space(limit=10).stage(space().configurations, PART, repeats=1)[0])
-    assert [entry.id for entry in in_part(corpus, replace(trial, limit=10))] == ids[1:10:2]
-    assert [entry.id for entry in in_part(corpus, replace(trial, limit=None))] == ids[1::2]
-    assert [entry.id for entry in in_part(corpus, replace(trial, part=None))] == ids
+    assert [entry.id for _, entry in in_part(corpus, replace(trial, limit=10))] == ids[1:10:2]
+    assert [entry.id for _, entry in in_part(corpus, replace(trial, limit=None))] == ids[1::2]
+    assert [entry.id for _, entry in in_part(corpus, replace(trial, part=None))] == ids
 
 
 def test_a_part_that_is_none_is_refused() -> None:

@@ -52,6 +52,8 @@ def tune(
     resume: Annotated[bool, Switch] = False,
     overwrite: Annotated[bool, Switch] = False,
     simulated_board: str | None = None,
+    hosts: Path | None = None,
+    scheduler: str | None = None,
     json_output: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -79,14 +81,18 @@ def tune(
         Replace the tuning in --out.
     simulated_board
         Measure nothing: the recognizers run, power is simulated (docs/simulated-board.md). An unknown name lists the boards.
+    hosts
+        On boards of one class, each of which hears a part of a stage's speech: a TOML file of [[boards]] (docs/fleet.md).
+    scheduler
+        The same on the workers of a Dask scheduler that runs already, tcp://HOST:PORT.
     """
     import wattscribe
     from wattscribe.results.quantities import percent_of
 
     result = wattscribe.tune(
         space, out, **limits.numbers(), minimise=minimise, device=device, budget_percent=percent_of(budget, flag="--budget"),
-        resume=resume, overwrite=overwrite, simulated_board=simulated_board,
-        say=progress(quiet=quiet, as_json=json_output),
+        resume=resume, overwrite=overwrite, simulated_board=simulated_board, hosts=hosts,
+        scheduler=scheduler, say=progress(quiet=quiet, as_json=json_output),
     )  # fmt: skip
     _print(result, out, as_json=json_output, quiet=quiet)
     return 0 if result.chosen is not None else 1

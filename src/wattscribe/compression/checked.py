@@ -53,6 +53,12 @@ def checked(asked: Options) -> tuple[Placed, Recipe | None]:
             f"there is no strategy {options.strategy!r}", fix="One of: " + ", ".join(get_args(StrategyName))
         )
     limits_of(options)
+    spread = options.scheduler is not None or options.hosts is not None
+    if spread and (options.strategy != "search" or options.recipe is not None or options.train_config is not None):
+        raise InputError(
+            "`scheduler` and `hosts` are for `strategy` search alone",
+            fix="Leave them out, or search, without `recipe` and `train_config`",
+        )
     if options.cache is not None:
         _folder(options.cache)
     recipe = None

@@ -53,6 +53,12 @@ class Options:
     """End the search after so long, as the first Ctrl-C does, with the best that holds so far; that is then proven in full."""
     trials: int = 60
     """Recipes that the search looks at."""
+    scheduler: str | None = None
+    """With strategy `search`: a Dask scheduler that runs already, tcp://HOST:PORT, whose workers weigh the recipes. Each reads
+    model and speech where they are named here."""
+    hosts: Path | str | None = None
+    """The same on workers of the machines in this TOML file of [[boards]] (docs/fleet.md); with `scheduler` its workers of these
+    labels."""
     beside: Sequence[Path | str] = ()
     """What another run wrote on the same data, for instance with another strategy: its recipes and its front are drawn on this
     run's page; may be given several times."""

@@ -15,6 +15,7 @@ from wattscribe.compression.budget import Budget
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.checked import Placed, checked, command, limits_of, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
+from wattscribe.compression.elsewhere import Elsewhere
 from wattscribe.compression.held import divided
 from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.leave import cut_note, leaving
@@ -52,8 +53,10 @@ def compress_model(
     overwrite: bool = False,
     say: Callable[[str], None] = print,
     page: Page | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Compression:
-    """Compress an exported transducer post-training and write OUT, with a `page` of it where one is asked for.
+    """Compress an exported transducer post-training and write OUT, with a `page` of it where one is asked for; `elsewhere`:
+    who weighs the recipes of a search.
 
     Raises InputError and ModelError; OUT is then absent.
     """
@@ -82,7 +85,7 @@ def compress_model(
     if recipe is not None and options.recipe is not None:
         selected = carry_out(bench, longer.shorter(recipe, count, options.recipe), options.recipe)
     else:
-        selected = _search(bench, options)
+        selected = _search(bench, options, strategy_of(options, str(model), elsewhere))
     given16 = options.train_config is None and bench.against is not None
     if given16:
         selected = _as_given(bench, selected)
@@ -182,7 +185,7 @@ def make_bench(
     )  # fmt: skip
 
 
-def strategy_of(options: Placed) -> Strategy:
+def strategy_of(options: Placed, model: str = "", elsewhere: Elsewhere | None = None) -> Strategy:
     """The class behind a name."""
     if options.strategy == "uniform":
         return Uniform()
@@ -191,15 +194,19 @@ def strategy_of(options: Placed) -> Strategy:
     if options.strategy == "search":
         from wattscribe.compression.search import Search
 
-        return Search(storage=options.storage, trials=options.trials)
+        return Search(
+            storage=options.storage,
+            trials=options.trials,
+            elsewhere=elsewhere,
+            material=None if elsewhere is None else lambda bench: elsewhere.material(bench, model, options),
+        )
     return Targeted()
 
 
-def _search(bench: Workbench, options: Placed) -> Outcome:
+def _search(bench: Workbench, options: Placed, strategy: Strategy) -> Outcome:
     bench.say("lossless levers:")
     with leaving(options):
         lossless = bench.lossless()
-        strategy = strategy_of(options)
         return confirmed(bench, strategy.run(bench, lossless))
 
 

@@ -7,7 +7,7 @@ file holds every trial: a run that was killed goes on where it stopped, and seve
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from wattscribe import as_file
 from wattscribe.as_found import as_found
 from wattscribe.compression import sets
+from wattscribe.compression.elsewhere import Elsewhere, Material, Question, Weighed
 from wattscribe.compression.judgement import Judgement, judge, reverted
 from wattscribe.compression.moves import Move, steps_of
 from wattscribe.compression.recipe import Done
@@ -39,6 +40,10 @@ class Search:
     storage: Path | None = None
     trials: int = 60
     name: str = "search"
+    elsewhere: Elsewhere | None = None
+    """Who weighs the recipes; None: this process."""
+    material: Callable[[Workbench], Material] | None = None
+    """What is sent there."""
 
     def run(self, bench: Workbench, lossless: Sequence[Done]) -> Outcome:
         base = kept(lossless)
@@ -71,32 +76,63 @@ class Search:
                 study.enqueue_trial(start, skip_if_exists=True)
         done = len(study.get_trials(deepcopy=False, states=finished))
         bench.say(f"search: {done} of {self.trials} recipes are known already")
-        if done < self.trials:
+        if done < self.trials and self.elsewhere is not None:
+            self._walk_elsewhere(self.elsewhere, study, bench, base, slots, left=self.trials - done)
+        elif done < self.trials:
             study.optimize(
-                lambda trial: self._ask(trial, bench, base, slots),
+                lambda trial: self._answered(trial, weigh(bench, base, _picked(trial, base, slots)), bench.say),
                 callbacks=[MaxTrialsCallback(self.trials, states=finished)],
             )
 
-    def _ask(
-        self, trial: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
-    ) -> tuple[float, float]:
-        """(energy, divergence) of one recipe; pruned where it costs more than none or cannot be built."""
+    def _answered(self, trial: Any, weighed: Weighed, say: Callable[[str], None]) -> tuple[float, float]:
+        """(energy, divergence) of one recipe; pruned where it is not worth more."""
         import optuna
 
-        picked = {slot: trial.suggest_categorical(slot, [NONE, *(move.key for move in choices)])
-                  for slot, choices in slots.items()}  # fmt: skip
-        steps = (*base, *steps_of(_chosen(slots, picked)))
-        try:
-            candidate = bench.build(steps)
-        except InputError as error:
-            raise optuna.TrialPruned(error.what) from error
-        energy = bench.energy_mj(candidate)
-        if energy > bench.energy_mj(bench.build(base)) * 1.02:
-            raise optuna.TrialPruned("costs more than no lossy step at all")
-        kl = bench.kl(candidate).kl
-        trial.set_user_attr(SIZE, candidate.size_bytes)
-        bench.say(f"  recipe {trial.number}: {energy:.4f} mJ/s, divergence {kl:.2e}")
-        return energy, kl
+        if weighed.pruned is not None:
+            raise optuna.TrialPruned(weighed.pruned)
+        trial.set_user_attr(SIZE, weighed.size_bytes)
+        say(f"  recipe {trial.number}: {weighed.energy_mj:.4f} mJ/s, divergence {weighed.kl:.2e}")
+        return weighed.energy_mj, weighed.kl
+
+    def _walk_elsewhere(
+        self, elsewhere: Elsewhere, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]],
+        *, left: int,
+    ) -> None:  # fmt: skip
+        """The same on several machines. The study is asked and told here alone; what they had in hand when the search is cut
+        short is lost."""
+        from optuna import TrialPruned
+        from optuna.trial import TrialState
+
+        if self.material is None:
+            raise ValueError("workers need to be told what to work on")
+        material = self.material(bench)
+        trials: dict[int, Any] = {}
+
+        def ask() -> Question | None:
+            if len(trials) == left:
+                return None
+            trial = study.ask()
+            trials[trial.number] = trial
+            steps = _picked(trial, base, slots)
+            return Question(material=material, base=tuple(base), steps=steps, number=trial.number)
+
+        def told(question: Question, weighed: Weighed | None, where: str) -> None:
+            if weighed is not None and weighed.refused is not None:
+                fix = "Models and speech are read on the workers: put the same there, under the same paths"
+                raise InputError(f"it cannot work on this search: {weighed.refused}", where=where, fix=fix)
+            trial = trials[question.number]
+            try:
+                values = self._answered(
+                    trial,
+                    weighed or Weighed(pruned="it takes its worker down"),
+                    lambda text: bench.say(f"{text} ({where})"),
+                )
+            except TrialPruned:
+                study.tell(trial, state=TrialState.PRUNED)
+            else:
+                study.tell(trial, values)
+
+        elsewhere.workers.answer(elsewhere.weigh, ask, told, bench.budget.check)
 
     def _note_all(
         self, study: Any, bench: Workbench, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]
@@ -150,6 +186,25 @@ class Search:
                 return [*now, *gone]
             gone += now
         return gone
+
+
+def weigh(bench: Workbench, base: Sequence[Step], steps: Sequence[Step]) -> Weighed:
+    """Energy and divergence of a recipe; none where it costs more than `base` or cannot be built."""
+    try:
+        candidate = bench.build(steps)
+    except InputError as error:
+        return Weighed(pruned=error.what)
+    energy = bench.energy_mj(candidate)
+    if energy > bench.energy_mj(bench.build(base)) * 1.02:
+        return Weighed(pruned="costs more than no lossy step at all")
+    return Weighed(energy_mj=energy, kl=bench.kl(candidate).kl, size_bytes=candidate.size_bytes)
+
+
+def _picked(trial: Any, base: Sequence[Step], slots: Mapping[str, Sequence[Move]]) -> tuple[Step, ...]:
+    """The steps that the sampler suggests."""
+    picked = {slot: trial.suggest_categorical(slot, [NONE, *(move.key for move in choices)])
+              for slot, choices in slots.items()}  # fmt: skip
+    return (*base, *steps_of(_chosen(slots, picked)))
 
 
 def open_journal(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -76,7 +77,8 @@ class Workbench:
         default_factory=lambda: Shelf(lambda candidate: candidate.size_bytes)
     )
     _pieces: Shelf[tuple[str, tuple[str, ...]], bytes] = field(default_factory=lambda: Shelf(len))
-    _counts: dict[tuple[str, int], tuple[tuple[Counts, ...], float]] = field(default_factory=dict)
+    counted: dict[Any, tuple[tuple[Counts, ...], float]] = field(default_factory=dict)
+    """Counts and seconds of the development set by how it was decoded, by the original."""
 
     @property
     def reference(self) -> Candidate:
@@ -87,6 +89,13 @@ class Workbench:
     def whole(self) -> SpeechSet:
         """The development set with what is held back."""
         return self.dev if self.held is None else self.held.whole
+
+    @property
+    def digest(self) -> str:
+        """Of all that the figures of a recipe depend on but its steps."""
+        asked = (self.original.digest, repr(self.measurer.device), self.dev.digest, self.probe.speech.digest,
+                 self.calibration.speech.digest)  # fmt: skip
+        return hashlib.sha256("\n".join(asked).encode()).hexdigest()
 
     # --- building ---------------------------------------------------------------------------------------------------
     def build(self, steps: Sequence[Step]) -> Candidate:
@@ -117,13 +126,13 @@ class Workbench:
     def counts(self, candidate: Candidate) -> tuple[tuple[Counts, ...], float]:
         """Counts and seconds of the development set, decoded by the original as the candidate is decoded."""
         key = (candidate.decoding, candidate.segments)
-        if key not in self._counts:
+        if key not in self.counted:
             like = self.original
             if candidate.segments > 1:
                 like = self.build([joined(candidate.segments)])
             decoded = self.measurer.decode(like, self.dev, candidate.decoding)
-            self._counts[key] = (decoded.counts, decoded.audio_s)
-        counts, audio_s = self._counts[key]
+            self.counted[key] = (decoded.counts, decoded.audio_s)
+        counts, audio_s = self.counted[key]
         return candidate.own_counts(counts, self.dev.audio), audio_s
 
     def kl(self, candidate: Candidate, probe: Probe | None = None) -> Divergence:

@@ -48,6 +48,8 @@ class Asked:
     overwrite: bool = False
     retry_failed: bool = False
     patience_s: float = 600.0
+    together: bool = False
+    """All trials of a shard on one board, which compare then, in place of each wherever one is free."""
 
 
 @contextlib.contextmanager
@@ -100,6 +102,11 @@ def _read(path: Path, experiment: Experiment | None) -> Record:
     return Record(
         fleet=values["fleet"], salt=values["salt"], experiment=recorded.model_dump(), boards=tuple(values["boards"])
     )
+
+
+def shards_of(out: Path) -> int:
+    """Into how many the run that is there cut its speech."""
+    return check(_read(out / RECORD_NAME, None).experiment).shards
 
 
 def keep(record: Record, out: Path) -> None:
@@ -163,7 +170,11 @@ def _jobs(record: Record, cluster: Cluster, out: Path, asked: Asked) -> list[Job
     experiment = check(record.experiment)
     if experiment.shards > 1:
         through = _through(out, again=asked.retry_failed)
-        return [Job(only=(trial.id,), **shared) for trial in plan(experiment) if trial.id not in through]
+        left = [trial for trial in plan(experiment) if trial.id not in through]
+        if not asked.together:
+            return [Job(only=(trial.id,), **shared) for trial in left]
+        parts = dict.fromkeys(trial.part for trial in left)
+        return [Job(only=tuple(t.id for t in left if t.part == part), **shared) for part in parts]
     return [Job(label=label, **shared) for label in cluster.labels]
 
 

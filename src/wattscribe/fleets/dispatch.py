@@ -6,7 +6,7 @@ import contextlib
 import queue
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +30,36 @@ class Submitted:
     """A job that Dask has."""
 
     future: Future
-    addresses: frozenset[str]
-    """Of the workers that could take it."""
+    address: str
+    """Of the worker that has it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attendance:
+    """Which boards are there, with their addresses, since somebody looked last."""
+
+    cluster: Cluster
+    say: Callable[[str], None]
+    lost: str = "lost; what it has finished is kept, the rest waits for it"
+    present: Mapping[str, str] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+
+    def free(self, taken: Collection[str], label: str | None = None) -> Iterator[str]:
+        """The labels of those at no address that is taken; `label`: of this one alone."""
+        return (one for one, address in self.present.items() if label in (None, one) and address not in taken)
+
+    def look(self) -> None:
+        """Say who went and who came, and have started what is missing."""
+        present = self.cluster.present()
+        gone = {label for label, address in self.present.items() if present.get(label) != address}
+        for label in sorted(gone):
+            self.say(f"{label}: {self.lost}")
+        for label in sorted(set(present) - (set(self.present) - gone)):
+            self.say(f"{label}: {'back' if label in self._seen else 'there'}")
+        self.present = present
+        self._seen |= set(present)
+        for line in self.cluster.tend(present):
+            self.say(line)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,10 +71,12 @@ class Dispatch:
     patience_s: float = 600.0
     """How long lost boards are waited for once nothing else is going on."""
     _events: queue.SimpleQueue[Mapping[str, Any]] = field(default_factory=queue.SimpleQueue)
-    _present: dict[str, str] = field(default_factory=dict)
-    _seen: set[str] = field(default_factory=set)
+    _boards: Attendance = field(init=False)
     _losses: Counter[str] = field(default_factory=Counter)
     """By board, since the last trial that ended there; by shard where any board may take it."""
+
+    def __post_init__(self) -> None:
+        self._boards = Attendance(cluster=self.cluster, say=self.say)
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome | None]]:
         """Each job with its outcome as they come; None: its board stayed away. Interrupted, it stops the boards."""
@@ -57,7 +87,7 @@ class Dispatch:
         since_s = time.monotonic()
         try:
             while waiting:
-                self._look()
+                self._boards.look()
                 self._place(waiting, futures)
                 for at in [at for at, job in waiting.items() if at not in futures and self._given_up(job)]:
                     yield waiting[at], Outcome(label=waiting.pop(at).label or "a shard", run_dir="", error=GIVEN_UP)
@@ -79,33 +109,23 @@ class Dispatch:
                         client.run(on_board.stop, fleet, on_error="ignore")
 
     def _place(self, waiting: Mapping[int, Job], futures: dict[int, Submitted]) -> None:
-        """Submit what has a board, and take back what has lost it: Dask does not look again for a resource that comes later.
+        """Submit what has a free board, and take back what has lost its own.
 
-        A worker that its nanny has started again is another one, at another address, also where nobody saw it missing.
+        Never more than boards can begin: Dask places a job as it is submitted, and boards that come later would stay idle. A
+        worker that its nanny has started again is another one, at another address, also where nobody saw it missing.
         """
+        for at in [at for at, one in futures.items() if one.address not in self._boards.present.values()]:
+            futures.pop(at).future.cancel(force=True)
+            self._losses[_key(waiting[at])] += 1
+        taken = {one.address for one in futures.values()}
         for at, job in waiting.items():
-            there = frozenset(address for label, address in self._present.items() if job.label in (None, label))
-            if at in futures and not there & futures[at].addresses:
-                futures.pop(at).future.cancel(force=True)
-                self._losses[_key(job)] += 1
-            if there and at not in futures and not self._given_up(job):
-                wanted = {ANY: 1} if job.label is None else {ANY: 1, resource(job.label): 1}
+            label = next(self._boards.free(taken, job.label), None)
+            if label is not None and at not in futures and not self._given_up(job):
+                wanted = {ANY: 1, resource(label): 1}
                 key = f"{job.fleet}-{at}-{time.monotonic_ns()}"
                 future = self.cluster.client.submit(on_board.measure, job, key=key, resources=wanted, pure=False)
-                futures[at] = Submitted(future=future, addresses=there)
-
-    def _look(self) -> None:
-        """Say who went and who came."""
-        present = self.cluster.present()
-        gone = {label for label, address in self._present.items() if present.get(label) != address}
-        for label in sorted(gone):
-            self.say(f"{label}: lost; what it has finished is kept, the rest waits for it")
-        for label in sorted(set(present) - (set(self._present) - gone)):
-            self.say(f"{label}: {'back' if label in self._seen else 'there'}")
-        self._present = present
-        self._seen |= set(present)
-        for line in self.cluster.tend(present):
-            self.say(line)
+                futures[at] = Submitted(future=future, address=self._boards.present[label])
+                taken.add(futures[at].address)
 
     def _hear(self) -> None:
         """What boards tell, as it comes, until it is time to look again."""
@@ -117,7 +137,8 @@ class Dispatch:
                 return
             if event["event"] == "ended":
                 self._losses.pop(event["label"], None)
-                self._losses.pop(event["trial"], None)
+                for key in [key for key in self._losses if event["trial"] in key.split(",")]:
+                    del self._losses[key]
             if line := _line(event):
                 self.say(f"{event['label']}: {line}")
 

@@ -46,7 +46,7 @@ class Told(Silent):
 
 
 def _title(trial: Trial) -> str:
-    return title(trial) if trial.shard is None else f"{title(trial)} · {trial.shard.name}"
+    return title(trial) if trial.part is None else f"{title(trial)} · {trial.part.name}"
 
 
 def measure(job: Job, label: str, run_dir: Path, bystanders: list[int], watcher: Told) -> None:

@@ -28,7 +28,6 @@ from wattscribe.records.runs import (
     Part,
     PowerMode,
     RunFacts,
-    Shard,
     Trial,
     TrialFacts,
     TrialStatus,
@@ -39,7 +38,7 @@ from wattscribe.records.speech import Condition, Rejected, Utterance
 __all__ = [
     "AttachedRecording", "Board", "Condition", "Counts", "Evidence", "Heard", "Interval", "MAX_BATCH", "MAX_BEAM",
     "MAX_THREADS", "Marks", "ModeCommand", "Origin", "Paced", "Part", "PowerMode", "PowerTrace", "Processor",
-    "PrecisionAudit", "ProviderShare", "Reading", "RecognizerSpec", "Rejected", "RunFacts", "Shard",
+    "PrecisionAudit", "ProviderShare", "Reading", "RecognizerSpec", "Rejected", "RunFacts",
     "StreamingLatency", "Token", "Transcript", "Trial", "TrialFacts", "TrialStatus", "Utterance", "UtteranceResult",
     "Window", "finite", "from_json", "json_text", "to_json",
 ]  # fmt: skip

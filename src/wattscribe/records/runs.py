@@ -48,23 +48,16 @@ class Part:
     def holds(self, position: int) -> bool:
         return position % self.of in self.taken
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shard:
-    """One of several parts of a corpus, each a run of its entries in their order."""
-
-    index: int
-    """From 0."""
-    of: int
-
     @property
     def name(self) -> str:
-        return f"part {self.index + 1} of {self.of}"
+        """Unlike that of every part that shares no utterance with it."""
+        more = f" and {len(self.taken) - 1} more" if len(self.taken) > 1 else ""
+        return f"part {self.taken[0] + 1} of {self.of}{more}"
 
     @staticmethod
     def unnamed(speech: str) -> str:
         """The condition in what `Trial.speech` says."""
-        return re.sub(r", part \d+ of \d+$", "", speech)
+        return re.sub(r", part \d+ of \d+( and \d+ more)?$", "", speech)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +80,11 @@ class Trial:
     """None: as the machine was found."""
     part: Part | None = None
     """Only these of the corpus's utterances (of the first `limit` of them). None: all."""
-    shard: Shard | None = None
-    """None: the whole corpus."""
 
     @property
     def speech(self) -> str:
         """What the journal calls the speech of a corpus that the trial transcribes: its condition, and which part."""
-        return self.condition.name if self.shard is None else f"{self.condition.name}, {self.shard.name}"
+        return self.condition.name if self.part is None else f"{self.condition.name}, {self.part.name}"
 
     @property
     def streams(self) -> bool:
@@ -132,6 +123,8 @@ class UtteranceResult:
     """As in Transcript."""
     paced: Paced | None = None
     """Where it arrived in real time; `start_s` is then when the recognizer was first given audio of it."""
+    position: int | None = None
+    """In its corpus, from 0, counted with entries that cannot be used, where the trial has a part. None: it has all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

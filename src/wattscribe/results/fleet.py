@@ -128,7 +128,7 @@ def amiss(runs: Sequence[RunFacts]) -> bool:
 # --- shards over several boards -------------------------------------------------------------------------------------------
 def _share(runs: Sequence[RunFacts]) -> bool:
     """Whether a run has shards that it did not do: others did."""
-    trials = [trial for run in runs for trial in run.trials if trial.trial.shard is not None]
+    trials = [trial for run in runs for trial in run.trials if trial.trial.part is not None]
     return len(runs) > 1 and any(trial.status not in ("done", "failed") for trial in trials)
 
 

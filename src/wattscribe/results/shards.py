@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from wattscribe.records import (
     Heard,
+    Part,
     PowerTrace,
     Reading,
     RunFacts,
-    Shard,
     TrialFacts,
     UtteranceResult,
     Window,
@@ -25,7 +25,8 @@ ORDER = ("done", "failed", "running", "pending")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined(TrialFacts):
-    """A trial made of shards; its utterances lie one after the other on a time line that is nobody's clock."""
+    """A trial made of shards, its utterances in the corpus's order; the shards lie behind each other on a time line that is
+    nobody's clock."""
 
     shards: tuple[TrialFacts, ...]
     """With their own times and traces; on several boards each on a clock of its own."""
@@ -41,7 +42,7 @@ def traces_of(trial: TrialFacts) -> Iterable[PowerTrace]:
 
 def joined(facts: RunFacts, *, apart: str | None = None) -> RunFacts:
     """The run without shards: each pass one trial, done where all of its shards are; each speech that was prepared one row."""
-    if all(trial.trial.shard is None for trial in facts.trials):
+    if all(trial.trial.part is None for trial in facts.trials):
         return facts
     passes: dict[str, list[TrialFacts]] = {}
     for trial in facts.trials:
@@ -55,23 +56,23 @@ def joined(facts: RunFacts, *, apart: str | None = None) -> RunFacts:
 
 
 def _pass_of(trial: TrialFacts) -> str:
-    return json.dumps(to_json(replace(trial.trial, id="", shard=None)), sort_keys=True)
+    return json.dumps(to_json(replace(trial.trial, id="", part=None)), sort_keys=True)
 
 
 def _whole(trials: Sequence[TrialFacts], apart: str | None) -> list[TrialFacts]:
-    """Trials of the whole corpus as they are; of shards the trial that they make."""
-    if trials[0].trial.shard is None:
+    """Trials of the whole corpus, or of the one part that was asked for, as they are; of shards the trial that they make."""
+    if len({trial.trial.part for trial in trials}) == 1:
         return list(trials)
-    best: dict[int, TrialFacts] = {}
+    best: dict[Part, TrialFacts] = {}
     for trial in sorted(trials, key=lambda one: ORDER.index(one.status)):
-        if trial.trial.shard is not None:
-            best.setdefault(trial.trial.shard.index, trial)
-    shards = tuple(best[index] for index in sorted(best))
+        if trial.trial.part is not None:
+            best.setdefault(trial.trial.part, trial)
+    shards = tuple(best[part] for part in sorted(best, key=lambda part: part.taken))
     first = shards[0]
-    count = 0 if first.trial.shard is None else first.trial.shard.of
-    whole = replace(first.trial, shard=None)
+    whole = replace(first.trial, part=None)
     statuses = {shard.status for shard in shards}
-    if len(shards) == count and statuses == {"done"}:
+    count = len(shards)
+    if statuses == {"done"}:
         return [_done(shards, apart)]
     status = next(name for name in ("failed", "running", "pending") if name in statuses or name == "pending")
     through = sum(shard.status == "done" for shard in shards)
@@ -84,9 +85,9 @@ def _whole(trials: Sequence[TrialFacts], apart: str | None) -> list[TrialFacts]:
 def _done(shards: tuple[TrialFacts, ...], apart: str | None) -> TrialFacts:
     first = shards[0]
     audit = next((s.audit for s in shards if s.audit is not None and not s.audit.ok), first.audit)
-    utterances, end_s = _one_after_the_other(shards)
+    utterances, end_s = _in_order(shards)
     return Joined(
-        trial=replace(first.trial, shard=None),
+        trial=replace(first.trial, part=None),
         status="done",
         prepare_s=_most([shard.prepare_s for shard in shards]),
         load_s=_mean([shard.load_s for shard in shards]),
@@ -104,7 +105,7 @@ def _done(shards: tuple[TrialFacts, ...], apart: str | None) -> TrialFacts:
     )
 
 
-def _one_after_the_other(shards: Sequence[TrialFacts]) -> tuple[tuple[UtteranceResult, ...], float]:
+def _in_order(shards: Sequence[TrialFacts]) -> tuple[tuple[UtteranceResult, ...], float]:
     """All utterances in the corpus's order, each shard's window behind the one before; and where the last one ends."""
     utterances: list[UtteranceResult] = []
     at_s = 0.0
@@ -114,7 +115,7 @@ def _one_after_the_other(shards: Sequence[TrialFacts]) -> tuple[tuple[UtteranceR
         shift_s = at_s - shard.window.start_s
         utterances += (replace(u, start_s=u.start_s + shift_s, end_s=u.end_s + shift_s) for u in shard.utterances)
         at_s += shard.window.duration_s
-    return tuple(utterances), at_s
+    return tuple(sorted(utterances, key=lambda one: one.position or 0)), at_s
 
 
 def _heard(rows: Sequence[Heard]) -> tuple[Heard, ...]:
@@ -123,8 +124,8 @@ def _heard(rows: Sequence[Heard]) -> tuple[Heard, ...]:
     for row in dict.fromkeys(rows):
         speech.setdefault((row.corpus, _plain(row.condition) or ""), []).append(row)
     return tuple(
-        parts[0]
-        if len(parts) == 1 and parts[0].condition == name
+        replace(parts[0], condition=name)
+        if len(parts) == 1
         else Heard(
             corpus=corpus,
             condition=name,
@@ -140,7 +141,7 @@ def _heard(rows: Sequence[Heard]) -> tuple[Heard, ...]:
 
 def _plain(condition: str | None) -> str | None:
     """The condition of what `Trial.speech` calls a part."""
-    return condition if condition is None else Shard.unnamed(condition)
+    return condition if condition is None else Part.unnamed(condition)
 
 
 def summed(readings: Sequence[Reading]) -> Reading:

@@ -219,8 +219,10 @@ class Experiment(_Strict):
             raise ValueError("noise and snr belong together: noise names what is mixed in, snr lists how loud, in dB")
         if self.pace == "none" and self.duty != 1.0:
             raise ValueError("duty is the share of speech in real time: it needs pace = 'realtime'")
-        if self.shards > 1 and (self.limit is not None or self.pace == "realtime"):
-            raise ValueError("shards are parts of a whole corpus: leave out limit, and pace = 'realtime'")
+        if self.shards > 1 and (self.pace == "realtime" or (self.limit is not None and self.part is None)):
+            raise ValueError("shards cut a whole corpus: leave out limit, and pace = 'realtime'")
+        if self.part is not None and self.shards > len(set(self.part.taken)):
+            raise ValueError(f"a part of {len(set(self.part.taken))} remainders is not cut into {self.shards} shards")
         if not self.all_conditions():
             raise ValueError("there is no condition: clean is false and no noise, rir, longform_minutes or conditions")
         for key, values in (("noise", self.noise), ("snr", self.snr), ("rir", self.rir)):

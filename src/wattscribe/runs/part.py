@@ -30,13 +30,13 @@ class PartEntry(BaseModel):
         return Part(of=self.of, taken=tuple(sorted(set(self.taken))))
 
 
-def in_part(entries: Iterable[Utterance | Rejected], trial: Trial) -> Iterator[Utterance | Rejected]:
-    """What of a corpus a trial may transcribe: its part of the first `limit` entries; all of it where it has no part, of which
-    whoever reads it takes `limit` usable ones."""
+def in_part(entries: Iterable[Utterance | Rejected], trial: Trial) -> Iterator[tuple[int, Utterance | Rejected]]:
+    """What of a corpus a trial may transcribe, each entry with its position: its part of the first `limit` entries; all of it
+    where it has no part, of which whoever reads it takes `limit` usable ones."""
     for position, entry in enumerate(entries):
         if trial.part is None:
-            yield entry
+            yield position, entry
         elif trial.limit is not None and position >= trial.limit:
             return
         elif trial.part.holds(position):
-            yield entry
+            yield position, entry

@@ -9,7 +9,7 @@ from dataclasses import replace
 from wattscribe.errors import InputError
 from wattscribe.recognizers import parse_model
 from wattscribe.recognizers.naming import options_of
-from wattscribe.records import PowerMode, RecognizerSpec, Shard, Trial, to_json
+from wattscribe.records import Part, PowerMode, RecognizerSpec, Trial, to_json
 from wattscribe.runs.experiment import Experiment, ModelEntry
 
 ID_LENGTH = 16
@@ -22,8 +22,6 @@ def plan(experiment: Experiment) -> list[Trial]:
     The order depends on the seed and the trials' content alone. Raises InputError for a recognizer that cannot be.
     """
     combinations = in_modes(experiment)
-    count = experiment.shards
-    shards = [None] if count == 1 else [Shard(index=index, of=count) for index in range(count)]
     trials = [
         trial_of(
             Trial(
@@ -37,15 +35,14 @@ def plan(experiment: Experiment) -> list[Trial]:
                 limit=experiment.limit,
                 mode=mode,
                 duty=experiment.duty if experiment.pace == "realtime" else None,
-                part=None if experiment.part is None else experiment.part.part(),
-                shard=shard,
+                part=part,
             )
         )
         for repeat in range(experiment.repeats)
         for spec, mode in combinations
         for corpus in dict.fromkeys(experiment.data)
         for condition in experiment.all_conditions()
-        for shard in shards
+        for part in _parts(experiment)
     ]
 
     def place(trial: Trial) -> tuple[int, str, str]:
@@ -54,6 +51,15 @@ def plan(experiment: Experiment) -> list[Trial]:
         return trial.repeat, mode, _lot(experiment.seed, trial.id)
 
     return sorted(trials, key=place)
+
+
+def _parts(experiment: Experiment) -> list[Part | None]:
+    """Of each corpus: all of it, the part that is asked for, or every shard of either."""
+    part, count = None if experiment.part is None else experiment.part.part(), experiment.shards
+    if count == 1:
+        return [part]
+    whole = Part(of=count, taken=tuple(range(count))) if part is None else part
+    return [Part(of=whole.of, taken=whole.taken[index::count]) for index in range(count)]
 
 
 def in_modes(experiment: Experiment) -> list[tuple[RecognizerSpec, PowerMode | None]]:
@@ -118,8 +124,6 @@ def trial_of(trial: Trial) -> Trial:
     said = to_json(replace(trial, id=""))
     if trial.part is None:  # trials of a whole corpus keep the names that they had before there were parts
         del said["part"]
-    if trial.shard is None:  # as before there were parts: the whole corpus keeps its name
-        del said["shard"]
     return replace(trial, id=_digest(said))
 
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from wattscribe.corpora.base import UNUSABLE, Audio, Corpus, blocks_of, spelt_ou
 from wattscribe.corpora.conditions import ConditionedCorpus
 from wattscribe.corpora.open import BUNDLED
 from wattscribe.errors import InputError, WattscribeError
-from wattscribe.records import Condition, Part, Rejected, Shard, Trial, Utterance
+from wattscribe.records import Condition, Part, Rejected, Trial, Utterance
 from wattscribe.runs.part import in_part
 from wattscribe.units import SAMPLE_BYTES, SAMPLE_RATE_HZ
 
@@ -35,6 +35,8 @@ class Piece:
     utterance: Utterance
     offset_bytes: int
     samples: int
+    position: int | None = None
+    """As in UtteranceResult."""
     scale: float = 1.0
     """Below 1: everything was scaled down by it because a peak exceeded full scale."""
 
@@ -62,12 +64,12 @@ class Spool:
         return sum(piece.audio_s for piece in self.pieces)
 
 
-Key = tuple[str, Condition, int | None, Part | None, Shard | None]
+Key = tuple[str, Condition, int | None, Part | None]
 
 
 def key_of(trial: Trial) -> Key:
     """Trials with the same key transcribe the same samples."""
-    return (trial.corpus, trial.condition, trial.limit, trial.part, trial.shard)
+    return (trial.corpus, trial.condition, trial.limit, trial.part)
 
 
 def spool_all(
@@ -110,7 +112,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Cal
     with _disk_errors(path.parent):
         file = path.open("w+b", buffering=0)
     with file:
-        for entry in in_part(_entries(corpus, trial.shard), trial):
+        for position, entry in in_part(corpus, trial):
             if trial.limit is not None and len(pieces) >= trial.limit:
                 break
             piece = _prepare(corpus, entry, ids, file, digest)
@@ -119,7 +121,7 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Cal
                 _stop_if(strict, piece)
                 rejected.append(piece)
             else:
-                pieces.append(piece)
+                pieces.append(piece if trial.part is None else replace(piece, position=position))
                 prepared(label, piece.audio_s)
     if rejected and trial.corpus != BUNDLED and not trial.corpus.startswith("hub:"):
         _check_there(trial.corpus)
@@ -132,15 +134,6 @@ def _spool(corpus: Corpus, trial: Trial, path: Path, strict: bool, prepared: Cal
         rejected=tuple(rejected),
         digest=digest.hexdigest(),
     )
-
-
-def _entries(corpus: Corpus, shard: Shard | None) -> Iterable[Utterance | Rejected]:
-    """All that the corpus lists, or its part: as many entries as in every other part, one more or less."""
-    if shard is None:
-        return corpus
-    entries = list(corpus)
-    first, behind = (len(entries) * index // shard.of for index in (shard.index, shard.index + 1))
-    return entries[first:behind]
 
 
 def _check_there(corpus: str) -> None:

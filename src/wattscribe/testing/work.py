@@ -99,7 +99,7 @@ def _speech(trial: Trial) -> list[NDArray[np.float32]]:
     from wattscribe.corpora import open_corpus
 
     corpus = open_corpus(trial.corpus)
-    usable = (utterance for utterance in in_part(corpus, trial) if not isinstance(utterance, Rejected))
+    usable = (utterance for _, utterance in in_part(corpus, trial) if not isinstance(utterance, Rejected))
     speech: list[NDArray[np.float32]] = []
     for utterance in usable:
         if trial.limit is not None and len(speech) >= trial.limit:

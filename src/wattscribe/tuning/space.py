@@ -28,6 +28,7 @@ PROOF_REPEATS = 3
 REFUSED = {
     "mark": "a recording that is attached afterwards cannot tell which configuration to drop",
     "part": "the search itself takes parts of the speech",
+    "shards": "the search itself takes parts of the speech",
 }
 
 
@@ -106,7 +107,7 @@ def read(values: Mapping[str, Any], *, base: Path | None = None, where: object |
         values = {**{key: value for key, value in values.items() if key not in shared}, "models": expanded}
     experiment = check(relocated(values, base) if base is not None else values, where=where)
     for key, why in REFUSED.items():
-        if getattr(experiment, key):
+        if getattr(experiment, key) != Experiment.model_fields[key].default:
             raise InputError(f"{key} is no key of a space: {why}", where=where, fix=f"Leave {key} out")
     if len(conditions := experiment.all_conditions()) > 1:
         raise InputError(

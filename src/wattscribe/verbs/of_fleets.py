@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from wattscribe.fleets.cluster import Cluster
     from wattscribe.fleets.coordinate import Ended
     from wattscribe.fleets.hosts import Hosts
+    from wattscribe.fleets.questions import Questions
+    from wattscribe.fleets.stages import StageOnBoards
     from wattscribe.runs.experiment import Experiment
 
 
@@ -64,6 +68,43 @@ def fleet(
         record = replace(record, boards=tuple(dict.fromkeys((*record.boards, *cluster.labels))))
         coordinate.keep(record, folder)
         return coordinate.measure(record, cluster, folder, asked, say or silent)
+
+
+@contextlib.contextmanager
+def workers_of(hosts: Path | str | None, scheduler: str | None, say: Say) -> Iterator[Questions | None]:
+    """What answers questions on these machines; None where none are named."""
+    if hosts is None and scheduler is None:
+        yield None
+        return
+    with _cluster_of(hosts, scheduler) as cluster:
+        from wattscribe.fleets.questions import Questions
+
+        yield Questions(cluster=cluster, say=say)
+
+
+@contextlib.contextmanager
+def stages_of(hosts: Path | str | None, scheduler: str | None, say: Say) -> Iterator[StageOnBoards]:
+    """What runs the stages of a tuning on these boards."""
+    with _cluster_of(hosts, scheduler) as cluster:
+        from wattscribe.fleets.stages import StageOnBoards
+
+        yield StageOnBoards(cluster=cluster, say=say)
+
+
+@contextlib.contextmanager
+def _cluster_of(hosts: Path | str | None, scheduler: str | None) -> Iterator[Cluster]:
+    """Machines that are named. Raises InputError, and MissingExtraError without Dask."""
+    from wattscribe.errors import MissingExtraError
+    from wattscribe.fleets.hosts import load as load_hosts
+
+    boards = None if hosts is None else load_hosts(Path(hosts))
+    with contextlib.ExitStack() as stack:
+        logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="wattscribe-workers-"))
+        try:
+            cluster = _cluster(boards, scheduler, Path(logs), ())
+        except ImportError as error:
+            raise MissingExtraError(error.name or "distributed", "fleet", needed_for="workers") from error
+        yield stack.enter_context(cluster)
 
 
 def _cluster(

@@ -12,16 +12,17 @@ from wattscribe.compression import options as compressions
 from wattscribe.energy import options as profiles
 from wattscribe.errors import MissingExtraError
 from wattscribe.verbs.called import Say, model_into, of_model, silent, verb
+from wattscribe.verbs.of_fleets import stages_of, workers_of
 
 if TYPE_CHECKING:
     from wattscribe.compression.outcome import Compression
     from wattscribe.energy.devices import Device
     from wattscribe.energy.profile import Profile
     from wattscribe.records import Transcript
-    from wattscribe.results.tuned import Tuned
+    from wattscribe.results.tuned import Tuned, TuningLimits
     from wattscribe.training.train import Fitted
     from wattscribe.transcribing import Follower
-    from wattscribe.tuning.run import Bench
+    from wattscribe.tuning.run import Bench, Question
 
 
 @verb
@@ -186,7 +187,14 @@ def compress(model: Path | str, out: Path | str, options: CompressOptions) -> Co
     from wattscribe.compression.run import compress_model
     from wattscribe.pages.compress_page import html
 
-    return compress_model(model, out, options, overwrite=options.overwrite, say=options.say or silent, page=html)
+    say = options.say or silent
+    with workers_of(options.hosts, options.scheduler, say) as workers:
+        elsewhere = None
+        if workers is not None:
+            from wattscribe.compression.there import by
+
+            elsewhere = by(workers)
+        return compress_model(model, out, options, overwrite=options.overwrite, say=say, page=html, elsewhere=elsewhere)
 
 
 @verb
@@ -203,6 +211,8 @@ def tune(
     resume: bool = False,
     overwrite: bool = False,
     simulated_board: str | None = None,
+    hosts: Path | str | None = None,
+    scheduler: str | None = None,
     bench: Bench | None = None,
     say: Say | None = None,
 ) -> Tuned:
@@ -211,17 +221,15 @@ def tune(
 
     Each stage is a run below `out` that every verb reads; with `resume` a tuning that was broken off goes on. Where no meter can
     be read, `minimise` names what stands for energy; `device` is the profile of device_energy. `max_latency_ms`: nine of ten
-    answers come within it. `simulated_board`: measure nothing, play that board's watts. `bench` runs the trials of an experiment
-    elsewhere, on a fleet for instance. Raises InputError for a question that cannot be answered.
+    answers come within it. `simulated_board`: measure nothing, play that board's watts. `hosts` or `scheduler`:
+    on boards of one class, as `wattscribe.fleet` reaches them. `bench` runs the trials of an experiment elsewhere. Raises
+    InputError for a question that cannot be answered, and for boards of several classes.
     """
-    from wattscribe.energy import devices
     from wattscribe.errors import InputError
     from wattscribe.results.tuned import TuningLimits
     from wattscribe.testing.simulated_bench import stage_on_board
-    from wattscribe.tuning import objective
     from wattscribe.tuning import space as spaces
     from wattscribe.tuning.here import require_sensor, stage_here
-    from wattscribe.tuning.run import Question
     from wattscribe.tuning.run import tune as race
 
     limits = TuningLimits(
@@ -229,20 +237,36 @@ def tune(
         max_latency_s=None if max_latency_ms is None else max_latency_ms / 1000.0,
         max_memory_bytes=max_memory_bytes,
     )
-    if not 0 < budget_percent <= 100:
-        raise InputError(
-            f"`budget_percent` is {budget_percent:g}", fix="It is a share of the audio, above 0 and up to 100"
-        )
-    profile = None if device is None else devices.load(device)
-    question = Question(
-        objective=objective.objective(minimise, profile), limits=limits, budget=budget_percent / 100.0, device=profile
-    )
+    question = _question(minimise, device, limits, budget_percent)
     chosen = spaces.read(space) if isinstance(space, Mapping) else spaces.load(Path(space))
+    if hosts is not None or scheduler is not None:
+        if bench is not None or simulated_board is not None:
+            fix = "Leave out `bench` and `simulated_board`: boards measure, and what is simulated stands in `hosts`"
+            raise InputError("a tuning is on boards or here", fix=fix)
+        with stages_of(hosts, scheduler, say or silent) as stages:
+            return race(chosen, question, Path(out), stages, resume=resume, overwrite=overwrite, say=say or silent)
     if bench is None and simulated_board is not None:
         bench = stage_on_board(simulated_board)
     elif bench is None:
         require_sensor(question.objective, chosen.experiment)
     return race(chosen, question, Path(out), bench or stage_here, resume=resume, overwrite=overwrite, say=say or silent)
+
+
+def _question(minimise: str, device: Path | str | None, limits: TuningLimits, budget_percent: float) -> Question:
+    """Raises InputError for a budget that is no share, and for what cannot be minimised."""
+    from wattscribe.energy import devices
+    from wattscribe.errors import InputError
+    from wattscribe.tuning import objective
+    from wattscribe.tuning.run import Question
+
+    if not 0 < budget_percent <= 100:
+        raise InputError(
+            f"`budget_percent` is {budget_percent:g}", fix="It is a share of the audio, above 0 and up to 100"
+        )
+    profile = None if device is None else devices.load(device)
+    return Question(
+        objective=objective.objective(minimise, profile), limits=limits, budget=budget_percent / 100.0, device=profile
+    )
 
 
 @verb
