@@ -93,7 +93,7 @@ def empty_spool(tmp_path: Path) -> Spool:
 def test_what_cannot_be_prepared_is_left_to_its_trials(graphs: Path, tmp_path: Path) -> None:
     """A directory without a model, and a cache that is switched off: no figure, and the log says why."""
     trial = trial_of(str(tmp_path))
-    spools: dict[Key, Spool] = {("c", Condition(), None, None, None): empty_spool(tmp_path)}
+    spools: dict[Key, Spool] = {("c", Condition(), None, None): empty_spool(tmp_path)}
     made = prepare_all([trial], spools, log=tmp_path / LOG_NAME, limit_s=60, watcher=Silent())
     assert made == {name_of(trial.recognizer): None}
     assert "no model is recognised here" in (tmp_path / LOG_NAME).read_text(encoding="utf-8")

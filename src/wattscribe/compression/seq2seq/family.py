@@ -94,7 +94,7 @@ class Whispers:
             offered += [_move(f"form:{component}", component, step) for step in forms(component)]
         offered += ladder(bench, base, "decoder", rest_float=True)
         # One slot: the candidates' rows may be those of a float table or of one in 8 bits, and no other form can follow.
-        tables: list[tuple[Step, ...]] = [(EIGHT,), (TWO_STEP,), (EIGHT, TWO_STEP), (EIGHT, TWO_BITS)]
+        tables: list[tuple[Step, ...]] = [(EIGHT,), (TWO_STEP,), (TWO_BITS,), (EIGHT, TWO_STEP), (EIGHT, TWO_BITS)]
         tables += [(four(*sizes),) for sizes in ((32, 8), (64, 8), (32, 4))]
         offered += [_move("table:vocabulary", "vocabulary", *steps) for steps in tables]
         return offered
