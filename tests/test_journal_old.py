@@ -68,7 +68,7 @@ def test_a_trial_is_completed_from_its_surroundings() -> None:
     assert (read.starved_s, read.marks) == (0.25, 2)
     bare = from_json(TrialFacts, journal_old.trial_facts({**old, "surroundings": None}), strict=True)
     assert (bare.starved_s, bare.marks) == (None, None)
-    assert journal_old.trial_facts(trial) is trial
+    assert journal_old.trial_facts(trial) == trial
 
 
 def test_an_old_run_on_disk_gives_the_same_choice(tmp_path: Path) -> None:

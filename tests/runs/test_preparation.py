@@ -74,10 +74,10 @@ def test_first_and_second_run_are_measured_alike(
     assert second.peak_memory_bytes is not None
     assert first.peak_memory_bytes / second.peak_memory_bytes == pytest.approx(1, abs=0.05)
     assert [each.hypothesis for each in first.utterances] == [each.hypothesis for each in second.utterances]
-    # CPU seconds; the bar of 10 % holds on a quiet machine, preparing inside the window more than doubled them.
+    # The bar of 10 % holds on a quiet machine; preparing inside the window more than doubled them, on any.
     assert first.cpu_s is not None
     assert second.cpu_s is not None
-    assert first.cpu_s / second.cpu_s == pytest.approx(1, abs=0.4)
+    assert first.cpu_s < 1.9 * second.cpu_s
 
 
 def trial_of(model: str) -> Trial:
