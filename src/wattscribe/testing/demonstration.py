@@ -20,8 +20,12 @@ SIZES = (
     Size(width=768, layers=6, frames=16),
     Size(width=512, layers=8, frames=32),
     Size(width=1024, layers=4, frames=8),
+    Size(width=1024, layers=4, frames=32),
+    Size(width=1024, layers=6, frames=4),
+    Size(width=384, layers=6, frames=16),
 )
-"""Bytes per operation differ by eight, and so does the work per second: less would not tell memory, arithmetic and idle apart."""
+"""Bytes per operation differ by eight, and so does the work per second: less would not tell memory, arithmetic and idle apart.
+Five more than constants: with two the intervals are so wide that a busy machine's noise hides what memory takes."""
 UTTERANCES = 20
 COVERS = "whole board at the DC input"
 MARKS = ("--mark", "--mark-unit", "0.4", "--idle", "1")
@@ -73,7 +77,7 @@ def steps(board: str, out: Path) -> list[Step]:
         ),
         Step(why="And as a page.", arguments=("report", run)),
         Step(
-            why="Five transducers of other sizes and call lengths, fed live (random weights: their words mean nothing).",
+            why="Eight transducers of other sizes and call lengths, fed live (random weights: their words mean nothing).",
             arguments=("bench", *models, "--latency", *bench, "--out", sizes),
         ),
         Step(why="Their recorder's file.", arguments=_attach(out / SIZES_NAME)),
