@@ -22,7 +22,7 @@ SIZES = (
     Size(width=1024, layers=4, frames=8),
     Size(width=1024, layers=4, frames=32),
     Size(width=1024, layers=6, frames=4),
-    Size(width=384, layers=6, frames=16),
+    Size(width=768, layers=8, frames=8),
 )
 """Bytes per operation differ by eight, and so does the work per second: less would not tell memory, arithmetic and idle apart.
 Five more than constants: with two the intervals are so wide that a busy machine's noise hides what memory takes."""
