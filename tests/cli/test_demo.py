@@ -62,7 +62,9 @@ def test_the_demo_plays_every_step_to_its_end(demo: tuple[subprocess.CompletedPr
     assert last is not None
     held, all_ = int(last[1]), int(last[2])
     full = (2 + len(SIZES)) * 4 + 3  # three rails and a recorder per trial, three constants
-    assert 0.9 * full <= all_ <= full, "on a busy machine a sensor may have too few updates in so short a window, and says so"
+    assert 0.9 * full <= all_ <= full, (
+        "on a busy machine a sensor may have too few updates in so short a window, and says so"
+    )
     assert held >= 0.7 * all_, done.stdout[-4000:]
     off = re.search(r"the furthest figure is ([\d.]+) % off", done.stdout)
     assert held == all_ or (off is not None and float(off[1]) < 15), done.stdout[-4000:]
