@@ -152,7 +152,7 @@ WRONG = {
     "batch_s = 20.0|batch_s = nan": "training.batch_s = nan. Give a number above 0",
     "batch_s = 20.0|batch_s = 0": "training.batch_s = 0.0. Give a number above 0",
     "batch_s = 20.0|batch_s = \"twenty\"": "training.batch_s = 'twenty'. Give a number above 0",
-    "precision = \"fp32\"|precision = \"fp16\"": "training.precision = 'fp16'. Give 'bf16' or 'fp32'",
+    "precision = \"fp32\"|precision = \"fp16\"": "training.precision = 'fp16'. Give 'auto' or 'bf16' or 'fp32'",
     "workers = 0|workers = 0\naccelerator = \"quantum\"": "training.accelerator = 'quantum'. Give 'cpu' or 'cuda' or 'auto'",
     "workers = 0|workers = true": "training.workers = True. Give a whole number from 0",
     "workers = 0|workers = 0\ndevices = 0": "training.devices = 0. Give a whole number from 1",

@@ -55,6 +55,14 @@ def test_a_tiny_model_overfits_twenty_utterances(spoken: Any) -> None:
     assert fitted.losses[-1] < 0.5 < 2 < fitted.losses[0]
 
 
+@pytest.mark.parametrize(
+    ("has", "wanted"), [({"avx512_bf16": True}, "bf16-mixed"), ({"avx2": True}, "32-true"), ({}, "32-true")]
+)
+def test_auto_is_bf16_where_the_processor_has_it(has: Any, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert train.launch(train.Settings(devices=1)).strategy.precision.precision == wanted
+
+
 def test_an_lstm_predictor_is_not_run_in_bfloat16() -> None:
     """Some processors refuse it, with an error of oneDNN's."""
     predictor = LstmPredictor(10, PredictorConfig(kind="lstm", embedding=64, hidden=64))
