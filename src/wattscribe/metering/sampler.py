@@ -16,13 +16,15 @@ from wattscribe.records import Evidence, PowerTrace
 
 MAX_RATE_HZ = 1000.0
 DEFAULT_RATE_HZ = 20.0
+LONGEST_SLEEP_S = 0.2
+"""How long `stop` may wait for the thread."""
 _LOG = logging.getLogger(__name__)
 
 
 class _ChannelLog:
     """What one channel said since the last drain. `update_interval_s` of the trace is at least the time between reads."""
 
-    __slots__ = ("_counter", "channel", "failed_s", "impossible", "power_w", "t_s")
+    __slots__ = ("_counter", "_surely_w", "channel", "failed_s", "impossible", "power_w", "t_s")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -33,12 +35,14 @@ class _ChannelLog:
         """Values that no such part can draw: left out, as failed reads and jumps are."""
         is_counter = channel.kind == "energy"
         self._counter = CounterEdges(channel.update_interval_s, channel.ceiling_w) if is_counter else None
+        self._surely_w = math.inf if channel.ceiling_w is None else channel.ceiling_w
+        """From 0 to this a power is possible, without asking further."""
 
     def add(self, t_s: float, value: float | None) -> None:
         if value is None:
             self.failed_s.append(t_s)
         elif self._counter is None:
-            if not self.channel.is_possible_w(value):
+            if not 0.0 <= value <= self._surely_w and not self.channel.is_possible_w(value):
                 self.impossible += 1
                 self.failed_s.append(t_s)
                 return
@@ -73,36 +77,34 @@ class _ChannelLog:
 
 
 class _MeterLog:
-    """One meter with its channels and its own pace."""
+    """One meter with its channels."""
 
-    __slots__ = ("at_s", "broken", "channels", "due_s", "error", "failures", "logs", "meter", "period_s", "reads")
+    __slots__ = ("broken", "channels", "error", "failures", "logs", "meter", "names", "period_s")
 
-    def __init__(self, meter: Meter, period_s: float, evidence: Evidence | None = None) -> None:
+    def __init__(self, meter: Meter, names: Sequence[str], period_s: float, evidence: Evidence | None = None) -> None:
         self.meter = meter
+        self.names = names
         self.period_s = max(period_s, meter.min_period_s) if isinstance(meter, PacedMeter) else period_s
         channels = [
             channel if evidence is None else replace(channel, evidence=evidence) for channel in meter.channels()
         ]
         self.logs = [_ChannelLog(channel) for channel in channels]
-        self.due_s = -math.inf
-        """The start of the period in which the next read lies."""
-        self.at_s = -math.inf
-        """When in that period the thread reads."""
-        self.reads = 0
         self.failures = [0] * len(self.logs)
         self.error: str | None = None
         self.broken = False
 
-    def read(self, clock: Clock) -> None:
-        """One round. The stamp is the middle of the read: a sensor behind a slow bus answers somewhere within it."""
-        before_s = clock.now_s()
+    def read(self, before_s: float, clock: Clock) -> float:
+        """One round from `before_s` on; gives the time after it. The stamp is the middle of the read: a sensor behind a slow bus
+        answers somewhere within it."""
         values = self._values()
-        middle_s = (before_s + clock.now_s()) / 2
-        self.reads += 1
+        after_s = clock.now_s()
+        middle_s = (before_s + after_s) / 2
         for index, log in enumerate(self.logs):
             value = values[index] if index < len(values) else None
-            self.failures[index] += value is None
+            if value is None:
+                self.failures[index] += 1
             log.add(middle_s, value)
+        return after_s
 
     def _values(self) -> list[float | None]:
         """What the meter says; nothing where it fails. One broken sensor must not end the sampling of the others."""
@@ -116,6 +118,32 @@ class _MeterLog:
                 self.error = f"{type(error).__name__}: {error}"
                 _LOG.warning("%s broke and is read no more: %s", self.meter.name, self.error)
         return [None] * len(self.logs)
+
+
+class _Pace:
+    """Meters of one period. They share the instants: waking up for each costs more than reading it."""
+
+    __slots__ = ("at_s", "due_s", "meters", "period_s")
+
+    def __init__(self, period_s: float, meters: Sequence[_MeterLog]) -> None:
+        self.period_s = period_s
+        self.meters = meters
+        self.due_s = -math.inf
+        """The start of the period in which the next read lies."""
+        self.at_s = -math.inf
+        """When in that period the thread reads."""
+
+    def read(self, clock: Clock) -> float:
+        """All of them; gives the time after it."""
+        now_s = clock.now_s()
+        for meter in self.meters:
+            now_s = meter.read(now_s, clock)
+        return now_s
+
+    def begin(self, due_s: float, drawn: float) -> None:
+        """The period that starts then; `drawn`: the place in it, 0 to 1."""
+        self.due_s = due_s
+        self.at_s = due_s + drawn * self.period_s
 
 
 class Sampler:
@@ -142,15 +170,16 @@ class Sampler:
             raise InputError(f"the sampling rate must be above 0 and at most {MAX_RATE_HZ:g} Hz, not {rate_hz}")
         self.rate_hz = rate_hz
         self._instants = random.Random(seed)
-        self._drawn: dict[float, tuple[float, float]] = {}
-        """Of each length of period: the start of the one that was drawn for last, and the place in it."""
         self._clock: Clock = clock if clock is not None else MonotonicClock()
-        self._meters = [_MeterLog(meter, 1.0 / rate_hz, evidence) for meter in meters]
-        self._names = _unique_names(meters)
+        names = _unique_names(meters)
+        self._meters = [
+            _MeterLog(meter, each, 1.0 / rate_hz, evidence) for meter, each in zip(meters, names, strict=True)
+        ]
+        periods_s = sorted({meter.period_s for meter in self._meters})
+        self._paces = [_Pace(each, [meter for meter in self._meters if meter.period_s == each]) for each in periods_s]
+        """The fastest first."""
         self._lock = threading.Lock()
-        self._fastest_s = min((meter.period_s for meter in self._meters), default=1.0 / rate_hz)
-        self._running = threading.Lock()
-        """Held while the thread shall read: to wait for it is to sleep, in one call of the system's."""
+        self._stopping = False
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Sampler:
@@ -164,7 +193,7 @@ class Sampler:
         """Begin to read; a second start while running changes nothing."""
         if self._thread is not None or not self._meters:
             return
-        self._running.acquire()
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="wattscribe-sampler", daemon=True)
         self._thread.start()
 
@@ -172,7 +201,7 @@ class Sampler:
         """Read no more. What was read stays until `drain`; the meters stay open and belong to the caller."""
         if self._thread is None:
             return
-        self._running.release()
+        self._stopping = True
         self._thread.join()
         self._thread = None
 
@@ -181,17 +210,15 @@ class Sampler:
         with self._lock:
             return [
                 log.take(name, meter.meter.name)
-                for meter, names in zip(self._meters, self._names, strict=True)
-                for log, name in zip(meter.logs, names, strict=True)
+                for meter in self._meters
+                for log, name in zip(meter.logs, meter.names, strict=True)
             ]
 
     def failures(self) -> dict[str, int]:
         """Failed reads per channel since the start."""
         with self._lock:
             return {
-                name: count
-                for meter, names in zip(self._meters, self._names, strict=True)
-                for name, count in zip(names, meter.failures, strict=True)
+                name: count for meter in self._meters for name, count in zip(meter.names, meter.failures, strict=True)
             }
 
     def errors(self) -> dict[str, str]:
@@ -199,8 +226,8 @@ class Sampler:
         channels that showed what cannot be; one that broke is read no more."""
         with self._lock:
             errors = {meter.meter.name: meter.error for meter in self._meters if meter.error is not None}
-            for meter, names in zip(self._meters, self._names, strict=True):
-                for name, log in zip(names, meter.logs, strict=True):
+            for meter in self._meters:
+                for name, log in zip(meter.names, meter.logs, strict=True):
                     if log.impossible:
                         errors[name] = _in_words(log)
                 if isinstance(meter.meter, DoubtfulMeter):
@@ -210,52 +237,46 @@ class Sampler:
     def read_once(self) -> None:
         """Read now every meter whose next period has begun."""
         now_s = self._clock.now_s()
-        for meter in self._meters:
-            if meter.due_s <= now_s + 1e-9:
-                self._read(meter)
+        for pace in self._paces:
+            if pace.due_s <= now_s + 1e-9:
+                self._read(pace)
 
     def sleep_and_read(self) -> None:
         """What the thread does once: wait for the next instant and read the meters whose instant it is."""
-        wait_s = self._next_read_s() - self._clock.now_s()
+        wait_s = self._wait_s()
         if wait_s > 0:
             self._clock.sleep(wait_s)
         self._read_due()
 
     def _run(self) -> None:
-        while True:
-            wait_s = self._next_read_s() - self._clock.now_s()
-            if self._running.acquire(timeout=max(0.0, wait_s)):
-                self._running.release()
-                return
-            self._read_due()
+        """Asleep, and not waiting for an event with a limit, which costs twice as much."""
+        while not self._stopping:
+            if self._wait_s() > LONGEST_SLEEP_S:
+                self._clock.sleep(LONGEST_SLEEP_S)
+            else:
+                self.sleep_and_read()
 
-    def _next_read_s(self) -> float:
+    def _wait_s(self) -> float:
+        """Until the fastest are next."""
         now_s = self._clock.now_s()
-        for meter in self._meters:
-            if math.isinf(meter.due_s):
-                self._begin_period(meter, now_s)
-        return min(meter.at_s for meter in self._meters if meter.period_s == self._fastest_s)
+        for pace in self._paces:
+            if math.isinf(pace.due_s):
+                pace.begin(now_s, self._instants.random())
+        return self._paces[0].at_s - now_s
 
     def _read_due(self) -> None:
         now_s = self._clock.now_s()
-        for meter in self._meters:
-            if meter.at_s <= now_s + 1e-9:
-                self._read(meter)
+        for pace in self._paces:
+            if pace.at_s <= now_s + 1e-9:
+                self._read(pace)
 
-    def _read(self, meter: _MeterLog) -> None:
-        due_s = self._clock.now_s() if math.isinf(meter.due_s) else meter.due_s
+    def _read(self, pace: _Pace) -> None:
+        due_s = self._clock.now_s() if math.isinf(pace.due_s) else pace.due_s
         with self._lock:
-            meter.read(self._clock)
-        late_s = 0.0 if meter.period_s == self._fastest_s else 2 * self._fastest_s  # it may have waited for the fastest
-        self._begin_period(meter, _next_period_s(due_s, meter.period_s, self._clock.now_s() - late_s))
-
-    def _begin_period(self, meter: _MeterLog, due_s: float) -> None:
-        """Meters of one pace share the instant: waking up for each costs more than reading it."""
-        meter.due_s = due_s
-        drawn = self._drawn.get(meter.period_s)
-        if drawn is None or drawn[0] != due_s:
-            drawn = self._drawn[meter.period_s] = (due_s, self._instants.random())
-        meter.at_s = due_s + drawn[1] * meter.period_s
+            after_s = pace.read(self._clock)
+        fastest = self._paces[0]
+        late_s = 0.0 if pace is fastest else 2 * fastest.period_s  # it may have waited for the fastest
+        pace.begin(_next_period_s(due_s, pace.period_s, after_s - late_s), self._instants.random())
 
 
 def _in_words(log: _ChannelLog) -> str:

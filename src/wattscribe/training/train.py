@@ -43,8 +43,8 @@ class Settings:
     """A folder of recorded noise beside the made-up ones."""
     batch_s: Positive = 100.0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 on a GPU and on processors with instructions for it, where it is several times faster; fp32 on others, where it is
-    several times slower."""
+    """auto: bf16 on a GPU and on a processor with instructions for it, where it is several times faster; fp32 elsewhere,
+    where bf16 would be several times slower."""
     clip: Positive = 5.0
     weight_decay: NotNegative = 0.01
     muon: bool = False
