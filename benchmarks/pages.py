@@ -1,6 +1,6 @@
 """What the page of a large run takes: 50 models × 8 conditions, and 20,000 utterances against 2,000.
 
-Limits: 10 s of processor time for 400 trials; 20,000 utterances take no more than three times the memory of 2,000. Each report is
+Limits: 10 s of processor time for 400 trials of 70 utterances; 20,000 utterances take no more than three times the memory of 2,000. Each report is
 made by `wattscribe report` in a process of its own, whose processor time (imports included) and peak memory the system counts.
 """
 
@@ -29,7 +29,7 @@ FIFTY = [replace(MODELS[at % 4], name=f"model-{at:02d}", rtf=0.03 * 1.06**at) fo
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         many = reported(
-            made_up_run(models=FIFTY, precisions=("fp32",), conditions=CONDITIONS, shape=Shape(utterances=40)),
+            made_up_run(models=FIFTY, precisions=("fp32",), conditions=CONDITIONS, shape=Shape(utterances=70)),
             Path(folder) / "many",
         )
         few, long = (reported(one_model(count), Path(folder) / str(count)) for count in (2_000, 20_000))
