@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 
 from benchmarks import _components_models as models
 from benchmarks._components_law import Law, fit_law
-from benchmarks._components_models import Making, bytes_of, cut_to, decoded_by, global_cut, pruned
+from benchmarks._components_models import Making, Wanted, bytes_of, cut_to, decoded_by, global_cut, prepare, pruned
 from benchmarks._components_predicted import BEAMS, DECODINGS, DEVICES, MOST_STEPS, targeted
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.dense.surgery import Cut
@@ -32,8 +32,8 @@ REMOVED = (0.12, 0.2, 0.3)
 """Of all bytes: the depths of each way of pruning. The first holds what brings the testbed's joiner into 1 MB."""
 MARGIN = 0.97
 """Of a thinned component's wanted size: scales and biases do not shrink with its widths, and it must fit where it is to fit."""
-SEEDS = (0, 1, 2)
 STRATEGIES = ("targeted", "uniform", "global")
+LAW_WAYS: tuple[tuple[Decoding, int], ...] = (("batched", 1),)
 TARGET = "wearable"
 """Whose order the targeted way follows, frame by frame."""
 
@@ -58,13 +58,14 @@ def laws(making: Making, speech: SpeechSet) -> list[str]:
 def _measured_laws(making: Making, speech: SpeechSet) -> tuple[list[str], dict[str, AccuracyLaw] | None]:
     """A row for each component, and the laws where all three could be fitted."""
     config = load_model(making.checkpoint / "model")[0].config
+    sized = {component: [cut_to(config, {component: part}) for part in parts] for component, parts in SIZES.items()}
+    prepare(making, speech, [Wanted(cut=cut, ways=LAW_WAYS) for cut in (Cut(), *chain(*sized.values()))], making.jobs)
     dense = _errors(pruned(making, Cut(), 0), speech, making)
     rows: list[str] = []
     by_component: dict[str, AccuracyLaw] = {}
-    for component, parts in SIZES.items():
+    for component, cuts_of_it in sized.items():
         sizes, errors = [float(bytes_of(config)[component])], [dense.errors]
-        for part in parts:
-            cut = cut_to(config, {component: part})
+        for cut in cuts_of_it:
             sizes.append(float(bytes_of(models.after(config, cut))[component]))
             errors.append(_errors(pruned(making, cut, 0), speech, making).errors)
         law = fit_law(np.array(sizes), np.array(errors), dense.words)
@@ -145,12 +146,20 @@ def compare(making: Making, speech: SpeechSet) -> list[str]:
     """Markdown: each way's points, then energy and RTF of targeted at the WER of its own points, against the others' there."""
     whole = pruned(making, Cut(), 0)
     by_strategy = cuts(making, speech)
+    ways = tuple(product(DECODINGS, BEAMS))
+    wanted = [
+        Wanted(cut=cut, seed=seed, ways=ways)
+        for seed in range(making.seeds)
+        for kind in STRATEGIES
+        for cut in by_strategy[kind]
+    ]
+    prepare(making, speech, [Wanted(cut=Cut(), ways=ways), *wanted], making.jobs)
     chains = {
         (strategy, seed): [whole, *(pruned(making, cut, seed) for cut in by_strategy[strategy])]
-        for strategy, seed in product(STRATEGIES, SEEDS)
+        for strategy, seed in product(STRATEGIES, range(making.seeds))
     }
     out: list[str] = []
-    for decoding, beam in product(DECODINGS, BEAMS):
+    for decoding, beam in ways:
         fronts = {
             key: [_point(candidate, speech, making, decoding, beam) for candidate in chain]
             for key, chain in chains.items()
@@ -193,7 +202,7 @@ def _against(fronts: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]
         for name in (*DEVICES, "rtf"):
             changes = np.array([
                 value(point, name) / at(fronts[other, seed], point.wer, name) - 1
-                for seed in SEEDS for point in fronts["targeted", seed][1:]
+                for strategy, seed in fronts if strategy == "targeted" for point in fronts[strategy, seed][1:]
             ])  # fmt: skip
             spread = f"{100 * changes.mean():+.1f} % ({100 * changes.min():+.1f} to {100 * changes.max():+.1f})"
             cells.append("does not fit" if np.isnan(changes).any() else spread.replace("-", "−"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,10 @@ class Making:
     dev: str
     cache: Path
     steps: int = STEPS
+    seeds: int = 3
+    """How often each cut is made, with another order of the training speech."""
+    jobs: int = 1
+    """Models that are made and decoded at a time; each on one thread."""
     segments: int = 1
     """Segments that a call of the encoder takes, in every model alike: the same text, fewer reads of its weights."""
 
@@ -152,15 +159,14 @@ def pruned(making: Making, cut: Cut, seed: int) -> Candidate:
     said = f"{weights} {making.recipe.read_text(encoding='utf-8')} {cut} {seed} {making.steps} {making.segments}"
     kept = making.cache / f"eight-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
     if not kept.is_dir():
-        _write(_eight_bits(making, _tuned(making, cut, seed)), kept)
+        _write(_eight_bits(making, _tuned(making, cut, seed, kept.with_suffix(".toml"))), kept)
     networks = {name: (kept / name).read_bytes() for name in COMPONENTS}
     return Candidate(networks=networks, tokens=(kept / "tokens").read_bytes())
 
 
-def _tuned(making: Making, cut: Cut, seed: int) -> Candidate:
+def _tuned(making: Making, cut: Cut, seed: int, config: Path) -> Candidate:
     widths = ", ".join(f"{each.name} = {asdict(cut)[each.name]}" for each in fields(cut) if each.name != "drop_layers")
     making.cache.mkdir(parents=True, exist_ok=True)
-    config = making.cache / "tune.toml"
     config.write_text(
         f"experiment = {json.dumps(str(making.recipe.resolve()))}\nsteps = {making.steps}\nrate = {RATE}\nseed = {seed}\n"
         f"batch_s = 40.0\ncut = {{ {widths} }}\n",
@@ -206,6 +212,39 @@ def decoded_by(candidate: Candidate, speech: SpeechSet, cache: Path, *, decoding
         part.write_text(json.dumps(records.to_json(decoded)), encoding="utf-8")
         part.replace(path)
     return read_decoded(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One model, and how it is to be decoded: (decoding, beam)."""
+
+    cut: Cut
+    seed: int = 0
+    ways: tuple[tuple[Decoding, int], ...]
+
+
+def prepare(making: Making, speech: SpeechSet, wanted: Sequence[Wanted], jobs: int) -> None:
+    """Make and decode what is not kept yet, so many models at a time; whoever asks for one then finds it."""
+    if jobs > 1:
+        with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin, initargs=(making, speech)) as pool:
+            list(pool.map(_one, wanted))
+
+
+def _begin(making: Making, speech: SpeechSet) -> None:
+    torch.set_num_threads(1)
+    _GIVEN[:] = [making, speech]
+
+
+def _one(wanted: Wanted) -> None:
+    making, speech = _GIVEN
+    candidate = pruned(making, wanted.cut, wanted.seed)
+    for decoding, beam in wanted.ways:
+        decoded_by(candidate, speech, making.cache, decoding=decoding, beam=beam)
+    print(f"{datetime.datetime.now():%H:%M} made and decoded: {wanted.cut}, seed {wanted.seed}", flush=True)
+
+
+_GIVEN: list[Any] = []
+"""Of a process of `prepare`."""
 
 
 def read_decoded(path: Path) -> Decoded:

@@ -45,6 +45,8 @@ class Run:
     out: Path
     shared: Path
     segments: int = 1
+    jobs: int = 1
+    seeds: int = 3
 
 
 def on_predicted(run: Run) -> list[str]:
@@ -80,7 +82,15 @@ def _on_trained(run: Run, part: Callable[[Making, SpeechSet], list[str]]) -> lis
                          fix=f"wattscribe train recipes/components.toml --out {run.model}, or --part predicted")  # fmt: skip
     dev, tests = reference.speech_sets(CACHE / "bench-compress" / "speech", run.shared / "text")
     speech = reference.whole(tests, UTTERANCES // len(tests))
-    making = Making(checkpoint=run.model, recipe=RECIPE, dev=dev, cache=run.cache, segments=run.segments)
+    making = Making(
+        checkpoint=run.model,
+        recipe=RECIPE,
+        dev=dev,
+        cache=run.cache,
+        segments=run.segments,
+        jobs=run.jobs,
+        seeds=run.seeds,
+    )
     words = sum(len(each.split()) for each in speech.references)
     return [f"{len(speech)} utterances of {len(tests)} held-out sets, {words} words.", "", *part(making, speech)]
 
@@ -97,8 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=CACHE / "bench-components")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--segments", type=int, default=1, choices=(1, 2, 4), help="that a call of the encoder takes")
+    parser.add_argument("--jobs", type=int, default=1, help="models made and decoded at a time, each on one thread")
+    parser.add_argument("--seeds", type=int, default=3, help="of compare")
     chosen = parser.parse_args(arguments)
-    run = Run(model=chosen.model, cache=chosen.cache, out=chosen.out, shared=chosen.shared, segments=chosen.segments)
+    run = Run(model=chosen.model, cache=chosen.cache, out=chosen.out, shared=chosen.shared, segments=chosen.segments,
+              jobs=chosen.jobs, seeds=chosen.seeds)  # fmt: skip
     for name in chosen.part or PARTS:
         try:
             lines = PARTS[name](run)

@@ -1,7 +1,8 @@
 """What the page of a large run takes: 50 models × 8 conditions, and 20,000 utterances against 2,000.
 
-Limits: 10 s of processor time for 400 trials of 70 utterances; 20,000 utterances take no more than three times the memory of 2,000. Each report is
-made by `wattscribe report` in a process of its own, whose processor time (imports included) and peak memory the system counts.
+Limits: 10 s of processor time for 400 trials of 70 utterances; 20,000 utterances take at most three times the memory of 2,000.
+Each report is made by `wattscribe report` in a process of its own, whose processor time (imports included) and peak memory the
+system counts.
 """
 
 from __future__ import annotations

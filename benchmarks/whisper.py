@@ -1,13 +1,14 @@
 """Our Whisper export and runtime against the model that they come from: texts, word errors, speed, memory.
 
-    python -m benchmarks.whisper [--part texts|speed|two-step|silence|sherpa] [--model tiny.en] [--result OUT] [--work FOLDER]
+    python -m benchmarks.whisper [--part texts|speed|two-step|silence|sherpa|prices] [--model tiny.en] [--result OUT]
+                                 [--work FOLDER]
 
 Needs the recordings of `../shared/data`, `whisper-MODEL-hf` (and `whisper-MODEL-ct2` for the speed) in
 $WATTSCRIBE_REAL_MODELS, and the extras `hf` and `ct2`. `texts` decodes 238 recordings with Transformers and with the export in
 each precision; what is in FOLDER already is not decoded again, so a run that was cut off goes on. `speed` puts the export, and
 OUT of `compress`, beside faster-whisper, sherpa-onnx and Transformers: one thread, greedy, the recognizers taking turns on every
 recording. `silence` is what shorter windows cost in words. `sherpa` compares the texts of the fp32 export, or of OUT, with those
-of unmodified sherpa-onnx. Prints one JSON value.
+of unmodified sherpa-onnx. `prices` is what exports and OUT cost on modelled devices. Prints one JSON value.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from benchmarks import _whisper_sherpa, _whisper_silence, _whisper_speed, _whisper_two_step  # noqa: E402
+from benchmarks import _whisper_prices, _whisper_sherpa, _whisper_silence, _whisper_speed, _whisper_two_step  # noqa: E402
 
 SHARED = Path(os.environ.get("WATTSCRIBE_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 REAL = Path(os.environ.get("WATTSCRIBE_REAL_MODELS", "~/.cache/real-asr-models")).expanduser()
@@ -38,10 +39,12 @@ TIE = 1e-3
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("texts", "speed", "two-step", "silence", "sherpa"), default="texts")
+    parser.add_argument(
+        "--part", choices=("texts", "speed", "two-step", "silence", "sherpa", "prices"), default="texts"
+    )
     parser.add_argument("--model", default="tiny.en", help="whisper-MODEL-hf and -ct2 are looked for")
     parser.add_argument("--system", action="append", choices=SYSTEMS, help="these alone; any number of times")
-    parser.add_argument("--result", type=Path, help="what `compress` wrote, for speed and sherpa")
+    parser.add_argument("--result", type=Path, help="what `compress` wrote, for speed, sherpa and prices")
     parser.add_argument("--rounds", type=int, default=2, help="of the speed: the best one counts")
     parser.add_argument(
         "--only", action="append", help="of the speed, systems whose name begins so; of silence, these ways"
@@ -59,8 +62,12 @@ def main(arguments: list[str]) -> int:
         clips = ((name, entry.reference, audio) for entry, name, _, audio in recordings(asked.limit or 4))
         print(json.dumps(_whisper_speed.compare(named, clips, asked.rounds), indent=1))
         return 0
+    places = {name: str(SHARED / place) for name, place in CORPORA.items()}
+    if asked.part == "prices":
+        prices = _whisper_prices.compare(export, asked.result, places.values(), asked.limit, asked.work / "cache")
+        print(json.dumps(prices, indent=1))
+        return 0
     if asked.part == "silence":
-        places = {name: str(SHARED / place) for name, place in CORPORA.items()}
         print(json.dumps(_whisper_silence.compare(export, places, asked.limit, asked.only or ()), indent=1))
         return 0
     if asked.part == "sherpa":

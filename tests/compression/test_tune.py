@@ -96,6 +96,18 @@ def test_the_pruned_model_is_trained_as_the_dense_one_was_and_kept(
     assert again.result.digest == found.result.digest
 
 
+@pytest.mark.parametrize(("precision", "wanted"), [("bf16", True), ("fp32", False)])
+def test_fine_tuning_computes_in_the_precision_that_was_asked_for(
+    precision: Any, wanted: bool, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(distil, "distil", lambda *_, **__: seen.append(torch.is_autocast_enabled("cpu")))
+    (world / f"{precision}.toml").write_text(f'precision = "{precision}"\n{TUNE}')
+    tune.prune_and_tune(world / "run", world / f"{precision}.toml")
+    assert seen == [wanted]
+    assert not torch.is_autocast_enabled("cpu"), "the process is left as it was"
+
+
 def test_pruning_that_breaks_the_limit_is_reverted_and_said(world: Path, options: Options) -> None:
     strict = replace(options, max_wer_increase_points=0.0, cache=world / "kept-strict")
     found = compress_model(world / "run", world / "strict", strict, say=lambda _: None)

@@ -24,6 +24,7 @@ from wattscribe.training.decode import dev_wer
 from wattscribe.training.fields import Count, Natural, NotNegative, Positive, Seconds, Some, check
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.objective import Losses, Objective, TeacherHead, Weights
+from wattscribe.training.precision import Precision, chosen
 from wattscribe.training.schedule import DivergenceWatch, Schedule, weights_at
 from wattscribe.training.sound import SoundChanges
 from wattscribe.training.tokens import Vocabulary
@@ -42,9 +43,7 @@ class Settings:
     noise: str | None = None
     """A folder of recorded noise beside the made-up ones."""
     batch_s: Positive = 100.0
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """auto: bf16 on a GPU and on a processor with instructions for it, where it is several times faster; fp32 elsewhere,
-    where bf16 would be several times slower."""
+    precision: Precision = "auto"
     clip: Positive = 5.0
     weight_decay: NotNegative = 0.01
     muon: bool = False
@@ -175,19 +174,10 @@ def launch(settings: Settings) -> Any:
         raise MissingExtraError("lightning-fabric", "train", needed_for="Training") from error
     # The joiner has no gradient while only CTC is trained.
     strategy = DDPStrategy(find_unused_parameters=True) if settings.devices > 1 else "auto"
-    fabric = Fabric(
-        accelerator=settings.accelerator, devices=settings.devices, strategy=strategy, precision=_precision(settings)
-    )
+    precision = {"bf16": "bf16-mixed", "fp32": "32-true"}[chosen(settings.precision, settings.accelerator)]
+    fabric = Fabric(accelerator=settings.accelerator, devices=settings.devices, strategy=strategy, precision=precision)
     fabric.launch()
     return fabric
-
-
-def _precision(settings: Settings) -> Literal["bf16-mixed", "32-true"]:
-    """In Fabric's words."""
-    on_gpu = settings.accelerator == "cuda" or (settings.accelerator == "auto" and torch.cuda.is_available())
-    quick = on_gpu or torch.cpu.get_capabilities().get("avx512_bf16", False)
-    wanted = settings.precision if settings.precision != "auto" else "bf16" if quick else "fp32"
-    return "bf16-mixed" if wanted == "bf16" else "32-true"
 
 
 class _Run:

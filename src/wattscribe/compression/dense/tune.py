@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from wattscribe.compression.candidate import Candidate, read_candidate
 from wattscribe.compression.dense import distil, scores, surgery
@@ -24,6 +25,7 @@ from wattscribe.training.export import export
 from wattscribe.training.fields import Count, Natural, Positive, Share, at, check
 from wattscribe.training.model import TransducerModel
 from wattscribe.training.objective import Weights
+from wattscribe.training.precision import Precision, chosen
 from wattscribe.training.tokens import Vocabulary
 
 
@@ -39,6 +41,7 @@ class TuneConfig:
     rate: Positive = 3e-4
     teacher_share: Share = distil.SHARE
     batch_s: Positive = 60.0
+    precision: Precision = "auto"
     stateless: bool = False
     blank_width: Natural = 0
     seed: Natural = 0
@@ -66,7 +69,8 @@ def prune_and_tune(
     folder = checkpoint / "model" if (checkpoint / "model").is_dir() else checkpoint
     model, vocabulary = load_model(folder)
     experiment = (config.parent / wanted.experiment).expanduser().resolve()
-    kept = None if cache is None else cache / f"tuned-{_name(folder, experiment, replace(wanted, experiment=''))}"
+    made_of = replace(wanted, experiment="", precision=chosen(wanted.precision))
+    kept = None if cache is None else cache / f"tuned-{_name(folder, experiment, made_of)}"
     if kept is not None and (kept / "model.json").is_file():
         say(f"pruned and fine-tuned before: {kept}")
         student, _ = load_model(kept)
@@ -117,10 +121,11 @@ def tune(
     if wanted.blank_width:
         student = surgery.factorise_blank(student, wanted.blank_width)
     say(f"{surgery.parameters(model)} weights → {surgery.parameters(student)}; {wanted.steps} steps of fine-tuning")
-    distil.distil(
-        student, model, _batches(data, wanted, wanted.steps, changes), steps=wanted.steps, rate=wanted.rate,
-        share=wanted.teacher_share, weights=weights, say=say,
-    )  # fmt: skip
+    with torch.autocast("cpu", torch.bfloat16, enabled=chosen(wanted.precision) == "bf16"):
+        distil.distil(
+            student, model, _batches(data, wanted, wanted.steps, changes), steps=wanted.steps, rate=wanted.rate,
+            share=wanted.teacher_share, weights=weights, say=say,
+        )  # fmt: skip
     return student
 
 
