@@ -9,6 +9,7 @@ import pytest
 
 from tests.streaming import models
 from wattscribe.energy.files import of_directory
+from wattscribe.errors import ModelError
 from wattscribe.recognizers import open_recognizer, parse_model
 from wattscribe.seq2seq.export import export_whisper
 from wattscribe.testing.contracts import babble
@@ -27,11 +28,11 @@ def outside(source: Path, target: Path) -> Path:
 
 
 def linked(source: Path, folder: Path) -> Path:
-    """blobs/ab/0…, and snapshot/NAME, a link to each."""
-    snapshot = folder / "snapshot"
+    """.git/annex/objects/0f/m7/KEY/KEY, each in folders of its own, and model/NAME, a link to each."""
+    snapshot = folder / "model"
     snapshot.mkdir(parents=True)
     for number, path in enumerate(sorted(source.iterdir())):
-        blob = folder / "blobs" / f"{number:02x}" / "blob"  # each in a folder of its own, as git-annex has them
+        blob = folder / ".git/annex/objects" / f"{number:02x}" / "m7" / f"SHA256E-{number}" / f"SHA256E-{number}"
         blob.parent.mkdir(parents=True)
         blob.write_bytes(path.read_bytes())
         (snapshot / path.name).symlink_to(blob)
@@ -77,3 +78,35 @@ def test_links_are_followed(
     theirs, ours = of_directory(snapshot), of_directory(plain)
     assert [part.call_bytes for part in theirs.components] == [part.call_bytes for part in ours.components]
     assert [part.total_macs for part in theirs.components] == [part.total_macs for part in ours.components]
+
+
+def in_the_hubs_cache(source: Path, folder: Path) -> Path:
+    """blobs/HASH, and snapshots/REVISION/NAME, a relative link to each."""
+    snapshot, blobs = folder / "snapshots" / "0a1b2c", folder / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, path in enumerate(sorted(source.iterdir())):
+        (blobs / f"{number:064x}").write_bytes(path.read_bytes())
+        (snapshot / path.name).symlink_to(Path("../../blobs") / f"{number:064x}")
+    return snapshot
+
+
+def test_weights_behind_a_link_out_of_the_model_are_refused(transducer: Path, tmp_path: Path) -> None:
+    """Whoever made the directory could otherwise have any file of the reader's read, and written into what is made of it."""
+    plain = outside(transducer, tmp_path / "plain")
+    snapshot = in_the_hubs_cache(plain, tmp_path / "models--somebody--model")
+    assert of_directory(snapshot).size_bytes == of_directory(transducer).size_bytes
+    weights = snapshot / "encoder.onnx_data"
+    secret = tmp_path / "secret"
+    secret.write_bytes(weights.read_bytes())
+    weights.unlink()
+    weights.symlink_to(secret)
+    for use in (of_directory, text_of):
+        with pytest.raises(ModelError, match="a link that leads out of the model's directory") as refused:
+            use(snapshot)
+        assert "encoder.onnx: " in str(refused.value)
+        assert str(secret) not in str(refused.value)
+    weights.unlink()
+    weights.symlink_to("encoder.real")
+    (snapshot / "encoder.real").write_bytes(secret.read_bytes())
+    assert text_of(snapshot) == text_of(transducer), "a link within the directory"

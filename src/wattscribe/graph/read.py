@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from math import prod
 from pathlib import Path
 
@@ -281,6 +282,12 @@ def _external(entry: Mapping[str, str], path: Path, name: str) -> External:
             where=path,
             fix="Export the model again with its weights beside it",
         )
+    if (file.is_symlink() or file.parent != path.parent) and not _lies_with(file, path):
+        raise ModelError(
+            f"its weights {location!r} are a link that leads out of the model's directory",
+            where=path,
+            fix=f"Copy what it leads to beside {path.name}, if it is the model's",
+        )
     if not file.is_file():
         raise ModelError(
             f"its weights {location!r} are missing",
@@ -294,6 +301,14 @@ def _external(entry: Mapping[str, str], path: Path, name: str) -> External:
     if size <= 0 or offset + size > file.stat().st_size:
         raise ModelError(f"its weights {location!r} are truncated", where=path, fix="Export or download the file again")
     return External(path=file, offset=offset, size=size)
+
+
+def _lies_with(file: Path, graph: Path) -> bool:
+    """Whether weights really lie in the graph's folder, beside the real graph, or in the store of the hub or of git-annex that
+    holds it (decision 065)."""
+    real, home = file.resolve(), graph.resolve()
+    stores = (each for each in home.parents if each.name == "blobs" or each.parts[-2:] == ("annex", "objects"))
+    return any(real.is_relative_to(each) for each in (graph.parent.resolve(), home.parent, *islice(stores, 1)))
 
 
 def _value(message: memoryview) -> Value:
