@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks import _components_models as models
 from benchmarks._components_law import Law, fit_law
 from benchmarks._components_models import Making, Wanted, bytes_of, cut_to, decoded_by, global_cut, prepare, pruned
-from benchmarks._components_predicted import BEAMS, DECODINGS, DEVICES, MOST_STEPS, targeted
+from benchmarks._components_predicted import DEVICES, MOST_STEPS, WAYS, targeted
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.dense.surgery import Cut
 from wattscribe.compression.measure import Measurer
@@ -92,7 +92,7 @@ def _order_rows(making: Making, speech: SpeechSet, by_component: Mapping[str, Ac
     yield "| device | joiner calls | beam | encoder, predictor, joiner, mJ/s | order by mW/MB | order by mW a point of WER |"
     yield "|---|---|---|---|---|---|"
     whole = pruned(making, Cut(), 0)
-    for name, decoding, beam in product(DEVICES, DECODINGS, BEAMS):
+    for name, (decoding, beam) in product(DEVICES, WAYS):
         device, decoded = devices.load(name), decoded_by(whole, speech, making.cache, decoding=decoding, beam=beam)
         measurer = Measurer(device)
         workload = measurer.workload(whole)
@@ -146,20 +146,19 @@ def compare(making: Making, speech: SpeechSet) -> list[str]:
     """Markdown: each way's points, then energy and RTF of targeted at the WER of its own points, against the others' there."""
     whole = pruned(making, Cut(), 0)
     by_strategy = cuts(making, speech)
-    ways = tuple(product(DECODINGS, BEAMS))
     wanted = [
-        Wanted(cut=cut, seed=seed, ways=ways)
+        Wanted(cut=cut, seed=seed, ways=making.ways)
         for seed in range(making.seeds)
         for kind in STRATEGIES
         for cut in by_strategy[kind]
     ]
-    prepare(making, speech, [Wanted(cut=Cut(), ways=ways), *wanted], making.jobs)
+    prepare(making, speech, [Wanted(cut=Cut(), ways=making.ways), *wanted], making.jobs)
     chains = {
         (strategy, seed): [whole, *(pruned(making, cut, seed) for cut in by_strategy[strategy])]
         for strategy, seed in product(STRATEGIES, range(making.seeds))
     }
     out: list[str] = []
-    for decoding, beam in ways:
+    for decoding, beam in making.ways:
         fronts = {
             key: [_point(candidate, speech, making, decoding, beam) for candidate in chain]
             for key, chain in chains.items()

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from benchmarks._components_predicted import WAYS
 from wattscribe import records
 from wattscribe.compression.candidate import COMPONENTS, Candidate
 from wattscribe.compression.dense.surgery import Cut
@@ -147,6 +148,8 @@ class Making:
     steps: int = STEPS
     seeds: int = 3
     """How often each cut is made, with another order of the training speech."""
+    ways: tuple[tuple[Decoding, int], ...] = WAYS
+    """Decoding and beam of what is compared."""
     jobs: int = 1
     """Models that are made and decoded at a time; each on one thread."""
     segments: int = 1

@@ -27,6 +27,7 @@ from wattscribe.errors import InputError, WattscribeError
 DEVICES = ("phone", "wearable", "mcu-npu")
 BEAMS = (1, 4)
 DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
+WAYS: tuple[tuple[Decoding, int], ...] = tuple(product(DECODINGS, BEAMS))
 SHARES = (0.05, 0.1, 0.2, 0.3)
 """Of all bytes that are removed, beside what brings the joiner into local memory."""
 FITS = "joiner fits"
@@ -142,7 +143,7 @@ def bands(workload: Workload) -> Iterator[Band | str]:
     for name in DEVICES:
         device = devices.load(name)
         try:
-            for decoding, beam in product(DECODINGS, BEAMS):
+            for decoding, beam in WAYS:
                 yield _band(whole, device, decoding, beam)
         except WattscribeError as error:
             yield f"{name}: {error}"

@@ -23,8 +23,10 @@ from benchmarks import _components_compare as compare
 from benchmarks import _components_predicted as predicted
 from benchmarks import compress_reference as reference
 from benchmarks._components_models import Making
+from benchmarks._components_predicted import WAYS
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.energy.files import of_directory
+from wattscribe.energy.options import Decoding
 from wattscribe.errors import InputError, WattscribeError
 from wattscribe.models import REFERENCE
 
@@ -47,6 +49,7 @@ class Run:
     segments: int = 1
     jobs: int = 1
     seeds: int = 3
+    ways: tuple[tuple[Decoding, int], ...] = WAYS
 
 
 def on_predicted(run: Run) -> list[str]:
@@ -109,9 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--segments", type=int, default=1, choices=(1, 2, 4), help="that a call of the encoder takes")
     parser.add_argument("--jobs", type=int, default=1, help="models made and decoded at a time, each on one thread")
     parser.add_argument("--seeds", type=int, default=3, help="of compare")
+    names = {f"{decoding}-{beam}": (decoding, beam) for decoding, beam in WAYS}
+    parser.add_argument(
+        "--way", action="append", choices=sorted(names), help="of compare: this decoding and beam alone"
+    )
     chosen = parser.parse_args(arguments)
     run = Run(model=chosen.model, cache=chosen.cache, out=chosen.out, shared=chosen.shared, segments=chosen.segments,
-              jobs=chosen.jobs, seeds=chosen.seeds)  # fmt: skip
+              jobs=chosen.jobs, seeds=chosen.seeds, ways=tuple(names[each] for each in chosen.way or names))  # fmt: skip
     for name in chosen.part or PARTS:
         try:
             lines = PARTS[name](run)
@@ -127,7 +134,10 @@ def write(run: Run, part: str, title: str, lines: Sequence[str]) -> None:
     """A file a part (and length of call), with the command and the day."""
     run.out.mkdir(parents=True, exist_ok=True)
     joined = run.segments > 1 and part != "predicted"
-    command = f"`python -m benchmarks.components --part {part}{f' --segments {run.segments}' if joined else ''}`"
+    options = [f"--segments {run.segments}"] if joined else []
+    if part == "compare":
+        options += [f"--seeds {run.seeds}"] + [f"--way {each}-{beam}" for each, beam in run.ways if run.ways != WAYS]
+    command = f"`python -m benchmarks.components {' '.join([f'--part {part}', *options])}`"
     name = f"components-{part}{f'-{run.segments}' if joined else ''}.md"
     head = [
         f"# Components: {part}",
