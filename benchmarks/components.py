@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks import _components_compare as compare
 from benchmarks import _components_predicted as predicted
 from benchmarks import compress_reference as reference
-from benchmarks._components_models import Making
+from benchmarks._components_models import RATE, Making
 from benchmarks._components_predicted import WAYS
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.energy.files import of_directory
@@ -95,7 +95,12 @@ def _on_trained(run: Run, part: Callable[[Making, SpeechSet], list[str]]) -> lis
         seeds=run.seeds,
     )
     words = sum(len(each.split()) for each in speech.references)
-    return [f"{len(speech)} utterances of {len(tests)} held-out sets, {words} words.", "", *part(making, speech)]
+    tuned = f"Fine-tuned for {making.steps} steps at a rate of {RATE:g}."
+    return [
+        f"{len(speech)} utterances of {len(tests)} held-out sets, {words} words. {tuned}",
+        "",
+        *part(making, speech),
+    ]
 
 
 PARTS: dict[str, Callable[[Run], list[str]]] = {"predicted": on_predicted, "laws": on_laws, "compare": on_compare}
