@@ -50,9 +50,8 @@ def fit_law(sizes_bytes: Array, errors: Array, words: Array, *, draws: int = DRA
     if np.isnan(fits[0, 0]):
         return None
     a, b, c = fits[0]
-    spread = np.maximum(
-        wers[1:].std(0, ddof=1), 1 / words.sum()
-    )  # a word: where all is wrong in every draw, nothing varies
+    # At least a word: where all is wrong in every draw, nothing varies.
+    spread = np.maximum(wers[1:].std(0, ddof=1), 1 / words.sum())
     residual = wers[0] - np.exp(a * sizes + b) - c
     fitted_draws = fits[1:][~np.isnan(fits[1:, 0])]
     low, high = np.quantile(fitted_draws, [0.025, 0.975], axis=0) if len(fitted_draws) else (fits[0], fits[0])

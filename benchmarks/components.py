@@ -93,6 +93,7 @@ def _on_trained(run: Run, part: Callable[[Making, SpeechSet], list[str]]) -> lis
         segments=run.segments,
         jobs=run.jobs,
         seeds=run.seeds,
+        ways=run.ways,
     )
     words = sum(len(each.split()) for each in speech.references)
     tuned = f"Fine-tuned for {making.steps} steps at a rate of {RATE:g}."

@@ -1,8 +1,8 @@
 """What sampling costs: CPU time of the sampler's thread against the clock, on a tree like a Jetson's sysfs.
 
-Limit: 1 % of one core at 20 Hz, for every machine with all of its meters open; every kind of meter at once, which no machine has,
-is shown beside them. `register_reads_per_s` counts pread calls; on a real board each also waits about 0.5 ms for the I2C bus,
-asleep, which costs no CPU time to speak of.
+Limit: 1 % of one core at 20 Hz, for machines with all of their meters and for every kind of meter at once, which no machine has.
+`register_reads_per_s` counts pread calls; on a real board each also waits about 0.5 ms for the I2C bus, asleep, which
+costs no CPU time to speak of.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BOARDS = {"orin_nano": 6, "agx_orin": 8, "xeon": 4}
 
 
 WORKSTATION = "workstation"
-"""All that such a machine has: RAPL, two GPUs by hwmon and one by NVML, and a plug that is followed."""
+"""All that such a machine has: RAPL, three GPUs by hwmon and one by NVML, and a plug that is followed."""
 ALL = "every meter"
 COMMANDS = ("cmd:part name=running -- while :; do echo 5.25 W; sleep 0.2; done", "cmd:part name=polled -- echo 7 W")
 """One that prints five lines a second and is followed, one that is started anew each second; their own CPU time is theirs."""
@@ -103,10 +103,8 @@ def one_round_s(board: str = "orin_nano", rounds: int = 5000) -> float:
 
 def main() -> int:
     rows = [measure(board, 20.0) for board in (*BOARDS, WORKSTATION, ALL)] + [measure("orin_nano", 100.0)]
-    of_machines = [
-        float(row["cpu_share_of_one_core"]) for row in rows if row["rate_hz"] == 20.0 and row["board"] != ALL
-    ]
-    within = max(of_machines) < LIMIT_SHARE
+    at_20_hz = [float(row["cpu_share_of_one_core"]) for row in rows if row["rate_hz"] == 20.0]
+    within = max(at_20_hz) < LIMIT_SHARE
     result = {
         "what": "CPU time of sampling a sysfs-like tree, share of one core",
         "limit_share": LIMIT_SHARE,
