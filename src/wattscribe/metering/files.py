@@ -69,8 +69,8 @@ class SensorFiles:
         return os.pread(fd, 4096, 0)
 
 
-class ValueFile:
-    """One number that is read again and again: the file stays open; a failed read is None and counted, never 0."""
+class OpenFile:
+    """A file that is read again and again: it stays open; a failed read is None and kept in `last_error`."""
 
     __slots__ = ("_fd", "_files", "last_error", "path")
 
@@ -89,8 +89,8 @@ class ValueFile:
     def forbidden(self) -> bool:
         return self.last_error is not None and self.last_error.errno in FORBIDDEN
 
-    def read(self) -> float | None:
-        """The number in the file's own unit; None where it is empty, no number, busy, forbidden or gone."""
+    def content(self) -> bytes | None:
+        """What it holds now; None where it is busy, forbidden or gone."""
         try:
             if self._fd < 0:
                 self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -102,15 +102,26 @@ class ValueFile:
             self.close()
             return None
         self.last_error = None
-        try:
-            return float(content)
-        except ValueError:
-            return None
+        return content
 
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class ValueFile(OpenFile):
+    """One number that is read again and again; a failed read is None and counted, never 0."""
+
+    __slots__ = ()
+
+    def read(self) -> float | None:
+        """The number in the file's own unit; None where it is empty, no number, busy, forbidden or gone."""
+        content = self.content()
+        try:
+            return None if content is None else float(content)
+        except ValueError:
+            return None
 
 
 class MovingFile:

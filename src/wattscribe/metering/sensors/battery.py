@@ -42,7 +42,7 @@ class BatteryMeter:
 
     name = NAME
     min_period_s = 0.25
-    """Four reads of the fastest refresh that is common (1 s); each opens files anew, to see a charger that is plugged in."""
+    """Four reads of the fastest refresh that is common (1 s)."""
 
     def __init__(self, files: SensorFiles) -> None:
         self._files = files

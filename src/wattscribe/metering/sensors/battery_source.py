@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from wattscribe.errors import MeterError
-from wattscribe.metering.files import SensorFiles, ValueFile
+from wattscribe.metering.files import OpenFile, SensorFiles, ValueFile
 from wattscribe.units import J_PER_WH, w_from_uw
 
 MAX_BATTERY_W = 300.0
@@ -52,11 +52,12 @@ class BatteryFiles:
         self._files = files
         self.folder = folder
         self._open: dict[str, ValueFile] = {}
+        self._status = OpenFile(files, folder / "status")
         self.capacity_wh = self._capacity_wh()
 
     @property
     def status(self) -> str:
-        return self._files.text(self.folder / "status") or "Unknown"
+        return (self._status.content() or b"").decode("utf-8", "replace").strip() or "Unknown"
 
     @property
     def gone(self) -> bool:
@@ -94,7 +95,7 @@ class BatteryFiles:
         return None
 
     def close(self) -> None:
-        for file in self._open.values():
+        for file in (self._status, *self._open.values()):
             file.close()
 
     # --- what can be true ---------------------------------------------------------------------------------------------
