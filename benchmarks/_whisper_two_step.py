@@ -14,7 +14,7 @@ from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.mel import log_mel
 from wattscribe.seq2seq.network_io import Encoded
 from wattscribe.seq2seq.search import Rules, Work, greedy
-from wattscribe.seq2seq.two_step import BITS, CANDIDATES, codes_of, two_step
+from wattscribe.seq2seq.two_step import BITS, CANDIDATES, apart, codes_of, two_step
 from wattscribe.seq2seq.whisper_net import WhisperEncoded, WhisperNet
 
 BLOCK = 128
@@ -119,9 +119,10 @@ def _tables(path: Path) -> None:
     graph = onnx.load(path).graph
     stored = next(tensor for tensor in graph.initializer if tensor.name == "decoder.embed_tokens.weight")
     table = onnx.numpy_helper.to_array(stored).astype(np.float32)
-    codes, scales = codes_of(table, BLOCK)
+    differing, spread = apart(table)
+    codes, scales = codes_of(differing, BLOCK)
     whole = np.stack([codes & 15, codes >> 4], axis=-1).reshape(*scales.shape, BLOCK).astype(np.float32) - (
         1 << (BITS - 1)
     )
-    cheap = (whole * scales[..., None]).reshape(table.shape)
+    cheap = (whole * scales[..., None]).reshape(table.shape) * spread + table.mean(axis=0)
     TABLES["all"] = table, cheap, np.linalg.inv(table.T @ table), np.linalg.norm(table - cheap, axis=1)

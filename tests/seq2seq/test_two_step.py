@@ -13,7 +13,7 @@ from tests.seq2seq.test_runtime import heard, texts
 from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.recognizers import Audio, open_recognizer, parse_model
-from wattscribe.seq2seq.two_step import codes_of, two_step
+from wattscribe.seq2seq.two_step import apart, codes_of, two_step
 from wattscribe.seq2seq.whisper_net import WhisperNet
 
 onnx = pytest.importorskip("onnx")
@@ -81,6 +81,34 @@ def test_its_vocabulary_reads_less(exported: Path, changed: Path, precision: str
     assert table.row_bytes == pytest.approx((CANDIDATES + 1) * width * size + scales)
 
 
+def meant(codes: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
+    """The values that codes (rows, blocks, bytes) stand for."""
+    split = np.stack([codes >> (bits * place) & (1 << bits) - 1 for place in range(8 // bits)], axis=-1)
+    levels = split.reshape(*scales.shape, -1).astype(np.float32) - (1 << (bits - 1))
+    return np.asarray((levels * scales[..., None]).reshape(len(codes), -1))
+
+
+@pytest.mark.parametrize("bits", [4, 2])
+def test_what_all_rows_share_takes_no_place_of_the_codes(bits: int) -> None:
+    """Rows as a Whisper's: nine tenths of them are the same, and the hidden state lies along one column in which they hardly
+    differ. The best row is among few, which it is not where the rows are coded as they are."""
+    rng = np.random.default_rng(0)
+    rows, width = 4000, 128
+    common, spread = 0.1 * rng.standard_normal(width), np.full(width, 0.02)
+    common[7], spread[7] = 0.4, 0.002
+    table = (common + spread * rng.standard_normal((rows, width))).astype(np.float32)
+    hidden = rng.standard_normal((200, width)).astype(np.float32)
+    hidden[:, 7] -= 60.0
+    best = (hidden @ table.T).argmax(axis=1)
+
+    def worst_place(values: np.ndarray, unit: np.ndarray | float) -> int:
+        scores = (hidden * unit) @ meant(*codes_of(values, 128, bits), bits).T
+        return int((scores > scores[np.arange(200), best][:, None]).sum(axis=1).max())
+
+    few = {4: 16, 2: 128}[bits]
+    assert worst_place(*apart(table)) < few < worst_place(table, 1.0)
+
+
 @pytest.mark.parametrize(("bits", "block", "most"), [(4, 64, 0.12), (2, 32, 0.5)])
 def test_onnxruntime_multiplies_what_the_codes_say(bits: int, block: int, most: float) -> None:
     """Codes and scales as MatMulNBits takes them, and near the values that they stand for."""
@@ -89,10 +117,7 @@ def test_onnxruntime_multiplies_what_the_codes_say(bits: int, block: int, most: 
     rng = np.random.default_rng(bits)
     table, x = (rng.standard_normal(shape).astype(np.float32) for shape in ((48, 64), (1, 3, 64)))
     codes, scales = codes_of(table, block, bits)
-    each = 8 // bits
-    split = np.stack([codes >> (bits * place) & (1 << bits) - 1 for place in range(each)], axis=-1)
-    meant = split.reshape(48, -1, block).astype(np.float32) - (1 << (bits - 1))
-    rows = (meant * scales[..., None]).reshape(48, 64)
+    rows = meant(codes, scales, bits)
     assert np.linalg.norm(rows - table) < most * np.linalg.norm(table)
     make, kind = onnx.helper, onnx.TensorProto.FLOAT
     node = make.make_node("MatMulNBits", ["x", "codes", "scales"], ["y"], domain="com.microsoft",

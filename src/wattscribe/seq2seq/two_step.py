@@ -1,10 +1,13 @@
 """The vocabulary in two steps: a cheap pass over 4- or 2-bit codes of all rows picks candidates, exact scores of these decide.
 
 Most rows of the table are then not read at full width. Candidates have the scores that they had; all others −∞, so greedy
-search chooses the same token wherever the best one is among the candidates, in sherpa-onnx too. It was for all of 1769 tokens of
-real speech, never behind place 14 of the cheap pass (benchmarks/results/whisper.md): counted, not proven, as the bound that the
-codes' errors give (Cauchy and Schwarz) held for none. Beam search leaves the unlikely words out of the sum that makes
-probabilities.
+search chooses the same token wherever the best one is among the candidates, in sherpa-onnx too. It was for all tokens of real
+speech that were looked at (docs/whisper.md): counted, not proven, as the bound that the codes' errors give (Cauchy and Schwarz)
+held for none. Beam search leaves the unlikely words out of the sum that makes probabilities.
+
+Only the order of the cheap scores counts. So what all rows have in common, the mean row, is left out of the codes: it adds the same
+to every score, and is nine tenths of a row's length in a Whisper. What differs most between rows is divided by how much it
+does, and the hidden state multiplied by as much.
 """
 
 from __future__ import annotations
@@ -26,9 +29,10 @@ CANDIDATES = 32
 """Room for what may never be said too, which is taken out afterwards."""
 KEY = "vocabulary_candidates"
 """Of the decoder's metadata: rows that are scored exactly."""
-BLOCKS: Mapping[int, tuple[int, ...]] = {4: (128, 64, 32, 16), 2: (32, 16)}
-"""By bits of the codes, values that share a scale: the most that divide a row. Of four levels, larger ones lose the best row."""
+BLOCKS = (128, 64, 32, 16)
+"""Values that share a scale: the most that divide a row."""
 BITS = 4
+ALLOWED_BITS = (4, 2)
 _REACH = (1.0, 0.85, 0.75, 0.65, 0.55, 0.45)
 """Of 2-bit codes: the lowest level as a part of the value furthest from zero, whichever errs least."""
 _INTEGERS = 4
@@ -54,7 +58,7 @@ def two_step(model: Any, candidates: int = CANDIDATES, bits: int = BITS) -> Any:
 
     Raises ModelError for a graph whose last product is another, InputError for a number of candidates that is none.
     """
-    if bits not in BLOCKS:
+    if bits not in ALLOWED_BITS:
         raise InputError(f"codes of {bits} bits pick no candidates", fix="Use 4 or 2")
     onnx = import_onnx()
     product = _last_product(model.graph)
@@ -62,19 +66,21 @@ def two_step(model: Any, candidates: int = CANDIDATES, bits: int = BITS) -> Any:
     rows, width = table.shape
     if not 0 < candidates < rows:
         raise InputError(f"{candidates} candidates of {rows} rows", fix=f"Give 1 to {rows - 1}")
-    block = next((size for size in BLOCKS[bits] if width % size == 0), None)
+    block = next((size for size in BLOCKS if width % size == 0), None)
     if block is None:
         raise ModelError(f"rows of {width} values have no blocks", fix="Leave the vocabulary whole")
     values = table.astype(np.float32)
     if product.eight is not None:
         values *= _array(model.graph, product.eight[3])[:, None]
-    codes, scales = codes_of(values, block, bits)
+    differing, spread = apart(values)
+    codes, scales = codes_of(differing, block, bits)
     graph = _Graph(model.graph, onnx)
     graph.drop(product.scores)
+    hidden = graph.op("Mul", product.hidden, graph.weight("two_step.spread", spread), name="two_step.spread_hidden")
     graph.weight("two_step.codes", codes)
     graph.weight("two_step.scales", scales)
     cheap = graph.op(
-        "MatMulNBits", product.hidden, "two_step.codes", "two_step.scales", name="two_step.cheap",
+        "MatMulNBits", hidden, "two_step.codes", "two_step.scales", name="two_step.cheap",
         domain=MICROSOFT, K=width, N=rows, bits=bits, block_size=block, accuracy_level=_INTEGERS,
     )  # fmt: skip
     count = graph.weight("two_step.count", np.array([candidates], np.int64))
@@ -136,6 +142,15 @@ def _array(graph: Any, name: str) -> NDArray[Any]:
     from onnx import numpy_helper
 
     return np.asarray(numpy_helper.to_array(next(tensor for tensor in graph.initializer if tensor.name == name)))
+
+
+def apart(values: Floats) -> tuple[Floats, Floats]:
+    """What rows (vocabulary, width) differ by, in units of how much they do in each column, and these units (width,): with them
+    times the hidden state it makes scores of the same order."""
+    spread = values.std(axis=0, dtype=np.float64)
+    spread = np.where(spread > 0, spread, 1.0)
+    differing = (values - values.mean(axis=0, dtype=np.float64)) / spread
+    return differing.astype(np.float32), spread.astype(np.float32)
 
 
 def codes_of(values: Floats, block: int, bits: int = BITS) -> tuple[NDArray[np.uint8], Floats]:
