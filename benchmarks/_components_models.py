@@ -34,8 +34,8 @@ from wattscribe.training.model import TransducerModel, build
 
 STEPS = 300
 RATE = 1e-3
-"""The training's own peak. A joiner of 0.4 of its width is at a loss of 2.74 after 100 steps and 2.69 after 160; at a tenth of the
-rate, at 5.7."""
+"""The training's own peak. A joiner of 0.4 of its width is at a loss of 2.74 after 100 steps and 2.69 after 160; at a tenth of
+the rate, at 5.7."""
 INNER: Mapping[str, tuple[str, ...]] = {
     "encoder": ("feed_forward", "convolution"), "predictor": ("hidden", "embedding"), "joiner": ("joint",),
 }  # fmt: skip

@@ -5,9 +5,9 @@ search chooses the same token wherever the best one is among the candidates, in 
 speech that were looked at (docs/whisper.md): counted, not proven, as the bound that the codes' errors give (Cauchy and Schwarz)
 held for none. Beam search leaves the unlikely words out of the sum that makes probabilities.
 
-Only the order of the cheap scores counts. So what all rows have in common, the mean row, is left out of the codes: it adds the same
-to every score, and is nine tenths of a row's length in a Whisper. What differs most between rows is divided by how much it
-does, and the hidden state multiplied by as much.
+Only the order of the cheap scores counts. So what all rows have in common, the mean row, is left out of the codes: it adds the
+same to every score, and is nine tenths of a row's length in a Whisper. What differs most between rows is divided by how much
+it does, and the hidden state multiplied by as much.
 """
 
 from __future__ import annotations
