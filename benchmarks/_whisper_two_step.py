@@ -14,7 +14,7 @@ from wattscribe.models.directory import CROSS
 from wattscribe.seq2seq.mel import log_mel
 from wattscribe.seq2seq.network_io import Encoded
 from wattscribe.seq2seq.search import Rules, Work, greedy
-from wattscribe.seq2seq.two_step import BITS, CANDIDATES, apart, codes_of, two_step
+from wattscribe.seq2seq.two_step import ALLOWED_BITS, BITS, CANDIDATES, apart, codes_of, two_step, values_of
 from wattscribe.seq2seq.whisper_net import WhisperEncoded, WhisperNet
 
 BLOCK = 128
@@ -39,12 +39,16 @@ def compare(export: Path, work: Path, recordings: Iterable[Any]) -> dict[str, An
             rows.append({"corpus": corpus, "at": at, **_compared(nets, encoder, audio, rules)})
             file.write(json.dumps(rows[-1]) + "\n")
             file.flush()
-    ranks = np.array([rank for row in rows for rank in row["ranks"]])
+    places = {bits: np.array([place for row in rows for place in row["places"][str(bits)]]) for bits in ALLOWED_BITS}
+    tokens = len(places[BITS])
     return {
-        "recordings": len(rows), "tokens": len(ranks),
+        "recordings": len(rows), "tokens": tokens,
         "differing": {name: sum(row["differs"][name] for row in rows) for name in MARKS},
-        "cheap_rank": {"max": int(ranks.max()), "share_first": float((ranks == 1).mean())},
-        "provable_share": round(sum(row["provable"] for row in rows) / len(ranks), 4),
+        "place_in_the_cheap_pass": {
+            f"{bits} bits": {"worst": int(each.max()), "share_first": round(float((each == 1).mean()), 3)}
+            for bits, each in places.items()
+        },
+        "provable_share": round(sum(row["provable"] for row in rows) / tokens, 4),
     }  # fmt: skip
 
 
@@ -79,50 +83,52 @@ def _compared(nets: dict[str, WhisperNet], encoder: Any, audio: np.ndarray, rule
     net = nets["fp32"]
     mel = log_mel(audio, net.window_frames, net.number("n_mels"))[None]
     given = encoder.run(list(CROSS), {"mel": mel})
-    prompt = [net.number("sot"), net.number("no_timestamps")]
+    prompt = [*map(int, net.metadata["sot_sequence"].split(",")), net.number("no_timestamps")]
     tokens = {}
     for name, decoder in nets.items():
         decoding = WhisperEncoded(decoder, *(values.copy() for values in given), frames=net.window_frames // 2)
         tokens[name] = greedy(decoding, [prompt], rules, [Work()])[0]
-    ranks, provable = _errors(WhisperEncoded(net, *given, frames=net.window_frames // 2), prompt, tokens["fp32"], rules)
+    places, provable = _errors(
+        WhisperEncoded(net, *given, frames=net.window_frames // 2), prompt, tokens["fp32"], rules
+    )
     differs = {name: tokens[name] != tokens[f"{name} two-step"] for name in MARKS}
-    return {"differs": differs, "ranks": ranks, "provable": provable}
+    return {"differs": differs, "places": places, "provable": provable}
 
 
-def _errors(decoding: Encoded, prompt: list[int], tokens: list[int], rules: Rules) -> tuple[list[int], int]:
-    """The chosen token's rank in the cheap pass, and for how many tokens the codes' errors allow no other choice.
+def _errors(decoding: Encoded, prompt: list[int], tokens: list[int], rules: Rules) -> tuple[dict[str, list[int]], int]:
+    """By bits, the chosen token's place in the cheap pass; and for how many tokens the 4-bit codes' errors allow no other choice.
 
     The hidden state is what the scores say: there are more of them than it has values. A score errs by no more than the length
     of its row's error times that of the hidden state (Cauchy and Schwarz).
     """
-    table, cheap, inverse, errors = TABLES["all"]
-    ranks, provable, fed = [], 0, prompt
+    table, coded, inverse = TABLES["all"], TABLES["coded"], TABLES["inverse"][0]
+    errors = np.linalg.norm(table[0] - coded[0], axis=1)
+    places: dict[str, list[int]] = {str(bits): [] for bits in ALLOWED_BITS}
+    provable, fed = 0, prompt
     for place, token in enumerate([*tokens, rules.end]):
         scores = decoding.step(np.array([fed]))[0]
-        hidden = inverse @ (table.T @ scores)
-        approximate = cheap @ hidden
-        ranks.append(1 + int((approximate > approximate[token]).sum()))
+        hidden = inverse @ (table[0].T @ scores)
+        for bits, cheap in zip(ALLOWED_BITS, coded, strict=True):
+            approximate = cheap @ hidden
+            places[str(bits)].append(1 + int((approximate > approximate[token]).sum()))
+        approximate = coded[0] @ hidden
         could = rules.apply((approximate + errors * np.linalg.norm(hidden))[None], first=place == 0)[0]
         could[np.argsort(approximate)[-CANDIDATES:]] = -np.inf
         provable += bool(could.max() < scores[token])
         fed = [token]
-    return ranks, provable
+    return places, provable
 
 
-TABLES: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = {}
+TABLES: dict[str, list[np.ndarray]] = {}
 
 
 def _tables(path: Path) -> None:
-    """The vocabulary, the same from its codes, what makes hidden states of scores, and each row's error."""
+    """The vocabulary, the same from its codes by bits, and what makes hidden states of scores."""
     import onnx
 
     graph = onnx.load(path).graph
     stored = next(tensor for tensor in graph.initializer if tensor.name == "decoder.embed_tokens.weight")
     table = onnx.numpy_helper.to_array(stored).astype(np.float32)
     differing, spread = apart(table)
-    codes, scales = codes_of(differing, BLOCK)
-    whole = np.stack([codes & 15, codes >> 4], axis=-1).reshape(*scales.shape, BLOCK).astype(np.float32) - (
-        1 << (BITS - 1)
-    )
-    cheap = (whole * scales[..., None]).reshape(table.shape) * spread + table.mean(axis=0)
-    TABLES["all"] = table, cheap, np.linalg.inv(table.T @ table), np.linalg.norm(table - cheap, axis=1)
+    coded = [values_of(*codes_of(differing, BLOCK, bits), bits) * spread + table.mean(axis=0) for bits in ALLOWED_BITS]
+    TABLES.update(all=[table], coded=coded, inverse=[np.linalg.inv(table.T @ table)])

@@ -13,7 +13,7 @@ from tests.seq2seq.test_runtime import heard, texts
 from wattscribe.energy.files import of_directory
 from wattscribe.errors import InputError, ModelError
 from wattscribe.recognizers import Audio, open_recognizer, parse_model
-from wattscribe.seq2seq.two_step import apart, codes_of, two_step
+from wattscribe.seq2seq.two_step import apart, codes_of, two_step, values_of
 from wattscribe.seq2seq.whisper_net import WhisperNet
 
 onnx = pytest.importorskip("onnx")
@@ -81,13 +81,6 @@ def test_its_vocabulary_reads_less(exported: Path, changed: Path, precision: str
     assert table.row_bytes == pytest.approx((CANDIDATES + 1) * width * size + scales)
 
 
-def meant(codes: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
-    """The values that codes (rows, blocks, bytes) stand for."""
-    split = np.stack([codes >> (bits * place) & (1 << bits) - 1 for place in range(8 // bits)], axis=-1)
-    levels = split.reshape(*scales.shape, -1).astype(np.float32) - (1 << (bits - 1))
-    return np.asarray((levels * scales[..., None]).reshape(len(codes), -1))
-
-
 @pytest.mark.parametrize("bits", [4, 2])
 def test_what_all_rows_share_takes_no_place_of_the_codes(bits: int) -> None:
     """Rows as a Whisper's: nine tenths of them are the same, and the hidden state lies along one column in which they hardly
@@ -102,7 +95,7 @@ def test_what_all_rows_share_takes_no_place_of_the_codes(bits: int) -> None:
     best = (hidden @ table.T).argmax(axis=1)
 
     def worst_place(values: np.ndarray, unit: np.ndarray | float) -> int:
-        scores = (hidden * unit) @ meant(*codes_of(values, 128, bits), bits).T
+        scores = (hidden * unit) @ values_of(*codes_of(values, 128, bits), bits).T
         return int((scores > scores[np.arange(200), best][:, None]).sum(axis=1).max())
 
     few = {4: 16, 2: 128}[bits]
@@ -117,7 +110,7 @@ def test_onnxruntime_multiplies_what_the_codes_say(bits: int, block: int, most: 
     rng = np.random.default_rng(bits)
     table, x = (rng.standard_normal(shape).astype(np.float32) for shape in ((48, 64), (1, 3, 64)))
     codes, scales = codes_of(table, block, bits)
-    rows = meant(codes, scales, bits)
+    rows = values_of(codes, scales, bits)
     assert np.linalg.norm(rows - table) < most * np.linalg.norm(table)
     make, kind = onnx.helper, onnx.TensorProto.FLOAT
     node = make.make_node("MatMulNBits", ["x", "codes", "scales"], ["y"], domain="com.microsoft",

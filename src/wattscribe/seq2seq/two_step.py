@@ -177,6 +177,13 @@ def codes_of(values: Floats, block: int, bits: int = BITS) -> tuple[NDArray[np.u
     return packed, scales[..., 0]
 
 
+def values_of(codes: NDArray[np.uint8], scales: Floats, bits: int) -> Floats:
+    """What `codes_of` stands for: (rows, width)."""
+    split = np.stack([codes >> (bits * place) & (1 << bits) - 1 for place in range(8 // bits)], axis=-1)
+    levels = split.reshape(*scales.shape, -1).astype(np.float32) - (1 << (bits - 1))
+    return np.asarray((levels * scales[..., None]).reshape(len(codes), -1), np.float32)
+
+
 def _levels(blocks: Floats, scales: Floats, middle: int) -> NDArray[np.int8]:
     return np.asarray(np.clip(np.rint(blocks / scales), -middle, middle - 1), np.int8)
 
