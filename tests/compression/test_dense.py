@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
 from tests.training.quick import first_states  # noqa: E402
-from wattscribe.compression.dense import distil, scores, surgery  # noqa: E402
+from wattscribe.compression.dense import distil, repair, scores, surgery  # noqa: E402
 from wattscribe.compression.dense.surgery import Cut, parameters, prune  # noqa: E402
 from wattscribe.errors import InputError  # noqa: E402
 from wattscribe.training.config import (  # noqa: E402
@@ -121,6 +121,49 @@ def test_channels_that_do_nothing_are_the_first_to_go(vocabulary: Vocabulary) ->
     torch.testing.assert_close(smaller.encoder(mels), model.encoder(mels))
 
 
+@pytest.mark.parametrize(
+    "spoken", [PredictorConfig(embedding=16), PredictorConfig(kind="lstm", embedding=16, hidden=12)]
+)
+def test_maps_answer_for_the_channels_that_went(vocabulary: Vocabulary, spoken: PredictorConfig) -> None:
+    """Half of every width goes, and the maps that read it are fitted on other speech than they are tried on."""
+    model = build(config(len(vocabulary), predictor=spoken)).eval()
+    with torch.no_grad():
+        model.joiner.out.weight.mul_(4)  # with opinions
+    found = scores.magnitude(model)
+    heard = [batch(vocabulary, seed) for seed in range(1, 9)]
+    inputs = repair.inputs_of(model, heard)
+    for cut in (Cut(joint=0.5), Cut(feed_forward=0.5), Cut(convolution=0.5), Cut(heads=0.5, drop_layers=(1,))):
+        plain, mended = (prune(model, cut, found, given) for given in (None, inputs))
+        assert {name: each.shape for name, each in plain.state_dict().items()} == {
+            name: each.shape for name, each in mended.state_dict().items()
+        }
+        without, with_it = (
+            float(distil.answers_apart(each, model, batch(vocabulary)).detach()) for each in (plain, mended)
+        )
+        assert with_it < (1.0 if cut.drop_layers else 0.8) * without, cut
+
+
+def test_channels_that_others_tell_are_not_missed(vocabulary: Vocabulary) -> None:
+    """Of twins one is enough: what reads it is told twice as much of the other, with the bias of a constant one."""
+    model = build(config(len(vocabulary))).eval()
+    with torch.no_grad():
+        for block in model.encoder.blocks:
+            assert isinstance(block, Block)
+            block.expand.weight[16:], block.expand.bias[16:] = block.expand.weight[:16], block.expand.bias[:16]
+            block.expand.weight[20], block.expand.bias[20] = 0.0, 3.0
+            block.contract.weight[:, 20] = 0.5
+    favoured = scores.magnitude(model)
+    for name in favoured:
+        if ".expand.weight" in name:
+            favoured[name][16:] = 0.0
+        if ".contract.weight" in name:
+            favoured[name][:, 16:] = 0.0
+    inputs = repair.inputs_of(model, [batch(vocabulary, seed) for seed in range(4)])
+    smaller = prune(model, Cut(feed_forward=0.5), favoured, inputs)
+    mels = torch.randn(1, 64, 20)
+    torch.testing.assert_close(smaller.encoder(mels), model.encoder(mels), atol=0.02, rtol=0.02)
+
+
 def test_moment_weighted_scores_see_what_the_loss_needs(vocabulary: Vocabulary) -> None:
     model = build(config(len(vocabulary))).eval()
     with torch.no_grad():
@@ -137,18 +180,21 @@ def test_moment_weighted_scores_see_what_the_loss_needs(vocabulary: Vocabulary) 
         scores.moments(model, [])
 
 
-def test_distillation_brings_the_dense_answers_back(vocabulary: Vocabulary) -> None:
+@pytest.mark.parametrize("bf16", [False, True])
+def test_distillation_brings_the_dense_answers_back(vocabulary: Vocabulary, bf16: bool) -> None:
+    """In bfloat16 too, where every step must see the weights of the step before, and not those that were rounded first."""
     model = build(config(len(vocabulary))).eval()
     with torch.no_grad():
         model.joiner.out.weight.mul_(4)  # a teacher with opinions
     student = prune(model, Cut(feed_forward=0.5, joint=0.5), scores.magnitude(model))
     heard = batch(vocabulary)
     before = float(distil.answers_apart(student, model, heard).detach())
-    history = distil.distil(student, model, [heard] * 60, steps=60, rate=3e-3, share=0.9)
+    history = distil.distil(student, model, [heard] * 60, steps=60, rate=3e-3, share=0.9, bf16=bf16)
     after = float(distil.answers_apart(student, model, heard).detach())
     assert len(history) == 60
     assert before > 0
     assert after < 0.5 * before
+    assert not torch.is_autocast_enabled("cpu"), "the process is left as it was"
     assert float(distil.answers_apart(model, model, heard).detach()) == pytest.approx(0, abs=1e-5)
 
 

@@ -34,10 +34,11 @@ def distil(
     rate: float = 3e-4,
     share: float = SHARE,
     weights: Weights | None = None,
+    bf16: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[float]:
-    """Train `student` in place for `steps` batches; the losses. Raises InputError for too few batches or other
-    vocabularies, TrainingError where the loss diverges."""
+    """Train `student` in place for `steps` batches; the losses. `bf16`: products in bfloat16, weights stay in float32. Raises
+    InputError for too few batches or other vocabularies, TrainingError where the loss diverges."""
     if student.config.vocabulary != teacher.config.vocabulary:
         raise InputError("teacher and student have other vocabularies", fix="Reduce the vocabulary of both")
     optimiser = torch.optim.AdamW(student.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -50,9 +51,12 @@ def distil(
         if len(history) == steps:
             break
         student.train()
-        own = losses(student, None, batch, weights or Weights()).total
-        taught = answers_apart(student, teacher, batch) if share else own.new_zeros(())
-        total = (1 - share) * own + share * taught
+        with torch.autocast(
+            "cpu", torch.bfloat16, enabled=bf16
+        ):  # anew each step: it keeps the weights that it has rounded
+            own = losses(student, None, batch, weights or Weights()).total
+            taught = answers_apart(student, teacher, batch) if share else own.new_zeros(())
+            total = (1 - share) * own + share * taught
         if not torch.isfinite(total):
             raise TrainingError(f"the loss diverged at step {len(history)}", fix="Lower the learning rate")
         optimiser.zero_grad(set_to_none=True)

@@ -1,16 +1,19 @@
 """Make a model smaller for real: feed-forward channels, heads, joint and embedding width, whole layers, the vocabulary.
 
 The answer is a model of another config whose tensors are slices of the old ones, so that it trains, saves and exports like any.
+Where it is known what went into the maps that read the thinned channels, these are fitted anew (`repair`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from wattscribe.compression.dense.repair import Inputs, fitted
 from wattscribe.compression.dense.scores import Scores
 from wattscribe.errors import InputError
 from wattscribe.training.config import PredictorConfig, TransducerConfig
@@ -37,9 +40,19 @@ class Cut:
                 raise InputError(f"{name} keeps {getattr(self, name)}", fix="Give a part above 0, up to 1")
 
 
-def prune(model: TransducerModel, cut: Cut, scores: Scores) -> TransducerModel:
-    """The smaller model; what stays is what scores highest. Raises InputError where nothing would be left."""
-    tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+class _Tensors(dict[str, Tensor]):
+    """A model's by name, and what went into those that read channels, as far as it is known."""
+
+    inputs: dict[str, Inputs]
+
+
+def prune(
+    model: TransducerModel, cut: Cut, scores: Scores, inputs: Mapping[str, Inputs] | None = None
+) -> TransducerModel:
+    """The smaller model; what stays is what scores highest, and the maps that read it answer for the rest where `inputs` has
+    theirs. Raises InputError where nothing would be left."""
+    tensors = _Tensors({name: tensor.detach().clone() for name, tensor in model.state_dict().items()})
+    tensors.inputs = dict(inputs or {})
     scored = {name: score.detach() for name, score in scores.items()}
     config = model.config
     config = _drop_layers(config, tensors, scored, cut.drop_layers)
@@ -86,16 +99,22 @@ def _inner(scores: Scores, made_by: str, read_by: str) -> Tensor:
     return scores[made_by].flatten(1).mean(1) + scores[read_by].mean(0)
 
 
-def _take(tensors: dict[str, Tensor], kept: Tensor, *, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
+def _take(tensors: _Tensors, kept: Tensor, *, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> None:
     for name in rows:
         if name in tensors:
             tensors[name] = tensors[name][kept].contiguous()
     for name in columns:
-        tensors[name] = tensors[name][..., kept].contiguous()
+        if (inputs := tensors.inputs.get(name)) is None or len(kept) == len(inputs.sums):
+            tensors[name] = tensors[name][..., kept].contiguous()
+            continue
+        bias = name.replace("weight", "bias")
+        tensors[name], fit = fitted(tensors[name], tensors.get(bias), kept, inputs)
+        if fit is not None:
+            tensors[bias] = fit
 
 
 def _drop_layers(
-    config: TransducerConfig, tensors: dict[str, Tensor], scores: dict[str, Tensor], dropped: Sequence[int]
+    config: TransducerConfig, tensors: _Tensors, scores: dict[str, Tensor], dropped: Sequence[int]
 ) -> TransducerConfig:
     if not dropped:
         return config
@@ -103,7 +122,8 @@ def _drop_layers(
     kept = [number for number in range(len(layers)) if number not in dropped]
     if not kept or not set(dropped) <= set(range(len(layers))):
         raise InputError(f"layers {sorted(dropped)} cannot be dropped from {len(layers)}", fix="Leave at least one")
-    for table in (tensors, scores):
+    tables: tuple[dict[str, Any], ...] = (tensors, scores, tensors.inputs)
+    for table in tables:
         moved = {}
         for name in [name for name in table if name.startswith("encoder.blocks.")]:
             number, rest = name.removeprefix("encoder.blocks.").split(".", 1)
@@ -115,7 +135,7 @@ def _drop_layers(
     return replace(config, encoder=encoder)
 
 
-def _heads(tensors: dict[str, Tensor], scores: Scores, block: str, heads: int, width: int, keep: float) -> int:
+def _heads(tensors: _Tensors, scores: Scores, block: str, heads: int, width: int, keep: float) -> int:
     joined, out = f"{block}.attention.query_key_value", f"{block}.attention.out.weight"
     inner = heads * width
     written = scores[f"{joined}.weight"].reshape(3, heads, width, -1).mean(dim=(0, 2, 3))
@@ -129,7 +149,7 @@ def _heads(tensors: dict[str, Tensor], scores: Scores, block: str, heads: int, w
     return len(kept)
 
 
-def _convolution(tensors: dict[str, Tensor], scores: Scores, block: str, width: int, keep: float) -> int:
+def _convolution(tensors: _Tensors, scores: Scores, block: str, width: int, keep: float) -> int:
     """Gate and value of a channel, its taps, and what reads it."""
     part = f"{block}.convolution"
     gate = scores[f"{part}.gate.weight"].mean(1)
@@ -139,7 +159,7 @@ def _convolution(tensors: dict[str, Tensor], scores: Scores, block: str, width: 
     return len(kept)
 
 
-def _joint(tensors: dict[str, Tensor], scores: Scores, width: int, keep: float) -> int:
+def _joint(tensors: _Tensors, scores: Scores, width: int, keep: float) -> int:
     """The blank head's columns, which follow the joint width, stay."""
     written = (
         scores["joiner.from_encoder.weight"].mean(1)[:width] + scores["joiner.from_predictor.weight"].mean(1)[:width]
@@ -152,7 +172,7 @@ def _joint(tensors: dict[str, Tensor], scores: Scores, width: int, keep: float) 
     return len(kept)
 
 
-def _embedding(tensors: dict[str, Tensor], scores: Scores, keep: float, reads: str) -> int:
+def _embedding(tensors: _Tensors, scores: Scores, keep: float, reads: str) -> int:
     """`reads`: the matrix that takes the embedding in."""
     kept = _best(scores["predictor.embedding.weight"].mean(0) + scores[reads].mean(0), keep)
     columns = [name for name in ("predictor.embedding.weight", "predictor.taps", reads) if name in tensors]
@@ -160,7 +180,7 @@ def _embedding(tensors: dict[str, Tensor], scores: Scores, keep: float, reads: s
     return len(kept)
 
 
-def _hidden(tensors: dict[str, Tensor], scores: Scores, config: PredictorConfig, keep: float) -> int:
+def _hidden(tensors: _Tensors, scores: Scores, config: PredictorConfig, keep: float) -> int:
     """The same cells of every layer, by the last one's scores: its four gates, and what the joiner reads of it."""
     width, last = config.hidden, config.layers - 1
     gates = scores[f"predictor.lstm.weight_hh_l{last}"].mean(1) + scores[f"predictor.lstm.weight_ih_l{last}"].mean(1)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from wattscribe.compression.candidate import Candidate, read_candidate
-from wattscribe.compression.dense import distil, scores, surgery
+from wattscribe.compression.dense import distil, repair, scores, surgery
 from wattscribe.compression.dense.surgery import Cut
 from wattscribe.errors import InputError
 from wattscribe.records import from_json
@@ -113,19 +112,16 @@ def tune(
 ) -> TransducerModel:  # fmt: skip
     """The smaller model, distilled from `model`, which is not changed. `weights` of the losses, `changes` of the sound."""
     shaped = surgery.to_stateless(model) if wanted.stateless else model
-    if wanted.scores == "adam":
-        importance = scores.moments(shaped, list(_batches(data, wanted, wanted.score_batches, None)), weights)
-    else:
-        importance = scores.magnitude(shaped)
-    student = surgery.prune(shaped, wanted.cut, importance)
+    heard = list(_batches(data, wanted, wanted.score_batches, None))
+    importance = scores.moments(shaped, heard, weights) if wanted.scores == "adam" else scores.magnitude(shaped)
+    student = surgery.prune(shaped, wanted.cut, importance, repair.inputs_of(shaped, heard, weights))
     if wanted.blank_width:
         student = surgery.factorise_blank(student, wanted.blank_width)
     say(f"{surgery.parameters(model)} weights → {surgery.parameters(student)}; {wanted.steps} steps of fine-tuning")
-    with torch.autocast("cpu", torch.bfloat16, enabled=chosen(wanted.precision) == "bf16"):
-        distil.distil(
-            student, model, _batches(data, wanted, wanted.steps, changes), steps=wanted.steps, rate=wanted.rate,
-            share=wanted.teacher_share, weights=weights, say=say,
-        )  # fmt: skip
+    distil.distil(
+        student, model, _batches(data, wanted, wanted.steps, changes), steps=wanted.steps, rate=wanted.rate,
+        share=wanted.teacher_share, weights=weights, bf16=chosen(wanted.precision) == "bf16", say=say,
+    )  # fmt: skip
     return student
 
 
