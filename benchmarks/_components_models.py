@@ -34,8 +34,8 @@ from wattscribe.training.model import TransducerModel, build
 
 STEPS = 100
 RATE = 3e-4
-"""Behind maps that are fitted anew 60 steps bring a joiner of 0.3 of its width from 0.28 to 0.24 nat a frame off the dense model's
-answers, at the training's own peak of 1e-3 to 0.27."""
+"""Behind maps that are fitted anew 60 steps bring a joiner of 0.3 of its width from 0.28 to 0.24 nat a frame off the dense
+model's answers, at the training's own peak of 1e-3 to 0.27."""
 INNER: Mapping[str, tuple[str, ...]] = {
     "encoder": ("feed_forward", "convolution"), "predictor": ("hidden", "embedding"), "joiner": ("joint",),
 }  # fmt: skip
