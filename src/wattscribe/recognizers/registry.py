@@ -178,6 +178,8 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
             "language": _LANGUAGE,
             "window": "whole (default: a Whisper takes 30 s) or short (its audio, 5 s of silence, up to the next 5 s)",
             "vad": "true leaves long silence out (encoder–decoder, extra vad), false never; default: as its directory says",
+            "loops": "stop ends a window where one phrase is said again and again (encoder–decoder), run never; default: as its "
+            "directory says",
             "max_new_tokens": "limit of tokens per window of an encoder–decoder",
         },
         directory=True,

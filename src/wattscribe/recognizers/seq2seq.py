@@ -23,13 +23,15 @@ _WINDOWS: Mapping[str, Window | Literal["stated"] | None] = {"stated": "stated",
 """stated: as the directory says, whole where it says nothing."""
 _GATES: Mapping[str, float | Literal["stated"] | None] = {"stated": "stated", "true": KEEP_S, "false": None}
 """stated: as the directory says, no gate where it says nothing."""
+_LOOPS: Mapping[str, bool | Literal["stated"]] = {"stated": "stated", "stop": True, "run": False}
+"""stated: as the directory says, to the limit where it says nothing."""
 _FOR_TRANSDUCERS = ("tail_s", "blank_penalty", "phrases", "frame_by_frame")
 
 
 class EncoderDecoderRecognizer:
     """A directory with an encoder, a decoder with caches, and their tokens; counts come with every transcript.
 
-    Options: `decoding`, `beam`, `language`, `window`, `vad`, `max_new_tokens`.
+    Options: `decoding`, `beam`, `language`, `window`, `vad`, `loops`, `max_new_tokens`.
     """
 
     def __init__(self, spec: RecognizerSpec) -> None:
@@ -45,6 +47,7 @@ class EncoderDecoderRecognizer:
             width=options.integer(spec, "beam", 4, minimum=1, maximum=MAX_BEAM) if beam else 1,
             window=_WINDOWS[options.choice(spec, "window", tuple(_WINDOWS))],
             gate=_GATES[options.choice(spec, "vad", tuple(_GATES))],
+            stop_loops=_LOOPS[options.choice(spec, "loops", tuple(_LOOPS))],
             limit=options.integer(spec, "max_new_tokens", 0) or None,
         )
         self._one_scale = any(takes_one_scale(path) for path in self._files.parts.values())

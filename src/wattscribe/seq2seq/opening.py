@@ -11,6 +11,7 @@ from wattscribe.errors import InputError, ModelError
 from wattscribe.seq2seq.checkpoint import read_json, read_special, read_vocabulary
 from wattscribe.seq2seq.files import Files
 from wattscribe.seq2seq.gate import Gate, gate_of
+from wattscribe.seq2seq.loops import stops_loops
 from wattscribe.seq2seq.moonshine_net import MoonshineNet
 from wattscribe.seq2seq.network_io import EncoderDecoder
 from wattscribe.seq2seq.optimum_net import OptimumNet
@@ -39,10 +40,12 @@ def open_model(
     limit: int | None = None,
     recall: Recall | None = None,
     gate: float | Literal["stated"] | None = "stated",
+    stop_loops: bool | Literal["stated"] = "stated",
 ) -> Recogniser:
     """The loaded model. `width` hypotheses of a beam; the `window` that the directory states, another one, or None: whole ones;
     at most `limit` tokens; `recall` may know what a Whisper's encoder answers; `gate` keeps so many seconds of silence around
-    speech, as stated or None: all audio is heard. Raises ModelError, InputError, MissingExtraError."""
+    speech, as stated or None: all audio is heard; `stop_loops`: as `Rules` has it, or as stated. Raises ModelError,
+    InputError, MissingExtraError."""
     net, style = _networks(files, threads)
     if recall is not None and isinstance(net, WhisperNet):
         net.recall = recall
@@ -54,6 +57,9 @@ def open_model(
         style = replace(style, rules=replace(style.rules, limit=min(limit, style.rules.limit)))
     if gate == "stated":
         gate = gate_of(net.metadata, files.parts["encoder"]) if isinstance(net, WhisperNet) else None
+    if stop_loops == "stated":
+        stop_loops = isinstance(net, WhisperNet) and stops_loops(net.metadata, files.parts["encoder"])
+    style = replace(style, rules=replace(style.rules, stop_loops=stop_loops))
     return Recogniser(net, style, width=width, window=window, gate=None if gate is None else Gate(gate))
 
 

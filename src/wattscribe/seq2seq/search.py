@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wattscribe.errors import ModelError
+from wattscribe.seq2seq.loops import loop_start
 from wattscribe.seq2seq.network_io import Encoded, Scores
 
 
@@ -19,6 +20,8 @@ class Rules:
     limit: int
     never: tuple[int, ...] = ()
     never_first: tuple[int, ...] = ()
+    stop_loops: bool = False
+    """Whether a phrase that is said again and again ends the window, and stands there once."""
 
     def apply(self, scores: Scores, *, first: bool) -> Scores:
         """The same scores, with −∞ where nothing may be chosen."""
@@ -63,8 +66,13 @@ def greedy(encoded: Encoded, prompts: Sequence[Sequence[int]], rules: Rules, wor
         going = []
         for at, token in enumerate(best.tolist()):
             works[alive[at]].chosen += 1
-            if token != rules.end:
-                hypotheses[alive[at]].append(token)
+            if token == rules.end:
+                continue
+            said = hypotheses[alive[at]]
+            said.append(token)
+            if rules.stop_loops and (kept := loop_start(said)) is not None:
+                del said[kept:]
+            else:
                 going.append(at)
         if not going:
             break
@@ -104,9 +112,10 @@ def beam(encoded: Encoded, prompt: Sequence[int], rules: Rules, width: int, work
         for rank, index in enumerate(top.tolist()):
             row, token = divmod(index, scores.shape[1])
             hypothesis = _Hypothesis((*alive[row].tokens, token), float(scores[row, token]))
-            if token == rules.end:
+            kept = loop_start(hypothesis.tokens) if rules.stop_loops else None
+            if token == rules.end or kept is not None:
                 if rank < width:
-                    done.append(hypothesis)
+                    done.append(_Hypothesis(hypothesis.tokens[:kept], hypothesis.score))
             elif len(grown) < width:
                 grown.append(hypothesis)
                 parents.append(row)

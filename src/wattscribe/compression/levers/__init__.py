@@ -15,6 +15,7 @@ from wattscribe.compression.levers import (
     depthwise,
     factor,
     layers,
+    loops,
     recurrent,
     segments,
     sharing,
@@ -181,6 +182,10 @@ LEVERS: Mapping[str, Lever] = {
         says="silence further than so much from speech is not given to the encoder (silero-vad, extra vad); "
         "this runtime does it, sherpa-onnx does not know it",
         takes={"keep_s": float},
+    ),
+    "stop-loops": Lever(
+        apply=_on_model(loops.stopped), lossless=True,
+        says="a window ends where one phrase is said again and again; this runtime does it, sherpa-onnx does not know it",
     ),
     "cut-layers": Lever(
         apply=layers.cut, lossless=False,

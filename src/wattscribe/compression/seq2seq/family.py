@@ -56,6 +56,7 @@ class Whispers:
     lossless: Sequence[Step] = (
         Step(lever="place", component="all"),
         Step(lever="place", component="all", options={"unit": "tensor"}),
+        Step(lever="stop-loops", component="encoder"),
     )
     even_levels: Sequence[tuple[str, Sequence[Step]]] = tuple(_even_levels())
     each_corpus = True
