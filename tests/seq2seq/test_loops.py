@@ -86,6 +86,25 @@ def test_a_beam_ends_a_loop() -> None:
     assert beam(Saying(PLAIN), [0], rules, 2, Work()) == PLAIN  # type: ignore[arg-type]
 
 
+class Insisting(Saying):
+    """One token or the end, nothing else."""
+
+    def step(self, fed: np.ndarray) -> np.ndarray:
+        scores = np.full((len(fed), 10), -50.0, np.float32)
+        scores[:, 3], scores[:, END] = 0.0, -1.0
+        return scores
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_a_beam_of_nothing_but_loops_ends(width: int) -> None:
+    rules = Rules(end=END, limit=150, stop_loops=True)
+    work = Work()
+    said = beam(Insisting([3]), [0], rules, width, work)  # type: ignore[arg-type]
+    assert set(said) <= {3, 8}
+    assert len(said) < LEAST
+    assert work.steps <= 2 * LEAST
+
+
 def test_a_directory_states_it_and_an_option_says_otherwise(
     exported: Path, tmp_path: Path, clips: list[Audio], monkeypatch: pytest.MonkeyPatch
 ) -> None:

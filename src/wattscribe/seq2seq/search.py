@@ -121,9 +121,11 @@ def beam(encoded: Encoded, prompt: Sequence[int], rules: Rules, width: int, work
                 parents.append(row)
         work.chosen += len(grown)
         done = sorted(done, key=_Hypothesis.mean, reverse=True)[:width]
-        if len(done) == width and done[-1].mean() >= grown[0].mean():
+        if len(done) == width and (not grown or done[-1].mean() >= grown[0].mean()):
             break
         alive = grown
+        if not alive:  # the best of every row have ended, some of them in loops
+            break
         encoded.keep(parents)
         fed = np.array([[hypothesis.tokens[-1]] for hypothesis in alive], np.int64)
     best = max([*done, *alive] if len(done) < width else done, key=_Hypothesis.mean)

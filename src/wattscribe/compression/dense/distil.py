@@ -51,9 +51,8 @@ def distil(
         if len(history) == steps:
             break
         student.train()
-        with torch.autocast(
-            "cpu", torch.bfloat16, enabled=bf16
-        ):  # anew each step: it keeps the weights that it has rounded
+        # Entered anew for each step: autocast keeps the weights that it has rounded until it is left.
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             own = losses(student, None, batch, weights or Weights()).total
             taught = answers_apart(student, teacher, batch) if share else own.new_zeros(())
             total = (1 - share) * own + share * taught

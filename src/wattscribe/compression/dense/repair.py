@@ -1,7 +1,8 @@
 """What is left of a product's inputs answers for what went: the map that reads them is fitted anew, in closed form.
 
 Least squares on the inputs that the uncut model gives the map in training speech, with a ridge: no step of training, and a start
-from which fine-tuning has less to learn again. What `decision 064` does for the map before a cut layer of a Whisper.
+from which fine-tuning has less to learn again. What `levers.width`
+does to exported graphs, with a bias for the mean and a ridge towards the map's own slice (decision 066).
 """
 
 from __future__ import annotations

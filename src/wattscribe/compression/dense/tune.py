@@ -27,6 +27,9 @@ from wattscribe.training.objective import Weights
 from wattscribe.training.precision import Precision, chosen
 from wattscribe.training.tokens import Vocabulary
 
+MADE_BY = "slices fitted anew, each step in its own autocast"
+"""Part of a kept checkpoint's name: one that was made otherwise is not found again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuneConfig:
@@ -97,7 +100,7 @@ def _tuned(
 
 def _name(folder: Path, experiment: Path, wanted: TuneConfig) -> str:
     """Of a checkpoint and all that says what is done to it. Raises InputError for a file that is not there."""
-    digest = hashlib.sha256(repr(wanted).encode())
+    digest = hashlib.sha256(f"{MADE_BY} {wanted!r}".encode())
     for path in (folder / "model.safetensors", folder / "model.json", experiment):
         try:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
