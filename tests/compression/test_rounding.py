@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wattscribe.compression.levers.factor import factorise
 from wattscribe.compression.levers.width import repaired, select
 from wattscribe.compression.linears import pack, unpack
-from wattscribe.compression.rounding import best_scale, gptq, nearest, output_error
+from wattscribe.compression.rounding import best_scale, descended, gptq, nearest, output_error
 
 
 def correlated(rng: np.random.Generator, rows: int = 600, inputs: int = 48, rank: int = 12) -> np.ndarray:
@@ -33,6 +33,25 @@ def test_gptq_disturbs_the_output_less_than_rounding(bits: int) -> None:
     assert repaired_codes.min() >= low
     assert repaired_codes.max() <= high
     assert output_error(weight, repaired_codes * scale, gram) < 0.5 * output_error(weight, plain, gram)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_what_is_hardly_asked_stays_as_it_is(bits: int) -> None:
+    """Inputs that calibration hears faintly are free to make up for the others' rounding, and must not be: others hear them."""
+    rng = np.random.default_rng(6)
+    loud = correlated(rng, inputs=24)
+    faint = 0.01 * loud[:, :24] + 0.001 * rng.standard_normal((600, 24))
+    heard, other = np.hstack([loud, faint]), np.hstack([loud, rng.standard_normal((600, 24))])
+    weight = rng.standard_normal((48, 16)).astype(np.float32)
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    scale = np.broadcast_to(np.abs(weight).max(axis=0, keepdims=True) / high, weight.shape)
+    gram = heard.T @ heard
+    plain, fitted = nearest(weight, scale, low, high), gptq(weight, scale, gram, low, high)
+    fitted = descended(weight, fitted, scale, gram, low, high)
+    assert output_error(weight, fitted * scale, gram) < output_error(weight, plain * scale, gram)
+    assert output_error(weight, fitted * scale, other.T @ other) < 2 * output_error(
+        weight, plain * scale, other.T @ other
+    )
 
 
 def test_gptq_survives_inputs_that_are_always_zero() -> None:

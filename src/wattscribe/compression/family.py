@@ -29,6 +29,8 @@ class Family(Protocol[Bench]):
     """Nat: beyond this divergence a recognizer no longer hears the same language, and a move is not worth a decode."""
     even_levels: Sequence[tuple[str, Sequence[Step]]]
     """The uniform strategy's, from mild to strong, by name; empty: those of transducers."""
+    most_probe_s: float
+    """Of the development set, at most so much is compared on."""
     timed: tuple[int, int]
     """Rounds and utterances by which two models' processor times are compared."""
 

@@ -16,6 +16,7 @@ from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.checked import Placed, checked, command, limits_of, placed, with_journal
 from wattscribe.compression.confirm import confirmed, selection
 from wattscribe.compression.elsewhere import Elsewhere
+from wattscribe.compression.family import Family
 from wattscribe.compression.held import divided
 from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.leave import cut_note, leaving
@@ -169,7 +170,7 @@ def make_bench(
         probe = drawn.of([i for i, name in enumerate(drawn.ids) if name not in calibrated], drawn.name)
         probe = probe.beginning(options.probe_s) if len(probe) else calibration  # all of it is heard already
     else:
-        calibration = probe = family.excerpt(dev, options.calibration_s)
+        calibration, probe = _excerpts(family, dev, options)
     budget, memo = Budget(options.minutes), Memo(options.journal)
     whole = dev if held is None else held.whole
     aside = "" if held is None else f" ({len(held.confirm)} of them held back by {held.by})"
@@ -183,6 +184,18 @@ def make_bench(
         calibration=family.calibration(original, calibration), probe=family.probe(original, probe),
         limit=limit, limits=limits, seed=options.drawn, say=say, held=held, budget=budget, memo=memo,
     )  # fmt: skip
+
+
+def _excerpts(family: Family[Workbench], dev: SpeechSet, options: Placed) -> tuple[SpeechSet, SpeechSet]:
+    """To calibrate, and other speech to compare on, since what weights were rounded by flatters them; the same where there is
+    too little."""
+    probe_s = min(options.probe_s, family.most_probe_s)
+    if dev.audio_s < options.calibration_s + probe_s:
+        same = family.excerpt(dev, min(options.calibration_s, family.most_probe_s))
+        return same, same
+    probe = family.excerpt(dev, probe_s)
+    rest = dev.of([at for at, name in enumerate(dev.ids) if name not in set(probe.ids)], dev.name)
+    return family.excerpt(rest, options.calibration_s), probe
 
 
 def strategy_of(options: Placed, model: str = "", elsewhere: Elsewhere | None = None) -> Strategy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from wattscribe.compression.bits import ladders
@@ -31,6 +32,7 @@ class Transducers:
     )
     even_levels: Sequence[tuple[str, Sequence[Step]]] = ()
     each_corpus = False
+    most_probe_s = math.inf
     timed = (3, 6)
     most_kl = MOST_KL
 

@@ -27,8 +27,8 @@ SILENT = ((2.0, 1), (2.0, 8), (1.0, 8), (1.0, 32), (0.5, 32))
 GATED = SILENT[2:4]
 """Of these, those offered together with a voice gate as well: a gate alone shortens no window of 30 s."""
 SILENT_STEP_S = 0.5
-EXCERPT_S = 60.0
-"""Of speech in every corpus's share: a window of 1500 frames is two seconds of another model's work."""
+PROBE_S = 60.0
+"""Asked of each candidate: a window of 1500 frames is two seconds of another model's work."""
 BLOCKS_EVENLY = (32, 64, 128)
 EIGHT = Step(lever="table-int8", component="vocabulary")
 TWO_STEP = Step(lever="two-step-vocabulary", component="vocabulary")
@@ -60,6 +60,7 @@ class Whispers:
     )
     even_levels: Sequence[tuple[str, Sequence[Step]]] = tuple(_even_levels())
     each_corpus = True
+    most_probe_s = PROBE_S
     timed = (2, 2)
     most_kl = 0.5
     """A token is worth five frames of a transducer."""
@@ -76,7 +77,7 @@ class Whispers:
             )
 
     def excerpt(self, speech: SpeechSet, seconds: float) -> SpeechSet:
-        return speech.spread(min(seconds, EXCERPT_S))
+        return speech.spread(seconds)
 
     def calibration(self, original: Candidate, speech: SpeechSet) -> Calibration:
         return SpokenCalibration(original, speech)
