@@ -14,8 +14,8 @@ Gram = NDArray[np.float64]
 _AT_ONCE = 64
 """Inputs between two products with the whole map: the same answer, by matrix products."""
 DAMPING = 0.1
-"""Part of the mean diagonal that is added to it. Ten times the paper's: what the calibration audio hardly asks of a map would cost
-nothing to change, and other speech asks it (docs/decisions/067-rounding-is-judged-on-other-speech.md)."""
+"""Part of the mean diagonal that is added to it. Ten times the paper's: what the calibration audio hardly asks of a map would
+cost nothing to change, and other speech asks it (docs/decisions/067-rounding-is-judged-on-other-speech.md)."""
 
 
 def nearest(weight: Weights, scale: NDArray[np.float32], low: int, high: int) -> NDArray[np.int32]:
