@@ -40,11 +40,10 @@ TARGET = "wearable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One model in one way of decoding: WER, RTF and millijoules a second of audio by device."""
+    """One model in one way of decoding: WER, and what it costs there: millijoules a second of audio by device, or RTF."""
 
     wer: float
-    rtf: float
-    energy_mj: Mapping[str, float]
+    cost: Mapping[str, float]
 
 
 # --- laws ---------------------------------------------------------------------------------------------------------------
@@ -143,7 +142,7 @@ def _where_power_is(making: Making, speech: SpeechSet, depths: Sequence[float]) 
 
 
 def compare(making: Making, speech: SpeechSet) -> list[str]:
-    """Markdown: each way's points, then energy and RTF of targeted at the WER of its own points, against the others' there."""
+    """Markdown: each way's points, then energy of targeted at the WER of its own points, against the others' there."""
     whole = pruned(making, Cut(), 0)
     by_strategy = cuts(making, speech)
     wanted = [
@@ -178,42 +177,41 @@ def _point(candidate: Candidate, speech: SpeechSet, making: Making, decoding: De
         except WattscribeError:
             energy[name] = float("nan")  # more than its memory holds
     errors = count_errors(speech.references, decoded.texts, rule="none")
-    return Point(wer=float(errors.wer or 0.0), rtf=decoded.cpu_s / decoded.audio_s, energy_mj=energy)
+    return Point(wer=float(errors.wer or 0.0), cost=energy)
 
 
 def _points(fronts: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:
-    yield f"| strategy, seed | WER, %: {', '.join(DEVICES)}, mJ/s; RTF |"
+    yield f"| strategy, seed | WER, %: {', '.join(DEVICES)}, mJ/s |"
     yield "|---|---|"
     for (strategy, seed), points in fronts.items():
         cells = [
-            f"{100 * point.wer:.1f}: {', '.join(f'{point.energy_mj[name]:.3f}' for name in DEVICES)}; {point.rtf:.4f}"
-            for point in points
+            f"{100 * point.wer:.1f}: {', '.join(f'{point.cost[name]:.3f}' for name in DEVICES)}" for point in points
         ]
         yield f"| {strategy}, {seed} | {'; '.join(cells)} |"
 
 
 def _against(fronts: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:
     """Mean over seeds and depths, with the least and the most."""
-    yield "| targeted against | " + " | ".join(f"energy, {name}" for name in DEVICES) + " | RTF |"
-    yield "|---" * (len(DEVICES) + 2) + "|"
+    yield "| targeted against | " + " | ".join(f"energy, {name}" for name in DEVICES) + " |"
+    yield "|---" * (len(DEVICES) + 1) + "|"
+    seeds = sorted({seed for _, seed in fronts})
     for other in STRATEGIES[1:]:
-        cells = []
-        for name in (*DEVICES, "rtf"):
-            changes = np.array([
-                value(point, name) / at(fronts[other, seed], point.wer, name) - 1
-                for strategy, seed in fronts if strategy == "targeted" for point in fronts[strategy, seed][1:]
-            ])  # fmt: skip
-            spread = f"{100 * changes.mean():+.1f} % ({100 * changes.min():+.1f} to {100 * changes.max():+.1f})"
-            cells.append("does not fit" if np.isnan(changes).any() else spread.replace("-", "−"))
-        yield f"| {other} | " + " | ".join(cells) + " |"
+        pairs = [(fronts["targeted", seed], fronts[other, seed]) for seed in seeds]
+        yield f"| {other} | " + " | ".join(changed(pairs, name) for name in DEVICES) + " |"
 
 
-def value(point: Point, name: str) -> float:
-    return point.rtf if name == "rtf" else point.energy_mj[name]
+def changed(pairs: Sequence[tuple[Sequence[Point], Sequence[Point]]], name: str) -> str:
+    """A cost of each front's points but the first, which is whole, against the other front's at the same WER: mean, least, most."""
+    changes = 100 * np.array(
+        [point.cost[name] / at(others, point.wer, name) - 1 for points, others in pairs for point in points[1:]]
+    )
+    if np.isnan(changes).any():
+        return "does not fit"
+    return f"{changes.mean():+.1f} % ({changes.min():+.1f} to {changes.max():+.1f})".replace("-", "−")
 
 
 def at(points: Sequence[Point], wer: float, name: str) -> float:
     """The least known at or below a WER, straight lines between; beyond the last point that point's, to its favour."""
     ordered = sorted(points, key=lambda point: point.wer)
-    least = np.minimum.accumulate([value(point, name) for point in ordered])
+    least = np.minimum.accumulate([point.cost[name] for point in ordered])
     return float(np.interp(wer, [point.wer for point in ordered], least))

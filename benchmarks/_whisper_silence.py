@@ -14,7 +14,7 @@ from wattscribe.compression.kinds import family_of, read_model
 from wattscribe.compression.levers import apply
 from wattscribe.compression.levers.silence import measuring_one
 from wattscribe.compression.measure import Measurer
-from wattscribe.compression.seq2seq.family import EXCERPT_S, remembering, window
+from wattscribe.compression.seq2seq.family import PROBE_S, remembering, window
 from wattscribe.compression.speech import SpeechSet, read_speech
 from wattscribe.energy import devices
 from wattscribe.scoring import count_errors
@@ -47,7 +47,7 @@ def compare(export: Path, corpora: Mapping[str, str], limit: int | None, only: S
 
 
 def _excerpt(places: Iterable[str]) -> SpeechSet:
-    return read_speech(list(places)).spread(EXCERPT_S)
+    return read_speech(list(places)).spread(PROBE_S)
 
 
 def _row(measurer: Measurer, candidate: Any, speech: SpeechSet) -> dict[str, float]:

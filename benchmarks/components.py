@@ -5,7 +5,8 @@
 
 Parts: predicted (written down before a model is trained), laws (five sizes each of encoder, predictor and joiner: WER on 360
 held-out utterances, the exponential law with intervals, power from counted calls, the order they imply), compare (targeted
-against uniform and global pruning at equal WER, fine-tuned alike, three seeds, {frame by frame, batched} × {greedy, beam 4}).
+against uniform and global pruning at equal WER, fine-tuned alike, three seeds, {frame by frame, batched} × {greedy, beam 4}),
+speed (RTF of the first seed's models, all in turn; leave the machine alone).
 Pruning and fine-tuning is `compression.dense`, all in 8 bits. What was tuned and decoded is kept: a run that is stopped goes on.
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from benchmarks import _components_compare as compare
 from benchmarks import _components_predicted as predicted
+from benchmarks import _components_speed as timing
 from benchmarks import compress_reference as reference
 from benchmarks._components_models import RATE, Making
 from benchmarks._components_predicted import WAYS
@@ -78,6 +80,11 @@ def on_compare(run: Run) -> list[str]:
     return _on_trained(run, compare.compare)
 
 
+def on_speed(run: Run) -> list[str]:
+    """Processor time of targeted, uniform and global pruning at equal WER, all models in turn."""
+    return _on_trained(run, timing.speed)
+
+
 def _on_trained(run: Run, part: Callable[[Making, SpeechSet], list[str]]) -> list[str]:
     """Raises InputError where the testbed has not been trained."""
     if not (run.model / "model" / "model.safetensors").is_file():
@@ -104,7 +111,12 @@ def _on_trained(run: Run, part: Callable[[Making, SpeechSet], list[str]]) -> lis
     ]
 
 
-PARTS: dict[str, Callable[[Run], list[str]]] = {"predicted": on_predicted, "laws": on_laws, "compare": on_compare}
+PARTS: dict[str, Callable[[Run], list[str]]] = {
+    "predicted": on_predicted,
+    "laws": on_laws,
+    "compare": on_compare,
+    "speed": on_speed,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -165,9 +165,12 @@ def test_one_threshold_goes_where_channels_are_small() -> None:
 
 def test_fronts_are_not_extended_beyond_what_was_measured() -> None:
     pytest.importorskip("torch", reason="the extra `train` is not installed")
-    from benchmarks._components_compare import Point, at
+    from benchmarks._components_compare import Point, at, changed
 
-    points = [Point(wer=wer, rtf=0.01, energy_mj={"phone": mj}) for wer, mj in ((0.20, 4.0), (0.22, 3.0), (0.25, 3.5))]
+    points = [Point(wer=wer, cost={"phone": mj}) for wer, mj in ((0.20, 4.0), (0.22, 3.0), (0.25, 3.5))]
     assert at(points, 0.21, "phone") == pytest.approx(3.5)
     assert at(points, 0.30, "phone") == 3.0
     assert at(points, 0.10, "phone") == 4.0
+    half = [Point(wer=point.wer, cost={"phone": point.cost["phone"] / 2}) for point in points]
+    assert changed([(half, points)], "phone") == "−45.8 % (−50.0 to −41.7)"
+    assert changed([([points[0], Point(wer=0.3, cost={"phone": float("nan")})], points)], "phone") == "does not fit"
