@@ -201,7 +201,7 @@ def _against(fronts: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]
 
 
 def changed(pairs: Sequence[tuple[Sequence[Point], Sequence[Point]]], name: str) -> str:
-    """A cost of each front's points but the first, which is whole, against the other front's at the same WER: mean, least, most."""
+    """A cost of all but the whole model against the other front's at the same WER: mean, least and most."""
     changes = 100 * np.array(
         [point.cost[name] / at(others, point.wer, name) - 1 for points, others in pairs for point in points[1:]]
     )

@@ -154,7 +154,9 @@ def write(run: Run, part: str, title: str, lines: Sequence[str]) -> None:
     joined = run.segments > 1 and part != "predicted"
     options = [f"--segments {run.segments}"] if joined else []
     if part == "compare":
-        options += [f"--seeds {run.seeds}"] + [f"--way {each}-{beam}" for each, beam in run.ways if run.ways != WAYS]
+        options.append(f"--seeds {run.seeds}")
+    if part in ("compare", "speed"):
+        options += [f"--way {each}-{beam}" for each, beam in run.ways if run.ways != WAYS]
     command = f"`python -m benchmarks.components {' '.join([f'--part {part}', *options])}`"
     name = f"components-{part}{f'-{run.segments}' if joined else ''}.md"
     head = [
