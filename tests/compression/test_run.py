@@ -74,6 +74,19 @@ def test_where_all_unlabelled_speech_calibrates_the_same_is_compared_on(world: W
     assert said[0].endswith(" s to compare, the same")
 
 
+def test_development_speech_is_compared_on_where_it_does_not_calibrate(world: World, options: Options) -> None:
+    said: list[str] = []
+    short = replace(options, unlabelled=(), calibration_s=2.0, probe_s=1.0)
+    bench = make_bench(read_candidate(world[1]), short, said.append)
+    assert len(bench.probe.speech)
+    assert len(bench.calibration.speech)
+    assert not set(bench.probe.speech.ids) & set(bench.calibration.speech.ids)
+    assert said[0].endswith(" s to compare")
+    bench = make_bench(read_candidate(world[1]), replace(short, calibration_s=3600.0), said.append)
+    assert bench.probe.speech.ids == bench.calibration.speech.ids
+    assert said[1].endswith(" s to compare, the same")
+
+
 def test_the_result_is_cheaper_and_within_the_limit(made: Made) -> None:
     found, _, _ = made
     assert found.dev.energy_reduction > 0.2

@@ -126,7 +126,7 @@ def remembering(margin_s: float, stride: int) -> Step:
 
 def forms(component: str) -> list[Step]:
     """All maps of a component together: of those that run once a window single maps decide little."""
-    stored = ({"bits": bits, "block": block, "accuracy": 4} for bits, block in ((8, 32), (4, 32), (4, 128)))
+    stored = ({"bits": bits, "block": block, "accuracy": 4} for bits, block in ((8, 128), (4, 32), (4, 128)))
     return [
         Step(lever="int8", component=component),
         *(Step(lever="blockwise", component=component, options=options) for options in stored),
