@@ -59,14 +59,14 @@ def _measured_laws(making: Making, speech: SpeechSet) -> tuple[list[str], dict[s
     config = load_model(making.checkpoint / "model")[0].config
     sized = {component: [cut_to(config, {component: part}) for part in parts] for component, parts in SIZES.items()}
     prepare(making, speech, [Wanted(cut=cut, ways=LAW_WAYS) for cut in (Cut(), *chain(*sized.values()))], making.jobs)
-    dense = _errors(pruned(making, Cut(), 0), speech, making)
+    dense = errors_of(pruned(making, Cut(), 0), speech, making)
     rows: list[str] = []
     by_component: dict[str, AccuracyLaw] = {}
     for component, cuts_of_it in sized.items():
         sizes, errors = [float(bytes_of(config)[component])], [dense.errors]
         for cut in cuts_of_it:
             sizes.append(float(bytes_of(models.after(config, cut))[component]))
-            errors.append(_errors(pruned(making, cut, 0), speech, making).errors)
+            errors.append(errors_of(pruned(making, cut, 0), speech, making).errors)
         law = fit_law(np.array(sizes), np.array(errors), dense.words)
         rates = np.array(errors).sum(1) / dense.words.sum()
         points = "; ".join(f"{size / 1e6:.2f}: {100 * rate:.1f}" for size, rate in zip(sizes, rates, strict=True))
@@ -108,8 +108,11 @@ def _order_rows(making: Making, speech: SpeechSet, by_component: Mapping[str, Ac
         yield f"| {name} | {decoding} | {beam} | {parts} | {', '.join(by_size)} | {second} |"
 
 
-def _errors(candidate: Candidate, speech: SpeechSet, making: Making) -> ErrorCounts:
-    decoded = decoded_by(candidate, speech, making.cache, decoding="batched", beam=1)
+def errors_of(
+    candidate: Candidate, speech: SpeechSet, making: Making, decoding: Decoding = "batched", beam: int = 1
+) -> ErrorCounts:
+    """Of a decode that is kept."""
+    decoded = decoded_by(candidate, speech, making.cache, decoding=decoding, beam=beam)
     return count_errors(speech.references, decoded.texts, rule="none")
 
 
@@ -176,8 +179,7 @@ def _point(candidate: Candidate, speech: SpeechSet, making: Making, decoding: De
             energy[name] = 1e3 * measurer.energy(placed, decoded.counts, decoded.audio_s).total_w.value
         except WattscribeError:
             energy[name] = float("nan")  # more than its memory holds
-    errors = count_errors(speech.references, decoded.texts, rule="none")
-    return Point(wer=float(errors.wer or 0.0), cost=energy)
+    return Point(wer=float(errors_of(candidate, speech, making, decoding, beam).wer or 0.0), cost=energy)
 
 
 def _points(fronts: Mapping[tuple[str, int], Sequence[Point]]) -> Iterator[str]:

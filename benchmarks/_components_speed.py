@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._components_compare import STRATEGIES, Point, changed, cuts
-from benchmarks._components_models import Making, decoded_by, pruned
+from benchmarks._components_compare import STRATEGIES, Point, changed, cuts, errors_of
+from benchmarks._components_models import Making, pruned
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.dense.surgery import Cut
 from wattscribe.compression.opened import transcribe_stream
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.energy.options import Decoding
-from wattscribe.scoring import count_errors
 from wattscribe.streaming import open_transducer
 
 UTTERANCES = 120
@@ -33,10 +32,11 @@ def speed(making: Making, speech: SpeechSet) -> list[str]:
     out = [f"{len(some)} utterances, {some.audio_s:.0f} s, {how}"]
     for decoding, beam in making.ways:
         rtf = dict(zip(candidates, _timed(list(candidates.values()), some, decoding, beam), strict=True))
+        wer = {cut: errors_of(model, speech, making, decoding, beam).wer or 0.0 for cut, model in candidates.items()}
         fronts = {
-            kind: [Point(wer=_wer(candidates[cut], speech, making, decoding, beam), cost={"rtf": rtf[cut]}) for cut in chain]
+            kind: [Point(wer=float(wer[cut]), cost={"rtf": rtf[cut]}) for cut in chain]
             for kind, chain in chains.items()
-        }  # fmt: skip
+        }
         out += ["", f"## {decoding}, beam {beam}", "", *_rows(fronts)]
     return out
 
@@ -60,11 +60,6 @@ def _timed(models: Sequence[Candidate], speech: SpeechSet, decoding: Decoding, b
                     best_s[number, place] = min(best_s[number, place], time.process_time() - began_s)
     rtf: NDArray[np.float64] = best_s.sum(1) / speech.audio_s
     return rtf
-
-
-def _wer(candidate: Candidate, speech: SpeechSet, making: Making, decoding: Decoding, beam: int) -> float:
-    decoded = decoded_by(candidate, speech, making.cache, decoding=decoding, beam=beam)
-    return float(count_errors(speech.references, decoded.texts, rule="none").wer or 0.0)
 
 
 def _rows(fronts: Mapping[str, Sequence[Point]]) -> Iterator[str]:
