@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from wattscribe.compression.search import Search, weigh
 from wattscribe.compression.there import by, material_of, weigh_there
 from wattscribe.compression.workbench import Workbench
 from wattscribe.errors import InputError
+from wattscribe.fleets import dispatch, questions
 from wattscribe.verbs.of_fleets import workers_of
 
 pytest.importorskip("optuna")
@@ -84,6 +86,30 @@ def test_a_search_on_two_workers_of_which_one_is_killed(
         assert here.kl == pytest.approx(tried.kl, rel=1e-3, abs=1e-9)
     assert bench.energy_mj(bench.build(found.steps)) < bench.energy_mj(bench.original)
     assert bench.measure(bench.build(found.steps)).wer <= bench.limit
+
+
+def test_an_answer_that_is_lost_with_its_worker_is_asked_for_again(
+    workers: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was finished and not fetched when the worker was killed: Dask alone would wait for that worker to come back."""
+    monkeypatch.setattr(
+        questions, "_until_one_is_done", lambda futures: until(lambda: all(one.done() for one in futures))
+    )
+    monkeypatch.setattr(dispatch, "FETCH_S", 2.0)
+    left, answers = iter(range(4)), []
+
+    def told(question: int, answer: int | None, where: str) -> None:
+        if not answers:
+            workers.kill("left" if where == "right" else "right")
+        answers.append((question, answer, where))
+
+    with workers_of(hosts(tmp_path, left=None, right=None), workers.address, lambda _: None) as there:
+        assert there is not None
+        until(lambda: len(there.cluster.present()) == 2, 240.0)
+        there.answer(math.factorial, lambda: next(left, None), told, lambda: None)
+    assert {(question, answer) for question, answer, _ in answers} == {(0, 1), (1, 1), (2, 2), (3, 6)}
+    assert len(answers) == 4
+    assert {where for _, _, where in answers} == {answers[0][2]}, "who was killed has answered nothing"
 
 
 def test_a_worker_with_other_speech_is_refused(model: Path, asked: Options, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Future, KilledWorker
+from distributed import TimeoutError as TookTooLong
 
 from wattscribe.fleets import on_board
 from wattscribe.fleets.cluster import Cluster
@@ -20,8 +21,8 @@ from wattscribe.fleets.quiet import ANY, resource
 LOOK_S = 0.5
 MAX_LOSSES = 3
 """A job that was lost this often in a row, with no trial finished in between, is given up: it takes its board down."""
-
-
+FETCH_S = 10.0
+"""An outcome is a few kilobytes; one that has not come after so long has gone with its worker."""
 GIVEN_UP = f"lost {MAX_LOSSES} times without a finished trial"
 
 
@@ -147,8 +148,8 @@ class Dispatch:
 
     def _outcome(self, future: Future, job: Job) -> Outcome | None:
         """What came of it; None: to be tried again."""
-        if future.status == "finished":
-            return future.result()  # type: ignore[no-any-return]
+        if future.status == "finished" and (outcome := fetched(future)) is not None:
+            return outcome  # type: ignore[no-any-return]
         error = future.exception() if future.status == "error" else None
         label = job.label or "a shard"
         if error is not None and not isinstance(error, (KilledWorker, ChildProcessError)):
@@ -157,6 +158,15 @@ class Dispatch:
         why = "Dask forgot it" if error is None else str(error).splitlines()[0]
         self._losses[_key(job)] += 1
         self.say(f"{label}: {why}")
+        return None
+
+
+def fetched(future: Future) -> Any | None:
+    """What a finished one holds; None: its worker is gone with it, and Dask would wait for that one to do it again."""
+    try:
+        return future.result(timeout=FETCH_S)
+    except TookTooLong:
+        future.cancel(force=True)
         return None
 
 

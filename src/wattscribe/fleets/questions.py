@@ -14,7 +14,7 @@ from distributed import Future, KilledWorker, get_worker
 
 from wattscribe.errors import WattscribeError
 from wattscribe.fleets.cluster import Cluster
-from wattscribe.fleets.dispatch import LOOK_S, MAX_LOSSES, Attendance
+from wattscribe.fleets.dispatch import LOOK_S, MAX_LOSSES, Attendance, fetched
 from wattscribe.fleets.quiet import ANY, resource
 
 Q = TypeVar("Q")
@@ -99,8 +99,8 @@ class Questions:
         future, one.future = one.future, None
         if future is None:
             return None
-        if future.status == "finished":
-            where, answer = future.result()
+        if future.status == "finished" and (found := fetched(future)) is not None:
+            where, answer = found
             return answer, where
         error = future.exception() if future.status == "error" else None
         if isinstance(error, KilledWorker):
