@@ -96,7 +96,8 @@ def test_an_answer_that_is_lost_with_its_worker_is_asked_for_again(
         questions, "_until_one_is_done", lambda futures: until(lambda: all(one.done() for one in futures))
     )
     monkeypatch.setattr(dispatch, "FETCH_S", 2.0)
-    left, answers = iter(range(4)), []
+    left = iter(range(4))
+    answers: list[tuple[int, int | None, str]] = []
 
     def told(question: int, answer: int | None, where: str) -> None:
         if not answers:
