@@ -108,6 +108,26 @@ def test_rows_in_sixteen_bits_are_lifted_one_by_one(parts: Any, bench: Any) -> N
     assert bench.measurer.decode(half, bench.dev).texts == bench.measurer.decode(two, bench.dev).texts
 
 
+def test_rows_that_are_numbers_of_16_bits_are_stored_so(parts: Any, bench: Any) -> None:
+    """As a published Whisper's are: half the bytes of a row, and each text and score stays what it was."""
+    original, calibration = parts
+    model = original.model("decoder")
+    table = next(each for each in model.graph.initializer if each.name == "decoder.embed_tokens.weight")
+    numbers = np.frombuffer(table.raw_data, np.float32).astype(np.float16)
+    table.raw_data = numbers.astype(np.float32).tobytes()
+    rounded = original.with_model("decoder", model)
+    two = apply(rounded, TWO, calibration)
+    kept = {name: values for name, values in stored(two).items() if values.size == numbers.size}
+    assert [values.dtype for values in kept.values()] == [np.float16]
+    assert next(iter(kept.values())).tobytes() == numbers.tobytes()
+    with pytest.raises(InputError, match="no float32 weights"):
+        apply(two, HALF, calibration)
+    wide = apply(original, TWO, calibration)
+    whole, half = (each.workload(()).component("vocabulary").row_bytes for each in (wide, two))
+    assert half == pytest.approx(whole / 2)
+    assert bench.measurer.decode(two, bench.dev).texts == bench.measurer.decode(rounded, bench.dev).texts
+
+
 def test_its_proof_is_counted_on_the_whole_set(bench: Any, monkeypatch: Any) -> None:
     steps = (EIGHT, TWO)
     made = Outcome(strategy="s", done=tuple(Done(step=each, kept=True, reason="saves") for each in steps))

@@ -18,7 +18,7 @@ from wattscribe.graph.read import read_model
 from wattscribe.graph.row_scales import by_row
 from wattscribe.graph.simplify import RULES, simplified
 from wattscribe.models import REFERENCE
-from wattscribe.streaming import open_transducer
+from wattscribe.streaming import open_transducer, opening
 from wattscribe.streaming.encoder import tail_for
 from wattscribe.streaming.files import find_files
 from wattscribe.streaming.layout import Port, match_states
@@ -351,3 +351,15 @@ def test_the_tail_completes_the_segment_of_the_last_sound(segment: int, right_co
 def test_the_tail_follows_the_model_unless_it_is_stated(directory: Path) -> None:
     assert open_transducer(directory).tail_s == tail_for(models.SEGMENT)
     assert open_transducer(directory, tail_s=0.25).tail_s == 0.25
+
+
+@pytest.mark.parametrize("at", range(8, 40))
+def test_a_shared_scale_is_found_across_the_border_of_two_pieces(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "_PIECE_BYTES", 16)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"." * at + b"DynamicQuantizeLinear" + b"." * 9)
+    assert opening.takes_one_scale(path)
+    path.write_bytes(b"." * at + b"DynamicQuant" + b"." * 9)
+    assert not opening.takes_one_scale(path)

@@ -37,6 +37,8 @@ _REACH = (1.0, 0.85, 0.75, 0.65, 0.55, 0.45)
 """Of 2-bit codes: the lowest level as a part of the value furthest from zero, whichever errs least."""
 _INTEGERS = 4
 """accuracy_level of MatMulNBits: multiply in 8-bit integers."""
+_ROWS = "two_step.rows"
+"""The node that reads the candidates' rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,11 @@ def two_step(model: Any, candidates: int = CANDIDATES, bits: int = BITS) -> Any:
     graph.prune()
     _write_candidates(model, onnx, candidates)
     return model
+
+
+def rows_of(model: Any) -> str:
+    """The table of which `two_step` left single rows to be read."""
+    return next(str(node.input[0]) for node in model.graph.node if node.name == _ROWS)
 
 
 def candidates_of(metadata: Mapping[str, str]) -> int | None:
@@ -197,7 +204,7 @@ def _exact(graph: _Graph, product: _LastProduct) -> str:
     """(N, t, candidates): by the same arithmetic as all rows were scored."""
     chosen = "two_step.candidates"
     row, column = graph.weight("two_step.row", np.array([-2])), graph.weight("two_step.column", np.array([-1]))
-    rows = graph.op("Gather", product.table, chosen, name="two_step.rows", axis=0)
+    rows = graph.op("Gather", product.table, chosen, name=_ROWS, axis=0)
     if product.eight is None:
         if graph.halved(product.table):
             rows = graph.op("Cast", rows, name="two_step.lifted", to=1)

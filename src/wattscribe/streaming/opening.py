@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from wattscribe.streaming.encoder import Encoder
 
 _LARGEST_INSIDE_BYTES = 1 << 29
 """Weights beside a model up to this size are taken into memory with it; larger ones are read by onnxruntime alone."""
+_PIECE_BYTES = 1 << 20
 
 
 def open_encoder(
@@ -179,9 +179,15 @@ def is_ort(path: Path) -> bool:
 
 
 def takes_one_scale(path: Path) -> bool:
-    """Whether the model quantises dynamically: rows of a call then share a scale. Found without reading the file into memory."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return data.find(b"DynamicQuantize") >= 0
+    """Whether the model quantises dynamically: rows of a call then share a scale. Found piece by piece: a mapping that is
+    searched is resident as a whole, and would be the peak of a Whisper whose table of rows is hardly read."""
+    sought, end = b"DynamicQuantize", b""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            if sought in end + piece:
+                return True
+            end = piece[-len(sought) :]
+    return False
 
 
 def external(model: Model) -> bool:

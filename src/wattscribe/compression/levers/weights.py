@@ -4,7 +4,7 @@ embedding table in 8 bits, and whatever is still float32 in 16."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -194,16 +194,20 @@ def _is_looked_up(index: Index, name: str) -> bool:
 
 # --- what is left --------------------------------------------------------------------------------------------------------
 def fp16(asked: Asked) -> None:
-    """Weight → Cast to float32 → its readers. A CPU unpacks once at load; a device with 16-bit units reads half the bytes.
+    """Weight → Cast to float32 → its readers. A CPU unpacks once at load; a device with 16-bit units reads half the bytes."""
+    index = Index(asked.model)
+    candidates = [tensor.name for tensor in asked.model.graph.initializer if _fits(index, tensor.name)]
+    in_sixteen_bits(asked.model, asked.chosen(candidates, f"has no float32 weights of {SMALLEST_BYTES} bytes left"))
+
+
+def in_sixteen_bits(model: Any, names: Iterable[str]) -> None:
+    """Store these float32 weights in 16 bits, and lift them for their readers.
 
     A table of which rows alone are read is lifted row by row: as a whole it would stand in memory in 32 bits.
     """
     from onnx import helper
 
-    model = asked.model
     index = Index(model)
-    candidates = [tensor.name for tensor in model.graph.initializer if _fits(index, tensor.name)]
-    names = asked.chosen(candidates, f"has no float32 weights of {SMALLEST_BYTES} bytes left")
     casts: list[Any] = []
     looked_up: dict[str, str] = {}
     for name in names:
