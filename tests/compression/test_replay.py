@@ -132,13 +132,32 @@ def test_steps_that_need_each_other_are_judged_together(world: World, options: O
 
 
 def test_a_step_that_is_slower_is_reverted(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slower(self: Workbench, before: Candidate, after: Candidate, **_: bool) -> float:
+    def slower(self: Workbench, before: Candidate, after: Candidate) -> float:
         return 1.5 if len(after.networks["predictor"]) < len(before.networks["predictor"]) else 1.0
 
     monkeypatch.setattr(workbench.Workbench, "slower_by", slower)
     found = carried(bench, recipe(tmp_path, ("lookup-int8", "predictor", ""), ("int8", "joiner", "")))
     assert [each.kept for each in found.done] == [False, True]
     assert "50 % slower" in found.done[0].reason
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"), [([1.02], 1.02), ([1.2, 1.01], 1.01), ([1.2, 1.3], 1.2), ([1.3, 1.2], 1.2)]
+)
+def test_what_seems_slower_is_measured_again_in_twice_the_rounds(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, measured: list[float], said: float
+) -> None:
+    rounds: list[int] = []
+
+    def timed(self: Workbench, before: Candidate, after: Candidate, count: int, utterances: int) -> float:
+        rounds.append(count)
+        return measured[len(rounds) - 1]
+
+    monkeypatch.setattr(workbench.Workbench, "_timed", timed)
+    after = bench.build([Step(lever="int8", component="joiner")])
+    assert bench.slower_by(bench.original, after) == said
+    assert len(rounds) == len(measured)
+    assert rounds[-1] == len(measured) * rounds[0]
 
 
 def test_a_16_bit_model_is_given_back_in_16_bits_by_a_recipe_too(

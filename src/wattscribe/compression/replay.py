@@ -123,10 +123,8 @@ class _Replay:
         return f"reverted: modelled energy rises by {after - before:.4f} mJ/s ({100 * (after / before - 1):+.1f} %)"
 
     def _slower(self, group: Sequence[Step]) -> float:
-        """Time after the group over time before; what seems slower is measured again, and the better of both counts."""
-        before, after = self.bench.build(self.base), self.bench.build([*self.base, *group])
-        ratio = self.bench.slower_by(before, after)
-        return ratio if ratio <= SLOWER else min(ratio, self.bench.slower_by(before, after, again=True))
+        """Time after the group over time before."""
+        return self.bench.slower_by(self.bench.build(self.base), self.bench.build([*self.base, *group]))
 
     # --- records ----------------------------------------------------------------------------------------------------
     def _revert(self, place: int, reason: str) -> None:
