@@ -188,6 +188,30 @@ def test_steps_that_held_back_speech_does_not_confirm_are_taken_back() -> None:
     assert confirm.confirmed(bench, Outcome(strategy="toy", done=(good,))).steps == (good.step,)  # type: ignore[arg-type]
 
 
+def test_a_corpus_may_lose_a_word_of_the_held_back_part_if_all_of_it_holds_the_limit() -> None:
+    """30 utterances of 10 words, a limit of 0.3 points: less than a word, so that nothing but the same text would pass."""
+    dev = speech(150, 5)
+    held = divided(replace(dev, corpora=("quiet", "noisy") * 75), LIMIT)
+    assert held is not None
+    bench = Bench(held.choose, held)
+    bench.limits = {"quiet": LIMIT, "noisy": 0.02}
+    mine = {name: [held.confirm.ids[row] for row in rows] for name, rows in held.confirm.by_corpus().items()}
+    others = [held.choose.ids[row] for row in held.choose.by_corpus()["quiet"]]
+    assert 10 * len(mine["quiet"]) * LIMIT < 1
+
+    def holds(*wrong: str) -> bool:
+        found = sets.confirmed(bench, bench.build((step(*wrong).step,)))  # type: ignore[arg-type]
+        assert found is not None
+        return found.holds
+
+    assert holds(mine["quiet"][0])
+    assert not holds(*mine["quiet"][:2]), "a word, not two"
+    assert not holds(mine["quiet"][0], *others[:2]), "3 of 750 words are more than 0.3 points"
+    found = sets.confirmed(bench, bench.build((step(mine["quiet"][0], *others[:2]).step,)))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.summary == "quiet, both parts: WER +0.40 points, the limit is 0.3"
+
+
 def test_the_expected_optimism_is_the_mean_over_recipes_that_held() -> None:
     bench, held = parted()
     one, two = step(held.choose.ids[0]), step(*held.confirm.ids[:1])

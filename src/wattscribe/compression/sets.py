@@ -8,7 +8,7 @@ choosing part asks for a margin that shrinks as the set grows, and a part that n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,25 +135,39 @@ def change(bench: Workbench, candidate: Candidate, *, small: bool = False) -> Ch
     return Change(
         utterances=len(speech), words=round(before.errors.words.sum()), before=before.wer, increase=after.wer - before.wer,
         limit=limit_of(bench, speech), slack=SMALL_SLACK if small else 0.0, margin=MARGIN * (spread or 0.0),
-        parts=_parts(bench, speech, before.errors, after.errors, small=small),
+        parts=_parts(bench, speech, before.errors, after.errors, *([_sorting_out] if small else [])),
     )  # fmt: skip
 
 
+Slack = Callable[[ErrorCounts, ErrorCounts, float], float]
+"""A corpus's errors before and after, and its limit → beyond that."""
+
+
 def _parts(
-    bench: Workbench, speech: SpeechSet, before: ErrorCounts, after: ErrorCounts, *, small: bool = False
-) -> tuple[Change, ...]:
+    bench: Workbench, speech: SpeechSet, before: ErrorCounts, after: ErrorCounts, slack: Slack = lambda *_: 0.0, *,
+    said: str = "",
+) -> tuple[Change, ...]:  # fmt: skip
     """Each corpus by itself, where it is held to the limit so."""
     parts = []
     for name, rows in apart(bench, speech).items():
-        old, new = part_of(before, rows), part_of(after, rows)
-        slack = max(SMALL_SLACK, DOUBT * (standard_error(old, new) or 0.0)) if small else 0.0
+        old, new, limit = part_of(before, rows), part_of(after, rows), bench.limits.get(name, bench.limit)
         parts.append(
             Change(
-                utterances=len(rows), words=round(old.words.sum()), before=old.wer or 0.0, on=Path(name).name,
-                increase=(new.wer or 0.0) - (old.wer or 0.0), limit=bench.limits.get(name, bench.limit), slack=slack,
+                utterances=len(rows), words=round(old.words.sum()), before=old.wer or 0.0, on=f"{Path(name).name}{said}",
+                increase=(new.wer or 0.0) - (old.wer or 0.0), limit=limit, slack=slack(old, new, limit),
             )
         )  # fmt: skip
     return tuple(parts)
+
+
+def _sorting_out(before: ErrorCounts, after: ErrorCounts, limit: float) -> float:
+    """Of the small set, which is coarse."""
+    return max(SMALL_SLACK, DOUBT * (standard_error(before, after) or 0.0))
+
+
+def _one_word(before: ErrorCounts, after: ErrorCounts, limit: float) -> float:
+    """0.3 points of 227 words are less than a word: none could ever be lost."""
+    return max(0.0, 1.0 / max(1.0, float(before.words.sum())) - limit)
 
 
 def apart(bench: Workbench, speech: SpeechSet) -> dict[str, list[int]]:
@@ -184,14 +198,18 @@ def part_of(errors: ErrorCounts, rows: Sequence[int]) -> ErrorCounts:
 
 
 def confirmed(bench: Workbench, candidate: Candidate) -> Change | None:
-    """On the held-back part; None where there is none."""
+    """On the held-back part; None where there is none. A corpus may lose a word of it, where its limit is less than one, as long
+    as it holds the limit on choosing and held-back part together."""
     if bench.held is None:
         return None
-    before, after = (bench.measurer.measure(model, bench.held.confirm) for model in (bench.reference, candidate))
+    models = bench.reference, candidate
+    before, after = (bench.measurer.measure(model, bench.held.confirm) for model in models)
+    old, new = (errors(bench, model) for model in models)
+    together = _parts(bench, bench.whole, old, new, said=", both parts")
     return Change(
         utterances=len(bench.held.confirm), words=round(before.errors.words.sum()), before=before.wer,
         increase=after.wer - before.wer, limit=limit_of(bench, bench.held.confirm),
-        parts=_parts(bench, bench.held.confirm, before.errors, after.errors),
+        parts=(*_parts(bench, bench.held.confirm, before.errors, after.errors, _one_word), *together),
     )  # fmt: skip
 
 
