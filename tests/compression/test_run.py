@@ -87,6 +87,24 @@ def test_development_speech_is_compared_on_where_it_does_not_calibrate(world: Wo
     assert said[1].endswith(" s to compare, the same")
 
 
+def test_a_recipe_is_repeated_with_the_speech_that_its_weights_were_rounded_by(
+    world: World, options: Options, tmp_path: Path
+) -> None:
+    """A search calibrates on the part that it chooses on; whoever carries its recipe out holds nothing back, and must not have
+    other codes for it."""
+    dev = builders.corpus(tmp_path / "dev", world[1], count=27)
+    asked = replace(options, data=(str(dev),), unlabelled=(), calibration_s=12.0, probe_s=6.0)
+    searching, repeating = (
+        make_bench(read_candidate(world[1]), asked, lambda _: None, hold_back=back) for back in (True, False)
+    )
+    assert searching.held is not None
+    assert repeating.held is None
+    assert len(repeating.dev) == 27
+    assert searching.calibration.speech.ids == repeating.calibration.speech.ids
+    assert searching.probe.speech.ids == repeating.probe.speech.ids
+    assert not set(searching.calibration.speech.ids) & set(searching.held.confirm.ids)
+
+
 def test_the_result_is_cheaper_and_within_the_limit(made: Made) -> None:
     found, _, _ = made
     assert found.dev.energy_reduction > 0.2

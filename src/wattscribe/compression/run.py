@@ -160,8 +160,11 @@ def make_bench(
     limit = options.max_wer_increase_points / 100
     family = family_of(original)
     limits = limits_of(options)
-    held = divided(dev, sets.mean_limit(dev, limits, limit), seed=options.drawn) if hold_back else None
-    dev = dev if held is None else held.choose
+    parted = divided(dev, sets.mean_limit(dev, limits, limit), seed=options.drawn)
+    choosing = (
+        dev if parted is None else parted.choose
+    )  # it calibrates a recipe's repetition, too: the codes are the same then
+    held, dev = (parted, choosing) if hold_back else (None, dev)
     folders = options.unlabelled
     if folders:
         calibration = read_unlabelled(folders, seconds=options.calibration_s, seed=options.drawn + 1)
@@ -170,7 +173,7 @@ def make_bench(
         probe = drawn.of([i for i, name in enumerate(drawn.ids) if name not in calibrated], drawn.name)
         probe = probe.beginning(options.probe_s) if len(probe) else calibration  # all of it is heard already
     else:
-        calibration, probe = _excerpts(family, dev, options)
+        calibration, probe = _excerpts(family, choosing, options)
     budget, memo = Budget(options.minutes), Memo(options.journal)
     whole = dev if held is None else held.whole
     aside = "" if held is None else f" ({len(held.confirm)} of them held back by {held.by})"
