@@ -28,12 +28,10 @@ SAME = (
 
 
 def write_corpus(folder: Path, utterances: int) -> Path:
-    """One recording, cut by a manifest; every piece is another noise."""
+    """One recording, cut by a manifest; every piece is another noise, written by itself: the peak of this process is reported."""
     folder.mkdir()
     draw = np.random.default_rng(0)
-    with soundfile.SoundFile(
-        folder / "all.wav", "w", 16000, 1
-    ) as file:  # piece by piece: this process's peak is reported
+    with soundfile.SoundFile(folder / "all.wav", "w", 16000, 1) as file:
         for _ in range(utterances):
             file.write(0.1 * draw.standard_normal(round(UTTERANCE_S * 16000), np.float32))
     lines = [

@@ -161,9 +161,8 @@ def make_bench(
     family = family_of(original)
     limits = limits_of(options)
     parted = divided(dev, sets.mean_limit(dev, limits, limit), seed=options.drawn)
-    choosing = (
-        dev if parted is None else parted.choose
-    )  # it calibrates a recipe's repetition, too: the codes are the same then
+    # What calibrates a recipe's repetition, too: its codes are then the same.
+    choosing = dev if parted is None else parted.choose
     held, dev = (parted, choosing) if hold_back else (None, dev)
     folders = options.unlabelled
     if folders:
