@@ -16,6 +16,8 @@ import pytest
 
 pytest.importorskip("distributed", reason="the extra `fleet` is not installed")
 
+from distributed import TimeoutError as TookTooLong
+
 from wattscribe.errors import InputError
 from wattscribe.fleets import coordinate, dispatch
 from wattscribe.fleets.dispatch import GIVEN_UP, MAX_LOSSES, Dispatch
@@ -135,8 +137,13 @@ def test_nothing_is_left_where_nothing_came_of_it(tmp_path: Path) -> None:
 class Future:
     def __init__(self, job: Job, wanted: dict[str, int]) -> None:
         self.job, self.wanted, self.status, self.cancelled = job, wanted, "pending", False
+        self.held_by_the_dead = False
 
-    def result(self) -> Outcome:
+    def result(self, timeout: float) -> Outcome:
+        """In no time, or never."""
+        assert 0 < timeout <= dispatch.FETCH_S
+        if self.held_by_the_dead:
+            raise TookTooLong
         return Outcome(label=self.job.label or "x", run_dir="/r")
 
     def cancel(self, **_: Any) -> None:
@@ -197,6 +204,23 @@ def test_a_worker_at_another_address_is_another_worker() -> None:
     assert cluster.submitted[0].wanted == {ANY: 1, resource("a"): 1}
     assert outcomes == [Outcome(label="a", run_dir="/r")]
     assert said == ["a: there", "a: lost; what it has finished is kept, the rest waits for it", "a: back"]
+
+
+def test_an_answer_that_nobody_holds_any_more_is_asked_for_again() -> None:
+    """Finished, and its worker killed before anybody fetched it."""
+    cluster = Cluster([{"a": "1"}], finish_at=3)
+    submit = cluster.submit
+
+    def first_is_lost(*arguments: Any, **named: Any) -> Future:
+        future = submit(*arguments, **named)
+        future.held_by_the_dead = len(cluster.submitted) == 1
+        return future
+
+    cluster.submit = first_is_lost  # type: ignore[method-assign]
+    outcomes, said = done(cluster, [JOB])
+    assert [future.cancelled for future in cluster.submitted] == [True, False]
+    assert outcomes == [Outcome(label="a", run_dir="/r")]
+    assert said == ["a: there", "a: Dask forgot it"]
 
 
 def test_a_job_that_takes_its_board_down_is_given_up() -> None:
