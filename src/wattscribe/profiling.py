@@ -14,7 +14,7 @@ from wattscribe.energy.observed import Observed
 from wattscribe.energy.options import Decoding, Options
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Rates
-from wattscribe.energy.workload import Workload
+from wattscribe.energy.workload import DRAFT, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
 from wattscribe.observing.counters import of_file
@@ -48,13 +48,21 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
         raise InputError("counters say what decoding `data` moved", where=options.counters, fix="Give `data`")
     if options.observe:
         _observable(model, options, device)
+    if options.draft is not None:
+        _draftable(model, options)
+    elif options.draft_tokens is not None:
+        raise InputError(
+            "`draft_tokens` are of a draft, and none is given", where=model, fix="Give `draft`, a directory"
+        )
     workload = _workload(model, options, options.chunk_ms)
     if options.observe and (workload.kind != "transducer" or not _exported(model)):
         raise InputError("the memory traffic of exported transducers alone can be observed", where=model)
     decoded = _rates(model, workload, options, say)
-    window_s = _window_s(workload, decoded)
-    if window_s is not None and options.chunk_ms is None:
-        workload = _workload(model, options, 1000 * window_s)
+    windows_s = [
+        _window_s(workload, decoded, *of) for of in (("", decoded.frames_per_s), (DRAFT, decoded.draft_frames_per_s))
+    ]
+    if any(windows_s) and options.chunk_ms is None:
+        workload = _workload(model, options, *(None if each is None else 1000 * each for each in windows_s))
     profiled = profile.build(
         workload,
         decoded,
@@ -71,8 +79,17 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
     return replace(profiled, observed=_observed(model, options, profiled, say)) if options.observe else profiled
 
 
-def _workload(model: str, options: Options, chunk_ms: float | None) -> Workload:
-    return workload_of(
+def _draftable(model: str, options: Options) -> None:
+    """Raises InputError."""
+    if options.data is None:
+        raise InputError("how many drafts are agreed to is counted in a real decode", where=model, fix="Give `data`")
+    if not _exported(model):
+        raise InputError("drafts are verified by exported encoder–decoders alone", where=model, fix="Leave out `draft`")
+
+
+def _workload(model: str, options: Options, chunk_ms: float | None, draft_ms: float | None = None) -> Workload:
+    """With that of the model that offers drafts, whose windows are of `draft_ms`."""
+    own = workload_of(
         model,
         precision=options.precision,
         vocab=options.vocab,
@@ -81,14 +98,24 @@ def _workload(model: str, options: Options, chunk_ms: float | None) -> Workload:
         inputs=options.inputs,
         dims=options.dims,
     )
+    if options.draft is None:
+        return own
+    if own.kind != "encoder-decoder":
+        raise InputError("drafts are verified by encoder–decoders alone", where=model, fix="Leave out `draft`")
+    return own.with_draft(workload_of(options.draft, chunk_ms=draft_ms))
 
 
-def _window_s(workload: Workload, decoded: Rates) -> float | None:
-    """What a window held on average, where the decode asked for shorter ones than the model's; None: whole ones."""
-    windows_per_s = decoded.components["encoder"].rows_per_s if workload.windows else 0.0
+def _window_s(workload: Workload, decoded: Rates, of: str, frames_per_s: float | None) -> float | None:
+    """What a window held on average, where the decode asked for shorter ones than the model's; None: whole ones.
+
+    `of` the model that was asked (""), or of the one that offered DRAFTs: a whole window is the same for both.
+    """
+    windows_per_s = (
+        decoded.components[f"{of}encoder"].rows_per_s if workload.windows and frames_per_s is not None else 0.0
+    )
     if decoded.source == "stated" or not (windows_per_s and workload.frames_per_segment and workload.segment_s):
         return None
-    part = (decoded.frames_per_s or 0.0) / windows_per_s / workload.frames_per_segment
+    part = (frames_per_s or 0.0) / windows_per_s / workload.frames_per_segment
     return part * workload.segment_s if part < _WHOLE else None
 
 
@@ -153,7 +180,14 @@ def _rates(model: str, workload: Workload, options: Options, say: Callable[[str]
         beam=options.beam,
         limit=options.limit,
         say=say,
+        drafts=_drafts(options),
     )
+
+
+def _drafts(options: Options) -> Mapping[str, str]:
+    """The recognizer's options of the draft."""
+    given = {"draft": options.draft, "draft_tokens": options.draft_tokens}
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def workload_of(
@@ -225,15 +259,16 @@ def decode(
     beam: int = 1,
     limit: int | None = None,
     say: Callable[[str], None] | None = None,
+    drafts: Mapping[str, str] | None = None,
 ) -> Rates:
     """Decode `data` as a device receives it, segment by segment, and count: the rates of what really ran.
 
-    Exported transducers and Transformers encoder–decoders can be counted. Raises InputError for other models, and where no
-    utterance can be decoded.
+    Exported transducers and Transformers encoder–decoders can be counted; `drafts` are options of the runtime. Raises
+    InputError for other models, and where no utterance can be decoded.
     """
     from wattscribe.corpora import open_corpus
 
-    transcribe = _transcriber(model, workload, precision, decoding, beam)
+    transcribe = _transcriber(model, workload, precision, decoding, beam, drafts or {})
     corpus = open_corpus(data)
     counts, audio_s, words, utterances = Counts(), 0.0, 0, 0
     for entry in corpus:
@@ -256,7 +291,12 @@ def decode(
 
 
 def _transcriber(
-    model: str, workload: Workload, precision: str | None, decoding: Decoding, beam: int
+    model: str,
+    workload: Workload,
+    precision: str | None,
+    decoding: Decoding,
+    beam: int,
+    drafts: Mapping[str, str],
 ) -> Callable[[Samples], Transcript]:
     """What transcribes one utterance and counts its invocations."""
     if workload.kind == "transducer" and not model.startswith(arch.PREFIX):
@@ -267,7 +307,7 @@ def _transcriber(
 
         how = {} if beam == 1 else {"decoding": "beam", "beam": str(beam)}
         path = str(locate(model.removeprefix("onnx:").removeprefix("sherpa:")))
-        exported = open_recognizer(parse_model(f"onnx:{path}", precision=precision, options=how))
+        exported = open_recognizer(parse_model(f"onnx:{path}", precision=precision, options={**how, **drafts}))
         return lambda audio: exported.transcribe([audio])[0]
     if workload.kind == "encoder-decoder" and _is_transformers(model):
         from wattscribe.recognizers import open_recognizer, parse_model

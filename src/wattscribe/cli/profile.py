@@ -39,7 +39,18 @@ OUTPUT = Group("Output", sort_key=4)
 
 
 GROUPS = {
-    MODEL: ("precision", "vocab", "chunk_ms", "calls_per_s", "inputs", "dims", "decoding", "beam"),
+    MODEL: (
+        "precision",
+        "vocab",
+        "chunk_ms",
+        "calls_per_s",
+        "inputs",
+        "dims",
+        "decoding",
+        "beam",
+        "draft",
+        "draft_tokens",
+    ),
     RATES: ("data", "limit", "observe", "counters", "frames_per_s", "tokens_per_s", "words_per_s"),
     DEVICE: ("device", "local_memory_bytes", "placement", "activations", "battery_wh"),
     OUTPUT: ("laws", "seed"),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from wattscribe.energy.devices import load, names
 from wattscribe.energy.nnls import nnls
+from wattscribe.energy.rates import calls_and_rows
 from wattscribe.energy.workload import Workload
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Interval
@@ -119,16 +120,11 @@ def observe(
     model: str | None = None,
     setting: str = "",
 ) -> Observation:
-    """What a transducer's counted decode did: bytes moved (weights, activations, states) and macs by dtype."""
-    calls = {
-        "encoder": (counts.encoder_calls, counts.encoder_rows),
-        "predictor": (counts.predictor_calls, counts.predictor_rows),
-        "joiner": (counts.joiner_calls, counts.joiner_rows),
-    }
+    """What a counted decode did: bytes moved (weights, activations, states) and macs by dtype."""
     moved = 0.0
     macs: dict[str, float] = {}
     for component in workload.components:
-        called, rows = calls.get(component.name, calls["encoder"])
+        called, rows = calls_and_rows(component.name, counts)
         per_row = component.row_bytes + component.activation_bytes + 2 * component.state_bytes
         moved += component.call_bytes * called + per_row * rows
         for dtype, count in component.macs.items():

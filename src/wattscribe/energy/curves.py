@@ -10,7 +10,7 @@ from wattscribe.energy.breakdown import power_w
 from wattscribe.energy.devices import Device
 from wattscribe.energy.options import Unit
 from wattscribe.energy.rates import Rate, Rates
-from wattscribe.energy.workload import Component, WeightTensor, Workload
+from wattscribe.energy.workload import DRAFT, Component, WeightTensor, Workload
 from wattscribe.errors import InputError
 
 
@@ -75,16 +75,33 @@ def utterance_length(workload: Workload, rates: Rates, device: Device, lengths: 
 
 
 def talkativeness(workload: Workload, rates: Rates, device: Device, tokens_per_s: Sequence[float]) -> list[Point]:
-    """x: tokens per second of audio, each of which is a run of the decoder."""
+    """x: tokens per second of audio, each of which is a run of the decoder, or as many as were counted where
+    drafts save some."""
     if workload.kind != "encoder-decoder":
         return []
+    if rates.draft_frames_per_s is not None:
+        return [
+            Point(x=per_s, power_w=power_w(workload, _scaled(rates, per_s / (rates.tokens_per_s or per_s)), device))
+            for per_s in tokens_per_s
+        ]
     return [
         Point(x=per_s, power_w=power_w(workload, _often(rates, _PER_TOKEN, per_s, others=False), device))
         for per_s in tokens_per_s
     ]
 
 
-_PER_TOKEN = frozenset(("decoder", "vocabulary"))
+_PER_TOKEN = frozenset(("decoder", "vocabulary", f"{DRAFT}decoder", f"{DRAFT}vocabulary"))
+
+
+def _scaled(rates: Rates, factor: float) -> Rates:
+    """What runs for tokens does so `factor` times as often."""
+    by_component = {
+        name: Rate(calls_per_s=factor * was.calls_per_s, rows_per_s=factor * was.rows_per_s)
+        if name in _PER_TOKEN
+        else was
+        for name, was in rates.components.items()
+    }
+    return dataclasses.replace(rates, components=by_component)
 
 
 def _often(rates: Rates, parts: frozenset[str], per_s: float, *, others: bool) -> Rates:

@@ -41,6 +41,10 @@ class Options:
     """batched: one joiner call per segment and one per token; frame-by-frame: one per frame."""
     beam: int = 1
     """Live hypotheses; 1 is greedy."""
+    draft: str | None = None
+    """Directory of a cheaper model, whose drafts an exported encoder–decoder verifies while it decodes `data`."""
+    draft_tokens: int | None = None
+    """Tokens of a draft at most; 4 if not stated."""
     data: str | None = None
     """Decode this speech and count what really ran; without it the rates are stated by the options below."""
     limit: int | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wattscribe.energy.options import DEFAULT_TOKENS_PER_S, Decoding
-from wattscribe.energy.workload import Workload
+from wattscribe.energy.workload import DRAFT, Workload
 from wattscribe.errors import InputError
 from wattscribe.records import Counts
 from wattscribe.units import FRAMES_PER_S
@@ -35,11 +35,30 @@ class Rates:
     source: Literal["counted", "stated"]
     decoding: Decoding | None = None
     frames_per_s: float | None = None
+    draft_frames_per_s: float | None = None
+    """Encoder frames of the model that offers drafts; None: there is none."""
     tokens_per_s: float | None = None
     words_per_s: float | None = None
     beam: int = 1
     audio_s: float | None = None
     note: str = ""
+
+
+def calls_and_rows(component: str, counts: Counts) -> tuple[int, int]:
+    """What was counted of it. What has no count of its own runs once with the encoder, as a Whisper's cross-attention does."""
+    decoder, draft = (counts.predictor_calls, counts.predictor_rows), (counts.draft_calls, counts.draft_rows)
+    pairs = {
+        "encoder": (counts.encoder_calls, counts.encoder_rows),
+        "predictor": decoder,
+        "decoder": decoder,
+        "vocabulary": decoder,
+        "joiner": (counts.joiner_calls, counts.joiner_rows),
+        "gate": (counts.gate_calls, counts.gate_calls),
+        f"{DRAFT}decoder": draft,
+        f"{DRAFT}vocabulary": draft,
+    }
+    windows = counts.draft_windows if component.startswith(DRAFT) else counts.encoder_calls
+    return pairs.get(component, (windows, windows))
 
 
 def counted(
@@ -48,23 +67,16 @@ def counted(
     """Rates of a real decode: its counts over the seconds of audio decoded. Raises InputError without audio."""
     if not audio_s > 0:
         raise InputError(f"rates need audio, {audio_s:g} s were given", fix="Decode at least one utterance")
-    pairs = {
-        "encoder": (counts.encoder_calls, counts.encoder_rows),
-        "predictor": (counts.predictor_calls, counts.predictor_rows),
-        "decoder": (counts.predictor_calls, counts.predictor_rows),
-        "vocabulary": (counts.predictor_calls, counts.predictor_rows),
-        "joiner": (counts.joiner_calls, counts.joiner_rows),
-        "gate": (counts.gate_calls, counts.gate_calls),
-    }
     by_component = {}
     for component in workload.components:
-        calls, rows = pairs.get(component.name, (counts.encoder_calls, counts.encoder_calls))
+        calls, rows = calls_and_rows(component.name, counts)
         by_component[component.name] = Rate(calls_per_s=calls / audio_s, rows_per_s=max(rows, calls) / audio_s)
     return Rates(
         components=by_component,
         source="counted",
         decoding=decoding,
         frames_per_s=counts.frames / audio_s,
+        draft_frames_per_s=counts.draft_frames / audio_s if counts.draft_windows else None,
         tokens_per_s=counts.tokens / audio_s,
         words_per_s=None if words is None else words / audio_s,
         audio_s=audio_s,

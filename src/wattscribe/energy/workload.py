@@ -20,6 +20,10 @@ MOST = 1e18
 """Of any figure: a million million times a large model's."""
 
 
+DRAFT = "draft_"
+"""Begins the names of the components of a model that offers drafts."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightTensor:
     """One constant of the model, as stored."""
@@ -134,6 +138,12 @@ class Workload:
         return dataclasses.replace(
             self, components=tuple(component if own.name == component.name else own for own in self.components)
         )
+
+    def with_draft(self, draft: Workload) -> Workload:
+        """This workload and that of the model whose drafts it verifies, the latter's components marked."""
+        theirs = (dataclasses.replace(part, name=f"{DRAFT}{part.name}") for part in draft.components)
+        notes = (f"drafts come from {draft.name}", *(f"{draft.name}: {note}" for note in draft.notes))
+        return dataclasses.replace(self, components=(*self.components, *theirs), notes=(*self.notes, *notes))
 
     @property
     def size_bytes(self) -> int:

@@ -181,6 +181,10 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
             "loops": "stop ends a window where one phrase is said again and again (encoder–decoder), run never; default: as its "
             "directory says",
             "max_new_tokens": "limit of tokens per window of an encoder–decoder",
+            "draft": "directory of a cheaper model of the same vocabulary, whose drafts an encoder–decoder verifies: same text, "
+            "fewer runs of its decoder",
+            "draft_tokens": "tokens of a draft at most (default 4)",
+            "draft_precision": "which of the draft's files: fp32, fp16 or int8",
         },
         directory=True,
         prepare="wattscribe.recognizers.onnx:prepare",

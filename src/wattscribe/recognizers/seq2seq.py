@@ -12,7 +12,8 @@ from wattscribe.recognizers import options
 from wattscribe.recognizers.base import Audio
 from wattscribe.recognizers.checks import SHORTEST_SAMPLES, checked
 from wattscribe.records import MAX_BEAM, PrecisionAudit, RecognizerSpec, Transcript
-from wattscribe.seq2seq.files import find
+from wattscribe.seq2seq.draft import TOKENS
+from wattscribe.seq2seq.files import Files, find
 from wattscribe.seq2seq.gate import KEEP_S
 from wattscribe.seq2seq.opening import open_model
 from wattscribe.seq2seq.recognize import Recogniser
@@ -25,13 +26,15 @@ _GATES: Mapping[str, float | Literal["stated"] | None] = {"stated": "stated", "t
 """stated: as the directory says, no gate where it says nothing."""
 _LOOPS: Mapping[str, bool | Literal["stated"]] = {"stated": "stated", "stop": True, "run": False}
 """stated: as the directory says, to the limit where it says nothing."""
+_MOST_DRAFTED = 64
 _FOR_TRANSDUCERS = ("tail_s", "blank_penalty", "phrases", "frame_by_frame")
 
 
 class EncoderDecoderRecognizer:
     """A directory with an encoder, a decoder with caches, and their tokens; counts come with every transcript.
 
-    Options: `decoding`, `beam`, `language`, `window`, `vad`, `loops`, `max_new_tokens`.
+    Options: `decoding`, `beam`, `language`, `window`, `vad`, `loops`, `max_new_tokens`, `draft`, `draft_tokens`,
+    `draft_precision`.
     """
 
     def __init__(self, spec: RecognizerSpec) -> None:
@@ -52,6 +55,9 @@ class EncoderDecoderRecognizer:
         )
         self._one_scale = any(takes_one_scale(path) for path in self._files.parts.values())
         model.speak(options.language(spec, multilingual=model.multilingual), spec.name)
+        self._parts = [*self._files.parts.values()]
+        if draft := draft_files(spec.options):
+            self._take_drafts(model, draft)
         self._opened: Recogniser | None = model
         give_back()
 
@@ -62,10 +68,26 @@ class EncoderDecoderRecognizer:
             raise RecognizerError("the recognizer is closed", where=self._spec.name, fix="Open it again")
         return self._opened
 
+    def _take_drafts(self, model: Recogniser, draft: Files) -> None:
+        """Raises InputError."""
+        spec = self._spec
+        if takes_one_scale(self._files.parts["decoder"]):
+            raise InputError(
+                "the 8-bit activations of a run share one scale, so that drafts would change what the decoder says",
+                where=spec.name, fix="Take a decoder in fp32, fp16 or 4-bit blocks, or leave out the draft",
+            )  # fmt: skip
+        tokens = options.integer(spec, "draft_tokens", TOKENS, minimum=1, maximum=_MOST_DRAFTED)
+        try:
+            model.take_drafts(open_model(draft, threads=spec.threads), tokens)
+        except InputError as error:
+            raise InputError(error.what, where=spec.name, fix=error.fix) from None
+        self._parts += draft.parts.values()
+
     @property
     def together(self) -> int:
-        """One where a beam's hypotheses are the rows, and where rows of a call would share one scale of 8-bit activations."""
-        alone = self._model.width > 1 or self._one_scale
+        """One where a beam's hypotheses or a draft's tokens are the rows, and where rows of a call would share one scale of
+        8-bit activations."""
+        alone = self._model.width > 1 or self._model.drafted or self._one_scale
         return 1 if alone else self._spec.batch_size
 
     def transcribe(self, batch: Sequence[Audio]) -> list[Transcript]:
@@ -82,9 +104,19 @@ class EncoderDecoderRecognizer:
     def audit(self) -> PrecisionAudit:
         from wattscribe.recognizers.onnx_facts import audit_onnx
 
-        return audit_onnx(self._spec, list(self._files.parts.values()), device="cpu")
+        return audit_onnx(self._spec, self._parts, device="cpu")
 
     def close(self) -> None:
         if self._opened is not None:
             self._opened = None
             give_back()
+
+
+def draft_files(given: Mapping[str, str]) -> Files | None:
+    """Of the model that the option `draft` names; None: there is none. Raises InputError and ModelError."""
+    if "draft" not in given:
+        for name in ("draft_tokens", "draft_precision"):
+            if name in given:
+                raise InputError(f"option {name} is of a draft, and none is given", fix="Give `draft`, a directory")
+        return None
+    return find(locate(given["draft"]), given.get("draft_precision"))

@@ -97,6 +97,18 @@ class Counts:
     """Windows of 32 ms that an encoder–decoder's voice gate judged."""
     skipped_frames: int = 0
     """Encoder frames of audio that the gate kept from the encoder."""
+    draft_windows: int = 0
+    """Windows that the model of an encoder–decoder's drafts heard."""
+    draft_frames: int = 0
+    """Encoder frames of these."""
+    draft_calls: int = 0
+    """Runs of its decoder."""
+    draft_rows: int = 0
+    """Tokens that its decoder was fed."""
+    drafted: int = 0
+    """Tokens that it offered."""
+    agreed: int = 0
+    """Of these, those that were chosen."""
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)})

@@ -313,7 +313,11 @@ def _workload(trial: Trial) -> tuple[Mapping[str, Any] | None, str | None]:
     from wattscribe.energy.files import of_directory
 
     try:
-        directory = Path(trial.recognizer.model).expanduser()
-        return of_directory(directory, precision=trial.recognizer.precision).to_json(), None
+        spec = trial.recognizer
+        workload = of_directory(Path(spec.model).expanduser(), precision=spec.precision)
+        if draft := spec.options.get("draft"):
+            theirs = of_directory(Path(draft).expanduser(), precision=spec.options.get("draft_precision"))
+            workload = workload.with_draft(theirs)
+        return workload.to_json(), None
     except WattscribeError as error:
         return None, str(error)

@@ -19,6 +19,7 @@ class MoonshineNet:
     """preprocess, encode, uncached_decode, cached_decode."""
 
     candidates: int | None = None
+    rewindable = False
 
     def __init__(self, parts: Mapping[str, Path], *, threads: int, places: int) -> None:
         self.places, self._paths = places, parts

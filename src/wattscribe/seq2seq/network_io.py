@@ -34,12 +34,26 @@ class Encoded(Protocol):
         ...
 
 
+class Rewindable(Encoded, Protocol):
+    """One whose decoder takes several tokens behind those before, and forgets the last ones: what drafts need."""
+
+    def steps(self, tokens: Tokens) -> Scores:
+        """As `step`, with the scores behind each of the tokens: (rows, t, vocabulary)."""
+        ...
+
+    def back(self, count: int) -> None:
+        """Forget so many of the last tokens that were fed."""
+        ...
+
+
 class EncoderDecoder(Protocol):
     """The loaded networks."""
 
     places: int
     """Tokens that fit into the caches, the prompt's included."""
     vocabulary: int
+    rewindable: bool
+    """Whether what `encode` returns is `Rewindable`."""
     candidates: int | None
     """Rows of the vocabulary that are scored exactly, where a cheap pass picks them; None: all."""
 

@@ -27,6 +27,8 @@ class OptimumNet:
 
     vocabulary: int
     candidates: int | None = None
+    rewindable = False
+    """Decoders with caches are traced with one token, some without the mask that several need."""
 
     def __init__(self, parts: Mapping[str, Path], *, threads: int, places: int) -> None:
         self.places = places

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wattscribe.errors import InputError
 from wattscribe.records import Counts, Transcript
+from wattscribe.seq2seq.draft import TOKENS, Draft
 from wattscribe.seq2seq.gate import Gate, Gated
 from wattscribe.seq2seq.mel import HOP, WINDOW, Samples, log_mel
-from wattscribe.seq2seq.network_io import Encoded, EncoderDecoder
-from wattscribe.seq2seq.search import Rules, Work, beam, greedy
+from wattscribe.seq2seq.network_io import Encoded, EncoderDecoder, Rewindable
+from wattscribe.seq2seq.search import Rules, Work, beam, greedy, verified
 from wattscribe.seq2seq.special import Special
 from wattscribe.seq2seq.vocabulary import Texts
 from wattscribe.seq2seq.windows import Window, cut_at_silence
@@ -77,6 +79,8 @@ class Recogniser:
         gate: Gate | None = None,
     ) -> None:
         self._net, self._style, self._gate = net, style, gate
+        self._cheaper: Recogniser | None = None
+        self._draft_tokens = TOKENS
         self.width, self._window = width, window
         self._language: str | None = None
 
@@ -92,6 +96,42 @@ class Recogniser:
             except InputError as error:
                 raise InputError(error.what, where=where, fix=error.fix) from None
         self._language = language
+
+    @property
+    def drafted(self) -> bool:
+        """Whether another model offers what it may say."""
+        return self._cheaper is not None
+
+    def take_drafts(self, cheaper: Recogniser, tokens: int) -> None:
+        """From now on look at what `cheaper` offers, so many tokens at a time. Raises InputError for what cannot be."""
+        if self.width > 1:
+            raise InputError("drafts are for greedy search", fix="Leave out the beam")
+        for whose, each in (("its", self), ("the draft's", cheaper)):
+            if not each._net.rewindable:
+                raise InputError(
+                    f"{whose} decoder takes one token a run: it is none that `wattscribe export` wrote",
+                    fix="Export both with `wattscribe export hf:MODEL`, or leave out the draft",
+                )
+        end, other = self._style.rules.end, cheaper._style.rules.end
+        if (self._known(), end) != (cheaper._known(), other):
+            raise InputError(
+                "the draft numbers its tokens differently",
+                fix="Take a model of the same vocabulary: NAME.en for NAME.en",
+            )
+        self._cheaper, self._draft_tokens = cheaper, tokens
+
+    def _known(self) -> dict[int, bytes]:
+        """The tokens that stand for text."""
+        end = self._style.rules.end
+        return {number: text for number, text in self._style.texts.pieces.items() if number < end and text}
+
+    def draft(self, audio: Samples, language: str | None, most: int) -> Draft:
+        """What this one offers of a window, as short as it hears it itself, to another one; in `language`, if it knows that."""
+        languages = self._style.special.languages if self._style.special is not None else {}
+        told = next((each for each in (language, "en", *languages) if each in languages), None)
+        prompt = self._prompt(told)
+        encoded = cast(Rewindable, self._net.encode(self._features([audio])))
+        return Draft(encoded, prompt, self._style.rules, places=self._net.places, most=most)
 
     def transcribe(self, batch: Sequence[Samples], together: int = 1) -> list[Transcript]:
         """One Transcript per input; `together` windows of one length share a run of the encoder."""
@@ -157,17 +197,20 @@ class Recogniser:
         languages = self._languages(encoded, works)
         prompts = [self._prompt(language) for language in languages]
         rules = self._rules(prompts[0], pieces)
-        alone = self.width > 1
-        hypotheses = (
-            [beam(encoded, prompts[0], rules, self.width, works[0])]
-            if alone
-            else greedy(encoded, prompts, rules, works)
-        )
+        more = Counts()
+        if self.width > 1:
+            hypotheses = [beam(encoded, prompts[0], rules, self.width, works[0])]
+        elif self._cheaper is not None:
+            draft = self._cheaper.draft(pieces[0], languages[0], self._draft_tokens)
+            hypotheses = [verified(cast(Rewindable, encoded), prompts[0], rules, draft.offer, works[0])]
+            more = _draft_counts(draft, works[0])
+        else:
+            hypotheses = greedy(encoded, prompts, rules, works)
         return [
             _Done(
                 text=self._style.texts.text(self._spoken(tokens)),
                 language=language,
-                counts=self._counts(work, encoded.frames, first=place == 0, audio=pieces[place]),
+                counts=more + self._counts(work, encoded.frames, first=place == 0, audio=pieces[place]),
             )
             for place, (tokens, language, work) in enumerate(zip(hypotheses, languages, works, strict=True))
         ]
@@ -217,6 +260,17 @@ class Recogniser:
             padded_frames=max(0, frames - spoken),
             vocabulary_rows=work.scored * (self._net.candidates or self._net.vocabulary),
         )
+
+
+def _draft_counts(draft: Draft, work: Work) -> Counts:
+    return Counts(
+        draft_windows=1,
+        draft_frames=draft.frames,
+        draft_calls=draft.work.steps,
+        draft_rows=draft.work.fed,
+        drafted=work.drafted,
+        agreed=work.agreed,
+    )
 
 
 def _gate_counts(audio: Samples, gated: Gated) -> Counts:

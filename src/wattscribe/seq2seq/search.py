@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wattscribe.errors import ModelError
 from wattscribe.seq2seq.loops import loop_start
-from wattscribe.seq2seq.network_io import Encoded, Scores
+from wattscribe.seq2seq.network_io import Encoded, Rewindable, Scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +43,24 @@ class Work:
     """Rows of scores."""
     chosen: int = 0
     """Tokens chosen, the ending one included."""
+    drafted: int = 0
+    """Tokens that a draft offered."""
+    agreed: int = 0
+    """Of these, those that were chosen."""
 
 
 def _step(encoded: Encoded, tokens: np.ndarray, works: Sequence[Work]) -> Scores:
     """One run of the decoder: its call counts for the first row, as everywhere where several share one."""
+    count_run(tokens, works)
+    return encoded.step(tokens)
+
+
+def count_run(tokens: np.ndarray, works: Sequence[Work]) -> None:
+    """Of the decoder, which scores behind every token that it is fed."""
     works[0].steps += 1
     for work in works:
         work.fed += tokens.shape[1]
         work.scored += tokens.shape[1]
-    return encoded.step(tokens)
 
 
 def greedy(encoded: Encoded, prompts: Sequence[Sequence[int]], rules: Rules, works: Sequence[Work]) -> list[list[int]]:
@@ -81,6 +90,45 @@ def greedy(encoded: Encoded, prompts: Sequence[Sequence[int]], rules: Rules, wor
             alive = [alive[at] for at in going]
         fed = best[going, None]
     return hypotheses
+
+
+def verified(
+    encoded: Rewindable,
+    prompt: Sequence[int],
+    rules: Rules,
+    offer: Callable[[Sequence[int], int], Sequence[int]],
+    work: Work,
+) -> list[int]:
+    """The tokens of `greedy`, of one utterance, in fewer runs of the decoder.
+
+    `offer` is told what was said and how many tokens may come behind it, and says some of them. They are fed together with the
+    last one that was said: each that is the best one stands, and behind those that do the scores are there already.
+    """
+    said: list[int] = []
+    fed = list(prompt)
+    while True:
+        offered = list(offer(said, rules.limit - len(said) - 1))
+        tokens = np.array([[*fed, *offered]], np.int64)
+        count_run(tokens, [work])
+        scores = encoded.steps(tokens)[0, len(fed) - 1 :]
+        work.drafted += len(offered)
+        for at in range(len(offered) + 1):
+            row = rules.apply(scores[at : at + 1], first=not said)
+            token = int(row.argmax())
+            _require_numbers(row[0, token : token + 1])
+            work.chosen += 1
+            if token == rules.end:
+                return said
+            said.append(token)
+            if rules.stop_loops and (kept := loop_start(said)) is not None:
+                return said[:kept]
+            if len(said) == rules.limit:
+                return said
+            if at == len(offered) or token != offered[at]:
+                break
+            work.agreed += 1
+        encoded.back(len(offered) - at)
+        fed = said[-1:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ class WhisperNet:
         self._decoder: Opened = open_decoder(decoder, threads=threads, heads=self.number("n_text_head"))
         _require(decoder, self._decoder.session, {"tokens", "offset", *CACHES}, {"logits", *UPDATED})
         self.candidates = candidates_of(self._decoder.session.get_modelmeta().custom_metadata_map)
+        self.rewindable = (
+            self._decoder.turned
+        )  # sherpa-onnx's own export masks as many places as tokens: behind others, one
         self.places, self.vocabulary = self.number("n_text_ctx"), self.number("n_vocab")
 
     def number(self, key: str) -> int:
@@ -130,6 +133,9 @@ class WhisperEncoded:
     def restart(self) -> None:
         self._offset = 0
 
+    def back(self, count: int) -> None:
+        self._offset -= count  # what stands behind is not looked at, and written over
+
     def keep(self, rows: Sequence[int]) -> None:
         chosen, filled = list(rows), self._offset
         if chosen == list(range(self.rows)):
@@ -146,6 +152,9 @@ class WhisperEncoded:
                 pair[place] = new
 
     def step(self, tokens: Tokens) -> Scores:
+        return self.steps(tokens)[:, -1]
+
+    def steps(self, tokens: Tokens) -> Scores:
         session = self._net.decoder.session
         count = tokens.shape[1]
         logits = np.empty((self.rows, count, self._net.vocabulary), np.float32)
@@ -164,4 +173,4 @@ class WhisperEncoded:
         with Running(self._net.decoder_path, "failed while running"):
             session.run_with_iobinding(binding)
         self._offset += count
-        return logits[:, -1]
+        return logits
