@@ -25,7 +25,24 @@ class System:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-def systems(export: Path, ct2: Path, checkpoint: Path, result: Path | None) -> dict[str, System]:
+GGML = {"q8_0": "q8_0", "fp16": "float16"}
+"""What whisper.cpp's own program makes of a checkpoint, by the name of whisper.cpp's and of the converter's type."""
+
+
+def ggml_files(checkpoint: Path, work: Path) -> dict[str, Path]:
+    """The checkpoint as whisper.cpp reads it, by precision; made where it is not there yet."""
+    from tests.recognizers import ggml
+
+    files = {name: work / f"{checkpoint.name}-{name}.bin" for name in GGML}
+    for name, path in files.items():
+        if not path.is_file():
+            ggml.convert(checkpoint, path.with_suffix(".part"), GGML[name]).rename(path)
+    return files
+
+
+def systems(
+    export: Path, ct2: Path, checkpoint: Path, ggml: Mapping[str, Path], result: Path | None
+) -> dict[str, System]:
     """The result of `compress`, where there is one, its export, and what else runs the same model."""
     beside = {
         "faster-whisper int8": System(model=f"ct2:{ct2}", precision="int8", options={"beam": "1"}),
@@ -34,6 +51,10 @@ def systems(export: Path, ct2: Path, checkpoint: Path, result: Path | None) -> d
         "export fp32": System(model=f"onnx:{export}", precision="fp32"),
         "sherpa-onnx, export int8": System(model=f"sherpa:{export}", precision="int8"),
         "sherpa-onnx, export fp32": System(model=f"sherpa:{export}", precision="fp32"),
+        **{
+            f"whisper.cpp {name}": System(model=f"whispercpp:{path}", options={"beam": "1"})
+            for name, path in ggml.items()
+        },
         "Transformers fp32": System(model=f"hf:{checkpoint}", precision="fp32"),
         "Transformers int8": System(model=f"hf:{checkpoint}", precision="int8"),
     }
@@ -102,6 +123,8 @@ if kind in ('onnx', 'sherpa'):
     import onnxruntime
     if kind == 'sherpa':
         import sherpa_onnx
+elif kind == 'whispercpp':
+    import pywhispercpp.model
 elif kind == 'ct2':
     import ctranslate2, faster_whisper
 else:

@@ -4,11 +4,12 @@
                                  [--work FOLDER]
 
 Needs the recordings of `../shared/data`, `whisper-MODEL-hf` (and `whisper-MODEL-ct2` for the speed) in
-$WATTSCRIBE_REAL_MODELS, and the extras `hf` and `ct2`. `texts` decodes 238 recordings with Transformers and with the export in
-each precision; what is in FOLDER already is not decoded again, so a run that was cut off goes on. `speed` puts the export, and
-OUT of `compress`, beside faster-whisper, sherpa-onnx and Transformers: one thread, greedy, the recognizers taking turns on every
-recording. `silence` is what shorter windows cost in words. `sherpa` compares the texts of the fp32 export, or of OUT, with those
-of unmodified sherpa-onnx. `prices` is what exports and OUT cost on modelled devices. Prints one JSON value.
+$WATTSCRIBE_REAL_MODELS, and the extras `hf` and `ct2`, for the speed `sherpa` and `whispercpp` too. `texts` decodes 238
+recordings with Transformers and with the export in each precision; what is in FOLDER already is not decoded again, so a run
+that was cut off goes on. `speed` puts the export, and OUT of `compress`, beside faster-whisper, sherpa-onnx, whisper.cpp and
+Transformers: one thread, greedy, the recognizers taking turns on every recording. `silence` is what shorter windows cost in
+words. `sherpa` compares the texts of the fp32 export, or of OUT, with those of unmodified sherpa-onnx. `prices` is what exports
+and OUT cost on modelled devices. Prints one JSON value.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     export = exported(asked.model, asked.work)
     if asked.part == "speed":
-        named = _whisper_speed.systems(
-            export, REAL / f"whisper-{asked.model}-ct2", REAL / f"whisper-{asked.model}-hf", asked.result
-        )
+        checkpoint = REAL / f"whisper-{asked.model}-hf"
+        ggml = _whisper_speed.ggml_files(checkpoint, asked.work)
+        named = _whisper_speed.systems(export, REAL / f"whisper-{asked.model}-ct2", checkpoint, ggml, asked.result)
         chosen = tuple(asked.only or [""])
         named = {name: each for name, each in named.items() if name.startswith((*chosen, "faster-whisper int8"))}
         clips = ((name, entry.reference, audio) for entry, name, _, audio in recordings(asked.limit or 4))
