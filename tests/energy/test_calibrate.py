@@ -128,6 +128,17 @@ def test_observing_a_decode_by_hand() -> None:
     assert found.macs == {"float32": 4 * 50 + 9 * 7}
 
 
+def test_observing_an_encoder_decoder_and_its_draft_by_hand() -> None:
+    """A decoder reads its weights with every token and not with every window."""
+    names = ("encoder", "decoder", "vocabulary", "draft_encoder", "draft_decoder")
+    made = workload(*(component(name, [10**place], macs=0) for place, name in enumerate(names)))
+    counts = Counts(
+        encoder_calls=2, encoder_rows=2, predictor_calls=7, predictor_rows=9, draft_windows=3, draft_calls=5, draft_rows=6
+    )
+    found = observe(made, counts, precision="fp32", window_s=1.0, energy_j=1.0, sd_j=0.1)
+    assert found.memory_bytes == 53772
+
+
 def test_what_cannot_be_calibrated() -> None:
     with pytest.raises(InputError, match="needs 3 models with measured energy, 2 were found"):
         calibrate(observations(models=2))
