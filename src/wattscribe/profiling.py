@@ -14,6 +14,7 @@ from wattscribe.energy.observed import Observed
 from wattscribe.energy.options import Decoding, Options
 from wattscribe.energy.profile import Profile
 from wattscribe.energy.rates import Rates
+from wattscribe.energy.windows import heard_s
 from wattscribe.energy.workload import DRAFT, Workload
 from wattscribe.errors import InputError, ModelError
 from wattscribe.models import locate
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from wattscribe.streaming import Transducer
     from wattscribe.streaming.features import Samples
 
-_WHOLE = 0.99
-"""From this part of it on, a window counts as a whole one."""
 SAY_EVERY = 10
 """Utterances decoded between two lines of progress."""
 
@@ -58,11 +57,9 @@ def profile_model(model: str, options: Options, *, say: Callable[[str], None] | 
     if options.observe and (workload.kind != "transducer" or not _exported(model)):
         raise InputError("the memory traffic of exported transducers alone can be observed", where=model)
     decoded = _rates(model, workload, options, say)
-    windows_s = [
-        _window_s(workload, decoded, *of) for of in (("", decoded.frames_per_s), (DRAFT, decoded.draft_frames_per_s))
-    ]
-    if any(windows_s) and options.chunk_ms is None:
-        workload = _workload(model, options, *(None if each is None else 1000 * each for each in windows_s))
+    own_s, draft_s = _windows_s(workload, decoded)
+    if (own_s or draft_s) and options.chunk_ms is None:
+        workload = _workload(model, options, _ms(own_s), _ms(draft_s))
     profiled = profile.build(
         workload,
         decoded,
@@ -105,18 +102,20 @@ def _workload(model: str, options: Options, chunk_ms: float | None, draft_ms: fl
     return own.with_draft(workload_of(options.draft, chunk_ms=draft_ms))
 
 
-def _window_s(workload: Workload, decoded: Rates, of: str, frames_per_s: float | None) -> float | None:
-    """What a window held on average, where the decode asked for shorter ones than the model's; None: whole ones.
-
-    `of` the model that was asked (""), or of the one that offered DRAFTs: a whole window is the same for both.
-    """
-    windows_per_s = (
-        decoded.components[f"{of}encoder"].rows_per_s if workload.windows and frames_per_s is not None else 0.0
+def _windows_s(workload: Workload, decoded: Rates) -> tuple[float | None, float | None]:
+    """What a window held on average where the decode asked for shorter ones than whole, and what one of the draft's did, of
+    which a whole one is as long."""
+    if decoded.source == "stated":
+        return None, None
+    own, drafts = (decoded.components.get(f"{of}encoder") for of in ("", DRAFT))
+    return (
+        None if own is None else heard_s(workload, decoded.frames_per_s or 0.0, own.rows_per_s),
+        None if drafts is None else heard_s(workload, decoded.draft_frames_per_s or 0.0, drafts.rows_per_s),
     )
-    if decoded.source == "stated" or not (windows_per_s and workload.frames_per_segment and workload.segment_s):
-        return None
-    part = (frames_per_s or 0.0) / windows_per_s / workload.frames_per_segment
-    return part * workload.segment_s if part < _WHOLE else None
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else 1000 * seconds
 
 
 def _exported(model: str) -> bool:

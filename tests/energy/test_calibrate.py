@@ -133,7 +133,13 @@ def test_observing_an_encoder_decoder_and_its_draft_by_hand() -> None:
     names = ("encoder", "decoder", "vocabulary", "draft_encoder", "draft_decoder")
     made = workload(*(component(name, [10**place], macs=0) for place, name in enumerate(names)))
     counts = Counts(
-        encoder_calls=2, encoder_rows=2, predictor_calls=7, predictor_rows=9, draft_windows=3, draft_calls=5, draft_rows=6
+        encoder_calls=2,
+        encoder_rows=2,
+        predictor_calls=7,
+        predictor_rows=9,
+        draft_windows=3,
+        draft_calls=5,
+        draft_rows=6,
     )
     found = observe(made, counts, precision="fp32", window_s=1.0, energy_j=1.0, sd_j=0.1)
     assert found.memory_bytes == 53772

@@ -8,6 +8,7 @@ import onnx
 import pytest
 import soundfile
 
+from tests.known import known
 from wattscribe.energy.files import of_directory
 from wattscribe.energy.options import Options
 from wattscribe.profiling import profile_model
@@ -128,3 +129,28 @@ def test_the_page_shows_them(exported: Path, tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text().lower()
     assert "length of an utterance, alone in its window" in page
     assert "tokens per second of audio" in page
+
+
+def test_a_bench_counts_windows_as_they_were_heard(clips: list[Audio], tmp_path: Path) -> None:
+    """1.3 s and 5 s of silence, up to the next 5 s: 10 s of 30, for the one that is asked and for the one that drafts."""
+    import wattscribe
+    from tests.recognizers.checkpoints import whisper
+    from wattscribe.seq2seq.export import export_whisper
+
+    source = tmp_path / "source"
+    source.mkdir()
+    whisper(source, layers=1, hears_s=30)
+    export_whisper(str(source), tmp_path / "out")
+    soundfile.write(tmp_path / "a.wav", clips[1], 16000)
+    (tmp_path / "manifest.jsonl").write_text('{"audio_filepath": "a.wav", "text": "a"}\n')
+    model, data = f"onnx:{tmp_path / 'out'}", str(tmp_path / "manifest.jsonl")
+    asked = {"models": [f"{model}?window=short&draft={tmp_path / 'out'}", model], "data": [data], "idle_s": 0}
+    trials = wattscribe.bench(asked, tmp_path / "run").trials
+    short, whole = sorted(trials, key=lambda each: -len(each.trial.recognizer.options))
+    assert (known(whole.workload)["segment_s"], known(short.workload)["segment_s"]) == (30, 10)
+    macs = {part["name"]: sum(part["macs"].values()) for part in known(short.workload)["components"]}
+    of_whole = {part["name"]: sum(part["macs"].values()) for part in known(whole.workload)["components"]}
+    assert macs["draft_encoder"] == of_whole["encoder"] > 3 * macs["encoder"], "the draft hears whole windows"
+    assert macs["decoder"] < of_whole["decoder"]
+    found = profile_model(model, Options(data=data)).breakdown.workload
+    assert {part.name: part.total_macs for part in found.components} == of_whole

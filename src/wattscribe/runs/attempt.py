@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal
 from wattscribe.errors import exit_in_words
 from wattscribe.journal import Journal
 from wattscribe.metering.memory import descendants_peak_bytes
-from wattscribe.records import Trial, TrialFacts, UtteranceResult, Window, to_json
+from wattscribe.records import Counts, Trial, TrialFacts, UtteranceResult, Window, to_json
 from wattscribe.runs.power import Power
 from wattscribe.runs.process import WorkerGoneError, WorkerProcess, last_line
 from wattscribe.runs.protocol import Answered, Begin, Done, Failed, Go, Hello, Job, Loaded, Message, Place, Warm, Whole
@@ -66,6 +66,8 @@ class Attempt:
     """Told the seconds of audio of each utterance that is through."""
     answered: int = 0
     """Utterances that got an answer."""
+    counts: Counts = field(default_factory=Counts)
+    """Of all their answers."""
     facts: TrialFacts = field(init=False)
     _pieces: Mapping[str, Piece] = field(init=False)
     _longest_s: float = field(init=False)
@@ -223,6 +225,7 @@ class Attempt:
                 paced=answer.paced,
                 cpu_s=message.cpu_s / len(message.answers),
             )
+            self.counts += answer.counts or Counts()
             self._keep(result)
 
     def _keep(self, result: UtteranceResult) -> None:

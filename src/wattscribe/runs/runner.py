@@ -16,7 +16,7 @@ from wattscribe.lock import link_in_the_way
 from wattscribe.metering import Clock, Host, Meter, MonotonicClock, open_meters
 from wattscribe.metering import machine as machines
 from wattscribe.metering.processes import Bystanders
-from wattscribe.records import Board, Marks, Trial, TrialFacts, to_json
+from wattscribe.records import Board, Counts, Marks, Trial, TrialFacts, to_json
 from wattscribe.runs import marks as marking
 from wattscribe.runs.attempt import Attempt, Limits, Verdict
 from wattscribe.runs.beginning import LOG_NAME, SPOOL_DIRECTORY, among, begin, go_on, or_put_back, record
@@ -195,7 +195,9 @@ class _Run:
             self._note_first_idle(trial)
             around = {**(attempt.facts.surroundings or {}), "after": _state(self.host), "kills": kills - 1}
             around |= {"bystanders": taken.so_far()} if self.bystanders else {}
-            facts = replace(attempt.facts, surroundings=around)
+            workload, note = _workload(trial, attempt.counts)
+            around |= {"workload": note} if note is not None else {}
+            facts = replace(attempt.facts, surroundings=around, workload=workload)
             if verdict == "done" and trial.mode is not None and (read := self.modes.differs(trial.mode)) is not None:
                 why = f"the power mode {trial.mode.name} did not hold until the end: {read}"
                 facts = replace(facts, status="failed", reason=why)
@@ -236,16 +238,12 @@ class _Run:
             log=self.out_dir / LOG_NAME,
             transcribed=self.watcher.transcribed,
         )
-        workload, note = _workload(trial)
         around: dict[str, Any] = {"before": _state(self.host)}
         if earlier := self.journal.earlier_failures(trial.id):
             around["earlier_failures"] = earlier
-        if note is not None:
-            around["workload"] = note
         prepare_s = self.prepared.get(name_of(trial.recognizer))
         attempt.facts = replace(
             attempt.facts,
-            workload=workload,
             surroundings=around,
             prepare_s=prepare_s,
             marks=None if self.marks is None else self.marks.id,
@@ -306,17 +304,19 @@ def _state(host: Host) -> dict[str, Any]:
     return {**machines.state(host), "load_1min": os.getloadavg()[0]}
 
 
-def _workload(trial: Trial) -> tuple[Mapping[str, Any] | None, str | None]:
-    """What one invocation of a transducer costs, counted from its files; or None with the reason."""
-    if trial.recognizer.runtime != "onnx":
+def _workload(trial: Trial, counts: Counts) -> tuple[Mapping[str, Any] | None, str | None]:
+    """What one invocation costs of an exported model, counted from its files at windows as they were heard; or None with the
+    reason."""
+    spec = trial.recognizer
+    if spec.runtime != "onnx":
         return None, None
-    from wattscribe.energy.files import of_directory
+    from wattscribe.energy.windows import as_heard
 
     try:
-        spec = trial.recognizer
-        workload = of_directory(Path(spec.model).expanduser(), precision=spec.precision)
+        workload = as_heard(Path(spec.model).expanduser(), spec.precision, counts.frames, counts.encoder_rows)
         if draft := spec.options.get("draft"):
-            theirs = of_directory(Path(draft).expanduser(), precision=spec.options.get("draft_precision"))
+            precision = spec.options.get("draft_precision")
+            theirs = as_heard(Path(draft).expanduser(), precision, counts.draft_frames, counts.draft_windows)
             workload = workload.with_draft(theirs)
         return workload.to_json(), None
     except WattscribeError as error:
