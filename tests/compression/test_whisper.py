@@ -17,13 +17,15 @@ from wattscribe.compression import acceptance, sets
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.kinds import family_of, read_model
+from wattscribe.compression.levels import GlobalMagnitude
 from wattscribe.compression.levers import apply
-from wattscribe.compression.linears import unpack
+from wattscribe.compression.linears import linears, unpack
 from wattscribe.compression.measure import Decoded, nothing_placed
 from wattscribe.compression.moves import steps_of
 from wattscribe.compression.outcome import Compression
 from wattscribe.compression.recipe import read_recipe
 from wattscribe.compression.run import Options, compress_model, make_bench
+from wattscribe.compression.seq2seq.family import EIGHT_BITS
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.compression.step import Step
 from wattscribe.compression.workbench import Workbench
@@ -325,12 +327,34 @@ def test_every_move_has_its_place_in_a_recipe(bench: Workbench) -> None:
     assert bench.energy_mj(bench.build(steps)) < bench.energy_mj(bench.original)
 
 
+def test_one_threshold_ranks_the_inner_channels_of_encoder_and_decoder(bench: Workbench) -> None:
+    """Feed-forward layers, wherever their channels have least energy; then 8 bits everywhere."""
+    steps = GlobalMagnitude.steps(bench, 0.7)
+    pruned = [step for step in steps if step.lever == "prune-width"]
+    assert {step.component for step in pruned} == {"encoder", "decoder"}
+    assert steps[len(pruned) :] == EIGHT_BITS
+    found = {name: linears(bench.build(pruned).model(name)) for name in ("encoder", "decoder")}
+    whole = {name: linears(bench.original.model(name)) for name in found}
+    widths = [
+        [maps[name][each].shape[1] for name in maps for each in maps[name] if each.endswith("fc1")]
+        for maps in (found, whole)
+    ]
+    assert sum(widths[0]) / sum(widths[1]) == pytest.approx(0.7, abs=0.03)
+    assert len(set(widths[0])) > 1, "not the same part of each"
+    strategy = GlobalMagnitude(keeps=(0.95, 0.7))
+    outcome = strategy.run(bench, [])
+    tried = [each for each in bench.tried if each.strategy == "global"]
+    assert tried
+    assert all(each.energy_mj < bench.energy_mj(bench.original) for each in tried)
+    assert outcome.done
+
+
 def test_what_cannot_be_compressed_is_named(world: World, exported: Path, options: Options, tmp_path: Path) -> None:
     export_whisper(str(exported.parent / "checkpoint"), tmp_path / "narrow", precisions=("int8",))
     with pytest.raises(ModelError, match=r"8 bits already.*fp32 export"):
         compress_model(tmp_path / "narrow", tmp_path / "out", options)
     for changed, said in (
-        ({"strategy": "global"}, "no lever"), ({"max_latency_ms": 640.0}, "streaming"),
+        ({"max_latency_ms": 640.0}, "streaming"),
         ({"corpus_limit": ("noisy",)}, "CORPUS=POINTS"), ({"corpus_limit": ("other=1",)}, "no corpus of"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=said):

@@ -29,6 +29,8 @@ class Family(Protocol[Bench]):
     """Nat: beyond this divergence a recognizer no longer hears the same language, and a move is not worth a decode."""
     even_levels: Sequence[tuple[str, Sequence[Step]]]
     """The uniform strategy's, from mild to strong, by name; empty: those of transducers."""
+    inner: Sequence[str]
+    """Components whose maps may have inner channels, which the global strategy ranks together."""
     most_probe_s: float
     """Of the development set, at most so much is compared on."""
     timed: tuple[int, int]
@@ -48,6 +50,10 @@ class Family(Protocol[Bench]):
 
     def probe(self, original: Candidate, speech: SpeechSet) -> Probe:
         """What it is asked to see how far another model is from it."""
+        ...
+
+    def eight_bits(self, bench: Bench) -> list[Step]:
+        """All that can be in 8 bits: what the global strategy ends with."""
         ...
 
     def moves(self, bench: Bench, base: Sequence[Step]) -> list[Move]:

@@ -101,21 +101,18 @@ class GlobalMagnitude:
             tensors = () if component == "joiner" else (tensor,)
             steps.append(Step(lever="prune-width", component=component, tensors=tensors, options=options))
         steps.sort(key=lambda step: step.component != "joiner")
-        for component in ("encoder", "predictor", "joiner"):
-            if linears(bench.original.model(component)):
-                steps.append(Step(lever="int8", component=component))
-        return [*steps, *recurrent(moves(bench.original))]
+        return [*steps, *bench.family.eight_bits(bench)]
 
 
 def global_parts(bench: Workbench, keep: float) -> Mapping[str, float]:
     """`component:map` → the part of its channels above the common threshold; only those that lose some."""
     scores: dict[str, NDArray[np.float64]] = {}
-    for component in ("encoder", "predictor"):
+    for component in bench.family.inner:
         model = bench.original.model(component)
         maps = linears(model)
         for first, second in pairs(model).items():
             scores[f"{component}:{first}"] = _scores(bench, component, maps[second])
-    joint = list(linears(bench.original.model("joiner")).values())
+    joint = list(linears(bench.original.model("joiner")).values()) if "joiner" in bench.original.FILES else []
     if len(joint) == 1:  # a factorised joiner's width is left as it is
         scores["joiner:"] = _scores(bench, "joiner", joint[0])
     if not scores:

@@ -9,7 +9,8 @@ from wattscribe.compression.bits import ladders
 from wattscribe.compression.calibrate import Calibration
 from wattscribe.compression.candidate import Candidate
 from wattscribe.compression.divergence import Probe
-from wattscribe.compression.moves import Move, moves
+from wattscribe.compression.linears import linears
+from wattscribe.compression.moves import Move, moves, recurrent
 from wattscribe.compression.options import Options
 from wattscribe.compression.speech import SpeechSet
 from wattscribe.compression.step import Step
@@ -31,6 +32,7 @@ class Transducers:
         Step(lever="depthwise", component="encoder"),
     )
     even_levels: Sequence[tuple[str, Sequence[Step]]] = ()
+    inner: Sequence[str] = ("encoder", "predictor")
     each_corpus = False
     most_probe_s = math.inf
     timed = (3, 6)
@@ -47,6 +49,11 @@ class Transducers:
 
     def probe(self, original: Candidate, speech: SpeechSet) -> Probe:
         return Probe(original, speech)
+
+    def eight_bits(self, bench: Workbench) -> list[Step]:
+        """A joiner may have no map, and a predictor no recurrence."""
+        maps = [part for part in ("encoder", "predictor", "joiner") if linears(bench.original.model(part))]
+        return [*(Step(lever="int8", component=part) for part in maps), *recurrent(moves(bench.original))]
 
     def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
         return [*moves(bench.original), *ladders(bench, base)]

@@ -31,6 +31,7 @@ PROBE_S = 60.0
 """Asked of each candidate: a window of 1500 frames is two seconds of another model's work."""
 BLOCKS_EVENLY = (32, 64, 128)
 EIGHT = Step(lever="table-int8", component="vocabulary")
+EIGHT_BITS = [*(Step(lever="int8", component=component) for component in MAPS), EIGHT]
 TWO_STEP = Step(lever="two-step-vocabulary", component="vocabulary")
 TWO_BITS = Step(lever="two-step-vocabulary", component="vocabulary", options={"candidates": 64, "bits": 2})
 """Codes of 2 bits err more: of tiny.en and base the chosen one of 1015 tokens stood at place 23 of the cheap pass at worst."""
@@ -43,7 +44,7 @@ def four(block: int, rows: int) -> Step:
 
 def _even_levels() -> Iterator[tuple[str, list[Step]]]:
     """8 bits, then 4 bits in blocks that grow."""
-    yield "uniform, 8 bits", [*(Step(lever="int8", component=component) for component in MAPS), EIGHT]
+    yield "uniform, 8 bits", EIGHT_BITS
     for block in BLOCKS_EVENLY:
         options = {"bits": 4, "block": block, "accuracy": 4}
         maps = [Step(lever="blockwise", component=component, options=options) for component in MAPS]
@@ -59,6 +60,7 @@ class Whispers:
         Step(lever="stop-loops", component="encoder"),
     )
     even_levels: Sequence[tuple[str, Sequence[Step]]] = tuple(_even_levels())
+    inner: Sequence[str] = ("encoder", "decoder")
     each_corpus = True
     most_probe_s = PROBE_S
     timed = (2, 2)
@@ -70,11 +72,6 @@ class Whispers:
             raise InputError(
                 "`max_latency_ms` is for streaming transducers", fix="Leave it out: a Whisper hears windows"
             )
-        if options.strategy == "global":
-            raise InputError(
-                "`strategy` global prunes inner channels by one threshold, for which an encoder–decoder has no lever here",
-                fix="Use targeted, uniform or search",
-            )
 
     def excerpt(self, speech: SpeechSet, seconds: float) -> SpeechSet:
         return speech.spread(seconds)
@@ -84,6 +81,9 @@ class Whispers:
 
     def probe(self, original: Candidate, speech: SpeechSet) -> Probe:
         return SpokenProbe(original, speech)
+
+    def eight_bits(self, bench: Workbench) -> list[Step]:
+        return EIGHT_BITS
 
     def moves(self, bench: Workbench, base: Sequence[Step]) -> list[Move]:
         offered = [_move("window", "encoder", window(margin_s)) for margin_s in MARGINS_S]
