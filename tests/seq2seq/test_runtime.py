@@ -200,8 +200,12 @@ def test_a_short_window_reads_fewer_frames(exported: Path, clips: list[Audio], t
 
 def test_what_hears_nothing_and_what_does_not_fit(exported: Path, clips: list[Audio]) -> None:
     assert texts(exported, [clips[0][:300]]) == [""]
-    with pytest.raises(InputError, match="for transducers"):
-        heard(exported, clips, tail_s="1")
+    for option in ("tail_s", "phrase"):
+        with pytest.raises(InputError, match=f"option {option} is for transducers"):
+            heard(exported, clips, **{option: "1"}, batch_size=1)
+    for option in ("window", "draft"):
+        with pytest.raises(InputError, match=f"option {option} is for encoder–decoders"):
+            open_recognizer(parse_model("reference", options={option: "short"}))
     with pytest.raises(InputError, match="window"):
         heard(exported, clips, window="tiny")
 

@@ -18,6 +18,8 @@ from wattscribe.streaming import Transducer, open_transducer
 from wattscribe.streaming.decoding import DECODINGS
 from wattscribe.streaming.phrases import Phrase, read_phrases
 
+_FOR_ENCODER_DECODERS = ("window", "vad", "loops", "max_new_tokens", "draft", "draft_tokens", "draft_precision")
+
 
 def open_onnx(spec: RecognizerSpec) -> Recognizer:
     """A streaming transducer, or an encoder–decoder, as the directory's files say."""
@@ -37,6 +39,7 @@ class OnnxRecognizer:
 
     def __init__(self, spec: RecognizerSpec) -> None:
         self._spec = spec
+        options.refuse(spec, _FOR_ENCODER_DECODERS, "encoder–decoders")
         self._transducer: Transducer | None = open_transducer(
             spec.model,
             precision=spec.precision,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from wattscribe.errors import InputError
 from wattscribe.records import RecognizerSpec
 
@@ -44,6 +46,13 @@ def choice(spec: RecognizerSpec, name: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise InputError(f"option {name}={value!r} is unknown", where=spec.name, fix="One of: " + ", ".join(choices))
     return value
+
+
+def refuse(spec: RecognizerSpec, names: Iterable[str], whose: str) -> None:
+    """Of options that belong to another kind of model. Raises InputError."""
+    for name in names:
+        if name in spec.options:
+            raise InputError(f"option {name} is for {whose}", where=spec.name, fix="Leave it out")
 
 
 def language(spec: RecognizerSpec, *, multilingual: bool) -> str | None:

@@ -27,7 +27,7 @@ _GATES: Mapping[str, float | Literal["stated"] | None] = {"stated": "stated", "t
 _LOOPS: Mapping[str, bool | Literal["stated"]] = {"stated": "stated", "stop": True, "run": False}
 """stated: as the directory says, to the limit where it says nothing."""
 _MOST_DRAFTED = 64
-_FOR_TRANSDUCERS = ("tail_s", "blank_penalty", "phrases", "frame_by_frame")
+_FOR_TRANSDUCERS = ("tail_s", "blank_penalty", "phrase", "phrases", "frame_by_frame")
 
 
 class EncoderDecoderRecognizer:
@@ -39,9 +39,7 @@ class EncoderDecoderRecognizer:
 
     def __init__(self, spec: RecognizerSpec) -> None:
         self._spec = spec
-        for name in _FOR_TRANSDUCERS:
-            if name in spec.options:
-                raise InputError(f"option {name} is for transducers", where=spec.name, fix="Leave it out")
+        options.refuse(spec, _FOR_TRANSDUCERS, "transducers")
         beam = options.choice(spec, "decoding", ("greedy", "beam")) == "beam"
         self._files = find(locate(spec.model), spec.precision)
         model = open_model(
