@@ -143,6 +143,19 @@ def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
         assert recognizer.transcribe([babble(0.5, 1)])[0].language == "de"
 
 
+def test_a_language_that_nobody_states_is_detected(tmp_path: Path) -> None:
+    """As whisper.cpp's own program does, told `auto`."""
+    import _pywhispercpp as library
+
+    path = ggml.random(tmp_path / "multilingual.bin", vocabulary=ggml.MULTILINGUAL)
+    audio = babble(0.5, 1)
+    with closing(open_recognizer(parse_model(f"whispercpp:{path}?beam=1&audio_ctx=100"))) as recognizer:
+        found = recognizer.transcribe([audio])[0].language
+    detected = {library.whisper_lang_str(each) for each in range(library.whisper_lang_max_id() + 1)}
+    assert found in detected
+    assert found != "en", "that is what the library takes where it is told nothing"
+
+
 def test_nothing_of_its_log_is_seen(made: Made, capfd: pytest.CaptureFixture[str]) -> None:
     heard(f"whispercpp:{made()}?beam=1", babble(0.05, 1))
     assert capfd.readouterr() == ("", "")
@@ -173,6 +186,21 @@ def test_real_weights_hear_real_words(dtype: str, tiny: Made, chapter: Chapter) 
     counts = count_errors([reference for _, reference, _ in chapter[:2]], texts, rule="whisper")
     assert counts.errors.sum() / counts.words.sum() < 1 / 5, texts
     assert audit.parameters == pytest.approx(37.8e6, rel=0.02)
+
+
+@pytest.mark.data
+def test_real_multilingual_weights_hear_english(chapter: Chapter, tmp_path: Path) -> None:
+    checkpoint = REAL / "whisper-base-hf"
+    if not checkpoint.is_dir():
+        pytest.skip(f"real Whisper weights are not at {checkpoint}")
+    path = ggml.convert(checkpoint, tmp_path / "ggml-base.bin", "q8_0")
+    with closing(open_recognizer(parse_model(f"whispercpp:{path}?beam=1"))) as recognizer:
+        answers = [recognizer.transcribe([audio])[0] for _, _, audio in chapter[:2]]
+    assert {each.language for each in answers} == {"en"}
+    counts = count_errors(
+        [reference for _, reference, _ in chapter[:2]], [each.text for each in answers], rule="whisper"
+    )
+    assert counts.errors.sum() / counts.words.sum() < 1 / 5, answers
 
 
 @pytest.mark.data
