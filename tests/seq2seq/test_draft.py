@@ -229,11 +229,15 @@ def test_a_profile_without_a_decode_has_no_drafts(exported: Path, speech: str) -
 def test_a_bench_prices_both_models(exported: Path, speech: str, tmp_path: Path) -> None:
     import wattscribe
 
-    model = f"onnx:{exported}?draft={exported}&draft_tokens=3"
+    model = f"onnx:{exported}?draft={exported}&draft_tokens=3&draft_precision=int8"
     asked = {"models": [model, f"onnx:{exported}"], "data": [speech], "idle_s": 0}
     trials = wattscribe.bench(asked, tmp_path / "run").trials
     drafted, plain = sorted(trials, key=lambda each: -len(each.trial.recognizer.options))
     assert [each.hypothesis for each in drafted.utterances] == [each.hypothesis for each in plain.utterances]
+    audit = known(drafted.audit)
+    assert audit.ok, "the text is that of fp32, whatever drafts"
+    assert "come from" in known(audit.note)
+    assert known(plain.audit).note is None
     names = [each["name"] for each in known(drafted.workload)["components"]]
     assert [name for name in names if name.startswith("draft_")] == [f"draft_{name}" for name in names[:4]]
     assert len(known(plain.workload)["components"]) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from wattscribe.errors import InputError, RecognizerError
@@ -53,9 +54,9 @@ class EncoderDecoderRecognizer:
         )
         self._one_scale = any(takes_one_scale(path) for path in self._files.parts.values())
         model.speak(options.language(spec, multilingual=model.multilingual), spec.name)
-        self._parts = [*self._files.parts.values()]
-        if draft := draft_files(spec.options):
-            self._take_drafts(model, draft)
+        self._draft = draft_files(spec.options)
+        if self._draft is not None:
+            self._take_drafts(model, self._draft)
         self._opened: Recogniser | None = model
         give_back()
 
@@ -79,7 +80,6 @@ class EncoderDecoderRecognizer:
             model.take_drafts(open_model(draft, threads=spec.threads), tokens)
         except InputError as error:
             raise InputError(error.what, where=spec.name, fix=error.fix) from None
-        self._parts += draft.parts.values()
 
     @property
     def together(self) -> int:
@@ -102,7 +102,12 @@ class EncoderDecoderRecognizer:
     def audit(self) -> PrecisionAudit:
         from wattscribe.recognizers.onnx_facts import audit_onnx
 
-        return audit_onnx(self._spec, self._parts, device="cpu")
+        audit = audit_onnx(self._spec, list(self._files.parts.values()), device="cpu")
+        if self._draft is None:
+            return audit
+        names = ", ".join(path.name for path in self._draft.parts.values())
+        drafts = f"drafts, which it verifies, come from {self._draft.directory} ({names})"
+        return replace(audit, note="; ".join(filter(None, (audit.note, drafts))))
 
     def close(self) -> None:
         if self._opened is not None:

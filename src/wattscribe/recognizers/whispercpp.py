@@ -55,7 +55,8 @@ class WhisperCppRecognizer:
                 context_params={"use_gpu": False},
                 n_threads=self._spec.threads,
                 audio_ctx=self._audio_ctx,
-                language=self._language or ("" if self._file.multilingual else "en"),  # "": detected; "auto" logs an error
+                language=self._language
+                or ("" if self._file.multilingual else "en"),  # "": detected; "auto" logs an error
                 beam_search={"beam_size": self._beam, "patience": -1.0},
                 # Without the fallback to sampling at rising temperatures: the same audio, the same text and work.
                 temperature_inc=0.0,
