@@ -25,6 +25,14 @@ def test_export_says_what_it_wrote(english: Path, tmp_path: Path, capsys: pytest
     assert main(["export", f"hf:{english}", "-o", str(tmp_path / "out"), "--precision", "int8"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [Path(line.split()[0]).name for line in lines] == ["encoder.int8.onnx", "decoder.int8.onnx", "tokens.txt"]
+    written = [(tmp_path / "out" / Path(line.split()[0]).name).read_bytes() for line in lines]
+    assert main(["export", str(english), "-o", str(tmp_path / "again"), "--precision", "int8"]) == 0, (
+        "told by its files"
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [Path(line.split()[0]).read_bytes() for line in lines] == written
+    assert main(["export", "openai/whisper-tiny.en", "-o", str(tmp_path / "out")]) == 2
+    assert "hf:MODEL" in capsys.readouterr().err
     assert main(["export", "hf:./nowhere", "-o", str(tmp_path / "out")]) == 2
     assert "no such directory" in capsys.readouterr().err
 

@@ -49,8 +49,8 @@ def export(
     Parameters
     ----------
     checkpoint
-        The `model` folder that `wattscribe train` wrote (or its parent), or hf:MODEL: a Whisper or Distil-Whisper of the hub
-        or a directory.
+        The `model` folder that `wattscribe train` wrote (or its parent), or a Whisper or Distil-Whisper: hf:MODEL
+        of the hub, or its directory.
     out
         The directory to write.
     precision

@@ -74,7 +74,8 @@ def load_model(folder: Path) -> tuple[TransducerModel, Vocabulary]:
     path, facts = folder / "model.safetensors", folder / "model.json"
     for file in (path, facts):
         if not file.is_file():
-            raise InputError(f"no {file.name} here", where=folder, fix="Give a folder that `wattscribe train` wrote")
+            raise InputError(f"no {file.name} here", where=folder,
+                             fix="Give a folder that `wattscribe train` wrote, or hf:MODEL for a Whisper of the hub")  # fmt: skip
     try:
         with at(facts):
             config = config_from_json(read_json(facts, what="the model's description")["model"])

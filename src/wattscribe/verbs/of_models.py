@@ -144,11 +144,12 @@ def train(
 def export(
     checkpoint: Path | str, out: Path | str, *, precisions: Sequence[str] = ("fp32", "int8"), say: Say | None = None
 ) -> list[Path]:
-    """Write a trained transducer, or the Whisper `hf:MODEL`, as ONNX in sherpa-onnx's layout, once per precision.
+    """Write a trained transducer, or a Whisper (`hf:MODEL`, or its directory), as ONNX in sherpa-onnx's layout, once per
+    precision.
 
     The files written, of which `say` is told.
     """
-    if (name := str(checkpoint)).startswith("hf:"):
+    if (name := str(checkpoint)).startswith("hf:") or (Path(name) / "config.json").is_file():
         from wattscribe.seq2seq.export import export_whisper
 
         written = export_whisper(name.removeprefix("hf:"), out, precisions=precisions)
