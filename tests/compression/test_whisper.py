@@ -362,6 +362,15 @@ def test_what_cannot_be_compressed_is_named(world: World, exported: Path, option
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_is_named_as_elsewhere(exported: Path) -> None:
+    """With its runtime or without; what is no export is told what to do."""
+    assert read_model(f"onnx:{exported}").networks == read_model(exported).networks
+    with pytest.raises(InputError, match=r"wattscribe export hf:openai/whisper-tiny\.en -o DIR"):
+        read_model("hf:openai/whisper-tiny.en")
+    with pytest.raises(ModelError, match="is a checkpoint of Transformers, and no ONNX"):
+        read_model(exported.parent / "checkpoint")
+
+
 def test_a_decoder_without_caches_is_named(exported: Path, options: Options, tmp_path: Path) -> None:
     shutil.copytree(exported, tmp_path / "model")
     path = tmp_path / "model/decoder.onnx"

@@ -145,6 +145,20 @@ WRONG = [  # names, tokens, what every verb says
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("model.safetensors", "is a checkpoint of Transformers, and no ONNX"),
+        ("model.bin", "is a model of CTranslate2, and no ONNX"),
+    ],
+)
+def test_a_checkpoint_is_called_one_where_onnx_was_asked_for(weights: str, said: str, tmp_path: Path) -> None:
+    for name in ("config.json", weights):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ModelError, match=said):
+        find_model(tmp_path)
+
+
 def everyones_line(folder: Path, wav: Path, out: Path) -> dict[str, str]:
     """What each verb says of the directory."""
     asked: dict[str, Callable[[], object]] = {

@@ -132,6 +132,18 @@ def require_directory(path: Path, named: object) -> None:
         raise InputError(what, where=named or "(empty)", fix="Give the directory that holds the model's files")
 
 
+def _no_graphs(directory: Path) -> ModelError:
+    """What is said where ONNX was looked for: whose model it is, where it is another's."""
+    if (directory / "config.json").is_file() and any(directory.glob("*.safetensors")):
+        return ModelError(
+            "is a checkpoint of Transformers, and no ONNX", where=directory,
+            fix=f"Run it as hf:{directory}; a Whisper is exported by `wattscribe export hf:{directory} -o DIR`",
+        )  # fmt: skip
+    if (directory / "config.json").is_file() and (directory / "model.bin").is_file():
+        return ModelError("is a model of CTranslate2, and no ONNX", where=directory, fix=f"Run it as ct2:{directory}")
+    return nothing_in(directory)
+
+
 def nothing_in(directory: Path) -> ModelError:
     """What is said of a directory that holds no model."""
     return ModelError("no model is recognised here", where=directory, fix=f"Looked for: {_LOOKED_FOR}")
@@ -140,7 +152,7 @@ def nothing_in(directory: Path) -> ModelError:
 def _layout(folder: Path, roles: set[str], files: Sequence[Named]) -> tuple[Layout, tuple[str, ...]]:
     """The layout that the parts make up, and which of them it takes. Raises ModelError where one is missing."""
     if not files and not roles:
-        raise nothing_in(folder)
+        raise _no_graphs(folder)
     if roles & {"uncached_decoder", "cached_decoder"}:
         missing = [name for part, name in zip(MOONSHINE, _MOONSHINE_FILES, strict=True) if part not in roles]
         if missing:
