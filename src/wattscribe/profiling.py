@@ -24,6 +24,7 @@ from wattscribe.observing.observe import observe
 from wattscribe.observing.recorded import record
 from wattscribe.observing.simulate import need_valgrind
 from wattscribe.recognizers.detect import stored_as
+from wattscribe.recognizers.registry import RUNTIMES
 from wattscribe.records import Counts, Rejected, Transcript
 from wattscribe.units import FRAMES_PER_S, SAMPLE_RATE_HZ
 
@@ -215,7 +216,10 @@ def workload_of(
 
         return of_transformers(model.removeprefix("hf:"), precision=precision or "fp32", segment_s=_seconds(chunk_ms))
     runtime, colon, name = model.partition(":")
-    path = locate(name if colon and runtime in ("onnx", "sherpa", "ct2") else model)
+    counted = runtime in ("onnx", "sherpa", "ct2")
+    if colon and runtime in RUNTIMES and not counted:
+        raise _uncounted(runtime, model)
+    path = locate(name if colon and counted else model)
     if path.is_dir() and stored_as(path) != "graphs":
         return _of_other(path, precision, _seconds(chunk_ms))
     return of_directory(
@@ -239,8 +243,14 @@ def _of_other(path: Path, precision: str | None, segment_s: float | None) -> Wor
     if stored == "ct2":
         sizes, kept = whisper_sizes(path / "model.bin")
         return hf.whisper_of(path.name, precision=precision or kept, **sizes)
-    raise ModelError(
-        f"is run by {stored}:, whose models cannot be counted", where=path, fix="Profile an ONNX export of it"
+    raise _uncounted(stored, path)
+
+
+def _uncounted(runtime: str, where: object) -> ModelError:
+    return ModelError(
+        f"is run by {runtime}:, whose models cannot be counted",
+        where=where,
+        fix="Profile an ONNX export of it, by its directory",
     )
 
 

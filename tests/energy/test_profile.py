@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import wattscribe
 from tests.documents import described
 from tests.energy.builders import CHAPTER, ZIPFORMER, component, device, needs_zipformer, rates, workload
 from tests.pages.browser import MISSING, Browser
@@ -19,7 +20,7 @@ from wattscribe.energy.modelled import modelled_reading, modelled_utterance_j
 from wattscribe.energy.placement import place
 from wattscribe.energy.profile import build
 from wattscribe.energy.rates import counted
-from wattscribe.errors import InputError
+from wattscribe.errors import InputError, ModelError
 from wattscribe.models import REFERENCE
 from wattscribe.records import Counts
 
@@ -256,3 +257,9 @@ def test_the_shipped_model_is_profiled_by_its_name(
     by_name = run_json(capsys, "profile", "reference")
     by_path = run_json(capsys, "profile", str(REFERENCE))
     assert by_name["components"] == by_path["components"]
+
+
+@pytest.mark.parametrize("model", ["whispercpp:ggml-base.bin", "moonshine:folder", "cmd:python asr.py"])
+def test_what_another_runtime_runs_is_called_that(model: str) -> None:
+    with pytest.raises(ModelError, match=r"is run by \w+:, whose models cannot be counted"):
+        wattscribe.profile(model)
