@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, product
@@ -92,8 +93,8 @@ def _order_rows(making: Making, speech: SpeechSet, by_component: Mapping[str, Ac
     yield "|---|---|---|---|---|---|"
     whole = pruned(making, Cut(), 0)
     for name, (decoding, beam) in product(DEVICES, WAYS):
-        device, decoded = devices.load(name), decoded_by(whole, speech, making.cache, decoding=decoding, beam=beam)
-        measurer = Measurer(device)
+        decoded = decoded_by(whole, speech, making.cache, decoding=decoding, beam=beam)
+        measurer, device = measurer_on(name), measurer_on(name).device
         workload = measurer.workload(whole)
         try:
             power = measurer.energy(replace(whole, decoding=decoding), decoded.counts, decoded.audio_s)
@@ -106,6 +107,12 @@ def _order_rows(making: Making, speech: SpeechSet, by_component: Mapping[str, Ac
         parts = ", ".join(f"{1e3 * power.component(component).total_w.value:.3f}" for component in SIZES)
         second = ", ".join(by_wer) if by_component else "no law"
         yield f"| {name} | {decoding} | {beam} | {parts} | {', '.join(by_size)} | {second} |"
+
+
+@functools.cache
+def measurer_on(device: str) -> Measurer:
+    """One for each device, which counts a model once for all its ways of decoding."""
+    return Measurer(devices.load(device))
 
 
 def errors_of(
@@ -133,8 +140,8 @@ def cuts(making: Making, speech: SpeechSet) -> dict[str, list[Cut]]:
 def _where_power_is(making: Making, speech: SpeechSet, depths: Sequence[float]) -> Iterator[dict[str, float]]:
     """Parts that stay when bytes go where they save most at the whole model's own counts: for a point of WER where the laws are
     known, else for a megabyte."""
-    whole, device = pruned(making, Cut(), 0), devices.load(TARGET)
-    workload = sensitivity.merged(Measurer(device).workload(whole))
+    whole, device = pruned(making, Cut(), 0), measurer_on(TARGET).device
+    workload = sensitivity.merged(measurer_on(TARGET).workload(whole))
     decoded = decoded_by(whole, speech, making.cache, decoding="frame-by-frame", beam=1)
     at = counted(workload, decoded.total, decoded.audio_s, decoding="frame-by-frame")
     steps = sensitivity.order(workload, at, device, laws=_measured_laws(making, speech)[1], most_steps=MOST_STEPS)
@@ -173,10 +180,9 @@ def _point(candidate: Candidate, speech: SpeechSet, making: Making, decoding: De
     decoded = decoded_by(candidate, speech, making.cache, decoding=decoding, beam=beam)
     energy = {}
     for name in DEVICES:
-        measurer = Measurer(devices.load(name))
         placed = replace(candidate, decoding=decoding, placement="component")
         try:
-            energy[name] = 1e3 * measurer.energy(placed, decoded.counts, decoded.audio_s).total_w.value
+            energy[name] = 1e3 * measurer_on(name).energy(placed, decoded.counts, decoded.audio_s).total_w.value
         except WattscribeError:
             energy[name] = float("nan")  # more than its memory holds
     return Point(wer=float(errors_of(candidate, speech, making, decoding, beam).wer or 0.0), cost=energy)
